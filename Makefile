@@ -1,0 +1,66 @@
+# Everything a developer does here. `make help` lists it; a second run of anything is quick.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
+ARGS   ?=
+META   := setup.cfg pyproject.toml
+# The interpreter of .venv: the first of these that runs, is 3.11 or newer and can make an environment.
+# `make PYTHON=... VENV=...` takes another.
+PYTHON ?=
+
+.DEFAULT_GOAL := help
+.PHONY: run test dev lint types contracts docs bench clean help
+
+run: $(VENV)/.for-run  ## install what is needed and start the server (ARGS="--port 9000")
+	@exec $(BIN)/turnkeeper serve $(ARGS)
+
+test: $(VENV)/.for-test  ## run every test (ARGS="-k cancel -x")
+	$(BIN)/python -m pytest $(ARGS)
+
+dev: $(VENV)/.for-test $(VENV)/.for-lint $(VENV)/.for-docs  ## an editable install with every tool, in .venv
+	@echo "ready: . $(BIN)/activate"
+
+lint: $(VENV)/.for-lint  ## ruff: rules and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.for-test $(VENV)/.for-lint  ## mypy and pyright, strict, on a throwaway plain install
+	.ci/types $(BIN)
+
+contracts: $(VENV)/.for-lint  ## which file may import which, on a throwaway plain install
+	.ci/contracts $(BIN)
+
+docs: $(VENV)/.for-docs  ## build the docs into docs/_build/html; a warning is an error
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: $(VENV)/.for-test  ## the benchmarks (ARGS="--help")
+	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+
+clean:  ## remove what was made
+	rm -rf .venv .venv-* build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F: '{printf "  make %-10s%s\n", $$1, $$2}'
+
+$(VENV)/.for-run: $(VENV)/.made $(META)
+	$(PIP) install -qq -e .
+	@touch $@
+
+$(VENV)/.for-test: $(VENV)/.made $(META)
+	$(PIP) install -qq -e '.[test]'
+	@touch $@ $(VENV)/.for-run
+
+$(VENV)/.for-lint: $(VENV)/.made $(META)
+	$(PIP) install -qq -e '.[lint]'
+	@touch $@
+
+$(VENV)/.for-docs: $(VENV)/.made $(META)
+	$(PIP) install -qq -e '.[docs]'
+	@touch $@
+
+$(VENV)/.made:
+	@python=$$(.ci/python $(PYTHON)) && echo "$(VENV): $$($$python -V)" && $$python -m venv --clear $(VENV)
+	@touch $@

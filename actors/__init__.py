@@ -1,0 +1,22 @@
+"""The domain of turnkeeper: sessions, their turns, and the actors that keep them. Knows no HTTP.
+
+The layout, in the order in which data flows::
+
+    values, exceptions, ids      what everything is made of
+    records                      what can be said of a turn
+    messages                     the words: commands, queries, reports and answers
+    states, effects, views       who holds a session, what it wants done, what can be told of it
+    session                      the life of one session: step(state, message, now)        (pure)
+    events, event_log            what a session published                                  (pure)
+    policy                       settings, and how those of one turn resolve               (pure)
+    directory                    which sessions there are                                  (pure)
+    future, runtime              where Pykka meets asyncio
+    context, household, turn     the conversation; what sessions share; what the host's coroutine gets
+    subscription                 one reader of a session
+    session_actor                performs what a session decides
+    registry_actor, registry     starts, routes, lists, ends; and the friendly front to it
+    services                     the service functions by their old names
+"""
+
+if not __name__.startswith("turnkeeper."):
+    raise ImportError(f"import turnkeeper.actors, not {__name__}: the bare name belongs to others")

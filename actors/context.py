@@ -1,0 +1,97 @@
+"""The conversation that outlives its actor."""
+
+import copy
+from collections import OrderedDict
+from typing import Any
+
+from .records import SessionId
+
+#: Set on the running turn's context when a cancel is asked, cleared when a turn starts, for code that
+#: reads flags.
+CANCEL_FLAGS = ("task_cancelled", "cancel_current_turn")
+
+
+class Context:
+    """What was said in a session, and whatever else the host keeps with it in ``data``."""
+
+    __slots__ = ("agent_name", "data", "log_id", "messages", "username")
+
+    def __init__(
+        self,
+        log_id: str,
+        username: str,
+        agent_name: str = "default",
+        data: dict[str, Any] | None = None,
+        messages: list[Any] | None = None,
+    ) -> None:
+        self.log_id = log_id
+        self.username = username
+        self.agent_name = agent_name
+        self.data: dict[str, Any] = {} if data is None else data
+        self.messages: list[Any] = [] if messages is None else messages
+
+    def copy(self) -> "Context":
+        """A copy that shares nothing with this one. Raises whatever its values raise when copied."""
+        return Context(
+            self.log_id,
+            self.username,
+            self.agent_name,
+            copy.deepcopy(self.data),
+            copy.deepcopy(self.messages),
+        )
+
+    def __repr__(self) -> str:
+        return f"<Context {self.log_id} of {self.username}: {len(self.messages)} messages>"
+
+
+def flag_cancel(context: object) -> None:
+    """Set the flags on a context, if it has a ``data`` that can take them."""
+    data = getattr(context, "data", None)
+    if isinstance(data, dict):
+        data.update(dict.fromkeys(CANCEL_FLAGS, True))
+
+
+def clear_cancel(context: object) -> None:
+    """Clear the flags."""
+    data = getattr(context, "data", None)
+    if isinstance(data, dict):
+        for flag in CANCEL_FLAGS:
+            data.pop(flag, None)
+
+
+class ContextStore:
+    """The built-in store: the contexts of the most recently used sessions, in memory."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._contexts: OrderedDict[SessionId, Context] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._contexts)
+
+    def owner(self, session_id: SessionId) -> str | None:
+        """Whose conversation is kept under this id."""
+        context = self._contexts.get(session_id)
+        return None if context is None else context.username
+
+    def copy_for(self, session_id: SessionId, owner: str, agent: str) -> Context:
+        """A turn's own copy, without flags of an earlier turn; an empty one where nothing is kept."""
+        kept = self._contexts.get(session_id)
+        if kept is None:
+            return Context(session_id, owner, agent)
+        self._contexts.move_to_end(session_id)
+        mine = kept.copy()
+        mine.agent_name = agent
+        clear_cancel(mine)
+        return mine
+
+    def keep(self, session_id: SessionId, context: Context) -> None:
+        """Keep this as the session's conversation; the least recently used one may have to go."""
+        self._contexts[session_id] = context
+        self._contexts.move_to_end(session_id)
+        if len(self._contexts) > self._size:
+            self._contexts.popitem(last=False)
+
+    def forget(self, session_id: SessionId) -> None:
+        """Let go of the session's conversation."""
+        self._contexts.pop(session_id, None)

@@ -1,0 +1,174 @@
+"""Which sessions there are: the index, who may see what, and who is due for what at ``now``. Pure.
+
+An entry is in one of three places: `active` (a turn holds it), `resting` (awake, nothing to do) or
+`asleep` (its actor has stopped; what it remembers is kept). The latter two are in order of time, so that
+who is due stands at the front.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import Any
+
+from .records import Asker, CancelCode, Epoch, Reason, SessionId, TurnId
+from .states import Cancelling, Closed, Running, State
+
+#: How many early cancels are kept for sessions that are not open, whoever asked.
+MAX_EARLY_CANCELS = 10_000
+
+
+class Entry:
+    """One known session. ``actor`` is its living part, ``None`` while it sleeps."""
+
+    __slots__ = ("actor", "held", "log", "owner", "session_id", "state", "subscribers", "touched_at")
+
+    def __init__(self, session_id: SessionId, owner: str, state: State, now: float) -> None:
+        self.session_id = session_id
+        self.owner = owner
+        self.state = state
+        self.touched_at = now
+        self.subscribers = 0
+        self.actor: Any = None
+        #: The event log of a sleeping session.
+        self.log: Any = None
+        #: Messages that wait while the session is on its way to sleep; ``None`` while it is not.
+        self.held: list[Any] | None = None
+
+    def visible_to(self, asker: Asker) -> bool:
+        """Whether the asker may know of this session."""
+        return asker.sees_all or asker.user == self.owner
+
+
+class Directory:
+    """The sessions of one registry."""
+
+    def __init__(self) -> None:
+        self.entries: dict[SessionId, Entry] = {}
+        self.active: dict[SessionId, Entry] = {}
+        self.resting: OrderedDict[SessionId, Entry] = OrderedDict()
+        self.asleep: OrderedDict[SessionId, Entry] = OrderedDict()
+        self.subscribers = 0
+        self.unresponsive = 0
+        #: No session that is opened may draw an epoch that a forgotten one has drawn.
+        self.epoch_floor: Epoch = 0
+
+    def add(self, entry: Entry) -> None:
+        """A session is opened."""
+        self.entries[entry.session_id] = entry
+        self.resting[entry.session_id] = entry
+
+    def find(self, session_id: object, asker: Asker) -> Entry | None:
+        """The session of that id if the asker may know of it."""
+        if not isinstance(session_id, str):
+            return None
+        entry = self.entries.get(SessionId(session_id))
+        return entry if entry is not None and entry.visible_to(asker) else None
+
+    def changed(self, entry: Entry, state: State, subscribers: int | None, now: float) -> None:
+        """The session is in that state now."""
+        before = entry.state
+        entry.state = state
+        entry.touched_at = now
+        if subscribers is not None:
+            self.subscribers += subscribers - entry.subscribers
+            entry.subscribers = subscribers
+        if state.memory.quarantined or before.memory.quarantined:
+            self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
+        session_id = entry.session_id
+        if isinstance(state, Running | Cancelling):
+            if session_id not in self.active:
+                self.resting.pop(session_id, None)
+                self.active[session_id] = entry
+        else:
+            self.active.pop(session_id, None)
+            self.resting[session_id] = entry
+            self.resting.move_to_end(session_id)
+
+    def slept(self, entry: Entry, state: State, log: Any) -> None:
+        """The session's actor has stopped; this is what is left of it."""
+        self.resting.pop(entry.session_id, None)
+        entry.actor, entry.state, entry.log = None, state, log
+        self.asleep[entry.session_id] = entry
+
+    def woke(self, entry: Entry, actor: Any) -> None:
+        """The session has an actor again."""
+        self.asleep.pop(entry.session_id, None)
+        entry.actor, entry.log = actor, None
+        self.resting[entry.session_id] = entry
+
+    def remove(self, entry: Entry) -> None:
+        """Forget the session."""
+        for place in (self.entries, self.active, self.resting, self.asleep):
+            place.pop(entry.session_id, None)
+        self.subscribers -= entry.subscribers
+        self.unresponsive -= len(entry.state.memory.quarantined)
+        self.epoch_floor = max(self.epoch_floor, last_epoch(entry.state))
+
+    def due_for_sleep(self, now: float, idle_ttl: float) -> Iterator[Entry]:
+        """Sessions that have had nothing to do and nobody listening for ``idle_ttl`` seconds."""
+        for entry in self.resting.values():
+            if entry.touched_at > now - idle_ttl:
+                return
+            if not entry.subscribers and not entry.state.memory.quarantined and entry.held is None:
+                yield entry
+
+    def due_for_forgetting(self, now: float, idle_ttl: float, retention: float) -> Iterator[Entry]:
+        """Sleeping sessions whose last turn is older than ``retention``, and closed ones at once."""
+        for entry in self.asleep.values():
+            if isinstance(entry.state, Closed) or entry.touched_at <= now - max(retention, idle_ttl):
+                yield entry
+            elif entry.touched_at > now - idle_ttl:
+                return
+
+
+def last_epoch(state: State) -> Epoch:
+    """The newest epoch the session has drawn."""
+    if isinstance(state, Running | Cancelling):
+        return state.epoch
+    return state.memory.last_epoch
+
+
+class EarlyCancels:
+    """Cancels for sessions that are not open: bounded per user and in all, and only for a while."""
+
+    def __init__(self, per_user: int, ttl: float) -> None:
+        self._per_user = per_user
+        self._ttl = ttl
+        self._asked: OrderedDict[tuple[str, SessionId, TurnId], tuple[Reason, float]] = OrderedDict()
+        self._count: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def remember(self, user: str, session: SessionId, turn: TurnId, text: str | None, now: float) -> None:
+        """Remember that this user wants that turn stopped, should it come."""
+        key = (user, session, turn)
+        self._drop(key)
+        self._expire(now)
+        if self._count.get(user, 0) >= self._per_user:
+            self._drop(next(other for other in self._asked if other[0] == user))
+        if len(self._asked) >= MAX_EARLY_CANCELS:
+            self._drop(next(iter(self._asked)))
+        self._asked[key] = (Reason(CancelCode.USER_REQUEST, user, text), now)
+        self._count[user] = self._count.get(user, 0) + 1
+
+    def take(self, user: str, session: SessionId, turn: TurnId, now: float) -> tuple[Reason, float] | None:
+        """The cancel of this turn and when it was asked, if one is remembered."""
+        if not self._asked:
+            return None
+        self._expire(now)
+        found = self._asked.get((user, session, turn))
+        self._drop((user, session, turn))
+        return found
+
+    def _expire(self, now: float) -> None:
+        while self._asked:
+            key, (_, asked_at) = next(iter(self._asked.items()))
+            if now < asked_at + self._ttl:
+                return
+            self._drop(key)
+
+    def _drop(self, key: tuple[str, SessionId, TurnId]) -> None:
+        if self._asked.pop(key, None) is not None:
+            self._count[key[0]] -= 1
+            if not self._count[key[0]]:
+                del self._count[key[0]]

@@ -1,0 +1,126 @@
+"""One thing a session published."""
+
+import json
+from typing import Any, TypeAlias
+
+from .exceptions import EventNotJson
+from .records import Epoch, TurnRecord, TurnSpec
+
+#: About the stream itself, or about a turn: an agent cannot emit these names.
+SNAPSHOT, GAP, CLOSE = "snapshot", "gap", "close"
+RESERVED_NAMES = frozenset({SNAPSHOT, GAP, CLOSE})
+RESERVED_PREFIX = "turn."
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+
+def to_json(data: Any) -> str:
+    """Write ``data`` as JSON on one line; raise `EventNotJson` for what JSON (RFC 8259) cannot say."""
+    try:
+        text = _encode(data)
+        if not text.isascii():
+            text.encode()  # a lone surrogate cannot be sent
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EventNotJson(f"JSON cannot say this event's data: {type(error).__name__}") from error
+    return text
+
+
+def turn_data(record: TurnRecord) -> dict[str, Any]:
+    """What ``turn.*`` events tell of a turn."""
+    reason, error, late = record.reason, record.error, record.ended_late
+    return {
+        "task_id": record.turn_id,
+        "status": record.status.value,
+        "agent": record.agent,
+        "user": record.user,
+        "submitted_at": record.submitted_at,
+        "started_at": record.started_at,
+        "cancel_requested_at": record.cancel_requested_at,
+        "ended_at": record.ended_at,
+        "reason": reason and {"code": reason.code.value, "by": reason.by, "text": reason.text},
+        "by": reason and reason.by,
+        "superseded_by": record.superseded_by,
+        "error": error and {"code": error.code, "type": error.type},
+        "ended_late": late and {"outcome": late.outcome.value, "at": late.at},
+        "usage": None,
+    }
+
+
+def started_data(spec: TurnSpec) -> dict[str, Any]:
+    """What ``turn.started`` tells: the turn and its message (``null`` if JSON cannot say it)."""
+    try:
+        to_json(spec.message)
+    except EventNotJson:
+        message = None
+    else:
+        message = spec.message
+    return {
+        "task_id": spec.turn_id,
+        "status": "running",
+        "agent": spec.agent,
+        "user": spec.user,
+        "submitted_at": spec.submitted_at,
+        "message": message,
+    }
+
+
+#: Where an event's data comes from, if it was not written as JSON when the event was made.
+Source: TypeAlias = TurnRecord | TurnSpec | None
+
+
+class Event:
+    """One thing a session published.
+
+    ``epoch`` and ``n`` are its id (``None`` and 0 for what is about the stream itself, or about a turn
+    that never started). An agent's data is written as JSON when it is emitted, ours when somebody reads.
+    """
+
+    __slots__ = ("_source", "_text", "epoch", "n", "name", "wire")
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        epoch: Epoch | None = None,
+        n: int = 0,
+        text: str | None = None,
+        source: Source = None,
+    ) -> None:
+        self.name = name
+        self.epoch = epoch
+        self.n = n
+        self._text = text
+        self._source = source
+        #: An encoder may keep its bytes here, so that one event is encoded once for all readers.
+        self.wire: bytes | None = None
+
+    @property
+    def id(self) -> str | None:
+        """``<epoch>-<n>``, or ``None`` for an event that does not move the cursor."""
+        return None if self.epoch is None else f"{self.epoch}-{self.n}"
+
+    @property
+    def size(self) -> int:
+        """How many characters the data takes, or 0 as long as nobody has read it."""
+        return 0 if self._text is None or self._source is not None else len(self._text)
+
+    @property
+    def json(self) -> str:
+        """The data as JSON text on one line."""
+        if self._text is None:
+            match self._source:
+                case TurnSpec():
+                    self._text = to_json(started_data(self._source))
+                case TurnRecord():
+                    self._text = to_json(turn_data(self._source))
+                case None:
+                    self._text = "null"
+        return self._text
+
+    @property
+    def data(self) -> Any:
+        """The data. It is the reader's own copy: changing it changes nothing here."""
+        return self._text if self.name == CLOSE else json.loads(self.json)
+
+    def __repr__(self) -> str:
+        return f"<Event {self.id or '-'} {self.name}>"

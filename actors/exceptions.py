@@ -1,0 +1,224 @@
+"""The tree of errors.
+
+::
+
+    TurnkeeperError                     everything below; `code` is stable, the text is for people
+    +-- SessionError                    a message that a session or the registry refused
+    |   +-- UnknownSession              nobody knows this id, or it is somebody else's
+    |   +-- UnknownTurn                 the session does not know (or no longer knows) this turn
+    |   +-- UnknownAgent                no agent of that name
+    |   +-- SessionBusy                 a turn is in flight and the strategy is `reject`
+    |   +-- SessionClosed               the session was closed
+    |   +-- TurnIdReused                this turn id stands for another message already
+    |   +-- PreconditionFailed          `If-Match` named another turn
+    |   +-- SessionLost                 the session's actor failed; the session starts anew
+    |   +-- InvalidRequest              a field breaks its rule; `field` names it
+    |   +-- ShuttingDown                the registry accepts nothing more
+    +-- TurnNotCompleted                the turn has ended otherwise than `completed`
+    |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
+    |   +-- TurnFailed                  ... as `failed`; `__cause__` is what the agent raised
+    +-- AgentError                      what the host's coroutine did wrong, told to it
+    |   +-- TurnOver                    emit or a context change after the turn's end
+    |   +-- ReservedEvent               an agent may not emit an event of ours
+    |   +-- EventNotJson                event data that JSON cannot say
+    |   +-- WaitsForItself              a turn that waits for its own end
+    |   +-- ContextLoadFailed           the host's `load_context` raised
+    |   +-- ContextSaveFailed           the host's `save_context` raised
+    |   +-- ContextNotCopyable          the session's context holds what cannot be copied
+    |   +-- NotAnAgent                  neither a coroutine function nor an async generator function
+    +-- RuntimeMisuse                   the actors were used from the wrong place
+        +-- BlockingCallOnLoop          a blocking ask, get or stop on the loop's own thread
+        +-- WrongThread                 a call that belongs on the loop's thread
+        +-- LoopClosed                  the actors' event loop is closed or was never there
+        +-- NoRegistry                  a service function without an open registry on this loop
+        +-- AlreadyStarted              a registry that is open, or was, is opened again
+"""
+
+from typing import ClassVar
+
+
+class TurnkeeperError(Exception):
+    """Base of all errors that turnkeeper raises. ``code`` is stable and meant for programs."""
+
+    code: ClassVar[str] = "INTERNAL"
+
+
+class SessionError(TurnkeeperError):
+    """A message that a session or the registry refused. Nothing has changed."""
+
+
+class UnknownSession(SessionError):
+    """Nobody knows this session id, or it belongs to somebody else (the same answer, on purpose)."""
+
+    code = "UNKNOWN_SESSION"
+
+
+class UnknownTurn(SessionError):
+    """The session does not know this turn, or no longer does."""
+
+    code = "UNKNOWN_TURN"
+
+
+class UnknownAgent(SessionError):
+    """No agent of that name was registered."""
+
+    code = "UNKNOWN_AGENT"
+
+
+class SessionBusy(SessionError):
+    """A turn holds the session and the send's strategy is ``reject``. ``turn_id`` names the holder."""
+
+    code = "SESSION_BUSY"
+
+    def __init__(self, text: str, *, turn_id: str | None = None) -> None:
+        super().__init__(text)
+        self.turn_id = turn_id
+
+
+class SessionClosed(SessionError):
+    """The session was closed; it takes no sends until it is forgotten."""
+
+    code = "SESSION_CLOSED"
+
+
+class TurnIdReused(SessionError):
+    """A client-chosen turn id that already stands for another message in this session."""
+
+    code = "TURN_ID_REUSED"
+
+
+class PreconditionFailed(SessionError):
+    """``If-Match`` named a turn that is not the session's current or last one."""
+
+    code = "PRECONDITION_FAILED"
+
+
+class SessionLost(SessionError):
+    """The session's actor failed and was replaced; what was in flight is gone."""
+
+    code = "SESSION_LOST"
+
+
+class InvalidRequest(SessionError):
+    """A field breaks its rule. ``field`` names it, the text says the rule."""
+
+    code = "INVALID_REQUEST"
+
+    def __init__(self, text: str, *, field: str | None = None) -> None:
+        super().__init__(text)
+        self.field = field
+
+
+class ShuttingDown(SessionError):
+    """The registry is stopping and accepts nothing more."""
+
+    code = "SHUTTING_DOWN"
+
+
+class TurnNotCompleted(TurnkeeperError):
+    """The turn one waited for did not complete. ``status`` is its terminal status."""
+
+    code = "TURN_NOT_COMPLETED"
+
+    def __init__(self, text: str, *, turn_id: str, status: str) -> None:
+        super().__init__(text)
+        self.turn_id = turn_id
+        self.status = status
+
+
+class TurnCancelled(TurnNotCompleted):
+    """The turn ended as ``cancelled``, ``timed_out``, ``interrupted`` or ``unresponsive``."""
+
+    code = "TURN_CANCELLED"
+
+
+class TurnFailed(TurnNotCompleted):
+    """The turn ended as ``failed``. What the agent raised is the ``__cause__``."""
+
+    code = "TURN_FAILED"
+
+
+class AgentError(TurnkeeperError):
+    """What the host's coroutine did wrong, raised where it did it."""
+
+
+class TurnOver(AgentError):
+    """The turn has reached its end (or was fenced off): nothing more of it is published or kept."""
+
+    code = "TURN_OVER"
+
+
+class ReservedEvent(AgentError):
+    """An agent emitted an event under a name that is turnkeeper's own."""
+
+    code = "RESERVED_EVENT"
+
+
+class EventNotJson(AgentError):
+    """Event data that JSON cannot say."""
+
+    code = "EVENT_NOT_JSON"
+
+
+class WaitsForItself(AgentError):
+    """A turn waited for the end of its own session's turn, which is itself: it would wait for ever."""
+
+    code = "WAITS_FOR_ITSELF"
+
+
+class ContextLoadFailed(AgentError):
+    """``load_context`` raised; what it raised is the ``__cause__``."""
+
+    code = "CONTEXT_LOAD_FAILED"
+
+
+class ContextSaveFailed(AgentError):
+    """``save_context`` raised; what it raised is the ``__cause__``."""
+
+    code = "CONTEXT_SAVE_FAILED"
+
+
+class ContextNotCopyable(AgentError):
+    """The session's context holds something that cannot be copied; what the copy raised is the cause."""
+
+    code = "CONTEXT_NOT_COPYABLE"
+
+
+class NotAnAgent(AgentError):
+    """The agent is neither a coroutine function nor an async generator function."""
+
+    code = "NOT_AN_AGENT"
+
+
+class RuntimeMisuse(TurnkeeperError, RuntimeError):
+    """The actors were used from the wrong thread, loop or moment."""
+
+
+class BlockingCallOnLoop(RuntimeMisuse):
+    """A blocking ``ask``, ``get`` or ``stop`` on the event loop's own thread would never return."""
+
+    code = "BLOCKING_CALL_ON_LOOP"
+
+
+class WrongThread(RuntimeMisuse):
+    """A call that only the event loop's thread may make."""
+
+    code = "WRONG_THREAD"
+
+
+class LoopClosed(RuntimeMisuse):
+    """The actors' event loop is closed, or there is none to start on."""
+
+    code = "LOOP_CLOSED"
+
+
+class NoRegistry(RuntimeMisuse):
+    """A service function was called, but no registry is open on the running loop."""
+
+    code = "NO_REGISTRY"
+
+
+class AlreadyStarted(RuntimeMisuse):
+    """A registry is started once; make another one."""
+
+    code = "ALREADY_STARTED"

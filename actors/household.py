@@ -1,0 +1,37 @@
+"""What all sessions of one registry share."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .context import ContextStore
+from .policy import Settings
+from .records import SessionId
+
+if TYPE_CHECKING:
+    from .turn import Turn
+
+#: What a host registers: ``async def agent(turn)``, or an async generator function.
+Agent: TypeAlias = "Callable[[Turn], Awaitable[Any] | AsyncGenerator[Any, None]]"
+LoadContext: TypeAlias = Callable[[SessionId, str], Awaitable[Any]]
+SaveContext: TypeAlias = Callable[[Any], Awaitable[None]]
+
+logger = logging.getLogger("turnkeeper")
+
+
+@dataclass(slots=True, kw_only=True)
+class Household:
+    """The loop and its clock, the settings, the agents, the contexts and the counters."""
+
+    loop: asyncio.AbstractEventLoop
+    thread: int
+    clock: Callable[[], float]
+    settings: Settings
+    agents: Mapping[str, Agent]
+    contexts: ContextStore
+    load_context: LoadContext | None = None
+    save_context: SaveContext | None = None
+    counters: Counter[str] = field(default_factory=Counter)

@@ -1,0 +1,41 @@
+"""The rule for session ids and turn ids."""
+
+import re
+
+from .exceptions import InvalidRequest
+from .records import SessionId, TurnId
+
+#: Words that are routes, so that no id can hide one.
+RESERVED_IDS = frozenset(
+    {
+        ".",
+        "..",
+        "active_send_tasks",
+        "cleanup_completed_tasks",
+        "cancel_send_tasks",
+        "cancel_send_task",
+        "active_tasks",
+        "events",
+        "send",
+        "ticket",
+        "turns",
+    }
+)
+ID_RULE = "1 to 200 of A-Z a-z 0-9 . _ : @ - and not a reserved word"
+_ID = re.compile(r"[A-Za-z0-9._:@-]{1,200}")
+
+
+def _checked(text: object, field: str) -> str:
+    if not isinstance(text, str) or _ID.fullmatch(text) is None or text in RESERVED_IDS:
+        raise InvalidRequest(f"{field} must be {ID_RULE}", field=field)
+    return text
+
+
+def session_id(text: object) -> SessionId:
+    """Return the text as a session id; raise `InvalidRequest` if it breaks the rule."""
+    return SessionId(_checked(text, "session_id"))
+
+
+def turn_id(text: object) -> TurnId:
+    """Return the text as a turn id; raise `InvalidRequest` if it breaks the rule."""
+    return TurnId(_checked(text, "turn_id"))

@@ -1,0 +1,187 @@
+"""What can be said of a turn: ids, statuses, reasons, records, and how a coroutine ended. Data only.
+
+Every moment is in Unix seconds, read from a clock that never goes back; every span is in seconds
+unless its name says milliseconds.
+"""
+
+from enum import StrEnum
+from typing import Any, NewType, TypeAlias
+
+from .values import value
+
+SessionId = NewType("SessionId", str)
+TurnId = NewType("TurnId", str)
+Epoch: TypeAlias = int
+
+
+# -- Who asks ---------------------------------------------------------------------------------------
+
+
+@value
+class Asker:
+    """On whose behalf a message is sent. ``sees_all`` is what admins and the host's own code have."""
+
+    user: str
+    sees_all: bool = False
+
+
+#: The host's own code, which needs nobody's leave.
+HOST = Asker("local", True)
+
+# -- What can be said of a turn -----------------------------------------------------------------------
+
+
+class SessionState(StrEnum):
+    """The states of a session."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    CLOSED = "closed"
+
+
+class TurnStatus(StrEnum):
+    """``queued -> running -> (cancelling ->)`` and then exactly one of the others."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+    UNRESPONSIVE = "unresponsive"
+
+
+TERMINAL = frozenset(TurnStatus) - {TurnStatus.QUEUED, TurnStatus.RUNNING, TurnStatus.CANCELLING}
+
+
+class Verdict(StrEnum):
+    """What a cancel came to."""
+
+    CANCELLED = "cancelled"
+    FINISHED_FIRST = "finished_first"
+    UNRESPONSIVE = "unresponsive"
+    NOT_RUNNING = "not_running"
+    REQUESTED = "requested"
+
+
+class Strategy(StrEnum):
+    """What a send does when a turn is in flight."""
+
+    INTERRUPT = "interrupt"
+    REJECT = "reject"
+
+
+class CancelCode(StrEnum):
+    """Why a turn was cancelled (``reason.code``)."""
+
+    USER_REQUEST = "user_request"
+    SUPERSEDED = "superseded"
+    CLIENT_DISCONNECTED = "client_disconnected"
+    TIMEOUT = "timeout"
+    SHUTDOWN = "shutdown"
+    ADMIN = "admin"
+    POLICY = "policy"
+    SESSION_CLOSED = "session_closed"
+
+
+@value
+class Reason:
+    """Why, by whom, and in whose words."""
+
+    code: CancelCode
+    by: str | None = None
+    text: str | None = None
+
+
+@value
+class TurnError:
+    """What a failed turn may tell: a stable ``code`` and the type of what was raised."""
+
+    code: str
+    type: str | None = None
+
+
+@value
+class LateEnd:
+    """How an unresponsive turn ended after all."""
+
+    outcome: TurnStatus
+    at: float
+
+
+@value
+class TurnSpec:
+    """One accepted message and how its turn is to be run. It never changes.
+
+    ``ended_to`` is where whoever sent it waits for the turn's end.
+    """
+
+    session_id: SessionId
+    turn_id: TurnId
+    message: Any
+    user: str
+    agent: str
+    submitted_at: float
+    timeout: float | None
+    grace: float
+    fingerprint: bytes | None = None
+    options: "TurnOptions | None" = None
+    ended_to: Any = None
+
+
+@value
+class TurnOptions:
+    """What a caller inside the process may hand to its turn: it is passed on, never looked at."""
+
+    max_iterations: int | None = None
+    context: Any = None
+
+
+@value
+class TurnRecord:
+    """What is remembered of a turn. In flight it is a snapshot, after that it is the truth."""
+
+    turn_id: TurnId
+    epoch: Epoch | None
+    status: TurnStatus
+    user: str
+    agent: str
+    submitted_at: float
+    started_at: float | None = None
+    cancel_requested_at: float | None = None
+    cancelled_again_at: float | None = None
+    ended_at: float | None = None
+    reason: Reason | None = None
+    superseded_by: TurnId | None = None
+    error: TurnError | None = None
+    fingerprint: bytes | None = None
+    ended_late: LateEnd | None = None
+
+
+# -- How a coroutine ended ----------------------------------------------------------------------------
+
+
+@value
+class Returned:
+    """The coroutine returned ``result``."""
+
+    result: Any = None
+
+
+@value
+class Raised:
+    """The coroutine raised ``error``, which is not CancelledError."""
+
+    error: BaseException
+    code: str = "AGENT_ERROR"
+
+
+@value
+class Stopped:
+    """The coroutine raised CancelledError. Whether anybody asked for it is for the session to say."""
+
+
+Outcome: TypeAlias = Returned | Raised | Stopped

@@ -1,0 +1,377 @@
+"""SessionRegistry: the friendly front, on the loop, to the registry actor."""
+
+import asyncio
+import secrets
+import threading
+import time
+import weakref
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from typing import Any, Self, TypeVar
+
+from . import turn as turns
+from .context import ContextStore
+from .exceptions import (
+    AlreadyStarted,
+    InvalidRequest,
+    LoopClosed,
+    NoRegistry,
+    TurnCancelled,
+    TurnFailed,
+    WaitsForItself,
+)
+from .events import Event
+from .household import Agent, Household, LoadContext, SaveContext
+from .messages import (
+    Accepted,
+    ActiveTurn,
+    AwaitTurn,
+    Cancel,
+    CancelAnswer,
+    Cleanup,
+    Close,
+    Counts,
+    GetCounts,
+    GetSession,
+    GetTurn,
+    ListActive,
+    Query,
+    Send,
+    SessionView,
+    Shutdown,
+    Subscribe,
+    Superseded,
+    TurnEnd,
+)
+from .policy import Settings
+from .records import (
+    HOST,
+    Asker,
+    CancelCode,
+    Epoch,
+    Raised,
+    Returned,
+    SessionId,
+    TurnId,
+    TurnOptions,
+    TurnRecord,
+    TurnStatus,
+)
+from .registry_actor import RegistryActor
+from .runtime import AsyncioFuture, AsyncioRef, ask
+from .subscription import Subscription
+
+R = TypeVar("R")
+
+#: The registry that was opened last on a loop, for the service functions.
+_open: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SessionRegistry]" = weakref.WeakKeyDictionary()
+
+
+class Receipt:
+    """An accepted send: which turn it is, and the way to its end."""
+
+    __slots__ = ("_accepted", "_ended", "_registry")
+
+    def __init__(self, registry: "SessionRegistry", accepted: Accepted, ended: AsyncioFuture[TurnEnd]) -> None:
+        self._registry = registry
+        self._accepted = accepted
+        self._ended = ended
+
+    @property
+    def session_id(self) -> SessionId:
+        """The session."""
+        return self._accepted.session_id
+
+    @property
+    def turn_id(self) -> TurnId:
+        """The turn (``task_id`` over HTTP)."""
+        return self._accepted.turn_id
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The turn's epoch, the first half of its events' ids; ``None`` if it had not started."""
+        return self._accepted.epoch
+
+    @property
+    def status(self) -> TurnStatus:
+        """What the turn's status was when the send was answered."""
+        return self._accepted.status
+
+    @property
+    def superseded(self) -> Superseded | None:
+        """What became of the turn that was in the way."""
+        return self._accepted.superseded
+
+    @property
+    def repeated(self) -> bool:
+        """Whether this send was a retry of one that had been accepted: it started nothing."""
+        return self._accepted.repeated
+
+    async def ended(self) -> TurnRecord:
+        """Wait for the turn's end and return its record, however it ended.
+
+        Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
+        """
+        return (await self._end()).turn
+
+    async def result(self) -> Any:
+        """Wait for the turn's end and return what the agent returned, untouched.
+
+        ``None`` for a retried send whose turn had ended already. Raises `TurnFailed` (its ``__cause__``
+        is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``), and
+        `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
+        """
+        end = await self._end()
+        record, outcome = end.turn, end.outcome
+        if record.status is TurnStatus.COMPLETED:
+            return outcome.result if isinstance(outcome, Returned) else None
+        if record.status is TurnStatus.FAILED:
+            text = f"turn {record.turn_id} failed" + (f": {record.error.code}" if record.error else "")
+            failed = TurnFailed(text, turn_id=record.turn_id, status=record.status)
+            raise failed from (outcome.error if isinstance(outcome, Raised) else None)
+        raise TurnCancelled(
+            f"turn {record.turn_id} ended as {record.status}", turn_id=record.turn_id, status=record.status
+        )
+
+    async def _end(self) -> TurnEnd:
+        self._registry.refuse_inside(self.session_id, self.turn_id)
+        if self._accepted.repeated:
+            return await self._registry.ask(AwaitTurn(self.session_id, self.turn_id))
+        return await self._ended
+
+    def __repr__(self) -> str:
+        return f"<Receipt of turn {self.turn_id} in {self.session_id}>"
+
+
+class SessionRegistry:
+    """Keeps the turns of chat sessions.
+
+    ``async with SessionRegistry(agent) as registry`` opens it on the running loop; leaving the block
+    shuts it down. ``agents`` is one agent, or several by name of which the one called ``default``, or
+    else the first, is the default.
+
+    Everything here belongs to the loop's thread. Other threads use `ref`: ``registry.ref.ask(Cancel("s1"),
+    timeout=5)`` or ``registry.ref.tell(...)``.
+    """
+
+    def __init__(
+        self,
+        agents: "Agent | Mapping[str, Agent]",
+        *,
+        settings: Settings | None = None,
+        load_context: LoadContext | None = None,
+        save_context: SaveContext | None = None,
+    ) -> None:
+        by_name = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
+        if not by_name or not all(callable(agent) and isinstance(name, str) for name, agent in by_name.items()):
+            raise InvalidRequest("agents must be a callable, or a mapping of names to callables", field="agents")
+        self._agents: dict[str, Agent] = by_name
+        self._default_agent = "default" if "default" in by_name else next(iter(by_name))
+        self.settings = settings if settings is not None else Settings()
+        #: Names this run of the process: turn ids begin with it, and ``/healthz`` tells it.
+        self.incarnation = secrets.token_hex(6)
+        self._load_context = load_context
+        self._save_context = save_context
+        self._household: Household | None = None
+        self._ref: AsyncioRef[RegistryActor] | None = None
+        self._stopped: AsyncioFuture[bool] | None = None
+
+    # -- Life -----------------------------------------------------------------------------------------
+
+    async def start(self) -> Self:
+        """Open the registry on the running loop. Raises `AlreadyStarted` the second time."""
+        if self._ref is not None:
+            raise AlreadyStarted("this registry was started before: make another one")
+        loop = asyncio.get_running_loop()
+        offset = time.time() - loop.time()
+        self._household = Household(
+            loop=loop,
+            thread=threading.get_ident(),
+            clock=lambda: offset + loop.time(),
+            settings=self.settings,
+            agents=self._agents,
+            contexts=ContextStore(self.settings.contexts),
+            load_context=self._load_context,
+            save_context=self._save_context,
+        )
+        self._ref = RegistryActor.start(self._household, self._default_agent, self.incarnation)
+        _open[loop] = self
+        return self
+
+    async def stop(self) -> None:
+        """Shut down: cancel every turn, end every stream, answer everyone. Stopping twice is harmless.
+
+        Takes at most ``shutdown_deadline`` seconds. Cancelling it leaves the shutdown going on.
+        """
+        if self._ref is None:
+            return
+        if self._stopped is None:
+            self._stopped = self._ref.stop(block=False)
+        await self._stopped
+        if self._household is not None and _open.get(self._household.loop) is self:
+            del _open[self._household.loop]
+
+    async def drain(self) -> None:
+        """Cancel every turn and end every stream, but go on answering questions until `stop`."""
+        await self.ask(Shutdown())
+
+    async def __aenter__(self) -> Self:
+        return await self.start()
+
+    async def __aexit__(self, *_exc_info: object) -> None:
+        await self.stop()
+
+    @property
+    def ref(self) -> AsyncioRef[RegistryActor]:
+        """The registry actor's ref, for messages from anywhere. Raises `LoopClosed` before the start."""
+        if self._ref is None:
+            raise LoopClosed("this registry has not been started")
+        return self._ref
+
+    @property
+    def accepting(self) -> bool:
+        """Whether sends are taken."""
+        return self._ref is not None and self._stopped is None and self._ref.is_alive()
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """The agents' names, the default one first."""
+        return (self._default_agent, *(name for name in self._agents if name != self._default_agent))
+
+    # -- Talking to it ----------------------------------------------------------------------------------
+
+    def ask(self, query: Query[R]) -> AsyncioFuture[R]:
+        """Ask any query; ``await`` the answer. Giving up the wait changes nothing."""
+        return ask(self.ref, query)
+
+    async def send(
+        self,
+        session_id: str,
+        message: Any,
+        *,
+        user: str | None = None,
+        agent: str | None = None,
+        strategy: str | None = None,
+        turn_id: str | None = None,
+        timeout: float | None = None,
+        wait: bool = True,
+        options: TurnOptions | None = None,
+    ) -> Receipt:
+        """Send a message: run one turn. Returns once it has started (``wait=False``: at once).
+
+        A turn in flight is cancelled first and settles before the new one starts (``strategy="reject"``
+        raises `SessionBusy` instead). ``turn_id`` may be chosen by the caller: a repeated send with the
+        same one starts nothing. ``timeout`` is in seconds. Raises `SessionError`. Cancelling it does not
+        take the send back.
+        """
+        if wait:
+            self.refuse_inside(session_id)
+        ended: AsyncioFuture[TurnEnd] = AsyncioFuture()
+        send = Send(
+            session_id,
+            message,
+            HOST if user is None else Asker(user),
+            agent,
+            strategy,
+            turn_id,
+            timeout,
+            wait,
+            ended,
+            options,
+        )
+        return Receipt(self, await ask(self.ref, send), ended)
+
+    async def cancel(
+        self,
+        session_id: str,
+        turn_id: str | None = None,
+        *,
+        user: str | None = None,
+        wait: bool = True,
+        text: str | None = None,
+        code: CancelCode | None = None,
+    ) -> CancelAnswer:
+        """Stop a turn, or whatever the session does, and tell what it came to.
+
+        Answered when the turn has settled, at most ``cancel_grace`` seconds later (``wait=False``: at
+        once, ``requested``). Cancelling it does not take the cancel back. Raises `WaitsForItself` inside
+        the turn it would stop, unless ``wait=False``.
+        """
+        if wait:
+            self.refuse_inside(session_id, turn_id)
+        return await self.ask(Cancel(session_id, turn_id, _asker(user), wait, text, code))
+
+    async def close(self, session_id: str, *, user: str | None = None) -> SessionView:
+        """Close the session: cancel its turn, end its streams, forget its conversation."""
+        self.refuse_inside(session_id)
+        return await self.ask(Close(session_id, _asker(user)))
+
+    async def session(self, session_id: str, *, user: str | None = None) -> SessionView:
+        """The session: its state, current turn, queue and recent turns. Raises `UnknownSession`."""
+        return await self.ask(GetSession(session_id, _asker(user)))
+
+    async def turn(self, session_id: str, turn_id: str, *, user: str | None = None) -> TurnRecord:
+        """One turn. Raises `UnknownSession` and `UnknownTurn`."""
+        return await self.ask(GetTurn(session_id, turn_id, _asker(user)))
+
+    async def active(self, *, user: str | None = None) -> tuple[ActiveTurn, ...]:
+        """All turns in flight, of one user or of all."""
+        return await self.ask(ListActive(_asker(user)))
+
+    async def cleanup(self, *, user: str | None = None) -> tuple[SessionId, ...]:
+        """Put idle sessions to sleep now instead of after ``idle_ttl``, and tell which."""
+        return await self.ask(Cleanup(_asker(user)))
+
+    async def counts(self) -> Counts:
+        """How many there are of what."""
+        return await self.ask(GetCounts())
+
+    async def subscribe(
+        self,
+        session_id: str,
+        *,
+        after: str | None = None,
+        user: str | None = None,
+        close_on_superseded: bool = False,
+    ) -> Subscription:
+        """Follow a session; opens it if nobody knows it. Call the subscription's `close` at the end."""
+        return await self.ask(Subscribe(session_id, after, _asker(user), close_on_superseded))
+
+    async def events(
+        self, session_id: str, *, after: str | None = None, user: str | None = None
+    ) -> AsyncIterator[Event]:
+        """Follow a session's events: after the id ``after``, or the turn in flight and then live.
+
+        Ends when the session's streams end, or when the reader lags more than ``subscriber_buffer``
+        events behind. Leaving the loop unsubscribes (at once with `contextlib.aclosing`).
+        """
+        subscription = await self.subscribe(session_id, after=after, user=user)
+        try:
+            async with aclosing(subscription.events()) as events:
+                async for event in events:
+                    yield event
+        finally:
+            subscription.close()
+
+    def refuse_inside(self, session_id: str, turn_id: str | None = None) -> None:
+        """Raise `WaitsForItself` in a turn that would wait for its own end."""
+        turn = turns.current.get()
+        if turn is None or turn.over or turn.session_id != session_id or not turn.belongs_to(self._household):
+            return
+        if turn_id is None or turn_id == turn.turn_id:
+            raise WaitsForItself("this turn would wait for its own end: use wait=False")
+
+
+def _asker(user: str | None) -> Asker:
+    return HOST if user is None else Asker(user)
+
+
+def open_registry() -> SessionRegistry:
+    """The registry that is open on the running loop. Raises `NoRegistry`."""
+    try:
+        registry = _open.get(asyncio.get_running_loop())
+    except RuntimeError:
+        raise NoRegistry("no event loop runs in this thread: the service functions belong on the loop") from None
+    if registry is None:
+        raise NoRegistry("no registry is open on this loop: `async with SessionRegistry(agent)` or setup(app, agent)")
+    return registry

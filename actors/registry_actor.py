@@ -1,0 +1,436 @@
+"""RegistryActor: starts sessions, routes to them, lists them, puts them to sleep, and ends them all."""
+
+import asyncio
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from . import ids
+from .directory import Directory, EarlyCancels, Entry, last_epoch
+from .exceptions import ShuttingDown, TurnkeeperError, UnknownSession
+from .household import Household, logger
+from .messages import (
+    ActiveTurn,
+    AwaitTurn,
+    Cancel,
+    CancelAnswer,
+    Cleanup,
+    Close,
+    Counts,
+    GetCounts,
+    GetSession,
+    GetTurn,
+    ListActive,
+    Send,
+    SessionChanged,
+    SessionFailed,
+    Shut,
+    Shutdown,
+    ShutdownOverdue,
+    Sleep,
+    Slept,
+    Stop,
+    Subscribe,
+    Sweep,
+)
+from .policy import resolve
+from .records import HOST, Asker, CancelCode, Reason, SessionId, TurnId, Verdict
+from .runtime import AsyncioActor, ReplyTo
+from .session_actor import SessionActor
+from .states import Cancelling, Closed, Home, Idle, Memory, Running
+from .views import record_of
+
+#: How many sessions one pass over many looks at before others get the loop.
+PASS = 2_000
+#: What is left of the shutdown deadline for streams and answers once the last turn has been given up.
+SHUTDOWN_MARGIN = 0.5
+
+
+class RegistryActor(AsyncioActor):
+    """The one actor that everyone talks to. Sessions are its children."""
+
+    def __init__(self, household: Household, default_agent: str, incarnation: str) -> None:
+        super().__init__()
+        self._household = household
+        self._default_agent = default_agent
+        self._limits = household.settings.limits
+        self._directory = Directory()
+        self._early = EarlyCancels(
+            household.settings.early_cancels_per_user, household.settings.early_cancel_ttl
+        )
+        self._turn_ids = (TurnId(f"{incarnation}-{n}") for n in itertools.count(1))
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._cleanups: list[_Cleaning] = []
+        self._ending: _Ending | None = None
+        self._handlers: dict[type[Any], Callable[[Any, ReplyTo], None]] = {
+            Send: self._on_send,
+            SessionChanged: self._on_changed,
+            Cancel: self._on_cancel,
+            Subscribe: self._on_subscribe,
+            Close: self._on_close,
+            GetSession: self._on_about,
+            GetTurn: self._on_about,
+            AwaitTurn: self._on_about,
+            ListActive: self._on_list,
+            Cleanup: self._on_cleanup,
+            GetCounts: self._on_counts,
+            Slept: self._on_slept,
+            SessionFailed: self._on_failed,
+            Sweep: self._on_sweep,
+            Shutdown: self._on_shutdown,
+            ShutdownOverdue: self._on_overdue,
+            _StopNow: self._on_stop_now,
+        }
+
+    def on_start(self) -> None:
+        """Begin to look for idle sessions."""
+        self._sweep_later()
+
+    def on_message(self, message: Any, reply_to: ReplyTo) -> None:
+        """Route a message, or answer it from the index. A refusal is the answer of its asker."""
+        handler = self._handlers.get(type(message))
+        if handler is None:
+            super().on_message(message, reply_to)
+            return
+        try:
+            handler(message, reply_to)
+        except TurnkeeperError as error:
+            if reply_to is None:
+                logger.warning("%s refused: %s", type(message).__name__, error)
+            else:
+                reply_to.set_exception((type(error), error, None))
+
+    # -- Routing --------------------------------------------------------------------------------------
+
+    def _on_send(self, message: Send, reply_to: ReplyTo) -> None:
+        if self._ending is not None:
+            raise ShuttingDown("the server is shutting down")
+        household = self._household
+        now = household.clock()
+        entry = self._directory.find(message.session_id, message.asker)
+        session = ids.session_id(message.session_id) if entry is None else entry.session_id
+        submit = resolve(
+            message,
+            session,
+            household.settings,
+            household.agents,
+            self._default_agent,
+            next(self._turn_ids),
+            now,
+        )
+        if entry is None:
+            entry = self._open(session, message.asker, now)
+        if message.turn_id is not None:
+            early = self._early.take(message.asker.user, session, submit.spec.turn_id, now)
+            if early is not None:
+                self._forward(entry, Stop(submit.spec.turn_id, early[0], wait=False), None)
+        self._forward(entry, submit, reply_to)
+
+    def _on_cancel(self, message: Cancel, reply_to: ReplyTo) -> None:
+        entry = self._directory.find(message.session_id, message.asker)
+        turn = None if message.turn_id is None else ids.turn_id(message.turn_id)
+        if entry is None:
+            session = ids.session_id(message.session_id)
+            remembered = None
+            if turn is not None:
+                now = self._household.clock()
+                if session not in self._directory.entries:
+                    self._early.remember(message.asker.user, session, turn, message.text, now)
+                remembered = self._household.settings.early_cancel_ttl
+            if reply_to is not None:
+                reply_to.set(CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered))
+            return
+        reason = Reason(_code_of(message, entry), message.asker.user, message.text)
+        self._forward(entry, Stop(turn, reason, message.wait, message.if_match), reply_to)
+
+    def _on_close(self, message: Close, reply_to: ReplyTo) -> None:
+        entry = self._known(message.session_id, message.asker)
+        reason = Reason(message.code, message.asker.user)
+        self._household.contexts.forget(entry.session_id)
+        self._forward(entry, Shut(reason, message.grace), reply_to)
+
+    def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
+        self._forward(self._known(message.session_id, message.asker), message, reply_to)
+
+    def _on_subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
+        if self._ending is not None:
+            raise ShuttingDown("the server is shutting down")
+        entry = self._directory.find(message.session_id, message.asker)
+        if entry is None:
+            session = ids.session_id(message.session_id)
+            entry = self._open(session, message.asker, self._household.clock())
+        self._forward(entry, message, reply_to)
+
+    def _known(self, session_id: str, asker: Asker) -> Entry:
+        entry = self._directory.find(session_id, asker)
+        if entry is None:
+            raise UnknownSession(f"no session {ids.session_id(session_id)!r}")
+        return entry
+
+    def _open(self, session: SessionId, asker: Asker, now: float) -> Entry:
+        """Open a session for the asker, unless it is somebody else's, known or remembered."""
+        remembered = self._household.contexts.owner(session)
+        owner = asker.user if remembered is None else remembered
+        if session in self._directory.entries or not (asker.sees_all or owner == asker.user):
+            raise UnknownSession(f"no session {session!r}")
+        state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
+        entry = Entry(session, owner, state, now)
+        self._directory.add(entry)
+        entry.actor = SessionActor.start(self._household, self._actor_ref, state)
+        logger.debug("session %s: opened for %s", session, owner)
+        return entry
+
+    def _forward(self, entry: Entry, message: Any, reply_to: ReplyTo) -> None:
+        if entry.held is not None:
+            entry.held.append((message, reply_to))
+            return
+        if entry.actor is None:
+            actor = SessionActor.start(self._household, self._actor_ref, entry.state, entry.log)
+            self._directory.woke(entry, actor)
+        entry.actor.forward(message, reply_to)
+
+    # -- Reports --------------------------------------------------------------------------------------
+
+    def _on_changed(self, message: SessionChanged, _reply_to: ReplyTo) -> None:
+        state = message.state
+        entry = self._directory.entries.get(state.memory.home.session_id)
+        if entry is None or entry.actor is not message.actor:
+            self._household.counters["stale_reports_total"] += 1
+            return
+        self._directory.changed(entry, state, message.subscribers, self._household.clock())
+        if self._ending is not None and isinstance(state, Closed):
+            self._ending.left.discard(entry.session_id)
+            self._end_if_drained()
+
+    def _on_failed(self, message: SessionFailed, _reply_to: ReplyTo) -> None:
+        """A session's actor failed: the next message starts another one, with what was remembered."""
+        entry = self._directory.entries.get(message.session_id)
+        if entry is None or entry.actor is not message.actor:
+            return
+        state = entry.state
+        held, entry.held = entry.held or [], None
+        epoch = last_epoch(state)
+        memory = Memory(state.memory.home, epoch, state.memory.records)
+        self._directory.changed(entry, Idle(memory), 0, self._household.clock())
+        self._directory.slept(entry, Idle(memory), None)
+        for waiting, reply_to in held:
+            self._forward(entry, waiting, reply_to)
+        if self._ending is not None:
+            self._ending.left.discard(message.session_id)
+            self._end_if_drained()
+
+    # -- Questions about many, and passes over many ---------------------------------------------------
+
+    def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
+        if reply_to is None:
+            return
+        asker = message.asker
+        found: list[ActiveTurn] = []
+
+        def look(entry: Entry) -> None:
+            state = entry.state
+            if isinstance(state, Running | Cancelling) and entry.visible_to(asker):
+                found.append(ActiveTurn(entry.session_id, entry.owner, record_of(state)))
+
+        self._in_passes(iter(list(self._directory.active.values())), look, lambda: reply_to.set(tuple(found)))
+
+    def _on_counts(self, _message: GetCounts, reply_to: ReplyTo) -> None:
+        directory = self._directory
+        if reply_to is not None:
+            reply_to.set(
+                Counts(
+                    len(directory.entries),
+                    len(directory.active),
+                    directory.unresponsive,
+                    directory.subscribers,
+                    dict(self._household.counters),
+                )
+            )
+
+    def _in_passes(
+        self, entries: Iterator[Entry], look: Callable[[Entry], None], done: Callable[[], None]
+    ) -> None:
+        """Look at all of them, a batch in a pass of the loop, then call ``done``."""
+        count = 0
+        for entry in entries:
+            look(entry)
+            count += 1
+            if count >= PASS:
+                self._household.loop.call_soon(self._in_passes, entries, look, done)
+                return
+        done()
+
+    def _on_cleanup(self, message: Cleanup, reply_to: ReplyTo) -> None:
+        asker = message.asker
+        cleaning = _Cleaning(reply_to)
+        self._cleanups.append(cleaning)
+
+        def look(entry: Entry) -> None:
+            if entry.visible_to(asker) and entry.actor is not None and self._put_to_sleep(entry):
+                cleaning.left.add(entry.session_id)
+
+        def done() -> None:
+            cleaning.asked_all = True
+            self._answer_cleanups()
+
+        self._in_passes(iter(list(self._directory.resting.values())), look, done)
+
+    def _answer_cleanups(self) -> None:
+        for cleaning in [each for each in self._cleanups if each.asked_all and not each.left]:
+            self._cleanups.remove(cleaning)
+            if cleaning.reply_to is not None:
+                cleaning.reply_to.set(tuple(cleaning.cleaned))
+
+    # -- Sleep ----------------------------------------------------------------------------------------
+
+    def _sweep_later(self) -> None:
+        household = self._household
+        every = min(30.0, max(0.05, household.settings.idle_ttl / 4))
+        self._sweeper = household.loop.call_later(every, self._actor_ref.tell, Sweep())
+
+    def _on_sweep(self, _message: Sweep, _reply_to: ReplyTo) -> None:
+        if self._ending is not None:
+            return
+        settings, now = self._household.settings, self._household.clock()
+        due = list(itertools.islice(self._directory.due_for_sleep(now, settings.idle_ttl), PASS))
+        for entry in due:
+            self._put_to_sleep(entry)
+        old = self._directory.due_for_forgetting(now, settings.idle_ttl, settings.turn_retention)
+        gone = list(itertools.islice(old, PASS))
+        for entry in gone:
+            self._directory.remove(entry)
+        if len(due) == PASS or len(gone) == PASS:
+            self._household.loop.call_soon(self._actor_ref.tell, Sweep())
+        else:
+            self._sweep_later()
+
+    def _put_to_sleep(self, entry: Entry) -> bool:
+        """Ask a session to sleep; until it has answered, messages for it wait here."""
+        if entry.held is not None or entry.subscribers or entry.state.memory.quarantined:
+            return False
+        entry.held = []
+        entry.actor.tell(Sleep())
+        return True
+
+    def _on_slept(self, message: Slept, _reply_to: ReplyTo) -> None:
+        entry = self._directory.entries.get(message.session_id)
+        if entry is None or entry.actor is not message.actor:
+            return
+        if message.state is not None:
+            self._directory.slept(entry, message.state, message.log)
+        for cleaning in self._cleanups:
+            if message.session_id in cleaning.left:
+                cleaning.left.discard(message.session_id)
+                if message.state is not None:
+                    cleaning.cleaned.append(message.session_id)
+        self._answer_cleanups()
+        held, entry.held = entry.held or [], None
+        for waiting, reply_to in held:
+            self._forward(entry, waiting, reply_to)
+
+    # -- The end --------------------------------------------------------------------------------------
+
+    def _on_shutdown(self, message: Shutdown, reply_to: ReplyTo) -> None:
+        """First every session is closed, then everyone who asked for it is answered."""
+        if self._ending is not None:
+            self._ending.answer_too(reply_to)
+            self._end_if_drained()
+            return
+        settings = self._household.settings
+        deadline = settings.shutdown_deadline if message.deadline is None else message.deadline
+        ending = self._ending = _Ending()
+        ending.answer_too(reply_to)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        awake = [entry for entry in self._directory.entries.values() if entry.actor is not None]
+        ending.left = {entry.session_id for entry in awake if not isinstance(entry.state, Closed)}
+        ending.overdue = self._household.loop.call_later(deadline, self._actor_ref.tell, ShutdownOverdue())
+        shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - SHUTDOWN_MARGIN))
+        logger.info("shutting down: %d sessions awake", len(awake))
+
+        def close(entry: Entry) -> None:
+            self._forward(entry, shut, None)
+
+        self._in_passes(iter(awake), close, self._end_if_drained)
+
+    def _end_if_drained(self) -> None:
+        ending = self._ending
+        if ending is not None and not ending.left:
+            ending.finish()
+
+    def _on_overdue(self, _message: ShutdownOverdue, _reply_to: ReplyTo) -> None:
+        if self._ending is not None and self._ending.left:
+            logger.error("shutdown deadline reached with %d sessions open", len(self._ending.left))
+            self._ending.left.clear()
+            self._end_if_drained()
+
+    def on_stop_request(self, reply_to: ReplyTo) -> None:
+        """``stop()`` from anywhere drains first; it is answered when all is drained."""
+        if self._ending is not None and not self._ending.left:
+            super().on_stop_request(reply_to)
+            return
+        self._on_shutdown(Shutdown(), None)
+        ending = self._ending
+        if ending is not None:
+            ending.then(lambda: self._actor_ref.forward(_StopNow(), reply_to))
+
+    def _on_stop_now(self, _message: "_StopNow", reply_to: ReplyTo) -> None:
+        super().on_stop_request(reply_to)
+
+    def on_stop(self) -> None:
+        """Stop the children, and the timers."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._ending is not None and self._ending.overdue is not None:
+            self._ending.overdue.cancel()
+        for entry in self._directory.entries.values():
+            if entry.actor is not None:
+                entry.actor.stop(block=False)
+
+
+class _StopNow:
+    """All is drained: stop."""
+
+
+class _Cleaning:
+    """One cleanup under way: whose sessions have been asked to sleep, and which have done so."""
+
+    __slots__ = ("asked_all", "cleaned", "left", "reply_to")
+
+    def __init__(self, reply_to: ReplyTo) -> None:
+        self.reply_to = reply_to
+        self.left: set[SessionId] = set()
+        self.cleaned: list[SessionId] = []
+        self.asked_all = False
+
+
+class _Ending:
+    """The registry's end: which sessions are not closed yet, and what follows when all are."""
+
+    __slots__ = ("_then", "left", "overdue")
+
+    def __init__(self) -> None:
+        self.left: set[SessionId] = set()
+        self.overdue: asyncio.TimerHandle | None = None
+        self._then: list[Callable[[], None]] = []
+
+    def then(self, do: Callable[[], None]) -> None:
+        self._then.append(do)
+
+    def answer_too(self, reply_to: ReplyTo) -> None:
+        if reply_to is not None:
+            self.then(lambda: reply_to.set(None))
+
+    def finish(self) -> None:
+        if self.overdue is not None:
+            self.overdue.cancel()
+        todo, self._then = self._then, []
+        for do in todo:
+            do()
+
+
+def _code_of(message: Cancel, entry: Entry) -> CancelCode:
+    if message.code is not None:
+        return message.code
+    somebody_elses = message.asker.user != entry.owner and message.asker != HOST
+    return CancelCode.ADMIN if somebody_elses else CancelCode.USER_REQUEST

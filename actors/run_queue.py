@@ -1,0 +1,216 @@
+"""The run queue of an event loop: whose turn it is among the actors that have mail.
+
+One ``call_soon`` serves every actor that got mail in the same pass of the loop, and an actor with much
+mail handles a part of it and goes to the end of the queue, so that it does not hold up the others.
+"""
+
+import asyncio
+import contextvars
+import threading
+import weakref
+from collections import deque
+from threading import get_ident
+from typing import Any, Final, TypeAlias, cast
+
+import pykka
+
+from .future import ActorLoopClosed, running_loop
+
+ReplyTo: TypeAlias = "pykka.Future[Any] | None"
+Mail: TypeAlias = "tuple[Any, ReplyTo]"
+
+MESSAGES_PER_PASS: Final = 256
+"""How many messages a run queue has handled before the loop gets to do something else."""
+
+MESSAGES_PER_ACTOR: Final = 32
+"""How many of them one actor may handle before it is the next one's turn."""
+
+
+class Mailbox:
+    """What has mail. Idle, it has neither list nor deque: one message lies here as it is."""
+
+    __slots__ = ("_mail", "_queue", "_stopped")
+
+    def __init__(self) -> None:
+        self._mail: Mail | deque[Mail] | None = None
+        self._queue: RunQueue = NOT_STARTED
+        self._stopped = False
+
+    def _handle(self, message: Any, reply_to: ReplyTo) -> None:
+        """Handle one message. The run queue calls it; it lets nothing through but what ends the process."""
+        raise NotImplementedError
+
+    def _turn_away(self, mail: Mail) -> None:
+        """Answer mail that came too late."""
+        raise NotImplementedError
+
+    def _loop_has_closed(self) -> None:
+        """Nothing will be handled any more: answer those who wait."""
+        raise NotImplementedError
+
+
+class RunQueue:
+    """The mailboxes of one event loop that have mail, and the callback in which it is handled.
+
+    On the loop's thread a message costs little more than an append. Messages from other threads come in
+    through an inlet, with one wake-up of the loop for all that wait there. What was put before is handled
+    before, whoever put it. Each loop has its own (`RunQueue.of`) and need not run yet, or run for ever.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_context",
+        "_inlet",
+        "_inlet_is_due",
+        "_is_due",
+        "_lock",
+        "_ready",
+        "loop",
+        "thread",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        # Where the loop runs, as far as is known. Learnt anew in every callback.
+        self.thread = get_ident() if running_loop() is loop else None
+        self._ready: deque[Mailbox] = deque()
+        self._is_due = False
+        self._inlet: deque[tuple[Mailbox, Mail]] = deque()
+        self._inlet_is_due = False
+        self._lock = threading.RLock()  # a garbage collection inside it may run code that puts
+        # Handlers do not run in the context of whoever happened to wake the queue: that would carry one
+        # request's context variables into the turns of another.
+        self._context = contextvars.Context()
+
+    @staticmethod
+    def of(loop: asyncio.AbstractEventLoop) -> "RunQueue":
+        """The run queue of ``loop``."""
+        with _queues_lock:
+            known = _queues.get(loop)
+            queue = known() if known is not None else None
+            if queue is None:
+                queue = RunQueue(loop)
+                _queues[loop] = weakref.ref(queue)
+            return queue
+
+    def put(self, box: Mailbox, mail: Mail) -> None:
+        """Put ``mail`` into a mailbox, from any thread, without waiting.
+
+        Raises:
+            ActorLoopClosed: nobody will handle it.
+
+        """
+        if self.loop.is_closed():
+            box._loop_has_closed()
+            raise ActorLoopClosed(f"{box} lived on an event loop that is closed")
+        if get_ident() != self.thread:
+            self._put_from_thread(box, mail)
+            return
+        if self._inlet:
+            self._empty_inlet()
+        self._enqueue(box, mail)
+
+    def _enqueue(self, box: Mailbox, mail: Mail) -> None:
+        waiting = box._mail
+        # No call stands between this look and the store, so no signal handler that puts comes between.
+        if waiting is None:
+            box._mail = mail
+            self._ready.append(box)
+        elif isinstance(waiting, deque):
+            waiting.append(mail)
+        else:
+            box._mail = deque((waiting, mail))
+        if not self._is_due:
+            self.loop.call_soon(self._run, context=self._context)
+            self._is_due = True
+
+    def _put_from_thread(self, box: Mailbox, mail: Mail) -> None:
+        with self._lock:
+            self._inlet.append((box, mail))
+            wake, self._inlet_is_due = not self._inlet_is_due, True
+        if wake:
+            try:
+                self.loop.call_soon_threadsafe(self._take_in)
+            except RuntimeError:
+                raise ActorLoopClosed(f"the event loop of {box} was closed in this very moment") from None
+
+    def _take_in(self) -> None:
+        self.thread = get_ident()
+        self._inlet_is_due = False  # before the look into the inlet: a later message wakes again
+        self._empty_inlet()
+
+    def _empty_inlet(self) -> None:
+        inlet = self._inlet
+        while inlet:
+            box, mail = inlet.popleft()
+            if box._stopped:
+                box._turn_away(mail)
+            else:
+                self._enqueue(box, mail)
+
+    def _run(self) -> None:
+        self.thread = get_ident()
+        ready = self._ready
+        left = MESSAGES_PER_PASS
+        try:
+            while ready and left > 0:
+                box = ready.popleft()
+                waiting = box._mail
+                if isinstance(waiting, deque):
+                    left -= self._run_several(box, waiting)
+                elif waiting is not None:
+                    box._mail = None
+                    left -= 1
+                    box._handle(waiting[0], waiting[1])
+        finally:
+            # Also when a KeyboardInterrupt leaves through here: the others keep their mail.
+            if ready:
+                self.loop.call_soon(self._run, context=self._context)
+            else:
+                self._is_due = False
+
+    def _run_several(self, box: Mailbox, waiting: "deque[Mail]") -> int:
+        count = min(len(waiting), MESSAGES_PER_ACTOR)
+        try:
+            for _ in range(count):
+                if not waiting:  # it has stopped, and the rest was turned away
+                    break
+                message, reply_to = waiting.popleft()
+                box._handle(message, reply_to)
+        finally:
+            if waiting:
+                self._ready.append(box)
+            else:
+                box._mail = None
+        return count
+
+
+class _NoLoop:
+    """The loop of an actor under construction."""
+
+    def is_closed(self) -> bool:
+        return False
+
+
+class _NotStarted(RunQueue):
+    """Where mail is put before its actor starts: it keeps."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        self.loop = cast("asyncio.AbstractEventLoop", _NoLoop())
+        self.thread = None
+
+    def put(self, box: Mailbox, mail: Mail) -> None:
+        if isinstance(box._mail, deque):
+            box._mail.append(mail)
+        else:
+            box._mail = deque((mail,))
+
+
+NOT_STARTED: Final = _NotStarted()
+
+# The values are weak as well, because a run queue holds its loop. Its mailboxes hold it.
+_queues: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, weakref.ref[RunQueue]]"
+_queues = weakref.WeakKeyDictionary()
+_queues_lock = threading.RLock()

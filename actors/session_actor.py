@@ -1,0 +1,438 @@
+"""SessionActor: performs what the session decides. It owns the one task and the subscribers."""
+
+import asyncio
+from typing import Any, assert_never
+
+from .context import Context
+from .effects import (
+    AnnounceQueued,
+    CancelTurn,
+    CloseStreams,
+    CountStale,
+    Effect,
+    EndTurn,
+    Quarantine,
+    Refuse,
+    Reply,
+    SetTimer,
+    StartTurn,
+)
+from .event_log import EventLog, Gap
+from .events import GAP, SNAPSHOT, Event, to_json, turn_data
+from .exceptions import SessionLost, TurnkeeperError, UnknownTurn
+from .household import Household, logger
+from .messages import (
+    AwaitTurn,
+    GetSession,
+    GetTurn,
+    SessionChanged,
+    SessionFailed,
+    Sleep,
+    Slept,
+    Subscribe,
+    Tick,
+    TurnEnd,
+    TurnEnded,
+    Unsubscribe,
+)
+from .records import (
+    TERMINAL,
+    CancelCode,
+    Outcome,
+    Raised,
+    Returned,
+    Stopped,
+    TurnId,
+    TurnRecord,
+    TurnStatus,
+)
+from .runtime import AsyncioActor, AsyncioRef, ReplyTo
+from .session import step
+from .states import Cancelling, Closed, Idle, Running, State, Successor
+from .subscription import Subscription
+from .turn import Turn, coroutine_of, current
+from .views import find_turn, state_name, view
+
+#: How many readers are woken in one pass of the loop; the others wait for the next pass.
+WAKE_BATCH = 256
+#: After how many events the readers' lags are looked at.
+LAG_CHECK = 64
+
+
+class SessionActor(AsyncioActor):
+    """One session, living. Only the registry knows it; everyone else goes through the registry."""
+
+    registered = False
+
+    def __init__(
+        self, household: Household, registry: AsyncioRef[Any], state: State, log: EventLog | None = None
+    ) -> None:
+        super().__init__()
+        self.household = household
+        self._registry = registry
+        self._state = state
+        self._log = EventLog() if log is None else log
+        self._turn: Turn | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        # Most sessions have none of these, and an empty dict costs 64 bytes.
+        self._quarantined: dict[asyncio.Task[Any], Turn] | None = None
+        self._waiting: dict[TurnId, list[ReplyTo]] | None = None
+        self._readers: dict[Subscription, None] | None = None
+        self._waking: list[Subscription] | None = None
+
+    # -- Messages -------------------------------------------------------------------------------------
+
+    def on_message(self, message: Any, reply_to: ReplyTo) -> None:
+        """Handle one message of the registry's, of a reader's, or of our own task and timer."""
+        match message:
+            case Subscribe():
+                self._subscribe(message, reply_to)
+            case Unsubscribe():
+                self._unsubscribe(message.subscription)
+            case GetSession():
+                _answer(reply_to, view(self._state, len(self._readers or ())))
+            case GetTurn():
+                _answer(reply_to, self._find(message.turn_id))
+            case AwaitTurn():
+                self._await_turn(message, reply_to)
+            case Sleep():
+                self._sleep()
+            case _:
+                self._step(message, reply_to)
+
+    def _step(self, message: Any, reply_to: ReplyTo) -> None:
+        before = self._state
+        after, effects = step(before, message, self.household.clock(), reply_to)
+        if after is not before:
+            self._state = after
+            # Before any answer: whoever is answered finds the registry's index up to date.
+            self._registry.tell(SessionChanged(self._actor_ref, after))
+            if logger.isEnabledFor(10):
+                logger.debug(
+                    "session %s: %s -> %s on %s",
+                    after.memory.home.session_id,
+                    state_name(before),
+                    state_name(after),
+                    type(message).__name__,
+                )
+        for effect in effects:
+            self._perform(effect)
+
+    def on_stop(self) -> None:
+        """Let go of the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def on_failure(self, *_exc_info: Any) -> None:
+        """A handler of ours raised: leave nothing running and nobody waiting."""
+        error = SessionLost("the session's actor failed; the session starts anew")
+        if self._timer is not None:
+            self._timer.cancel()
+        for turn, task in self._tasks():
+            turn.over = True
+            task.cancel()
+        state = self._state
+        waiting: list[Any] = [to for tos in (self._waiting or {}).values() for to in tos]
+        if isinstance(state, Running | Cancelling):
+            waiting.append(state.spec.ended_to)
+        if isinstance(state, Cancelling):
+            waiting += [ask.to for ask in state.asks]
+            if isinstance(state.then, Successor):
+                waiting += [state.then.to, state.then.spec.ended_to]
+            elif state.then is not None:
+                waiting += state.then.to
+        for to in waiting:
+            _refuse(to, error)
+        self._close_streams("Session lost")
+        self._registry.tell(SessionFailed(self._actor_ref, state.memory.home.session_id))
+
+    def _tasks(self) -> list[tuple[Turn, asyncio.Task[Any]]]:
+        held = [(turn, task) for task, turn in (self._quarantined or {}).items()]
+        if self._turn is not None and self._task is not None:
+            held.append((self._turn, self._task))
+        return held
+
+    # -- Effects --------------------------------------------------------------------------------------
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Reply():
+                _answer(effect.to, effect.value)
+            case StartTurn():
+                self._start_turn(effect)
+            case EndTurn():
+                self._end_turn(effect)
+            case CancelTurn():
+                self._cancel_turn(effect)
+            case SetTimer():
+                self._set_timer(effect.at)
+            case AnnounceQueued():
+                self._append(Event("turn.queued", source=effect.record))
+            case Refuse():
+                _refuse(effect.to, effect.error)
+            case CloseStreams():
+                self._close_streams(effect.text)
+            case Quarantine():
+                self._quarantine()
+            case CountStale():
+                self.household.counters["stale_reports_total"] += 1
+            case _:
+                assert_never(effect)
+
+    def _start_turn(self, effect: StartTurn) -> None:
+        household = self.household
+        spec = effect.spec
+        turn = self._turn = Turn(spec, effect.epoch, self._state.memory.home.owner, self)
+        # Published first: an eager task runs before create_task returns.
+        self._append(Event("turn.started", epoch=effect.epoch, source=spec))
+        token = current.set(turn)
+        try:
+            coroutine = coroutine_of(household.agents[spec.agent], turn, household)
+            self._task = household.loop.create_task(coroutine)
+        except Exception as error:
+            self._tell(TurnEnded(effect.epoch, _raised(error)))
+            return
+        finally:
+            current.reset(token)
+        self._task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
+        """The end of a turn is a message. Synchronous: nothing can come between."""
+        quarantined = self._quarantined
+        turn = self._turn if quarantined is None else quarantined.pop(task, self._turn)
+        if turn is None or self._actor_ref._stopped:
+            return
+        self._tell(TurnEnded(turn.epoch, _outcome_of(task)))
+
+    def _end_turn(self, effect: EndTurn) -> None:
+        record = effect.record
+        name = f"turn.{record.status.value}"
+        counters = self.household.counters
+        counters[name] += 1
+        turn = self._turn
+        if record.epoch is None or turn is None:
+            self._append(Event(name, source=record))
+        else:
+            turn.over = True
+            turn.n += 1
+            if effect.outcome is not None:
+                self._keep_context(turn)
+                self._turn = self._task = None
+            self._append(Event(name, epoch=record.epoch, n=turn.n, source=record))
+            if isinstance(effect.outcome, Raised):
+                _log_failure(record, effect.outcome)
+        if effect.ended_to is not None:
+            effect.ended_to.set(TurnEnd(record, effect.outcome))
+        if self._waiting is not None:
+            for to in self._waiting.pop(record.turn_id, ()):
+                _answer(to, TurnEnd(record, effect.outcome))
+        if self._readers is not None and record.reason is not None:
+            self._close_superseded(record)
+
+    def _keep_context(self, turn: Turn) -> None:
+        context: Context | None = turn.take_context()
+        if context is not None and self.household.load_context is None:
+            self.household.contexts.keep(turn.session_id, context)
+
+    def _cancel_turn(self, effect: CancelTurn) -> None:
+        turn, task = self._turn, self._task
+        if turn is not None:
+            turn.ask_to_stop(effect.reason)
+        if task is not None:
+            task.cancel(effect.reason.code.value)
+
+    def _quarantine(self) -> None:
+        turn, task = self._turn, self._task
+        self._turn = self._task = None
+        self.household.counters["unresponsive_total"] += 1
+        if turn is not None and task is not None:
+            if self._quarantined is None:
+                self._quarantined = {}
+            self._quarantined[task] = turn
+            logger.warning("turn %s did not stop and is quarantined", turn)
+
+    def _set_timer(self, at: float) -> None:
+        """See to a `Tick` at that moment or before: the session asks again if it came too early."""
+        household = self.household
+        due = household.loop.time() + max(0.0, at - household.clock())
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = household.loop.call_at(due, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._tell(Tick())
+
+    def _tell(self, message: Any) -> None:
+        if not self._actor_ref._stopped:
+            self._actor_ref.tell(message)
+
+    # -- Turns that somebody asks for -----------------------------------------------------------------
+
+    def _find(self, turn_id: str) -> TurnRecord:
+        record = find_turn(self._state, turn_id)
+        if record is None:
+            raise UnknownTurn(f"no turn {turn_id!r} in this session")
+        return record
+
+    def _await_turn(self, message: AwaitTurn, reply_to: ReplyTo) -> None:
+        record = self._find(message.turn_id)
+        if record.status in TERMINAL:
+            _answer(reply_to, TurnEnd(record, None))
+            return
+        if self._waiting is None:
+            self._waiting = {}
+        self._waiting.setdefault(record.turn_id, []).append(reply_to)
+
+    # -- Events and readers ---------------------------------------------------------------------------
+
+    def publish(self, turn: Turn, name: str, text: str) -> None:
+        """Append an agent's event. The turn has checked that it may."""
+        turn.n += 1
+        self._append(Event(name, epoch=turn.epoch, n=turn.n, text=text))
+
+    def _append(self, event: Event) -> None:
+        settings = self.household.settings
+        self._log.append(event, settings.log_events, settings.log_bytes)
+        readers = self._readers
+        if readers is not None:
+            if self._log.head % LAG_CHECK == 0:
+                self._end_laggards(readers)
+            self._wake(readers)
+
+    def _end_laggards(self, readers: dict[Subscription, None]) -> None:
+        for reader in list(readers):
+            if not reader.ended and reader.lag > reader.max_lag:
+                reader.overflow()
+
+    def _wake(self, readers: dict[Subscription, None]) -> None:
+        if len(readers) <= WAKE_BATCH:
+            for reader in readers:
+                reader.wake()
+        elif self._waking is None:
+            self._waking = list(readers)
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        """Wake a batch and come back for the rest: ten thousand writes in one pass hold up everyone."""
+        waking = self._waking or []
+        for reader in waking[-WAKE_BATCH:]:
+            reader.wake()
+        del waking[-WAKE_BATCH:]
+        if waking:
+            self.household.loop.call_soon(self._wake_some)
+            return
+        self._waking = None
+        # Who was woken before the last event was published, and has gone back to sleep since.
+        behind = [reader for reader in self._readers or () if reader.parked and reader.lag]
+        if behind:
+            self._waking = behind
+            self.household.loop.call_soon(self._wake_some)
+
+    def _subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
+        state = self._state
+        epoch = state.epoch if isinstance(state, Running | Cancelling) else None
+        found = self._log.locate(message.cursor, epoch)
+        prelude: list[Event] = []
+        if isinstance(found, Gap):
+            gap = {"since": found.since, "min_available": found.min_available}
+            prelude.append(Event(GAP, text=to_json(gap)))
+        if isinstance(found, Gap) or message.cursor is None:
+            prelude.append(self._snapshot())
+        subscription = Subscription(
+            self._log,
+            found.resume_at if isinstance(found, Gap) else found,
+            prelude,
+            self.household.settings.subscriber_buffer,
+            self._on_reader_gone,
+            self._on_overflow,
+            close_on_superseded=message.close_on_superseded,
+        )
+        if isinstance(state, Closed):
+            subscription.end("Session closed")
+        else:
+            if self._readers is None:
+                self._readers = {}
+            self._readers[subscription] = None
+            self._report_readers()
+        _answer(reply_to, subscription)
+
+    def _snapshot(self) -> Event:
+        seen = view(self._state)
+        data = {
+            "session": seen.session_id,
+            "state": seen.state.value,
+            "turn": seen.turn and turn_data(seen.turn),
+            "queue": [turn_data(record) for record in seen.queue],
+        }
+        return Event(SNAPSHOT, text=to_json(data))
+
+    def _on_reader_gone(self, reader: Subscription) -> None:
+        if self._readers is not None and reader in self._readers:
+            self._tell(Unsubscribe(reader))
+
+    def _on_overflow(self) -> None:
+        self.household.counters["sse_overflow_total"] += 1
+
+    def _unsubscribe(self, reader: Subscription) -> None:
+        if self._readers is not None and reader in self._readers:
+            del self._readers[reader]
+            if not self._readers:
+                self._readers = None
+            self._report_readers()
+
+    def _report_readers(self) -> None:
+        count = len(self._readers or ())
+        self._registry.tell(SessionChanged(self._actor_ref, self._state, count))
+
+    def _close_streams(self, text: str) -> None:
+        for reader in list(self._readers or ()):
+            reader.end(text)
+
+    def _close_superseded(self, record: TurnRecord) -> None:
+        if record.reason is not None and record.reason.code is CancelCode.SUPERSEDED:
+            for reader in list(self._readers or ()):
+                if reader.close_on_superseded and record.status is TurnStatus.CANCELLED:
+                    reader.end("Task cancelled")
+
+    # -- Sleep ----------------------------------------------------------------------------------------
+
+    def _sleep(self) -> None:
+        """Go to sleep if there is nothing to do: hand over what is to be remembered, and stop."""
+        state = self._state
+        busy = self._readers or self._quarantined or self._waiting or not self.actor_inbox.empty()
+        if busy or not isinstance(state, Idle | Closed):
+            self._registry.tell(Slept(self._actor_ref, state.memory.home.session_id, None, None))
+            return
+        self._log.forget_all_but_last()
+        self._registry.tell(Slept(self._actor_ref, state.memory.home.session_id, state, self._log))
+        self._stop()
+
+
+def _answer(to: Any, reply: Any) -> None:
+    if to is not None:
+        to.set(reply)
+
+
+def _refuse(to: Any, error: TurnkeeperError) -> None:
+    if to is not None and not to.done():
+        to.set_exception((type(error), error, None))
+
+
+def _raised(error: BaseException) -> Raised:
+    code = error.code.lower() if isinstance(error, TurnkeeperError) else "agent_error"
+    return Raised(error, code)
+
+
+def _outcome_of(task: asyncio.Task[Any]) -> Outcome:
+    if task.cancelled():
+        return Stopped()
+    error = task.exception()
+    return Returned(task.result()) if error is None else _raised(error)
+
+
+def _log_failure(record: TurnRecord, outcome: Raised) -> None:
+    logger.error("turn %s failed", record.turn_id, exc_info=outcome.error)

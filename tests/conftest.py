@@ -1,0 +1,228 @@
+"""The strict rig: what every test here is held to, whatever else it checks.
+
+* A warning is an error (``setup.cfg``).
+* A blocking call on a running event loop fails the test, also when the code under test swallowed the error:
+  ``@pytest.mark.blocks_the_loop("why")`` lets one block.
+* An asyncio task, a thread, a socket or a live Pykka actor left behind fails the test:
+  ``@pytest.mark.leaves_behind("sockets", why="...")`` names what may stay.
+* An exception that only reached the event loop's exception handler fails the test:
+  ``@pytest.mark.loop_errors("why")`` expects one.
+* With ``TURNKEEPER_NO_SKIPS=1`` a skip or an xfail is a failure.
+
+Set-up runs from the top of the next line to its end, tear-down backwards::
+
+    _nothing_left_behind -> _loop_not_blocked -> the plugin's loop -> _no_task_left -> other fixtures -> test
+
+so tasks are looked for while the loop still lives and after every other fixture has closed what it opened;
+threads and sockets when the loop and its executor are gone. ``test_rig.py`` shows that each check can fail.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import blockbuster
+import hypothesis
+import pykka
+import pytest
+import pytest_asyncio
+
+NO_SKIPS = os.environ.get("TURNKEEPER_NO_SKIPS") == "1"
+
+T = TypeVar("T")
+
+KINDS = ("tasks", "threads", "sockets", "actors")
+# How often the loop turns for what has ended and only needs to be told so.
+PASSES = 50
+# How many seconds a thread may take to wind up.
+PATIENCE = 1.0
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.load_profile(
+    os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
+)
+
+
+# --- no skips -----------------------------------------------------------------------------------------------
+
+
+def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if NO_SKIPS and report.outcome == "skipped":
+        why = getattr(report, "wasxfail", None) or report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"nothing is skipped or excused with TURNKEEPER_NO_SKIPS=1: {why}"
+        report.__dict__.pop("wasxfail", None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _refuse_skip(report)
+    return report
+
+
+# --- nothing left behind ------------------------------------------------------------------------------------
+
+
+def _allowed(request: pytest.FixtureRequest) -> set[str]:
+    allowed: set[str] = set()
+    for marker in request.node.iter_markers("leaves_behind"):
+        if not marker.kwargs.get("why") or not marker.args or not set(marker.args) <= set(KINDS):
+            pytest.fail(f"leaves_behind takes some of {', '.join(KINDS)} and why=, not {marker}")
+        allowed.update(marker.args)
+    return allowed
+
+
+def _sockets() -> set[str]:
+    """The open sockets of this process, each by its inode (Linux; elsewhere none are seen)."""
+    found: set[str] = set()
+    for fd in Path("/proc/self/fd").glob("*"):
+        try:
+            target = os.readlink(fd)
+        except OSError:  # the descriptor of this very listing
+            continue
+        if target.startswith("socket:"):
+            found.add(target)
+    return found
+
+
+def _settle(new: Callable[[], set[T]]) -> set[T]:
+    """What is still there of ``new()`` once it had its time to go."""
+    until = time.monotonic() + PATIENCE
+    while (left := new()) and time.monotonic() < until:
+        gc.collect()
+        time.sleep(0.01)
+    return left
+
+
+class _LoopErrors(logging.Handler):
+    """Keeps what event loops reported because nobody else could be told."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.seen: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.seen.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The outermost fixture: threads, sockets, actors and unheard errors, when all else is torn down."""
+    allowed = _allowed(request)
+    threads, sockets, actors = set(threading.enumerate()), _sockets(), set(pykka.ActorRegistry.get_all())
+    errors = _LoopErrors()
+    logger = logging.getLogger("asyncio")
+    logger.addHandler(errors)
+    yield
+    left: list[str] = []
+    # Actors first: a leaked thread is then told by its cause.
+    if "actors" not in allowed:
+        for ref in _settle(lambda: set(pykka.ActorRegistry.get_all()) - actors):
+            left.append(f"actor {ref}")
+            pykka.ActorRegistry.unregister(ref)
+    if "threads" not in allowed:
+        left += [f"thread {t.name}" for t in _settle(lambda: set(threading.enumerate()) - threads)]
+    if "sockets" not in allowed:
+        left += [f"open {s}" for s in _settle(lambda: _sockets() - sockets)]
+    logger.removeHandler(errors)
+    if left:
+        pytest.fail("the test left behind: " + "; ".join(sorted(left)), pytrace=False)
+    if errors.seen and request.node.get_closest_marker("loop_errors") is None:
+        pytest.fail("the event loop reported:\n" + "\n".join(errors.seen), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _tasks_watched(request: pytest.FixtureRequest, _loop_not_blocked: None) -> None:
+    if pytest_asyncio.is_async_test(request.node):
+        request.getfixturevalue("_no_task_left")
+
+
+@pytest_asyncio.fixture
+async def _no_task_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """On the test's own loop, the first async fixture to be set up and so the last to be torn down."""
+    before = asyncio.all_tasks()
+    yield
+    if "tasks" in _allowed(request):
+        return
+    here = asyncio.current_task()
+    left: set[asyncio.Task[Any]] = set()
+    for _ in range(PASSES):
+        left = {task for task in asyncio.all_tasks() if task is not here} - before
+        if not left:
+            return
+        await asyncio.sleep(0)
+    pytest.fail("the test left behind: " + "; ".join(sorted(map(repr, left))), pytrace=False)
+
+
+# --- nothing blocks the loop --------------------------------------------------------------------------------
+
+_blocked: list[str] = []
+
+
+def _record_blocking() -> None:
+    """Remember each BlockingError where it is made: code under test may catch it, the test still fails."""
+    original = blockbuster.BlockingError.__init__
+
+    def init(self: blockbuster.BlockingError, func: str) -> None:
+        original(self, func)
+        _blocked.append(f"Blocking call to {func}\n" + "".join(traceback.format_stack(limit=12)[:-2]))
+
+    blockbuster.BlockingError.__init__ = init  # type: ignore[method-assign]
+
+
+_record_blocking()
+
+
+@pytest.fixture(scope="session")
+def _blockbuster() -> blockbuster.BlockBuster:
+    buster = blockbuster.BlockBuster()
+    for function in buster.functions.values():
+        # Importing on the loop is Python's own business, once per process; so is rewriting asserts.
+        function.can_block_in("<frozen importlib._bootstrap>", {"_find_and_load", "_load_unlocked"})
+        function.can_block_in("_pytest/assertion/rewrite.py", {"exec_module", "find_spec"})
+        # Reading source lines for a traceback, and the table of MIME types, once.
+        function.can_block_in("linecache.py", {"checkcache", "updatecache", "getlines"})
+        function.can_block_in("mimetypes.py", {"init"})
+        # Tests wait for processes of their own in asyncio's subprocess support.
+        function.can_block_in("asyncio/base_events.py", {"subprocess_exec", "subprocess_shell"})
+        # Where log lines go is the host's choice; pytest's own handler writes them to a file.
+        function.can_block_in("logging/__init__.py", {"emit", "flush"})
+        # Pytest shows the source of what failed.
+        function.can_block_in("_pytest/_code/source.py", {"findsource", "getsource"})
+    return buster
+
+
+@pytest.fixture(autouse=True)
+def _loop_not_blocked(
+    request: pytest.FixtureRequest, _nothing_left_behind: None, _blockbuster: blockbuster.BlockBuster
+) -> Iterator[None]:
+    marker = request.node.get_closest_marker("blocks_the_loop")
+    if marker is not None:
+        if not (marker.args or marker.kwargs.get("why")):
+            pytest.fail("blocks_the_loop says why")
+        yield
+        return
+    _blocked.clear()
+    _blockbuster.activate()
+    try:
+        yield
+    finally:
+        _blockbuster.deactivate()
+    if _blocked:
+        pytest.fail("the test blocked the event loop:\n" + "\n".join(_blocked), pytrace=False)
