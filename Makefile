@@ -21,7 +21,7 @@ test: $(VENV)/.for-test  ## run every test (ARGS="-k cancel -x")
 dev: $(VENV)/.for-test $(VENV)/.for-lint $(VENV)/.for-docs  ## an editable install with every tool, in .venv
 	@echo "ready: . $(BIN)/activate"
 
-lint: $(VENV)/.for-lint  ## ruff: rules and format
+lint: $(VENV)/.for-lint  ## ruff, rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
@@ -50,7 +50,7 @@ $(VENV)/.for-run: $(VENV)/.made $(META)
 	@touch $@
 
 $(VENV)/.for-test: $(VENV)/.made $(META)
-	$(PIP) install -qq -e '.[test]'
+	$(PIP) install -qq -e '.[test,uvloop]'
 	@touch $@ $(VENV)/.for-run
 
 $(VENV)/.for-lint: $(VENV)/.made $(META)

@@ -99,13 +99,14 @@ class AsyncioFuture(pykka.Future[T]):
         if self._value is not _PENDING or self._get_hook is not None:
             raise queue.Full
         self._value = value
-        waiter = self._waiters
+        waiter: Any = self._waiters
         if waiter is None:
             return
         if type(waiter) is tuple and waiter[0] == get_ident():  # the usual one, without three calls
             self._waiters = None
-            try:
-                waiter[1].set_result(value)
+            handle: asyncio.Future[T | None] = waiter[1]
+            try:  # noqa: SIM105  contextlib.suppress() costs more than all the rest of this
+                handle.set_result(value)
             except (asyncio.InvalidStateError, RuntimeError):
                 pass  # whoever awaited was cancelled, or its loop is closed
             return
@@ -223,8 +224,8 @@ class AsyncioFuture(pykka.Future[T]):
         return cast("T", self._value)
 
     def _give(self) -> Generator[Any, None, T]:
+        yield from ()  # makes this a generator: one that is over before it has yielded
         return self._outcome()
-        yield  # makes this a generator: one that is over before it has yielded
 
     def _wait(self, timeout: float | None) -> None:
         if timeout is not None and timeout <= 0:
@@ -320,25 +321,19 @@ class AsyncioFuture(pykka.Future[T]):
         """A future of ``func(answer)``."""
         return self._made_of((self,), lambda timeout: func(self.get(timeout=timeout)))
 
-    def filter(  # type: ignore[override]
-        self: "AsyncioFuture[Iterable[J]]", func: Callable[[J], bool]
-    ) -> "AsyncioFuture[Iterable[J]]":
+    def filter(self: "AsyncioFuture[Iterable[J]]", func: Callable[[J], bool]) -> "AsyncioFuture[Iterable[J]]":
         """A future of the answer's items for which ``func(item)`` is true."""
         return self._made_of(
             (self,), lambda timeout: [each for each in self.get(timeout=timeout) if func(each)]
         )
 
-    def reduce(  # type: ignore[override]
-        self: "AsyncioFuture[Iterable[J]]", func: Callable[[R, J], R], *args: R
-    ) -> "AsyncioFuture[R]":
+    def reduce(self: "AsyncioFuture[Iterable[J]]", func: Callable[[R, J], R], *args: R) -> "AsyncioFuture[R]":
         """A future of the answer's items reduced to one value; a second argument is the initial one."""
         return self._made_of(
             (self,), lambda timeout: functools.reduce(func, self.get(timeout=timeout), *args)
         )
 
-    def join(  # type: ignore[override]
-        self: "AsyncioFuture[Any]", *futures: "pykka.Future[Any]"
-    ) -> "AsyncioFuture[Iterable[Any]]":
+    def join(self: "AsyncioFuture[Any]", *futures: "pykka.Future[Any]") -> "AsyncioFuture[Iterable[Any]]":
         """A future of the list of this answer and those of ``futures``.
 
         Futures of other Pykka actors (threads) may be among them; awaiting then takes a helper thread.

@@ -175,6 +175,7 @@ class SessionRegistry:
         self._household: Household | None = None
         self._ref: AsyncioRef[RegistryActor] | None = None
         self._stopped: AsyncioFuture[bool] | None = None
+        self._draining = False
 
     # -- Life -----------------------------------------------------------------------------------------
 
@@ -205,15 +206,20 @@ class SessionRegistry:
         """
         if self._ref is None:
             return
+        self._draining = True
         if self._stopped is None:
             self._stopped = self._ref.stop(block=False)
         await self._stopped
         if self._household is not None and _open.get(self._household.loop) is self:
             del _open[self._household.loop]
 
-    async def drain(self) -> None:
-        """Cancel every turn and end every stream, but go on answering questions until `stop`."""
-        await self.ask(Shutdown())
+    async def drain(self, deadline: float | None = None) -> None:
+        """Cancel every turn and end every stream, but go on answering questions until `stop`.
+
+        Takes at most ``deadline`` seconds (``shutdown_deadline``). Cancelling it leaves it going on.
+        """
+        self._draining = True
+        await self.ask(Shutdown(deadline))
 
     async def __aenter__(self) -> Self:
         return await self.start()
@@ -231,7 +237,7 @@ class SessionRegistry:
     @property
     def accepting(self) -> bool:
         """Whether sends are taken."""
-        return self._ref is not None and self._stopped is None and self._ref.is_alive()
+        return self._ref is not None and not self._draining and self._ref.is_alive()
 
     @property
     def agents(self) -> tuple[str, ...]:

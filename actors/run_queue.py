@@ -4,6 +4,9 @@ One ``call_soon`` serves every actor that got mail in the same pass of the loop,
 mail handles a part of it and goes to the end of the queue, so that it does not hold up the others.
 """
 
+# A mailbox and its queue are one thing in two classes, so they look into each other.
+# pyright: reportPrivateUsage=false
+
 import asyncio
 import contextvars
 import threading

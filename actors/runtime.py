@@ -1,46 +1,38 @@
 """Where Pykka meets asyncio: actors that live on an event loop.
 
-Each event loop has one `RunQueue` of the actors that have mail, and each actor is run from there a few
-messages at a time, in turns. An idle actor is two small objects: no thread, no task, no queue.
+An actor and its ref are all there is of an idle actor: no thread, no task, no queue. What it is sent is
+handled in its turn by the `RunQueue` of its loop.
 
 Pykka's documented behaviour is kept; `docs/reference/pykka.md` tells where it cannot be.
 """
 
+# An actor and its ref are one thing in two classes, so they look into each other.
+# pyright: reportPrivateUsage=false
+
 import asyncio
-import contextvars
 import inspect
 import logging
 import sys
 import threading
 import uuid
-import weakref
 from collections import deque
-from threading import get_ident
 from types import TracebackType
-from typing import Any, ClassVar, Final, Literal, Self, TypeAlias, TypeVar, cast, overload
+from typing import Any, ClassVar, Final, Literal, Self, TypeVar, cast, overload
 
 import pykka
-from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop  # pyright: ignore[reportPrivateUsage]
+from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from .exceptions import BlockingCallOnLoop, LoopClosed
-from .future import ActorLoopClosed, AsyncioFuture, running_loop
+from .future import ActorLoopClosed, AsyncioFuture, ExcInfo, running_loop
 from .messages import Query
+from .run_queue import Mail, Mailbox, ReplyTo, RunQueue
 
-__all__ = ["ActorLoopClosed", "AsyncioActor", "AsyncioFuture", "AsyncioRef", "RunQueue", "ask", "forward"]
+__all__ = ["ActorLoopClosed", "AsyncioActor", "AsyncioFuture", "AsyncioRef", "ReplyTo", "ask", "forward"]
 
 R = TypeVar("R")
 A = TypeVar("A", bound="AsyncioActor")
 
-ReplyTo: TypeAlias = "pykka.Future[Any] | None"
-Mail: TypeAlias = "tuple[Any, ReplyTo]"
-
-logger = logging.getLogger("pykka")
-
-MESSAGES_PER_PASS: Final = 256
-"""How many messages a run queue handles before the loop gets to do something else."""
-
-MESSAGES_PER_ACTOR: Final = 32
-"""How many of them one actor handles before it is the next one's turn."""
+logger = logging.getLogger("pykka")  # where those look who know Pykka; its documentation names the levels
 
 
 class _Start:
@@ -97,23 +89,21 @@ class _Stopped:
         return True
 
 
-class AsyncioRef(pykka.ActorRef[A]):
+class AsyncioRef(Mailbox, pykka.ActorRef[A]):
     """A reference to an actor on an event loop; usable, like any `pykka.ActorRef`, from every thread.
 
-    It holds the actor strongly until the actor has stopped: an actor that is not registered with Pykka
-    lives as long as somebody has its ref or it has mail.
+    It holds the actor until that has stopped: an actor that is not registered with Pykka lives as long
+    as somebody has its ref or it has mail.
     """
 
-    __slots__ = ("_actor", "_mail", "_queue", "_stopped", "_urn", "actor_class")
+    __slots__ = ("_actor", "_urn", "actor_class")
     actor_class: type[A]
     _ended: AsyncioFuture[None] | None = None
 
     def __init__(self, actor: A) -> None:
+        Mailbox.__init__(self)
         self.actor_class = type(actor)
         self._actor: A | None = actor
-        self._mail: Mail | deque[Mail] | None = None
-        self._queue: RunQueue = _NOT_STARTED
-        self._stopped = False
         self._urn: str | None = None
 
     @property
@@ -121,7 +111,7 @@ class AsyncioRef(pykka.ActorRef[A]):
         """The actor's URN, made when first asked for."""
         if self._urn is None:
             with _lock:
-                self._urn = self._urn or uuid.uuid4().urn
+                self._urn = cast("str | None", self._urn) or uuid.uuid4().urn
         return self._urn
 
     @property
@@ -134,7 +124,7 @@ class AsyncioRef(pykka.ActorRef[A]):
         """Whether the actor has stopped, as Pykka's event."""
         return _Stopped(self)
 
-    def _actor_weakref(self) -> A | None:
+    def _actor_weakref(self) -> A | None:  # type: ignore[override]  # a proxy calls it
         return self._actor
 
     def is_alive(self) -> bool:
@@ -152,7 +142,8 @@ class AsyncioRef(pykka.ActorRef[A]):
             raise _dead(self)
         self._queue.put(self, (message, None))
 
-    @overload
+    # Narrower than Pykka's: the type of the reply is that of the query.
+    @overload  # type: ignore[override]
     def ask(
         self, message: Query[R], *, block: Literal[False], timeout: float | None = None
     ) -> AsyncioFuture[R]: ...
@@ -165,7 +156,9 @@ class AsyncioRef(pykka.ActorRef[A]):
     @overload
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
 
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, message: Any, *, block: bool = True, timeout: float | None = None
+    ) -> Any:
         """Send ``message`` and get a future of the reply (``block=False``), or wait for the reply itself.
 
         Raises:
@@ -178,7 +171,7 @@ class AsyncioRef(pykka.ActorRef[A]):
             _refuse_on_loop("ask")
         future: AsyncioFuture[Any] = AsyncioFuture()
         if self._stopped:
-            future.set_exception(_as_exc_info(_dead(self)))
+            future.set_exception(_info(_dead(self)))
         else:
             future.debtor = queue = self._queue
             try:
@@ -206,7 +199,7 @@ class AsyncioRef(pykka.ActorRef[A]):
     @overload
     def stop(self, *, block: Literal[False], timeout: float | None = None) -> AsyncioFuture[bool]: ...
     @overload
-    def stop(self, *, block: bool, timeout: float | None = None) -> bool | AsyncioFuture[bool]: ...
+    def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | AsyncioFuture[bool]: ...
 
     def stop(self, *, block: bool = True, timeout: float | None = None) -> bool | AsyncioFuture[bool]:
         """Ask the actor to stop after the messages it has; True if it was alive, False if it was not.
@@ -228,13 +221,13 @@ class AsyncioRef(pykka.ActorRef[A]):
             future.set(False)
         return future.get(timeout=timeout) if block else future
 
-    # -- for the run queue and the actor ----------------------------------------------------------------
+    # -- for the run queue ----------------------------------------------------------------
 
     def _handle(self, message: Any, reply_to: ReplyTo) -> None:
         """Let the actor handle one message; the end of the actor if this was its last."""
         actor = self._actor
-        if self._stopped or actor is None:
-            _answer_for_the_dead(self, (message, reply_to))
+        if actor is None:
+            self._turn_away((message, reply_to))
             return
         try:
             if type(message) in _PYKKAS_OWN:
@@ -255,13 +248,22 @@ class AsyncioRef(pykka.ActorRef[A]):
         """Answer everyone still waiting, and let go of the actor."""
         waiting, self._mail = self._mail, None
         self._actor = None
-        if type(waiting) is tuple:
-            _answer_for_the_dead(self, waiting)
-        while isinstance(waiting, deque) and waiting:  # emptied, because the run queue looks at it
-            _answer_for_the_dead(self, waiting.popleft())
+        if isinstance(waiting, deque):
+            while waiting:  # emptied, because the run queue may be in the middle of it
+                self._turn_away(waiting.popleft())
+        elif waiting is not None:
+            self._turn_away(waiting)
 
-    def _bury(self) -> None:
-        """The loop is closed: make known what can no longer happen by itself."""
+    def _turn_away(self, mail: Mail) -> None:
+        message, reply_to = mail
+        if reply_to is None or _is_answered(reply_to):
+            return
+        if isinstance(message, _ActorStop):
+            reply_to.set(True)
+        else:
+            reply_to.set_exception(_info(pykka.ActorDeadError(f"{self} stopped before handling the message")))
+
+    def _loop_has_closed(self) -> None:
         if not self._stopped:
             self.actor_stopped.set()
             if self.actor_class.registered:
@@ -281,7 +283,7 @@ class AsyncioActor(pykka.Actor):
     registered: ClassVar[bool] = True
     """Whether instances are listed in `pykka.ActorRegistry`, a list in which removal is O(n)."""
 
-    _actor_ref: AsyncioRef[Any]
+    _actor_ref: AsyncioRef[Any]  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -294,7 +296,7 @@ class AsyncioActor(pykka.Actor):
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         # Not Pykka's: its Event and the inbox's deque would be most of an idle actor's memory.
-        self._actor_ref = AsyncioRef(self)
+        self._actor_ref = AsyncioRef(self)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     @classmethod
     def get_loop(cls) -> asyncio.AbstractEventLoop:
@@ -313,7 +315,9 @@ class AsyncioActor(pykka.Actor):
         return loop
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> AsyncioRef[Self]:
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride]
+        cls, *args: Any, **kwargs: Any
+    ) -> AsyncioRef[Self]:
         """Start an actor on ``cls.get_loop()``; the arguments go to its constructor.
 
         Raises:
@@ -346,7 +350,7 @@ class AsyncioActor(pykka.Actor):
 
     def _start_actor_loop(self) -> None:
         if type(self).on_start is not pykka.Actor.on_start:
-            self._actor_ref._queue.put(self._actor_ref, (_START, None))
+            self._actor_ref.tell(_START)
 
     @staticmethod
     def _create_actor_inbox() -> Any:
@@ -357,7 +361,7 @@ class AsyncioActor(pykka.Actor):
         return AsyncioFuture()
 
     @property
-    def actor_ref(self) -> AsyncioRef[Self]:
+    def actor_ref(self) -> AsyncioRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The actor's ref."""
         return self._actor_ref
 
@@ -417,7 +421,7 @@ class AsyncioActor(pykka.Actor):
             # Passed on as it is, it would look to whoever awaits as if it had been cancelled itself.
             cause, error = error, RuntimeError(f"{self} met a CancelledError that was not its own")
             error.__cause__ = cause
-        exc_info = _as_exc_info(error)
+        exc_info = type(error), error, error.__traceback__
         if reply_to is not None and not _is_answered(reply_to):
             logger.info("Exception returned from %s to caller:", self, exc_info=exc_info)
             reply_to.set_exception(exc_info)
@@ -431,7 +435,7 @@ class AsyncioActor(pykka.Actor):
     def _raised_to_end_all(self, error: BaseException, message: Any, reply_to: ReplyTo) -> None:
         logger.debug("%r in %s. Stopping all actors.", error, self)
         self._stop()
-        _answer_for_the_dead(self._actor_ref, (message, reply_to))
+        self._actor_ref._turn_away((message, reply_to))
         pykka.ActorRegistry.stop_all(block=False)  # waiting for them on their own loop would never end
 
     def _stop(self) -> None:
@@ -459,7 +463,7 @@ class AsyncioActor(pykka.Actor):
 
 
 def ask(ref: AsyncioRef[Any], query: Query[R]) -> AsyncioFuture[R]:
-    """Ask ``query`` and get a future of its reply, typed: ``await ask(ref, query)``.
+    """Send ``query``; awaiting the future that this returns gives its reply, with the reply's type.
 
     Never raises: a dead actor's answer is `pykka.ActorDeadError`. Cancelling the wait leaves the actor alone.
     """
@@ -483,20 +487,9 @@ def _dead(ref: AsyncioRef[Any]) -> pykka.ActorDeadError:
     return pykka.ActorDeadError(f"{ref} not found")
 
 
-def _as_exc_info(error: BaseException) -> "tuple[type[BaseException], BaseException, TracebackType | None]":
+def _info(error: BaseException) -> ExcInfo:
     return type(error), error, error.__traceback__
 
 
 def _is_answered(reply_to: "pykka.Future[Any]") -> bool:
     return isinstance(reply_to, AsyncioFuture) and reply_to.done()
-
-
-def _answer_for_the_dead(ref: AsyncioRef[Any], mail: Mail) -> None:
-    message, reply_to = mail
-    if reply_to is None or _is_answered(reply_to):
-        return
-    if isinstance(message, _ActorStop):
-        reply_to.set(True)
-    else:
-        error = pykka.ActorDeadError(f"{ref} stopped before handling the message")
-        reply_to.set_exception(_as_exc_info(error))

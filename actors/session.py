@@ -488,10 +488,12 @@ def _verdict(status: TurnStatus) -> Verdict:
 
 def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddress | None) -> Step:
     dropped, effects = _drop_successor(state, message.reason, now)
-    reason, waiting = message.reason, (to,)
+    reason = message.reason
+    waiting: tuple[ReplyAddress | None, ...] = (to,)
     if isinstance(dropped.then, Closing):
         waiting = (*dropped.then.to, to)
         if dropped.then.reason.code is CancelCode.SHUTDOWN:
+            # A close that comes after the shutdown does not change what the streams are told.
             reason = dropped.then.reason
     again_at, end_at = dropped.again_at, dropped.end_at
     if message.grace is not None:

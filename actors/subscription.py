@@ -23,6 +23,7 @@ class Subscription:
         "_live_from",
         "_log",
         "_on_end",
+        "_poked",
         "_position",
         "_prelude",
         "_waiter",
@@ -53,6 +54,7 @@ class Subscription:
         self._on_end = on_end
         self._count_overflow = count_overflow
         self._close: Event | None = None
+        self._poked = False
         self.max_lag = max_lag
         self.close_on_superseded = close_on_superseded
         #: Whether nothing more will be published to this reader.
@@ -73,13 +75,14 @@ class Subscription:
         return self._waiter is not None
 
     async def read(self) -> list[Event]:
-        """All that waits for this reader, at most `BATCH` events; an empty list is the end.
+        """All that waits for this reader, at most `BATCH` events; an empty list is the end, or a `poke`.
 
         Waits until there is something. Cancelling it loses nothing.
         """
         while True:
             batch = self.take()
-            if batch or self.ended:
+            if batch or self.ended or self._poked:
+                self._poked = False
                 return batch
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -109,6 +112,11 @@ class Subscription:
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
+    def poke(self) -> None:
+        """Let `read` return now, with an empty list if nothing waits."""
+        self._poked = True
+        self.wake()
+
     def end(self, text: str) -> None:
         """Nothing more comes after what is in the log now but ``close`` with this text."""
         if not self.ended:
@@ -135,6 +143,6 @@ class Subscription:
 
     async def events(self) -> AsyncGenerator[Event, None]:
         """All that comes, one by one, to the end."""
-        while batch := await self.read():
+        while (batch := await self.read()) or not self.ended:
             for event in batch:
                 yield event

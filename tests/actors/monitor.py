@@ -1,8 +1,9 @@
 """What an onlooker may demand of a session, step by step: guarantees G1 to G4 and G6 as checks.
 
-The monitor is told each message and the effects that `step` answered with. From these alone it keeps its own
-facts (who holds the session, who waits, who was asked what, which moment comes next); the session's states
-are looked at only to see that they say the same, that a refusal changed nothing, and that a late end was noted.
+The monitor is told each message and the effects that `step` answered with. From these alone it keeps its
+own facts (who holds the session, who waits, who asked what, which moment comes next); the session's states
+are looked at only to see that they say the same, that a refusal changed nothing, and that a late end was
+noted.
 The exhaustive search and the state machine of Hypothesis both use it.
 """
 
@@ -59,7 +60,7 @@ LATE_STATUS = {
     Raised: TurnStatus.FAILED,
     Stopped: TurnStatus.CANCELLED,
 }
-CLOSE_TEXTS = {
+CLOSE_TEXTS: dict[str, set[TurnStatus | None]] = {
     "Task cancelled": {TurnStatus.CANCELLED},
     "Task unresponsive": {TurnStatus.UNRESPONSIVE},
     "Task finished": {TurnStatus.COMPLETED, TurnStatus.FAILED, TurnStatus.TIMED_OUT},
@@ -302,7 +303,11 @@ class _Step:
         if facts.holder is not None and facts.holder.turn_id == record.turn_id:
             self._holder_ended(effect, facts.holder)
             return
-        if record.status is not TurnStatus.CANCELLED or record.epoch is not None or effect.outcome is not None:
+        if (
+            record.status is not TurnStatus.CANCELLED
+            or record.epoch is not None
+            or effect.outcome is not None
+        ):
             self._broken("G2: a turn that never started ends otherwise than cancelled")
         if facts.waiting is not None and facts.waiting.turn_id == record.turn_id:
             self._waiting_ended(facts.waiting)
@@ -396,8 +401,8 @@ class _Step:
             self._broken(f"G10: streams are told {text!r}")
         if shutdown and shut:
             return
-        started = {end.record.status for end in self.ended.values() if end.record.epoch is not None} or {None}
-        if not started <= CLOSE_TEXTS[text]:
+        ran = [end.record.status for end in self.ended.values() if end.record.epoch is not None]
+        if (ran[0] if ran else None) not in CLOSE_TEXTS[text]:
             self._broken(f"streams are told {text!r}, which is not what happened")
 
     def _counted_stale(self) -> None:
@@ -410,11 +415,11 @@ class _Step:
     # -- The answers ------------------------------------------------------------------------------------
 
     def _answered(self, to: ReplyAddress) -> Asked:
-        for asked in self.facts.asked:
-            if asked.to is to:
-                self.facts.asked = tuple(other for other in self.facts.asked if other is not asked)
-                return asked
-        self._broken("G3: an answer for somebody who has one already, or did not ask")
+        asked = next((asked for asked in self.facts.asked if asked.to is to), None)
+        if asked is None:
+            self._broken("G3: an answer for somebody who has one already, or did not ask")
+        self.facts.asked = tuple(other for other in self.facts.asked if other is not asked)
+        return asked
 
     def _replied(self, effect: Reply) -> None:
         if effect.to is None:
@@ -473,9 +478,11 @@ class _Step:
         known = find_turn(self.before, value.turn_id)
         if known is None or known.fingerprint != message.spec.fingerprint or known.status is not value.status:
             self._broken("G3: told to be repeated, but it is new")
-        if facts.last is not None and facts.last[0].turn_id == value.turn_id and not facts.live(value.turn_id):
-            if facts.last[1] is not value.status:
-                self._broken("G3: a repeated send is told another status")
+        if facts.last is None or facts.live(value.turn_id):
+            return
+        last, status = facts.last
+        if last.turn_id == value.turn_id and status is not value.status:
+            self._broken("G3: a repeated send is told another status")
 
     def _verdict(self, asked: Asked, value: CancelAnswer) -> None:
         facts, turn, verdict = self.facts, value.turn, value.verdict
@@ -491,7 +498,9 @@ class _Step:
             waits = isinstance(self.message, Stop) and self.message.wait
             good = not waits and turn.status is TurnStatus.CANCELLING and self._holds(turn.turn_id)
         elif verdict is Verdict.UNRESPONSIVE:
-            good = turn.status is TurnStatus.UNRESPONSIVE and any(f.spec.turn_id == turn.turn_id for f in facts.fled)
+            good = turn.status is TurnStatus.UNRESPONSIVE and any(
+                f.spec.turn_id == turn.turn_id for f in facts.fled
+            )
         elif now_over is not None:
             good = verdict is now_over and end is not None and turn == end.record
         else:
@@ -510,7 +519,11 @@ class _Step:
             self._answered(effect.to)
         match effect.error:
             case SessionBusy(turn_id=holder):
-                good = isinstance(message, Submit) and message.strategy is Strategy.REJECT and self._holds(holder)
+                good = (
+                    isinstance(message, Submit)
+                    and message.strategy is Strategy.REJECT
+                    and self._holds(holder)
+                )
             case SessionClosed():
                 good = isinstance(message, Submit) and facts.shut
             case TurnIdReused():
@@ -559,9 +572,9 @@ class _Step:
 
     def _after_stop(self, message: Stop) -> None:
         facts, was, aim = self.facts, self.was, message.turn_id
-        if aim is None or self._holds(aim):
-            if was.holder is not None and facts.cause is None:
-                self._broken("a Stop did not stop")
+        aimed = aim is None or self._holds(aim)
+        if aimed and was.holder is not None and facts.cause is None:
+            self._broken("a Stop did not stop")
         if aim is None and facts.waiting is not None:
             self._broken("an unaimed Stop leaves a turn waiting, which will start")
         if was.waiting is not None and aim == was.waiting.turn_id and facts.waiting is not None:
@@ -607,7 +620,9 @@ class _Step:
 
     def _after_shut(self) -> None:
         facts, message = self.facts, self.message
-        facts.shutdown = facts.shutdown or (self._shuts_down() and not (self.was.shut and self.was.holder is None))
+        facts.shutdown = facts.shutdown or (
+            self._shuts_down() and not (self.was.shut and self.was.holder is None)
+        )
         facts.shut = True
         if facts.waiting is not None or (facts.holder is not None and facts.cause is None):
             self._broken("closing leaves a turn alone")
@@ -623,9 +638,10 @@ class _Step:
             self._broken("G3: an asker is dropped")
         if facts.holder is not was.holder and was.holder is not None and was.holder.turn_id not in self.ended:
             self._broken("G2: a turn lets go of the session and has no end")
-        if was.waiting is not None and facts.waiting is not was.waiting and facts.holder is not was.waiting:
-            if was.waiting.turn_id not in self.ended:
-                self._broken("G2: a waiting turn is forgotten")
+        waited = was.waiting
+        gone = waited is not None and waited not in (facts.waiting, facts.holder)
+        if waited is not None and gone and waited.turn_id not in self.ended:
+            self._broken("G2: a waiting turn is forgotten")
         due = facts.due()
         if due is None:
             facts.timer = None

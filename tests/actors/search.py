@@ -1,10 +1,10 @@
 """Every sequence of messages to a depth, through the real `step`, each step watched by the monitor.
 
-Two sequences that lead to the same session and the same facts of the monitor are merged, so that each distinct
-pair is expanded once, however many paths lead to it. Pairs are compared with their epochs renumbered (only
-their order and equality matter), with the moments that decide something relative to now, and with the moments
-that are only told in records reduced to whether they are set. Every field that is not named here is compared
-as it is, with its type: a new one can make the search larger, never blind.
+Two sequences that lead to the same session and the same facts of the monitor are merged, so that each
+distinct pair is expanded once, however many paths lead to it. Pairs are compared with their epochs renumbered
+(only their order and equality matter), with the moments that decide something relative to now, and with the
+moments that are only told in records reduced to whether they are set. Every field that is not named here is
+compared as it is, with its type: a new one can make the search larger, never blind.
 
 A pair that is cancelling is also drained: left alone but for its timer it must come to rest within two ticks.
 
@@ -21,7 +21,8 @@ from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from turnkeeper.actors.effects import Effect, EndTurn
+from tests.actors.monitor import Broken, Facts, observe
+from turnkeeper.actors.effects import Effect
 from turnkeeper.actors.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.records import (
     CancelCode,
@@ -39,11 +40,20 @@ from turnkeeper.actors.records import (
     TurnSpec,
 )
 from turnkeeper.actors.session import Message, Step, step
-from turnkeeper.actors.states import Ask, Cancelling, Closed, EarlyCancel, Home, Idle, Limits, Memory, Running, State
-from turnkeeper.actors.views import state_name
+from turnkeeper.actors.states import (
+    Ask,
+    Cancelling,
+    EarlyCancel,
+    Home,
+    Idle,
+    Limits,
+    Memory,
+    Running,
+    State,
+)
+from turnkeeper.actors.views import find_turn
 
-from tests.actors.monitor import Broken, Facts, observe
-
+Witness: TypeAlias = Callable[["Node", Message, State, tuple[Effect, ...]], None]
 StepFunction: TypeAlias = Callable[[State, Message, float, ReplyAddress | None], Step]
 
 START = 1_000.0
@@ -51,10 +61,10 @@ GRACE = 4.0
 TIMEOUT = 3.0
 EARLY_TTL = 30.0
 SESSION = SessionId("s")
-#: Two remembered turns: enough to find one that is over, and to see one forgotten.
+#: Two remembered turns and two early cancels: enough to find them, and to see one forgotten.
 LIMITS = Limits(kept_turns=2, early_cancels=2, early_cancel_ttl=EARLY_TTL)
 
-# -- The alphabet -------------------------------------------------------------------------------------------
+# -- The alphabet ----------------------------------------------------------------------------------
 
 
 class Letter(NamedTuple):
@@ -86,10 +96,8 @@ INTERRUPT, REJECT = Strategy.INTERRUPT, Strategy.REJECT
 A = _spec("a", fingerprint=b"1")
 A_OTHER = _spec("a", fingerprint=b"2")
 B = _spec("b", fingerprint=b"1", timeout=TIMEOUT)
-#: Ids that the server chose: always one that is not in use; with and without a timeout.
-SERVER_IDS = tuple(TurnId(f"s{n}") for n in range(1, 20))
-PLAIN = {turn_id: _spec(turn_id) for turn_id in SERVER_IDS}
-TIMED = {turn_id: _spec(turn_id, timeout=TIMEOUT) for turn_id in SERVER_IDS}
+#: Sends whose ids the server chose: always one that is not in use.
+SERVER_SPECS = tuple(_spec(f"s{n}") for n in range(1, 20))
 ASKERS = tuple(Address(n) for n in range(20))
 
 USER = Reason(CancelCode.USER_REQUEST, "u")
@@ -106,13 +114,11 @@ OUTCOMES: tuple[tuple[str, Outcome], ...] = (
 ALWAYS = (
     Letter("send a", Submit(A, INTERRUPT)),
     Letter("send a, rejecting, not waiting", Submit(A, REJECT, wait=False)),
-    Letter("send another a", Submit(A_OTHER, INTERRUPT)),
     Letter("send b, not waiting", Submit(B, INTERRUPT, wait=False)),
     Letter("send b, rejecting", Submit(B, REJECT)),
-    Letter("send b after the early cancel's time", Submit(B, INTERRUPT), delay=EARLY_TTL),
     Letter("stop", Stop(None, USER)),
-    Letter("stop, not waiting", Stop(None, POLICY, wait=False)),
-    Letter("stop a", Stop(TurnId("a"), POLICY)),
+    Letter("stop, not waiting", Stop(None, USER, wait=False)),
+    Letter("stop a", Stop(TurnId("a"), USER)),
     Letter("stop b", Stop(TurnId("b"), USER)),
     Letter("stop if another turn matches", Stop(None, USER, if_match="x")),
     Letter("close", Shut(CLOSE)),
@@ -123,30 +129,35 @@ ALWAYS = (
 
 def letters(state: State, facts: Facts, now: float) -> list[Letter]:
     """All that may happen next, aimed at the turns there are."""
-    return [*ALWAYS, *_server_sends(state, facts), *_aimed_stops(facts), *_ends(facts), *_ticks(facts, now)]
+    return [*ALWAYS, *_sends(state, facts), *_aimed_stops(facts), *_ends(facts), *_ticks(facts, now)]
 
 
-def _server_sends(state: State, facts: Facts) -> Iterator[Letter]:
-    turn_id = _unused(state, facts)
-    plain, timed = PLAIN[turn_id], TIMED[turn_id]
-    yield Letter("send", Submit(plain, INTERRUPT))
-    yield Letter("send with timeout, not waiting", Submit(timed, INTERRUPT, wait=False))
-    yield Letter("send, rejecting", Submit(plain, REJECT))
-    yield Letter("send if another turn matches", Submit(plain, INTERRUPT, if_match="x"))
+def _sends(state: State, facts: Facts) -> Iterator[Letter]:
+    spec = _unused(state, facts)
+    yield Letter("send", Submit(spec, INTERRUPT))
+    yield Letter("send, not waiting", Submit(spec, INTERRUPT, wait=False))
+    yield Letter("send, rejecting", Submit(spec, REJECT))
+    yield Letter("send if another turn matches", Submit(spec, INTERRUPT, if_match="x"))
     current = facts.holder or (facts.last[0] if facts.last is not None else None)
     if current is not None:
-        yield Letter("send if the turn matches", Submit(timed, INTERRUPT, if_match=current.turn_id))
+        yield Letter("send if the turn matches", Submit(spec, INTERRUPT, if_match=current.turn_id))
+    if find_turn(state, A.turn_id) is not None:
+        # Where a is unknown, this would be a by another name.
+        yield Letter("send another a", Submit(A_OTHER, INTERRUPT))
+    if any(turn_id == B.turn_id for turn_id, _ in facts.early):
+        yield Letter("send b after the early cancel's time", Submit(B, INTERRUPT), delay=EARLY_TTL)
 
 
-def _unused(state: State, facts: Facts) -> TurnId:
+def _unused(state: State, facts: Facts) -> TurnSpec:
     """The first server-chosen id that nothing knows: reusing a forgotten one is a renaming."""
     memory = state.memory
-    used: set[TurnId | None] = {record.turn_id for record in (*memory.records, *memory.quarantined)}
-    used |= {record.superseded_by for record in (*memory.records, *memory.quarantined)}
+    used: set[TurnId | None] = set()
+    for record in (*memory.records, *memory.quarantined):
+        used |= {record.turn_id, record.superseded_by}
     used |= {spec.turn_id for spec in (facts.holder, facts.waiting) if spec is not None}
     if facts.last is not None:
         used.add(facts.last[0].turn_id)
-    return next(turn_id for turn_id in SERVER_IDS if turn_id not in used)
+    return next(spec for spec in SERVER_SPECS if spec.turn_id not in used)
 
 
 def _aimed_stops(facts: Facts) -> Iterator[Letter]:
@@ -187,7 +198,7 @@ def _ticks(facts: Facts, now: float) -> Iterator[Letter]:
         yield Letter("the due tick, late", Tick(), delay=2 * GRACE)
 
 
-# -- The same, but for names -------------------------------------------------------------------------------
+# -- The same, but for names -----------------------------------------------------------------------
 
 #: How a field takes part in a comparison. Moments that decide something count relative to now, those that
 #: are only told count as set or not; epochs count by their order.
@@ -214,6 +225,8 @@ HOW: dict[tuple[type, str], str] = {
     (TurnRecord, "epoch"): EPOCH,
     (Memory, "last_epoch"): EPOCH,
 }
+#: From when on a moment that decides is as good as any earlier one.
+PAST = {EarlyCancel: -EARLY_TTL}
 #: Values that many states share, and in which no moment decides.
 LASTING = frozenset({TurnRecord, TurnSpec, Reason, Home})
 Field: TypeAlias = tuple[str, Callable[[Any], Any]]
@@ -240,14 +253,16 @@ class Names:
         cancelled = facts.cause is not None and facts.holder is not None
         return (
             facts.holder and id(facts.holder),
-            None if facts.deadline is None or facts.holder is None else facts.deadline - now,
-            (facts.cause, facts.half - now, facts.end - now, facts.again) if cancelled else None,
+            None if facts.deadline is None or facts.holder is None else max(facts.deadline - now, 0.0),
+            (facts.cause, max(facts.half - now, 0.0), max(facts.end - now, 0.0), facts.again)
+            if cancelled
+            else None,
             facts.waiting and id(facts.waiting),
             tuple([id(fled.spec) for fled in facts.fled]),
             None if last is None else (id(last[0]), last[1]),
             tuple([(turn_id, max(until - now, 0.0)) for turn_id, until in facts.early]),
             tuple([(id(asked.to), asked.word, asked.turn_id) for asked in facts.asked]),
-            None if facts.timer is None else facts.timer - now,
+            None if facts.timer is None else max(facts.timer - now, 0.0),
             facts.shut,
             facts.shutdown,
         )
@@ -276,7 +291,7 @@ class Names:
             if how is EPOCH:
                 epochs.append(-1 if part is None else part)
             elif how is DECIDES:
-                shape.append(None if part is None else max(part - now, -EARLY_TTL))
+                shape.append(None if part is None else max(part - now, PAST.get(kind, 0.0)))
             elif how is TOLD:
                 shape.append(part is not None)
             else:
@@ -303,7 +318,7 @@ def _plan(kind: type) -> list[Field]:
     return [(HOW.get((kind, each.name), AS_IT_IS), attrgetter(each.name)) for each in fields(kind)]
 
 
-# -- The search ---------------------------------------------------------------------------------------------
+# -- The search ------------------------------------------------------------------------------------
 
 
 class Found(NamedTuple):
@@ -346,24 +361,20 @@ class Figures:
         )
 
 
-def search(
-    depth: int, step: StepFunction = step, witness: Callable[[Node, Letter, Step], None] | None = None
-) -> Figures:
+def search(depth: int, step: StepFunction = step, witness: Witness | None = None) -> Figures:
     """Explore all sequences of ``depth`` messages; stop at the first broken guarantee."""
     return _Search(depth, step, witness).run()
 
 
 class _Search:
-    def __init__(
-        self, depth: int, step: StepFunction, witness: Callable[[Node, Letter, Step], None] | None
-    ) -> None:
+    def __init__(self, depth: int, step: StepFunction, witness: Witness | None) -> None:
         self.figures = Figures(depth)
         self.step = step
         self.witness = witness
         self.names = Names()
-        start = Node(Idle(Memory(Home(SESSION, "u", LIMITS))), Facts(), START, -1, "")
-        self.nodes = [start]
-        self.numbers = {self.names.key(start.state, start.facts, start.now): 0}
+        first = start()
+        self.nodes = [first]
+        self.numbers = {self.names.key(first.state, first.facts, first.now): 0}
         #: Of each expanded node the nodes it leads to; of those of the last layer only how many.
         self.edges: list[list[int]] = []
         self.leaves: dict[int, int] = {}
@@ -410,18 +421,11 @@ class _Search:
         return self._drain(number, node)
 
     def _take(self, number: int, node: Node, letter: Letter) -> Node | None:
-        state, facts, now = node.state, node.facts, node.now + letter.delay
-        message = letter.message
-        to = None if isinstance(message, Tick | TurnEnded) else _free_asker(facts)
         try:
-            stepped = after, effects = self.step(state, message, now, to)
-            facts = observe(facts, state, message, now, to, after, effects)
-        except (Broken, AssertionError) as error:
+            return take(self.step, node, letter, number, self.witness)
+        except Broken as error:
             self.figures.found = Found((*self._path(number), letter.name), str(error))
             return None
-        if self.witness is not None:
-            self.witness(node, letter, stepped)
-        return Node(after, facts, now, number, letter.name)
 
     def _number(self, node: Node) -> int:
         """The number of this node or of the one it equals."""
@@ -471,13 +475,33 @@ class _Search:
         return len(self.edges[number]) if number < len(self.edges) else self.leaves[number]
 
 
+def start() -> Node:
+    """A new session."""
+    return Node(Idle(Memory(Home(SESSION, "u", LIMITS))), Facts(), START, -1, "")
+
+
+def take(
+    step: StepFunction, node: Node, letter: Letter, parent: int = -1, witness: Witness | None = None
+) -> Node:
+    """Where this letter leads. Raises `Broken` when the step breaks a guarantee."""
+    state, facts, now, message = node.state, node.facts, node.now + letter.delay, letter.message
+    to = None if isinstance(message, Tick | TurnEnded) else _free_asker(facts)
+    after, effects = step(state, message, now, to)
+    facts = observe(facts, state, message, now, to, after, effects)
+    if witness is not None:
+        witness(node, message, after, effects)
+    return Node(after, facts, now, parent, letter.name)
+
+
 def _free_asker(facts: Facts) -> Address:
     waiting = [asked.to for asked in facts.asked]
     return next(asker for asker in ASKERS if asker not in waiting)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--depth", type=int, default=6, help="how many messages (default: 6)")
     figures = search(parser.parse_args(arguments).depth)
     print(figures)

@@ -5,11 +5,13 @@ This plugin parametrizes it with ours. The tests themselves stay in the main thr
 """
 
 import asyncio
+import importlib
 import threading
 import time
 from typing import Any
 
 import pytest
+
 from turnkeeper.actors.runtime import AsyncioActor, AsyncioFuture
 
 _THREADS = "is about the thread that each ThreadingActor has; an AsyncioActor has none"
@@ -53,9 +55,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give ``runtime`` our classes."""
     if "runtime" in metafunc.fixturenames:
-        from tests.types import Runtime  # Pykka's, from the sdist  # pyright: ignore
-
-        ours: Any = Runtime(
+        # Pykka's own, from the sdist.
+        ours: Any = importlib.import_module("tests.types").Runtime(
             name="asyncio",
             actor_class=LoopActor,
             event_class=threading.Event,

@@ -1,0 +1,52 @@
+"""The floor: a dict of raw asyncio tasks, with none of the guarantees.
+
+Nobody owns a session, nothing is numbered, published or remembered, and a successor starts without a
+look at whether its predecessor has ended. No design that runs a coroutine per turn can be faster.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+Agent = Callable[[str], Coroutine[Any, Any, Any]]
+
+
+class TaskTable:
+    """One task per session, at most."""
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.tasks: dict[str, asyncio.Task[Any]] = {}
+        self.loop = asyncio.get_running_loop()
+
+    async def run(self, session: str, message: str) -> Any:
+        """Run one turn to its end."""
+        task = self.tasks[session] = self.loop.create_task(self.agent(message))
+        try:
+            return await task
+        finally:
+            del self.tasks[session]
+
+    def start(self, session: str, message: str) -> None:
+        """Start a turn and let it run."""
+        self.tasks[session] = self.loop.create_task(self.agent(message))
+
+    async def supersede(self, session: str, message: str) -> None:
+        """Cancel the session's turn and start another one; return when that has begun."""
+        self.tasks[session].cancel()
+        self.start(session, message)
+        await asyncio.sleep(0)
+
+    async def cancel(self, session: str) -> None:
+        """Cancel the session's turn and wait for its end."""
+        task = self.tasks.pop(session)
+        task.cancel()
+        await asyncio.wait((task,))
+
+    async def close(self) -> None:
+        """Cancel what still runs."""
+        left = list(self.tasks.values())
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        self.tasks.clear()

@@ -1,0 +1,43 @@
+"""Floor and measured in turns, so that whatever else the machine does falls on both."""
+
+import gc
+from collections.abc import Awaitable, Callable
+from statistics import median
+from typing import NamedTuple, TypeAlias
+
+#: Runs once and says what came out, per second or in microseconds.
+Round: TypeAlias = Callable[[], Awaitable[float]]
+
+
+class Compared(NamedTuple):
+    """The median of the floor's rounds, of the measured ones, and of the ratios of each pair."""
+
+    floor: float
+    measured: float
+    ratio: float
+
+
+async def compare(floor: Round, measured: Round, rounds: int) -> Compared:
+    """Run both so often, each time the other one first; once before that does not count."""
+    await floor()
+    await measured()
+    pairs: list[tuple[float, float]] = []
+    for number in range(rounds):
+        gc.collect()
+        if number % 2:
+            second = await measured()
+            pairs.append((await floor(), second))
+        else:
+            first = await floor()
+            pairs.append((first, await measured()))
+    return Compared(
+        median(pair[0] for pair in pairs),
+        median(pair[1] for pair in pairs),
+        median(pair[1] / pair[0] for pair in pairs),
+    )
+
+
+def percentile(values: list[float], part: float) -> float:
+    """The value that this part of them does not exceed."""
+    ordered = sorted(values)
+    return ordered[min(len(ordered) - 1, int(len(ordered) * part))]

@@ -1,0 +1,36 @@
+"""The web side of turnkeeper: HTTP and Server-Sent Events in front of the actors. Keeps no state.
+
+The layout::
+
+    settings             what can be set about the server
+    errors               exception -> status and problem body; one table
+    codec                JSON <-> messages, event -> SSE bytes                    (pure)
+    access               who is asking, and may they: principals, tokens, the loopback rule
+    tickets              how an EventSource, which cannot send headers, says who it is
+    stream               one SSE connection: subscribe, replay, pump, unsubscribe
+    handlers             one function per route: decode -> ask -> encode
+    app                  setup(app, agents) and create_app(agents)
+    agents               agents that come along
+    server, cli          the `turnkeeper` command
+    pages/               the chat page
+"""
+
+if not __name__.startswith("turnkeeper."):
+    raise ImportError(f"import turnkeeper.web, not {__name__}: the bare name belongs to others")
+
+from .access import Authenticate, Principal, Tokens
+from .app import REGISTRY, create_app, setup
+from .settings import WebSettings
+
+__all__ = [
+    # access
+    "Authenticate",
+    "Principal",
+    "Tokens",
+    # app
+    "REGISTRY",
+    "create_app",
+    "setup",
+    # settings
+    "WebSettings",
+]
