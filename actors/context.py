@@ -2,6 +2,7 @@
 
 import copy
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Any
 
 from .records import SessionId
@@ -46,17 +47,20 @@ class Context:
 
 def flag_cancel(context: object) -> None:
     """Set the flags on a context, if it has a ``data`` that can take them."""
-    data = getattr(context, "data", None)
-    if isinstance(data, dict):
-        data.update(dict.fromkeys(CANCEL_FLAGS, True))
+    # It is the host's object, and whatever it raises must not keep a turn from being cancelled.
+    with suppress(Exception):
+        data = getattr(context, "data", None)
+        if isinstance(data, dict):
+            data.update(dict.fromkeys(CANCEL_FLAGS, True))
 
 
 def clear_cancel(context: object) -> None:
     """Clear the flags."""
-    data = getattr(context, "data", None)
-    if isinstance(data, dict):
-        for flag in CANCEL_FLAGS:
-            data.pop(flag, None)
+    with suppress(Exception):
+        data = getattr(context, "data", None)
+        if isinstance(data, dict):
+            for flag in CANCEL_FLAGS:
+                data.pop(flag, None)
 
 
 class ContextStore:

@@ -77,8 +77,16 @@ class EventLog:
             self._start = 0
 
     def forget_all_but_last(self) -> None:
-        """Keep only the newest event, which is the last turn's terminal one in a session at rest."""
-        self._trim(1, 0)
+        """Keep the newest event with an id, the last turn's terminal one in a session at rest.
+
+        What was told after it, of turns that never started, stays as well.
+        """
+        kept = 1
+        for event in reversed(self._events[self._start :]):
+            if event.epoch is not None:
+                break
+            kept += 1
+        self._trim(kept, self._bytes)
         del self._events[: self._start]
         self._base += self._start
         self._start = 0

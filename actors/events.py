@@ -64,6 +64,16 @@ def started_data(spec: TurnSpec) -> dict[str, Any]:
     }
 
 
+def _size_of(data: Any, depth: int = 4) -> int:
+    """About how many characters a message takes: its texts, wherever a chat client puts them."""
+    if isinstance(data, str):
+        return len(data)
+    if depth and isinstance(data, dict | list):
+        parts: Any = data.values() if isinstance(data, dict) else data
+        return sum(_size_of(part, depth - 1) for part in parts)
+    return 0
+
+
 #: Where an event's data comes from, if it was not written as JSON when the event was made.
 Source: TypeAlias = TurnRecord | TurnSpec | None
 
@@ -75,7 +85,7 @@ class Event:
     that never started). An agent's data is written as JSON when it is emitted, ours when somebody reads.
     """
 
-    __slots__ = ("_source", "_text", "epoch", "n", "name", "wire")
+    __slots__ = ("_source", "_text", "epoch", "n", "name", "size", "wire")
 
     def __init__(
         self,
@@ -91,6 +101,10 @@ class Event:
         self.n = n
         self._text = text
         self._source = source
+        #: About how many characters the data takes. It never changes, whatever happens to a message.
+        self.size = len(text) if text is not None else 0
+        if type(source) is TurnSpec:
+            self.size = _size_of(source.message)
         #: An encoder may keep its bytes here, so that one event is encoded once for all readers.
         self.wire: bytes | None = None
 
@@ -98,11 +112,6 @@ class Event:
     def id(self) -> str | None:
         """``<epoch>-<n>``, or ``None`` for an event that does not move the cursor."""
         return None if self.epoch is None else f"{self.epoch}-{self.n}"
-
-    @property
-    def size(self) -> int:
-        """How many characters the data takes, or 0 as long as nobody has read it."""
-        return 0 if self._text is None or self._source is not None else len(self._text)
 
     @property
     def json(self) -> str:

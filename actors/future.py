@@ -104,7 +104,7 @@ class AsyncioFuture(pykka.Future[T]):
             return
         if type(waiter) is tuple and waiter[0] == get_ident():  # the usual one, without three calls
             self._waiters = None
-            handle: asyncio.Future[T | None] = waiter[1]
+            handle = cast("asyncio.Future[Any]", waiter[1])
             try:  # noqa: SIM105  contextlib.suppress() costs more than all the rest of this
                 handle.set_result(value)
             except (asyncio.InvalidStateError, RuntimeError):
@@ -194,7 +194,7 @@ class AsyncioFuture(pykka.Future[T]):
             self._register((thread, waiter))
         if self._value is not _PENDING:
             self._hand_over(waiter)
-        return waiter.__await__()
+        return iter(waiter)
 
     __iter__ = __await__
 

@@ -22,6 +22,14 @@ SaveContext: TypeAlias = Callable[[Any], Awaitable[None]]
 logger = logging.getLogger("turnkeeper")
 
 
+def debug_from(environ: Mapping[str, str]) -> None:
+    """``MR_DEBUG=True`` turns on debug logs: registration, cancellation, cleanup, errors, transitions."""
+    if environ.get("MR_DEBUG", "").strip().lower() in ("true", "1"):
+        logger.setLevel(logging.DEBUG)
+        if not logger.hasHandlers():
+            logger.addHandler(logging.StreamHandler())
+
+
 @dataclass(slots=True, kw_only=True)
 class Household:
     """The loop and its clock, the settings, the agents, the contexts and the counters."""

@@ -130,7 +130,7 @@ def fingerprint(message: Any) -> bytes:
     """What tells a retry of a message from another one under the same turn id."""
     try:
         text = json.dumps(message, sort_keys=True, default=repr)
-    except (RecursionError, TypeError, ValueError):
+    except Exception:  # noqa: BLE001  the repr of a host's own object may raise anything
         raise InvalidRequest("the message cannot be told from another one", field="message") from None
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
 
@@ -148,7 +148,7 @@ def resolve(
     agent = send.agent
     if agent is None:
         agent = default_agent
-    elif agent not in agents:
+    elif not isinstance(agent, str) or agent not in agents:
         raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}")
     strategy = _strategy(settings.multitask_strategy if send.strategy is None else send.strategy)
     timeout = settings.turn_timeout

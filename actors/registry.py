@@ -1,6 +1,7 @@
 """SessionRegistry: the friendly front, on the loop, to the registry actor."""
 
 import asyncio
+import os
 import secrets
 import threading
 import time
@@ -11,6 +12,7 @@ from typing import Any, Self, TypeVar
 
 from . import turn as turns
 from .context import ContextStore
+from .directory import Directory
 from .exceptions import (
     AlreadyStarted,
     InvalidRequest,
@@ -21,7 +23,7 @@ from .exceptions import (
     WaitsForItself,
 )
 from .events import Event
-from .household import Agent, Household, LoadContext, SaveContext
+from .household import Agent, Household, LoadContext, SaveContext, debug_from
 from .messages import (
     Accepted,
     ActiveTurn,
@@ -112,7 +114,7 @@ class Receipt:
 
         Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
         """
-        return (await self._end()).turn
+        return (await self.end()).turn
 
     async def result(self) -> Any:
         """Wait for the turn's end and return what the agent returned, untouched.
@@ -121,7 +123,7 @@ class Receipt:
         is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``), and
         `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
         """
-        end = await self._end()
+        end = await self.end()
         record, outcome = end.turn, end.outcome
         if record.status is TurnStatus.COMPLETED:
             return outcome.result if isinstance(outcome, Returned) else None
@@ -133,7 +135,11 @@ class Receipt:
             f"turn {record.turn_id} ended as {record.status}", turn_id=record.turn_id, status=record.status
         )
 
-    async def _end(self) -> TurnEnd:
+    async def end(self) -> TurnEnd:
+        """Wait for the turn's end and return its record together with what it returned or raised.
+
+        Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
+        """
         self._registry.refuse_inside(self.session_id, self.turn_id)
         if self._accepted.repeated:
             return await self._registry.ask(AwaitTurn(self.session_id, self.turn_id))
@@ -170,6 +176,8 @@ class SessionRegistry:
         self.settings = settings if settings is not None else Settings()
         #: Names this run of the process: turn ids begin with it, and ``/healthz`` tells it.
         self.incarnation = secrets.token_hex(6)
+        #: Which sessions there are. The registry actor writes it; on the loop one may look.
+        self.directory = Directory()
         self._load_context = load_context
         self._save_context = save_context
         self._household: Household | None = None
@@ -195,7 +203,10 @@ class SessionRegistry:
             load_context=self._load_context,
             save_context=self._save_context,
         )
-        self._ref = RegistryActor.start(self._household, self._default_agent, self.incarnation)
+        debug_from(os.environ)
+        self._ref = RegistryActor.start(
+            self._household, self.directory, self._default_agent, self.incarnation
+        )
         _open[loop] = self
         return self
 

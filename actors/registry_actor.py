@@ -49,12 +49,14 @@ SHUTDOWN_MARGIN = 0.5
 class RegistryActor(AsyncioActor):
     """The one actor that everyone talks to. Sessions are its children."""
 
-    def __init__(self, household: Household, default_agent: str, incarnation: str) -> None:
+    def __init__(
+        self, household: Household, directory: Directory, default_agent: str, incarnation: str
+    ) -> None:
         super().__init__()
         self._household = household
         self._default_agent = default_agent
         self._limits = household.settings.limits
-        self._directory = Directory()
+        self._directory = directory
         self._early = EarlyCancels(
             household.settings.early_cancels_per_user, household.settings.early_cancel_ttl
         )
@@ -373,6 +375,7 @@ class RegistryActor(AsyncioActor):
         ending = self._ending
         if ending is not None:
             ending.then(lambda: self._actor_ref.forward(_StopNow(), reply_to))
+            self._end_if_drained()
 
     def _on_stop_now(self, _message: "_StopNow", reply_to: ReplyTo) -> None:
         super().on_stop_request(reply_to)

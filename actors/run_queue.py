@@ -104,7 +104,7 @@ class RunQueue:
 
         """
         if self.loop.is_closed():
-            box._loop_has_closed()
+            self._give_up(box)
             raise ActorLoopClosed(f"{box} lived on an event loop that is closed")
         if get_ident() != self.thread:
             self._put_from_thread(box, mail)
@@ -112,6 +112,15 @@ class RunQueue:
         if self._inlet:
             self._empty_inlet()
         self._enqueue(box, mail)
+
+    def _give_up(self, box: Mailbox) -> None:
+        """The loop is closed: nobody else will answer those who wait."""
+        box._loop_has_closed()
+        while self._ready:
+            self._ready.popleft()._loop_has_closed()
+        while self._inlet:
+            late, mail = self._inlet.popleft()
+            late._turn_away(mail)
 
     def _enqueue(self, box: Mailbox, mail: Mail) -> None:
         waiting = box._mail

@@ -3,39 +3,50 @@
 from typing import assert_never
 
 from .messages import SessionView
-from .records import Reason, SessionState, TurnId, TurnRecord, TurnSpec, TurnStatus
+from .records import Reason, SessionState, TurnError, TurnId, TurnRecord, TurnSpec, TurnStatus
 from .states import Cancelling, Closed, Idle, Running, State, Successor
 
 
-def record_of(state: Running | Cancelling) -> TurnRecord:
-    """The turn that holds the session, as a record."""
+def record_of(
+    state: Running | Cancelling,
+    status: TurnStatus | None = None,
+    ended_at: float | None = None,
+    error: TurnError | None = None,
+) -> TurnRecord:
+    """The turn that holds the session, as a record; with a terminal status the record of its end."""
     spec = state.spec
     if isinstance(state, Running):
         return TurnRecord(
             spec.turn_id,
             state.epoch,
-            TurnStatus.RUNNING,
+            status or TurnStatus.RUNNING,
             spec.user,
             spec.agent,
             spec.submitted_at,
             state.started_at,
-            fingerprint=spec.fingerprint,
+            None,
+            None,
+            ended_at,
+            None,
+            None,
+            error,
+            spec.fingerprint,
         )
-    by = state.then.spec.turn_id if isinstance(state.then, Successor) else None
     return TurnRecord(
         spec.turn_id,
         state.epoch,
-        TurnStatus.CANCELLING,
+        status or TurnStatus.CANCELLING,
         spec.user,
         spec.agent,
         spec.submitted_at,
         state.started_at,
         state.asked_at,
         state.again,
-        None,
+        ended_at,
         state.reason,
-        by,
-        fingerprint=spec.fingerprint,
+        state.then.spec.turn_id if isinstance(state.then, Successor) else None,
+        error,
+        spec.fingerprint,
     )
 
 

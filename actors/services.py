@@ -1,0 +1,200 @@
+"""The service functions, by their old names and shapes, for code that was written against them.
+
+They use the registry that is open on the running loop, and raise `NoRegistry` where there is none.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .directory import Entry
+from .exceptions import TurnCancelled, TurnFailed, UnknownAgent
+from .messages import Cancel, CancelAnswer, Cleanup, ListActive
+from .records import (
+    HOST,
+    Asker,
+    CancelCode,
+    Raised,
+    Returned,
+    SessionId,
+    TurnId,
+    TurnOptions,
+    TurnStatus,
+)
+from .registry import SessionRegistry, open_registry
+from .states import Cancelling, Running
+from .events import turn_data
+
+MAX_ITERATIONS = 35
+
+
+async def send_message_to_agent(
+    session_id: str,
+    message: Any,
+    max_iterations: int = MAX_ITERATIONS,
+    context: Any = None,
+    user: Any = None,
+) -> Any:
+    """Send a message, wait for its turn's end, and return what the agent returned.
+
+    A turn in flight in this session is cancelled first. ``context`` is used as it is; ``None`` means the
+    session's own. The agent is the one ``context.agent_name`` names, else the default. ``user`` is a
+    name, a mapping with a ``user`` or ``username``, or an object with one.
+
+    Raises what the agent raised; `asyncio.CancelledError` when the turn was cancelled or superseded;
+    `TurnCancelled` when it ran out of time. Cancelling this call cancels the turn.
+    """
+    registry = open_registry()
+    turn_id = TurnId(f"s-{secrets.token_hex(12)}")
+    try:
+        receipt = await registry.send(
+            session_id,
+            message,
+            user=_name_of(user) or _name_of(context),
+            agent=_agent_for(registry, context),
+            turn_id=turn_id,
+            options=TurnOptions(max_iterations, context),
+        )
+        end = await receipt.end()
+    except asyncio.CancelledError:
+        # A message and no wait: whoever is being cancelled must not be kept, and the order of messages
+        # sees to it that this cancel finds its turn.
+        registry.ref.tell(Cancel(session_id, turn_id, code=CancelCode.CLIENT_DISCONNECTED, wait=False))
+        raise
+    record, outcome = end.turn, end.outcome
+    match record.status:
+        case TurnStatus.COMPLETED:
+            return outcome.result if isinstance(outcome, Returned) else None
+        case TurnStatus.FAILED:
+            if isinstance(outcome, Raised):
+                raise outcome.error
+            code = record.error.code if record.error else "failed"
+            raise TurnFailed(f"turn {turn_id} failed: {code}", turn_id=turn_id, status=record.status)
+    if record.reason is not None and record.reason.code is CancelCode.TIMEOUT:
+        raise TurnCancelled(f"turn {turn_id} ran out of time", turn_id=turn_id, status=record.status)
+    raise asyncio.CancelledError(record.status.value)
+
+
+async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str, Any]:
+    """Stop what the session does, and tell what it came to once it has stopped.
+
+    ``{"status": <verdict>, "log_id", "settled_after_ms", "turn"}``. Cancelling the wait does not take the
+    cancel back. Raises `WaitsForItself` inside the very turn it would stop.
+    """
+    answer: CancelAnswer = await open_registry().cancel(log_id, user=_name_of(context))
+    return {
+        "status": answer.verdict.value,
+        "log_id": log_id,
+        "settled_after_ms": answer.settled_after_ms,
+        "turn": answer.turn and turn_data(answer.turn),
+    }
+
+
+async def get_active_send_tasks(context: Any = None) -> dict[str, Any]:
+    """All turns in flight: ``{"status": "ok", "active_tasks": {log_id: {"active", "created_at"}}}``.
+
+    With a ``context``, those of its user.
+    """
+    active = await open_registry().ask(ListActive(_asker_of(context)))
+    tasks = {each.session_id: {"active": True, "created_at": each.turn.started_at} for each in active}
+    return {"status": "ok", "active_tasks": tasks}
+
+
+async def cleanup_completed_tasks(context: Any = None) -> dict[str, Any]:
+    """Give back the memory of idle sessions now: ``{"status": "ok", "cleaned_up": [log_id, ...]}``.
+
+    With a ``context``, those of its user.
+    """
+    cleaned = await open_registry().ask(Cleanup(_asker_of(context)))
+    return {"status": "ok", "cleaned_up": list(cleaned)}
+
+
+class TaskHandle:
+    """What stands for a turn in `active_send_tasks`: it can be looked at and cancelled, not awaited."""
+
+    __slots__ = ("_registry", "session_id", "turn_id")
+
+    def __init__(self, registry: SessionRegistry, session_id: SessionId, turn_id: TurnId) -> None:
+        self._registry = registry
+        self.session_id = session_id
+        self.turn_id = turn_id
+
+    def done(self) -> bool:
+        """Whether the turn has let go of its session."""
+        entry = self._registry.directory.active.get(self.session_id)
+        return entry is None or _holder(entry) != self.turn_id
+
+    def cancelled(self) -> bool:
+        """Whether the turn ended as ``cancelled``."""
+        entry = self._registry.directory.entries.get(self.session_id)
+        records = entry.state.memory.records if entry is not None else ()
+        return any(
+            record.turn_id == self.turn_id and record.status is TurnStatus.CANCELLED for record in records
+        )
+
+    def cancel(self, msg: str | None = None) -> bool:
+        """Ask the turn to stop, through its session's inbox. False if it had ended already."""
+        if self.done():
+            return False
+        self._registry.ref.tell(Cancel(self.session_id, self.turn_id, HOST, wait=False, text=msg))
+        return True
+
+    def __repr__(self) -> str:
+        return f"<TaskHandle of turn {self.turn_id} in {self.session_id}>"
+
+
+class _ActiveSendTasks(Mapping[str, dict[str, Any]]):
+    """The turns in flight by ``log_id``: ``{"task", "created_at", "context"}``. A live, read-only view."""
+
+    def __getitem__(self, log_id: str) -> dict[str, Any]:
+        registry = open_registry()
+        state = registry.directory.active[SessionId(log_id)].state
+        if not isinstance(state, Running | Cancelling):
+            raise KeyError(log_id)
+        options = state.spec.options
+        return {
+            "task": TaskHandle(registry, SessionId(log_id), state.spec.turn_id),
+            "created_at": state.started_at,
+            "context": None if options is None else options.context,
+        }
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(open_registry().directory.active))
+
+    def __len__(self) -> int:
+        return len(open_registry().directory.active)
+
+
+#: The turns in flight on the running loop's registry, by ``log_id``.
+active_send_tasks: Mapping[str, dict[str, Any]] = _ActiveSendTasks()
+
+
+def _holder(entry: Entry) -> TurnId | None:
+    return entry.state.spec.turn_id if isinstance(entry.state, Running | Cancelling) else None
+
+
+def _agent_for(registry: SessionRegistry, context: Any) -> str | None:
+    """The agent the context names. With only one agent, every name means that one."""
+    name = getattr(context, "agent_name", None)
+    if not isinstance(name, str) or not name or name in registry.agents:
+        return name if isinstance(name, str) and name else None
+    if len(registry.agents) == 1:
+        return None
+    raise UnknownAgent(f"no agent is called {name[:200]!r}")
+
+
+def _name_of(somebody: Any) -> str | None:
+    """The user's name, in whatever shape old code has it; ``None`` if it says nothing."""
+    if isinstance(somebody, str):
+        return somebody or None
+    for name in ("user", "username"):
+        found = somebody.get(name) if isinstance(somebody, Mapping) else getattr(somebody, name, None)
+        if isinstance(found, str) and found:
+            return found
+    return None
+
+
+def _asker_of(context: Any) -> Asker:
+    name = _name_of(context)
+    return HOST if name is None else Asker(name)
