@@ -8,7 +8,13 @@ import pytest
 
 from turnkeeper.actors import services
 from turnkeeper.actors.context import Context
-from turnkeeper.actors.exceptions import NoRegistry, TurnCancelled, UnknownAgent, UnknownSession, WaitsForItself
+from turnkeeper.actors.exceptions import (
+    NoRegistry,
+    TurnCancelled,
+    UnknownAgent,
+    UnknownSession,
+    WaitsForItself,
+)
 from turnkeeper.actors.policy import Settings
 from turnkeeper.actors.records import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.registry import SessionRegistry
@@ -86,7 +92,9 @@ async def test_a_cancelled_caller_whose_turn_finishes_anyway_gets_its_result(
     assert await call == "finished anyway"
 
 
-async def test_cancelling_the_callers_task_cancels_the_turn(registry: SessionRegistry, script: Script) -> None:
+async def test_cancelling_the_callers_task_cancels_the_turn(
+    registry: SessionRegistry, script: Script
+) -> None:
     call = asyncio.create_task(services.send_message_to_agent("s1", "wait"))
     turn = await script.begun.get()
     call.cancel()
@@ -134,7 +142,9 @@ async def test_a_turn_that_stops_its_own_session_is_told_not_to_wait(registry: S
 
 
 @pytest.mark.parametrize("user", ["ada", {"user": "ada"}, {"username": "ada"}, Context("s1", "ada")])
-async def test_the_user_may_come_in_any_old_shape(registry: SessionRegistry, script: Script, user: Any) -> None:
+async def test_the_user_may_come_in_any_old_shape(
+    registry: SessionRegistry, script: Script, user: Any
+) -> None:
     await services.send_message_to_agent("s1", "hi", user=user)
     assert script.turns[0].user == "ada"
 

@@ -1,0 +1,147 @@
+"""What the docs say is so: their examples run, their tables are the code's."""
+
+import asyncio
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from aiohttp import web
+from pytest_aiohttp.plugin import AiohttpClient
+
+from turnkeeper.actors import SessionRegistry, exceptions
+from turnkeeper.web.app import ROUTES
+from turnkeeper.web.errors import STATUS
+
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "docs" / "examples"
+README = (ROOT / "README.md").read_text()
+HTTP_PAGE = (ROOT / "docs" / "reference" / "http.md").read_text()
+
+
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"docs_example_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def code_blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_ten_lines_of_the_readme_are_the_example_that_runs() -> None:
+    assert (EXAMPLES / "ten_lines.py").read_text() in code_blocks(README, "python")
+
+
+async def test_the_ten_lines_serve_a_chat_that_streams(aiohttp_client: AiohttpClient) -> None:
+    app: web.Application = load(EXAMPLES / "ten_lines.py").app
+    client = await aiohttp_client(app)
+    await client.post("/chat/s1/send", json={"message": "hello big world"})
+    async with client.get("/chat/s1/events", params={"last_event_id": "0"}) as stream:
+        text = ""
+        while "turn.completed" not in text:
+            text += (await stream.content.readuntil(b"\n\n")).decode()
+    assert [json.loads(data)["text"] for data in re.findall(r"event: delta\ndata: (.*)", text)] == [
+        "hello",
+        "big",
+        "world",
+    ]
+
+
+async def test_the_in_process_example_stops_its_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    await load(EXAMPLES / "in_process.py").main()
+    said = capsys.readouterr().out
+    assert re.search(r"^cancelled after \d+ ms\ncancelled$", said, re.MULTILINE)
+    await asyncio.get_running_loop().shutdown_default_executor()
+
+
+async def test_the_mounting_example_has_users_agents_and_routes_of_its_own(
+    aiohttp_client: AiohttpClient,
+) -> None:
+    client = await aiohttp_client(load(EXAMPLES / "mount.py").make_app())
+    assert (await client.post("/ai/chat/s1/send", json={"message": "hi"})).status == 401
+    ada = {"X-Api-Key": "key-of-ada"}
+    for agent in ("default", "shout"):
+        answer = await client.post("/ai/chat/s1/send", json={"message": "hi", "agent": agent}, headers=ada)
+        assert answer.status == 202
+    assert (await (await client.get("/busy")).json()) == {"busy_sessions": 0}
+    bob = {"X-Api-Key": "key-of-bob"}
+    assert (await client.get("/ai/chat/s1", headers=bob)).status == 404
+
+
+async def test_the_tutorials_agent_remembers() -> None:
+    example = load(EXAMPLES / "parrot.py")
+    async with SessionRegistry(example.parrot) as registry:
+        assert await (await registry.send("s1", "one")).result() == 1
+        assert await (await registry.send("s1", "two")).result() == 2
+
+
+def test_the_settings_page_is_what_the_code_says() -> None:
+    table = load(ROOT / "docs" / "settings_table.py")
+    assert table.PAGE.read_text() == table.page(), "run python docs/settings_table.py"
+
+
+@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in ROUTES if method != "*"])
+def test_the_http_page_tells_every_route(method: str, path: str) -> None:
+    assert f"| `{method} {path}` |" in HTTP_PAGE
+
+
+@pytest.mark.parametrize("error", STATUS, ids=lambda error: error.__name__)
+def test_the_http_page_tells_every_refusal_with_its_status(error: type[exceptions.TurnkeeperError]) -> None:
+    row = next(line for line in HTTP_PAGE.splitlines() if line.startswith(f"| {STATUS[error]} |"))
+    assert f"`{error.code}`" in row
+
+
+def each_json(text: str) -> Iterator[Any]:
+    """The JSON texts that stand one behind the other, as curl prints them."""
+    at = 0
+    while at < len(text):
+        found, at = json.JSONDecoder().raw_decode(text, at)
+        yield found
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[str]:
+    """The address of a real `turnkeeper serve`."""
+    command = [sys.executable, "-m", "turnkeeper.web.cli", "serve", "--port", "0"]
+    environ = {**os.environ, "TURNKEEPER_SHUTDOWN_DEADLINE": "3"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environ) as server:
+        try:
+            assert server.stdout is not None
+            yield server.stdout.readline().split("http://")[1].split("/")[0]
+        finally:
+            server.send_signal(signal.SIGTERM)
+            server.wait(10)
+
+
+def test_the_readmes_curl_lines_do_what_it_says(served: str, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    block = README.split("<!-- curl: a test runs these lines -->")[1]
+    script = code_blocks(block, "console")[0].replace("127.0.0.1:8000", served)
+    # In the block the stream is followed in the background; here its end is waited for.
+    script = script.replace("/events &", "/events > events.txt &") + "\nwait\n"
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=30, check=True
+    )
+    sent, listed, again, cancelled, session = each_json(done.stdout)
+    assert sent["superseded"] is None
+    assert list(listed["active_tasks"]) == ["s1"]
+    assert again["superseded"] == {**again["superseded"], "task_id": sent["task_id"], "verdict": "cancelled"}
+    assert cancelled["status"] == "cancelled"
+    assert session["turn"]["status"] == "cancelled"
+    events = (tmp_path / "events.txt").read_text()
+    assert events.endswith("event: close\ndata: Task cancelled\n\n")
+    assert events.count("event: turn.cancelled") == 2
