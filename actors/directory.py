@@ -14,6 +14,8 @@ from .states import Cancelling, Closed, Running, State
 
 #: How many early cancels are kept for sessions that are not open, whoever asked.
 MAX_EARLY_CANCELS = 10_000
+#: The states in which a turn holds the session.
+BUSY = frozenset({Running, Cancelling})
 
 
 class Entry:
@@ -44,7 +46,7 @@ class Directory:
     def __init__(self) -> None:
         self.entries: dict[SessionId, Entry] = {}
         self.active: dict[SessionId, Entry] = {}
-        self.resting: OrderedDict[SessionId, Entry] = OrderedDict()
+        self.resting: dict[SessionId, Entry] = {}
         self.asleep: OrderedDict[SessionId, Entry] = OrderedDict()
         self.subscribers = 0
         self.unresponsive = 0
@@ -63,6 +65,14 @@ class Directory:
         entry = self.entries.get(SessionId(session_id))
         return entry if entry is not None and entry.visible_to(asker) else None
 
+    def report(self, actor: Any, state: State, now: float) -> bool:
+        """A living session tells what it is doing now. What the actor of another life tells is not believed."""
+        entry = self.entries.get(state.memory.home.session_id)
+        if entry is None or entry.actor is not actor:
+            return False
+        self.changed(entry, state, None, now)
+        return True
+
     def changed(self, entry: Entry, state: State, subscribers: int | None, now: float) -> None:
         """The session is in that state now."""
         before = entry.state
@@ -74,14 +84,14 @@ class Directory:
         if state.memory.quarantined or before.memory.quarantined:
             self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
         session_id = entry.session_id
-        if isinstance(state, Running | Cancelling):
+        if type(state) in BUSY:
             if session_id not in self.active:
                 self.resting.pop(session_id, None)
                 self.active[session_id] = entry
         else:
-            self.active.pop(session_id, None)
-            self.resting[session_id] = entry
-            self.resting.move_to_end(session_id)
+            if self.active.pop(session_id, None) is None:
+                self.resting.pop(session_id, None)
+            self.resting[session_id] = entry  # at the end: the others have been at rest for longer
 
     def slept(self, entry: Entry, state: State, log: Any) -> None:
         """The session's actor has stopped; this is what is left of it."""

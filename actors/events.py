@@ -4,7 +4,8 @@ import json
 from typing import Any, TypeAlias
 
 from .exceptions import EventNotJson
-from .records import Epoch, TurnRecord, TurnSpec
+from .messages import TurnEnd
+from .records import Epoch, Returned, TurnRecord, TurnSpec
 
 #: About the stream itself, or about a turn: an agent cannot emit these names.
 SNAPSHOT, GAP, CLOSE = "snapshot", "gap", "close"
@@ -74,8 +75,18 @@ def _size_of(data: Any, depth: int = 4) -> int:
     return 0
 
 
+def completed_data(end: TurnEnd) -> dict[str, Any]:
+    """What ``turn.completed`` tells: the turn and its result (``null`` if JSON cannot say it)."""
+    result = end.outcome.result if isinstance(end.outcome, Returned) else None
+    try:
+        to_json(result)
+    except EventNotJson:
+        result = None
+    return {**turn_data(end.turn), "result": result}
+
+
 #: Where an event's data comes from, if it was not written as JSON when the event was made.
-Source: TypeAlias = TurnRecord | TurnSpec | None
+Source: TypeAlias = TurnRecord | TurnSpec | TurnEnd | None
 
 
 class Event:
@@ -120,6 +131,8 @@ class Event:
             match self._source:
                 case TurnSpec():
                     self._text = to_json(started_data(self._source))
+                case TurnEnd():
+                    self._text = to_json(completed_data(self._source))
                 case TurnRecord():
                     self._text = to_json(turn_data(self._source))
                 case None:
@@ -133,3 +146,24 @@ class Event:
 
     def __repr__(self) -> str:
         return f"<Event {self.id or '-'} {self.name}>"
+
+
+#: A result of this type, and a text up to this length, is small enough to be written when somebody reads.
+_SMALL = frozenset({bool, int, float, type(None)})
+_SHORT = 1_000
+
+
+def end_event(end: TurnEnd, n: int, max_size: int) -> Event:
+    """The terminal event of a turn that was started. A result too large to be kept is told as ``null``."""
+    record, outcome = end.turn, end.outcome
+    name = "turn." + record.status
+    if not isinstance(outcome, Returned):
+        return Event(name, epoch=record.epoch, n=n, source=record)
+    result = outcome.result
+    if type(result) in _SMALL or (type(result) is str and len(result) <= _SHORT):
+        return Event(name, epoch=record.epoch, n=n, source=end)
+    # Written now: it is the agent's, who may go on changing it, and its size counts in the log.
+    text = to_json(completed_data(end))
+    if len(text) > max_size:
+        text = to_json({**turn_data(record), "result": None})
+    return Event(name, epoch=record.epoch, n=n, text=text)

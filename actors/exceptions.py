@@ -9,6 +9,7 @@
     |   +-- UnknownAgent                no agent of that name
     |   +-- SessionBusy                 a turn is in flight and the strategy is `reject`
     |   +-- SessionClosed               the session was closed
+    |   +-- TooManyUnresponsive         too many turns of the session ignored being cancelled and still run
     |   +-- TurnIdReused                this turn id stands for another message already
     |   +-- PreconditionFailed          `If-Match` named another turn
     |   +-- SessionLost                 the session's actor failed; the session starts anew
@@ -79,6 +80,12 @@ class SessionClosed(SessionError):
     """The session was closed; it takes no sends until it is forgotten."""
 
     code = "SESSION_CLOSED"
+
+
+class TooManyUnresponsive(SessionError):
+    """So many turns of the session ignored being cancelled, and still run, that it takes no more."""
+
+    code = "TOO_MANY_UNRESPONSIVE"
 
 
 class TurnIdReused(SessionError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from .context import ContextStore
+from .directory import Directory
 from .policy import Settings
 from .records import SessionId
 
@@ -32,7 +33,7 @@ def debug_from(environ: Mapping[str, str]) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class Household:
-    """The loop and its clock, the settings, the agents, the contexts and the counters."""
+    """The loop and its clock, the settings, the agents, the contexts, the directory and the counters."""
 
     loop: asyncio.AbstractEventLoop
     thread: int
@@ -40,6 +41,7 @@ class Household:
     settings: Settings
     agents: Mapping[str, Agent]
     contexts: ContextStore
+    directory: Directory = field(default_factory=Directory)
     load_context: LoadContext | None = None
     save_context: SaveContext | None = None
     counters: Counter[str] = field(default_factory=Counter)

@@ -14,6 +14,8 @@ from .states import Limits
 
 ENVIRONMENT_PREFIX = "TURNKEEPER_"
 MAX_NAME = 200
+#: How many bytes the free text of a reason may take.
+MAX_TEXT = 2_000
 #: A week. Longer is a mistake, and infinity or NaN would never come.
 MAX_SECONDS = 7 * 24 * 3600.0
 E = TypeVar("E", bound="Settings")
@@ -32,6 +34,8 @@ class Settings:
     """How long a turn may take before it is cancelled. ``None``: as long as it likes."""
     multitask_strategy: str = "interrupt"
     """What a send does when a turn is in flight: ``interrupt`` or ``reject``."""
+    unresponsive_per_session: int = 8
+    """How many turns that ignored being cancelled a session may have running before it takes no sends."""
     idle_ttl: float = 300.0
     """After how long an idle session without subscribers is put to sleep."""
     kept_turns: int = 20
@@ -54,28 +58,28 @@ class Settings:
     """How long stopping may take."""
 
     def __post_init__(self) -> None:
+        """Refuse what is out of range: hosts and environments hand in anything."""
         for name in ("cancel_grace", "idle_ttl", "turn_retention", "early_cancel_ttl", "shutdown_deadline"):
-            _seconds(getattr(self, name), name)
+            seconds(getattr(self, name), name)
         if self.turn_timeout is not None:
-            _seconds(self.turn_timeout, "turn_timeout", above=0.0)
+            seconds(self.turn_timeout, "turn_timeout", above=0.0)
         _strategy(self.multitask_strategy)
         for name in (
             "kept_turns",
+            "unresponsive_per_session",
             "early_cancels_per_user",
             "log_events",
             "log_bytes",
             "subscriber_buffer",
             "contexts",
         ):
-            number = getattr(self, name)
-            if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-                raise InvalidRequest(f"{name} must be a whole number above 0", field=name)
+            whole(getattr(self, name), name, 1)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str], **given: Any) -> Self:
         """The settings that ``TURNKEEPER_<NAME>`` variables and, above them, ``given`` say.
 
-        Raises `InvalidRequest` for an unknown or unreadable variable; its ``field`` names it.
+        Raises `InvalidRequest` for a variable that cannot be read; its ``field`` names it.
         """
         known = {field.name for field in fields(cls)}
         hints = get_type_hints(cls)
@@ -89,7 +93,12 @@ class Settings:
     @property
     def limits(self) -> Limits:
         """What a session needs to know of this."""
-        return Limits(self.kept_turns, self.turn_retention, early_cancel_ttl=self.early_cancel_ttl)
+        return Limits(
+            self.kept_turns,
+            self.turn_retention,
+            early_cancel_ttl=self.early_cancel_ttl,
+            quarantined=self.unresponsive_per_session,
+        )
 
 
 def _parsed(text: str, hint: Any, variable: str) -> Any:
@@ -109,7 +118,8 @@ def _parsed(text: str, hint: Any, variable: str) -> Any:
         raise InvalidRequest(f"{variable}: {text!r} is not a {kinds[0].__name__}", field=variable) from None
 
 
-def _seconds(number: Any, name: str, *, above: float = -1.0) -> float:
+def seconds(number: Any, name: str, *, above: float = -1.0) -> float:
+    """Check a span. Raises `InvalidRequest`; NaN and infinity are none."""
     if isinstance(number, bool) or not isinstance(number, int | float) or not above < number <= MAX_SECONDS:
         least = "above 0" if above == 0.0 else "from 0"
         raise InvalidRequest(f"{name} must be a number of seconds {least} to {MAX_SECONDS:.0f}", field=name)
@@ -118,12 +128,21 @@ def _seconds(number: Any, name: str, *, above: float = -1.0) -> float:
     return float(number)
 
 
+def whole(number: Any, name: str, least: int, most: int | None = None) -> int:
+    """Check a whole number. Raises `InvalidRequest`."""
+    is_whole = isinstance(number, int) and not isinstance(number, bool)
+    if not is_whole or number < least or (most is not None and number > most):
+        bounds = f"from {least}" if most is None else f"from {least} to {most}"
+        raise InvalidRequest(f"{name} must be a whole number {bounds}", field=name)
+    return int(number)
+
+
 def _strategy(name: Any) -> Strategy:
     try:
         return Strategy(name)
     except ValueError:
-        known = ", ".join(Strategy)
-        raise InvalidRequest(f"multitask_strategy must be one of: {known}", field="multitask_strategy") from None
+        text = f"multitask_strategy must be one of: {', '.join(Strategy)}"
+        raise InvalidRequest(text, field="multitask_strategy") from None
 
 
 def fingerprint(message: Any) -> bytes:
@@ -133,6 +152,16 @@ def fingerprint(message: Any) -> bytes:
     except Exception:  # noqa: BLE001  the repr of a host's own object may raise anything
         raise InvalidRequest("the message cannot be told from another one", field="message") from None
     return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def check_text(text: Any) -> str | None:
+    """Return the free text of a reason; raise `InvalidRequest` for one that no event could carry."""
+    try:
+        if text is None or (isinstance(text, str) and len(text.encode()) <= MAX_TEXT):
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise InvalidRequest(f"text must be a text of at most {MAX_TEXT} bytes", field="text")
 
 
 def resolve(
@@ -145,7 +174,7 @@ def resolve(
     now: float,
 ) -> Submit:
     """Fill in what a send leaves open. Raises `InvalidRequest` or `UnknownAgent`."""
-    agent = send.agent
+    agent: Any = send.agent
     if agent is None:
         agent = default_agent
     elif not isinstance(agent, str) or agent not in agents:
@@ -153,7 +182,7 @@ def resolve(
     strategy = _strategy(settings.multitask_strategy if send.strategy is None else send.strategy)
     timeout = settings.turn_timeout
     if send.timeout is not None:
-        timeout = _seconds(send.timeout, "timeout", above=0.0)
+        timeout = seconds(send.timeout, "timeout", above=0.0)
     if send.turn_id is None:
         turn_id, print_ = new_turn_id, None
     else:

@@ -176,7 +176,7 @@ class SessionRegistry:
         self.settings = settings if settings is not None else Settings()
         #: Names this run of the process: turn ids begin with it, and ``/healthz`` tells it.
         self.incarnation = secrets.token_hex(6)
-        #: Which sessions there are. The registry actor writes it; on the loop one may look.
+        #: Which sessions there are. The actors write it; on the loop one may look.
         self.directory = Directory()
         self._load_context = load_context
         self._save_context = save_context
@@ -200,6 +200,7 @@ class SessionRegistry:
             settings=self.settings,
             agents=self._agents,
             contexts=ContextStore(self.settings.contexts),
+            directory=self.directory,
             load_context=self._load_context,
             save_context=self._save_context,
         )

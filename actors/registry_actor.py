@@ -7,7 +7,7 @@ from typing import Any
 
 from . import ids
 from .directory import Directory, EarlyCancels, Entry, last_epoch
-from .exceptions import ShuttingDown, TurnkeeperError, UnknownSession
+from .exceptions import InvalidRequest, ShuttingDown, TurnkeeperError, UnknownSession
 from .household import Household, logger
 from .messages import (
     ActiveTurn,
@@ -33,7 +33,7 @@ from .messages import (
     Subscribe,
     Sweep,
 )
-from .policy import resolve
+from .policy import check_text, resolve
 from .records import HOST, Asker, CancelCode, Reason, SessionId, TurnId, Verdict
 from .runtime import AsyncioActor, ReplyTo
 from .session_actor import SessionActor
@@ -101,6 +101,11 @@ class RegistryActor(AsyncioActor):
                 logger.warning("%s refused: %s", type(message).__name__, error)
             else:
                 reply_to.set_exception((type(error), error, None))
+        except Exception:
+            if reply_to is not None:
+                raise  # it is the answer
+            # Nobody's malformed message may take all sessions along.
+            logger.exception("%s could not be handled", type(message).__name__)
 
     # -- Routing --------------------------------------------------------------------------------------
 
@@ -131,18 +136,19 @@ class RegistryActor(AsyncioActor):
     def _on_cancel(self, message: Cancel, reply_to: ReplyTo) -> None:
         entry = self._directory.find(message.session_id, message.asker)
         turn = None if message.turn_id is None else ids.turn_id(message.turn_id)
+        text = check_text(message.text)
         if entry is None:
             session = ids.session_id(message.session_id)
             remembered = None
             if turn is not None:
                 now = self._household.clock()
                 if session not in self._directory.entries:
-                    self._early.remember(message.asker.user, session, turn, message.text, now)
+                    self._early.remember(message.asker.user, session, turn, text, now)
                 remembered = self._household.settings.early_cancel_ttl
             if reply_to is not None:
                 reply_to.set(CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered))
             return
-        reason = Reason(_code_of(message, entry), message.asker.user, message.text)
+        reason = Reason(_code_of(message, entry), message.asker.user, text)
         self._forward(entry, Stop(turn, reason, message.wait, message.if_match), reply_to)
 
     def _on_close(self, message: Close, reply_to: ReplyTo) -> None:
@@ -157,6 +163,8 @@ class RegistryActor(AsyncioActor):
     def _on_subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
         if self._ending is not None:
             raise ShuttingDown("the server is shutting down")
+        if not isinstance(message.cursor, str | None):
+            raise InvalidRequest("a cursor is a text", field="cursor")
         entry = self._directory.find(message.session_id, message.asker)
         if entry is None:
             session = ids.session_id(message.session_id)
@@ -189,6 +197,10 @@ class RegistryActor(AsyncioActor):
         if entry.actor is None:
             actor = SessionActor.start(self._household, self._actor_ref, entry.state, entry.log)
             self._directory.woke(entry, actor)
+        elif entry.actor._stopped:
+            # It failed, and its report is on the way: this waits for its successor.
+            entry.held = [(message, reply_to)]
+            return
         entry.actor.forward(message, reply_to)
 
     # -- Reports --------------------------------------------------------------------------------------
@@ -215,6 +227,9 @@ class RegistryActor(AsyncioActor):
         memory = Memory(state.memory.home, epoch, state.memory.records)
         self._directory.changed(entry, Idle(memory), 0, self._household.clock())
         self._directory.slept(entry, Idle(memory), None)
+        for cleaning in self._cleanups:
+            cleaning.left.discard(message.session_id)
+        self._answer_cleanups()
         for waiting, reply_to in held:
             self._forward(entry, waiting, reply_to)
         if self._ending is not None:

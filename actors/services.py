@@ -63,14 +63,13 @@ async def send_message_to_agent(
         registry.ref.tell(Cancel(session_id, turn_id, code=CancelCode.CLIENT_DISCONNECTED, wait=False))
         raise
     record, outcome = end.turn, end.outcome
-    match record.status:
-        case TurnStatus.COMPLETED:
-            return outcome.result if isinstance(outcome, Returned) else None
-        case TurnStatus.FAILED:
-            if isinstance(outcome, Raised):
-                raise outcome.error
-            code = record.error.code if record.error else "failed"
-            raise TurnFailed(f"turn {turn_id} failed: {code}", turn_id=turn_id, status=record.status)
+    if record.status is TurnStatus.COMPLETED:
+        return outcome.result if isinstance(outcome, Returned) else None
+    if record.status is TurnStatus.FAILED:
+        if isinstance(outcome, Raised):
+            raise outcome.error
+        code = record.error.code if record.error else "failed"
+        raise TurnFailed(f"turn {turn_id} failed: {code}", turn_id=turn_id, status=record.status)
     if record.reason is not None and record.reason.code is CancelCode.TIMEOUT:
         raise TurnCancelled(f"turn {turn_id} ran out of time", turn_id=turn_id, status=record.status)
     raise asyncio.CancelledError(record.status.value)

@@ -1,6 +1,7 @@
 """SessionActor: performs what the session decides. It owns the one task and the subscribers."""
 
 import asyncio
+from contextvars import copy_context
 from typing import Any, assert_never
 
 from .context import Context
@@ -18,17 +19,20 @@ from .effects import (
     StartTurn,
 )
 from .event_log import EventLog, Gap
-from .events import GAP, SNAPSHOT, Event, to_json, turn_data
-from .exceptions import SessionLost, TurnkeeperError, UnknownTurn
-from .household import Household, logger
+from .events import GAP, SNAPSHOT, Event, end_event, to_json, turn_data
+from .exceptions import SessionError, SessionLost, ShuttingDown, TurnkeeperError, UnknownTurn
+from .household import Agent, Household, logger
 from .messages import (
     AwaitTurn,
     GetSession,
     GetTurn,
     SessionChanged,
     SessionFailed,
+    Shut,
     Sleep,
     Slept,
+    Stop,
+    Submit,
     Subscribe,
     Tick,
     TurnEnd,
@@ -44,10 +48,9 @@ from .records import (
     Stopped,
     TurnId,
     TurnRecord,
-    TurnStatus,
 )
 from .runtime import AsyncioActor, AsyncioRef, ReplyTo
-from .session import step
+from .session import CLOSE_TEXTS, FINISHED_TEXT, SHUTDOWN_TEXT, step
 from .states import Cancelling, Closed, Idle, Running, State, Successor
 from .subscription import Subscription
 from .turn import Turn, coroutine_of, current
@@ -57,6 +60,11 @@ from .views import find_turn, state_name, view
 WAKE_BATCH = 256
 #: After how many events the readers' lags are looked at.
 LAG_CHECK = 64
+#: How much of a cursor is told back.
+MAX_CURSOR = 100
+LOST = "the session's actor failed; the session starts anew"
+#: What changes a session: the messages that `step` takes.
+DECIDED_BY_THE_SESSION: frozenset[type[Any]] = frozenset({Submit, TurnEnded, Stop, Tick, Shut})
 
 
 class SessionActor(AsyncioActor):
@@ -85,6 +93,9 @@ class SessionActor(AsyncioActor):
 
     def on_message(self, message: Any, reply_to: ReplyTo) -> None:
         """Handle one message of the registry's, of a reader's, or of our own task and timer."""
+        if type(message) in DECIDED_BY_THE_SESSION:
+            self._step(message, reply_to)
+            return
         match message:
             case Subscribe():
                 self._subscribe(message, reply_to)
@@ -99,15 +110,19 @@ class SessionActor(AsyncioActor):
             case Sleep():
                 self._sleep()
             case _:
-                self._step(message, reply_to)
+                super().on_message(message, reply_to)
 
     def _step(self, message: Any, reply_to: ReplyTo) -> None:
-        before = self._state
-        after, effects = step(before, message, self.household.clock(), reply_to)
+        household = self.household
+        before, now = self._state, household.clock()
+        after, effects = step(before, message, now, reply_to)
         if after is not before:
             self._state = after
-            # Before any answer: whoever is answered finds the registry's index up to date.
-            self._registry.tell(SessionChanged(self._actor_ref, after))
+            # Before any answer: whoever is answered finds the directory up to date. Written here and not
+            # by a report to the registry, because two reports a turn were a fifth of what a turn costs.
+            household.directory.report(self._actor_ref, after, now)
+            if type(after) is Closed:
+                self._registry.tell(SessionChanged(self._actor_ref, after))
             if logger.isEnabledFor(10):
                 logger.debug(
                     "session %s: %s -> %s on %s",
@@ -116,17 +131,29 @@ class SessionActor(AsyncioActor):
                     state_name(after),
                     type(message).__name__,
                 )
-        for effect in effects:
-            self._perform(effect)
+        try:
+            for effect in effects:
+                if type(effect) is Reply:
+                    if effect.to is not None:
+                        effect.to.set(effect.value)
+                else:
+                    self._perform(effect)
+        except Exception:
+            # Half of it is done, so the state is not to be believed. With its asker answered, what is
+            # raised here ends the actor as a whole instead of being the answer of one.
+            _refuse(reply_to, SessionLost(LOST))
+            raise
 
     def on_stop(self) -> None:
-        """Let go of the timer."""
-        if self._timer is not None:
-            self._timer.cancel()
+        """Leave nobody waiting: before its deadline a shutdown has seen to that, at its deadline we do."""
+        self._abandon(ShuttingDown("the server is shutting down"), SHUTDOWN_TEXT)
 
     def on_failure(self, *_exc_info: Any) -> None:
         """A handler of ours raised: leave nothing running and nobody waiting."""
-        error = SessionLost("the session's actor failed; the session starts anew")
+        self._abandon(SessionLost(LOST), "Session lost")
+        self._registry.tell(SessionFailed(self._actor_ref, self._state.memory.home.session_id))
+
+    def _abandon(self, error: SessionError, text: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
         for turn, task in self._tasks():
@@ -144,8 +171,7 @@ class SessionActor(AsyncioActor):
                 waiting += state.then.to
         for to in waiting:
             _refuse(to, error)
-        self._close_streams("Session lost")
-        self._registry.tell(SessionFailed(self._actor_ref, state.memory.home.session_id))
+        self._close_streams(text)
 
     def _tasks(self) -> list[tuple[Turn, asyncio.Task[Any]]]:
         held = [(turn, task) for task, turn in (self._quarantined or {}).items()]
@@ -157,8 +183,6 @@ class SessionActor(AsyncioActor):
 
     def _perform(self, effect: Effect) -> None:
         match effect:
-            case Reply():
-                _answer(effect.to, effect.value)
             case StartTurn():
                 self._start_turn(effect)
             case EndTurn():
@@ -175,6 +199,8 @@ class SessionActor(AsyncioActor):
                 self._close_streams(effect.text)
             case Quarantine():
                 self._quarantine()
+            case Reply():
+                _answer(effect.to, effect.value)
             case CountStale():
                 self.household.counters["stale_reports_total"] += 1
             case _:
@@ -186,15 +212,18 @@ class SessionActor(AsyncioActor):
         turn = self._turn = Turn(spec, effect.epoch, self._state.memory.home.owner, self)
         # Published first: an eager task runs before create_task returns.
         self._append(Event("turn.started", epoch=effect.epoch, source=spec))
-        token = current.set(turn)
+        # In a copy from the start: a plain function may set context variables before it returns its
+        # coroutine, and would set them for the turns of all.
         try:
-            coroutine = coroutine_of(household.agents[spec.agent], turn, household)
-            self._task = household.loop.create_task(coroutine)
-        except Exception as error:
+            self._task = copy_context().run(_begin, household.agents[spec.agent], turn, household)
+        except asyncio.CancelledError:
+            self._tell(TurnEnded(effect.epoch, Stopped()))
+            return
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
             self._tell(TurnEnded(effect.epoch, _raised(error)))
             return
-        finally:
-            current.reset(token)
         self._task.add_done_callback(self._on_done)
 
     def _on_done(self, task: asyncio.Task[Any]) -> None:
@@ -207,7 +236,7 @@ class SessionActor(AsyncioActor):
 
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
-        name = f"turn.{record.status.value}"
+        name = "turn." + record.status
         counters = self.household.counters
         counters[name] += 1
         turn = self._turn
@@ -217,9 +246,11 @@ class SessionActor(AsyncioActor):
             turn.over = True
             turn.n += 1
             if effect.outcome is not None:
-                self._keep_context(turn)
+                if turn.has_context:
+                    self._keep_context(turn)
                 self._turn = self._task = None
-            self._append(Event(name, epoch=record.epoch, n=turn.n, source=record))
+            end = TurnEnd(record, effect.outcome)
+            self._append(end_event(end, turn.n, self.household.settings.log_bytes))
             if isinstance(effect.outcome, Raised):
                 _log_failure(record, effect.outcome)
         if effect.ended_to is not None:
@@ -232,6 +263,8 @@ class SessionActor(AsyncioActor):
 
     def _keep_context(self, turn: Turn) -> None:
         context: Context | None = turn.take_context()
+        if isinstance(self._state, Closed):
+            return  # whoever closed the session wants its conversation forgotten
         if context is not None and self.household.load_context is None:
             self.household.contexts.keep(turn.session_id, context)
 
@@ -338,7 +371,10 @@ class SessionActor(AsyncioActor):
         found = self._log.locate(message.cursor, epoch)
         prelude: list[Event] = []
         if isinstance(found, Gap):
-            gap = {"since": found.since, "min_available": found.min_available}
+            since = found.since
+            if since is not None:  # whatever a client sent
+                since = since[:MAX_CURSOR].encode(errors="replace").decode()
+            gap = {"since": since, "min_available": found.min_available}
             prelude.append(Event(GAP, text=to_json(gap)))
         if isinstance(found, Gap) or message.cursor is None:
             prelude.append(self._snapshot())
@@ -393,10 +429,13 @@ class SessionActor(AsyncioActor):
             reader.end(text)
 
     def _close_superseded(self, record: TurnRecord) -> None:
-        if record.reason is not None and record.reason.code is CancelCode.SUPERSEDED:
+        superseded = record.superseded_by is not None or (
+            record.reason is not None and record.reason.code is CancelCode.SUPERSEDED
+        )
+        if superseded and record.epoch is not None:
             for reader in list(self._readers or ()):
-                if reader.close_on_superseded and record.status is TurnStatus.CANCELLED:
-                    reader.end("Task cancelled")
+                if reader.close_on_superseded:
+                    reader.end(CLOSE_TEXTS.get(record.status, FINISHED_TEXT))
 
     # -- Sleep ----------------------------------------------------------------------------------------
 
@@ -410,6 +449,11 @@ class SessionActor(AsyncioActor):
         self._log.forget_all_but_last()
         self._registry.tell(Slept(self._actor_ref, state.memory.home.session_id, state, self._log))
         self._stop()
+
+
+def _begin(agent: Agent, turn: Turn, household: Household) -> asyncio.Task[Any]:
+    current.set(turn)
+    return household.loop.create_task(coroutine_of(agent, turn, household))
 
 
 def _answer(to: Any, reply: Any) -> None:

@@ -9,12 +9,16 @@ from .values import value
 
 @value
 class Limits:
-    """How much a session remembers: finished turns, for how long, and early cancels, for how long."""
+    """How much a session remembers: finished turns, for how long, and early cancels, for how long.
+
+    With ``quarantined`` turns that were given up and still run it takes no sends.
+    """
 
     kept_turns: int = 20
     turn_retention: float = 3600.0
     early_cancels: int = 8
     early_cancel_ttl: float = 30.0
+    quarantined: int = 8
 
 
 @value

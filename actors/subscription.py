@@ -26,6 +26,7 @@ class Subscription:
         "_poked",
         "_position",
         "_prelude",
+        "_stop_at",
         "_waiter",
         "close_on_superseded",
         "ended",
@@ -54,6 +55,8 @@ class Subscription:
         self._on_end = on_end
         self._count_overflow = count_overflow
         self._close: Event | None = None
+        #: Where it ends: nothing that is published from there on is for this reader.
+        self._stop_at: int | None = None
         self._poked = False
         self.max_lag = max_lag
         self.close_on_superseded = close_on_superseded
@@ -67,7 +70,8 @@ class Subscription:
     @property
     def lag(self) -> int:
         """How many live events wait for this reader."""
-        return self._log.head - max(self._position, self._live_from)
+        head = self._log.head if self._stop_at is None else self._stop_at
+        return head - max(self._position, self._live_from)
 
     @property
     def parked(self) -> bool:
@@ -100,7 +104,8 @@ class Subscription:
         if self._position < self._log.first or self.lag > self.max_lag:
             self.overflow()
             return []
-        batch = self._log.read(self._position, BATCH)
+        limit = BATCH if self._stop_at is None else min(BATCH, self._stop_at - self._position)
+        batch = self._log.read(self._position, limit)
         self._position += len(batch)
         if not batch and self._close is not None:
             batch, self._close = [self._close], None
@@ -121,6 +126,7 @@ class Subscription:
         """Nothing more comes after what is in the log now but ``close`` with this text."""
         if not self.ended:
             self.ended = True
+            self._stop_at = self._log.head
             self._close = Event(CLOSE, text=text)
             self.wake()
 

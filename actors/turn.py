@@ -6,6 +6,7 @@ import threading
 from collections.abc import Coroutine
 from contextlib import aclosing
 from contextvars import ContextVar
+from types import CoroutineType
 from typing import Any, Protocol
 
 from .context import Context, clear_cancel, flag_cancel
@@ -157,6 +158,11 @@ class Turn:
         if self._context is not None:
             flag_cancel(self._context)
 
+    @property
+    def has_context(self) -> bool:
+        """Whether anybody has looked at the context: who has not cannot have changed it."""
+        return self._context is not None
+
     def take_context(self) -> Context | None:
         """The context to keep, if this turn changed the session's own one."""
         context = self._context
@@ -190,10 +196,10 @@ def text_of(message: Any) -> str:
 
 def check_event_name(name: Any) -> None:
     """Raise `ReservedEvent` for a name that is ours, or that a stream cannot carry."""
-    if name in RESERVED_NAMES or (isinstance(name, str) and name.startswith(RESERVED_PREFIX)):
-        raise ReservedEvent(f"{name!r} is an event of turnkeeper's own")
     if not isinstance(name, str) or not 0 < len(name) <= MAX_EVENT_NAME or not name.isprintable():
         raise ReservedEvent(f"an event name has 1 to {MAX_EVENT_NAME} printable characters")
+    if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX):
+        raise ReservedEvent(f"{name!r} is an event of turnkeeper's own")
 
 
 def coroutine_of(agent: Agent, turn: Turn, household: Household) -> Coroutine[Any, Any, Any]:
@@ -204,7 +210,7 @@ def coroutine_of(agent: Agent, turn: Turn, household: Household) -> Coroutine[An
     elif household.load_context is not None or household.save_context is not None:
         return _run(agent, turn, household.load_context, household.save_context)
     answer: Any = agent(turn)
-    return answer if inspect.iscoroutine(answer) else _finish(answer, turn)
+    return answer if isinstance(answer, CoroutineType) else _finish(answer, turn)
 
 
 async def _run(agent: Agent, turn: Turn, load: LoadContext | None, save: SaveContext | None) -> Any:

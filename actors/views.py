@@ -59,6 +59,7 @@ def unstarted(
     superseded_by: TurnId | None = None,
     asked_at: float | None = None,
 ) -> TurnRecord:
+    """A turn that never held the session, as a record: it waits, or was over before it began."""
     return TurnRecord(
         spec.turn_id,
         None,

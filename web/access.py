@@ -20,6 +20,7 @@ CHAT, ADMIN = "chat", "admin"
 #: Who everyone is where nobody has to say who they are.
 LOCAL_USER = "local"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="turnkeeper"'}
+ONLY_HERE = "without tokens only this machine may ask: pass authenticate= or start with --token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,8 @@ class Tokens:
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._tokens = [_parse_token(token) for token in tokens]
+        if len({secrets[0] for secrets, _ in self._tokens}) < len(self._tokens):
+            raise InvalidRequest("each token needs a secret of its own", field="token")
 
     def __len__(self) -> int:
         return len(self._tokens)
@@ -96,14 +99,15 @@ def local_only(request: web.Request) -> Principal:
     """Everyone is `local` and may everything, as long as both ends are this machine's.
 
     A page of somebody else's in this machine's browser is refused: its ``Origin`` is foreign, or, after
-    DNS rebinding, its ``Host`` is. Raises `Problem` 403.
+    DNS rebinding, its ``Host`` is. Another machine is refused whatever it says. Raises `Problem` 403.
     """
+    if request.remote and not is_loopback(request.remote):  # it is empty for a Unix socket
+        raise Problem(403, "FOREIGN_PEER", ONLY_HERE)
     host = request.headers.get("Host", "")
     if not is_loopback(_hostname(host)):
-        detail = "without tokens only this machine may ask: pass authenticate= or start with --token"
-        raise Problem(403, "FOREIGN_HOST", detail)
+        raise Problem(403, "FOREIGN_HOST", ONLY_HERE)
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    if origin is not None and _netloc(origin) != host.lower():
         raise Problem(403, "FOREIGN_ORIGIN", "without tokens only this server's own pages may ask")
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         raise Problem(403, "FOREIGN_ORIGIN", "without tokens only this server's own pages may ask")
@@ -117,11 +121,20 @@ def _hostname(host: str) -> str:
         return ""
 
 
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address or name means this machine and no other."""
     if host.lower() in ("localhost", "localhost."):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return False
+    # A socket for both families tells an IPv4 peer as ::ffff:127.0.0.1.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

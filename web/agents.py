@@ -49,6 +49,10 @@ async def stubborn(turn: Turn) -> str:
 BUILT_IN: dict[str, Callable[[Turn], Any]] = {"echo": echo, "stubborn": stubborn}
 
 
+def _in_one_line(error: BaseException) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
 def load_agent(name: str) -> Callable[[Turn], Any]:
     """The agent ``package.module:callable``, or a built-in one by its name. Raises `InvalidRequest`."""
     if name in BUILT_IN:
@@ -59,7 +63,13 @@ def load_agent(name: str) -> Callable[[Turn], Any]:
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:
-        raise InvalidRequest(f"agent {name!r}: cannot import {module_name}: {error}", field="agent") from error
+        raise InvalidRequest(
+            f"agent {name!r}: cannot import {module_name}: {error}", field="agent"
+        ) from error
+    except (Exception, SystemExit) as error:  # whatever the module does when it is imported
+        raise InvalidRequest(
+            f"agent {name!r}: importing {module_name} raised {_in_one_line(error)}", field="agent"
+        ) from error
     for part in path.split("."):
         if not hasattr(found, part):
             raise InvalidRequest(f"agent {name!r}: {module_name} has no {path}", field="agent")

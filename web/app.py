@@ -8,6 +8,7 @@ from aiohttp import web
 
 from turnkeeper.actors.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.household import Agent, LoadContext, SaveContext
+from turnkeeper.actors.ids import RESERVED_IDS
 from turnkeeper.actors.registry import SessionRegistry
 
 from . import handlers
@@ -26,8 +27,6 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/chat/active_send_tasks", handlers.all_active),
     ("POST", "/chat/cleanup_completed_tasks", handlers.cleanup),
     ("POST", "/chat/ticket", handlers.ticket),
-    ("*", "/chat/active_send_tasks", handlers.reserved),
-    ("*", "/chat/cleanup_completed_tasks", handlers.reserved),
     ("POST", "/chat/{log_id}/send", handlers.send),
     ("POST", "/chat/{log_id}/cancel_send_task", handlers.cancel_session),
     ("POST", "/chat/{log_id}/{task_id}/cancel", handlers.cancel),
@@ -69,7 +68,7 @@ def setup(
     registry = SessionRegistry(agents, settings=chosen, load_context=load_context, save_context=save_context)
     streams = Streams(chosen)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
-    desk = Desk(registry, chosen, authenticate or local_only, streams, tickets, prefix)
+    desk = Desk(registry, chosen, authenticate or local_only, streams, tickets)
     mounts[prefix] = desk
     app.setdefault(REGISTRY, registry)
     for method, path, handler in ROUTES:
@@ -77,6 +76,8 @@ def setup(
             app.router.add_get(prefix + path, desk.route(handler), allow_head=handler is not handlers.events)
         else:
             app.router.add_route(method, prefix + path, desk.route(handler))
+    for path, allowed in _methods().items():
+        app.router.add_route("*", prefix + path, desk.route(handlers.method_not_allowed(allowed)))
     if pages:
         add_pages(app, prefix)
 
@@ -95,6 +96,19 @@ def setup(
     return registry
 
 
+def _methods() -> dict[str, str]:
+    """What may be asked of each path, for the others to be refused.
+
+    A path whose last word is reserved has no entry: it is that word as an id that is refused.
+    """
+    methods: dict[str, list[str]] = {}
+    for method, path, handler in ROUTES:
+        if path.rsplit("/", 1)[-1] not in RESERVED_IDS or "{" in path:
+            also = ["HEAD"] if method == "GET" and handler is not handlers.events else []
+            methods.setdefault(path, []).extend([method, *also])
+    return {path: ", ".join(names) for path, names in methods.items()}
+
+
 def create_app(
     agents: "Agent | Mapping[str, Agent]",
     *,
@@ -106,6 +120,3 @@ def create_app(
     app = web.Application()
     setup(app, agents, authenticate=authenticate, settings=settings, pages=pages)
     return app
-
-
-

@@ -1,5 +1,6 @@
 """The chat page and its files."""
 
+from collections.abc import Awaitable, Callable
 from importlib import resources
 
 from aiohttp import web
@@ -24,9 +25,16 @@ def add_pages(app: web.Application, prefix: str) -> None:
         if suffix in CONTENT_TYPES:
             path = f"{prefix}/" if file.name == "index.html" else f"{prefix}/{file.name}"
             app.router.add_get(path, _serve(file.read_bytes(), CONTENT_TYPES[suffix]))
+    if prefix:
+        app.router.add_get(prefix, _add_slash)
 
 
-def _serve(body: bytes, content_type: str):  # type: ignore[no-untyped-def]
+async def _add_slash(request: web.Request) -> web.Response:
+    # Relative, as everything on the page, so that it holds behind a proxy that maps the path.
+    raise web.HTTPFound(request.path.rsplit("/", 1)[-1] + "/")
+
+
+def _serve(body: bytes, content_type: str) -> Callable[[web.Request], Awaitable[web.Response]]:
     async def handle(_request: web.Request) -> web.Response:
         return web.Response(body=body, content_type=content_type, charset="utf-8", headers=SECURITY)
 

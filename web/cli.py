@@ -65,7 +65,9 @@ def _serve(options: argparse.Namespace) -> int:
     settings = WebSettings.from_environment(os.environ, host=options.host, port=options.port)
     tokens = Tokens(_tokens(options, os.environ))
     if not tokens and not is_loopback(settings.host):
-        raise InvalidRequest(f"without tokens only loopback is served, not {settings.host}: add --token user:secret")
+        raise InvalidRequest(
+            f"without tokens only loopback is served, not {settings.host}: add --token user:secret"
+        )
     sys.path.insert(0, str(Path.cwd()))
     agent = load_agent(options.agent)
     agents = BUILT_IN if options.agent == "echo" else {"default": agent}

@@ -103,7 +103,9 @@ def decode_ticket(body: bytes) -> list[Any]:
     """The session ids in the body of a ticket's request. Raises `Problem` 422."""
     data = decode_json(body)
     if not isinstance(data, dict) or not isinstance(data.get("log_ids"), list) or not data["log_ids"]:
-        raise InvalidRequest("the body must be an object with log_ids, a list of session ids", field="log_ids")
+        raise InvalidRequest(
+            "the body must be an object with log_ids, a list of session ids", field="log_ids"
+        )
     unknown = sorted(set(data) - {"log_ids"})
     if unknown:
         raise InvalidRequest(f"unknown field {unknown[0][:100]!r}", field=unknown[0][:100])

@@ -23,6 +23,7 @@ STATUS: dict[type[errors.TurnkeeperError], int] = {
     errors.UnknownAgent: 422,
     errors.SessionBusy: 409,
     errors.SessionClosed: 409,
+    errors.TooManyUnresponsive: 429,
     errors.TurnIdReused: 422,
     errors.PreconditionFailed: 412,
     errors.InvalidRequest: 422,
@@ -30,6 +31,7 @@ STATUS: dict[type[errors.TurnkeeperError], int] = {
     errors.ShuttingDown: 503,
 }
 TITLES = {
+    400: "Bad Request",
     401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
@@ -51,13 +53,11 @@ def problem_of(error: BaseException) -> Problem:
     if isinstance(error, errors.TurnkeeperError) and type(error) in STATUS:
         status = STATUS[type(error)]
         more = {
-            name: text
-            for name in ("field", "turn_id")
-            if (text := getattr(error, name, None)) is not None
+            name: text for name in ("field", "turn_id") if (text := getattr(error, name, None)) is not None
         }
         if "turn_id" in more:
             more["task_id"] = more.pop("turn_id")
-        headers = RETRY_AFTER if status == 503 else None
+        headers = RETRY_AFTER if status in (429, 503) else None
         return Problem(status, error.code, str(error), headers=headers, **more)
     if isinstance(error, ActorDeadError):
         text = "the server is shutting down"
@@ -81,9 +81,12 @@ def problem_body(problem: Problem) -> dict[str, Any]:
 def problem_response(error: BaseException) -> web.Response:
     """The answer to a request that ended with this exception."""
     problem = problem_of(error)
-    return web.Response(
+    response = web.Response(
         status=problem.status,
         text=json.dumps(problem_body(problem)),
         content_type=PROBLEM_JSON,
         headers=problem.headers,
     )
+    if problem.headers.get("Connection") == "close":
+        response.force_close()  # the header alone would leave the connection open
+    return response

@@ -3,11 +3,12 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, TypeAlias
 
-from aiohttp import web
+from aiohttp import ClientError, web
 
 from turnkeeper.actors import ids
 from turnkeeper.actors.exceptions import ShuttingDown, UnknownSession
@@ -24,6 +25,7 @@ from turnkeeper.actors.messages import (
 )
 from turnkeeper.actors.records import Asker, SessionId, Verdict
 from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.actors.subscription import Subscription
 
 from . import codec
 from .access import Authenticate, Principal, identify
@@ -33,6 +35,8 @@ from .settings import WebSettings
 from .stream import Streams
 from .tickets import Tickets
 
+#: Read once: looking it up reads files.
+VERSION = metadata.version("turnkeeper")
 #: Beyond the grace, for the answer itself.
 CANCEL_MARGIN = 0.5
 
@@ -48,7 +52,6 @@ class Desk:
     authenticate: Authenticate
     streams: Streams
     tickets: Tickets
-    prefix: str
 
     def route(self, handler: Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         """The handler as aiohttp wants it; what it raises becomes a problem body."""
@@ -72,22 +75,32 @@ class Desk:
         return (await self.principal(request)).asker
 
     async def body(self, request: web.Request) -> bytes:
-        """The request's body. Raises `Problem` 413: the host's own limit is the host's."""
+        """The request's body. Raises `Problem` 413, for the host's own limit is the host's, and 400."""
         limit = self.settings.max_body
         if (request.content_length or 0) > limit:
             raise _too_large(limit)
         chunks: list[bytes] = []
-        size = 0
-        async for chunk in request.content.iter_any():
-            size += len(chunk)
-            if size > limit:
-                raise _too_large(limit)
-            chunks.append(chunk)
+        if request.content.at_eof():
+            # There is none, or a middleware of the host's has read it, which aiohttp remembers.
+            chunks.append(await request.read())
+        size = sum(map(len, chunks))
+        try:
+            async for chunk in request.content.iter_any():
+                size += len(chunk)
+                if size > limit:
+                    break
+                chunks.append(chunk)
+        except (ClientError, ConnectionError, web.RequestPayloadError, web.PayloadAccessError):
+            raise Problem(400, "BODY_INCOMPLETE", "the body is broken off, or not encoded as it says") from None
+        if size > limit:
+            raise _too_large(limit)
         return b"".join(chunks)
 
 
 def _too_large(limit: int) -> Problem:
-    return Problem(413, "BODY_TOO_LARGE", f"a body has at most {limit} bytes", headers={"Connection": "close"})
+    return Problem(
+        413, "BODY_TOO_LARGE", f"a body has at most {limit} bytes", headers={"Connection": "close"}
+    )
 
 
 def _log_id(request: web.Request) -> SessionId:
@@ -101,6 +114,20 @@ def _json(
     content_type: str = "application/json",
 ) -> web.Response:
     return web.Response(status=status, text=json.dumps(data), content_type=content_type, headers=headers)
+
+
+def method_not_allowed(allowed: str) -> Handler:
+    """What any other method on a path of ours gets. A word that is no id is told so first."""
+
+    async def refuse(desk: Desk, request: web.Request) -> web.StreamResponse:
+        await desk.asker(request)
+        if "log_id" in request.match_info:
+            _log_id(request)
+        if "task_id" in request.match_info:
+            ids.turn_id(request.match_info["task_id"])
+        raise Problem(405, "METHOD_NOT_ALLOWED", f"this path has only {allowed}", headers={"Allow": allowed})
+
+    return refuse
 
 
 # -- Turns ------------------------------------------------------------------------------------------
@@ -126,7 +153,8 @@ async def send(desk: Desk, request: web.Request) -> web.StreamResponse:
             if_match=if_match,
         )
     )
-    location = f"{desk.prefix}/chat/{log_id}/turns/{accepted.turn_id}"
+    # From the path as it came: only the host knows where a subapp of its is mounted.
+    location = request.rel_url.raw_path.removesuffix("send") + f"turns/{accepted.turn_id}"
     return _json(codec.encode_accepted(accepted), 202, {"Location": location})
 
 
@@ -208,14 +236,8 @@ async def all_active(desk: Desk, request: web.Request) -> web.StreamResponse:
 async def cleanup(desk: Desk, request: web.Request) -> web.StreamResponse:
     """``POST /chat/cleanup_completed_tasks``."""
     asker = await desk.asker(request)
-    return _json({"status": "ok", "cleaned_up": list(await desk.registry.ask(Cleanup(asker)))})
-
-
-async def reserved(desk: Desk, request: web.Request) -> web.StreamResponse:
-    """Any other method on a word that is a route: it is not a session id."""
-    await desk.asker(request)
-    ids.session_id(request.path.rsplit("/", 1)[-1])
-    raise Problem(405, "METHOD_NOT_ALLOWED", "this path has no such method")
+    cleaned = await desk.registry.ask(Cleanup(asker))
+    return _json({"status": "ok", "cleaned_up": list(cleaned)})
 
 
 # -- Streams ----------------------------------------------------------------------------------------
@@ -237,8 +259,21 @@ async def _stream(desk: Desk, request: web.Request, log_id: SessionId, asker: As
     close_on = request.query.get("close_on")
     if close_on not in (None, "superseded"):
         raise Problem(422, "INVALID_REQUEST", "close_on must be superseded", field="close_on")
-    subscription = await desk.registry.ask(Subscribe(log_id, cursor, asker, close_on is not None))
-    return await desk.streams.serve(request, subscription)
+    message = Subscribe(log_id, cursor, asker, close_on is not None)
+    return await desk.streams.serve(request, await subscribe(desk.registry, message))
+
+
+async def subscribe(registry: SessionRegistry, message: Subscribe) -> Subscription:
+    """Ask for a subscription. Cancelling it gives back what it would have got."""
+    asked = registry.ask(message)
+    try:
+        answer: Subscription = await asked
+    except asyncio.CancelledError:
+        # It is registered, or will be in a few passes of the loop, and nobody else could end it.
+        with suppress(Exception):
+            (await asked).close()
+        raise
+    return answer
 
 
 async def ticket(desk: Desk, request: web.Request) -> web.StreamResponse:
@@ -262,8 +297,7 @@ async def ticket(desk: Desk, request: web.Request) -> web.StreamResponse:
 
 async def health(desk: Desk, _request: web.Request) -> web.StreamResponse:
     """``GET /healthz``: the process is alive."""
-    version = metadata.version("turnkeeper")
-    return _json({"status": "ok", "incarnation": desk.registry.incarnation, "version": version})
+    return _json({"status": "ok", "incarnation": desk.registry.incarnation, "version": VERSION})
 
 
 async def ready(desk: Desk, _request: web.Request) -> web.StreamResponse:

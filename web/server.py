@@ -35,7 +35,9 @@ def run(app: web.Application, settings: WebSettings, announce: Callable[[str], N
     finally:
         if not asyncio.all_tasks(loop):
             loop.close()
-    threads = [each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon]
+    threads = [
+        each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon
+    ]
     if left or threads:
         logger.error("%d tasks and %d threads did not stop: ending the process", left, len(threads))
         _exit(FORCED)

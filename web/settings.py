@@ -1,9 +1,10 @@
 """What can be set about the server, beside what can be set about sessions."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from turnkeeper.actors.exceptions import InvalidRequest
-from turnkeeper.actors.policy import Settings
+from turnkeeper.actors.policy import Settings, seconds, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,14 +30,12 @@ class WebSettings(Settings):
     """How many seconds a stream's ticket lives unused, and after its stream has ended."""
 
     def __post_init__(self) -> None:
+        """Refuse what is out of range: hosts and environments hand in anything."""
         Settings.__post_init__(self)
         for name in ("heartbeat", "write_timeout", "retry", "ticket_ttl"):
-            number = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, int | float) or not 0 < number <= 86_400:
-                raise InvalidRequest(f"{name} must be a number of seconds above 0", field=name)
-        if isinstance(self.port, bool) or not isinstance(self.port, int) or not 0 <= self.port <= 65_535:
-            raise InvalidRequest("port must be a whole number from 0 to 65535", field="port")
-        if isinstance(self.max_body, bool) or not isinstance(self.max_body, int) or self.max_body < 1:
-            raise InvalidRequest("max_body must be a whole number above 0", field="max_body")
-        if not isinstance(self.host, str) or not self.host:
+            seconds(getattr(self, name), name, above=0.0)
+        whole(self.port, "port", 0, 65_535)
+        whole(self.max_body, "max_body", 1)
+        host: Any = self.host
+        if not isinstance(host, str) or not host:
             raise InvalidRequest("host must be an address or a name", field="host")

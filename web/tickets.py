@@ -2,11 +2,11 @@
 
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .access import Principal
+from .access import CHALLENGE, Principal
 from .problems import Problem
 
 MAX_TICKETS = 10_000
@@ -35,7 +35,8 @@ class Tickets:
     def issue(self, principal: Principal, sessions: frozenset[str]) -> str:
         """A new ticket for these sessions. Raises `Problem` 422 and 429."""
         if len(sessions) > MAX_SESSIONS:
-            raise Problem(422, "INVALID_REQUEST", f"a ticket names at most {MAX_SESSIONS} sessions")
+            detail = f"a ticket names at most {MAX_SESSIONS} sessions"
+            raise Problem(422, "INVALID_REQUEST", detail, field="log_ids")
         self._expire()
         if len(self._tickets) >= MAX_TICKETS:
             headers = {"Retry-After": str(int(self._ttl) or 1)}
@@ -45,12 +46,13 @@ class Tickets:
         return name
 
     @contextmanager
-    def use(self, name: str, session: str) -> Iterator[Principal]:
+    def use(self, name: str, session: str) -> Generator[Principal]:
         """Who holds this ticket, while a stream of it is open. Raises `Problem` 401."""
         self._expire()
         ticket = self._tickets.get(name)
         if ticket is None or session not in ticket.sessions:
-            raise Problem(401, "UNAUTHORIZED", "this ticket is not valid for this session, or no longer")
+            detail = "this ticket is not valid for this session, or no longer"
+            raise Problem(401, "UNAUTHORIZED", detail, headers=CHALLENGE)
         ticket.streams += 1
         try:
             yield ticket.principal

@@ -24,7 +24,13 @@ from turnkeeper.actors.effects import (
     SetTimer,
     StartTurn,
 )
-from turnkeeper.actors.exceptions import PreconditionFailed, SessionBusy, SessionClosed, TurnIdReused
+from turnkeeper.actors.exceptions import (
+    PreconditionFailed,
+    SessionBusy,
+    SessionClosed,
+    TooManyUnresponsive,
+    TurnIdReused,
+)
 from turnkeeper.actors.messages import (
     Accepted,
     CancelAnswer,
@@ -280,6 +286,9 @@ class _Step:
             self._broken("G6: a second cancel that the ladder does not have")
         else:
             facts.again = True
+            if self.now >= facts.end:
+                # The loop was blocked past the whole ladder: its second half still has its length.
+                facts.end = self.now + (facts.end - facts.half)
 
     def _cancelled_first(self, effect: CancelTurn, holder: TurnSpec) -> None:
         facts, message = self.facts, self.message
@@ -530,6 +539,9 @@ class _Step:
                 good = isinstance(message, Submit) and message.spec.fingerprint is not None
             case PreconditionFailed():
                 good = isinstance(message, Submit | Stop) and message.if_match is not None
+            case TooManyUnresponsive():
+                # G8: counted by what was seen to be quarantined and not to end, not by the session's own word.
+                good = isinstance(message, Submit) and len(facts.fled) >= self.before.memory.home.limits.quarantined
             case _:
                 good = False
         if not good:
@@ -639,7 +651,7 @@ class _Step:
         if facts.holder is not was.holder and was.holder is not None and was.holder.turn_id not in self.ended:
             self._broken("G2: a turn lets go of the session and has no end")
         waited = was.waiting
-        gone = waited is not None and waited not in (facts.waiting, facts.holder)
+        gone = waited is not facts.waiting and waited is not facts.holder
         if waited is not None and gone and waited.turn_id not in self.ended:
             self._broken("G2: a waiting turn is forgotten")
         due = facts.due()

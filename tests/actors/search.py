@@ -62,7 +62,7 @@ TIMEOUT = 3.0
 EARLY_TTL = 30.0
 SESSION = SessionId("s")
 #: Two remembered turns and two early cancels: enough to find them, and to see one forgotten.
-LIMITS = Limits(kept_turns=2, early_cancels=2, early_cancel_ttl=EARLY_TTL)
+LIMITS = Limits(kept_turns=2, early_cancels=2, early_cancel_ttl=EARLY_TTL, quarantined=2)
 
 # -- The alphabet ----------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@ import gc
 import queue
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pykka
 import pytest
@@ -34,6 +34,14 @@ class Thread:
         if self._error is not None:
             raise self._error
         return self._value
+
+
+class Debtor:
+    """Stands for the run queue of an actor that was asked."""
+
+    def __init__(self) -> None:
+        self.loop: asyncio.AbstractEventLoop = asyncio.new_event_loop()
+        self.thread: int | None = None
 
 
 def fail(future: AsyncioFuture[Any], error: BaseException) -> None:
@@ -126,6 +134,7 @@ async def test_polling_with_a_timeout_does_not_pile_up_waits() -> None:
     assert len(future._waiters) <= 8
 
 
+@pytest.mark.blocks_the_loop("joins a thread")
 async def test_a_thread_wakes_whoever_awaits() -> None:
     future = AsyncioFuture[int]()
 
@@ -139,6 +148,7 @@ async def test_a_thread_wakes_whoever_awaits() -> None:
     thread.result()
 
 
+@pytest.mark.blocks_the_loop("joins a thread")
 async def test_a_thread_wakes_whoever_awaits_with_an_exception() -> None:
     future = AsyncioFuture[int]()
 
@@ -180,7 +190,7 @@ def test_a_thread_gets_what_is_set_while_it_waits() -> None:
 def test_a_thread_gets_the_exception_with_the_traceback_it_was_raised_with() -> None:
     future = AsyncioFuture[int]()
     try:
-        raise KeyError("here")  # noqa: TRY301
+        raise KeyError("here")
     except KeyError:
         future.set_exception()
 
@@ -213,30 +223,24 @@ async def test_get_on_a_loops_thread_returns_what_is_there_and_refuses_to_wait()
 
 
 def test_get_notices_that_the_loop_which_owes_the_answer_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Debtor:
-        loop = asyncio.new_event_loop()
-        thread = None
-
+    debtor = Debtor()
     monkeypatch.setattr(future_module, "CLOSED_LOOP_CHECK", 0.001)
     future = AsyncioFuture[int]()
-    future.debtor = Debtor()
+    future.debtor = debtor
     thread = Thread(future.get)
     until_somebody_waits_for(future)
-    Debtor.loop.close()
+    debtor.loop.close()
 
     with pytest.raises(ActorLoopClosed):
         thread.result()
 
 
 def test_an_answer_given_before_the_loop_was_closed_counts() -> None:
-    class Debtor:
-        loop = asyncio.new_event_loop()
-        thread = None
-
+    debtor = Debtor()
     future = AsyncioFuture[int]()
-    future.debtor = Debtor()
+    future.debtor = debtor
     future.set(1)
-    Debtor.loop.close()
+    debtor.loop.close()
 
     assert future.get() == 1
 
@@ -309,9 +313,38 @@ async def test_an_exception_that_nobody_looks_at_is_dropped_silently() -> None:
     fail(abandoned, KeyError())
     task.cancel()  # the waiter has the exception already, but the task never looks
     await asyncio.wait({task})
-    del never_awaited, abandoned, task
+    never_awaited = abandoned = AsyncioFuture[int]()
+    del task
     gc.collect()
     await turns()
+
+
+async def test_a_wait_that_is_dropped_with_an_exception_in_hand_says_nothing() -> None:
+    future = AsyncioFuture[int]()
+    wait = future.__await__()
+    next(wait)
+    fail(future, KeyError())
+    del wait, future
+    gc.collect()
+    await turns()
+
+
+async def test_an_answer_that_comes_while_the_wait_is_being_set_up_is_not_missed() -> None:
+    future = AsyncioFuture[int]()
+    loop = asyncio.get_running_loop()
+
+    class AnswersInBetween:
+        def create_future(self) -> asyncio.Future[Any]:
+            future.set(9)
+            return loop.create_future()
+
+    debtor = Debtor()
+    debtor.loop.close()
+    debtor.loop, debtor.thread = cast("asyncio.AbstractEventLoop", AnswersInBetween()), threading.get_ident()
+    future.debtor = debtor
+
+    async with asyncio.timeout(10):
+        assert await future == 9
 
 
 async def test_map_filter_reduce_and_join_can_be_awaited() -> None:

@@ -3,12 +3,20 @@ import contextvars
 import gc
 import threading
 import weakref
-from typing import Any
+from collections import deque
+from typing import Any, cast
 
 import pytest
 
 from turnkeeper.actors.future import ActorLoopClosed
-from turnkeeper.actors.run_queue import MESSAGES_PER_ACTOR, MESSAGES_PER_PASS, Mailbox, ReplyTo, RunQueue
+from turnkeeper.actors.run_queue import (
+    MESSAGES_PER_ACTOR,
+    MESSAGES_PER_PASS,
+    Mail,
+    Mailbox,
+    ReplyTo,
+    RunQueue,
+)
 
 
 class Box(Mailbox):
@@ -113,9 +121,15 @@ async def test_each_threads_messages_keep_their_order() -> None:
         assert [m[1] for _, m in box.log if m[0] == name] == list(range(500))
 
 
+@pytest.mark.blocks_the_loop("joins a thread")
 async def test_what_a_thread_put_earlier_is_handled_earlier_than_what_the_loop_puts_now() -> None:
     queue, box = RunQueue.of(asyncio.get_running_loop()), Box()
-    thread = threading.Thread(target=lambda: [queue.put(box, (n, None)) for n in range(3)])
+
+    def send() -> None:
+        for n in range(3):
+            queue.put(box, (n, None))
+
+    thread = threading.Thread(target=send)
     thread.start()
     thread.join()
     queue.put(box, ("loop", None))
@@ -124,6 +138,7 @@ async def test_what_a_thread_put_earlier_is_handled_earlier_than_what_the_loop_p
     assert [m for _, m in box.log] == [0, 1, 2, "loop"]
 
 
+@pytest.mark.blocks_the_loop("joins a thread")
 async def test_mail_from_a_thread_that_comes_after_the_end_is_turned_away() -> None:
     queue, box = RunQueue.of(asyncio.get_running_loop()), Box()
     thread = threading.Thread(target=queue.put, args=(box, ("late", None)))
@@ -185,13 +200,18 @@ def test_a_loop_that_closes_while_a_thread_puts_refuses() -> None:
     class ClosesWhenAsked(asyncio.SelectorEventLoop):
         def is_closed(self) -> bool:
             closed = super().is_closed()
-            self.close()
+            if not closed and armed:
+                armed.clear()
+                self.close()
             return closed
 
+    armed: list[bool] = []
     loop, box = ClosesWhenAsked(), Box()
+    queue = RunQueue.of(loop)
+    armed.append(True)
 
     with pytest.raises(ActorLoopClosed, match="moment"):
-        RunQueue.of(loop).put(box, (1, None))
+        queue.put(box, (1, None))
 
 
 async def test_each_loop_has_one_run_queue_and_it_goes_when_the_loop_goes() -> None:
@@ -232,4 +252,4 @@ async def test_mail_before_the_start_is_kept() -> None:
     box._queue.put(box, (1, None))
     box._queue.put(box, (2, None))
 
-    assert [mail[0] for mail in box._mail or ()] == [1, 2]
+    assert list(cast("deque[Mail]", box._mail)) == [(1, None), (2, None)]

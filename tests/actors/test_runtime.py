@@ -196,6 +196,7 @@ async def test_a_dead_actor_refuses_in_each_way() -> None:
         ref.proxy()
 
 
+@pytest.mark.blocks_the_loop("joins a thread")
 async def test_messages_from_threads_that_arrive_after_the_end_are_answered() -> None:
     ref, _ = started()
     future = await in_thread(ref.ask, "crossing", block=False)
@@ -476,7 +477,7 @@ async def test_only_registered_actors_are_in_pykkas_registry() -> None:
     ref = Registered.start()
     assert pykka.ActorRegistry.get_all() == [ref]
     assert pykka.ActorRegistry.get_by_urn(ref.actor_urn) is ref
-    assert await asyncio.gather(in_thread(pykka.ActorRegistry.stop_all)) == [[True]]
+    assert await in_thread(pykka.ActorRegistry.stop_all) == [True]
     assert pykka.ActorRegistry.get_all() == []
     assert child.is_alive()
 
@@ -633,7 +634,7 @@ async def test_an_idle_actor_takes_less_than_400_bytes() -> None:
 
 async def test_a_stopped_actor_is_let_go_at_once_also_by_its_ref() -> None:
     ref, _ = started()
-    actor = weakref.ref(ref._actor)  # type: ignore[type-var]
+    actor = weakref.ref(ref._actor)
     gc.disable()
     try:
         await ref.stop(block=False)
@@ -645,7 +646,7 @@ async def test_a_stopped_actor_is_let_go_at_once_also_by_its_ref() -> None:
 
 async def test_an_actor_without_a_ref_goes_when_its_mail_is_handled() -> None:
     ref, log = started()
-    actor = weakref.ref(ref._actor)  # type: ignore[type-var]
+    actor = weakref.ref(ref._actor)
     ref.tell("last")
     del ref
     gc.collect()

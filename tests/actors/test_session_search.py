@@ -6,6 +6,7 @@ from typing import TypeAlias
 import pytest
 
 from tests.actors import search as searching
+from tests.actors.monitor import Facts
 from tests.actors.search import START, USER, A, Names, StepFunction, search
 from turnkeeper.actors.effects import CancelTurn, EndTurn, Reply, SetTimer
 from turnkeeper.actors.messages import ReplyAddress, Stop, Submit, Tick, TurnEnded

@@ -1,0 +1,138 @@
+"""The conversation that outlives its actor."""
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from turnkeeper.actors.context import CANCEL_FLAGS, Context, ContextStore, clear_cancel, flag_cancel
+from turnkeeper.actors.records import SessionId
+
+S1, S2, S3 = SessionId("s1"), SessionId("s2"), SessionId("s3")
+
+
+def kept(store: ContextStore, session: SessionId, *messages: Any) -> Context:
+    context = Context(session, "ada", messages=list(messages))
+    store.keep(session, context)
+    return context
+
+
+def test_a_context_begins_empty() -> None:
+    context = ContextStore(2).copy_for(S1, "ada", "coder")
+    assert (context.log_id, context.username, context.agent_name) == ("s1", "ada", "coder")
+    assert (context.data, context.messages) == ({}, [])
+
+
+def test_what_was_kept_is_found_again_as_a_copy_that_shares_nothing() -> None:
+    store = ContextStore(2)
+    kept(store, S1, {"role": "user", "parts": ["hello"]})
+    mine = store.copy_for(S1, "ada", "coder")
+    mine.messages[0]["parts"].append("changed")
+    mine.messages.append("more")
+    mine.data["x"] = 1
+    other = store.copy_for(S1, "ada", "default")
+    assert other.messages == [{"role": "user", "parts": ["hello"]}]
+    assert other.data == {}
+    assert (mine.agent_name, other.agent_name) == ("coder", "default")
+
+
+def test_the_store_is_bounded_and_the_least_recently_used_goes_first() -> None:
+    """G8."""
+    store = ContextStore(2)
+    kept(store, S1, 1)
+    kept(store, S2, 2)
+    store.copy_for(S1, "ada", "default")
+    kept(store, S3, 3)
+    assert len(store) == 2
+    assert store.copy_for(S1, "ada", "default").messages == [1]
+    assert store.copy_for(S2, "ada", "default").messages == []
+    assert store.copy_for(S3, "ada", "default").messages == [3]
+
+
+def test_keeping_one_again_pushes_nobody_out() -> None:
+    store = ContextStore(2)
+    for n in range(5):
+        kept(store, S1, n)
+        kept(store, S2, n)
+    assert len(store) == 2
+    assert store.copy_for(S1, "ada", "default").messages == [4]
+
+
+def test_a_conversation_has_an_owner_until_it_is_forgotten() -> None:
+    """G12."""
+    store = ContextStore(2)
+    assert store.owner(S1) is None
+    kept(store, S1)
+    assert store.owner(S1) == "ada"
+    store.forget(S1)
+    store.forget(S1)
+    assert store.owner(S1) is None
+
+
+def test_data_that_cannot_be_copied_raises_what_its_copying_raises() -> None:
+    context = Context(S1, "ada", data={"lock": threading.Lock()})
+    with pytest.raises(TypeError):
+        context.copy()
+
+
+def test_a_context_tells_whose_it_is_and_not_what_was_said() -> None:
+    said = repr(Context(S1, "ada", messages=["secret"]))
+    assert "s1" in said
+    assert "ada" in said
+    assert "secret" not in said
+
+
+# -- Flags ------------------------------------------------------------------------------------------
+
+
+def test_the_flags_are_set_and_cleared_and_nothing_else_is_touched() -> None:
+    context = Context(S1, "ada", data={"mine": 1})
+    flag_cancel(context)
+    assert context.data == {"mine": 1, "task_cancelled": True, "cancel_current_turn": True}
+    clear_cancel(context)
+    assert context.data == {"mine": 1}
+    clear_cancel(context)
+    assert set(CANCEL_FLAGS) == {"task_cancelled", "cancel_current_turn"}
+
+
+def test_a_copy_is_given_out_without_the_flags_of_an_earlier_turn() -> None:
+    store = ContextStore(2)
+    flag_cancel(kept(store, S1))
+    assert store.copy_for(S1, "ada", "default").data == {}
+
+
+class Evil:
+    """A context whose data cannot even be looked at."""
+
+    @property
+    def data(self) -> Any:
+        raise ValueError("closed")
+
+
+class Frozen(dict[str, Any]):
+    """Data that takes nothing."""
+
+    def update(self, *_: Any, **__: Any) -> None:
+        raise TypeError("frozen")
+
+    def pop(self, *_: Any) -> Any:
+        raise TypeError("frozen")
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        None,
+        object(),
+        "text",
+        SimpleNamespace(data=None),
+        SimpleNamespace(data=[1]),
+        SimpleNamespace(data=Frozen()),
+        Evil(),
+    ],
+    ids=["none", "object", "text", "no data", "list", "frozen", "evil"],
+)
+def test_an_object_without_data_that_can_take_flags_is_left_alone(context: object) -> None:
+    flag_cancel(context)
+    clear_cancel(context)

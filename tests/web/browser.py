@@ -1,0 +1,203 @@
+"""A headless Chromium, the chat page in it, and servers in processes of their own."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
+
+T = TypeVar("T")
+
+#: Seconds after which what a test waits for does not come.
+PATIENCE = 15.0
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+MISSING = "no Chromium with its driver: apt-get install chromium chromium-driver"
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1000,800",
+)
+SERVE = ("-m", "turnkeeper.web.cli", "serve")
+
+
+@contextmanager
+def chromium() -> Iterator[webdriver.Chrome]:
+    """A browser with a profile of its own, and a log of what its pages complain about."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        options = webdriver.ChromeOptions()
+        options.binary_location = CHROMIUM or ""
+        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+            options.add_argument(flag)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+        try:
+            yield driver
+        finally:
+            driver.quit()
+
+
+class Server:
+    """A server in a process of its own. What it prints first ends with its address."""
+
+    def __init__(self, *arguments: str, **environ: str) -> None:
+        self._arguments: Sequence[str] = arguments
+        self._environ = {**os.environ, **environ}
+        self.address = ""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def start(self) -> None:
+        """Start it; again on the port it had, if it was there before."""
+        port = re.search(r":(\d+)/$", self.address)
+        arguments = [*self._arguments, "--port", port[1]] if port else self._arguments
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=self._environ,
+            text=True,
+        )
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        found = re.search(r"http://\S+", line)
+        assert found, f"the server said {line!r}"
+        self.address = found[0]
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._process.kill()
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
+        """What the server answers to somebody who is not the page."""
+        headers = {"Content-Type": "application/json", "Connection": "close"}
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.address + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            return json.load(response)
+
+
+class Page:
+    """The chat page in one tab, in a reader's words."""
+
+    def __init__(self, driver: webdriver.Chrome, server: Server, under: str = "") -> None:
+        self.driver = driver
+        self.server = server
+        self.under = under
+        self.session = ""
+
+    def open(self, session: str | None = None, *, connected: bool = True) -> Self:
+        """Load the page anew with a session, a fresh one if it is not said which."""
+        self.session = session or secrets.token_hex(6)
+        self.driver.get("about:blank")
+        self.driver.get(f"{self.server.address}{self.under}#{self.session}")
+        if connected:
+            self.wait_for_connection("Connected")
+        return self
+
+    def reload(self) -> None:
+        self.driver.refresh()
+        self.wait_for_connection("Connected")
+
+    def element(self, selector: str) -> WebElement:
+        return self.driver.find_element(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector: str) -> list[str]:
+        """The texts of these elements, in one look, as they stand in the document."""
+        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.hidden ? '' : e.textContent)"
+        found: list[str] = self.driver.execute_script(script, selector)  # type: ignore[no-untyped-call]
+        return found
+
+    @property
+    def messages(self) -> list[str]:
+        return self.texts(".turn .message")
+
+    @property
+    def replies(self) -> list[str]:
+        return self.texts(".turn .reply")
+
+    @property
+    def outcomes(self) -> list[str]:
+        return self.texts(".turn .outcome")
+
+    @property
+    def notes(self) -> list[str]:
+        return self.texts(".note")
+
+    @property
+    def connection(self) -> str:
+        return self.element("#connection").text
+
+    @property
+    def can_stop(self) -> bool:
+        return self.element("#stop").is_enabled()
+
+    def say(self, text: str) -> None:
+        self.element("#message").send_keys(text, Keys.ENTER)
+
+    def send(self, body: Any, token: str | None = None) -> Any:
+        """A send by somebody else, to the session this page shows."""
+        return self.server.ask("POST", f"{self.under}chat/{self.session}/send", body, token)
+
+    def wait(self, true: Callable[[], T], why: str) -> T:
+        def look(_: webdriver.Chrome) -> T:
+            return true()
+
+        seen = f"{why}; it shows {self.replies[-1:]} {self.outcomes[-1:]} {self.connection}"
+        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.03)
+        found: T = wait.until(look, seen)
+        return found
+
+    def wait_for_connection(self, text: str) -> None:
+        self.wait(lambda: self.connection == text, f"the connection is {text}")
+
+    def wait_for_reply(self, pattern: str) -> str:
+        """The last turn's reply, once it fits."""
+        self.wait(lambda: re.search(pattern, "".join(self.replies[-1:])), f"the reply is {pattern}")
+        return self.replies[-1]
+
+    def wait_for_outcome(self, pattern: str, turn: int = -1) -> str:
+        def fits() -> Any:
+            outcomes = self.outcomes
+            return outcomes and re.search(pattern, outcomes[turn])
+
+        self.wait(fits, f"the outcome is {pattern}")
+        return self.outcomes[turn]
+
+    def wait_for_rest(self, reply: str) -> None:
+        """Until the last turn has ended well with this reply."""
+        self.wait(lambda: self.replies[-1:] == [reply] and not self.can_stop, f"all of {reply[:30]!r} is there")
+
+    def wait_for_note(self, pattern: str) -> None:
+        self.wait(lambda: any(re.search(pattern, note) for note in self.notes), f"a note says {pattern}")

@@ -1,0 +1,473 @@
+"""A server on 127.0.0.1 with a client beside it, and an EventSource written from the standard's text.
+
+* `serving` is an aiohttp server with turnkeeper mounted; its `House` asks (`get`, `post`, `delete`), opens
+  streams (`stream`) and speaks plain bytes (`raw`, `connect`) for what no client library would send.
+* `EventSourceParser` follows WHATWG HTML 9.2.6, "Interpreting an event stream", and nothing of ours.
+* `Writer` and `streaming_request` stand in for a connection where a test counts writes, or lets one get stuck.
+"""
+
+import asyncio
+import codecs
+import inspect
+import json
+import socket
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import yarl
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.test_utils import make_mocked_request
+from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.web import Principal, WebSettings, setup
+
+from tests.fakes import ScriptedAgent, done, settle
+
+#: Seconds after which what a test waits for does not come.
+PATIENCE = 10.0
+
+# -- Server-Sent Events, the reader's side ----------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Message:
+    """What an EventSource hands to its listeners. ``own_id`` is what this very event said."""
+
+    event: str
+    data: str
+    last_event_id: str
+    own_id: str | None
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.data)
+
+
+class EventSourceParser:
+    """The stream of bytes, interpreted as the standard says."""
+
+    def __init__(self) -> None:
+        self._decode = codecs.getincrementaldecoder("utf-8")("replace")
+        self._text = ""
+        self._began = False
+        self._data: list[str] = []
+        self._type = ""
+        self._own_id: str | None = None
+        self.last_event_id = ""
+        self.retry: int | None = None
+        self.comments = 0
+
+    def feed(self, chunk: bytes) -> list[Message]:
+        self._text += self._decode.decode(chunk)
+        if not self._began and self._text:
+            self._began = True
+            self._text = self._text.removeprefix("\ufeff")
+        found: list[Message] = []
+        while (line := self._take_line()) is not None:
+            message = self._line(line)
+            if message is not None:
+                found.append(message)
+        return found
+
+    def _take_line(self) -> str | None:
+        """Lines end in CR LF, LF or CR; a CR at the very end may still be followed by its LF."""
+        ends = [index for index in (self._text.find("\r"), self._text.find("\n")) if index >= 0]
+        if not ends:
+            return None
+        end = min(ends)
+        if self._text[end] == "\r" and end + 1 == len(self._text):
+            return None
+        length = 2 if self._text[end : end + 2] == "\r\n" else 1
+        line, self._text = self._text[:end], self._text[end + length :]
+        return line
+
+    def _line(self, line: str) -> Message | None:
+        if not line:
+            return self._dispatch()
+        if line.startswith(":"):
+            self.comments += 1
+            return None
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        match name:
+            case "event":
+                self._type = value
+            case "data":
+                self._data.append(value)
+            case "id" if "\0" not in value:
+                self.last_event_id = self._own_id = value
+            case "retry" if value.isascii() and value.isdigit():
+                self.retry = int(value)
+        return None
+
+    def _dispatch(self) -> Message | None:
+        data, kind, own = self._data, self._type, self._own_id
+        self._data, self._type, self._own_id = [], "", None
+        if not data:
+            return None
+        return Message(kind or "message", "\n".join(data), self.last_event_id, own)
+
+
+class Stream:
+    """An open event stream."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self.response = response
+        self.parser = EventSourceParser()
+        self.seen: list[Message] = []
+        self._taken = 0
+        self._ended = False
+        self._arrived = asyncio.Condition()
+
+    async def next(self) -> Message:
+        """The next event."""
+        while self._taken >= len(self.seen):
+            assert await self._read(), f"the stream has ended after {self.names}"
+        self._taken += 1
+        return self.seen[self._taken - 1]
+
+    async def until(self, event: str) -> Message:
+        """The next event of that name; what comes before it is in `seen`."""
+        while (message := await self.next()).event != event:
+            pass
+        return message
+
+    async def rest(self) -> list[Message]:
+        """All that comes until the stream ends."""
+        while await self._read():
+            pass
+        rest, self._taken = self.seen[self._taken :], len(self.seen)
+        return rest
+
+    async def comment(self) -> None:
+        """Wait for one more comment."""
+        before = self.parser.comments
+        while self.parser.comments == before:
+            assert await self._read(), "the stream has ended"
+
+    async def _read(self) -> bool:
+        async with asyncio.timeout(PATIENCE):
+            chunk = await self.response.content.readany()
+        self.seen += self.parser.feed(chunk)
+        return bool(chunk)
+
+    @property
+    def names(self) -> list[str]:
+        return [message.event for message in self.seen]
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of those that have one."""
+        return [message.own_id for message in self.seen if message.own_id is not None]
+
+
+# -- A server -----------------------------------------------------------------------------------------
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def code(self) -> str:
+        """The code of a problem body, which this must be."""
+        assert self.headers["Content-Type"].startswith("application/problem+json"), self.text
+        body = self.body
+        assert body["status"] == self.status
+        assert body["title"]
+        assert body["title"] != "Error"
+        assert body["type"] == "about:blank"
+        assert body["detail"]
+        code = body["code"]
+        assert code == code.upper()
+        assert isinstance(code, str)
+        return code
+
+
+@dataclass
+class House:
+    """A running server, and the ways to talk to it."""
+
+    runner: web.AppRunner
+    registry: SessionRegistry
+    client: aiohttp.ClientSession
+    prefix: str = ""
+    token: str | None = None
+
+    @property
+    def port(self) -> int:
+        port = self.runner.addresses[0][1]
+        assert isinstance(port, int)
+        return port
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{self.prefix}{path}"
+
+    def _headers(self, headers: Mapping[str, str] | None, token: str | None) -> dict[str, str]:
+        token = self.token if token is None else token
+        return {**({"Authorization": f"Bearer {token}"} if token else {}), **(headers or {})}
+
+    async def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+        **body: Any,
+    ) -> Answer:
+        """One request. ``token=""`` sends none where the house has one."""
+        url = yarl.URL(self.url(path), encoded=True)
+        async with asyncio.timeout(PATIENCE):
+            async with self.client.request(
+                method, url, headers=self._headers(headers, token), allow_redirects=False, **body
+            ) as response:
+                if response.content_type == "text/event-stream":
+                    return Answer(response.status, response.headers, "")
+                return Answer(response.status, response.headers, await response.text())
+
+    async def get(self, path: str, **more: Any) -> Answer:
+        return await self.ask("GET", path, **more)
+
+    async def post(self, path: str, **more: Any) -> Answer:
+        return await self.ask("POST", path, **more)
+
+    async def delete(self, path: str, **more: Any) -> Answer:
+        return await self.ask("DELETE", path, **more)
+
+    async def send(self, log_id: str, message: Any = "hello", *, query: str = "", **more: Any) -> Answer:
+        """A send with fields, as an object."""
+        known = ("headers", "token")
+        ways = {name: more.pop(name) for name in known if name in more}
+        return await self.post(f"/chat/{log_id}/send{query}", json={"message": message, **more}, **ways)
+
+    async def sent(self, log_id: str, message: Any = "hello", **more: Any) -> str:
+        """A send that is taken; the task's id."""
+        answer = await self.send(log_id, message, **more)
+        assert answer.status == 202, answer.text
+        task_id = answer.body["task_id"]
+        assert isinstance(task_id, str)
+        return task_id
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        log_id: str,
+        query: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+    ) -> AsyncIterator[Stream]:
+        """Open a session's events."""
+        url = self.url(f"/chat/{log_id}/events{query}")
+        async with self.client.get(url, headers=self._headers(headers, token)) as response:
+            assert response.status == 200, await response.text()
+            yield Stream(response)
+
+    async def raw(self, request: bytes) -> Answer:
+        """Send these bytes and read one answer."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            return await read_answer(reader)
+        finally:
+            writer.close()
+
+    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+        """A plain non-blocking socket to the server, which reads only when told to."""
+        plain = socket.socket()
+        if receive_buffer is not None:
+            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        plain.setblocking(False)
+        return plain
+
+    async def counted(self, name: str) -> int:
+        """How often something happened since the registry opened."""
+        return (await self.registry.counts()).counters.get(name, 0)
+
+
+async def read_answer(reader: asyncio.StreamReader) -> Answer:
+    """One HTTP answer with a Content-Length, read byte for byte."""
+    async with asyncio.timeout(PATIENCE):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        status, *lines = head.strip().split("\r\n")
+        headers = {name.title(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        text = (await reader.readexactly(int(headers.get("Content-Length", "0")))).decode()
+    return Answer(int(status.split()[1]), headers, text)
+
+
+@asynccontextmanager
+async def running(
+    app: web.Application,
+    registry: SessionRegistry,
+    *,
+    prefix: str = "",
+    token: str | None = None,
+    **runner: Any,
+) -> AsyncIterator[House]:
+    """An app on a free port of 127.0.0.1."""
+    serves = web.AppRunner(app, **{"shutdown_timeout": 1.0, "access_log": None, **runner})
+    await serves.setup()
+    await web.TCPSite(serves, "127.0.0.1", 0).start()
+    client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+    try:
+        yield House(serves, registry, client, prefix, token)
+    finally:
+        await client.close()
+        await serves.cleanup()
+        await settle()
+
+
+@asynccontextmanager
+async def serving(
+    agents: Any = done,
+    *,
+    authenticate: Any = None,
+    prefix: str = "",
+    token: str | None = None,
+    runner: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> AsyncIterator[House]:
+    """A server with turnkeeper mounted; ``settings`` are those of `WebSettings`."""
+    app = web.Application()
+    registry = setup(
+        app, agents, prefix=prefix, authenticate=authenticate, settings=WebSettings(**settings)
+    )
+    scripted = [each for each in (agents.values() if isinstance(agents, dict) else (agents,))]
+    try:
+        async with running(app, registry, prefix=prefix, token=token, **(runner or {})) as house:
+            yield house
+            _release(scripted)
+            await settle()
+    finally:
+        _release(scripted)
+        await settle()
+
+
+def _release(agents: list[Any]) -> None:
+    for agent in agents:
+        if isinstance(agent, ScriptedAgent):
+            agent.release()
+
+
+# -- People -------------------------------------------------------------------------------------------
+
+PEOPLE = {
+    "ada-token": Principal("ada"),
+    "bob-token": Principal("bob"),
+    "root-token": Principal("root", frozenset({"chat", "admin"})),
+    "scopeless-token": Principal("ada", frozenset({"music"})),
+}
+
+
+def by_token(request: web.Request) -> Principal | None:
+    """Four people: ada, bob, the admin root, and ada without a scope that counts."""
+    return PEOPLE.get(request.headers.get("Authorization", "").removeprefix("Bearer "))
+
+
+# -- A connection that a test holds in its hands ----------------------------------------------------
+
+
+class Writer(AbstractStreamWriter):
+    """Where a response's bytes go: each write is kept, and waits while `stuck`."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+        self.written = asyncio.Event()
+        self.flowing = asyncio.Event()
+        self.flowing.set()
+        self.ended = False
+        self.error: Exception | None = None
+        self.buffer_size = 0
+        self.output_size = 0
+        self.length: int | None = 0
+
+    async def write(self, chunk: Any, *_args: Any, **_kwargs: Any) -> None:
+        await self._flow()
+        self.writes.append(bytes(chunk))
+        self.written.set()
+
+    async def write_eof(self, chunk: bytes = b"") -> None:
+        await self._flow()
+        self.ended = True
+        self.written.set()
+
+    async def _flow(self) -> None:
+        await self.flowing.wait()
+        if self.error is not None:
+            raise self.error
+
+    def get_stuck(self) -> None:
+        """The peer does not read any more."""
+        self.flowing.clear()
+
+    def cut(self) -> None:
+        """The connection is gone; whoever is stuck in a write is told."""
+        self.error = aiohttp.ClientConnectionResetError("cut")
+        self.flowing.set()
+
+    async def drain(self) -> None:
+        await self._flow()
+
+    def enable_compression(self, *_args: Any, **_kwargs: Any) -> None:
+        raise AssertionError("a stream is not compressed")
+
+    def enable_chunking(self) -> None:
+        pass
+
+    async def write_headers(self, status_line: str, headers: Any) -> None:
+        pass
+
+    async def until(self, count: int) -> list[bytes]:
+        """The first ``count`` writes, once they have been made."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.writes) < count:
+                self.written.clear()
+                await self.written.wait()
+        return self.writes[:count]
+
+
+class Transport(asyncio.Transport):
+    """A transport that only knows whether it was aborted, and who is at its other end."""
+
+    def __init__(self, on_abort: Callable[[], None] | None = None, peer: Any = ("127.0.0.1", 4711)) -> None:
+        super().__init__({"peername": peer})
+        self.aborted = asyncio.Event()
+        self.closing = False
+        self._on_abort = on_abort
+
+    def abort(self) -> None:
+        self.aborted.set()
+        if self._on_abort is not None:
+            self._on_abort()
+
+    def is_closing(self) -> bool:
+        return self.closing or self.aborted.is_set()
+
+
+def streaming_request(writer: Writer, transport: Transport) -> web.Request:
+    """A request whose answer goes to ``writer``."""
+    return make_mocked_request("GET", "/chat/s/events", writer=writer, transport=transport)
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    """Let the loop, and the sockets, go on until that is so."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            answer = condition()
+            if await answer if inspect.isawaitable(answer) else answer:
+                return
+            await asyncio.sleep(0)

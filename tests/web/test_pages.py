@@ -1,0 +1,419 @@
+"""The chat page, in a headless Chromium."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.web.browser import CHROMIUM, DRIVER, MISSING, SERVE, Page, Server, chromium
+from tests.web.page_server import HOSTILE, KEPT_EVENTS, PREFIX
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING),
+    pytest.mark.leaves_behind("sockets", why="selenium keeps its connection to the driver open"),
+]
+
+#: Long enough that a test sees it run; it ends by itself soon after.
+SHORT = " ".join(f"w{number}" for number in range(9))
+LONG = " ".join(f"w{number}" for number in range(60))
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[webdriver.Chrome]:
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Server]:
+    with Server(*SERVE, "--port", "0", TURNKEEPER_CANCEL_GRACE="0.5") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def hosted() -> Iterator[Server]:
+    with Server(str(Path(__file__).with_name("page_server.py"))) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Server]:
+    tokens = "ada:geheim bob:hidden"
+    with Server(*SERVE, "--port", "0", TURNKEEPER_TOKENS=tokens, TURNKEEPER_TICKET_TTL="0.1") as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_complaints(driver: webdriver.Chrome) -> Iterator[None]:
+    """No page may break its own security policy, nor raise; a lost network is not its fault."""
+    driver.get_log("browser")  # type: ignore[no-untyped-call]
+    yield
+    entries = driver.get_log("browser")  # type: ignore[no-untyped-call]
+    assert not [each for each in entries if each["level"] == "SEVERE" and each["source"] != "network"]
+    assert not [each for each in entries if "Content Security Policy" in each["message"]]
+
+
+@pytest.fixture
+def page(driver: webdriver.Chrome, served: Server) -> Page:
+    return Page(driver, served).open()
+
+
+@pytest.fixture
+def host_page(driver: webdriver.Chrome, hosted: Server) -> Page:
+    return Page(driver, hosted, f"{PREFIX[1:]}/").open()
+
+
+# -- Type, and watch it stream ----------------------------------------------------------------------
+
+
+def test_what_is_typed_streams_back_word_by_word(page: Page) -> None:
+    assert not page.can_stop
+    page.say(SHORT)
+    partial = page.wait_for_reply("^w0 w1")
+    assert SHORT.startswith(partial)
+    assert len(partial) < len(SHORT)
+    assert page.can_stop
+    assert page.outcomes == ["Running…"]
+    page.wait_for_rest(SHORT)
+    assert page.messages == [SHORT]
+    assert page.outcomes == [""]
+
+
+def test_an_address_without_a_session_gets_a_new_one_of_its_own(driver: webdriver.Chrome, served: Server) -> None:
+    page = Page(driver, served)
+    found = set()
+    for _ in range(2):
+        driver.get("about:blank")
+        driver.get(served.address)
+        page.wait_for_connection("Connected")
+        found.add(driver.current_url.partition("#")[2])
+    assert len(found) == 2
+    assert all(len(each) >= 20 for each in found)
+
+
+def test_a_new_session_is_one_button_away_and_back_leads_back(page: Page) -> None:
+    page.say("hello")
+    page.wait_for_rest("hello")
+    page.element("#new").click()
+    page.wait(lambda: not page.messages, "the new session is empty")
+    assert page.session not in page.driver.current_url
+    page.driver.back()
+    page.wait(lambda: page.replies == ["hello"], "the old session is back")
+
+
+# -- Stop -------------------------------------------------------------------------------------------
+
+
+def test_stop_stops_at_once_and_says_so_and_the_conversation_goes_on(page: Page) -> None:
+    page.say(LONG)
+    page.wait_for_reply("^w0 w1")
+    page.element("#stop").click()
+    outcome = page.wait_for_outcome("^Stop: cancelled after ")
+    took = re.search(r"(\d+) ms", outcome)
+    assert took
+    assert int(took[1]) < 400
+    assert not page.can_stop
+    page.say("go on")
+    page.wait_for_rest("go on")
+    assert page.messages == [LONG, "go on"]
+    assert page.outcomes == [outcome, ""]
+
+
+def test_an_agent_that_does_not_stop_is_said_not_to_have_stopped(page: Page) -> None:
+    page.send({"message": "listen", "agent": "stubborn"})
+    page.wait_for_reply("I do not listen")
+    assert page.messages == ["listen"]
+    page.element("#message").send_keys(Keys.ESCAPE)
+    page.wait_for_outcome("^Stopping…$")
+    assert not page.can_stop
+    page.wait_for_outcome(r"^Unresponsive\. Stop: it did not stop within 5\d\d ms and was set aside\.$")
+    page.say("the session is free")
+    page.wait_for_rest("the session is free")
+
+
+def test_a_stop_that_comes_too_late_says_that_the_turn_had_finished(page: Page) -> None:
+    hold = """
+        const fetched = window.fetch;
+        const held = new Promise((resolve) => (window.letGo = resolve));
+        window.fetch = async (address, ...rest) => {
+          if (address.endsWith("/cancel")) await held;
+          return fetched(address, ...rest);
+        };"""
+    page.driver.execute_script(hold)  # type: ignore[no-untyped-call]
+    page.say(SHORT)
+    page.wait_for_reply("^w0")
+    page.element("#stop").click()
+    page.wait_for_outcome("^Stopping…$")
+    page.wait_for_rest(SHORT)
+    assert page.outcomes == [""]
+    page.driver.execute_script("letGo()")  # type: ignore[no-untyped-call]
+    page.wait_for_outcome(r"^Completed\. Stop: it had already finished\.$")
+
+
+def test_an_agent_that_finishes_when_cancelled_is_not_called_cancelled(host_page: Page) -> None:
+    host_page.send({"message": "hurry", "agent": "late"})
+    host_page.wait_for_reply("^working $")
+    host_page.element("#stop").click()
+    host_page.wait_for_outcome(r"^Completed\. Stop: not cancelled, it ended by itself .* later\.$")
+    assert host_page.replies == ["working and done"]
+
+
+# -- Send while it runs -----------------------------------------------------------------------------
+
+
+def test_a_message_sent_while_a_turn_runs_replaces_it_and_the_page_says_so(page: Page) -> None:
+    page.say(LONG)
+    page.wait_for_reply("^w0 w1")
+    page.say("rather this")
+    page.wait_for_outcome("^Replaced by the next message: cancelled after ", turn=0)
+    page.wait_for_rest("rather this")
+    assert page.messages == [LONG, "rather this"]
+    page.reload()
+    page.wait_for_rest("rather this")
+    assert page.outcomes[0].startswith("Replaced by the next message: cancelled after ")
+
+
+def test_a_message_waits_visibly_for_a_turn_that_does_not_stop(page: Page) -> None:
+    page.send({"message": "first", "agent": "stubborn"})
+    page.wait_for_reply("I do not listen")
+    page.say("second")
+    page.wait_for_outcome("^Waiting for the turn before it to end…$")
+    page.wait_for_outcome(r"^Unresponsive\. Replaced by the next message: it did not stop within", turn=0)
+    page.wait_for_rest("second")
+
+
+# -- Reload, and go on ------------------------------------------------------------------------------
+
+
+def test_a_reload_while_a_turn_runs_goes_on_without_doubling_anything(page: Page) -> None:
+    page.say("before")
+    page.wait_for_rest("before")
+    page.say(SHORT)
+    page.wait_for_reply("^w0 w1")
+    page.reload()
+    assert SHORT.startswith(page.wait_for_reply("^w0"))
+    page.wait_for_rest(SHORT)
+    assert page.messages == ["before", SHORT]
+    assert page.replies == ["before", SHORT]
+    page.reload()
+    page.wait_for_rest(SHORT)
+    assert page.replies == ["before", SHORT]
+
+
+def test_a_reload_after_a_stop_shows_how_it_ended(page: Page) -> None:
+    page.say(LONG)
+    page.wait_for_reply("^w0 w1")
+    page.element("#message").send_keys(Keys.ESCAPE)
+    page.wait_for_outcome("^Stop: cancelled after ")
+    said = page.replies
+    page.reload()
+    page.wait_for_outcome("^Stop: cancelled after ")
+    assert page.replies == said
+    assert not page.can_stop
+
+
+def test_two_tabs_on_one_session_both_see_everything(page: Page) -> None:
+    driver = page.driver
+    first = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    try:
+        other = Page(driver, page.server).open(page.session)
+        other.say(LONG)
+        other.wait_for_reply("^w0 w1")
+        driver.switch_to.window(first)
+        page.wait_for_reply("^w0 w1")
+        page.element("#stop").click()
+        stopped = page.wait_for_outcome("^Stop: cancelled after ")
+        driver.switch_to.window(next(each for each in driver.window_handles if each != first))
+        other.wait_for_outcome("^Stop: cancelled after ")
+        assert other.messages == [LONG]
+        other.say("both")
+        other.wait_for_rest("both")
+    finally:
+        driver.close()
+        driver.switch_to.window(first)
+    page.wait_for_rest("both")
+    assert page.messages == [LONG, "both"]
+    assert page.outcomes == [stopped, ""]
+
+
+def test_pages_kept_for_the_back_button_hold_no_connection(page: Page) -> None:
+    """A browser has six connections to a server, and a page it keeps would keep its own."""
+    for _ in range(8):
+        page.open()
+    page.say("still connected")
+    page.wait_for_rest("still connected")
+    session = page.session
+    page.driver.get("about:blank")
+    page.driver.back()
+    page.wait_for_connection("Connected")
+    assert page.driver.current_url.endswith(session)
+    page.say("and again")
+    page.wait_for_rest("and again")
+    assert page.messages == ["still connected", "and again"]
+
+
+# -- What goes wrong --------------------------------------------------------------------------------
+
+
+def test_html_in_a_reply_or_a_message_is_text(host_page: Page) -> None:
+    host_page.send({"message": HOSTILE, "agent": "hostile"})
+    host_page.wait_for_rest(HOSTILE)
+    assert host_page.messages == [HOSTILE]
+    assert host_page.driver.title == "turnkeeper"
+    assert not host_page.driver.find_elements(By.CSS_SELECTOR, ".turn :is(img, script, style, iframe, b)")
+
+
+def test_a_turn_that_fails_or_runs_out_of_time_says_why(host_page: Page) -> None:
+    host_page.send({"message": "fail", "agent": "failing"})
+    host_page.wait_for_outcome(r"^Failed \([A-Za-z_]+, ValueError\)\.")
+    assert "business" not in host_page.element("body").text
+    host_page.send({"message": LONG, "timeout": 0.3})
+    host_page.wait_for_outcome(r"^Timed out\. Out of time: it ended ")
+
+
+def test_a_stream_that_breaks_in_the_middle_is_resumed_with_nothing_lost_or_doubled(host_page: Page) -> None:
+    host_page.send({"message": "2000", "agent": "flood"})
+    host_page.wait_for_rest("".join(f"{number} " for number in range(2000)))
+    assert host_page.notes == []
+
+
+def test_what_the_server_no_longer_keeps_is_said_to_be_missing(host_page: Page) -> None:
+    host_page.send({"message": str(KEPT_EVENTS * 2), "agent": "flood"})
+    last = f" {KEPT_EVENTS * 2 - 1} $"
+    host_page.wait_for_reply(last)
+    host_page.reload()
+    host_page.wait_for_reply(last)
+    assert host_page.texts(".cut") == ["What came before is no longer kept."]
+
+
+def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
+    with Server(*SERVE, "--port", "0") as server:
+        page = Page(driver, server).open()
+        page.say(LONG)
+        page.wait_for_reply("^w0 w1")
+        server.kill()
+        page.wait_for_connection("Reconnecting…")
+        page.wait_for_outcome("^In flight when last heard of…$")
+        page.say("anyone there?")
+        page.wait_for_outcome("^Not sent: the server cannot be reached")
+        server.start()
+        page.wait_for_connection("Connected")
+        page.wait_for_note("^Something is missing here")
+        page.wait_for_outcome("^Cut off or forgotten", turn=0)
+        page.element(".again:not([hidden])").click()
+        page.wait_for_rest("anyone there?")
+        assert page.messages == [LONG, "anyone there?"]
+
+
+def test_a_session_that_was_closed_or_cannot_be_is_said_to_be(page: Page) -> None:
+    page.server.ask("DELETE", f"chat/{page.session}")
+    page.wait_for_note("^This session is closed")
+    assert page.connection == "Session closed"
+    page.open("not%20an%20id", connected=False)
+    page.wait_for_connection("Not connected")
+    assert len(page.notes) == 1
+
+
+# -- Who is asking ----------------------------------------------------------------------------------
+
+
+def test_a_server_with_tokens_is_asked_with_one_and_its_stream_with_a_ticket(
+    driver: webdriver.Chrome, guarded: Server
+) -> None:
+    page = Page(driver, guarded).open(connected=False)
+    page.wait_for_connection("Token needed")
+    assert driver.switch_to.active_element.get_attribute("id") == "token"
+    driver.switch_to.active_element.send_keys("wrong", Keys.ENTER)
+    page.wait(lambda: page.element("#login-problem").text, "the refusal is told")
+    page.element("#token").send_keys("geheim", Keys.ENTER)
+    page.wait_for_connection("Connected")
+    assert not page.element("#login").is_displayed()
+    page.say(LONG)
+    page.wait_for_reply("^w0 w1")
+    # The stream ends with the Stop, its ticket soon after: the next one needs another.
+    driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.wait_for_outcome("^Stop: cancelled after ")
+    page.say("still here")
+    page.wait_for_rest("still here")
+    # A stream is listed once it has ended.
+    script = "return performance.getEntriesByType('resource').map(each => each.name)"
+    addresses = " ".join(driver.execute_script(script))  # type: ignore[no-untyped-call]
+    assert "events?ticket=" in addresses
+    assert "geheim" not in addresses
+    page.reload()
+    page.wait_for_rest("still here")
+
+
+def test_somebody_elses_session_is_not_shown(driver: webdriver.Chrome, guarded: Server) -> None:
+    page = Page(driver, guarded)
+    page.session = "bobs"
+    page.send({"message": "mine"}, token="hidden")
+    page.open("bobs", connected=False)
+    driver.execute_script("sessionStorage.setItem('turnkeeper.token', 'geheim')")  # type: ignore[no-untyped-call]
+    driver.refresh()
+    page.wait_for_note("^This session is not yours")
+    assert page.messages == []
+
+
+# -- Hands on the keyboard --------------------------------------------------------------------------
+
+
+def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
+    driver = page.driver
+
+    def focused() -> str:
+        return driver.switch_to.active_element.get_attribute("id") or ""
+
+    def press(*keys: str) -> None:
+        driver.switch_to.active_element.send_keys(*keys)
+
+    assert focused() == "message"
+    press("two", Keys.SHIFT + Keys.ENTER)
+    press("lines", Keys.ENTER)
+    page.wait_for_rest("two\nlines")
+    press(LONG, Keys.ENTER)
+    page.wait_for_reply("^w0 w1")
+    press(Keys.TAB)
+    assert focused() == "stop"
+    outline = driver.switch_to.active_element.value_of_css_property("outline-style")
+    assert outline == "solid"
+    press(Keys.ENTER)
+    page.wait_for_outcome("^Stop: cancelled after ")
+    page.element("#message").send_keys(Keys.SHIFT + Keys.TAB)
+    press(Keys.SHIFT + Keys.TAB)
+    assert focused() == "new"
+    press(Keys.ENTER)
+    page.wait(lambda: not page.messages, "the new session is empty")
+    assert focused() == "message"
+
+
+def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
+    for control in page.driver.find_elements(By.CSS_SELECTOR, "button, input, textarea, main"):
+        if control.is_displayed():
+            assert control.accessible_name
+    page.say("word " * 30 + "x" * 300)
+    page.wait_for_reply("^word")
+    narrow = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
+    try:
+        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+        widths = page.driver.execute_script(  # type: ignore[no-untyped-call]
+            "return [document.documentElement.scrollWidth, document.querySelector('main').scrollWidth]"
+        )
+        assert max(widths) <= 320
+        assert page.element("#send").is_displayed()
+    finally:
+        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    page.element("#message").send_keys(Keys.ESCAPE)
+
+
+def test_a_page_without_its_last_slash_is_found(driver: webdriver.Chrome, hosted: Server) -> None:
+    driver.get(hosted.address + PREFIX[1:])
+    page = Page(driver, hosted, f"{PREFIX[1:]}/")
+    page.wait_for_connection("Connected")
+    assert driver.current_url.startswith(f"{hosted.address}{PREFIX[1:]}/#")
