@@ -9,8 +9,10 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
+from .messages import ActiveTurn
 from .records import Asker, CancelCode, Epoch, Reason, SessionId, TurnId
 from .states import Cancelling, Closed, Running, State
+from .views import record_of
 
 #: How many early cancels are kept for sessions that are not open, whoever asked.
 MAX_EARLY_CANCELS = 10_000
@@ -21,7 +23,17 @@ BUSY = frozenset({Running, Cancelling})
 class Entry:
     """One known session. ``actor`` is its living part, ``None`` while it sleeps."""
 
-    __slots__ = ("actor", "held", "log", "owner", "session_id", "state", "subscribers", "touched_at")
+    __slots__ = (
+        "_listed",
+        "actor",
+        "held",
+        "log",
+        "owner",
+        "session_id",
+        "state",
+        "subscribers",
+        "touched_at",
+    )
 
     def __init__(self, session_id: SessionId, owner: str, state: State, now: float) -> None:
         self.session_id = session_id
@@ -34,6 +46,20 @@ class Entry:
         self.log: Any = None
         #: Messages that wait while the session is on its way to sleep; ``None`` while it is not.
         self.held: list[Any] | None = None
+        self._listed: ActiveTurn | None = None
+
+    def in_flight(self) -> ActiveTurn | None:
+        """The turn that holds the session. Kept for the next list, because turns are long and lists come often."""
+        state, listed = self.state, self._listed
+        if listed is None and isinstance(state, Running | Cancelling):
+            listed = self._listed = ActiveTurn(self.session_id, self.owner, record_of(state))
+        return listed
+
+    def change(self, state: State, now: float) -> None:
+        """The session is in that state now."""
+        self.state = state
+        self.touched_at = now
+        self._listed = None
 
     def visible_to(self, asker: Asker) -> bool:
         """Whether the asker may know of this session."""
@@ -58,6 +84,11 @@ class Directory:
         self.entries[entry.session_id] = entry
         self.resting[entry.session_id] = entry
 
+    def listed(self, entries: list[Entry], asker: Asker) -> list[ActiveTurn]:
+        """Those of the entries' turns in flight that the asker may see."""
+        turns = [turn for entry in entries if (turn := entry._listed or entry.in_flight()) is not None]
+        return turns if asker.sees_all else [turn for turn in turns if turn.owner == asker.user]
+
     def find(self, session_id: object, asker: Asker) -> Entry | None:
         """The session of that id if the asker may know of it."""
         if not isinstance(session_id, str):
@@ -76,8 +107,7 @@ class Directory:
     def changed(self, entry: Entry, state: State, subscribers: int | None, now: float) -> None:
         """The session is in that state now."""
         before = entry.state
-        entry.state = state
-        entry.touched_at = now
+        entry.change(state, now)
         if subscribers is not None:
             self.subscribers += subscribers - entry.subscribers
             entry.subscribers = subscribers

@@ -113,9 +113,12 @@ class Event:
         self._text = text
         self._source = source
         #: About how many characters the data takes. It never changes, whatever happens to a message.
-        self.size = len(text) if text is not None else 0
-        if type(source) is TurnSpec:
-            self.size = _size_of(source.message)
+        self.size = 0
+        if text is not None:
+            self.size = len(text)
+        elif type(source) is TurnSpec:
+            message = source.message
+            self.size = len(message) if type(message) is str else _size_of(message)
         #: An encoder may keep its bytes here, so that one event is encoded once for all readers.
         self.wire: bytes | None = None
 
@@ -157,10 +160,10 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> Event:
     """The terminal event of a turn that was started. A result too large to be kept is told as ``null``."""
     record, outcome = end.turn, end.outcome
     name = "turn." + record.status
-    if not isinstance(outcome, Returned):
+    if type(outcome) is not Returned:
         return Event(name, epoch=record.epoch, n=n, source=record)
     result = outcome.result
-    if type(result) in _SMALL or (type(result) is str and len(result) <= _SHORT):
+    if result is None or type(result) in _SMALL or (type(result) is str and len(result) <= _SHORT):
         return Event(name, epoch=record.epoch, n=n, source=end)
     # Written now: it is the agent's, who may go on changing it, and its size counts in the log.
     text = to_json(completed_data(end))

@@ -64,6 +64,8 @@ from .runtime import AsyncioFuture, AsyncioRef, ask
 from .subscription import Subscription
 
 R = TypeVar("R")
+#: Looked up once: on Python 3.11 a look-up on an enum costs as much as two calls.
+COMPLETED = TurnStatus.COMPLETED
 
 #: The registry that was opened last on a loop, for the service functions.
 _open: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SessionRegistry]" = weakref.WeakKeyDictionary()
@@ -125,7 +127,7 @@ class Receipt:
         """
         end = await self.end()
         record, outcome = end.turn, end.outcome
-        if record.status is TurnStatus.COMPLETED:
+        if record.status is COMPLETED:
             return outcome.result if isinstance(outcome, Returned) else None
         if record.status is TurnStatus.FAILED:
             text = f"turn {record.turn_id} failed" + (f": {record.error.code}" if record.error else "")
@@ -140,8 +142,10 @@ class Receipt:
 
         Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
         """
-        self._registry.refuse_inside(self.session_id, self.turn_id)
-        if self._accepted.repeated:
+        accepted = self._accepted
+        if turns.current.get() is not None:
+            self._registry.refuse_inside(accepted.session_id, accepted.turn_id)
+        if accepted.repeated:
             return await self._registry.ask(AwaitTurn(self.session_id, self.turn_id))
         return await self._ended
 
@@ -282,7 +286,7 @@ class SessionRegistry:
         same one starts nothing. ``timeout`` is in seconds. Raises `SessionError`. Cancelling it does not
         take the send back.
         """
-        if wait:
+        if wait and turns.current.get() is not None:
             self.refuse_inside(session_id)
         ended: AsyncioFuture[TurnEnd] = AsyncioFuture()
         send = Send(
@@ -390,6 +394,6 @@ def open_registry() -> SessionRegistry:
         registry = _open.get(asyncio.get_running_loop())
     except RuntimeError:
         raise NoRegistry("no event loop runs in this thread: the service functions belong on the loop") from None
-    if registry is None:
+    if registry is None or not registry.ref.is_alive():
         raise NoRegistry("no registry is open on this loop: `async with SessionRegistry(agent)` or setup(app, agent)")
     return registry

@@ -37,8 +37,7 @@ from .policy import check_text, resolve
 from .records import HOST, Asker, CancelCode, Reason, SessionId, TurnId, Verdict
 from .runtime import AsyncioActor, ReplyTo
 from .session_actor import SessionActor
-from .states import Cancelling, Closed, Home, Idle, Memory, Running
-from .views import record_of
+from .states import Closed, Home, Idle, Memory
 
 #: How many sessions one pass over many looks at before others get the loop.
 PASS = 2_000
@@ -60,7 +59,8 @@ class RegistryActor(AsyncioActor):
         self._early = EarlyCancels(
             household.settings.early_cancels_per_user, household.settings.early_cancel_ttl
         )
-        self._turn_ids = (TurnId(f"{incarnation}-{n}") for n in itertools.count(1))
+        self._incarnation = incarnation
+        self._turn_numbers = itertools.count(1)
         self._sweeper: asyncio.TimerHandle | None = None
         self._cleanups: list[_Cleaning] = []
         self._ending: _Ending | None = None
@@ -122,7 +122,7 @@ class RegistryActor(AsyncioActor):
             household.settings,
             household.agents,
             self._default_agent,
-            next(self._turn_ids),
+            TurnId(f"{self._incarnation}-{next(self._turn_numbers)}"),
             now,
         )
         if entry is None:
@@ -241,15 +241,18 @@ class RegistryActor(AsyncioActor):
     def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
         if reply_to is None:
             return
-        asker = message.asker
-        found: list[ActiveTurn] = []
+        entries = iter(list(self._directory.active.values()))
+        asker, found = message.asker, list[ActiveTurn]()
 
-        def look(entry: Entry) -> None:
-            state = entry.state
-            if isinstance(state, Running | Cancelling) and entry.visible_to(asker):
-                found.append(ActiveTurn(entry.session_id, entry.owner, record_of(state)))
+        def list_some() -> None:
+            batch = list(itertools.islice(entries, PASS))
+            found.extend(self._directory.listed(batch, asker))
+            if len(batch) < PASS:
+                reply_to.set(tuple(found))
+            else:
+                self._household.loop.call_soon(list_some)
 
-        self._in_passes(iter(list(self._directory.active.values())), look, lambda: reply_to.set(tuple(found)))
+        list_some()
 
     def _on_counts(self, _message: GetCounts, reply_to: ReplyTo) -> None:
         directory = self._directory

@@ -236,6 +236,7 @@ class SessionActor(AsyncioActor):
 
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
+        end = TurnEnd(record, effect.outcome)
         name = "turn." + record.status
         counters = self.household.counters
         counters[name] += 1
@@ -249,15 +250,14 @@ class SessionActor(AsyncioActor):
                 if turn.has_context:
                     self._keep_context(turn)
                 self._turn = self._task = None
-            end = TurnEnd(record, effect.outcome)
             self._append(end_event(end, turn.n, self.household.settings.log_bytes))
             if isinstance(effect.outcome, Raised):
                 _log_failure(record, effect.outcome)
         if effect.ended_to is not None:
-            effect.ended_to.set(TurnEnd(record, effect.outcome))
+            effect.ended_to.set(end)
         if self._waiting is not None:
             for to in self._waiting.pop(record.turn_id, ()):
-                _answer(to, TurnEnd(record, effect.outcome))
+                _answer(to, end)
         if self._readers is not None and record.reason is not None:
             self._close_superseded(record)
 

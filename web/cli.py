@@ -27,8 +27,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _serve(options)
     except InvalidRequest as error:
         return _complain(str(error), USAGE)
-    except OSError as error:
-        return _complain(f"cannot listen on {options.host or ''}:{options.port or ''}: {error.strerror}", 1)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -78,7 +76,11 @@ def _serve(options: argparse.Namespace) -> int:
         if not tokens:
             print("No tokens: everyone on this machine may everything, nobody else may anything.", flush=True)
 
-    return run(app, settings, announce)
+    try:
+        return run(app, settings, announce)
+    except (OSError, UnicodeError) as error:  # no such address, in use, not allowed, no host name at all
+        reason = (getattr(error, "strerror", None) or str(error)).rsplit(": ", 1)[-1]
+        return _complain(f"cannot listen on {settings.host} port {settings.port}: {reason}", 1)
 
 
 def _tokens(options: argparse.Namespace, environ: Mapping[str, str]) -> list[str]:

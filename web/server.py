@@ -6,7 +6,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from types import FrameType
 
 from aiohttp import web
 
@@ -15,8 +19,11 @@ from .settings import WebSettings
 
 logger = logging.getLogger("turnkeeper")
 
-#: What is kept of the shutdown deadline for closing connections and the loop.
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+#: What is kept of the shutdown deadline for closing connections and the loop, in seconds: at most this,
+#: and at most a quarter of the deadline.
 MARGIN = 1.0
+#: The exit status when something had to be abandoned.
 FORCED = 70
 
 
@@ -25,61 +32,98 @@ def run(app: web.Application, settings: WebSettings, announce: Callable[[str], N
 
     ``announce`` gets the address once connections are taken. Returns 0, or ends the process itself with
     status 70 if something that cannot be stopped (a thread, a turn that ignores being cancelled) would
-    keep it beyond ``shutdown_deadline`` seconds. Raises `OSError` if the address cannot be had.
+    keep it beyond ``shutdown_deadline`` seconds. Raises `OSError` if the address cannot be had. Belongs in
+    the main thread, which is where signals arrive.
     """
+    margin = min(MARGIN, settings.shutdown_deadline / 4)
     loop = asyncio.new_event_loop()
+    # One of our own, because asyncio's waits without a limit for its threads, idle or not.
+    executor = ThreadPoolExecutor(thread_name_prefix="turnkeeper")
+    loop.set_default_executor(executor)
+    stop = asyncio.Event()
+    stopper = _Stopper(loop, stop, settings.shutdown_deadline)
+    before = {number: signal.signal(number, stopper) for number in SIGNALS}
     try:
-        loop.run_until_complete(_serve(app, settings, announce))
-        left = _cancel_all(loop)
+        loop.run_until_complete(_serve(app, settings, announce, stop, margin))
+        left = _cancel_all(loop, margin / 4)
         loop.run_until_complete(loop.shutdown_asyncgens())
     finally:
+        executor.shutdown(wait=False, cancel_futures=True)
         if not asyncio.all_tasks(loop):
             loop.close()
-    threads = [
-        each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon
-    ]
+        if not stop.is_set():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+    threads = _join_all(margin / 4)
     if left or threads:
-        logger.error("%d tasks and %d threads did not stop: ending the process", left, len(threads))
+        logger.error("%d tasks and %d threads did not stop: ending the process", left, threads)
         _exit(FORCED)
     return 0
 
 
-async def _serve(app: web.Application, settings: WebSettings, announce: Callable[[str], None]) -> None:
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=MARGIN / 2, access_log=None)
+async def _serve(
+    app: web.Application,
+    settings: WebSettings,
+    announce: Callable[[str], None],
+    stop: asyncio.Event,
+    margin: float,
+) -> None:
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=margin / 2, access_log=None)
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
         await site.start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, _on_signal, stop, settings.shutdown_deadline)
         announce(_address(runner))
         await stop.wait()
         await site.stop()
-        await app[REGISTRY].drain(max(0.0, settings.shutdown_deadline - 2 * MARGIN))
+        await app[REGISTRY].drain(settings.shutdown_deadline - 2 * margin)
     finally:
         await runner.cleanup()
 
 
-def _on_signal(stop: asyncio.Event, deadline: float) -> None:
-    if stop.is_set():
-        _exit(FORCED)
-    stop.set()
-    # A thread, because an agent may be blocking the loop.
-    watchdog = threading.Timer(deadline, _exit, [FORCED])
-    watchdog.daemon = True
-    watchdog.start()
+class _Stopper:
+    """Handles both signals, however often they come.
+
+    Not asyncio's own way: its handlers run on the loop, which an agent may be blocking. This one runs in
+    the main thread between two instructions of whatever holds it up.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, stop: asyncio.Event, deadline: float) -> None:
+        self._loop = loop
+        self._stop = stop
+        self._deadline = deadline
+        self._asked = False
+
+    def __call__(self, _number: int, _frame: FrameType | None) -> None:
+        if self._asked:
+            _exit(FORCED)
+        self._asked = True
+        watchdog = threading.Timer(self._deadline, _exit, [FORCED])
+        watchdog.daemon = True
+        watchdog.start()
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._stop.set)
 
 
-def _cancel_all(loop: asyncio.AbstractEventLoop) -> int:
+def _cancel_all(loop: asyncio.AbstractEventLoop, patience: float) -> int:
     """Cancel what still runs, once, and say how many did not stop. `asyncio.run` would wait for ever."""
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()
     if tasks:
-        loop.run_until_complete(asyncio.wait(tasks, timeout=MARGIN / 4))
+        loop.run_until_complete(asyncio.wait(tasks, timeout=patience))
     return sum(not task.done() for task in tasks)
+
+
+def _join_all(patience: float) -> int:
+    """Let the threads wind up that would keep the process, and say how many did not."""
+    until = time.monotonic() + patience
+    threads = [
+        each for each in threading.enumerate() if each is not threading.main_thread() and not each.daemon
+    ]
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return sum(thread.is_alive() for thread in threads)
 
 
 def _address(runner: web.AppRunner) -> str:
@@ -88,6 +132,9 @@ def _address(runner: web.AppRunner) -> str:
 
 
 def _exit(status: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):  # a pipe that nobody reads any more must not keep the process
+                stream.flush()
+    finally:
+        os._exit(status)

@@ -75,6 +75,9 @@ class Streams:
                 else:
                     data = HEARTBEAT
                 await self._write(stream, response, data, loop)
+            # The end waits until all that was written has left, which a peer that does not read can hold up.
+            stream.writing = True
+            stream.quiet_since = loop.time()
             await response.write_eof()
         except ConnectionError:
             pass  # the client has gone; nobody is there to be told

@@ -75,6 +75,17 @@ async def test_a_reader_waits_until_it_is_woken_and_something_is_there() -> None
     assert not desk.reader.parked
 
 
+async def test_a_reader_that_is_poked_looks_up_and_loses_nothing() -> None:
+    desk = Desk()
+    reading = asyncio.create_task(desk.reader.read())
+    await settle()
+    desk.reader.poke()
+    assert await reading == []
+    assert not desk.reader.ended
+    desk.write()
+    assert numbers(await desk.reader.read()) == [0]
+
+
 async def test_giving_up_a_read_loses_nothing() -> None:
     """G7."""
     desk = Desk()

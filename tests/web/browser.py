@@ -197,7 +197,8 @@ class Page:
 
     def wait_for_rest(self, reply: str) -> None:
         """Until the last turn has ended well with this reply."""
-        self.wait(lambda: self.replies[-1:] == [reply] and not self.can_stop, f"all of {reply[:30]!r} is there")
+        why = f"all of {reply[:30]!r} is there"
+        self.wait(lambda: self.replies[-1:] == [reply] and not self.can_stop, why)
 
     def wait_for_note(self, pattern: str) -> None:
         self.wait(lambda: any(re.search(pattern, note) for note in self.notes), f"a note says {pattern}")

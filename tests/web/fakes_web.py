@@ -194,20 +194,13 @@ class Answer:
 
 
 @dataclass
-class House:
-    """A running server, and the ways to talk to it."""
+class Door:
+    """The ways to talk to a server on this machine."""
 
-    runner: web.AppRunner
-    registry: SessionRegistry
+    port: int
     client: aiohttp.ClientSession
     prefix: str = ""
     token: str | None = None
-
-    @property
-    def port(self) -> int:
-        port = self.runner.addresses[0][1]
-        assert isinstance(port, int)
-        return port
 
     @property
     def host(self) -> str:
@@ -294,6 +287,14 @@ class House:
         plain.setblocking(False)
         return plain
 
+
+@dataclass(kw_only=True)
+class House(Door):
+    """A server in this process."""
+
+    runner: web.AppRunner
+    registry: SessionRegistry
+
     async def counted(self, name: str) -> int:
         """How often something happened since the registry opened."""
         return (await self.registry.counts()).counters.get(name, 0)
@@ -324,7 +325,8 @@ async def running(
     await web.TCPSite(serves, "127.0.0.1", 0).start()
     client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
     try:
-        yield House(serves, registry, client, prefix, token)
+        port = serves.addresses[0][1]
+        yield House(port, client, prefix, token, runner=serves, registry=registry)
     finally:
         await client.close()
         await serves.cleanup()

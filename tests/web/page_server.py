@@ -4,6 +4,7 @@ import asyncio
 import sys
 
 from aiohttp import web
+
 from turnkeeper.actors import Turn
 from turnkeeper.web import WebSettings, setup
 from turnkeeper.web.agents import echo

@@ -50,6 +50,7 @@ async def connected(
     after: str | None = None,
     stuck: bool = False,
 ) -> AsyncIterator[Connection]:
+    own = streams is None
     streams = Streams(WebSettings()) if streams is None else streams
     writer = Writer()
     transport = Transport(on_abort=writer.cut)
@@ -64,7 +65,8 @@ async def connected(
         task.cancel()
         await asyncio.wait({task})
         await settle()
-        streams.close()
+        if own or not len(streams):
+            streams.close()
 
 
 async def readers(registry: SessionRegistry) -> int:

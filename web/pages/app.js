@@ -220,7 +220,8 @@ async function send(turn) {
 function onSendAnswered(turn, answer) {
   // Its events may have come before the answer.
   const status = answer.ok ? answer.data.task_status : "unsent";
-  if (turn.status === "sending") Object.assign(turn, { status, detail: answer.ok ? "" : problemOf(answer) });
+  const detail = answer.status ? `Not sent: ${problemOf(answer)}.` : "No answer: the server may not have got this.";
+  if (turn.status === "sending") Object.assign(turn, { status, detail: answer.ok ? "" : detail });
   const { task_id: id, verdict, settled_after_ms: ms } = answer.data.superseded ?? {};
   const old = known(id);
   if (old) old.answer = { cause: CAUSES.superseded, verdict, ms };
@@ -238,7 +239,7 @@ function onStopAnswered(turn, answer) {
   const { verdict, settled_after_ms: ms, turn: record } = answer.data;
   turn.stopping = false;
   if (verdict) turn.answer = { cause: CAUSES.user_request, verdict, ms };
-  else turn.detail = `Stop did not get through: ${problemOf(answer)}.`;
+  else turn.detail = `No word of what Stop came to: ${problemOf(answer)}.`;
   if (record && IN_FLIGHT.has(turn.status)) onRecord(turn, record);
 }
 
@@ -286,7 +287,7 @@ function outcome(turn) {
   if (IN_FLIGHT.has(status)) return detail ? ["bad", detail] : ["busy", stopping ? "Stopping…" : progress(status)];
   const because = verdictText(turn);
   const words = {
-    unsent: `Not sent: ${detail}.`,
+    unsent: detail,
     lost: "Cut off or forgotten: the server no longer knows this turn.",
     completed: because && `Completed. ${because}`,
     cancelled: because || "Cancelled.",
