@@ -12,8 +12,10 @@ The layout, in the order in which data flows::
     directory                    which sessions there are                                  (pure)
     future, runtime              where Pykka meets asyncio
     context, household, turn     the conversation; what sessions share; what the host's coroutine gets
-    subscription                 one reader of a session
+    subscription, readers        one reader of a session; all of them
     session_actor                performs what a session decides
+    receipt                      an accepted send, and the way to its end
+    under_way                    what a registry has under way
     registry_actor, registry     starts, routes, lists, ends; and the friendly front to it
     services                     the service functions by their old names
 """
@@ -77,6 +79,7 @@ from .messages import (
     TurnEnd,
 )
 from .policy import Settings
+from .receipt import Receipt
 from .records import (
     HOST,
     Asker,
@@ -93,7 +96,7 @@ from .records import (
     TurnStatus,
     Verdict,
 )
-from .registry import Receipt, SessionRegistry, open_registry
+from .registry import SessionRegistry, open_registry
 from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
 from .subscription import Subscription
 from .turn import Turn
@@ -156,6 +159,8 @@ __all__ = [
     "TurnEnd",
     # policy
     "Settings",
+    # receipt
+    "Receipt",
     # records
     "HOST",
     "Asker",
@@ -172,7 +177,6 @@ __all__ = [
     "TurnStatus",
     "Verdict",
     # registry
-    "Receipt",
     "SessionRegistry",
     "open_registry",
     # runtime

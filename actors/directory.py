@@ -6,10 +6,10 @@ who is due stands at the front.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .messages import ActiveTurn
+from .messages import ActiveTurn, Counts
 from .records import Asker, CancelCode, Epoch, Reason, SessionId, TurnId
 from .states import Cancelling, Closed, Running, State
 from .views import record_of
@@ -49,17 +49,11 @@ class Entry:
         self._listed: ActiveTurn | None = None
 
     def in_flight(self) -> ActiveTurn | None:
-        """The turn that holds the session. Kept for the next list, because turns are long and lists come often."""
+        """The turn that holds the session. Kept for the next list: turns are long, and lists come often."""
         state, listed = self.state, self._listed
         if listed is None and isinstance(state, Running | Cancelling):
             listed = self._listed = ActiveTurn(self.session_id, self.owner, record_of(state))
         return listed
-
-    def change(self, state: State, now: float) -> None:
-        """The session is in that state now."""
-        self.state = state
-        self.touched_at = now
-        self._listed = None
 
     def visible_to(self, asker: Asker) -> bool:
         """Whether the asker may know of this session."""
@@ -97,7 +91,7 @@ class Directory:
         return entry if entry is not None and entry.visible_to(asker) else None
 
     def report(self, actor: Any, state: State, now: float) -> bool:
-        """A living session tells what it is doing now. What the actor of another life tells is not believed."""
+        """A living session tells what it is doing now; the actor of another life is not believed."""
         entry = self.entries.get(state.memory.home.session_id)
         if entry is None or entry.actor is not actor:
             return False
@@ -107,7 +101,9 @@ class Directory:
     def changed(self, entry: Entry, state: State, subscribers: int | None, now: float) -> None:
         """The session is in that state now."""
         before = entry.state
-        entry.change(state, now)
+        entry.state = state
+        entry.touched_at = now
+        entry._listed = None
         if subscribers is not None:
             self.subscribers += subscribers - entry.subscribers
             entry.subscribers = subscribers
@@ -142,6 +138,12 @@ class Directory:
         self.subscribers -= entry.subscribers
         self.unresponsive -= len(entry.state.memory.quarantined)
         self.epoch_floor = max(self.epoch_floor, last_epoch(entry.state))
+
+    def counts(self, counters: Mapping[str, int]) -> Counts:
+        """How many there are of what, with what was counted elsewhere."""
+        return Counts(
+            len(self.entries), len(self.active), self.unresponsive, self.subscribers, dict(counters)
+        )
 
     def due_for_sleep(self, now: float, idle_ttl: float) -> Iterator[Entry]:
         """Sessions that have had nothing to do and nobody listening for ``idle_ttl`` seconds."""

@@ -6,13 +6,15 @@ position. Replay and live are therefore one and the same reading, and nothing ca
 
 import re
 
-from .events import Event
+from .events import GAP, Event, to_json
 from .records import Epoch
 from .values import value
 
 #: What an event costs beside its text, in bytes. An estimate is enough to bound the log.
 _OVERHEAD = 200
 _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
+#: How much of a cursor is told back.
+MAX_CURSOR = 100
 #: Cursors that ask for everything that is kept.
 FROM_START = frozenset({"0", "-"})
 
@@ -140,3 +142,9 @@ class EventLog:
     def _min_available(self) -> str | None:
         kept = (event.id for event in self._events[self._start :] if event.epoch is not None)
         return next(kept, None)
+
+
+def gap_event(gap: Gap) -> Event:
+    """Tell a reader of a gap. The cursor is whatever a client sent."""
+    since = None if gap.since is None else gap.since[:MAX_CURSOR].encode(errors="replace").decode()
+    return Event(GAP, text=to_json({"since": since, "min_available": gap.min_available}))

@@ -4,7 +4,7 @@ import json
 from typing import Any, TypeAlias
 
 from .exceptions import EventNotJson
-from .messages import TurnEnd
+from .messages import SessionView, TurnEnd
 from .records import Epoch, Returned, TurnRecord, TurnSpec
 
 #: About the stream itself, or about a turn: an agent cannot emit these names.
@@ -170,3 +170,14 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> Event:
     if len(text) > max_size:
         text = to_json({**turn_data(record), "result": None})
     return Event(name, epoch=record.epoch, n=n, text=text)
+
+
+def snapshot_event(view: SessionView) -> Event:
+    """How a session stands, for a reader who comes to it."""
+    data = {
+        "session": view.session_id,
+        "state": view.state.value,
+        "turn": view.turn and turn_data(view.turn),
+        "queue": [turn_data(record) for record in view.queue],
+    }
+    return Event(SNAPSHOT, text=to_json(data))

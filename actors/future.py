@@ -359,3 +359,15 @@ def _get_in_thread(future: "pykka.Future[T]") -> AsyncioFuture[T]:
 
     threading.Thread(target=fetch, name="turnkeeper-future", daemon=True).start()
     return fetched
+
+
+def answer(to: Any, reply: Any) -> None:
+    """Answer whoever asked, if anybody did."""
+    if to is not None:
+        to.set(reply)
+
+
+def refuse(to: Any, error: BaseException) -> None:
+    """Answer with an error, if anybody asked and has not been answered."""
+    if to is not None and not to.done():
+        to.set_exception((type(error), error, None))

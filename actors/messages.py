@@ -38,7 +38,9 @@ class Query(Generic[R]):
 class ReplyAddress(Protocol):
     """Where an answer goes. Only the actors know that it is a future."""
 
-    def set(self, value: Any = None, /) -> None: ...
+    def set(self, value: Any = None, /) -> None:
+        """Answer."""
+        ...
 
 
 # -- Answers ------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar, get_args, get_type_hints
 from . import ids
 from .exceptions import InvalidRequest, UnknownAgent
 from .messages import Send, Submit
-from .records import SessionId, Strategy, TurnId, TurnSpec
+from .records import HOST, Asker, CancelCode, SessionId, Strategy, TurnId, TurnSpec
 from .states import Limits
 
 ENVIRONMENT_PREFIX = "TURNKEEPER_"
@@ -205,3 +205,10 @@ def resolve(
         send.ended_to,
     )
     return Submit(spec, strategy, send.wait, send.if_match)
+
+
+def cancel_code(given: CancelCode | None, asker: Asker, owner: str) -> CancelCode:
+    """Why a session is told to stop: as given, else because of who asks. The host speaks for the user."""
+    if given is not None:
+        return given
+    return CancelCode.USER_REQUEST if asker.user == owner or asker == HOST else CancelCode.ADMIN

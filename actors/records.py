@@ -9,7 +9,9 @@ from typing import Any, NewType, TypeAlias
 
 from .values import value
 
+#: Names a session: 1 to 200 of ``A-Z a-z 0-9 . _ : @ -`` (``log_id`` over HTTP).
 SessionId = NewType("SessionId", str)
+#: Names a turn, by the same rule (``task_id`` over HTTP).
 TurnId = NewType("TurnId", str)
 Epoch: TypeAlias = int
 

@@ -7,27 +7,23 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any, Self, TypeVar
 
 from . import turn as turns
 from .context import ContextStore
 from .directory import Directory
+from .events import Event
 from .exceptions import (
     AlreadyStarted,
     InvalidRequest,
     LoopClosed,
     NoRegistry,
-    TurnCancelled,
-    TurnFailed,
     WaitsForItself,
 )
-from .events import Event
 from .household import Agent, Household, LoadContext, SaveContext, debug_from
 from .messages import (
-    Accepted,
     ActiveTurn,
-    AwaitTurn,
     Cancel,
     CancelAnswer,
     Cleanup,
@@ -42,22 +38,17 @@ from .messages import (
     SessionView,
     Shutdown,
     Subscribe,
-    Superseded,
     TurnEnd,
 )
 from .policy import Settings
+from .receipt import Receipt
 from .records import (
     HOST,
     Asker,
     CancelCode,
-    Epoch,
-    Raised,
-    Returned,
     SessionId,
-    TurnId,
     TurnOptions,
     TurnRecord,
-    TurnStatus,
 )
 from .registry_actor import RegistryActor
 from .runtime import AsyncioFuture, AsyncioRef, ask
@@ -65,92 +56,10 @@ from .subscription import Subscription
 
 R = TypeVar("R")
 #: Looked up once: on Python 3.11 a look-up on an enum costs as much as two calls.
-COMPLETED = TurnStatus.COMPLETED
 
-#: The registry that was opened last on a loop, for the service functions.
-_open: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, SessionRegistry]" = weakref.WeakKeyDictionary()
-
-
-class Receipt:
-    """An accepted send: which turn it is, and the way to its end."""
-
-    __slots__ = ("_accepted", "_ended", "_registry")
-
-    def __init__(self, registry: "SessionRegistry", accepted: Accepted, ended: AsyncioFuture[TurnEnd]) -> None:
-        self._registry = registry
-        self._accepted = accepted
-        self._ended = ended
-
-    @property
-    def session_id(self) -> SessionId:
-        """The session."""
-        return self._accepted.session_id
-
-    @property
-    def turn_id(self) -> TurnId:
-        """The turn (``task_id`` over HTTP)."""
-        return self._accepted.turn_id
-
-    @property
-    def epoch(self) -> Epoch | None:
-        """The turn's epoch, the first half of its events' ids; ``None`` if it had not started."""
-        return self._accepted.epoch
-
-    @property
-    def status(self) -> TurnStatus:
-        """What the turn's status was when the send was answered."""
-        return self._accepted.status
-
-    @property
-    def superseded(self) -> Superseded | None:
-        """What became of the turn that was in the way."""
-        return self._accepted.superseded
-
-    @property
-    def repeated(self) -> bool:
-        """Whether this send was a retry of one that had been accepted: it started nothing."""
-        return self._accepted.repeated
-
-    async def ended(self) -> TurnRecord:
-        """Wait for the turn's end and return its record, however it ended.
-
-        Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
-        """
-        return (await self.end()).turn
-
-    async def result(self) -> Any:
-        """Wait for the turn's end and return what the agent returned, untouched.
-
-        ``None`` for a retried send whose turn had ended already. Raises `TurnFailed` (its ``__cause__``
-        is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``), and
-        `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
-        """
-        end = await self.end()
-        record, outcome = end.turn, end.outcome
-        if record.status is COMPLETED:
-            return outcome.result if isinstance(outcome, Returned) else None
-        if record.status is TurnStatus.FAILED:
-            text = f"turn {record.turn_id} failed" + (f": {record.error.code}" if record.error else "")
-            failed = TurnFailed(text, turn_id=record.turn_id, status=record.status)
-            raise failed from (outcome.error if isinstance(outcome, Raised) else None)
-        raise TurnCancelled(
-            f"turn {record.turn_id} ended as {record.status}", turn_id=record.turn_id, status=record.status
-        )
-
-    async def end(self) -> TurnEnd:
-        """Wait for the turn's end and return its record together with what it returned or raised.
-
-        Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
-        """
-        accepted = self._accepted
-        if turns.current.get() is not None:
-            self._registry.refuse_inside(accepted.session_id, accepted.turn_id)
-        if accepted.repeated:
-            return await self._registry.ask(AwaitTurn(self.session_id, self.turn_id))
-        return await self._ended
-
-    def __repr__(self) -> str:
-        return f"<Receipt of turn {self.turn_id} in {self.session_id}>"
+#: The registries that are open on each loop, for the service functions.
+_open: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[SessionRegistry]]"
+_open = weakref.WeakKeyDictionary()
 
 
 class SessionRegistry:
@@ -172,9 +81,10 @@ class SessionRegistry:
         load_context: LoadContext | None = None,
         save_context: SaveContext | None = None,
     ) -> None:
-        by_name = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
-        if not by_name or not all(callable(agent) and isinstance(name, str) for name, agent in by_name.items()):
-            raise InvalidRequest("agents must be a callable, or a mapping of names to callables", field="agents")
+        by_name: dict[Any, Any] = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
+        if not by_name or not all(isinstance(name, str) and callable(by_name[name]) for name in by_name):
+            text = "agents must be a callable, or a mapping of names to callables"
+            raise InvalidRequest(text, field="agents")
         self._agents: dict[str, Agent] = by_name
         self._default_agent = "default" if "default" in by_name else next(iter(by_name))
         self.settings = settings if settings is not None else Settings()
@@ -212,7 +122,7 @@ class SessionRegistry:
         self._ref = RegistryActor.start(
             self._household, self.directory, self._default_agent, self.incarnation
         )
-        _open[loop] = self
+        _open.setdefault(loop, []).append(self)
         return self
 
     async def stop(self) -> None:
@@ -226,8 +136,9 @@ class SessionRegistry:
         if self._stopped is None:
             self._stopped = self._ref.stop(block=False)
         await self._stopped
-        if self._household is not None and _open.get(self._household.loop) is self:
-            del _open[self._household.loop]
+        opened = _open.get(self._household.loop, []) if self._household is not None else []
+        if self in opened:
+            opened.remove(self)
 
     async def drain(self, deadline: float | None = None) -> None:
         """Cancel every turn and end every stream, but go on answering questions until `stop`.
@@ -275,7 +186,7 @@ class SessionRegistry:
         agent: str | None = None,
         strategy: str | None = None,
         turn_id: str | None = None,
-        timeout: float | None = None,
+        timeout: float | None = None,  # noqa: ASYNC109  it is the turn's, not this call's
         wait: bool = True,
         options: TurnOptions | None = None,
     ) -> Receipt:
@@ -356,8 +267,23 @@ class SessionRegistry:
         user: str | None = None,
         close_on_superseded: bool = False,
     ) -> Subscription:
-        """Follow a session; opens it if nobody knows it. Call the subscription's `close` at the end."""
-        return await self.ask(Subscribe(session_id, after, _asker(user), close_on_superseded))
+        """Follow a session; opens it if nobody knows it. Call the subscription's `close` at the end.
+
+        Cancelling it gives back what it would have got.
+        """
+        return await self.follow(Subscribe(session_id, after, _asker(user), close_on_superseded))
+
+    async def follow(self, message: Subscribe) -> Subscription:
+        """The same for whom the message speaks for. Cancelling it gives back what it would have got."""
+        asked = self.ask(message)
+        try:
+            subscription: Subscription = await asked
+        except asyncio.CancelledError:
+            # It is registered, or will be in a few passes of the loop, and nobody else could end it.
+            with suppress(Exception):
+                (await asked).close()
+            raise
+        return subscription
 
     async def events(
         self, session_id: str, *, after: str | None = None, user: str | None = None
@@ -389,11 +315,13 @@ def _asker(user: str | None) -> Asker:
 
 
 def open_registry() -> SessionRegistry:
-    """The registry that is open on the running loop. Raises `NoRegistry`."""
+    """The registry that is open on the running loop; of several, the one opened last. Raises `NoRegistry`."""
     try:
-        registry = _open.get(asyncio.get_running_loop())
+        opened = _open.get(asyncio.get_running_loop(), [])
     except RuntimeError:
-        raise NoRegistry("no event loop runs in this thread: the service functions belong on the loop") from None
-    if registry is None or not registry.ref.is_alive():
-        raise NoRegistry("no registry is open on this loop: `async with SessionRegistry(agent)` or setup(app, agent)")
-    return registry
+        text = "no event loop runs in this thread: the service functions belong on the loop"
+        raise NoRegistry(text) from None
+    for registry in reversed(opened):
+        if registry.ref.is_alive():
+            return registry
+    raise NoRegistry("no registry is open on this loop: use SessionRegistry(agent) or setup(app, agent)")

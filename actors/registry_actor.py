@@ -2,12 +2,13 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from . import ids
-from .directory import Directory, EarlyCancels, Entry, last_epoch
+from .directory import Directory, EarlyCancels, Entry
 from .exceptions import InvalidRequest, ShuttingDown, TurnkeeperError, UnknownSession
+from .future import answer, refuse
 from .household import Household, logger
 from .messages import (
     ActiveTurn,
@@ -16,7 +17,6 @@ from .messages import (
     CancelAnswer,
     Cleanup,
     Close,
-    Counts,
     GetCounts,
     GetSession,
     GetTurn,
@@ -33,14 +33,14 @@ from .messages import (
     Subscribe,
     Sweep,
 )
-from .policy import check_text, resolve
-from .records import HOST, Asker, CancelCode, Reason, SessionId, TurnId, Verdict
+from .policy import cancel_code, check_text, resolve
+from .records import Asker, CancelCode, Reason, SessionId, TurnId, Verdict
 from .runtime import AsyncioActor, ReplyTo
+from .session import after_failure
 from .session_actor import SessionActor
 from .states import Closed, Home, Idle, Memory
+from .under_way import PASS, Cleaning, Ending, in_passes
 
-#: How many sessions one pass over many looks at before others get the loop.
-PASS = 2_000
 #: What is left of the shutdown deadline for streams and answers once the last turn has been given up.
 SHUTDOWN_MARGIN = 0.5
 
@@ -62,8 +62,8 @@ class RegistryActor(AsyncioActor):
         self._incarnation = incarnation
         self._turn_numbers = itertools.count(1)
         self._sweeper: asyncio.TimerHandle | None = None
-        self._cleanups: list[_Cleaning] = []
-        self._ending: _Ending | None = None
+        self._cleanups: list[Cleaning] = []
+        self._ending: Ending | None = None
         self._handlers: dict[type[Any], Callable[[Any, ReplyTo], None]] = {
             Send: self._on_send,
             SessionChanged: self._on_changed,
@@ -100,7 +100,7 @@ class RegistryActor(AsyncioActor):
             if reply_to is None:
                 logger.warning("%s refused: %s", type(message).__name__, error)
             else:
-                reply_to.set_exception((type(error), error, None))
+                refuse(reply_to, error)
         except Exception:
             if reply_to is not None:
                 raise  # it is the answer
@@ -148,7 +148,7 @@ class RegistryActor(AsyncioActor):
             if reply_to is not None:
                 reply_to.set(CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered))
             return
-        reason = Reason(_code_of(message, entry), message.asker.user, text)
+        reason = Reason(cancel_code(message.code, message.asker, entry.owner), message.asker.user, text)
         self._forward(entry, Stop(turn, reason, message.wait, message.if_match), reply_to)
 
     def _on_close(self, message: Close, reply_to: ReplyTo) -> None:
@@ -221,12 +221,11 @@ class RegistryActor(AsyncioActor):
         entry = self._directory.entries.get(message.session_id)
         if entry is None or entry.actor is not message.actor:
             return
-        state = entry.state
+        now = self._household.clock()
         held, entry.held = entry.held or [], None
-        epoch = last_epoch(state)
-        memory = Memory(state.memory.home, epoch, state.memory.records)
-        self._directory.changed(entry, Idle(memory), 0, self._household.clock())
-        self._directory.slept(entry, Idle(memory), None)
+        left = after_failure(entry.state, now)
+        self._directory.changed(entry, left, 0, now)
+        self._directory.slept(entry, left, None)
         for cleaning in self._cleanups:
             cleaning.left.discard(message.session_id)
         self._answer_cleanups()
@@ -255,34 +254,11 @@ class RegistryActor(AsyncioActor):
         list_some()
 
     def _on_counts(self, _message: GetCounts, reply_to: ReplyTo) -> None:
-        directory = self._directory
-        if reply_to is not None:
-            reply_to.set(
-                Counts(
-                    len(directory.entries),
-                    len(directory.active),
-                    directory.unresponsive,
-                    directory.subscribers,
-                    dict(self._household.counters),
-                )
-            )
-
-    def _in_passes(
-        self, entries: Iterator[Entry], look: Callable[[Entry], None], done: Callable[[], None]
-    ) -> None:
-        """Look at all of them, a batch in a pass of the loop, then call ``done``."""
-        count = 0
-        for entry in entries:
-            look(entry)
-            count += 1
-            if count >= PASS:
-                self._household.loop.call_soon(self._in_passes, entries, look, done)
-                return
-        done()
+        answer(reply_to, self._directory.counts(self._household.counters))
 
     def _on_cleanup(self, message: Cleanup, reply_to: ReplyTo) -> None:
         asker = message.asker
-        cleaning = _Cleaning(reply_to)
+        cleaning = Cleaning(reply_to)
         self._cleanups.append(cleaning)
 
         def look(entry: Entry) -> None:
@@ -293,7 +269,7 @@ class RegistryActor(AsyncioActor):
             cleaning.asked_all = True
             self._answer_cleanups()
 
-        self._in_passes(iter(list(self._directory.resting.values())), look, done)
+        in_passes(self._household.loop, iter(list(self._directory.resting.values())), look, done)
 
     def _answer_cleanups(self) -> None:
         for cleaning in [each for each in self._cleanups if each.asked_all and not each.left]:
@@ -358,7 +334,7 @@ class RegistryActor(AsyncioActor):
             return
         settings = self._household.settings
         deadline = settings.shutdown_deadline if message.deadline is None else message.deadline
-        ending = self._ending = _Ending()
+        ending = self._ending = Ending()
         ending.answer_too(reply_to)
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -371,7 +347,7 @@ class RegistryActor(AsyncioActor):
         def close(entry: Entry) -> None:
             self._forward(entry, shut, None)
 
-        self._in_passes(iter(awake), close, self._end_if_drained)
+        in_passes(self._household.loop, iter(awake), close, self._end_if_drained)
 
     def _end_if_drained(self) -> None:
         ending = self._ending
@@ -411,47 +387,3 @@ class RegistryActor(AsyncioActor):
 
 class _StopNow:
     """All is drained: stop."""
-
-
-class _Cleaning:
-    """One cleanup under way: whose sessions have been asked to sleep, and which have done so."""
-
-    __slots__ = ("asked_all", "cleaned", "left", "reply_to")
-
-    def __init__(self, reply_to: ReplyTo) -> None:
-        self.reply_to = reply_to
-        self.left: set[SessionId] = set()
-        self.cleaned: list[SessionId] = []
-        self.asked_all = False
-
-
-class _Ending:
-    """The registry's end: which sessions are not closed yet, and what follows when all are."""
-
-    __slots__ = ("_then", "left", "overdue")
-
-    def __init__(self) -> None:
-        self.left: set[SessionId] = set()
-        self.overdue: asyncio.TimerHandle | None = None
-        self._then: list[Callable[[], None]] = []
-
-    def then(self, do: Callable[[], None]) -> None:
-        self._then.append(do)
-
-    def answer_too(self, reply_to: ReplyTo) -> None:
-        if reply_to is not None:
-            self.then(lambda: reply_to.set(None))
-
-    def finish(self) -> None:
-        if self.overdue is not None:
-            self.overdue.cancel()
-        todo, self._then = self._then, []
-        for do in todo:
-            do()
-
-
-def _code_of(message: Cancel, entry: Entry) -> CancelCode:
-    if message.code is not None:
-        return message.code
-    somebody_elses = message.asker.user != entry.owner and message.asker != HOST
-    return CancelCode.ADMIN if somebody_elses else CancelCode.USER_REQUEST

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .directory import Entry
+from .events import turn_data
 from .exceptions import TurnCancelled, TurnFailed, UnknownAgent
 from .messages import Cancel, CancelAnswer, Cleanup, ListActive
 from .records import (
@@ -24,7 +25,6 @@ from .records import (
 )
 from .registry import SessionRegistry, open_registry
 from .states import Cancelling, Running
-from .events import turn_data
 
 MAX_ITERATIONS = 35
 

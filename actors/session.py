@@ -23,7 +23,14 @@ from .effects import (
     SetTimer,
     StartTurn,
 )
-from .exceptions import PreconditionFailed, SessionBusy, SessionClosed, SessionError, TooManyUnresponsive, TurnIdReused
+from .exceptions import (
+    PreconditionFailed,
+    SessionBusy,
+    SessionClosed,
+    SessionError,
+    TooManyUnresponsive,
+    TurnIdReused,
+)
 from .messages import Accepted, CancelAnswer, ReplyAddress, Shut, Stop, Submit, Superseded, Tick, TurnEnded
 from .records import (
     CancelCode,
@@ -506,6 +513,14 @@ def _close(memory: Memory, closing: Closing, text: str) -> Step:
         text = SHUTDOWN_TEXT
     answers = (Reply(to, view(closed)) for to in closing.to)
     return closed, (CloseStreams(text), *answers)
+
+
+def after_failure(state: State, now: float) -> Idle:
+    """What is left of a session whose actor failed: the turn in flight is ``interrupted``."""
+    memory = state.memory
+    if isinstance(state, Running | Cancelling):
+        memory = _remember(memory, record_of(state, TurnStatus.INTERRUPTED, now), now)
+    return Idle(replace(memory, early=(), quarantined=()))
 
 
 # -- Refusals -----------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextvars import copy_context
+from types import TracebackType
 from typing import Any, assert_never
 
 from .context import Context
@@ -18,9 +19,10 @@ from .effects import (
     SetTimer,
     StartTurn,
 )
-from .event_log import EventLog, Gap
-from .events import GAP, SNAPSHOT, Event, end_event, to_json, turn_data
-from .exceptions import SessionError, SessionLost, ShuttingDown, TurnkeeperError, UnknownTurn
+from .event_log import EventLog, Gap, gap_event
+from .events import Event, end_event, snapshot_event
+from .exceptions import SessionError, SessionLost, ShuttingDown, UnknownTurn
+from .future import answer, refuse
 from .household import Agent, Household, logger
 from .messages import (
     AwaitTurn,
@@ -39,12 +41,10 @@ from .messages import (
     TurnEnded,
     Unsubscribe,
 )
+from .readers import Readers
 from .records import (
     TERMINAL,
-    CancelCode,
-    Outcome,
     Raised,
-    Returned,
     Stopped,
     TurnId,
     TurnRecord,
@@ -53,15 +53,9 @@ from .runtime import AsyncioActor, AsyncioRef, ReplyTo
 from .session import CLOSE_TEXTS, FINISHED_TEXT, SHUTDOWN_TEXT, step
 from .states import Cancelling, Closed, Idle, Running, State, Successor
 from .subscription import Subscription
-from .turn import Turn, coroutine_of, current
-from .views import find_turn, state_name, view
+from .turn import Turn, coroutine_of, current, outcome_of, raised
+from .views import find_turn, state_name, view, was_superseded
 
-#: How many readers are woken in one pass of the loop; the others wait for the next pass.
-WAKE_BATCH = 256
-#: After how many events the readers' lags are looked at.
-LAG_CHECK = 64
-#: How much of a cursor is told back.
-MAX_CURSOR = 100
 LOST = "the session's actor failed; the session starts anew"
 #: What changes a session: the messages that `step` takes.
 DECIDED_BY_THE_SESSION: frozenset[type[Any]] = frozenset({Submit, TurnEnded, Stop, Tick, Shut})
@@ -86,8 +80,7 @@ class SessionActor(AsyncioActor):
         # Most sessions have none of these, and an empty dict costs 64 bytes.
         self._quarantined: dict[asyncio.Task[Any], Turn] | None = None
         self._waiting: dict[TurnId, list[ReplyTo]] | None = None
-        self._readers: dict[Subscription, None] | None = None
-        self._waking: list[Subscription] | None = None
+        self._readers: Readers | None = None
 
     # -- Messages -------------------------------------------------------------------------------------
 
@@ -102,9 +95,9 @@ class SessionActor(AsyncioActor):
             case Unsubscribe():
                 self._unsubscribe(message.subscription)
             case GetSession():
-                _answer(reply_to, view(self._state, len(self._readers or ())))
+                answer(reply_to, view(self._state, len(self._readers or ())))
             case GetTurn():
-                _answer(reply_to, self._find(message.turn_id))
+                answer(reply_to, self._find(message.turn_id))
             case AwaitTurn():
                 self._await_turn(message, reply_to)
             case Sleep():
@@ -141,14 +134,19 @@ class SessionActor(AsyncioActor):
         except Exception:
             # Half of it is done, so the state is not to be believed. With its asker answered, what is
             # raised here ends the actor as a whole instead of being the answer of one.
-            _refuse(reply_to, SessionLost(LOST))
+            refuse(reply_to, SessionLost(LOST))
             raise
 
     def on_stop(self) -> None:
         """Leave nobody waiting: before its deadline a shutdown has seen to that, at its deadline we do."""
         self._abandon(ShuttingDown("the server is shutting down"), SHUTDOWN_TEXT)
 
-    def on_failure(self, *_exc_info: Any) -> None:
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         """A handler of ours raised: leave nothing running and nobody waiting."""
         self._abandon(SessionLost(LOST), "Session lost")
         self._registry.tell(SessionFailed(self._actor_ref, self._state.memory.home.session_id))
@@ -170,7 +168,7 @@ class SessionActor(AsyncioActor):
             elif state.then is not None:
                 waiting += state.then.to
         for to in waiting:
-            _refuse(to, error)
+            refuse(to, error)
         self._close_streams(text)
 
     def _tasks(self) -> list[tuple[Turn, asyncio.Task[Any]]]:
@@ -194,13 +192,13 @@ class SessionActor(AsyncioActor):
             case AnnounceQueued():
                 self._append(Event("turn.queued", source=effect.record))
             case Refuse():
-                _refuse(effect.to, effect.error)
+                refuse(effect.to, effect.error)
             case CloseStreams():
                 self._close_streams(effect.text)
             case Quarantine():
                 self._quarantine()
             case Reply():
-                _answer(effect.to, effect.value)
+                answer(effect.to, effect.value)
             case CountStale():
                 self.household.counters["stale_reports_total"] += 1
             case _:
@@ -222,7 +220,7 @@ class SessionActor(AsyncioActor):
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-            self._tell(TurnEnded(effect.epoch, _raised(error)))
+            self._tell(TurnEnded(effect.epoch, raised(error)))
             return
         self._task.add_done_callback(self._on_done)
 
@@ -232,7 +230,7 @@ class SessionActor(AsyncioActor):
         turn = self._turn if quarantined is None else quarantined.pop(task, self._turn)
         if turn is None or self._actor_ref._stopped:
             return
-        self._tell(TurnEnded(turn.epoch, _outcome_of(task)))
+        self._tell(TurnEnded(turn.epoch, outcome_of(task)))
 
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
@@ -257,9 +255,9 @@ class SessionActor(AsyncioActor):
             effect.ended_to.set(end)
         if self._waiting is not None:
             for to in self._waiting.pop(record.turn_id, ()):
-                _answer(to, end)
-        if self._readers is not None and record.reason is not None:
-            self._close_superseded(record)
+                answer(to, end)
+        if self._readers is not None and was_superseded(record):
+            self._readers.end_superseded(CLOSE_TEXTS.get(record.status, FINISHED_TEXT))
 
     def _keep_context(self, turn: Turn) -> None:
         context: Context | None = turn.take_context()
@@ -314,7 +312,7 @@ class SessionActor(AsyncioActor):
     def _await_turn(self, message: AwaitTurn, reply_to: ReplyTo) -> None:
         record = self._find(message.turn_id)
         if record.status in TERMINAL:
-            _answer(reply_to, TurnEnd(record, None))
+            answer(reply_to, TurnEnd(record, None))
             return
         if self._waiting is None:
             self._waiting = {}
@@ -330,40 +328,8 @@ class SessionActor(AsyncioActor):
     def _append(self, event: Event) -> None:
         settings = self.household.settings
         self._log.append(event, settings.log_events, settings.log_bytes)
-        readers = self._readers
-        if readers is not None:
-            if self._log.head % LAG_CHECK == 0:
-                self._end_laggards(readers)
-            self._wake(readers)
-
-    def _end_laggards(self, readers: dict[Subscription, None]) -> None:
-        for reader in list(readers):
-            if not reader.ended and reader.lag > reader.max_lag:
-                reader.overflow()
-
-    def _wake(self, readers: dict[Subscription, None]) -> None:
-        if len(readers) <= WAKE_BATCH:
-            for reader in readers:
-                reader.wake()
-        elif self._waking is None:
-            self._waking = list(readers)
-            self._wake_some()
-
-    def _wake_some(self) -> None:
-        """Wake a batch and come back for the rest: ten thousand writes in one pass hold up everyone."""
-        waking = self._waking or []
-        for reader in waking[-WAKE_BATCH:]:
-            reader.wake()
-        del waking[-WAKE_BATCH:]
-        if waking:
-            self.household.loop.call_soon(self._wake_some)
-            return
-        self._waking = None
-        # Who was woken before the last event was published, and has gone back to sleep since.
-        behind = [reader for reader in self._readers or () if reader.parked and reader.lag]
-        if behind:
-            self._waking = behind
-            self.household.loop.call_soon(self._wake_some)
+        if self._readers is not None:
+            self._readers.published(self._log.head)
 
     def _subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
         state = self._state
@@ -371,13 +337,9 @@ class SessionActor(AsyncioActor):
         found = self._log.locate(message.cursor, epoch)
         prelude: list[Event] = []
         if isinstance(found, Gap):
-            since = found.since
-            if since is not None:  # whatever a client sent
-                since = since[:MAX_CURSOR].encode(errors="replace").decode()
-            gap = {"since": since, "min_available": found.min_available}
-            prelude.append(Event(GAP, text=to_json(gap)))
+            prelude.append(gap_event(found))
         if isinstance(found, Gap) or message.cursor is None:
-            prelude.append(self._snapshot())
+            prelude.append(snapshot_event(view(state)))
         subscription = Subscription(
             self._log,
             found.resume_at if isinstance(found, Gap) else found,
@@ -391,20 +353,10 @@ class SessionActor(AsyncioActor):
             subscription.end("Session closed")
         else:
             if self._readers is None:
-                self._readers = {}
-            self._readers[subscription] = None
+                self._readers = Readers(self.household.loop)
+            self._readers.add(subscription)
             self._report_readers()
-        _answer(reply_to, subscription)
-
-    def _snapshot(self) -> Event:
-        seen = view(self._state)
-        data = {
-            "session": seen.session_id,
-            "state": seen.state.value,
-            "turn": seen.turn and turn_data(seen.turn),
-            "queue": [turn_data(record) for record in seen.queue],
-        }
-        return Event(SNAPSHOT, text=to_json(data))
+        answer(reply_to, subscription)
 
     def _on_reader_gone(self, reader: Subscription) -> None:
         if self._readers is not None and reader in self._readers:
@@ -415,7 +367,7 @@ class SessionActor(AsyncioActor):
 
     def _unsubscribe(self, reader: Subscription) -> None:
         if self._readers is not None and reader in self._readers:
-            del self._readers[reader]
+            self._readers.remove(reader)
             if not self._readers:
                 self._readers = None
             self._report_readers()
@@ -425,17 +377,8 @@ class SessionActor(AsyncioActor):
         self._registry.tell(SessionChanged(self._actor_ref, self._state, count))
 
     def _close_streams(self, text: str) -> None:
-        for reader in list(self._readers or ()):
-            reader.end(text)
-
-    def _close_superseded(self, record: TurnRecord) -> None:
-        superseded = record.superseded_by is not None or (
-            record.reason is not None and record.reason.code is CancelCode.SUPERSEDED
-        )
-        if superseded and record.epoch is not None:
-            for reader in list(self._readers or ()):
-                if reader.close_on_superseded:
-                    reader.end(CLOSE_TEXTS.get(record.status, FINISHED_TEXT))
+        if self._readers is not None:
+            self._readers.end(text)
 
     # -- Sleep ----------------------------------------------------------------------------------------
 
@@ -454,28 +397,6 @@ class SessionActor(AsyncioActor):
 def _begin(agent: Agent, turn: Turn, household: Household) -> asyncio.Task[Any]:
     current.set(turn)
     return household.loop.create_task(coroutine_of(agent, turn, household))
-
-
-def _answer(to: Any, reply: Any) -> None:
-    if to is not None:
-        to.set(reply)
-
-
-def _refuse(to: Any, error: TurnkeeperError) -> None:
-    if to is not None and not to.done():
-        to.set_exception((type(error), error, None))
-
-
-def _raised(error: BaseException) -> Raised:
-    code = error.code.lower() if isinstance(error, TurnkeeperError) else "agent_error"
-    return Raised(error, code)
-
-
-def _outcome_of(task: asyncio.Task[Any]) -> Outcome:
-    if task.cancelled():
-        return Stopped()
-    error = task.exception()
-    return Returned(task.result()) if error is None else _raised(error)
 
 
 def _log_failure(record: TurnRecord, outcome: Raised) -> None:

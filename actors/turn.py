@@ -18,11 +18,12 @@ from .exceptions import (
     EventNotJson,
     NotAnAgent,
     ReservedEvent,
+    TurnkeeperError,
     TurnOver,
     WrongThread,
 )
 from .household import Agent, Household, LoadContext, SaveContext
-from .records import Epoch, Reason, SessionId, TurnId, TurnSpec
+from .records import Epoch, Outcome, Raised, Reason, Returned, SessionId, Stopped, TurnId, TurnSpec
 
 MAX_EVENT_NAME = 200
 #: The turn whose task (or a task started by it) is running.
@@ -45,7 +46,17 @@ class Publisher(Protocol):
 class Turn:
     """One run of the host's coroutine, for one message."""
 
-    __slots__ = ("_context", "_publisher", "cancel_requested", "n", "over", "owner", "reason", "spec", "epoch")
+    __slots__ = (
+        "_context",
+        "_publisher",
+        "cancel_requested",
+        "epoch",
+        "n",
+        "over",
+        "owner",
+        "reason",
+        "spec",
+    )
 
     def __init__(self, spec: TurnSpec, epoch: Epoch, owner: str, publisher: Publisher) -> None:
         self.spec = spec
@@ -112,8 +123,9 @@ class Turn:
             if brought is not None:
                 self._context = brought
             else:
+                contexts = self._publisher.household.contexts
                 try:
-                    self._context = self._publisher.household.contexts.copy_for(self.session_id, self.owner, self.agent)
+                    self._context = contexts.copy_for(self.session_id, self.owner, self.agent)
                 except Exception as error:
                     raise ContextNotCopyable("the session's context cannot be copied") from error
             if self.cancel_requested:
@@ -136,8 +148,9 @@ class Turn:
             raise TurnOver(f"turn {self.turn_id} is over: nothing more of it is published")
         check_event_name(event)
         text = to_json(data)
-        if len(text) > household.settings.log_bytes:
-            raise EventNotJson(f"the data takes {len(text)} characters, more than {household.settings.log_bytes}")
+        most = household.settings.log_bytes
+        if len(text) > most:
+            raise EventNotJson(f"the data takes {len(text)} characters, more than {most}")
         self._publisher.publish(self, event, text)
 
     async def checkpoint(self) -> None:
@@ -248,3 +261,17 @@ async def _finish(answer: Any, turn: Turn) -> Any:
     if inspect.isawaitable(answer):
         return await answer
     raise NotAnAgent("an agent is a coroutine function or an async generator function")
+
+
+def raised(error: BaseException) -> Raised:
+    """What the coroutine raised, with the code its turn ends with."""
+    code = error.code.lower() if isinstance(error, TurnkeeperError) else "agent_error"
+    return Raised(error, code)
+
+
+def outcome_of(task: asyncio.Task[Any]) -> Outcome:
+    """How a finished task ended."""
+    if task.cancelled():
+        return Stopped()
+    error = task.exception()
+    return Returned(task.result()) if error is None else raised(error)

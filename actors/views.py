@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from .messages import SessionView
-from .records import Reason, SessionState, TurnError, TurnId, TurnRecord, TurnSpec, TurnStatus
+from .records import CancelCode, Reason, SessionState, TurnError, TurnId, TurnRecord, TurnSpec, TurnStatus
 from .states import Cancelling, Closed, Idle, Running, State, Successor
 
 
@@ -132,3 +132,9 @@ def view(state: State, subscribers: int = 0) -> SessionView:
         memory.quarantined,
         subscribers,
     )
+
+
+def was_superseded(record: TurnRecord) -> bool:
+    """Whether a turn that had started had to make way for another one."""
+    by_another = record.reason is not None and record.reason.code is CancelCode.SUPERSEDED
+    return record.epoch is not None and (by_another or record.superseded_by is not None)

@@ -12,8 +12,9 @@ from turnkeeper.web import WebSettings
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
-Each is a keyword of `turnkeeper.web.WebSettings` (those about sessions and turns also of `turnkeeper.actors.Settings`, for use
-without HTTP) and, for `turnkeeper serve`, an environment variable. A value out of its range is refused at the start, by name.
+Each is a keyword of `turnkeeper.web.WebSettings` (those about sessions and turns also of
+`turnkeeper.actors.Settings`, for use without HTTP) and, for `turnkeeper serve`, an environment variable. A
+value out of its range is refused at the start, by name.
 
 """
 

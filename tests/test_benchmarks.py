@@ -26,11 +26,16 @@ def test_the_table_and_the_json_have_a_row_for_every_figure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(run, "QUICK", TOY)
-    assert run.main(["--quick", "--only", "turns", "--only", "asks", "--json", str(tmp_path / "out.json")]) == 0
+    assert (
+        run.main(["--quick", "--only", "turns", "--only", "asks", "--json", str(tmp_path / "out.json")]) == 0
+    )
     out = capsys.readouterr().out
     assert "| trivial turns" in out
     assert "| asks over" in out
-    assert [set(row) >= {"what", "measured", "floor", "ratio", "aim", "met"} for row in json.loads((tmp_path / "out.json").read_text())] == [True, True]
+    assert [
+        set(row) >= {"what", "measured", "floor", "ratio", "aim", "met"}
+        for row in json.loads((tmp_path / "out.json").read_text())
+    ] == [True, True]
 
 
 def test_an_aim_is_held_against_the_ratio_or_the_figure() -> None:

@@ -39,7 +39,7 @@ class Principal:
 
 
 #: What a host plugs in: who sent this request, or ``None``. It may be a coroutine function.
-Authenticate: TypeAlias = Callable[[web.Request], Principal | None | Awaitable[Principal | None]]
+Authenticate: TypeAlias = Callable[[web.Request], Principal | Awaitable[Principal | None] | None]
 
 
 async def identify(authenticate: Authenticate, request: web.Request) -> Principal:

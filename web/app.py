@@ -13,8 +13,8 @@ from turnkeeper.actors.registry import SessionRegistry
 
 from . import handlers
 from .access import Authenticate, local_only
-from .handlers import Desk, Handler
 from .assets import add_pages
+from .handlers import Desk, Handler
 from .settings import WebSettings
 from .stream import Streams
 from .tickets import Tickets

@@ -69,7 +69,7 @@ def _serve(options: argparse.Namespace) -> int:
     sys.path.insert(0, str(Path.cwd()))
     agent = load_agent(options.agent)
     agents = BUILT_IN if options.agent == "echo" else {"default": agent}
-    app = create_app(agents, authenticate=tokens if tokens else None, settings=settings)
+    app = create_app(agents, authenticate=tokens or None, settings=settings)
 
     def announce(address: str) -> None:
         print(f"turnkeeper serves {options.agent} on {address}  (Ctrl-C ends it)", flush=True)

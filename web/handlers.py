@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, TypeAlias
@@ -25,7 +24,6 @@ from turnkeeper.actors.messages import (
 )
 from turnkeeper.actors.records import Asker, SessionId, Verdict
 from turnkeeper.actors.registry import SessionRegistry
-from turnkeeper.actors.subscription import Subscription
 
 from . import codec
 from .access import Authenticate, Principal, identify
@@ -61,7 +59,7 @@ class Desk:
                 return await handler(self, request)
             except web.HTTPException:
                 raise
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is told to the log
                 return problem_response(error)
 
         return handle
@@ -91,7 +89,9 @@ class Desk:
                     break
                 chunks.append(chunk)
         except (ClientError, ConnectionError, web.RequestPayloadError, web.PayloadAccessError):
-            raise Problem(400, "BODY_INCOMPLETE", "the body is broken off, or not encoded as it says") from None
+            raise Problem(
+                400, "BODY_INCOMPLETE", "the body is broken off, or not encoded as it says"
+            ) from None
         if size > limit:
             raise _too_large(limit)
         return b"".join(chunks)
@@ -260,20 +260,7 @@ async def _stream(desk: Desk, request: web.Request, log_id: SessionId, asker: As
     if close_on not in (None, "superseded"):
         raise Problem(422, "INVALID_REQUEST", "close_on must be superseded", field="close_on")
     message = Subscribe(log_id, cursor, asker, close_on is not None)
-    return await desk.streams.serve(request, await subscribe(desk.registry, message))
-
-
-async def subscribe(registry: SessionRegistry, message: Subscribe) -> Subscription:
-    """Ask for a subscription. Cancelling it gives back what it would have got."""
-    asked = registry.ask(message)
-    try:
-        answer: Subscription = await asked
-    except asyncio.CancelledError:
-        # It is registered, or will be in a few passes of the loop, and nobody else could end it.
-        with suppress(Exception):
-            (await asked).close()
-        raise
-    return answer
+    return await desk.streams.serve(request, await desk.registry.follow(message))
 
 
 async def ticket(desk: Desk, request: web.Request) -> web.StreamResponse:

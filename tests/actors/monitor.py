@@ -540,8 +540,11 @@ class _Step:
             case PreconditionFailed():
                 good = isinstance(message, Submit | Stop) and message.if_match is not None
             case TooManyUnresponsive():
-                # G8: counted by what was seen to be quarantined and not to end, not by the session's own word.
-                good = isinstance(message, Submit) and len(facts.fled) >= self.before.memory.home.limits.quarantined
+                # G8: counted by what was seen to be quarantined and not to end.
+                good = (
+                    isinstance(message, Submit)
+                    and len(facts.fled) >= self.before.memory.home.limits.quarantined
+                )
             case _:
                 good = False
         if not good:

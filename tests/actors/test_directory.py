@@ -243,3 +243,25 @@ def test_early_cancels_of_all_users_together_are_bounded() -> None:
     assert len(early) == MAX_EARLY_CANCELS
     assert not remembered(early, "user4", "t", 1.0)
     assert remembered(early, "user5", "t", 1.0)
+
+
+def test_a_list_tells_what_is_the_case_now_however_often_it_is_made() -> None:
+    directory = Directory()
+    entry = entered(directory, "s1")
+    directory.changed(entry, running("s1"), None, 1.0)
+    (first,) = directory.listed([entry], HOST)
+    assert first.turn.status is TurnStatus.RUNNING
+    assert directory.listed([entry], HOST) == [first]
+    assert directory.listed([entry], Asker("somebody else")) == []
+    directory.changed(entry, idle("s1"), None, 2.0)
+    assert directory.listed([entry], HOST) == []
+
+
+def test_what_the_actor_of_another_life_reports_is_not_believed() -> None:
+    directory = Directory()
+    entry = entered(directory, "s1")
+    entry.actor = "this one"
+    assert not directory.report("another one", running("s1"), 1.0)
+    assert not directory.active
+    assert directory.report("this one", running("s1"), 1.0)
+    assert list(directory.active) == ["s1"]

@@ -1,23 +1,20 @@
 """What all sessions of one registry share, and the switch for its debug logs."""
 
 import logging
-from collections.abc import Iterator
 
 import pytest
 
 from tests.fakes import ScriptedAgent, opened
-from turnkeeper.actors.household import debug_from, logger
+from turnkeeper.actors import household
+from turnkeeper.actors.household import debug_from
 
 
 @pytest.fixture
-def bare_logger(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
+def bare_logger(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
     """The logger as it is in a process that has set up no logging."""
-    level = logger.level
-    monkeypatch.setattr(logger, "handlers", [])
-    monkeypatch.setattr(logger, "propagate", False)
-    logger.setLevel(logging.NOTSET)
-    yield logger
-    logger.setLevel(level)
+    bare = logging.Logger("turnkeeper")  # noqa: LOG001  one that pytest does not know
+    monkeypatch.setattr(household, "logger", bare)
+    return bare
 
 
 @pytest.mark.parametrize("text", ["True", "true", " TRUE ", "1"])

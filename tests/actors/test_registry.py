@@ -96,6 +96,13 @@ async def test_a_registry_that_was_stopped_from_another_thread_is_not_open_any_m
             open_registry()
 
 
+async def test_of_several_registries_on_a_loop_the_one_opened_last_is_found_and_then_the_other_one() -> None:
+    async with opened() as first:
+        async with opened() as second:
+            assert open_registry() is second
+        assert open_registry() is first
+
+
 async def test_every_loop_has_its_own_registry() -> None:
     async def elsewhere() -> Any:
         with pytest.raises(NoRegistry):
@@ -221,5 +228,19 @@ async def test_a_follower_that_is_cancelled_unsubscribes() -> None:
         following.cancel()
         with pytest.raises(asyncio.CancelledError):
             await following
+        await settle()
+        assert (await registry.counts()).subscribers == 0
+
+
+@pytest.mark.parametrize("passes", range(6))
+async def test_a_subscription_that_nobody_waits_for_any_more_is_given_back(passes: int) -> None:
+    async with opened() as registry:
+        asked = asyncio.create_task(registry.subscribe("s1"))
+        await settle(passes)
+        if asked.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await asked
+        else:
+            asked.result().close()
         await settle()
         assert (await registry.counts()).subscribers == 0

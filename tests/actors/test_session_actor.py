@@ -5,6 +5,7 @@ import contextvars
 import sys
 from typing import Any
 
+import pykka
 import pytest
 
 from tests.fakes import (
@@ -31,9 +32,10 @@ from turnkeeper.actors.exceptions import (
     TurnOver,
     UnknownTurn,
 )
-from turnkeeper.actors.messages import Send
+from turnkeeper.actors.messages import Accepted, Send
 from turnkeeper.actors.records import HOST, CancelCode, Strategy, TurnRecord, TurnStatus, Verdict
 from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.actors.run_queue import MESSAGES_PER_ACTOR
 from turnkeeper.actors.session_actor import SessionActor
 from turnkeeper.actors.turn import Turn
 
@@ -754,6 +756,9 @@ async def test_a_session_whose_actor_failed_starts_anew_and_everyone_is_told(
             assert caught.value.code == "SESSION_LOST"
         events = await read_to_end(stream)
         assert (events[-1].name, events[-1].data) == ("close", "Session lost")
+        record = await record_of(registry, again)
+        assert record.status is TurnStatus.INTERRUPTED, "G2, G11: it does not read running for ever"
+        assert record.ended_at is not None
         fourth, run = await started(registry, agent)
         assert fourth.epoch is not None
         assert again.epoch is not None
@@ -808,6 +813,21 @@ async def test_messages_to_a_failed_session_that_nobody_asked_for_do_not_take_th
             await settle()
         assert registry.ref.is_alive()
         assert await (await registry.send("s1", "again")).result() == "done: again"
+
+
+async def test_messages_that_come_between_a_failure_and_its_report_wait_for_the_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G6: only what lay in the failed actor's own mailbox is turned away."""
+    async with opened(done) as registry:
+        await (await registry.send("s1", "hello")).result()
+        failing(monkeypatch, "Submit")
+        registry.ref.tell(Send("s1", "fails", HOST))
+        sends = [registry.ask(Send("s1", str(n), wait=False)) for n in range(200)]
+        answers = await asyncio.gather(*sends, return_exceptions=True)
+        dead = [answer for answer in answers if isinstance(answer, pykka.ActorDeadError)]
+        assert len(dead) < MESSAGES_PER_ACTOR
+        assert len([answer for answer in answers if isinstance(answer, Accepted)]) == 200 - len(dead)
 
 
 async def test_a_cleanup_that_meets_a_failing_session_is_still_answered(

@@ -18,10 +18,10 @@ from tests.fakes import (
     settle,
     waiting,
 )
-from turnkeeper.actors import session_actor
 from turnkeeper.actors.event_log import EventLog
 from turnkeeper.actors.events import Event
 from turnkeeper.actors.exceptions import InvalidRequest
+from turnkeeper.actors.readers import WAKE_BATCH
 from turnkeeper.actors.records import CancelCode
 from turnkeeper.actors.subscription import BATCH, Subscription
 from turnkeeper.actors.turn import Turn
@@ -495,8 +495,8 @@ async def test_a_thousand_readers_are_woken_in_batches_and_all_get_everything() 
             awake.append(sum("word" in each for each in got))
             run.turn.emit("more", len(awake)) if len(awake) == 2 else None
         steps = [after - before for before, after in zip([0, *awake], awake, strict=False)]
-        assert max(steps) <= session_actor.WAKE_BATCH
-        assert len(awake) >= len(streams) // session_actor.WAKE_BATCH
+        assert max(steps) <= WAKE_BATCH
+        assert len(awake) >= len(streams) // WAKE_BATCH
         await settle()
         assert {each[-1] for each in got} == {"more"}
         await registry.cancel("s1")

@@ -2,7 +2,11 @@
 
 import asyncio
 import time
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeAlias
+
+#: An agent that takes a turn, or (on the floor) a message.
+Waiting: TypeAlias = Callable[[Any], Coroutine[Any, Any, None]]
 
 #: When each coroutine of `waits_and_stamps` ended, in nanoseconds.
 stamps: list[int] = []

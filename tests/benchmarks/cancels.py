@@ -1,15 +1,13 @@
 """How long it takes from a cancel to the end of the coroutine, among few and among many busy sessions."""
 
-import gc
 import itertools
 import time
 from collections.abc import Awaitable, Callable
 
 from tests.benchmarks.agents import stamps, waits_and_stamps
+from tests.benchmarks.crowd import crowd
 from tests.benchmarks.figures import Aim, Figure, Size, ratio_at_most
-from tests.benchmarks.floor import TaskTable
 from tests.benchmarks.rounds import percentile
-from turnkeeper.actors.registry import SessionRegistry
 
 CANCELS_PER_ROUND = 100
 
@@ -22,17 +20,9 @@ async def _latency(cancel: Callable[[], Awaitable[object]]) -> float:
 
 async def _among(count: int, rounds: int) -> tuple[list[float], list[float]]:
     """Cancel one session after the other, floor and measured in turns, and start each anew."""
-    sessions = [f"session-{n}" for n in range(count)]
-    table = TaskTable(waits_and_stamps)
     floor: list[float] = []
     measured: list[float] = []
-    async with SessionRegistry(waits_and_stamps) as registry:
-        for session in sessions:
-            table.start(session, "hello")
-            await registry.send(session, "hello")
-        # What is there now stays: a collection would walk through it now and then, on both sides.
-        gc.collect()
-        gc.freeze()
+    async with crowd(waits_and_stamps, count) as (sessions, table, registry):
         victims = itertools.cycle(sessions[:: max(1, count // 1_000)])
         for _ in range(rounds):
             chosen = list(itertools.islice(victims, CANCELS_PER_ROUND))
@@ -42,8 +32,6 @@ async def _among(count: int, rounds: int) -> tuple[list[float], list[float]]:
             for session in chosen:
                 measured.append(await _latency(lambda: registry.cancel(session)))  # noqa: B023
                 await registry.send(session, "hello")
-        gc.unfreeze()
-        await table.close()
     stamps.clear()
     return floor, measured
 

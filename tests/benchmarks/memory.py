@@ -61,7 +61,12 @@ async def memory(size: Size) -> list[Figure]:
         busy = await _weigh(count, start)
     return [
         Figure(
-            "bytes per idle session, after one turn", "bytes", idle, idle_floor, idle / idle_floor, at_most(2_500, "bytes")
+            "bytes per idle session, after one turn",
+            "bytes",
+            idle,
+            idle_floor,
+            idle / idle_floor,
+            at_most(2_500, "bytes"),
         ),
         Figure(
             "bytes per session with a turn in flight",

@@ -22,6 +22,8 @@ from tests.benchmarks.cancels import cancels
 from tests.benchmarks.figures import FULL, QUICK, Figure, Size
 from tests.benchmarks.lists import lists
 from tests.benchmarks.memory import memory
+from tests.benchmarks.posts import posts
+from tests.benchmarks.streams import streams
 from tests.benchmarks.turns import supersedes, turns
 
 BENCHMARKS: dict[str, Callable[[Size], Awaitable[list[Figure]]]] = {
@@ -32,6 +34,8 @@ BENCHMARKS: dict[str, Callable[[Size], Awaitable[list[Figure]]]] = {
     "asks": asks,
     "lists": lists,
     "threads": threads,
+    "posts": posts,
+    "streams": streams,
 }
 
 
@@ -48,7 +52,9 @@ def main(arguments: list[str]) -> int:
     """Run what is asked for and print it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the size, fewer rounds")
-    parser.add_argument("--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help=", ".join(BENCHMARKS))
+    parser.add_argument(
+        "--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help=", ".join(BENCHMARKS)
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     given = parser.parse_args(arguments)
     size = QUICK if given.quick else FULL

@@ -3,14 +3,19 @@
 * `serving` is an aiohttp server with turnkeeper mounted; its `House` asks (`get`, `post`, `delete`), opens
   streams (`stream`) and speaks plain bytes (`raw`, `connect`) for what no client library would send.
 * `EventSourceParser` follows WHATWG HTML 9.2.6, "Interpreting an event stream", and nothing of ours.
-* `Writer` and `streaming_request` stand in for a connection where a test counts writes, or lets one get stuck.
+* `Writer` and `streaming_request` stand in for a connection where a test counts writes, or
+  lets one get stuck.
 """
 
 import asyncio
 import codecs
 import inspect
 import json
+import os
+import re
 import socket
+import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,10 +26,10 @@ import yarl
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.test_utils import make_mocked_request
-from turnkeeper.actors.registry import SessionRegistry
-from turnkeeper.web import Principal, WebSettings, setup
 
 from tests.fakes import ScriptedAgent, done, settle
+from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.web import Principal, WebSettings, setup
 
 #: Seconds after which what a test waits for does not come.
 PATIENCE = 10.0
@@ -345,10 +350,8 @@ async def serving(
 ) -> AsyncIterator[House]:
     """A server with turnkeeper mounted; ``settings`` are those of `WebSettings`."""
     app = web.Application()
-    registry = setup(
-        app, agents, prefix=prefix, authenticate=authenticate, settings=WebSettings(**settings)
-    )
-    scripted = [each for each in (agents.values() if isinstance(agents, dict) else (agents,))]
+    registry = setup(app, agents, prefix=prefix, authenticate=authenticate, settings=WebSettings(**settings))
+    scripted = list(agents.values()) if isinstance(agents, dict) else [agents]
     try:
         async with running(app, registry, prefix=prefix, token=token, **(runner or {})) as house:
             yield house
@@ -473,3 +476,72 @@ async def until(condition: Callable[[], Any]) -> None:
             if await answer if inspect.isawaitable(answer) else answer:
                 return
             await asyncio.sleep(0)
+
+
+# -- The command, in a process of its own ---------------------------------------------------------------
+
+ADDRESS = re.compile(r"turnkeeper serves (\S+) on (http://(\S+):(\d+)/)")
+
+
+class Command:
+    """A running ``turnkeeper``."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.announced = ""
+
+    async def address(self) -> re.Match[str]:
+        """What the first line says."""
+        assert self.process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            self.announced = (await self.process.stdout.readline()).decode()
+        match = ADDRESS.match(self.announced)
+        assert match, (self.announced, await self.complaint())
+        return match
+
+    async def complaint(self) -> str:
+        """All it has said to stderr, at its end."""
+        assert self.process.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            return (await self.process.stderr.read()).decode()
+
+    def signal(self, number: int) -> float:
+        """Send a signal; the moment it was sent."""
+        self.process.send_signal(number)
+        return time.monotonic()
+
+    async def ended(self) -> int:
+        """The exit status, once it has ended."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.process.wait()
+
+
+@asynccontextmanager
+async def command(*arguments: str, cwd: Any = None, **environ: str) -> AsyncIterator[Command]:
+    """``turnkeeper`` with these arguments; ``environ`` without the prefix ``TURNKEEPER_``."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("TURNKEEPER_")}
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "turnkeeper.web.cli",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        cwd=cwd,
+        env={**clean, **{f"TURNKEEPER_{name}": value for name, value in environ.items()}},
+    )
+    try:
+        yield Command(process)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@asynccontextmanager
+async def served(*arguments: str, cwd: Any = None, **environ: str) -> AsyncIterator[tuple[Command, Door]]:
+    """``turnkeeper serve`` on a free port, with a door to it."""
+    async with command("serve", "--port", "0", *arguments, cwd=cwd, **environ) as running_command:
+        port = int((await running_command.address())[4])
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as client:
+            yield running_command, Door(port, client)

@@ -158,15 +158,16 @@ def test_this_machine_has_many_names(host: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["", "0.0.0.0", "::", "10.0.0.1", "example.com", "localhost.example.com", "127.0.0.1.example.com", "2130706433",
-     "127.1", "::ffff:10.0.0.1"],
+    ["", "0.0.0.0", "::", "10.0.0.1", "example.com", "localhost.example.com", "127.0.0.1.example.com",
+     "2130706433", "127.1", "::ffff:10.0.0.1"],
 )  # fmt: skip
 def test_others_are_not_this_machine(host: str) -> None:
     assert not is_loopback(host)
 
 
 @pytest.mark.parametrize(
-    "host", ["localhost", "localhost:8000", "127.0.0.1:1", "127.0.0.1", "[::1]", "[::1]:8000", "LocalHost:8000"]
+    "host",
+    ["localhost", "localhost:8000", "127.0.0.1:1", "127.0.0.1", "[::1]", "[::1]:8000", "LocalHost:8000"],
 )
 def test_everyone_on_this_machine_is_local_and_may_everything(host: str) -> None:
     assert local_only(request(Host=host)) == Principal("local", frozenset({"chat", "admin"}))
@@ -174,8 +175,8 @@ def test_everyone_on_this_machine_is_local_and_may_everything(host: str) -> None
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "evil.example:8000", "10.0.0.1:8000", "localhost.evil.example", "[::2]:8000", "[::1", "", "]",
-     "localhost@evil.example", "0.0.0.0:8000"],
+    ["evil.example", "evil.example:8000", "10.0.0.1:8000", "localhost.evil.example", "[::2]:8000", "[::1", "",
+     "]", "localhost@evil.example", "0.0.0.0:8000"],
 )  # fmt: skip
 def test_a_foreign_host_is_refused(host: str) -> None:
     assert refused_as(request(Host=host)) == "FOREIGN_HOST"
@@ -205,12 +206,16 @@ def test_the_servers_own_pages_may_ask(site: str) -> None:
     assert local_only(own).user == "local"
 
 
-@pytest.mark.parametrize("peer", [("10.0.0.7", 1), ("192.168.1.2", 1), ("fe80::1", 1, 0, 0), ("::ffff:10.0.0.7", 1, 0, 0)])
+@pytest.mark.parametrize(
+    "peer", [("10.0.0.7", 1), ("192.168.1.2", 1), ("fe80::1", 1, 0, 0), ("::ffff:10.0.0.7", 1, 0, 0)]
+)
 def test_another_machine_is_refused_whatever_host_it_claims_to_ask(peer: Any) -> None:
     assert refused_as(request(peer=peer, Host="localhost:8000")) == "FOREIGN_PEER"
 
 
-@pytest.mark.parametrize("peer", [("127.0.0.1", 1), ("::1", 1, 0, 0), ("::ffff:127.0.0.1", 1, 0, 0), "", None])
+@pytest.mark.parametrize(
+    "peer", [("127.0.0.1", 1), ("::1", 1, 0, 0), ("::ffff:127.0.0.1", 1, 0, 0), "", None]
+)
 def test_this_machine_may_ask_over_any_loopback_or_a_unix_socket(peer: Any) -> None:
     assert local_only(request(peer=peer, Host="localhost:8000")).user == "local"
 
@@ -225,7 +230,11 @@ def refused_as(asked: web.Request) -> str:
 async def test_a_mount_without_authenticate_serves_this_machine_only() -> None:
     async with serving() as house:
         assert (await house.get("/chat/active_send_tasks")).status == 200
-        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+        for headers in (
+            {"Host": "evil.example"},
+            {"Origin": "http://evil.example"},
+            {"Sec-Fetch-Site": "cross-site"},
+        ):
             answer = await house.post("/chat/s/send", json=[{"type": "text", "text": "x"}], headers=headers)
             assert answer.status == 403
             assert answer.code in ("FOREIGN_HOST", "FOREIGN_ORIGIN")
@@ -248,7 +257,9 @@ async def test_authenticate_may_be_a_function_or_a_coroutine_function() -> None:
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
 
 
-@pytest.mark.parametrize("answer", [RuntimeError("the vault is at /srv/vault"), "not a principal"], ids=["raises", "text"])
+@pytest.mark.parametrize(
+    "answer", [RuntimeError("the vault is at /srv/vault"), "not a principal"], ids=["raises", "text"]
+)
 async def test_an_authenticate_that_fails_lets_nobody_in_and_tells_nothing(answer: Any) -> None:
     def authenticate(_request: web.Request) -> Any:
         if isinstance(answer, Exception):
@@ -298,7 +309,7 @@ class Row:
         return int(self.codes.split()[ROLES.index(role)])
 
 
-#                                                       owner other admin nobody wrong scopeless and three tickets
+# The codes: owner other admin nobody wrong scopeless, and three tickets.
 TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/chat/{log_id}/send"): Row(
         "/chat/s/send", "202 404 202 401 401 403 401 401 401", [{"type": "text", "text": "next"}]
@@ -307,7 +318,9 @@ TABLE: dict[tuple[str, str], Row] = {
         "/chat/s/t/cancel", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/t/cancel"
     ),
     ("POST", "/chat/{log_id}/cancel_send_task"): Row(
-        "/chat/s/cancel_send_task", "200 200 200 401 401 403 401 401 401", unknown="/chat/unknown/cancel_send_task"
+        "/chat/s/cancel_send_task",
+        "200 200 200 401 401 403 401 401 401",
+        unknown="/chat/unknown/cancel_send_task",
     ),
     ("GET", "/chat/{log_id}/active_tasks"): Row(
         "/chat/s/active_tasks", "200 200 200 401 401 403 401 401 401", unknown="/chat/unknown/active_tasks"
@@ -321,7 +334,9 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/chat/{log_id}/turns/{task_id}"): Row(
         "/chat/s/turns/t", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/turns/t"
     ),
-    ("DELETE", "/chat/{log_id}"): Row("/chat/s", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown"),
+    ("DELETE", "/chat/{log_id}"): Row(
+        "/chat/s", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown"
+    ),
     ("POST", "/chat/ticket"): Row("/chat/ticket", "200 200 200 401 401 403 401 401 401", {"log_ids": ["s"]}),
     ("GET", "/healthz"): Row("/healthz", "200 200 200 200 200 200 200 200 200"),
     ("GET", "/readyz"): Row("/readyz", "200 200 200 200 200 200 200 200 200"),
@@ -422,7 +437,9 @@ async def test_a_ticket_for_somebody_elses_session_opens_nothing(monkeypatch: py
         assert (answer.status, answer.code) == (404, "UNKNOWN_SESSION")
 
 
-async def test_an_admins_cancel_of_anothers_session_says_that_it_was_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_admins_cancel_of_anothers_session_says_that_it_was_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     async with adas_house(monkeypatch) as (house, _):
         answer = await house.post("/chat/s/cancel_send_task", token="root-token")
 
@@ -431,10 +448,7 @@ async def test_an_admins_cancel_of_anothers_session_says_that_it_was_one(monkeyp
 
 
 async def test_a_session_belongs_to_whoever_opened_its_stream_first() -> None:
-    async with serving(authenticate=by_token) as house:
-        async with house.stream("s", token="ada-token"):
-            answer = await house.send("s", token="bob-token")
-            assert (answer.status, answer.code) == (404, "UNKNOWN_SESSION")
-            assert (await house.send("s", token="ada-token")).status == 202
-
-
+    async with serving(authenticate=by_token) as house, house.stream("s", token="ada-token"):
+        answer = await house.send("s", token="bob-token")
+        assert (answer.status, answer.code) == (404, "UNKNOWN_SESSION")
+        assert (await house.send("s", token="ada-token")).status == 202

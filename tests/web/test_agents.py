@@ -95,8 +95,8 @@ def test_an_agent_is_found_by_its_module_and_its_name(modules: Path, name: str) 
 @pytest.mark.parametrize(
     "name",
     ["", "ehco", ":", "mine.agent", "mine.agent:", ":run", "mine.agent:nothing", "mine.agent:Box.nothing",
-     "mine.agent:number", "mine.agent:run.", "nowhere:run", "mine.nowhere:run", ".agent:run", "..:x", "breaks:run",
-     "odd:run", "needs:run", "files:run", "leaves:run", "a b:run"],
+     "mine.agent:number", "mine.agent:run.", "nowhere:run", "mine.nowhere:run", ".agent:run", "..:x",
+     "breaks:run", "odd:run", "needs:run", "files:run", "leaves:run", "a b:run"],
 )  # fmt: skip
 def test_what_is_no_agent_is_refused_by_its_name(modules: Path, name: str) -> None:
     with pytest.raises(InvalidRequest) as refused:

@@ -152,10 +152,9 @@ async def test_a_host_brings_its_own_contexts() -> None:
 
     app = web.Application()
     registry = setup(app, agent, load_context=load, save_context=save)
-    async with running(app, registry) as house:
-        async with house.stream("s") as stream:
-            await house.sent("s", "hi")
-            await stream.until("turn.completed")
+    async with running(app, registry) as house, house.stream("s") as stream:
+        await house.sent("s", "hi")
+        await stream.until("turn.completed")
     assert [context.messages for context in kept] == [["from the host", "hi"]]
 
 
@@ -222,7 +221,9 @@ async def test_on_shutdown_streams_are_told_and_cleanup_does_not_wait_for_them()
             *_, terminal, close = await busy.rest()
             assert (terminal.event, terminal.json["reason"]["code"]) == ("turn.cancelled", "shutdown")
             assert (close.event, close.data) == ("close", "Server shutting down")
-            assert [(each.event, each.data) for each in await idle.rest()] == [("close", "Server shutting down")]
+            assert [(each.event, each.data) for each in await idle.rest()] == [
+                ("close", "Server shutting down")
+            ]
 
 
 async def test_everyone_who_waits_is_answered_on_shutdown() -> None:

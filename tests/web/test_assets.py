@@ -35,11 +35,13 @@ async def test_every_file_of_the_page_is_served_beside_it_as_what_it_is(
 ) -> None:
     app = below if prefix else at_the_root
     async with running(app, app[REGISTRY], prefix=prefix) as house:
-        for name in FILES:
+        for name, text in FILES.items():
             answer = await house.get("/" if name == "index.html" else f"/{name}")
             assert answer.status == 200
-            assert answer.text == FILES[name]
-            assert answer.headers["Content-Type"] == f"{CONTENT_TYPES[name[name.rfind('.'):]]}; charset=utf-8"
+            assert answer.text == text
+            assert (
+                answer.headers["Content-Type"] == f"{CONTENT_TYPES[name[name.rfind('.') :]]}; charset=utf-8"
+            )
             assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
@@ -64,10 +66,10 @@ def test_the_page_names_nothing_of_anybody_elses() -> None:
 
 
 async def test_a_prefix_without_its_slash_leads_to_the_page(below: web.Application) -> None:
-    async with running(below, below[REGISTRY]) as house:
-        async with house.client.get(house.url("/deep/ai")) as answer:
-            assert answer.status == 200
-            assert answer.url.path == "/deep/ai/"
+    house_of = running(below, below[REGISTRY])
+    async with house_of as house, house.client.get(house.url("/deep/ai")) as answer:
+        assert answer.status == 200
+        assert answer.url.path == "/deep/ai/"
 
 
 def test_the_files_are_read_when_they_are_mounted_and_not_later() -> None:

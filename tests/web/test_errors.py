@@ -63,7 +63,7 @@ def test_a_problem_is_the_problem_it_is() -> None:
 @pytest.mark.parametrize(
     "error",
     [
-        KeyError("/home/secret"),
+        KeyError("/srv/secret"),
         RuntimeError("password=hunter2"),
         exceptions.LoopClosed("this registry has not been started"),
         exceptions.TurnFailed("x", turn_id="t", status="failed"),

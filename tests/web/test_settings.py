@@ -21,7 +21,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     ("name", "value"),
     [
         *((name, value) for name in ("heartbeat", "write_timeout", "retry", "ticket_ttl")
-          for value in (0, -1, math.nan, math.inf, True, "1", None, 86_401)),
+          for value in (0, -1, math.nan, math.inf, True, "1", None, 604_801)),
         *(("port", value) for value in (-1, 65_536, 1.5, True, "8000", None)),
         *(("max_body", value) for value in (0, -1, 1.5, True, None)),
         *(("host", value) for value in ("", None, 1)),
@@ -56,7 +56,9 @@ def test_every_setting_can_be_given_in_the_environment() -> None:
 
 
 def test_what_is_given_by_hand_stands_above_the_environment() -> None:
-    settings = WebSettings.from_environment({"TURNKEEPER_PORT": "1", "TURNKEEPER_HOST": "::1"}, port=2, host=None)
+    settings = WebSettings.from_environment(
+        {"TURNKEEPER_PORT": "1", "TURNKEEPER_HOST": "::1"}, port=2, host=None
+    )
 
     assert (settings.port, settings.host) == (2, "::1")
 

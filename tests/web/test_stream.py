@@ -8,7 +8,15 @@ import aiohttp
 import pytest
 
 from tests.fakes import ScriptedAgent, VirtualClock, chatty, done, opened, settle, virtual_time
-from tests.web.fakes_web import EventSourceParser, Message, Transport, Writer, serving, streaming_request, until
+from tests.web.fakes_web import (
+    EventSourceParser,
+    Message,
+    Transport,
+    Writer,
+    serving,
+    streaming_request,
+    until,
+)
 from turnkeeper.actors.registry import SessionRegistry
 from turnkeeper.actors.turn import Turn
 from turnkeeper.web import WebSettings
@@ -93,7 +101,10 @@ async def test_whatever_waits_goes_out_with_one_write() -> None:
 
 
 async def test_what_is_published_while_a_write_is_stuck_goes_out_with_the_next_one() -> None:
-    async with opened({"default": chatty, "slow": ScriptedAgent()}) as registry, connected(registry) as stream:
+    async with (
+        opened({"default": chatty, "slow": ScriptedAgent()}) as registry,
+        connected(registry) as stream,
+    ):
         stream.writer.get_stuck()
         for _ in range(3):
             await (await registry.send("s", "20")).ended()
@@ -123,26 +134,32 @@ async def test_a_stream_ends_with_what_it_was_told_last() -> None:
 
 
 async def test_a_quiet_stream_beats_at_least_every_heartbeat() -> None:
-    async with virtual_time() as clock, opened(done, idle_ttl=1e5) as registry:
-        async with connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream:
-            quiet_since, longest, seen = clock.elapsed, 0.0, 0
-            for _ in range(600):
-                await clock.advance(0.5)
-                if stream.heartbeats > seen:
-                    longest = max(longest, clock.elapsed - quiet_since)
-                    quiet_since, seen = clock.elapsed, stream.heartbeats
-            assert longest <= 15.5
-            assert 20 <= seen <= 35
-            assert stream.names == ["snapshot"], "to a reader it is nothing"
+    async with (
+        virtual_time() as clock,
+        opened(done, idle_ttl=1e5) as registry,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+    ):
+        quiet_since, longest, seen = clock.elapsed, 0.0, 0
+        for _ in range(600):
+            await clock.advance(0.5)
+            if stream.heartbeats > seen:
+                longest = max(longest, clock.elapsed - quiet_since)
+                quiet_since, seen = clock.elapsed, stream.heartbeats
+        assert longest <= 15.5
+        assert 20 <= seen <= 35
+        assert stream.names == ["snapshot"], "to a reader it is nothing"
 
 
 async def test_a_stream_that_is_not_quiet_needs_no_heartbeat() -> None:
-    async with virtual_time() as clock, opened(done) as registry:
-        async with connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream:
-            for _ in range(30):
-                await (await registry.send("s", "x")).ended()
-                await clock.advance(4.0)
-            assert stream.heartbeats == 0
+    async with (
+        virtual_time() as clock,
+        opened(done) as registry,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+    ):
+        for _ in range(30):
+            await (await registry.send("s", "x")).ended()
+            await clock.advance(4.0)
+        assert stream.heartbeats == 0
 
 
 async def test_one_timer_looks_after_all_streams_and_goes_when_the_last_one_has() -> None:
@@ -159,7 +176,9 @@ async def test_one_timer_looks_after_all_streams_and_goes_when_the_last_one_has(
         assert len(streams) == 0
 
 
-async def test_beats_for_many_streams_come_in_batches_that_let_others_in(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_beats_for_many_streams_come_in_batches_that_let_others_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("turnkeeper.web.stream.WAKE_BATCH", 3)
     poked: list[int] = []
     passes = 0
@@ -196,17 +215,20 @@ async def test_a_reader_who_has_left_is_noticed_at_the_next_write_and_the_turn_g
 
 
 async def test_a_reader_who_has_left_a_quiet_stream_is_noticed_by_the_timer() -> None:
-    async with virtual_time() as clock, opened(ScriptedAgent()) as registry:
-        async with connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream:
-            await registry.send("s", "hello")
-            await settle()
-            stream.transport.closing = True
-            stream.writer.cut()
-            await clock.advance(5.1)
+    async with (
+        virtual_time() as clock,
+        opened(ScriptedAgent()) as registry,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+    ):
+        await registry.send("s", "hello")
+        await settle()
+        stream.transport.closing = True
+        stream.writer.cut()
+        await clock.advance(5.1)
 
-            assert stream.task.done()
-            assert await readers(registry) == 0
-            assert (await registry.session("s")).state == "running"
+        assert stream.task.done()
+        assert await readers(registry) == 0
+        assert (await registry.session("s")).state == "running"
 
 
 async def test_a_handler_that_is_cancelled_unsubscribes_and_the_turn_goes_on() -> None:
@@ -227,25 +249,28 @@ async def test_a_handler_that_is_cancelled_unsubscribes_and_the_turn_goes_on() -
 
 async def test_a_reader_who_lags_too_far_behind_is_cut_off_and_woken_and_nobody_else_notices() -> None:
     agent = ScriptedAgent()
-    async with opened(agent, subscriber_buffer=100) as registry:
-        async with connected(registry) as slow, connected(registry) as other:
-            await registry.send("s", "hello")
-            run = await agent.run()
-            slow.writer.get_stuck()
-            for n in range(300):
-                run.turn.emit("delta", n)
-                if n % 50 == 0:
-                    await settle()
-            await settle()
+    async with (
+        opened(agent, subscriber_buffer=100) as registry,
+        connected(registry) as slow,
+        connected(registry) as other,
+    ):
+        await registry.send("s", "hello")
+        run = await agent.run()
+        slow.writer.get_stuck()
+        for n in range(300):
+            run.turn.emit("delta", n)
+            if n % 50 == 0:
+                await settle()
+        await settle()
 
-            assert slow.transport.aborted.is_set()
-            assert slow.task.done()
-            assert (await registry.counts()).counters["sse_overflow_total"] == 1
-            assert await readers(registry) == 1
-            run.finish()
-            await settle()
-            assert [message.json for message in other.messages if message.event == "delta"] == list(range(300))
-            assert other.names[-1] == "turn.completed"
+        assert slow.transport.aborted.is_set()
+        assert slow.task.done()
+        assert (await registry.counts()).counters["sse_overflow_total"] == 1
+        assert await readers(registry) == 1
+        run.finish()
+        await settle()
+        assert [message.json for message in other.messages if message.event == "delta"] == list(range(300))
+        assert other.names[-1] == "turn.completed"
 
 
 async def test_what_a_reader_missed_is_had_with_its_cursor_or_told_as_a_gap() -> None:
@@ -403,7 +428,9 @@ async def test_a_client_that_stops_reading_is_cut_off_with_bounded_memory_and_ot
         loop = asyncio.get_running_loop()
         with house.connect(receive_buffer=4096) as plain:
             await loop.sock_connect(plain, ("127.0.0.1", house.port))
-            await loop.sock_sendall(plain, f"GET /chat/s/events HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode())
+            await loop.sock_sendall(
+                plain, f"GET /chat/s/events HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode()
+            )
             await until(lambda: _has_readers(house.registry, 1))
             largest = 0
             async with house.stream("s") as fast:
@@ -443,7 +470,9 @@ async def test_a_client_stuck_in_one_write_is_cut_off_after_the_write_timeout() 
         loop = asyncio.get_running_loop()
         with house.connect(receive_buffer=4096) as plain:
             await loop.sock_connect(plain, ("127.0.0.1", house.port))
-            await loop.sock_sendall(plain, f"GET /chat/s/events HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode())
+            await loop.sock_sendall(
+                plain, f"GET /chat/s/events HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode()
+            )
             await until(lambda: _has_readers(house.registry, 1))
             await house.sent("s")
             await until(lambda: _nobody_reads(house.registry))
@@ -474,4 +503,4 @@ async def test_more_streams_than_a_browser_may_open_are_no_trouble() -> None:
                 parser = EventSourceParser()
                 events = parser.feed(await response.read())
                 assert [each.event for each in events][-1] == "close"
-                assert [each.own_id for each in events if each.event == "word"][0].endswith("-1")  # type: ignore[union-attr]
+                assert next(str(each.own_id) for each in events if each.event == "word").endswith("-1")

@@ -30,10 +30,11 @@ def is_refused(issued: Tickets, name: str, session: str = "s") -> bool:
         with issued.use(name, session):
             return False
     except Problem as problem:
-        assert (problem.status, problem.code) == (401, "UNAUTHORIZED")
-        assert problem.headers["WWW-Authenticate"].startswith("Bearer")
-        assert not name or name not in problem.detail
-        return True
+        refusal = problem
+    assert (refusal.status, refusal.code) == (401, "UNAUTHORIZED")
+    assert refusal.headers["WWW-Authenticate"].startswith("Bearer")
+    assert not name or name not in refusal.detail
+    return True
 
 
 def test_a_ticket_says_who_holds_it(issued: Tickets) -> None:
@@ -73,7 +74,9 @@ def test_an_unused_ticket_lives_for_its_time(issued: Tickets, clock: Clock) -> N
     assert len(issued) == 0
 
 
-def test_a_ticket_lives_while_its_stream_is_open_and_its_time_after_that(issued: Tickets, clock: Clock) -> None:
+def test_a_ticket_lives_while_its_stream_is_open_and_its_time_after_that(
+    issued: Tickets, clock: Clock
+) -> None:
     name = issued.issue(ADA, frozenset({"s"}))
 
     with issued.use(name, "s"):

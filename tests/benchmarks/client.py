@@ -1,0 +1,79 @@
+"""The other end of a connection, in a process of its own: what it costs falls on the other core.
+
+``client.py post PORT CONNECTIONS REQUESTS PATH...`` posts to the paths in turns (``{n}`` is the number of
+the connection) and prints how many requests a second were answered. ``client.py read PORT CONNECTIONS
+EVENTS PATH`` opens that many event streams, prints ``open``, and prints ``done`` when each has brought so
+many ``word`` events.
+"""
+
+import asyncio
+import sys
+import time
+
+BODY = b'{"message": "hello"}'
+
+
+async def _answered(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    if not 200 <= int(head[9:12]) < 300:
+        raise RuntimeError(f"refused: {head!r}")
+    for line in head.split(b"\r\n"):
+        if line.lower().startswith(b"content-length:"):
+            await reader.readexactly(int(line.split(b":")[1]))
+
+
+async def _post(port: int, number: int, requests: int, paths: list[str]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    heads = [
+        f"POST {path.format(n=number)} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+        + BODY
+        for path in paths
+    ]
+    for turn in range(requests):
+        writer.write(heads[turn % len(heads)])
+        await _answered(reader)
+    writer.close()
+
+
+async def post(port: int, connections: int, requests: int, paths: list[str]) -> None:
+    """Post on all connections at once, on each one after the other."""
+    began = time.perf_counter()
+    await asyncio.gather(*(_post(port, number, requests, paths) for number in range(connections)))
+    print(connections * requests / (time.perf_counter() - began), flush=True)
+
+
+async def _open(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n".encode())
+    await reader.readuntil(b"\r\n\r\n")
+    return reader, writer
+
+
+async def _read(reader: asyncio.StreamReader, events: int) -> None:
+    seen, rest = 0, b""
+    while seen < events:
+        data = await reader.read(1 << 20)
+        if not data:
+            raise RuntimeError(f"the stream ended after {seen} of {events} events")
+        data = rest + data
+        seen += data.count(b"event: word\n")
+        rest = data[-len(b"event: word\n") + 1 :]
+
+
+async def read(port: int, connections: int, events: int, path: str) -> None:
+    """Read all streams to that many events."""
+    streams = [await _open(port, path) for _ in range(connections)]
+    print("open", flush=True)
+    await asyncio.gather(*(_read(reader, events) for reader, _ in streams))
+    print("done", flush=True)
+    for _, writer in streams:
+        writer.close()
+
+
+if __name__ == "__main__":
+    what, port_, connections_, count_, *paths_ = sys.argv[1:]
+    if what == "post":
+        asyncio.run(post(int(port_), int(connections_), int(count_), paths_))
+    else:
+        asyncio.run(read(int(port_), int(connections_), int(count_), paths_[0]))
