@@ -194,14 +194,15 @@ class RegistryActor(AsyncioActor):
         if entry.held is not None:
             entry.held.append((message, reply_to))
             return
-        if entry.actor is None:
+        actor = entry.actor
+        if actor is None:
             actor = SessionActor.start(self._household, self._actor_ref, entry.state, entry.log)
             self._directory.woke(entry, actor)
-        elif entry.actor._stopped:
+        elif not actor.is_alive():
             # It failed, and its report is on the way: this waits for its successor.
             entry.held = [(message, reply_to)]
             return
-        entry.actor.forward(message, reply_to)
+        actor.forward(message, reply_to)
 
     # -- Reports --------------------------------------------------------------------------------------
 

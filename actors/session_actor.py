@@ -51,10 +51,10 @@ from .records import (
 )
 from .runtime import AsyncioActor, AsyncioRef, ReplyTo
 from .session import CLOSE_TEXTS, FINISHED_TEXT, SHUTDOWN_TEXT, step
-from .states import Cancelling, Closed, Idle, Running, State, Successor
+from .states import Cancelling, Closed, Idle, Running, State
 from .subscription import Subscription
 from .turn import Turn, coroutine_of, current, outcome_of, raised
-from .views import find_turn, state_name, view, was_superseded
+from .views import find_turn, owed_answers, state_name, view, was_superseded
 
 LOST = "the session's actor failed; the session starts anew"
 #: What changes a session: the messages that `step` takes.
@@ -157,17 +157,8 @@ class SessionActor(AsyncioActor):
         for turn, task in self._tasks():
             turn.over = True
             task.cancel()
-        state = self._state
-        waiting: list[Any] = [to for tos in (self._waiting or {}).values() for to in tos]
-        if isinstance(state, Running | Cancelling):
-            waiting.append(state.spec.ended_to)
-        if isinstance(state, Cancelling):
-            waiting += [ask.to for ask in state.asks]
-            if isinstance(state.then, Successor):
-                waiting += [state.then.to, state.then.spec.ended_to]
-            elif state.then is not None:
-                waiting += state.then.to
-        for to in waiting:
+        waiting = [to for tos in (self._waiting or {}).values() for to in tos]
+        for to in (*waiting, *owed_answers(self._state)):
             refuse(to, error)
         self._close_streams(text)
 

@@ -2,7 +2,7 @@
 
 from typing import assert_never
 
-from .messages import SessionView
+from .messages import ReplyAddress, SessionView
 from .records import CancelCode, Reason, SessionState, TurnError, TurnId, TurnRecord, TurnSpec, TurnStatus
 from .states import Cancelling, Closed, Idle, Running, State, Successor
 
@@ -138,3 +138,17 @@ def was_superseded(record: TurnRecord) -> bool:
     """Whether a turn that had started had to make way for another one."""
     by_another = record.reason is not None and record.reason.code is CancelCode.SUPERSEDED
     return record.epoch is not None and (by_another or record.superseded_by is not None)
+
+
+def owed_answers(state: State) -> list[ReplyAddress | None]:
+    """Everyone whom the session has not answered yet."""
+    owed: list[ReplyAddress | None] = []
+    if isinstance(state, Running | Cancelling):
+        owed.append(state.spec.ended_to)
+    if isinstance(state, Cancelling):
+        owed += [ask.to for ask in state.asks]
+        if isinstance(state.then, Successor):
+            owed += [state.then.to, state.then.spec.ended_to]
+        elif state.then is not None:
+            owed += state.then.to
+    return owed

@@ -1,6 +1,7 @@
 """The server that `turnkeeper serve` runs: it listens, says where, and is gone when it should be."""
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -36,6 +37,7 @@ def run(app: web.Application, settings: WebSettings, announce: Callable[[str], N
     the main thread, which is where signals arrive.
     """
     margin = min(MARGIN, settings.shutdown_deadline / 4)
+    calm_the_collector()
     loop = asyncio.new_event_loop()
     # One of our own, because asyncio's waits without a limit for its threads, idle or not.
     executor = ThreadPoolExecutor(thread_name_prefix="turnkeeper")
@@ -59,6 +61,16 @@ def run(app: web.Application, settings: WebSettings, announce: Callable[[str], N
         logger.error("%d tasks and %d threads did not stop: ending the process", left, threads)
         _exit(FORCED)
     return 0
+
+
+def calm_the_collector() -> None:
+    """Let Python's cyclic garbage collector look less often.
+
+    Sessions and turns are freed by their reference counts, but by default the collector walks all of
+    them after every 700 new objects: with 10,000 sessions that is a third of what a turn costs.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 async def _serve(
