@@ -134,8 +134,14 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """The texts of these elements, in one look, as they stand in the document."""
-        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.hidden ? '' : e.textContent)"
+        """The texts of these elements without their buttons, in one look, as they stand in the document."""
+        script = """
+            const text = (element) => {
+              const copy = element.cloneNode(true);
+              copy.querySelectorAll("button").forEach((button) => button.remove());
+              return element.hidden ? "" : copy.textContent;
+            };
+            return [...document.querySelectorAll(arguments[0])].map(text);"""
         found: list[str] = self.driver.execute_script(script, selector)  # type: ignore[no-untyped-call]
         return found
 
