@@ -38,6 +38,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1000,800",
+    "--force-prefers-reduced-motion",  # painting what pulses takes a core
 )
 SERVE = ("-m", "turnkeeper.web.cli", "serve")
 
@@ -160,6 +161,31 @@ class Page:
     @property
     def notes(self) -> list[str]:
         return self.texts(".note")
+
+    @property
+    def sessions(self) -> list[str]:
+        """The titles in the list of sessions."""
+        return self.texts("#sessions .title")
+
+    @property
+    def standings(self) -> list[str]:
+        """What the list says of each session."""
+        return self.texts("#sessions .standing")
+
+    def choose(self, title: str) -> None:
+        """Open the session whose title begins so."""
+        links = self.driver.find_elements(By.CSS_SELECTOR, "#sessions a")
+        next(each for each in links if each.text.startswith(title)).click()
+
+    @contextmanager
+    def screen(self, width: int, height: int) -> Iterator[None]:
+        """A phone's screen, for a while."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
     @property
     def connection(self) -> str:

@@ -183,7 +183,7 @@ function table(lines, at, open) {
         "table",
         {},
         element("thead", {}, row("th", header, !rows.length && still)),
-        element("tbody", {}, ...rows.map((cells, place) => row("td", cells, place === rows.length - 1 && still))),
+        ...(rows.length ? [element("tbody", {}, ...rows.map((cells, place) => row("td", cells, place === rows.length - 1 && still)))] : []),
       ),
     );
   return { end, make };
@@ -225,7 +225,7 @@ function beginsBlock(lines, at) {
 
 const SPECIAL = /\\[\\`*_~[\]<>#+\-.!|]|`+|\*+|_+|~~|!?\[|<https?:\/\/|https?:\/\//gi;
 const LINK = /!?\[((?:[^[\]]|\[[^[\]]*\])*)\]\([ \t]*(?:<([^<>\s]*)>|((?:[^\s()<>]|\([^\s()<>]*\))*))(?:[ \t]+"[^"]*")?[ \t]*\)/y;
-const HALF_LINK = /!?\[([^[\]]*)(?:\](?:\([^()]*)?)?$/y;
+const HALF_LINK = /!?\[([^[\]]*)(?:\](?:\((?:[^()]|\([^()]*\))*(?:\([^()]*)?)?)?$/y;
 const ADDRESS = /https?:\/\/(?:[^\s<>"`|()]|\([^\s<>"`|()]*\))+/iy;
 const HELD_BACK = /(?:(?<![*_~`\\])[*_~`\\]+|!?\[|<(?:h[^\s<>]*)?)$/i;
 const LETTER = /[\p{L}\p{N}]/u;

@@ -27,12 +27,12 @@ export function focusMessage() {
 }
 
 export async function copyText(button, text) {
-  const name = button.textContent;
   try {
     await navigator.clipboard.writeText(text);
     button.textContent = "Copied";
   } catch {
     button.textContent = "Not copied";
   }
-  setTimeout(() => (button.textContent = name), 1500);
+  $("announcer").textContent = button.textContent;
+  setTimeout(() => (button.textContent = "Copy"), 1500);
 }

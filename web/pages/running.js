@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 
-const EVERY = 3000; // milliseconds
+const EVERY = 2000; // milliseconds
 
 // The handler gets the ids, or null when the server does not say. Returns a function that asks at once.
 export function watchRunning(isWanted, handler) {
