@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -189,7 +190,7 @@ class Page:
 
     @property
     def connection(self) -> str:
-        return self.element("#connection").text
+        return self.texts("#connection")[0]
 
     @property
     def can_stop(self) -> bool:
@@ -206,9 +207,12 @@ class Page:
         def look(_: webdriver.Chrome) -> T:
             return true()
 
-        seen = f"{why}; it shows {self.replies[-1:]} {self.outcomes[-1:]} {self.connection}"
-        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.03)
-        found: T = wait.until(look, seen)
+        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.04)
+        try:
+            found: T = wait.until(look)
+        except TimeoutException:
+            seen = f"{self.replies[-1:]} {self.outcomes[-1:]} {self.connection}"
+            raise AssertionError(f"not so: {why}; it shows {seen}") from None
         return found
 
     def wait_for_connection(self, text: str) -> None:

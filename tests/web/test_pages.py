@@ -245,7 +245,7 @@ def test_two_tabs_on_one_session_both_see_everything(page: Page) -> None:
 
 def test_pages_kept_for_the_back_button_hold_no_connection(page: Page) -> None:
     """A browser has six connections to a server, and a page it keeps would keep its own."""
-    for _ in range(8):
+    for _ in range(7):
         page.open()
     page.say("still connected")
     page.wait_for_rest("still connected")

@@ -79,6 +79,10 @@ function onRunning(ids) {
   });
 }
 
+function askToDelete(session) {
+  change(() => Object.assign(state, { deleting: session, deleteProblem: "" }));
+}
+
 async function deleteSession() {
   const session = state.deleting;
   change(() => (state.deleteProblem = ""));
@@ -219,7 +223,7 @@ function again(turn) {
 on($("sessions"), "click", ({ target }) => {
   const button = target.closest("button");
   if (button?.matches(".rename")) change(() => (state.renaming = sessionAt(button)));
-  else if (button?.matches(".delete")) change(() => Object.assign(state, { deleting: sessionAt(button), deleteProblem: "" }));
+  else if (button?.matches(".delete")) askToDelete(sessionAt(button));
   else if (target.closest("a[aria-current]")) change(() => (state.drawer = false));
 });
 on($("sessions"), "submit", (event) => {

@@ -32,7 +32,8 @@ export class Conversation {
 
   // The turn an event is about. An event whose turn.started is no longer kept makes a turn that says so.
   #turnFor(id, epoch) {
-    const turn = this.#known(id, epoch) ?? { id, epoch, message: null, text: "", status: "running", cut: Boolean(epoch) };
+    const unknown = { id, epoch, message: null, text: "", status: "running", cut: Boolean(epoch) };
+    const turn = this.#known(id, epoch) ?? unknown;
     if (!this.items.includes(turn)) this.items.push(turn);
     return turn;
   }

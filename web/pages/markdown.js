@@ -64,7 +64,8 @@ function indentOf(line) {
 
 function dedent(line, columns) {
   let at = 0;
-  for (let left = columns; left > 0 && (line[at] === " " || line[at] === "\t"); at += 1) left -= line[at] === "\t" ? 4 : 1;
+  let left = columns;
+  for (; left > 0 && (line[at] === " " || line[at] === "\t"); at += 1) left -= line[at] === "\t" ? 4 : 1;
   return line.slice(at);
 }
 
@@ -72,7 +73,7 @@ function fence(lines, at) {
   const opening = FENCE.exec(lines[at]);
   if (!opening) return null;
   const [, mark, info] = opening;
-  const closes = (line) => FENCE.exec(line)?.[1].startsWith(mark) && line.trim().length === FENCE.exec(line)[1].length;
+  const closes = (line) => FENCE.exec(line)?.[1].startsWith(mark) && FENCE.exec(line)[1] === line.trim();
   let end = at + 1;
   while (end < lines.length && !closes(lines[end])) end += 1;
   const indent = indentOf(lines[at]);
@@ -90,7 +91,7 @@ function codeBlock(language, text) {
       element("span", { class: "language" }, language),
       element("button", { class: "copy", type: "button", "aria-label": "Copy code" }, "Copy"),
     ),
-    element("pre", { tabindex: "0", role: "group", "aria-label": language ? `Code, ${language}` : "Code" }, element("code", {}, text)),
+    element("pre", { tabindex: "0", role: "group", "aria-label": `Code ${language}`.trim() }, element("code", {}, text)),
   );
 }
 
@@ -113,7 +114,8 @@ function quote(lines, at, _open, depth) {
   let end = at + 1;
   while (end < lines.length && QUOTE.test(lines[end])) end += 1;
   const inner = lines.slice(at, end).map((line) => line.replace(QUOTE, ""));
-  return { end, make: (open) => element("blockquote", {}, ...parse(inner, open, depth + 1).map((each) => each.make())) };
+  const make = (open) => element("blockquote", {}, ...parse(inner, open, depth + 1).map((each) => each.make()));
+  return { end, make };
 }
 
 function list(lines, start, _open, depth) {
@@ -168,24 +170,23 @@ function itemElement(lines, open, depth) {
 
 function table(lines, at, open) {
   const header = cellsOf(lines[at]);
-  if (!isTable(lines, at, header) && !(open && at === lines.length - 1 && /^[ \t]*\|/.test(lines[at]))) return null;
+  const isBegun = open && at === lines.length - 1 && /^[ \t]*\|/.test(lines[at]);
+  if (!isBegun && !isTable(lines, at, header)) return null;
   const sides = cellsOf(lines[at + 1] ?? "").map(sideOf);
   let end = Math.min(at + 2, lines.length);
   while (end < lines.length && lines[end].includes("|") && !beginsBlock(lines, end)) end += 1;
   const rows = lines.slice(at + 2, end).map(cellsOf);
+  const cell = (tag, text, place, still) =>
+    element(tag, sides[place] ? { class: sides[place] } : {}, ...inline(text, still));
   const row = (tag, cells, still) =>
-    element("tr", {}, ...header.map((_, place) => element(tag, sides[place] ? { class: sides[place] } : {}, ...inline(cells[place] ?? "", still))));
-  const make = (still) =>
-    element(
-      "div",
-      { class: "table", tabindex: "0", role: "group", "aria-label": "Table" },
-      element(
-        "table",
-        {},
-        element("thead", {}, row("th", header, !rows.length && still)),
-        ...(rows.length ? [element("tbody", {}, ...rows.map((cells, place) => row("td", cells, place === rows.length - 1 && still)))] : []),
-      ),
-    );
+    element("tr", {}, ...header.map((_, place) => cell(tag, cells[place] ?? "", place, still)));
+  const make = (still) => {
+    const isLast = (place) => place === rows.length - 1 && still;
+    const head = element("thead", {}, row("th", header, isLast(-1)));
+    const body = element("tbody", {}, ...rows.map((cells, place) => row("td", cells, isLast(place))));
+    const whole = element("table", {}, ...(rows.length ? [head, body] : [head]));
+    return element("div", { class: "table", tabindex: "0", role: "group", "aria-label": "Table" }, whole);
+  };
   return { end, make };
 }
 

@@ -33,6 +33,7 @@ export function noteSession(id, title, at) {
   return keep([{ title, ...known, id, at }, ...sessions.filter((each) => each.id !== id)]);
 }
 
-export const renameSession = (id, title) => keep(loadSessions().map((each) => (each.id === id ? { ...each, title } : each)));
+export const renameSession = (id, title) =>
+  keep(loadSessions().map((each) => (each.id === id ? { ...each, title } : each)));
 
 export const forgetSession = (id) => keep(loadSessions().filter((each) => each.id !== id));

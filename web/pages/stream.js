@@ -73,7 +73,8 @@ export class Stream {
     const attempt = this.#attempt;
     if (!answered) return;
     const { status } = await call("GET", path(this.conversation.session));
-    if (status === 404 && attempt === this.#attempt) this.#refuse("refused", "This session is not yours. Start a new one.");
+    if (status !== 404 || attempt !== this.#attempt) return;
+    this.#refuse("refused", "This session is not yours. Start a new one.");
   }
 
   #connectLater() {

@@ -49,7 +49,8 @@ function create(tag) {
 function update(element, { tag, attributes, children }) {
   for (const { name } of [...element.attributes]) if (!(name in attributes)) element.removeAttribute(name);
   for (const [name, value] of Object.entries(attributes)) {
-    if (!ATTRIBUTES.has(name) || (name === "href" && !isSafe(value))) throw new Error(`no ${name}=${value} in Markdown`);
+    const isAllowed = ATTRIBUTES.has(name) && (name !== "href" || isSafe(value));
+    if (!isAllowed) throw new Error(`no ${name}=${value} in Markdown`);
     element.setAttribute(name, value);
   }
   if (tag === "a") {

@@ -70,7 +70,8 @@ function progress(status, connected) {
 export function outcomeOf(turn, connected) {
   const { status, detail, record, stopping } = turn;
   const { code, type } = record?.error ?? {};
-  if (isInFlight(turn)) return detail ? ["bad", detail] : ["busy", stopping ? "Stopping…" : progress(status, connected)];
+  if (isInFlight(turn) && detail) return ["bad", detail];
+  if (isInFlight(turn)) return ["busy", stopping ? "Stopping…" : progress(status, connected)];
   const because = verdictText(turn);
   const words = {
     unsent: detail,
