@@ -26,25 +26,44 @@ HOSTILE_SAMPLES = [
 
 #: Pieces that mean something, each the start of something that takes time if it is done badly.
 PIECES = [
-    "*",
-    "**",
-    "_",
-    "`",
-    "``",
-    "~~",
-    "[",
-    "](",
-    "![",
-    "<",
-    "<http://",
-    "https://(",
-    "\\",
-    "|",
-    "- ",
-    "1. ",
+    *(
+        "*",
+        "**",
+        "_",
+        "`",
+        "``",
+        "~~",
+        "[",
+        "](",
+        "![",
+        "<",
+        "<http://",
+        "https://(",
+        "\\",
+        "|",
+        "- ",
+        "1. ",
+        "> ",
+    ),
+    *(
+        "# ",
+        "\n",
+        "\n\n",
+        "```",
+        "~~~\n",
+        "|-",
+        "  ",
+        "\t",
+        "a",
+        "b ",
+        "é😀",
+        "[a]",
+        "(b)",
+        "*a ",
+        "\n- a",
+        "\n  - b",
+    ),
 ]
-PIECES += ["> ", "# ", "\n", "\n\n", "```", "~~~\n", "|-", "  ", "\t", "a", "b ", "é😀", "[a]", "(b)", "*a "]
-PIECES += ["\n- a", "\n  - b"]
 
 #: Runs in the page; its arguments are what to import and the samples. Answers what was wrong.
 CHECK = """
