@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 from selenium import webdriver
+from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -38,6 +39,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--window-size=1000,800",
+    "--force-prefers-reduced-motion",  # painting what pulses takes a core
 )
 SERVE = ("-m", "turnkeeper.web.cli", "serve")
 
@@ -134,8 +136,14 @@ class Page:
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
     def texts(self, selector: str) -> list[str]:
-        """The texts of these elements, in one look, as they stand in the document."""
-        script = "return [...document.querySelectorAll(arguments[0])].map(e => e.hidden ? '' : e.textContent)"
+        """The texts of these elements without their buttons, in one look, as they stand in the document."""
+        script = """
+            const text = (element) => {
+              const copy = element.cloneNode(true);
+              copy.querySelectorAll("button").forEach((button) => button.remove());
+              return element.hidden ? "" : copy.textContent;
+            };
+            return [...document.querySelectorAll(arguments[0])].map(text);"""
         found: list[str] = self.driver.execute_script(script, selector)  # type: ignore[no-untyped-call]
         return found
 
@@ -156,8 +164,33 @@ class Page:
         return self.texts(".note")
 
     @property
+    def sessions(self) -> list[str]:
+        """The titles in the list of sessions."""
+        return self.texts("#sessions .title")
+
+    @property
+    def standings(self) -> list[str]:
+        """What the list says of each session."""
+        return self.texts("#sessions .standing")
+
+    def choose(self, title: str) -> None:
+        """Open the session whose title begins so."""
+        links = self.driver.find_elements(By.CSS_SELECTOR, "#sessions a")
+        next(each for each in links if each.text.startswith(title)).click()
+
+    @contextmanager
+    def screen(self, width: int, height: int) -> Iterator[None]:
+        """A phone's screen, for a while."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": True}
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        try:
+            yield
+        finally:
+            self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+    @property
     def connection(self) -> str:
-        return self.element("#connection").text
+        return self.texts("#connection")[0]
 
     @property
     def can_stop(self) -> bool:
@@ -174,9 +207,12 @@ class Page:
         def look(_: webdriver.Chrome) -> T:
             return true()
 
-        seen = f"{why}; it shows {self.replies[-1:]} {self.outcomes[-1:]} {self.connection}"
-        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.03)
-        found: T = wait.until(look, seen)
+        wait = WebDriverWait(self.driver, PATIENCE, poll_frequency=0.04)
+        try:
+            found: T = wait.until(look)
+        except TimeoutException:
+            seen = f"{self.replies[-1:]} {self.outcomes[-1:]} {self.connection}"
+            raise AssertionError(f"not so: {why}; it shows {seen}") from None
         return found
 
     def wait_for_connection(self, text: str) -> None:

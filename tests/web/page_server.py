@@ -18,11 +18,62 @@ HOSTILE = (
     '<iframe srcdoc="<script>parent.document.title=1</script>"></iframe>&lt;b&gt;</p>'
 )
 
+#: A reply as models write them; every sign in it that is Markdown is meant as such.
+ARTICLE = """\
+## Reading a *file*
+
+The usual way is a **context manager**, which closes it *whatever happens*; see [the docs](https://docs.example/io_(x))
+or `help(open)`, and ***never*** __forget__ that ~~nothing~~ something may fail: https://example.org/a_b_c.
+
+```python
+def lines(path):
+    with open(path) as file:  # **not bold**
+
+        return [line for line in file]
+```
+
+1. It reads *lazily*.
+2. The encoding is named:
+   - without it, **the machine's own**
+   - it differs
+
+   ```sh
+   locale
+   ```
+3. Done.
+
+> A quotation, with `code`,
+> of two lines.
+
+| mode | reads | writes |
+|------|:-----:|-------:|
+| `r`  | yes   | *no*   |
+| `w`  | no    | **yes** |
+
+---
+
+### The end
+
+That is all.
+"""
+
 
 async def hostile(turn: Turn) -> None:
     for start in range(0, len(HOSTILE), 7):
         turn.emit("delta", {"text": HOSTILE[start : start + 7]})
     turn.emit("delta", "not an object")
+
+
+async def writer(turn: Turn) -> None:
+    """Write Markdown, a few letters at a time."""
+    for start in range(0, len(ARTICLE), 11):
+        turn.emit("delta", {"text": ARTICLE[start : start + 11]})
+        await turn.checkpoint()
+
+
+async def cut(turn: Turn) -> None:
+    turn.emit("delta", {"text": "I was **cut off"})
+    raise ValueError("in the middle of a word")
 
 
 async def failing(_turn: Turn) -> None:
@@ -48,6 +99,7 @@ async def flood(turn: Turn) -> None:
 def main() -> int:
     app = web.Application()
     agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
+    agents |= {"writer": writer, "cut": cut}
     settings = WebSettings(port=0, log_events=KEPT_EVENTS)
     setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
     return run(app, settings, lambda address: print(address, flush=True))

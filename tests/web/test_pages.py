@@ -10,7 +10,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.web.browser import CHROMIUM, DRIVER, MISSING, SERVE, Page, Server, chromium
-from tests.web.page_server import HOSTILE, KEPT_EVENTS, PREFIX
+from tests.web.markdown_samples import CHECK, HOSTILE_SAMPLES, STREAM, floods, noise
+from tests.web.page_server import ARTICLE, HOSTILE, KEPT_EVENTS, PREFIX
 
 pytestmark = [
     pytest.mark.browser,
@@ -244,7 +245,7 @@ def test_two_tabs_on_one_session_both_see_everything(page: Page) -> None:
 
 def test_pages_kept_for_the_back_button_hold_no_connection(page: Page) -> None:
     """A browser has six connections to a server, and a page it keeps would keep its own."""
-    for _ in range(8):
+    for _ in range(7):
         page.open()
     page.say("still connected")
     page.wait_for_rest("still connected")
@@ -258,6 +259,140 @@ def test_pages_kept_for_the_back_button_hold_no_connection(page: Page) -> None:
     assert page.messages == ["still connected", "and again"]
 
 
+# -- Several sessions -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(driver: webdriver.Chrome, served: Server) -> Page:
+    """A page in a browser that knows no session yet."""
+    page = Page(driver, served).open()
+    driver.execute_script("localStorage.clear()")  # type: ignore[no-untyped-call]
+    page.reload()
+    return page
+
+
+def test_sessions_are_listed_by_their_first_message_and_can_be_switched(alone: Page) -> None:
+    page = alone
+    assert page.sessions == ["New chat"]
+    page.send({"message": "Tell me of\nthe sea"})
+    page.wait_for_rest("Tell me of\nthe sea")
+    assert page.sessions == ["Tell me of"]
+    assert page.driver.title == "Tell me of · turnkeeper"
+    page.element("#new").click()
+    page.wait(lambda: page.sessions == ["New chat", "Tell me of"], "the new one is on top")
+    title = "and " + "of " * 30
+    page.say(title)
+    page.wait(lambda: len(page.sessions) == 2 and page.sessions[0].startswith("and of"), "it is named")
+    assert page.sessions[0].endswith("…")
+    assert len(page.sessions[0]) <= 60
+    page.element("#message").send_keys(Keys.ESCAPE)
+    page.wait_for_outcome("^Stop: cancelled")
+    page.element("#message").send_keys("a draft")
+    page.choose("Tell me of")
+    page.wait(lambda: page.replies == ["Tell me of\nthe sea"], "the first is back")
+    assert page.element("#sessions [aria-current=page]").text == "Tell me of"
+    assert page.element("#message").get_attribute("value") == ""
+    page.choose("and of")
+    page.wait_for_outcome("^Stop: cancelled")
+    assert page.element("#message").get_attribute("value") == "a draft"
+    page.reload()
+    assert [each[:6] for each in page.sessions] == ["and of", "Tell m"]
+
+
+def test_a_session_that_runs_elsewhere_is_shown_running_and_then_ended(alone: Page) -> None:
+    page = alone
+    page.say(LONG)
+    page.wait_for_reply("^w0 w1")
+    first = page.driver.current_url.partition("#")[2]
+    assert page.standings == ["running"]
+    page.element("#new").click()
+    page.wait(lambda: page.standings == ["", "running"], "it runs on, out of sight")
+    page.server.ask("POST", f"chat/{first}/cancel_send_task")
+    page.wait(lambda: page.standings == ["", "ended meanwhile"], "the server was asked")
+    page.choose("w0 w1")
+    page.wait_for_outcome("^Stop: cancelled after ")
+    assert page.standings == [""]
+    assert page.messages == [LONG]
+
+
+def test_a_session_can_be_renamed_and_is_deleted_once_that_is_confirmed(alone: Page) -> None:
+    page, driver = alone, alone.driver
+    page.say(LONG)
+    page.wait_for_reply("^w0")
+    session = driver.current_url.partition("#")[2]
+    page.element("#sessions .rename").click()
+    name = page.wait(lambda: page.element("#sessions input"), "there is a field")
+    name.send_keys("not this", Keys.ESCAPE)
+    page.element("#sessions .rename").click()
+    name.send_keys("mine", Keys.ENTER)
+    page.wait(lambda: page.sessions == ["mine"], "it is renamed")
+    assert page.can_stop  # Escape left the field, and did not stop the turn
+    page.element("#sessions .delete").click()
+    page.wait(lambda: page.element("#delete-dialog").is_displayed(), "it asks first")
+    assert page.element("#delete-title").text == "Delete “mine”?"
+    driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.wait(lambda: not page.element("#delete-dialog").is_displayed(), "Escape keeps it")
+    assert page.can_stop
+    page.element("#sessions .delete").click()
+    page.wait(lambda: page.element("#delete-yes").is_displayed(), "it asks again")
+    page.element("#delete-yes").click()
+    page.wait(lambda: page.sessions == ["New chat"], "it is gone")
+    assert page.server.ask("GET", "chat/active_send_tasks")["active_tasks"].keys().isdisjoint({session})
+    assert session not in driver.current_url
+    page.wait_for_connection("Connected")
+    page.say("go on")
+    page.wait_for_rest("go on")
+
+
+# -- Markdown ---------------------------------------------------------------------------------------
+
+
+def in_the_page(page: Page, script: str, *arguments: object) -> object:
+    page.driver.set_script_timeout(60)
+    base = page.server.address + page.under
+    found: object = page.driver.execute_async_script(script, base, *arguments)  # type: ignore[no-untyped-call]
+    return found
+
+
+def test_markdown_never_becomes_more_than_it_may_and_loses_no_text(page: Page) -> None:
+    assert in_the_page(page, CHECK, HOSTILE_SAMPLES + noise(seed=3, count=400)) == []
+    assert in_the_page(page, CHECK, floods()) == []
+    assert page.driver.title == "turnkeeper"
+
+
+def test_markdown_that_streams_in_takes_back_nothing_it_has_shown(page: Page) -> None:
+    assert in_the_page(page, STREAM, ARTICLE) == []
+
+
+def test_a_reply_in_markdown_is_shown_as_such_and_its_code_can_be_copied(host_page: Page) -> None:
+    page = host_page
+    origin = page.server.address.rstrip("/")
+    page.driver.execute_cdp_cmd(
+        "Browser.grantPermissions", {"origin": origin, "permissions": ["clipboardReadWrite"]}
+    )
+    page.send({"message": "show me", "agent": "writer"})
+    page.wait(lambda: page.messages and not page.can_stop and page.texts(".reply h6"), "all of it is there")
+    for kind in ("h5", "strong", "em", "ol > li > ul > li", "blockquote", "td.right", "hr", "p > code"):
+        assert page.texts(f".reply {kind}"), kind
+    link = page.element(".reply a")
+    assert link.get_attribute("href") == "https://docs.example/io_(x)"
+    page.driver.execute_script("document.querySelector('.copy').click()")  # type: ignore[no-untyped-call]
+    page.wait(lambda: page.texts("#announcer") == ["Copied"], "it says so")
+    pasted = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")  # type: ignore[no-untyped-call]
+    assert pasted == page.texts(".reply pre code")[0]
+    assert pasted.startswith("def lines(path):\n    with open")
+
+
+def test_a_reply_that_is_cut_off_keeps_what_it_looked_like(host_page: Page) -> None:
+    host_page.send({"message": "cut", "agent": "cut"})
+    host_page.wait_for_outcome("^Failed")
+    assert host_page.texts(".reply strong") == ["cut off"]
+    assert host_page.replies == ["I was cut off"]
+    host_page.element(".again").click()
+    host_page.wait(lambda: host_page.messages == ["cut", "cut"], "it is said anew")
+    host_page.wait_for_rest("cut")
+
+
 # -- What goes wrong --------------------------------------------------------------------------------
 
 
@@ -265,8 +400,8 @@ def test_html_in_a_reply_or_a_message_is_text(host_page: Page) -> None:
     host_page.send({"message": HOSTILE, "agent": "hostile"})
     host_page.wait_for_rest(HOSTILE)
     assert host_page.messages == [HOSTILE]
-    assert host_page.driver.title == "turnkeeper"
-    assert not host_page.driver.find_elements(By.CSS_SELECTOR, ".turn :is(img, script, style, iframe, b)")
+    assert host_page.driver.title.startswith("<img src=x onerror=")
+    assert not host_page.driver.find_elements(By.CSS_SELECTOR, "#room :is(img, script, style, iframe, b)")
 
 
 def test_a_turn_that_fails_or_runs_out_of_time_says_why(host_page: Page) -> None:
@@ -306,7 +441,7 @@ def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
         page.wait_for_connection("Connected")
         page.wait_for_note("^Something is missing here")
         page.wait_for_outcome("^Cut off or forgotten", turn=0)
-        page.element(".again:not([hidden])").click()
+        page.element(".turn[data-status='unsent'] .again").click()
         page.wait_for_rest("anyone there?")
         assert page.messages == [LONG, "anyone there?"]
 
@@ -385,31 +520,103 @@ def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
     assert outline == "solid"
     press(Keys.ENTER)
     page.wait_for_outcome("^Stop: cancelled after ")
-    page.element("#message").send_keys(Keys.SHIFT + Keys.TAB)
-    press(Keys.SHIFT + Keys.TAB)
+    assert focused() == "message"  # Stop is of no more use: the hands are where the next message is written
+    driver.execute_script("document.body.tabIndex = -1; document.body.focus()")  # type: ignore[no-untyped-call]
+    press(Keys.TAB)
+    assert focused() == "skip"
+    press(Keys.TAB)
     assert focused() == "new"
     press(Keys.ENTER)
     page.wait(lambda: not page.messages, "the new session is empty")
     assert focused() == "message"
+    driver.execute_script("document.body.focus()")  # type: ignore[no-untyped-call]
+    press(Keys.TAB)
+    press(Keys.ENTER)
+    assert focused() == "message"
 
 
 def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
-    for control in page.driver.find_elements(By.CSS_SELECTOR, "button, input, textarea, main"):
+    for control in page.driver.find_elements(
+        By.CSS_SELECTOR, "button, input, textarea, main, nav, a, [tabindex]"
+    ):
         if control.is_displayed():
             assert control.accessible_name
     page.say("word " * 30 + "x" * 300)
     page.wait_for_reply("^word")
-    narrow = {"width": 320, "height": 640, "deviceScaleFactor": 1, "mobile": True}
-    try:
-        page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", narrow)
+    with page.screen(width=320, height=640):
         widths = page.driver.execute_script(  # type: ignore[no-untyped-call]
             "return [document.documentElement.scrollWidth, document.querySelector('main').scrollWidth]"
         )
         assert max(widths) <= 320
         assert page.element("#send").is_displayed()
-    finally:
-        page.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
     page.element("#message").send_keys(Keys.ESCAPE)
+
+
+# -- Eyes, ears and small screens -------------------------------------------------------------------
+
+
+def test_a_screen_reader_is_told_replies_when_they_are_whole(page: Page) -> None:
+    watch = """
+        window.said = [];
+        const note = () => said.push(document.getElementById("announcer").textContent);
+        new MutationObserver(note).observe(document.getElementById("announcer"), { childList: true });"""
+    page.driver.execute_script(watch)  # type: ignore[no-untyped-call]
+    page.say("one **two**")
+    page.wait_for_rest("one two")
+    page.say(LONG)
+    page.wait_for_reply("^w0 w1")
+    page.element("#message").send_keys(Keys.ESCAPE)
+    outcome = page.wait_for_outcome("^Stop: cancelled")
+    said = page.driver.execute_script("return said")  # type: ignore[no-untyped-call]
+    assert said == ["one two", f"{page.replies[-1]}\n{outcome}"]
+    assert page.element("#announcer").get_attribute("aria-live") == "polite"
+    assert not page.driver.find_elements(
+        By.CSS_SELECTOR, "#conversation[role=log], #conversation [aria-live]"
+    )
+
+
+def test_the_list_is_a_drawer_on_a_phone(page: Page) -> None:
+    driver = page.driver
+    with page.screen(width=360, height=640):
+        page.wait(lambda: not page.element("#sidebar").is_displayed(), "the list is away")
+        page.element("#open-drawer").click()
+        page.wait(lambda: page.element("#new").is_displayed(), "the drawer is open")
+        assert driver.switch_to.active_element.get_attribute("id") == "new"
+        assert page.element("#room").get_property("inert")
+        driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+        page.wait(lambda: not page.element("#sidebar").is_displayed(), "Escape closes it")
+        assert driver.switch_to.active_element.get_attribute("id") == "open-drawer"
+        page.element("#open-drawer").click()
+        page.wait(lambda: page.element("#new").is_displayed(), "it opens again")
+        page.element("#new").click()
+        page.wait(lambda: not page.element("#sidebar").is_displayed(), "choosing closes it")
+        assert page.session not in driver.current_url
+        page.wait(lambda: not page.element("#room").get_property("inert"), "the room can be used")
+
+
+def test_dark_and_light_follow_the_system_until_they_are_chosen(page: Page) -> None:
+    def is_dark() -> bool:
+        script = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0] < 128"
+        dark: bool = page.driver.execute_script(script)  # type: ignore[no-untyped-call]
+        return dark
+
+    def system(name: str) -> None:
+        features = [{"name": "prefers-color-scheme", "value": name}]
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    toggle = page.element("#theme")
+    try:
+        for name in ("dark", "light", "dark"):
+            system(name)
+            assert is_dark() == (name == "dark")
+        toggle.click()
+        assert toggle.accessible_name == "Colours: light"
+        assert not is_dark()
+        page.reload()
+        assert not is_dark()
+    finally:
+        page.driver.execute_script("localStorage.removeItem('turnkeeper.theme')")  # type: ignore[no-untyped-call]
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 def test_a_page_without_its_last_slash_is_found(driver: webdriver.Chrome, hosted: Server) -> None:

@@ -1,346 +1,176 @@
-// The chat page. Data flows one way: events and answers -> state -> render().
-// What a model said only ever becomes the text of an element.
+// The chat page: what people do, and what follows from it. Data flows one way,
+// events and answers -> state (store.js, conversation.js) -> render().
 
-const $ = (id) => document.getElementById(id);
+import { call, keepToken, path, problemOf, whenUnauthorized } from "./api.js";
+import { Conversation } from "./conversation.js";
+import { $, copyText, focusMessage, setText } from "./page.js";
+import { watchRunning } from "./running.js";
+import { UNTITLED, renderSessions, sessionAt, titleOfSession } from "./session-list.js";
+import { KEY, forgetSession, loadSessions, noteSession, renameSession } from "./sessions.js";
+import { change, state, whenChanged } from "./store.js";
+import { Stream } from "./stream.js";
+import { renderTurns, turnAt } from "./turn-list.js";
+import { CONNECTION, titleOf } from "./words.js";
 
-const TOKEN_KEY = "turnkeeper.token";
-const TURN_EVENTS = ["queued", "started", "completed", "failed", "cancelled", "timed_out", "interrupted", "unresponsive"];
-const IN_FLIGHT = new Set(["sending", "queued", "running", "cancelling"]);
-const CONNECTION = {
-  connecting: "Connecting…",
-  connected: "Connected",
-  reconnecting: "Reconnecting…",
-  login: "Token needed",
-  refused: "Not connected",
-  closed: "Session closed",
-};
-const CAUSES = {
-  user_request: "Stop",
-  superseded: "Replaced by the next message",
-  client_disconnected: "The client went away",
-  timeout: "Out of time",
-  shutdown: "The server shut down",
-  admin: "Stopped by an admin",
-  policy: "Stopped by a rule",
-  session_closed: "The session was closed",
-};
+const MOST_KEPT = 8; // conversations that can be gone back to without asking for all of them again
 
-// -- State --------------------------------------------------------------------------------------------
+const kept = new Map(); // session -> Conversation, the latest last
+const narrow = matchMedia("(max-width: 48rem)");
 
-let state;
-
-// items: turns {id, epoch, message, text, status, record, answer, stopping, detail, cut}, and {note}.
-function blank(session) {
-  return { session, items: [], cursor: null, connection: "connecting", loginProblem: "" };
-}
-
-function change(edit) {
-  edit();
-  change.frame ??= requestAnimationFrame(render);
-}
-
-const currentTurn = () => state.items.findLast((item) => IN_FLIGHT.has(item.status));
-const known = (id, epoch) => state.items.findLast((item) => (id && item.id === id) || (epoch && item.epoch === epoch));
-
-// The turn an event is about. An event whose turn.started is no longer kept makes a turn that says so.
-function turnFor(id, epoch) {
-  const turn = known(id, epoch) ?? { id, epoch, message: null, text: "", status: "running", cut: Boolean(epoch) };
-  if (!state.items.includes(turn)) state.items.push(turn);
-  return turn;
-}
-
-// -- Events -> state ----------------------------------------------------------------------------------
-
-const numbers = (id) => id.split("-").map(Number);
-
-function isNew(id) {
-  const [[epoch, n], [seenEpoch, seenN]] = [numbers(id), numbers(state.cursor ?? "0-0")];
-  return epoch > seenEpoch || (epoch === seenEpoch && n > seenN);
-}
-
-// `id` is null for what does not move the cursor; such an event may come twice, and changes nothing then.
-function onEvent(name, id, data) {
-  if (id && !isNew(id)) return;
-  if (id) state.cursor = id;
-  const epoch = id && numbers(id)[0];
-  if (name === "gap") onGap();
-  else if (name === "snapshot") onSnapshot(data);
-  else if (name === "turn.started") onStarted(turnFor(data.task_id, epoch), data, epoch);
-  else if (name === "delta") turnFor(null, epoch).text += typeof data?.text === "string" ? data.text : "";
-  else onRecord(turnFor(data.task_id, epoch), data);
-}
-
-function onStarted(turn, data, epoch) {
-  state.items = [...state.items.filter((item) => item !== turn), turn]; // the newest, whoever sent it
-  Object.assign(turn, { id: data.task_id, epoch, message: data.message, text: "", status: "running", cut: false });
-}
-
-function onRecord(turn, record) {
-  Object.assign(turn, { id: record.task_id, record, status: record.status });
-}
-
-function onGap() {
-  state.cursor = null;
-  state.items.push({ note: "Something is missing here: the server no longer has what happened meanwhile." });
-}
-
-// After a gap, what the server says of its turns counts; a turn it does not speak of is gone.
-function onSnapshot({ turn, queue }) {
-  for (const ours of state.items.filter((item) => IN_FLIGHT.has(item.status) && item.status !== "sending")) {
-    const record = [turn, ...queue].find((each) => each?.task_id === ours.id);
-    if (record) onRecord(ours, record);
-    else ours.status = "lost";
-  }
-}
-
-// -- The server -----------------------------------------------------------------------------------------
-
-// Addresses are relative, so that the page works under a prefix.
-const path = (...tail) => ["chat", state.session, ...tail].map(encodeURIComponent).join("/");
-
-// The answer as {status, data}; status 0 is no answer.
-async function call(method, address, body) {
-  const token = sessionStorage.getItem(TOKEN_KEY);
-  const headers = { "Content-Type": "application/json" };
-  // A header takes bytes, one a character.
-  if (token) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}`;
-  try {
-    const response = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
-    if (response.status === 401) needToken(token);
-    return { status: response.status, ok: response.ok, data: await response.json().catch(() => ({})) };
-  } catch {
-    return { status: 0, ok: false, data: { detail: "the server cannot be reached" } };
-  }
-}
-
-const problemOf = ({ status, data }) => data.detail ?? `the server answered ${status}`;
-
-function needToken(refused) {
-  unlink();
-  const loginProblem = refused ? "The server does not accept this token." : "";
-  change(() => Object.assign(state, { connection: "login", loginProblem }));
-}
-
-// -- The stream -----------------------------------------------------------------------------------------
-
-const link = { source: null, timer: null, tries: 0, attempt: 0 };
-
-function unlink() {
-  link.attempt += 1; // whatever an older attempt still waits for is not wanted any more
-  clearTimeout(link.timer);
-  link.source?.close();
-  link.source = null;
-}
-
-// Every connection, the first as well as a later one, asks for a ticket: EventSource sends no token and
-// shows no status code, this request does both. The cursor travels in the address.
-async function connect() {
-  unlink();
-  const { attempt } = link;
-  const answer = await call("POST", "chat/ticket", { log_ids: [state.session] });
-  if (attempt !== link.attempt) return;
-  if (answer.status === 422 || answer.status === 403) return refuse("refused", problemOf(answer));
-  if (!answer.ok) return connectLater();
-  const query = new URLSearchParams({ ticket: answer.data.ticket, last_event_id: state.cursor ?? "0" });
-  listen(new EventSource(`${path("events")}?${query}`));
-}
-
-function listen(source) {
-  let last = ""; // an event without an id carries the one before it
-  const on = (name, handle) =>
-    source.addEventListener(name, (event) => {
-      if (source !== link.source) return;
-      const id = event.lastEventId === last ? null : event.lastEventId;
-      last = event.lastEventId;
-      change(() => handle(id, event.data));
-    });
-  for (const name of ["delta", "gap", "snapshot", ...TURN_EVENTS.map((each) => `turn.${each}`)]) {
-    on(name, (id, data) => onEvent(name, id, JSON.parse(data)));
-  }
-  on("close", (_id, text) => onClose(text));
-  source.onopen = () => change(() => (state.connection = "connected"));
-  source.onerror = () => source === link.source && onLost(source.readyState === EventSource.CLOSED);
-  link.source = source;
-}
-
-// The server ends a stream after a Stop; what comes next is read on a new one.
-function onClose(text) {
-  if (text === "Session closed") refuse("closed", "This session is closed. Start a new one.");
-  else if (text.startsWith("Task ")) connect();
-  else connectLater();
-}
-
-async function onLost(answered) {
-  connectLater();
-  const { attempt } = link;
-  if (!answered) return;
-  const { status } = await call("GET", path());
-  if (status === 404 && attempt === link.attempt) refuse("refused", "This session is not yours. Start a new one.");
-}
-
-function connectLater() {
-  unlink();
-  link.tries = state.connection === "connected" ? 0 : link.tries + 1;
-  const wait = Math.min(8000, 250 * 2 ** link.tries) * (0.75 + Math.random() / 2);
-  link.timer = setTimeout(connect, wait);
-  change(() => (state.connection = "reconnecting"));
-}
-
-function refuse(connection, text) {
-  unlink();
-  change(() => {
-    state.connection = connection;
-    state.items.push({ note: text });
-  });
-}
-
-// -- What people do -------------------------------------------------------------------------------------
+let stream = null;
 
 function randomId() {
   const bytes = crypto.getRandomValues(new Uint8Array(10));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+// -- Sessions -------------------------------------------------------------------------------------------
+
 function openSession() {
   if (location.hash.length < 2) history.replaceState(null, "", `#${randomId()}`);
-  state = blank(location.hash.slice(1));
-  $("conversation").replaceChildren();
-  change(connect);
-  $("message").focus();
+  const session = location.hash.slice(1);
+  const before = state.conversation;
+  if (before) before.draft = $("message").value;
+  const conversation = kept.get(session) ?? new Conversation(session);
+  kept.delete(session);
+  kept.set(session, conversation);
+  if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
+  change(() => {
+    if (before?.current) state.running.add(before.session);
+    state.unseen.delete(session);
+    Object.assign(state, { conversation, connection: "connecting", drawer: false, renaming: null });
+  });
+  $("message").value = conversation.draft;
+  $("scroller").scrollTop = 0;
+  stream?.close();
+  stream = new Stream(conversation, onEvent, onConnection);
+  stream.connect();
+  focusMessage();
 }
+
+function onEvent(edit) {
+  change(() => {
+    edit();
+    remember();
+  });
+}
+
+// A session is this browser's own once something is said in it. Its first message names it.
+function remember(at) {
+  const { session, firstMessage } = state.conversation;
+  const isKnown = state.sessions.some(({ id }) => id === session);
+  if (firstMessage && (at || !isKnown)) state.sessions = noteSession(session, titleOf(firstMessage), at ?? Date.now());
+}
+
+function onConnection(connection, note) {
+  change(() => {
+    state.connection = connection;
+    if (note) state.conversation.note(note);
+  });
+}
+
+function onRunning(ids) {
+  change(() => {
+    const now = new Set(ids ?? []);
+    const ended = [...state.running].filter((id) => ids && !now.has(id) && id !== state.conversation.session);
+    for (const id of ended) state.unseen.add(id);
+    for (const id of now) state.unseen.delete(id);
+    state.running = now;
+  });
+}
+
+function askToDelete(session) {
+  change(() => Object.assign(state, { deleting: session, deleteProblem: "" }));
+}
+
+async function deleteSession() {
+  const session = state.deleting;
+  change(() => (state.deleteProblem = ""));
+  const answer = await call("DELETE", path(session));
+  if (!answer.ok && answer.status !== 404) {
+    return change(() => (state.deleteProblem = `Not deleted: ${problemOf(answer)}.`));
+  }
+  kept.delete(session);
+  change(() => Object.assign(state, { sessions: forgetSession(session), deleting: null }));
+  if (session === state.conversation.session) newSession();
+}
+
+function newSession() {
+  location.hash = randomId();
+}
+
+// -- Turns ----------------------------------------------------------------------------------------------
 
 // The page chooses the turn's id: sent again, a message that did arrive is not taken twice, and Stop can
 // name the turn before the server has answered.
-async function send(turn) {
-  change(() => Object.assign(turn, { status: "sending", detail: "" }));
-  const answer = await call("POST", path("send"), { message: turn.message, task_id: turn.id });
-  change(() => onSendAnswered(turn, answer));
+function say(message) {
+  const turn = { id: randomId(), epoch: null, message, text: "" };
+  state.conversation.items.push(turn);
+  $("scroller").scrollTop = 0; // the end: the column is reversed, so that it stays there by itself
+  return send(turn);
 }
 
-function onSendAnswered(turn, answer) {
-  // Its events may have come before the answer.
-  const status = answer.ok ? answer.data.task_status : "unsent";
-  const detail = answer.status ? `Not sent: ${problemOf(answer)}.` : "No answer: the server may not have got this.";
-  if (turn.status === "sending") Object.assign(turn, { status, detail: answer.ok ? "" : detail });
-  const { task_id: id, verdict, settled_after_ms: ms } = answer.data.superseded ?? {};
-  const old = known(id);
-  if (old) old.answer = { cause: CAUSES.superseded, verdict, ms };
+async function send(turn) {
+  const { conversation } = state;
+  change(() => {
+    Object.assign(turn, { status: "sending", detail: "" });
+    remember(Date.now());
+  });
+  const body = { message: turn.message, task_id: turn.id };
+  const answer = await call("POST", path(conversation.session, "send"), body);
+  change(() => conversation.onSendAnswered(turn, answer, problemOf(answer)));
 }
 
 async function stop() {
-  const turn = currentTurn();
+  const { conversation } = state;
+  const turn = conversation.current;
   if (!turn || turn.stopping) return;
+  if (document.activeElement === $("stop")) $("message").focus(); // the button is about to be of no use
   change(() => Object.assign(turn, { stopping: true, detail: "" }));
-  const answer = await call("POST", turn.id ? path(turn.id, "cancel") : path("cancel_send_task"));
-  change(() => onStopAnswered(turn, answer));
-}
-
-function onStopAnswered(turn, answer) {
-  const { verdict, settled_after_ms: ms, turn: record } = answer.data;
-  turn.stopping = false;
-  if (verdict) turn.answer = { cause: CAUSES.user_request, verdict, ms };
-  else turn.detail = `No word of what Stop came to: ${problemOf(answer)}.`;
-  if (record && IN_FLIGHT.has(turn.status)) onRecord(turn, record);
-}
-
-// -- State -> words -------------------------------------------------------------------------------------
-
-function textOf(message) {
-  if (!Array.isArray(message)) return typeof message === "string" ? message : "";
-  return message.map((part) => part?.text ?? `[${part?.type}]`).join("\n");
-}
-
-const span = (ms) => (ms < 1 ? "less than 1 ms" : ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`);
-
-// What a cancel came to: from the answer if this page asked, else from the turn's record.
-function verdictOf({ answer, record, status }) {
-  if (answer || !record?.reason) return answer;
-  const verdict = ["cancelled", "timed_out", "unresponsive"].includes(status) ? status : "finished_first";
-  return { cause: CAUSES[record.reason.code], verdict, ms: (record.ended_at - record.cancel_requested_at) * 1000 };
-}
-
-function verdictText(turn) {
-  const { cause, verdict, ms } = verdictOf(turn) ?? {};
-  if (!cause) return "";
-  const [never, late] = [turn.record?.started_at === null, turn.record?.cancel_requested_at];
-  const words = {
-    cancelled: never ? "cancelled before it began" : `cancelled after ${span(ms)}`,
-    timed_out: `it ended ${span(ms)} later`,
-    finished_first: late ? `not cancelled, it ended by itself ${span(ms)} later` : "it had already finished",
-    unresponsive: `it did not stop within ${span(ms)} and was set aside`,
-    requested: "asked for, with no outcome yet",
-    not_running: "it was not running",
-  };
-  return `${cause}: ${words[verdict]}.`;
-}
-
-function progress(status) {
-  if (status === "sending") return "Sending…";
-  if (state.connection !== "connected") return "In flight when last heard of…";
-  return { queued: "Waiting for the turn before it to end…", cancelling: "Stopping…" }[status] ?? "Running…";
-}
-
-// [kind, words]: how a turn stands, or why it ended. One that ended well and undisturbed needs no words.
-function outcome(turn) {
-  const { status, detail, record, stopping } = turn;
-  const { code, type } = record?.error ?? {};
-  if (IN_FLIGHT.has(status)) return detail ? ["bad", detail] : ["busy", stopping ? "Stopping…" : progress(status)];
-  const because = verdictText(turn);
-  const words = {
-    unsent: detail,
-    lost: "Cut off or forgotten: the server no longer knows this turn.",
-    completed: because && `Completed. ${because}`,
-    cancelled: because || "Cancelled.",
-    failed: `Failed (${[code, type].filter(Boolean).join(", ")}). ${because}`,
-    timed_out: `Timed out. ${because}`,
-    interrupted: `Interrupted, the server went down. ${because}`,
-    unresponsive: `Unresponsive. ${because}`,
-  };
-  return [status === "completed" || status === "cancelled" ? "calm" : "bad", words[status] ?? status];
+  const { session } = conversation;
+  const answer = await call("POST", turn.id ? path(session, turn.id, "cancel") : path(session, "cancel_send_task"));
+  change(() => conversation.onStopAnswered(turn, answer, problemOf(answer)));
 }
 
 // -- State -> page --------------------------------------------------------------------------------------
 
 function render() {
-  change.frame = null;
-  state.items.forEach((item, place) => {
-    item.element ??= elementOf(item);
-    if (!item.note) renderTurn(item);
-    const there = $("conversation").children[place];
-    if (there !== item.element) $("conversation").insertBefore(item.element, there ?? null);
-  });
+  renderTurns(state);
+  renderSessions(state);
   renderFrame();
 }
 
-function elementOf(item) {
-  const element = $(item.note ? "note-template" : "turn-template").content.firstElementChild.cloneNode(true);
-  if (item.note) element.textContent = item.note;
-  else element.querySelector(".again").addEventListener("click", () => send(item));
-  return element;
-}
-
-function renderTurn(turn) {
-  const part = (name) => turn.element.querySelector(name);
-  const [kind, words] = outcome(turn);
-  turn.element.dataset.status = turn.status;
-  turn.element.setAttribute("aria-busy", String(IN_FLIGHT.has(turn.status))); // read out once it is whole
-  setText(part(".message"), textOf(turn.message));
-  part(".cut").hidden = !turn.cut;
-  setText(part(".reply"), turn.text);
-  setText(part(".outcome"), words);
-  part(".outcome").dataset.kind = kind;
-  part(".again").hidden = turn.status !== "unsent";
-}
-
 function renderFrame() {
-  const turn = currentTurn();
-  const login = state.connection === "login";
-  setText($("session"), state.session);
-  setText($("connection"), CONNECTION[state.connection]);
-  $("connection").dataset.state = state.connection;
-  $("empty").hidden = state.items.length > 0 || state.connection !== "connected";
+  const { conversation, connection } = state;
+  const turn = conversation.current;
+  const title = titleOfSession(state, conversation.session);
+  const isKnown = state.sessions.some(({ id }) => id === conversation.session);
+  document.title = title === UNTITLED ? "turnkeeper" : `${title} · turnkeeper`;
+  setText($("title"), title);
+  setText($("connection"), CONNECTION[connection]);
+  $("connection").dataset.state = connection;
+  const isEmpty = !conversation.items.length && connection === "connected";
+  $("empty").hidden = !isEmpty || isKnown;
+  $("forgotten").hidden = !isEmpty || !isKnown;
   $("stop").disabled = !turn || Boolean(turn.stopping);
   setText($("hint"), turn ? $("hint").dataset.running : $("hint").dataset.idle);
+  renderDrawer();
+  renderLogin();
+}
+
+function renderDrawer() {
+  const open = state.drawer && narrow.matches;
+  $("room").inert = open;
+  $("open-drawer").setAttribute("aria-expanded", String(open));
+  if ($("sidebar").classList.contains("open") === open) return;
+  $("sidebar").classList.toggle("open", open);
+  $("shade").hidden = !open;
+  if (open) $("new").focus();
+  else if (narrow.matches) $("open-drawer").focus();
+}
+
+function renderLogin() {
+  const login = state.connection === "login";
   setText($("login-problem"), state.loginProblem);
   if ($("login").hidden !== login) return;
   $("login").hidden = !login;
@@ -348,44 +178,121 @@ function renderFrame() {
   $(login ? "token" : "message").focus();
 }
 
-// Only what is new is added: a selection stays, and a screen reader does not begin again.
-function setText(element, text) {
-  const shown = element.textContent;
-  element.hidden = !text;
-  if (shown && text.startsWith(shown)) element.firstChild.appendData(text.slice(shown.length));
-  else if (shown !== text) element.textContent = text;
+function renderTheme() {
+  const name = { system: "as the system", light: "light", dark: "dark" }[theme.current()];
+  $("theme").setAttribute("aria-label", `Colours: ${name}`);
+  $("theme").title = `Colours: ${name}`;
 }
 
-// -- Start ----------------------------------------------------------------------------------------------
+// -- What people do -------------------------------------------------------------------------------------
 
-$("composer").addEventListener("submit", (event) => {
+const on = (target, name, handle) => target.addEventListener(name, handle);
+
+on($("composer"), "submit", (event) => {
   event.preventDefault();
   const message = $("message").value;
   if (!message.trim()) return;
   $("message").value = "";
-  const turn = { id: randomId(), epoch: null, message, text: "", status: "sending" };
-  state.items.push(turn);
-  send(turn);
-  $("scroller").scrollTop = 0; // the end: the column is reversed, so that it stays there by itself
+  say(message);
 });
-$("message").addEventListener("keydown", (event) => {
+on($("message"), "keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   $("composer").requestSubmit();
 });
-$("login").addEventListener("submit", (event) => {
+on($("login"), "submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem(TOKEN_KEY, $("token").value.trim());
+  keepToken($("token").value.trim());
   $("token").value = "";
   change(() => (state.connection = "connecting"));
-  connect();
+  stream.connect();
 });
-document.addEventListener("keydown", (event) => event.key === "Escape" && !event.isComposing && stop());
-$("stop").addEventListener("click", stop);
-$("new").addEventListener("click", () => (location.hash = randomId()));
-window.addEventListener("hashchange", openSession);
-window.addEventListener("online", () => state.connection === "reconnecting" && connect());
+on($("conversation"), "click", ({ target }) => {
+  if (target.matches(".copy")) copyText(target, target.closest(".code").querySelector("code").textContent);
+  else if (target.matches(".copy-reply")) copyText(target, turnAt(target).text);
+  else if (target.matches(".again")) again(turnAt(target));
+});
+
+// What may have arrived is sent as what it was; what has ended is said anew.
+function again(turn) {
+  if (turn.status === "unsent") send(turn);
+  else say(turn.message);
+  focusMessage(); // the button is gone
+}
+
+on($("sessions"), "click", ({ target }) => {
+  const button = target.closest("button");
+  if (button?.matches(".rename")) change(() => (state.renaming = sessionAt(button)));
+  else if (button?.matches(".delete")) askToDelete(sessionAt(button));
+  else if (target.closest("a[aria-current]")) change(() => (state.drawer = false));
+});
+on($("sessions"), "submit", (event) => {
+  event.preventDefault();
+  rename(sessionAt(event.target), event.target.querySelector("input").value);
+});
+on($("sessions"), "focusout", ({ target }) => {
+  if (target.matches("input") && state.renaming) rename(sessionAt(target), target.value);
+});
+
+function rename(session, title) {
+  const name = title.trim().slice(0, 200);
+  change(() => {
+    if (name && state.renaming === session) state.sessions = renameSession(session, name);
+    state.renaming = null;
+  });
+}
+
+on($("delete-dialog"), "close", () => change(() => (state.deleting = null)));
+on($("delete-keep"), "click", () => $("delete-dialog").close());
+on($("delete-yes"), "click", deleteSession);
+
+for (const button of document.querySelectorAll(".new")) {
+  on(button, "click", () => {
+    change(() => (state.drawer = false));
+    newSession();
+  });
+}
+on($("open-drawer"), "click", () => change(() => (state.drawer = true)));
+for (const id of ["close-drawer", "shade"]) on($(id), "click", () => change(() => (state.drawer = false)));
+on(narrow, "change", () => change(() => (state.drawer = false)));
+
+on(document, "keydown", (event) => {
+  if (event.key !== "Escape" || event.isComposing || $("delete-dialog").open) return;
+  if (state.renaming) change(() => (state.renaming = null));
+  else if (state.drawer) change(() => (state.drawer = false));
+  else stop();
+});
+on($("stop"), "click", stop);
+on($("theme"), "click", () => {
+  theme.next();
+  renderTheme();
+});
+on($("skip"), "click", (event) => {
+  event.preventDefault(); // the address names the session
+  $("message").focus();
+});
+on($("scroller"), "scroll", () => ($("latest").hidden = $("scroller").scrollTop > -200));
+on($("latest"), "click", () => $("scroller").scrollTo({ top: 0 }));
+
+// -- Start ----------------------------------------------------------------------------------------------
+
+whenChanged(render);
+whenUnauthorized((refused) => {
+  stream.close();
+  const loginProblem = refused ? "The server does not accept this token." : "";
+  change(() => Object.assign(state, { connection: "login", loginProblem }));
+});
+change(() => (state.sessions = loadSessions()));
+on(window, "storage", ({ key }) => key === KEY && change(() => (state.sessions = loadSessions())));
+on(window, "hashchange", openSession);
+on(window, "online", () => state.connection === "reconnecting" && stream.connect());
 // A page that the browser keeps for the Back button would keep its connection too, and there are only six.
-window.addEventListener("pagehide", unlink);
-window.addEventListener("pageshow", (event) => event.persisted && connect());
+on(window, "pagehide", () => stream.close());
+on(window, "pageshow", ({ persisted }) => persisted && stream.connect());
+renderTheme();
 openSession();
+const askRunning = watchRunning(
+  () => state.connection === "connected" && state.sessions.some(({ id }) => id !== state.conversation.session),
+  onRunning,
+);
+on(window, "hashchange", askRunning);

@@ -1,0 +1,26 @@
+// Which sessions have a turn in flight: asked for now and then, as long as somebody looks at the page.
+
+import { call } from "./api.js";
+
+const EVERY = 2000; // milliseconds
+
+// The handler gets the ids, or null when the server does not say. Returns a function that asks at once.
+export function watchRunning(isWanted, handler) {
+  let timer = null;
+  let asked = 0;
+
+  async function ask() {
+    clearTimeout(timer);
+    const mine = (asked += 1);
+    if (!document.hidden && isWanted()) {
+      const { ok, data } = await call("GET", "chat/active_send_tasks");
+      if (mine !== asked) return; // asked again meanwhile: that answer is newer
+      handler(ok ? Object.keys(data.active_tasks) : null);
+    }
+    timer = setTimeout(ask, EVERY);
+  }
+
+  document.addEventListener("visibilitychange", () => document.hidden || ask());
+  ask();
+  return ask;
+}
