@@ -12,6 +12,7 @@ The layout, in the order in which data flows::
     directory                    which sessions there are                                  (pure)
     future, runtime              where Pykka meets asyncio
     context, household, turn     the conversation; what sessions share; what the host's coroutine gets
+    pipeline                     the stages around the agent
     subscription                 one reader of a session
     session_actor                performs what a session decides
     registry_actor, registry     starts, routes, lists, ends; and the friendly front to it
@@ -43,6 +44,7 @@ from .exceptions import (
     SessionError,
     SessionLost,
     ShuttingDown,
+    StageFailed,
     TooManyUnresponsive,
     TurnCancelled,
     TurnFailed,
@@ -82,6 +84,7 @@ from .records import (
     Asker,
     CancelCode,
     LateEnd,
+    Moment,
     Reason,
     SessionId,
     SessionState,
@@ -97,6 +100,7 @@ from .registry import Receipt, SessionRegistry, open_registry
 from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
 from .subscription import Subscription
 from .turn import Turn
+from .views import timeline
 
 __all__ = [
     # context
@@ -123,6 +127,7 @@ __all__ = [
     "SessionError",
     "SessionLost",
     "ShuttingDown",
+    "StageFailed",
     "TooManyUnresponsive",
     "TurnCancelled",
     "TurnFailed",
@@ -161,6 +166,7 @@ __all__ = [
     "Asker",
     "CancelCode",
     "LateEnd",
+    "Moment",
     "Reason",
     "SessionId",
     "SessionState",
@@ -184,4 +190,6 @@ __all__ = [
     "Subscription",
     # turn
     "Turn",
+    # views
+    "timeline",
 ]

@@ -63,8 +63,8 @@ LAG_CHECK = 64
 #: How much of a cursor is told back.
 MAX_CURSOR = 100
 LOST = "the session's actor failed; the session starts anew"
-#: What changes a session: the messages that `step` takes.
-DECIDED_BY_THE_SESSION: frozenset[type[Any]] = frozenset({Submit, TurnEnded, Stop, Tick, Shut})
+#: What changes a session: the messages that `step` takes. A `Tick` is completed first.
+DECIDED_BY_THE_SESSION: frozenset[type[Any]] = frozenset({Submit, TurnEnded, Stop, Shut})
 
 
 class SessionActor(AsyncioActor):
@@ -102,11 +102,13 @@ class SessionActor(AsyncioActor):
             case Unsubscribe():
                 self._unsubscribe(message.subscription)
             case GetSession():
-                _answer(reply_to, view(self._state, len(self._readers or ())))
+                _answer(reply_to, view(self._state, len(self._readers or ()), self._first_event_at()))
             case GetTurn():
                 _answer(reply_to, self._find(message.turn_id))
             case AwaitTurn():
                 self._await_turn(message, reply_to)
+            case Tick():
+                self._step(Tick(self._first_event_at()), reply_to)
             case Sleep():
                 self._sleep()
             case _:
@@ -217,12 +219,12 @@ class SessionActor(AsyncioActor):
         try:
             self._task = copy_context().run(_begin, household.agents[spec.agent], turn, household)
         except asyncio.CancelledError:
-            self._tell(TurnEnded(effect.epoch, Stopped()))
+            self._tell(TurnEnded(effect.epoch, Stopped(), turn.first_event_at))
             return
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-            self._tell(TurnEnded(effect.epoch, _raised(error)))
+            self._tell(TurnEnded(effect.epoch, _raised(error), turn.first_event_at))
             return
         self._task.add_done_callback(self._on_done)
 
@@ -232,7 +234,7 @@ class SessionActor(AsyncioActor):
         turn = self._turn if quarantined is None else quarantined.pop(task, self._turn)
         if turn is None or self._actor_ref._stopped:
             return
-        self._tell(TurnEnded(turn.epoch, _outcome_of(task)))
+        self._tell(TurnEnded(turn.epoch, _outcome_of(task), turn.first_event_at))
 
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
@@ -306,10 +308,14 @@ class SessionActor(AsyncioActor):
     # -- Turns that somebody asks for -----------------------------------------------------------------
 
     def _find(self, turn_id: str) -> TurnRecord:
-        record = find_turn(self._state, turn_id)
+        record = find_turn(self._state, turn_id, self._first_event_at())
         if record is None:
             raise UnknownTurn(f"no turn {turn_id!r} in this session")
         return record
+
+    def _first_event_at(self) -> float | None:
+        """When the turn that holds the session emitted its first event, if it did."""
+        return None if self._turn is None else self._turn.first_event_at
 
     def _await_turn(self, message: AwaitTurn, reply_to: ReplyTo) -> None:
         record = self._find(message.turn_id)
