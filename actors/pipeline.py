@@ -54,7 +54,7 @@ class Pipeline:
         self._check_open()
 
         def register(function: S) -> S:
-            if not callable(function):
+            if not _takes_two(function):
                 raise InvalidRequest("a stage is a function of data and context", field="function")
             if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
                 raise InvalidRequest("a stage returns its data: it cannot be a generator", field="function")
@@ -127,6 +127,18 @@ async def _run(stage: Stage, data: dict[str, Any], context: Any, wanted: str | N
     except Exception as error:
         raise StageFailed(f"stage {stage.title} failed", stage=stage.title) from error
     return answer
+
+
+def _takes_two(function: Any) -> bool:
+    if not callable(function):
+        return False
+    try:
+        inspect.signature(function).bind({}, None)
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # a builtin that does not tell
+    return True
 
 
 def _copied(message: Any) -> Any:

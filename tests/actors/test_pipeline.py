@@ -132,11 +132,11 @@ async def test_the_higher_priority_runs_first_and_of_equal_ones_the_one_register
         return data
 
     registry = SessionRegistry(agent)
-    for word, priority in [("b", 0), ("a", 5), ("c", 0), ("z", -1), ("first", math.inf), ("a'", 5), ("y", -0.5)]:
+    for word, priority in [("b", 0), ("a", 5), ("c", 0), ("z", -1), ("1", math.inf), ("a'", 5), ("y", -0.5)]:
         registry.stage(name, priority)(functools.partial(named, word))
     async with registry:
         await (await registry.send("s1", "hello")).result()
-    assert order == ["first", "a", "a'", "b", "c", "y", "z"]
+    assert order == ["1", "a", "a'", "b", "c", "y", "z"]
 
 
 async def test_stages_may_change_the_message_in_place_and_what_was_sent_stays_as_it_was() -> None:
@@ -209,7 +209,7 @@ async def test_the_stages_stand_inside_of_loading_and_saving_the_context() -> No
 
 
 async def test_every_agent_of_the_registry_has_the_stages_around_it() -> None:
-    registry = SessionRegistry({"one": done, "two": lambda turn: done(turn)})
+    registry = SessionRegistry({"one": done, "two": functools.partial(done)})
     registry.stage("pre_process_msg")(shouts)
     async with registry:
         for agent in registry.agents:
@@ -331,7 +331,7 @@ async def test_a_stage_that_raises_after_the_agent_fails_the_turn_too_and_the_se
 
 
 @pytest.mark.parametrize("answer", [None, [], "text", [("message", "x")]])
-async def test_a_stage_that_returns_no_dict_fails_the_turn_and_the_log_says_what_it_returned(answer: Any) -> None:
+async def test_a_stage_that_returns_no_dict_fails_the_turn_and_the_cause_says_what(answer: Any) -> None:
     registry = SessionRegistry(done)
 
     @registry.stage("pre_process_msg")
@@ -561,7 +561,15 @@ def a_generator(data: Data, context: Any) -> Iterator[Data]:
     yield data
 
 
-@pytest.mark.parametrize("function", [None, "shouts", {}, an_async_generator, a_generator])
+def of_one(data: Data) -> Data:
+    return data
+
+
+def of_three(data: Data, context: Any, turn: Any) -> Data:
+    return data
+
+
+@pytest.mark.parametrize("function", [None, "shouts", {}, of_one, of_three, an_async_generator, a_generator])
 def test_what_cannot_be_a_stage_is_refused_when_it_is_registered(function: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         SessionRegistry(done).stage("pre_process_msg")(function)
@@ -580,6 +588,13 @@ def test_a_priority_is_a_number(priority: Any) -> None:
     with pytest.raises(InvalidRequest) as refused:
         SessionRegistry(done).stage("pre_process_msg", priority=priority)
     assert refused.value.field == "priority"
+
+
+async def test_a_builtin_that_does_not_tell_its_arguments_is_taken() -> None:
+    registry = SessionRegistry(done)
+    registry.stage("pre_process_msg")(max)
+    async with registry:
+        assert (await failure_of(registry))[0].stage == "pre_process_msg:max"
 
 
 async def test_two_registries_have_their_own_stages() -> None:

@@ -354,7 +354,7 @@ def test_the_record_of_a_failed_turn_tells_the_error_also_after_a_cancel(cancell
     assert cancelling.end(Raised(KeyError())).error == TurnError("AGENT_ERROR", "KeyError")
 
 
-def test_the_record_of_a_turn_that_a_stage_failed_tells_the_stage_and_what_it_raised(running: Session) -> None:
+def test_the_record_of_a_turn_that_a_stage_failed_tells_which_and_why(running: Session) -> None:
     failed = StageFailed("stage x:y failed", stage="x:y")
     failed.__cause__ = KeyError()
     assert running.end(Raised(failed, "stage_failed")).error == TurnError("stage_failed", "KeyError", "x:y")
