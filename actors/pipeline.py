@@ -47,10 +47,8 @@ class Pipeline:
 
         Raises `InvalidRequest`, `AlreadyStarted` and `WrongThread`.
         """
-        if not isinstance(name, str) or not name:
-            raise InvalidRequest('a stage has a name: @registry.stage("pre_process_msg")', field="name")
-        if not isinstance(priority, int | float) or math.isnan(priority):
-            raise InvalidRequest("a stage's priority is a number", field="priority")
+        _check_name(name)
+        _check_priority(priority)
         self._check_open()
 
         def register(function: S) -> S:
@@ -127,6 +125,16 @@ async def _run(stage: Stage, data: dict[str, Any], context: Any, wanted: str | N
     except Exception as error:
         raise StageFailed(f"stage {stage.title} failed", stage=stage.title) from error
     return answer
+
+
+def _check_name(name: Any) -> None:
+    if not isinstance(name, str) or not name:
+        raise InvalidRequest('a stage has a name: @registry.stage("pre_process_msg")', field="name")
+
+
+def _check_priority(priority: Any) -> None:
+    if not isinstance(priority, int | float) or math.isnan(priority):
+        raise InvalidRequest("a stage's priority is a number", field="priority")
 
 
 def _takes_two(function: Any) -> bool:

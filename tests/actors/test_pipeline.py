@@ -592,7 +592,8 @@ def test_a_priority_is_a_number(priority: Any) -> None:
 
 async def test_a_builtin_that_does_not_tell_its_arguments_is_taken() -> None:
     registry = SessionRegistry(done)
-    registry.stage("pre_process_msg")(max)
+    builtin: Any = max
+    registry.stage("pre_process_msg")(builtin)
     async with registry:
         assert (await failure_of(registry))[0].stage == "pre_process_msg:max"
 
