@@ -13,6 +13,7 @@ The layout, in the order in which data flows::
     future, runtime              where Pykka meets asyncio
     context, household, turn     the conversation; what sessions share; what the host's coroutine gets
     subscription, readers        one reader of a session; all of them
+    pipeline                     the stages around the agent
     session_actor                performs what a session decides
     receipt                      an accepted send, and the way to its end
     under_way                    what a registry has under way
@@ -45,6 +46,7 @@ from .exceptions import (
     SessionError,
     SessionLost,
     ShuttingDown,
+    StageFailed,
     TooManyUnresponsive,
     TurnCancelled,
     TurnFailed,
@@ -85,6 +87,7 @@ from .records import (
     Asker,
     CancelCode,
     LateEnd,
+    Moment,
     Reason,
     SessionId,
     SessionState,
@@ -100,6 +103,7 @@ from .registry import SessionRegistry, open_registry
 from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
 from .subscription import Subscription
 from .turn import Turn
+from .views import timeline
 
 __all__ = [
     # context
@@ -126,6 +130,7 @@ __all__ = [
     "SessionError",
     "SessionLost",
     "ShuttingDown",
+    "StageFailed",
     "TooManyUnresponsive",
     "TurnCancelled",
     "TurnFailed",
@@ -166,6 +171,7 @@ __all__ = [
     "Asker",
     "CancelCode",
     "LateEnd",
+    "Moment",
     "Reason",
     "SessionId",
     "SessionState",
@@ -188,4 +194,6 @@ __all__ = [
     "Subscription",
     # turn
     "Turn",
+    # views
+    "timeline",
 ]

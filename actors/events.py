@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 from .exceptions import EventNotJson
 from .messages import SessionView, TurnEnd
-from .records import Epoch, Returned, TurnRecord, TurnSpec
+from .records import Epoch, Returned, TurnError, TurnRecord, TurnSpec
 
 #: About the stream itself, or about a turn: an agent cannot emit these names.
 SNAPSHOT, GAP, CLOSE = "snapshot", "gap", "close"
@@ -28,7 +28,7 @@ def to_json(data: Any) -> str:
 
 def turn_data(record: TurnRecord) -> dict[str, Any]:
     """What ``turn.*`` events tell of a turn."""
-    reason, error, late = record.reason, record.error, record.ended_late
+    reason, late = record.reason, record.ended_late
     return {
         "task_id": record.turn_id,
         "status": record.status.value,
@@ -41,10 +41,15 @@ def turn_data(record: TurnRecord) -> dict[str, Any]:
         "reason": reason and {"code": reason.code.value, "by": reason.by, "text": reason.text},
         "by": reason and reason.by,
         "superseded_by": record.superseded_by,
-        "error": error and {"code": error.code, "type": error.type},
+        "error": record.error and _error_data(record.error),
         "ended_late": late and {"outcome": late.outcome.value, "at": late.at},
         "usage": None,
     }
+
+
+def _error_data(error: TurnError) -> dict[str, Any]:
+    told = {"code": error.code, "type": error.type}
+    return told if error.stage is None else {**told, "stage": error.stage}
 
 
 def started_data(spec: TurnSpec) -> dict[str, Any]:

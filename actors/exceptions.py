@@ -27,12 +27,13 @@
     |   +-- ContextSaveFailed           the host's `save_context` raised
     |   +-- ContextNotCopyable          the session's context holds what cannot be copied
     |   +-- NotAnAgent                  neither a coroutine function nor an async generator function
+    |   +-- StageFailed                 a stage raised, or returned no dict; `stage` names it
     +-- RuntimeMisuse                   the actors were used from the wrong place
         +-- BlockingCallOnLoop          a blocking ask, get or stop on the loop's own thread
         +-- WrongThread                 a call that belongs on the loop's thread
         +-- LoopClosed                  the actors' event loop is closed or was never there
         +-- NoRegistry                  a service function without an open registry on this loop
-        +-- AlreadyStarted              a registry that is open, or was, is opened again
+        +-- AlreadyStarted              a registry that is open, or was, is opened again or given a stage
 """
 
 from typing import ClassVar
@@ -197,6 +198,16 @@ class NotAnAgent(AgentError):
     code = "NOT_AN_AGENT"
 
 
+class StageFailed(AgentError):
+    """A stage raised, or returned no dict. ``stage`` is ``<name>:<function>``, the cause what it raised."""
+
+    code = "STAGE_FAILED"
+
+    def __init__(self, text: str, *, stage: str) -> None:
+        super().__init__(text)
+        self.stage = stage
+
+
 class RuntimeMisuse(TurnkeeperError, RuntimeError):
     """The actors were used from the wrong thread, loop or moment."""
 
@@ -226,6 +237,6 @@ class NoRegistry(RuntimeMisuse):
 
 
 class AlreadyStarted(RuntimeMisuse):
-    """A registry is started once; make another one."""
+    """A registry is started once, and given its stages before that; make another one."""
 
     code = "ALREADY_STARTED"

@@ -13,6 +13,7 @@ from .policy import Settings
 from .records import SessionId
 
 if TYPE_CHECKING:
+    from .pipeline import Pipeline
     from .turn import Turn
 
 #: What a host registers: ``async def agent(turn)``, or an async generator function.
@@ -33,7 +34,7 @@ def debug_from(environ: Mapping[str, str]) -> None:
 
 @dataclass(slots=True, kw_only=True)
 class Household:
-    """The loop and its clock, the settings, the agents, the contexts, the directory and the counters."""
+    """The loop and its clock, the settings, agents and stages, the contexts, the directory, the counters."""
 
     loop: asyncio.AbstractEventLoop
     thread: int
@@ -45,3 +46,4 @@ class Household:
     load_context: LoadContext | None = None
     save_context: SaveContext | None = None
     counters: Counter[str] = field(default_factory=Counter)
+    pipeline: "Pipeline | None" = None

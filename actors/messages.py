@@ -270,15 +270,21 @@ class Shut:
 
 @value
 class Tick:
-    """A moment that the session asked to be told of has come."""
+    """A moment that the session asked to be told of has come.
+
+    ``first_event_at`` is when the turn in flight emitted its first event, for its record if this ends it.
+    """
+
+    first_event_at: float | None = None
 
 
 @value
 class TurnEnded:
-    """The coroutine of the turn with this epoch is done."""
+    """The coroutine of the turn with this epoch is done. ``first_event_at``: when it first emitted one."""
 
     epoch: Epoch
     outcome: Outcome
+    first_event_at: float | None = None
 
 
 @value

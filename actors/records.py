@@ -100,10 +100,11 @@ class Reason:
 
 @value
 class TurnError:
-    """What a failed turn may tell: a stable ``code`` and the type of what was raised."""
+    """What a failed turn may tell: a stable ``code``, the type of what was raised, and the stage that did."""
 
     code: str
     type: str | None = None
+    stage: str | None = None
 
 
 @value
@@ -144,7 +145,11 @@ class TurnOptions:
 
 @value
 class TurnRecord:
-    """What is remembered of a turn. In flight it is a snapshot, after that it is the truth."""
+    """What is remembered of a turn. In flight it is a snapshot, after that it is the truth.
+
+    ``queued_at`` is set if it had to wait for the session, ``first_event_at`` if its agent emitted anything
+    (in flight: where it was asked for by `GetTurn` or `GetSession`).
+    """
 
     turn_id: TurnId
     epoch: Epoch | None
@@ -161,6 +166,24 @@ class TurnRecord:
     error: TurnError | None = None
     fingerprint: bytes | None = None
     ended_late: LateEnd | None = None
+    queued_at: float | None = None
+    first_event_at: float | None = None
+
+
+@value
+class Moment:
+    """One step of a turn's timeline; ``ms`` counts from the turn's submission.
+
+    ``reason`` tells why and by whom a cancel was asked, ``status`` what the turn ended as (``ended_late``:
+    what its coroutine did in the end), ``settled_after_ms`` how long after the cancel it let go.
+    """
+
+    step: str
+    at: float
+    ms: float
+    reason: Reason | None = None
+    status: TurnStatus | None = None
+    settled_after_ms: float | None = None
 
 
 # -- How a coroutine ended ----------------------------------------------------------------------------

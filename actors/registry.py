@@ -6,7 +6,7 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, Self, TypeVar
 
@@ -40,6 +40,7 @@ from .messages import (
     Subscribe,
     TurnEnd,
 )
+from .pipeline import Pipeline, S
 from .policy import Settings
 from .receipt import Receipt
 from .records import (
@@ -94,10 +95,21 @@ class SessionRegistry:
         self.directory = Directory()
         self._load_context = load_context
         self._save_context = save_context
+        self._pipeline = Pipeline()
         self._household: Household | None = None
         self._ref: AsyncioRef[RegistryActor] | None = None
         self._stopped: AsyncioFuture[bool] | None = None
         self._draining = False
+
+    def stage(self, name: str, priority: float = 0) -> Callable[[S], S]:
+        """Register a stage, before the start: ``@registry.stage("pre_process_msg", priority=5)``.
+
+        A stage is ``(data: dict, context) -> dict``, sync or async. Those named ``pre_process_msg`` run
+        before the agent, those named ``process_results`` after it, others when an agent says so
+        (`Turn.run_stages`). The higher priority runs first, of equal ones the one registered first.
+        Raises `InvalidRequest`, `AlreadyStarted` and `WrongThread`.
+        """
+        return self._pipeline.stage(name, priority)
 
     # -- Life -----------------------------------------------------------------------------------------
 
@@ -112,7 +124,8 @@ class SessionRegistry:
             thread=threading.get_ident(),
             clock=lambda: offset + loop.time(),
             settings=self.settings,
-            agents=self._agents,
+            agents=self._pipeline.around(self._agents),
+            pipeline=self._pipeline,
             contexts=ContextStore(self.settings.contexts),
             directory=self.directory,
             load_context=self._load_context,

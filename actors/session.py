@@ -28,6 +28,7 @@ from .exceptions import (
     SessionBusy,
     SessionClosed,
     SessionError,
+    StageFailed,
     TooManyUnresponsive,
     TurnIdReused,
 )
@@ -100,7 +101,8 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
                 case Cancelling():
                     if message.epoch != state.epoch:
                         return _ended_late(state, message, now)
-                    return _settle(state, _status(state, message.outcome), message, now)
+                    status = _status(state, message.outcome)
+                    return _settle(state, status, message.outcome, now, message.first_event_at)
                 case Idle() | Closed():
                     return _ended_late(state, message, now)
                 case _:
@@ -120,7 +122,7 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
                 case Running():
                     return _tick_running(state, now)
                 case Cancelling():
-                    return _tick_cancelling(state, now)
+                    return _tick_cancelling(state, message, now)
                 case Idle() | Closed():
                     return state, ()
                 case _:
@@ -161,9 +163,9 @@ def _submit_running(state: Running, message: Submit, now: float, to: ReplyAddres
     if message.strategy is Strategy.REJECT:
         return _refuse(state, to, _busy(state))
     reason = Reason(CancelCode.SUPERSEDED, spec.user)
-    then = Successor(spec, to if message.wait else None)
+    then = Successor(spec, to if message.wait else None, now)
     cancelling, effects = _cancel(state, reason, state.spec.grace, now, (), then)
-    return cancelling, (*effects, *_queue(state, spec, message.wait, to))
+    return cancelling, (*effects, *_queue(state, then, message.wait, to))
 
 
 def _submit_cancelling(state: Cancelling, message: Submit, now: float, to: ReplyAddress | None) -> Step:
@@ -177,15 +179,16 @@ def _submit_cancelling(state: Cancelling, message: Submit, now: float, to: Reply
         return _refuse(state, to, _busy(state))
     reason = Reason(CancelCode.SUPERSEDED, spec.user)
     dropped, effects = _drop_successor(state, reason, now, by=spec.turn_id)
-    then = Successor(spec, to if message.wait else None)
-    return replace(dropped, then=then), (*effects, *_queue(state, spec, message.wait, to))
+    then = Successor(spec, to if message.wait else None, now)
+    return replace(dropped, then=then), (*effects, *_queue(state, then, message.wait, to))
 
 
 def _queue(
-    state: Running | Cancelling, spec: TurnSpec, wait: bool, to: ReplyAddress | None
+    state: Running | Cancelling, then: Successor, wait: bool, to: ReplyAddress | None
 ) -> tuple[Effect, ...]:
     """Tell of the turn that waits, and answer its sender now if it does not want to wait."""
-    queued = unstarted(spec, TurnStatus.QUEUED)
+    spec = then.spec
+    queued = unstarted(spec, TurnStatus.QUEUED, queued_at=then.queued_at)
     if wait:
         return (AnnounceQueued(queued),)
     superseded = Superseded(state.spec.turn_id, Verdict.REQUESTED, None)
@@ -235,7 +238,12 @@ def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None
 
 
 def _start(
-    memory: Memory, spec: TurnSpec, now: float, to: ReplyAddress | None, superseded: Superseded | None
+    memory: Memory,
+    spec: TurnSpec,
+    now: float,
+    to: ReplyAddress | None,
+    superseded: Superseded | None,
+    queued_at: float | None = None,
 ) -> tuple[Running, tuple[Effect, ...]]:
     epoch = int(now * 1000)
     if epoch <= memory.last_epoch:
@@ -243,9 +251,9 @@ def _start(
     start = StartTurn(spec, epoch)
     reply = Reply(to, Accepted(spec.session_id, spec.turn_id, epoch, RUNNING, superseded))
     if spec.timeout is None:
-        return Running(memory, spec, epoch, now, None), (start, reply)
+        return Running(memory, spec, epoch, now, None, queued_at), (start, reply)
     deadline = now + spec.timeout
-    return Running(memory, spec, epoch, now, deadline), (start, SetTimer(deadline), reply)
+    return Running(memory, spec, epoch, now, deadline, queued_at), (start, SetTimer(deadline), reply)
 
 
 # -- A cancel -----------------------------------------------------------------------------------------
@@ -342,6 +350,7 @@ def _cancel(
         now + grace,
         asks,
         then,
+        state.queued_at,
     )
     return cancelling, (CancelTurn(state.epoch, reason), SetTimer(again_at))
 
@@ -354,7 +363,7 @@ def _drop_successor(
     if not isinstance(waiting, Successor):
         return state, ()
     spec = waiting.spec
-    record = unstarted(spec, TurnStatus.CANCELLED, now, reason, superseded_by=by)
+    record = unstarted(spec, TurnStatus.CANCELLED, now, reason, superseded_by=by, queued_at=waiting.queued_at)
     superseded = Superseded(state.spec.turn_id, Verdict.REQUESTED, None)
     accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, superseded)
     memory = _remember(state.memory, record, now)
@@ -373,11 +382,11 @@ def _tick_running(state: Running, now: float) -> Step:
     return _cancel(state, Reason(CancelCode.TIMEOUT), state.spec.grace, now, (), None)
 
 
-def _tick_cancelling(state: Cancelling, now: float) -> Step:
+def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Step:
     if state.again_at is None:
         if now < state.end_at:
             return state, (SetTimer(state.end_at),)
-        return _settle(state, TurnStatus.UNRESPONSIVE, None, now)
+        return _settle(state, TurnStatus.UNRESPONSIVE, None, now, message.first_event_at)
     if now < state.again_at:
         return state, (SetTimer(state.again_at),)
     # A tick that comes late, because the loop was blocked, skips no rung and shortens none to nothing: the
@@ -393,9 +402,9 @@ def _tick_cancelling(state: Cancelling, now: float) -> Step:
 def _ended_running(state: Running, message: TurnEnded, now: float) -> Step:
     outcome = message.outcome
     if isinstance(outcome, Returned):
-        record = record_of(state, COMPLETED, now)
+        record = record_of(state, COMPLETED, now, None, message.first_event_at)
     else:
-        record = record_of(state, FAILED, now, _error_of(outcome))
+        record = record_of(state, FAILED, now, _error_of(outcome), message.first_event_at)
     memory = _remember(state.memory, record, now)
     return Idle(memory), (EndTurn(record, outcome, state.spec.ended_to),)
 
@@ -414,13 +423,15 @@ def _status(state: Cancelling, outcome: Outcome) -> TurnStatus:
             assert_never(outcome)
 
 
-def _settle(state: Cancelling, status: TurnStatus, ended: TurnEnded | None, now: float) -> Step:
+def _settle(
+    state: Cancelling, status: TurnStatus, outcome: Outcome | None, now: float, first_event_at: float | None
+) -> Step:
     """The cancelled turn lets go of the session: answer all who waited for that, and go on."""
-    outcome = None if ended is None else ended.outcome
     then = state.then
-    record = record_of(state, status, now, _error_of(outcome) if status is FAILED else None)
+    error = _error_of(outcome) if status is FAILED else None
+    record = record_of(state, status, now, error, first_event_at)
     effects: list[Effect] = [EndTurn(record, outcome, state.spec.ended_to)]
-    if ended is None:
+    if outcome is None:
         effects.append(Quarantine(state.epoch))
         memory = replace(
             state.memory, last_epoch=state.epoch, quarantined=(*state.memory.quarantined, record)
@@ -442,7 +453,7 @@ def _settle(state: Cancelling, status: TurnStatus, ended: TurnEnded | None, now:
         return Idle(memory), tuple(effects)
     spec = then.spec
     superseded = Superseded(record.turn_id, verdict, (now - spec.submitted_at) * 1000.0)
-    running, started = _start(memory, spec, now, then.to, superseded)
+    running, started = _start(memory, spec, now, then.to, superseded, then.queued_at)
     return running, (*effects, *started)
 
 
@@ -472,6 +483,8 @@ def _late_status(outcome: Outcome) -> TurnStatus:
 
 def _error_of(outcome: Outcome | None) -> TurnError | None:
     match outcome:
+        case Raised(StageFailed() as error, code):
+            return TurnError(code, type(error.__cause__).__name__, error.stage)
         case Raised():
             return TurnError(outcome.code, type(outcome.error).__name__)
         case Stopped():

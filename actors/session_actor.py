@@ -57,8 +57,8 @@ from .turn import Turn, coroutine_of, current, outcome_of, raised
 from .views import find_turn, owed_answers, state_name, view, was_superseded
 
 LOST = "the session's actor failed; the session starts anew"
-#: What changes a session: the messages that `step` takes.
-DECIDED_BY_THE_SESSION: frozenset[type[Any]] = frozenset({Submit, TurnEnded, Stop, Tick, Shut})
+#: What changes a session: the messages that `step` takes. A `Tick` is completed first.
+DECIDED_BY_THE_SESSION: frozenset[type[Any]] = frozenset({Submit, TurnEnded, Stop, Shut})
 
 
 class SessionActor(AsyncioActor):
@@ -95,11 +95,13 @@ class SessionActor(AsyncioActor):
             case Unsubscribe():
                 self._unsubscribe(message.subscription)
             case GetSession():
-                answer(reply_to, view(self._state, len(self._readers or ())))
+                answer(reply_to, view(self._state, len(self._readers or ()), self._first_event_at()))
             case GetTurn():
                 answer(reply_to, self._find(message.turn_id))
             case AwaitTurn():
                 self._await_turn(message, reply_to)
+            case Tick():
+                self._step(Tick(self._first_event_at()), reply_to)
             case Sleep():
                 self._sleep()
             case _:
@@ -206,12 +208,12 @@ class SessionActor(AsyncioActor):
         try:
             self._task = copy_context().run(_begin, household.agents[spec.agent], turn, household)
         except asyncio.CancelledError:
-            self._tell(TurnEnded(effect.epoch, Stopped()))
+            self._tell(TurnEnded(effect.epoch, Stopped(), turn.first_event_at))
             return
         except BaseException as error:
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-            self._tell(TurnEnded(effect.epoch, raised(error)))
+            self._tell(TurnEnded(effect.epoch, raised(error), turn.first_event_at))
             return
         self._task.add_done_callback(self._on_done)
 
@@ -221,7 +223,7 @@ class SessionActor(AsyncioActor):
         turn = self._turn if quarantined is None else quarantined.pop(task, self._turn)
         if turn is None or self._actor_ref._stopped:
             return
-        self._tell(TurnEnded(turn.epoch, outcome_of(task)))
+        self._tell(TurnEnded(turn.epoch, outcome_of(task), turn.first_event_at))
 
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
@@ -295,10 +297,14 @@ class SessionActor(AsyncioActor):
     # -- Turns that somebody asks for -----------------------------------------------------------------
 
     def _find(self, turn_id: str) -> TurnRecord:
-        record = find_turn(self._state, turn_id)
+        record = find_turn(self._state, turn_id, self._first_event_at())
         if record is None:
             raise UnknownTurn(f"no turn {turn_id!r} in this session")
         return record
+
+    def _first_event_at(self) -> float | None:
+        """When the turn that holds the session emitted its first event, if it did."""
+        return None if self._turn is None else self._turn.first_event_at
 
     def _await_turn(self, message: AwaitTurn, reply_to: ReplyTo) -> None:
         record = self._find(message.turn_id)

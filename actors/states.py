@@ -65,6 +65,7 @@ class Successor:
 
     spec: TurnSpec
     to: ReplyAddress | None
+    queued_at: float | None = None
 
 
 @value
@@ -84,13 +85,17 @@ class Idle:
 
 @value
 class Running:
-    """A turn holds the session. ``deadline`` is when its time is up."""
+    """A turn holds the session. ``deadline`` is when its time is up.
+
+    ``queued_at`` is when it began to wait for its predecessor, if it had to.
+    """
 
     memory: Memory
     spec: TurnSpec
     epoch: Epoch
     started_at: float
     deadline: float | None
+    queued_at: float | None = None
 
 
 @value
@@ -111,6 +116,7 @@ class Cancelling:
     end_at: float
     asks: tuple[Ask, ...]
     then: Successor | Closing | None
+    queued_at: float | None = None
 
 
 @value

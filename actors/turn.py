@@ -16,6 +16,7 @@ from .exceptions import (
     ContextNotCopyable,
     ContextSaveFailed,
     EventNotJson,
+    InvalidRequest,
     NotAnAgent,
     ReservedEvent,
     TurnkeeperError,
@@ -48,9 +49,11 @@ class Turn:
 
     __slots__ = (
         "_context",
+        "_message",
         "_publisher",
         "cancel_requested",
         "epoch",
+        "first_event_at",
         "n",
         "over",
         "owner",
@@ -64,6 +67,7 @@ class Turn:
         #: Whose session this is; the turn's `user` may be an admin.
         self.owner = owner
         self._publisher = publisher
+        self._message = spec.message
         self._context: Any = None
         #: Whether somebody asked this turn to stop. Other threads may read it.
         self.cancel_requested = False
@@ -71,18 +75,20 @@ class Turn:
         self.reason: Reason | None = None
         #: The number of the last event.
         self.n = 0
+        #: When the agent emitted its first event.
+        self.first_event_at: float | None = None
         #: Whether the turn has let go of its session.
         self.over = False
 
     @property
     def message(self) -> Any:
-        """What was sent, as it was sent."""
-        return self.spec.message
+        """What was sent, as it was sent, or what the `pre_process_msg` stages made of it."""
+        return self._message
 
     @property
     def text(self) -> str:
         """The message as text: its text parts joined."""
-        return text_of(self.spec.message)
+        return text_of(self._message)
 
     @property
     def session_id(self) -> SessionId:
@@ -151,6 +157,8 @@ class Turn:
         most = household.settings.log_bytes
         if len(text) > most:
             raise EventNotJson(f"the data takes {len(text)} characters, more than {most}")
+        if self.first_event_at is None:
+            self.first_event_at = household.clock()
         self._publisher.publish(self, event, text)
 
     async def checkpoint(self) -> None:
@@ -162,7 +170,22 @@ class Turn:
         if self.cancel_requested:
             raise asyncio.CancelledError
 
-    # -- what the session actor does to it ----------------------------------------------------------
+    async def run_stages(self, name: str, data: dict[str, Any]) -> dict[str, Any]:
+        """Run the stages of that name, each with what the one before returned, and return the last one's.
+
+        Without any, that is ``data``. Raises `StageFailed`, and `InvalidRequest` for data that is no dict. No
+        stage begins once the turn was asked to stop; cancelling it cancels the one that runs.
+        """
+        if not isinstance(data, dict):
+            raise InvalidRequest("stages are given a dict", field="data")
+        pipeline = self._publisher.household.pipeline
+        return data if pipeline is None else await pipeline.run(name, data, self)
+
+    # -- what others do to it -----------------------------------------------------------------------
+
+    def replace_message(self, message: Any) -> None:
+        """Give the agent another message than the one that was sent."""
+        self._message = message
 
     def ask_to_stop(self, reason: Reason) -> None:
         """Note that a cancel was asked, where code that reads flags looks for it."""
@@ -223,7 +246,7 @@ def coroutine_of(agent: Agent, turn: Turn, household: Household) -> Coroutine[An
     elif household.load_context is not None or household.save_context is not None:
         return _run(agent, turn, household.load_context, household.save_context)
     answer: Any = agent(turn)
-    return answer if isinstance(answer, CoroutineType) else _finish(answer, turn)
+    return answer if isinstance(answer, CoroutineType) else finish(answer, turn)
 
 
 async def _run(agent: Agent, turn: Turn, load: LoadContext | None, save: SaveContext | None) -> Any:
@@ -236,7 +259,7 @@ async def _run(agent: Agent, turn: Turn, load: LoadContext | None, save: SaveCon
             clear_cancel(context)
             turn.bring(context)
     try:
-        result = await _finish(agent(turn), turn)
+        result = await finish(agent(turn), turn)
     finally:
         if save is not None and not turn.over:
             try:
@@ -246,7 +269,7 @@ async def _run(agent: Agent, turn: Turn, load: LoadContext | None, save: SaveCon
     return result
 
 
-async def _finish(answer: Any, turn: Turn) -> Any:
+async def finish(answer: Any, turn: Turn) -> Any:
     """Run what the agent answered to its end: publish what a generator yields, await anything else."""
     if inspect.isasyncgen(answer):
         async with aclosing(answer) as items:

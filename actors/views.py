@@ -3,7 +3,17 @@
 from typing import assert_never
 
 from .messages import ReplyAddress, SessionView
-from .records import CancelCode, Reason, SessionState, TurnError, TurnId, TurnRecord, TurnSpec, TurnStatus
+from .records import (
+    CancelCode,
+    Moment,
+    Reason,
+    SessionState,
+    TurnError,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+    TurnStatus,
+)
 from .states import Cancelling, Closed, Idle, Running, State, Successor
 
 
@@ -12,6 +22,7 @@ def record_of(
     status: TurnStatus | None = None,
     ended_at: float | None = None,
     error: TurnError | None = None,
+    first_event_at: float | None = None,
 ) -> TurnRecord:
     """The turn that holds the session, as a record; with a terminal status the record of its end."""
     spec = state.spec
@@ -31,6 +42,9 @@ def record_of(
             None,
             error,
             spec.fingerprint,
+            None,
+            state.queued_at,
+            first_event_at,
         )
     return TurnRecord(
         spec.turn_id,
@@ -47,6 +61,9 @@ def record_of(
         state.then.spec.turn_id if isinstance(state.then, Successor) else None,
         error,
         spec.fingerprint,
+        None,
+        state.queued_at,
+        first_event_at,
     )
 
 
@@ -58,6 +75,7 @@ def unstarted(
     *,
     superseded_by: TurnId | None = None,
     asked_at: float | None = None,
+    queued_at: float | None = None,
 ) -> TurnRecord:
     """A turn that never held the session, as a record: it waits, or was over before it began."""
     return TurnRecord(
@@ -74,13 +92,14 @@ def unstarted(
         reason,
         superseded_by,
         fingerprint=spec.fingerprint,
+        queued_at=queued_at,
     )
 
 
-def current_turn(state: State) -> TurnRecord | None:
+def current_turn(state: State, first_event_at: float | None = None) -> TurnRecord | None:
     """The turn that holds the session, else the last one that did."""
     if isinstance(state, Running | Cancelling):
-        return record_of(state)
+        return record_of(state, first_event_at=first_event_at)
     memory = state.memory
     started = (record for record in (*memory.records, *memory.quarantined) if record.epoch is not None)
     return max(started, key=lambda record: record.epoch or 0, default=None)
@@ -89,14 +108,18 @@ def current_turn(state: State) -> TurnRecord | None:
 def queued_turns(state: State) -> tuple[TurnRecord, ...]:
     """The turns that wait for the session."""
     if isinstance(state, Cancelling) and isinstance(state.then, Successor):
-        return (unstarted(state.then.spec, TurnStatus.QUEUED),)
+        then = state.then
+        return (unstarted(then.spec, TurnStatus.QUEUED, queued_at=then.queued_at),)
     return ()
 
 
-def find_turn(state: State, turn_id: str) -> TurnRecord | None:
-    """The turn of that id: in flight, waiting, quarantined or remembered."""
+def find_turn(state: State, turn_id: str, first_event_at: float | None = None) -> TurnRecord | None:
+    """The turn of that id: in flight, waiting, quarantined or remembered.
+
+    ``first_event_at`` is that of the turn in flight, which its state does not know.
+    """
     if isinstance(state, Running | Cancelling) and state.spec.turn_id == turn_id:
-        return record_of(state)
+        return record_of(state, first_event_at=first_event_at)
     memory = state.memory
     for record in (*queued_turns(state), *memory.quarantined, *memory.records):
         if record.turn_id == turn_id:
@@ -119,14 +142,14 @@ def state_name(state: State) -> SessionState:
             assert_never(state)
 
 
-def view(state: State, subscribers: int = 0) -> SessionView:
+def view(state: State, subscribers: int = 0, first_event_at: float | None = None) -> SessionView:
     """The session as one may see it from outside."""
     memory = state.memory
     return SessionView(
         memory.home.session_id,
         memory.home.owner,
         state_name(state),
-        current_turn(state),
+        current_turn(state, first_event_at),
         queued_turns(state),
         memory.records,
         memory.quarantined,
@@ -152,3 +175,38 @@ def owed_answers(state: State) -> list[ReplyAddress | None]:
         elif state.then is not None:
             owed += state.then.to
     return owed
+
+
+def timeline(record: TurnRecord) -> tuple[Moment, ...]:
+    """What happened to a turn and when, in the order in which it happened.
+
+    The steps are ``submitted``, ``queued``, ``started``, ``first_event``, ``cancel_requested``,
+    ``cancelled_again``, ``settled`` (a cancelled turn let go of the session), ``ended`` and ``ended_late``;
+    what did not happen, or not yet, is left out. A cancel that came before its send counts back from it.
+    """
+    began, asked, ended = record.submitted_at, record.cancel_requested_at, record.ended_at
+    moments: list[Moment] = []
+
+    def add(
+        step: str,
+        at: float | None,
+        reason: Reason | None = None,
+        status: TurnStatus | None = None,
+        after: float | None = None,
+    ) -> None:
+        if at is not None:
+            moments.append(Moment(step, at, (at - began) * 1000.0, reason, status, after))
+
+    add("submitted", began)
+    add("queued", record.queued_at)
+    add("started", record.started_at)
+    add("first_event", record.first_event_at)
+    add("cancel_requested", asked, record.reason)
+    add("cancelled_again", record.cancelled_again_at)
+    if asked is not None and ended is not None and record.started_at is not None:
+        add("settled", ended, None, record.status, (ended - asked) * 1000.0)
+    add("ended", ended, None, record.status)
+    if record.ended_late is not None:
+        add("ended_late", record.ended_late.at, None, record.ended_late.outcome)
+    # Stable: what happened in the same moment stays in the order above.
+    return tuple(sorted(moments, key=lambda moment: moment.at))

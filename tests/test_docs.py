@@ -88,6 +88,16 @@ async def test_the_tutorials_agent_remembers() -> None:
         assert await (await registry.send("s1", "two")).result() == 2
 
 
+async def test_the_stages_example_censors_asks_stores_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    example = load(EXAMPLES / "stages.py")
+    await example.main()
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "tell me a ****** (searched)"
+    assert [line.split()[0] for line in said[1:-1]] == ["submitted", "started", "first_event", "ended"]
+    assert said[-1] == "TurnError(code='stage_failed', type='ValueError', stage='pre_process_msg:length')"
+    assert example.STORED == ["tell me a ****** (searched)"]
+
+
 def test_the_settings_page_is_what_the_code_says() -> None:
     table = load(ROOT / "docs" / "settings_table.py")
     assert table.PAGE.read_text() == table.page(), "run python docs/settings_table.py"

@@ -7,8 +7,9 @@ from typing import Any, NoReturn
 from turnkeeper.actors.events import CLOSE, Event, turn_data
 from turnkeeper.actors.exceptions import InvalidRequest
 from turnkeeper.actors.messages import Accepted, ActiveTurn, CancelAnswer, SessionView
-from turnkeeper.actors.records import SessionState, TurnRecord, TurnStatus, Verdict
+from turnkeeper.actors.records import Moment, SessionState, TurnRecord, TurnStatus, Verdict
 from turnkeeper.actors.values import value
+from turnkeeper.actors.views import timeline
 
 from .problems import Problem
 
@@ -237,26 +238,19 @@ def encode_session(view: SessionView) -> JSON:
 
 def encode_turn(log_id: str, record: TurnRecord) -> JSON:
     """One turn with its timeline; ``ms`` counts from its submission."""
-    steps: list[tuple[str, float | None, JSON]] = [
-        ("submitted", record.submitted_at, {}),
-        ("started", record.started_at, {}),
-        ("cancel_requested", record.cancel_requested_at, _why(record)),
-        ("cancelled_again", record.cancelled_again_at, {}),
-        ("ended", record.ended_at, {"status": record.status.value}),
-    ]
-    if record.ended_late is not None:
-        steps.append(("ended_late", record.ended_late.at, {"outcome": record.ended_late.outcome.value}))
-    timeline = [
-        {"step": step, "at": at, "ms": _ms((at - record.submitted_at) * 1000), **more}
-        for step, at, more in steps
-        if at is not None
-    ]
-    return {"log_id": log_id, **turn_data(record), "timeline": timeline}
+    return {"log_id": log_id, **turn_data(record), "timeline": [_moment(each) for each in timeline(record)]}
 
 
-def _why(record: TurnRecord) -> JSON:
-    reason = record.reason
-    return {} if reason is None else {"code": reason.code.value, "by": reason.by}
+def _moment(moment: Moment) -> JSON:
+    told: JSON = {"step": moment.step, "at": moment.at, "ms": _ms(moment.ms)}
+    reason, status = moment.reason, moment.status
+    if reason is not None:
+        told |= {"by": reason.by, "code": reason.code.value, "text": reason.text}
+    if status is not None:
+        told["outcome" if moment.step == "ended_late" else "status"] = status.value
+    if moment.settled_after_ms is not None:
+        told["settled_after_ms"] = _ms(moment.settled_after_ms)
+    return told
 
 
 def _ms(span: float | None) -> float | None:

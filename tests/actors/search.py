@@ -50,6 +50,7 @@ from turnkeeper.actors.states import (
     Memory,
     Running,
     State,
+    Successor,
 )
 from turnkeeper.actors.views import find_turn
 
@@ -220,6 +221,11 @@ HOW: dict[tuple[type, str], str] = {
     (Cancelling, "asked_at"): TOLD,
     (Cancelling, "again"): TOLD,
     (Ask, "at"): TOLD,
+    (Running, "queued_at"): TOLD,
+    (Cancelling, "queued_at"): TOLD,
+    (Successor, "queued_at"): TOLD,
+    (TurnRecord, "queued_at"): TOLD,
+    (TurnRecord, "first_event_at"): TOLD,
     (Running, "epoch"): EPOCH,
     (Cancelling, "epoch"): EPOCH,
     (TurnRecord, "epoch"): EPOCH,

@@ -27,6 +27,7 @@ from turnkeeper.actors.exceptions import (
     SessionBusy,
     SessionClosed,
     SessionError,
+    StageFailed,
     TooManyUnresponsive,
     TurnIdReused,
 )
@@ -351,6 +352,51 @@ def test_after_its_deadline_a_turn_is_timed_out_unless_it_finished(
 
 def test_the_record_of_a_failed_turn_tells_the_error_also_after_a_cancel(cancelling: Session) -> None:
     assert cancelling.end(Raised(KeyError())).error == TurnError("AGENT_ERROR", "KeyError")
+
+
+def test_the_record_of_a_turn_that_a_stage_failed_tells_which_and_why(running: Session) -> None:
+    failed = StageFailed("stage x:y failed", stage="x:y")
+    failed.__cause__ = KeyError()
+    assert running.end(Raised(failed, "stage_failed")).error == TurnError("stage_failed", "KeyError", "x:y")
+
+
+@pytest.mark.parametrize("outcome", [Returned(), Raised(ValueError()), Stopped()])
+@pytest.mark.parametrize("stopped", [False, True])
+def test_the_end_of_a_turn_brings_the_moment_of_its_first_event(
+    running: Session, outcome: Outcome, stopped: bool
+) -> None:
+    if stopped:
+        running.stop()
+    running.tell(TurnEnded(running.epoch, outcome, 1_000.5))
+    assert running.one(EndTurn).record.first_event_at == 1_000.5
+    assert running.records[-1].first_event_at == 1_000.5
+
+
+def test_the_tick_that_gives_a_turn_up_brings_the_moment_of_its_first_event(cancelling: Session) -> None:
+    cancelling.wait(GRACE / 2)
+    cancelling.now += GRACE / 2
+    cancelling.tell(Tick(1_000.5))
+    assert cancelling.one(EndTurn).record.first_event_at == 1_000.5
+    epoch = cancelling.one(EndTurn).record.epoch
+    assert epoch is not None
+    cancelling.tell(TurnEnded(epoch, Stopped(), 1_000.5))
+    assert cancelling.records[-1].first_event_at == 1_000.5
+
+
+def test_a_turn_that_waited_for_another_says_since_when(running: Session) -> None:
+    running.now += 1.0
+    running.send("t2")
+    asked = running.now
+    assert running.one(AnnounceQueued).record.queued_at == asked
+    assert running.turn("t2").queued_at == asked
+    running.now += 1.0
+    running.send("t3")
+    assert running.turn("t2").queued_at == asked  # dropped, and cancelled
+    running.end(Stopped())
+    assert (running.turn("t1").queued_at, running.turn("t3").queued_at) == (None, asked + 1.0)
+    running.stop()
+    assert running.turn("t3").queued_at == asked + 1.0
+    assert running.end(Stopped()).queued_at == asked + 1.0
 
 
 def test_a_stale_report_changes_nothing_and_is_counted(running: Session) -> None:

@@ -472,6 +472,51 @@ async def test_how_a_quarantined_turn_ended_late_is_noted_whatever_it_was(clock:
             assert late.outcome == outcome
 
 
+@pytest.mark.parametrize("swallows", [0, FOREVER])
+async def test_the_first_event_is_on_the_record_in_flight_and_when_it_is_over(
+    clock: VirtualClock, swallows: float
+) -> None:
+    agent = ScriptedAgent(swallows=swallows)
+    async with opened(agent) as registry:
+        receipt, run = await started(registry, agent)
+        assert (await record_of(registry, receipt)).first_event_at is None
+        await clock.advance(1.0)
+        run.turn.emit("word")
+        first = run.turn.first_event_at
+        assert first is not None
+        await clock.advance(1.0)
+        run.turn.emit("word")
+        in_flight = await record_of(registry, receipt)
+        assert in_flight.started_at is not None
+        assert in_flight.first_event_at == first == pytest.approx(in_flight.started_at + 1.0)
+        seen = (await registry.session("s1")).turn
+        assert seen is not None
+        assert seen.first_event_at == first
+        await registry.cancel("s1")
+        assert (await record_of(registry, receipt)).first_event_at == first
+        assert (await receipt.ended()).first_event_at == first
+        run.finish()
+        await settle()
+        late = await record_of(registry, receipt)
+        assert (late.first_event_at, late.ended_late is None) == (first, swallows == 0)
+
+
+async def test_an_agent_that_emits_before_it_fails_at_once_has_a_first_event_too() -> None:
+    def agent(turn: Turn) -> Any:
+        turn.emit("word")
+        raise ValueError
+
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        record = await receipt.ended()
+        assert (record.status, record.first_event_at is None) == (TurnStatus.FAILED, False)
+
+
+async def test_a_turn_that_emits_nothing_has_no_first_event() -> None:
+    async with opened(done) as registry:
+        assert (await (await registry.send("s1", "hello")).ended()).first_event_at is None
+
+
 async def test_two_stops_are_one_stop() -> None:
     """G3: the cleanup that the first one started is not interrupted; both are told the truth."""
     agent = ScriptedAgent(swallows=1)

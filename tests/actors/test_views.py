@@ -6,6 +6,8 @@ import pytest
 
 from turnkeeper.actors.records import (
     CancelCode,
+    LateEnd,
+    Moment,
     Reason,
     SessionId,
     SessionState,
@@ -26,7 +28,15 @@ from turnkeeper.actors.states import (
     State,
     Successor,
 )
-from turnkeeper.actors.views import current_turn, find_turn, queued_turns, record_of, unstarted, view
+from turnkeeper.actors.views import (
+    current_turn,
+    find_turn,
+    queued_turns,
+    record_of,
+    timeline,
+    unstarted,
+    view,
+)
 
 USER = Reason(CancelCode.USER_REQUEST, "ada")
 
@@ -118,3 +128,70 @@ def test_a_turn_that_never_started_has_no_epoch() -> None:
     assert (told.cancel_requested_at, told.superseded_by, told.reason) == (9.0, "n", USER)
     assert unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, asked_at=8.0).cancel_requested_at == 8.0
     assert unstarted(spec("t"), TurnStatus.QUEUED).cancel_requested_at is None
+
+
+@pytest.mark.parametrize("state", [RUNNING, CANCELLING])
+def test_the_first_event_of_the_turn_in_flight_is_told_by_who_knows_it(state: Running | Cancelling) -> None:
+    assert record_of(state, first_event_at=2.5).first_event_at == 2.5
+    for seen in (
+        current_turn(state, 2.5),
+        find_turn(state, "t", 2.5),
+        view(state, first_event_at=2.5).turn,
+    ):
+        assert seen == record_of(state, first_event_at=2.5)
+    assert find_turn(state, "last", 2.5) == LAST
+    assert current_turn(Idle(MEMORY), 2.5) == LAST
+
+
+def test_a_turn_that_waited_says_since_when_whatever_becomes_of_it() -> None:
+    assert record_of(replace(RUNNING, queued_at=1.5)).queued_at == 1.5
+    assert record_of(replace(CANCELLING, queued_at=1.5)).queued_at == 1.5
+    waits = replace(CANCELLING, then=Successor(spec("next"), None, 3.5))
+    assert [turn.queued_at for turn in queued_turns(waits)] == [3.5]
+
+
+# -- The timeline -----------------------------------------------------------------------------------
+
+
+def told(record: TurnRecord) -> list[tuple[str, float]]:
+    return [(moment.step, moment.ms) for moment in timeline(record)]
+
+
+def test_the_timeline_of_a_turn_has_only_what_has_happened() -> None:
+    waits = unstarted(spec("t"), TurnStatus.QUEUED, queued_at=1.0)
+    assert told(waits) == [("submitted", 0.0), ("queued", 0.0)]
+    assert told(record_of(RUNNING)) == [("submitted", 0.0), ("started", 1000.0)]
+    over = record_of(RUNNING, TurnStatus.COMPLETED, 9.0, None, 2.5)
+    assert told(over) == [("submitted", 0.0), ("started", 1000.0), ("first_event", 1500.0), ("ended", 8000.0)]
+    assert timeline(over)[-1] == Moment("ended", 9.0, 8000.0, status=TurnStatus.COMPLETED)
+
+
+def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to_let_go() -> None:
+    fled = replace(
+        record_of(replace(CANCELLING, queued_at=1.25), TurnStatus.UNRESPONSIVE, 7.0, None, 2.5),
+        ended_late=LateEnd(TurnStatus.COMPLETED, 11.0),
+    )
+    assert timeline(fled) == (
+        Moment("submitted", 1.0, 0.0),
+        Moment("queued", 1.25, 250.0),
+        Moment("started", 2.0, 1000.0),
+        Moment("first_event", 2.5, 1500.0),
+        Moment("cancel_requested", 3.0, 2000.0, USER),
+        Moment("cancelled_again", 5.0, 4000.0),
+        Moment("settled", 7.0, 6000.0, status=TurnStatus.UNRESPONSIVE, settled_after_ms=4000.0),
+        Moment("ended", 7.0, 6000.0, status=TurnStatus.UNRESPONSIVE),
+        Moment("ended_late", 11.0, 10000.0, status=TurnStatus.COMPLETED),
+    )
+
+
+def test_a_turn_that_never_held_the_session_has_nothing_to_settle() -> None:
+    never = unstarted(spec("t"), TurnStatus.CANCELLED, 3.0, USER, queued_at=2.0)
+    assert [step for step, _ in told(never)] == ["submitted", "queued", "cancel_requested", "ended"]
+
+
+def test_a_timeline_is_in_the_order_in_which_it_happened() -> None:
+    early = unstarted(spec("t"), TurnStatus.CANCELLED, 1.0, USER, asked_at=0.5)
+    assert told(early) == [("cancel_requested", -500.0), ("submitted", 0.0), ("ended", 0.0)]
+    last_words = record_of(CANCELLING, TurnStatus.COMPLETED, 9.0, None, 4.0)
+    steps = [step for step, _ in told(last_words)]
+    assert steps.index("cancel_requested") < steps.index("first_event") < steps.index("cancelled_again")

@@ -317,11 +317,24 @@ def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:
         ("started", 500.0),
         ("cancel_requested", 1000.0),
         ("cancelled_again", 2000.0),
+        ("settled", 3000.0),
         ("ended", 3000.0),
         ("ended_late", 10000.0),
     ]
-    assert answer["timeline"][2].items() >= {"code": "user_request", "by": "ada"}.items()
-    assert answer["timeline"][5]["outcome"] == "completed"
+    assert answer["timeline"][2:5] == [
+        {
+            "step": "cancel_requested",
+            "at": 101.0,
+            "ms": 1000.0,
+            "by": "ada",
+            "code": "user_request",
+            "text": "enough",
+        },
+        {"step": "cancelled_again", "at": 102.0, "ms": 2000.0},
+        {"step": "settled", "at": 103.0, "ms": 3000.0, "status": "unresponsive", "settled_after_ms": 2000.0},
+    ]
+    assert answer["timeline"][5].items() >= {"status": "unresponsive"}.items()
+    assert answer["timeline"][6].items() >= {"outcome": "completed"}.items()
     assert answer["log_id"] == "s"
 
 
@@ -329,6 +342,14 @@ def test_a_failed_turn_tells_a_code_and_a_type_and_nothing_else_of_what_was_rais
     turn = record(status=TurnStatus.FAILED, error=TurnError("agent_error", "ValueError"))
 
     assert codec.encode_turn("s", turn)["error"] == {"code": "agent_error", "type": "ValueError"}
+
+
+def test_a_turn_that_a_stage_failed_tells_which() -> None:
+    error = TurnError("stage_failed", "ValueError", "pre_process_msg:censor")
+
+    told = codec.encode_turn("s", record(status=TurnStatus.FAILED, error=error))["error"]
+
+    assert told == {"code": "stage_failed", "type": "ValueError", "stage": "pre_process_msg:censor"}
 
 
 # -- Server-Sent Events -----------------------------------------------------------------------------

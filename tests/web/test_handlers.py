@@ -729,12 +729,8 @@ async def test_a_turn_has_a_timeline() -> None:
         await house.post(f"/chat/s/{task}/cancel")
         turn = (await house.get(f"/chat/s/turns/{task}")).body
 
-        assert [step["step"] for step in turn["timeline"]] == [
-            "submitted",
-            "started",
-            "cancel_requested",
-            "ended",
-        ]
+        steps = ["submitted", "started", "cancel_requested", "settled", "ended"]
+        assert [step["step"] for step in turn["timeline"]] == steps
         moments = [step["at"] for step in turn["timeline"]]
         assert moments == sorted(moments)
         assert turn["timeline"][-1]["status"] == "cancelled"
