@@ -212,13 +212,18 @@ _OF = {
 
 def rows(report: Report) -> Sequence[tuple[str, str]]:
     """The figures, each with its name."""
-    table = [
-        (fault.value, f"{report.count(fault)} of {getattr(report, of)}" if of else str(report.count(fault)))
-        for fault, of in _OF.items()
-    ]
+    table = [(fault.value, _figure(report, fault, of)) for fault, of in _OF.items()]
     half, most = percentile(report.silence, 50), percentile(report.silence, 99)
     spans = "-" if half is None or most is None else f"{half * 1000:.0f} ms / {most * 1000:.0f} ms"
     return [*table, ("time from Stop to silence, p50 / p99", spans)]
+
+
+def _figure(report: Report, fault: Fault, of: str) -> str:
+    count = report.count(fault)
+    if not of:
+        return str(count)
+    whole = getattr(report, of)
+    return f"{count} of {whole}" if whole else "-"
 
 
 def as_table(report: Report, name: str) -> str:

@@ -219,8 +219,8 @@ def _verb(table: Mapping[str, Any], usual: Verb) -> Verb:
 
 
 def _words(table: Mapping[str, Any], usual: tuple[str, ...]) -> tuple[str, ...]:
-    words = table.get("stopped", usual)
-    if isinstance(words, str) or not all(isinstance(word, str) for word in words):
+    words = table.get("stopped", list(usual))
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise InvalidRequest("stopped in the adapter is a list of texts", field="adapter")
     return tuple(words)
 

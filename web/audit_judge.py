@@ -66,7 +66,6 @@ class Seen:
 
     session: str
     tokens: tuple[tuple[str, int], ...]
-    left: bool = False
 
 
 @dataclass(slots=True)
@@ -195,7 +194,7 @@ def _stops(
     stops: Sequence[Stopped], requests: dict[str, list[Request]], slack: float, lost_after: float
 ) -> Iterable[Finding]:
     paid: set[tuple[str, int]] = set()
-    for stop in stops:
+    for stop in sorted(stops, key=lambda stop: stop.asked):
         if not stop.status:
             yield Finding(Fault.UNANSWERED, stop.session, stop.n)
         aimed_at = [request for request in requests[stop.session] if request.n <= stop.n]
@@ -272,11 +271,7 @@ def _reading(
         yield Finding(Fault.DOUBLED, seen.session, n, times)
     for request in requests:
         # Of a turn that somebody stopped or overtook, the end may be missing, but nothing before it.
-        whole = (
-            not seen.left
-            and request.end is End.FINISHED
-            and fates.get((seen.session, request.n)) is Fate.FINISH
-        )
+        whole = request.end is End.FINISHED and fates.get((seen.session, request.n)) is Fate.FINISH
         expected = len(request.tokens) if whole else highest.get(request.id, -1) + 1
         if expected > len(got[request.id]):
             yield Finding(Fault.LOST, seen.session, request.n, expected - len(got[request.id]))

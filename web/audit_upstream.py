@@ -48,17 +48,6 @@ class Upstream:
             self.close()
             await runner.cleanup()
 
-    @property
-    def running(self) -> int:
-        """How many answers are being generated."""
-        self._look()
-        return len(self._running)
-
-    def is_running(self, session: str) -> bool:
-        """Whether an answer to that session is being generated."""
-        self._look()
-        return any(request.session == session for request, _ in self._running.values())
-
     def id_of(self, session: str, n: int) -> str | None:
         """The last request for that message."""
         return next(

@@ -36,7 +36,12 @@ class Server:
         wait = aiohttp.ClientTimeout(total=self.pace.patience)
         try:
             async with self.client.request(
-                call.method, self.url + call.path, headers=call.headers, data=call.body, timeout=wait
+                call.method,
+                self.url + call.path,
+                headers=call.headers,
+                data=call.body,
+                timeout=wait,
+                allow_redirects=False,  # which might lead off this machine
             ) as response:
                 body = await response.content.read(MOST_ANSWER)
                 with suppress(ValueError):
@@ -101,6 +106,7 @@ class Reader:
             server.url + call.path,
             headers=call.headers,
             timeout=aiohttp.ClientTimeout(total=None),
+            allow_redirects=False,
         ) as response:
             if response.status != 200:
                 return False
@@ -128,20 +134,18 @@ class Impatient:
         self._log = log
         self._reader = Reader(server, user.session)
         self._turns: dict[int, str] = {}
-        self._left = False
 
     async def live(self) -> None:
         """Do all that is planned. Cancelled or not, what was seen is written down."""
         try:
             for step in self._steps:
                 await asyncio.sleep(step.pause)
-                if not self._left:
-                    self._reader.come()
-                    await self._reader.until(lambda: self._reader.connected, self._server.pace.patience / 3)
+                self._reader.come()
+                await self._reader.until(lambda: self._reader.connected, self._plan.pace.patience / 3)
                 await self._do(step)
         finally:
             await self._reader.leave()
-            self._log.seen.append(Seen(self._session, tuple(self._reader.tokens), self._left))
+            self._log.seen.append(Seen(self._session, tuple(self._reader.tokens)))
 
     async def _do(self, step: Step) -> None:
         n = step.n
@@ -158,15 +162,15 @@ class Impatient:
             case Act.STOP_EARLY:
                 await self._send(n, Fate.STOP)
                 await self._stop(n, step.names_turn)
-                await self._read_what_still_comes(n)
+                await self._watch()
             case Act.STOP_RACING if self._server.adapter.can_race:
                 await asyncio.gather(self._send(n, Fate.STOP), self._stop(n, names_turn=True))
-                await self._read_what_still_comes(n)
+                await self._watch()
             case Act.STOP_TWICE | Act.STOP_RACING:
                 await self._send(n, Fate.STOP)
                 await self._read_some(n, step.after_tokens)
                 await asyncio.gather(self._stop(n, step.names_turn), self._stop(n, step.names_turn))
-                await self._read_what_still_comes(n)
+                await self._watch()
             case Act.TWO_QUICKLY:
                 await self._send(n, Fate.GIVE_WAY)
                 await self._send(n + 1)
@@ -194,7 +198,6 @@ class Impatient:
             case Act.LEAVE:
                 await self._send(n, Fate.ANY)
                 await self._read_some(n, step.after_tokens)
-                self._left = True
                 await self._reader.leave()
 
     # -- what a user does ---------------------------------------------------------------------------
@@ -243,7 +246,7 @@ class Impatient:
 
         await self._reader.until(seen, pace.first + tokens * pace.token + pace.patience)
 
-    async def _read_what_still_comes(self, n: int) -> None:
+    async def _watch(self) -> None:
         """After a Stop: watch for a moment whether the answer goes on."""
         await asyncio.sleep(8 * self._plan.pace.token)
 

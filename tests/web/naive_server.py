@@ -6,6 +6,8 @@ The audit has to find its faults. Also a script: ``python tests/web/naive_server
 import asyncio
 import json
 import sys
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -16,6 +18,7 @@ def make_app(upstream: str) -> web.Application:
     tasks: dict[str, asyncio.Task[None]] = {}
     stopped: dict[str, bool] = {}
     queues: dict[str, asyncio.Queue[str]] = {}
+    started: list[asyncio.Task[None]] = []  # only for the end: a test leaves nothing behind
 
     async def run(session: str, message: str) -> None:
         asked = {"model": "any", "stream": True, "messages": [{"role": "user", "content": message}]}
@@ -36,6 +39,7 @@ def make_app(upstream: str) -> web.Application:
         session = body["session"]
         stopped[session] = False
         tasks[session] = asyncio.create_task(run(session, body["message"]))
+        started.append(tasks[session])
         return web.json_response({"status": "ok"})
 
     async def stop(request: web.Request) -> web.Response:
@@ -46,15 +50,24 @@ def make_app(upstream: str) -> web.Application:
         queue = queues[request.match_info["session"]] = asyncio.Queue[str]()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        while True:
-            text = json.dumps({"text": await queue.get()})
-            await response.write(f"data: {text}\n\n".encode())
+        with suppress(ConnectionError):
+            while True:
+                text = json.dumps({"text": await queue.get()})
+                await response.write(f"data: {text}\n\n".encode())
+        return response
 
-    return served(send, stop, stream)
+    return served(send, stop, stream, started)
 
 
-def served(send: Any, stop: Any, stream: Any) -> web.Application:
+def served(send: Any, stop: Any, stream: Any, tasks: list[asyncio.Task[None]]) -> web.Application:
+    async def end(_app: web.Application) -> AsyncIterator[None]:
+        yield
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     app = web.Application()
+    app.cleanup_ctx.append(end)
     app.router.add_post("/send", send)
     app.router.add_post("/stop", stop)
     app.router.add_get("/stream/{session}", stream)
