@@ -10,7 +10,7 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -129,7 +129,7 @@ async def audit(options: Options, url: str | None, adapter: Adapter, pace: Pace)
 
 
 @asynccontextmanager
-async def _client() -> AsyncIterator[aiohttp.ClientSession]:
+async def _client() -> AsyncGenerator[aiohttp.ClientSession]:
     jar = aiohttp.DummyCookieJar()
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), cookie_jar=jar, trust_env=False
@@ -138,7 +138,7 @@ async def _client() -> AsyncIterator[aiohttp.ClientSession]:
 
 
 @asynccontextmanager
-async def _target(url: str | None, agent: str, upstream: str) -> AsyncIterator[str]:
+async def _target(url: str | None, agent: str, upstream: str) -> AsyncGenerator[str]:
     """The address of the server under test, which answers there. Raises `Unreachable`."""
     if url is None:
         async with _turnkeeper(agent, upstream) as address:
@@ -151,7 +151,7 @@ async def _target(url: str | None, agent: str, upstream: str) -> AsyncIterator[s
                 parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
             )
     except (OSError, TimeoutError) as error:
-        raise Unreachable(f"nobody answers at {url}: {error or 'no answer'}") from None
+        raise Unreachable(f"nobody answers at {url}: {str(error) or 'no answer'}") from None
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
@@ -159,7 +159,7 @@ async def _target(url: str | None, agent: str, upstream: str) -> AsyncIterator[s
 
 
 @asynccontextmanager
-async def _turnkeeper(agent: str, upstream: str) -> AsyncIterator[str]:
+async def _turnkeeper(agent: str, upstream: str) -> AsyncGenerator[str]:
     """A turnkeeper of our own, in a process of its own, whose agent asks the upstream."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TURNKEEPER_")}
     # The last two are what the clients of OpenAI's API look for.
@@ -193,10 +193,10 @@ async def _turnkeeper(agent: str, upstream: str) -> AsyncIterator[str]:
 
 #: What each count is out of.
 _OF = {
+    Fault.AFTER_STOP: "generated",
     Fault.OVERLAP: "requests",
     Fault.LOST_STOP: "stops",
     Fault.LIE: "stops",
-    Fault.AFTER_STOP: "generated",
     Fault.WRONG_TURN: "late_stops",
     Fault.LOST: "generated",
     Fault.DOUBLED: "seen",

@@ -209,8 +209,18 @@ def _stops(
         if after - paid and stop.status:
             yield Finding(Fault.AFTER_STOP, stop.session, stop.n, len(after - paid))
             paid |= after
-        if any(token > stop.asked + lost_after for request in aimed_at for token in request.tokens):
+        if any(_is_lost_on(stop, request, slack, lost_after) for request in aimed_at):
             yield Finding(Fault.LOST_STOP, stop.session, stop.n)
+
+
+def _is_lost_on(stop: Stopped, request: Request, slack: float, lost_after: float) -> bool:
+    """Whether a turn went on long after a Stop that was meant for it.
+
+    A Stop that took long but did it, and was answered when it had, is slow and not lost.
+    """
+    last = request.tokens[-1] if request.tokens else -math.inf
+    did_it = request.end is End.CLIENT_LEFT and last <= stop.answered + slack
+    return last > stop.asked + lost_after and not did_it
 
 
 def _silences(stops: Sequence[Stopped], requests: dict[str, list[Request]]) -> Iterable[float]:

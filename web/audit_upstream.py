@@ -8,7 +8,7 @@ import json
 import secrets
 import select
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -33,7 +33,7 @@ class Upstream:
         self._running: dict[str, tuple[Request, web.Request]] = {}
 
     @asynccontextmanager
-    async def serving(self, port: int) -> AsyncIterator[str]:
+    async def serving(self, port: int) -> AsyncGenerator[str]:
         """Listen on 127.0.0.1 and give the base URL, for clients of OpenAI's API."""
         app = web.Application(client_max_size=16 * 2**20)
         app.router.add_post("/v1/chat/completions", self._complete)

@@ -3,7 +3,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -26,7 +26,7 @@ IMPATIENT = Pace(token=0.002, lost_after=0.05, patience=0.1)
 
 
 @asynccontextmanager
-async def on_a_port(app: web.Application) -> AsyncIterator[str]:
+async def on_a_port(app: web.Application) -> AsyncGenerator[str]:
     runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:

@@ -267,6 +267,15 @@ def test_a_refusal_is_excused_while_the_model_works_for_that_session_and_only_th
     assert judged(log).findings == (Finding(Fault.REFUSED, "other", 1),)
 
 
+def test_a_stop_that_takes_long_but_is_true_is_slow_and_not_lost() -> None:
+    log = Log(requests=[Request("a", "s", 0, 0.0, [0.1, 3.0], 3.05, End.CLIENT_LEFT)])
+    log.stops = [Stopped("s", 0, 0.2, 3.1, 200, said_stopped=True)]
+    assert judged(log).clean
+    assert judged(log).silence == (3.05 - 0.2,)
+    log.requests[0].end = End.FINISHED
+    assert {finding.fault for finding in judged(log).findings} == {Fault.LOST_STOP}
+
+
 def test_tokens_after_two_stops_are_counted_once() -> None:
     log = Log(requests=[Request("a", "s", 0, 0.0, [0.1, 0.5, 0.6], 0.7, End.CLIENT_LEFT)])
     log.stops = [Stopped("s", 0, 0.2, 0.3, 200, said_stopped=True)] * 2

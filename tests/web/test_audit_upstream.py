@@ -1,6 +1,6 @@
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,7 +25,7 @@ class Model:
 
 
 @asynccontextmanager
-async def a_model() -> AsyncIterator[Model]:
+async def a_model() -> AsyncGenerator[Model]:
     log = Log()
     upstream = Upstream(PLAN, log)
     async with upstream.serving(0) as base, aiohttp.ClientSession() as client:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -54,7 +54,7 @@ class Notes:
 
 
 @asynccontextmanager
-async def serving(notes: Any) -> AsyncIterator[Server]:
+async def serving(notes: Any) -> AsyncGenerator[Server]:
     app = web.Application()
     app.router.add_post("/send", notes.send)
     app.router.add_post("/stop", notes.stop)
@@ -130,7 +130,7 @@ async def test_a_reader_comes_back_with_the_cursor() -> None:
 class Broken(Notes):
     """Refuses streams, and does not answer to a Stop."""
 
-    async def stream(self, _request: web.Request) -> web.StreamResponse:
+    async def stream(self, request: web.Request) -> web.StreamResponse:
         raise web.HTTPServiceUnavailable
 
     async def stop(self, request: web.Request) -> web.Response:
