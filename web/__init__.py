@@ -12,6 +12,13 @@ The layout::
     app                  setup(app, agents) and create_app(agents)
     agents               agents that come along
     server, cli          the `turnkeeper` command
+    audit_plan           what the audit's crowd is going to do                            (pure)
+    audit_judge          what was seen -> figures and faults                              (pure)
+    audit_adapters       how to speak to a chat server
+    audit_upstream       the model it is audited with
+    audit_users          the crowd
+    audit_agent          the agent that asks that model
+    audit                `turnkeeper audit`
     pages/               the chat page
 """
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from turnkeeper.actors.exceptions import InvalidRequest
 
+from . import audit
 from .access import Tokens, is_loopback, read_tokens
 from .agents import BUILT_IN, load_agent
 from .app import create_app
@@ -23,6 +24,8 @@ TOKENS_VARIABLE = "TURNKEEPER_TOKENS"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; the exit status is 0, 1 (it failed), or 2 (it was asked wrongly)."""
     options = _parser().parse_args(arguments)
+    if options.command == "audit":
+        return audit.main(options)
     try:
         return _serve(options)
     except InvalidRequest as error:
@@ -55,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         help=f"who may ask; repeatable. Also from {TOKENS_VARIABLE}, separated by spaces",
     )
     serve.add_argument("--token-file", metavar="FILE", help="tokens, one a line")
+    audit.add_options(commands.add_parser("audit", help="measure what users of a chat server live to see"))
     return parser
 
 

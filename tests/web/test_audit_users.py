@@ -1,0 +1,166 @@
+"""The crowd against a server that notes what it is asked: each act does what it is called."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from turnkeeper.web.audit_adapters import Adapter, Verb, token
+from turnkeeper.web.audit_judge import Log
+from turnkeeper.web.audit_plan import Act, Fate, Pace, Plan, Step, User
+from turnkeeper.web.audit_upstream import Upstream
+from turnkeeper.web.audit_users import Server, unleash
+
+PACE = Pace(token=0.001, lost_after=0.01, patience=0.3)
+ADAPTER = Adapter(
+    send=Verb(path="/send", body='{"session": "{session}", "message": "{message}", "turn": "{turn}"}'),
+    stop_turn=Verb(path="/stop/{turn}"),
+    stream_cursor="Last-Event-ID",
+)
+
+
+@dataclass
+class Notes:
+    """What the server was asked, in that order; its stream is five tokens, then nothing."""
+
+    asked: list[str] = field(default_factory=list)
+    cursors: list[str] = field(default_factory=list)
+
+    async def send(self, request: web.Request) -> web.Response:
+        self.asked.append("send " + (await request.json())["turn"])
+        return web.json_response({"status": "ok"})
+
+    async def stop(self, request: web.Request) -> web.Response:
+        self.asked.append("stop " + request.match_info.get("turn", "any"))
+        return web.json_response({"status": "stopped"})
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        cursor = int(request.headers.get("Last-Event-ID", "-1"))
+        self.asked.append("stream")
+        self.cursors.append(request.headers.get("Last-Event-ID", ""))
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        for k in range(cursor + 1, 5):
+            text = json.dumps({"text": token("0123abcd", k)})
+            await response.write(f"id: {k}\ndata: {text}\n\n".encode())
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+@asynccontextmanager
+async def serving(notes: Any) -> AsyncGenerator[Server]:
+    app = web.Application()
+    app.router.add_post("/send", notes.send)
+    app.router.add_post("/stop", notes.stop)
+    app.router.add_post("/stop/{turn}", notes.stop)
+    app.router.add_get("/stream/{session}", notes.stream)
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with aiohttp.ClientSession() as client:
+            yield Server(client, f"http://127.0.0.1:{runner.addresses[0][1]}", ADAPTER, PACE)
+    finally:
+        await runner.cleanup()
+
+
+async def live(act: Act, notes: Any, *, names_turn: bool = False, seconds: float = 30.0) -> Log:
+    user = User("s", (Step(act, 0, 2, names_turn, 0.0),))
+    plan, log = Plan((user,), {("s", 0): 5, ("s", 1): 5}, PACE), Log()
+    async with serving(notes) as server:
+        await unleash(plan, server, Upstream(plan, log), log, seconds)
+    return log
+
+
+@pytest.mark.parametrize(
+    ("act", "asked"),
+    [
+        (Act.READ, "stream, send s-0"),
+        (Act.STOP_THEN_SEND, "stream, send s-0, stop any, send s-1"),
+        (Act.STOP_EARLY, "stream, send s-0, stop any"),
+        (Act.TWO_QUICKLY, "stream, send s-0, send s-1"),
+        (Act.STOP_TWICE, "stream, send s-0, stop any, stop any"),
+        (Act.LATE_STOP, "stream, send s-0, send s-1, stop s-0"),
+        (Act.DROP, "stream, send s-0, stream"),
+        (Act.SLOW, "stream, send s-0"),
+        (Act.LEAVE, "stream, send s-0"),
+    ],
+)
+async def test_an_act_does_what_it_is_called(act: Act, asked: str) -> None:
+    notes = Notes()
+    log = await live(act, notes)
+    assert ", ".join(notes.asked) == asked
+    assert len(log.sends) == asked.count("send")
+    assert len(log.stops) == asked.count("stop")
+    assert [stop.late for stop in log.stops] == [act is Act.LATE_STOP] * len(log.stops)
+    fates = [sent.fate for sent in log.sends]
+    assert (Fate.STOP in fates) == (act.name.startswith("STOP"))
+    assert (fates[-1] is Fate.ANY) == (act is Act.LEAVE)
+    (seen,) = log.seen
+    assert seen.tokens == tuple(("0123abcd", k) for k in range(5))
+    assert log.out_of_time == 0
+
+
+async def test_a_stop_may_race_its_send_and_names_it() -> None:
+    notes = Notes()
+    log = await live(Act.STOP_RACING, notes)
+    assert sorted(notes.asked) == ["send s-0", "stop s-0", "stream"]
+    assert log.stops[0].asked <= log.sends[0].answered
+
+
+async def test_a_stop_names_its_turn_where_it_is_to() -> None:
+    notes = Notes()
+    (stop,) = (await live(Act.STOP_EARLY, notes, names_turn=True)).stops
+    assert notes.asked[-1] == "stop s-0"
+    assert (stop.status, stop.said_stopped) == (200, True)
+
+
+async def test_a_reader_comes_back_with_the_cursor() -> None:
+    notes = Notes()
+    await live(Act.DROP, notes)
+    assert notes.cursors == ["", "4"]
+
+
+class Broken(Notes):
+    """Refuses streams, and does not answer to a Stop."""
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        raise web.HTTPServiceUnavailable
+
+    async def stop(self, request: web.Request) -> web.Response:
+        await asyncio.Event().wait()
+        return await super().stop(request)
+
+
+async def test_what_is_refused_or_never_answered_holds_nobody_up() -> None:
+    log = await live(Act.STOP_EARLY, Broken())
+    (stop,) = log.stops
+    assert (stop.status, stop.said_stopped) == (0, False)
+    assert log.seen[0].tokens == ()
+
+
+async def test_who_is_not_done_in_time_is_counted_and_what_they_saw_is_kept() -> None:
+    log = await live(Act.READ, Notes(), seconds=0.2)
+    assert log.out_of_time == 1
+    assert len(log.seen[0].tokens) == 5
+
+
+class Elsewhere(Notes):
+    """Sends everyone to another machine."""
+
+    async def send(self, request: web.Request) -> web.Response:
+        raise web.HTTPTemporaryRedirect("http://192.0.2.1/send")
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        raise web.HTTPTemporaryRedirect("http://192.0.2.1/stream")
+
+
+async def test_nobody_is_led_off_this_machine() -> None:
+    log = await live(Act.READ, Elsewhere())
+    assert [sent.status for sent in log.sends] == [307]
