@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
+from tests.web.upstream import says, upstream
 from turnkeeper.actors import SessionRegistry, exceptions
 from turnkeeper.web.app import ROUTES
 from turnkeeper.web.errors import STATUS
@@ -86,6 +87,21 @@ async def test_the_tutorials_agent_remembers() -> None:
     async with SessionRegistry(example.parrot) as registry:
         assert await (await registry.send("s1", "one")).result() == 1
         assert await (await registry.send("s1", "two")).result() == 2
+
+
+async def test_the_example_with_a_model_answers_and_closes_its_connections(
+    aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with upstream(says("fine")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        client = await aiohttp_client(load(EXAMPLES / "openai_app.py").make_app())
+        await client.post("/chat/s1/send", json={"message": "how are you?", "agent": "noted"})
+        async with client.get("/chat/s1/events", params={"last_event_id": "0"}) as stream:
+            text = ""
+            while "turn.completed" not in text:
+                text += (await stream.content.readuntil(b"\n\n")).decode()
+        assert re.findall(r"^event: (\w+)$", text, re.MULTILINE) == ["status", "delta", "usage"]
+        await client.close()  # the app with it, while the model's server still runs
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:
