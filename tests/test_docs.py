@@ -18,6 +18,7 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
+from tests.web.upstream import says, upstream
 from turnkeeper.actors import SessionRegistry, exceptions
 from turnkeeper.web.app import ROUTES
 from turnkeeper.web.errors import STATUS
@@ -96,6 +97,21 @@ async def test_the_stages_example_censors_asks_stores_and_refuses(capsys: pytest
     assert [line.split()[0] for line in said[1:-1]] == ["submitted", "started", "first_event", "ended"]
     assert said[-1] == "TurnError(code='stage_failed', type='ValueError', stage='pre_process_msg:length')"
     assert example.STORED == ["tell me a ****** (searched)"]
+
+
+async def test_the_example_with_a_model_answers_and_closes_its_connections(
+    aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with upstream(says("fine")) as server:
+        monkeypatch.setenv("OPENAI_BASE_URL", server.base_url)
+        client = await aiohttp_client(load(EXAMPLES / "openai_app.py").make_app())
+        await client.post("/chat/s1/send", json={"message": "how are you?", "agent": "noted"})
+        async with client.get("/chat/s1/events", params={"last_event_id": "0"}) as stream:
+            text = ""
+            while "turn.completed" not in text:
+                text += (await stream.content.readuntil(b"\n\n")).decode()
+        assert re.findall(r"^event: (\w+)$", text, re.MULTILINE) == ["status", "delta", "usage"]
+        await client.close()  # the app with it, while the model's server still runs
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:

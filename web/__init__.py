@@ -11,6 +11,9 @@ The layout::
     handlers             one function per route: decode -> ask -> encode
     app                  setup(app, agents) and create_app(agents)
     agents               agents that come along
+    conversation         a conversation in the shape of the chat completions protocol  (pure)
+    upstream_errors      what can go wrong with a model's API
+    openai_agent         any OpenAI-compatible model; needs turnkeeper[openai], so nothing imports it
     server, cli          the `turnkeeper` command
     audit_plan           what the audit's crowd is going to do                            (pure)
     audit_judge          what was seen -> figures and faults                              (pure)

@@ -1,14 +1,17 @@
 """The `turnkeeper` command."""
 
 import argparse
+import gc
 import logging
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from turnkeeper.actors.exceptions import InvalidRequest
+from turnkeeper.actors.turn import Turn
 
 from . import audit
 from .access import Tokens, is_loopback, read_tokens
@@ -48,8 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         "--agent",
         default="echo",
         metavar="AGENT",
-        help="echo (the default), or package.module:callable",
+        help="echo (the default), openai, or package.module:callable",
     )
+    _add_openai_options(serve)
     serve.add_argument(
         "--token",
         action="append",
@@ -62,6 +66,43 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_openai_options(serve: argparse.ArgumentParser) -> None:
+    group = serve.add_argument_group("with --agent openai", "The key is read from OPENAI_API_KEY.")
+    group.add_argument("--base-url", metavar="URL", help="the API to ask, such as http://127.0.0.1:8080/v1")
+    group.add_argument("--model", help="the model's name there")
+    group.add_argument("--system", metavar="TEXT", help="the system prompt")
+    group.add_argument("--temperature", type=float, metavar="NUMBER", help="how freely it speaks")
+    group.add_argument(
+        "--model-timeout", type=float, metavar="SECONDS", help="how long the model may be silent (60)"
+    )
+
+
+def _agent(options: argparse.Namespace) -> tuple[Callable[[Turn], Any], list[Callable[[Any], Any]]]:
+    """The agent to serve, and what closes it."""
+    names = ("base_url", "model", "system", "temperature", "model_timeout")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.agent != "openai":
+        for name in given:
+            raise InvalidRequest(f"--{name.replace('_', '-')} goes with --agent openai", field=name)
+        return load_agent(options.agent), []
+    if "model" not in given:
+        raise InvalidRequest("--agent openai needs --model", field="model")
+    try:
+        from .openai_agent import OpenAIAgent
+    except ImportError as error:  # openai is an extra
+        raise InvalidRequest(str(error), field="agent") from error
+    if "model_timeout" in given:
+        given["timeout"] = given.pop("model_timeout")
+    agent = OpenAIAgent(**given)
+    # The client brings so many objects that a full collection of them would stop the server for 0.1 s.
+    gc.freeze()
+
+    async def close(_app: object) -> None:
+        await agent.aclose()
+
+    return agent, [close]
+
+
 def _serve(options: argparse.Namespace) -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = WebSettings.from_environment(os.environ, host=options.host, port=options.port)
@@ -71,9 +112,10 @@ def _serve(options: argparse.Namespace) -> int:
             f"without tokens only loopback is served, not {settings.host}: add --token user:secret"
         )
     sys.path.insert(0, str(Path.cwd()))
-    agent = load_agent(options.agent)
+    agent, close = _agent(options)
     agents = BUILT_IN if options.agent == "echo" else {"default": agent}
     app = create_app(agents, authenticate=tokens or None, settings=settings)
+    app.on_cleanup.extend(close)
 
     def announce(address: str) -> None:
         print(f"turnkeeper serves {options.agent} on {address}  (Ctrl-C ends it)", flush=True)

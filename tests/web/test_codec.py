@@ -331,7 +331,13 @@ def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:
             "text": "enough",
         },
         {"step": "cancelled_again", "at": 102.0, "ms": 2000.0},
-        {"step": "settled", "at": 103.0, "ms": 3000.0, "status": "unresponsive", "settled_after_ms": 2000.0},
+        {
+            "step": "settled",
+            "at": 103.0,
+            "ms": 3000.0,
+            "status": "unresponsive",
+            "settled_after_ms": 2000.0,
+        },
     ]
     assert answer["timeline"][5].items() >= {"status": "unresponsive"}.items()
     assert answer["timeline"][6].items() >= {"outcome": "completed"}.items()
