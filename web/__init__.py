@@ -11,7 +11,14 @@ The layout::
     handlers             one function per route: decode -> ask -> encode
     app                  setup(app, agents) and create_app(agents)
     agents               agents that come along
-    server, cli          the `turnkeeper` command
+    server               runs an app, says where, and is gone when it should be
+    exits                the command's exit codes, and the failure that carries one
+    config               the settings of `serve` in layers, and where each came from
+    serve                `turnkeeper serve`
+    client               a small client of the HTTP API
+    tables               what the command shows, at a terminal and in a pipe
+    follow               `turnkeeper send`, and what Ctrl-C does to it
+    commands, cli        the `turnkeeper` command and its options
     pages/               the chat page
 """
 
