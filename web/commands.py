@@ -7,7 +7,7 @@ import secrets
 import stat
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import aclosing, contextmanager, nullcontext
 from importlib import metadata
 from typing import Any
@@ -202,11 +202,9 @@ async def _watch(client: Client, screen: Screen, interval: float, as_json: bool,
                 if show is None:
                     screen.json(active)
                 else:
-                    lost = (
-                        lost_at
-                        and f"no answer since {moment(lost_at, now)}: this is how it was; trying again"
-                    )
-                    caption = lost or ("" if active else "nothing runs")
+                    caption = "" if active else "nothing runs"
+                    if lost_at is not None:
+                        caption = f"no answer since {moment(lost_at, now)}: this is how it was; trying again"
                     show(turns_table(active, screen.width, now, caption if screen.is_terminal else None))
             before = active
             await asyncio.sleep(interval)
@@ -318,7 +316,7 @@ async def cleanup(client: Client, screen: Screen, as_json: bool) -> int:
 
 
 @contextmanager
-def _reader_watched() -> Iterator[None]:
+def _reader_watched() -> Generator[None]:
     """Notice that whoever reads our pipe has gone, also while there is nothing to write."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()

@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -72,14 +72,12 @@ class _Following:
     # -- The turn -------------------------------------------------------------------------------------
 
     async def run(self, text: str, options: Mapping[str, Any]) -> Exit:
-        tasks = [
-            self._loop.create_task(self._listen()),
-            self._loop.create_task(self._post(text, options)),
-        ]
+        listen = self._loop.create_task(self._listen())
+        post = self._loop.create_task(self._post(text, options))
         try:
-            turn = await self._ending(*tasks)
+            turn = await self._ending(listen, post)
         finally:
-            tasks += [] if self._stop is None else [self._stop]
+            tasks = [listen, post, *(() if self._stop is None else (self._stop,))]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -91,36 +89,24 @@ class _Following:
     async def _ending(self, listen: "asyncio.Task[JSON]", post: "asyncio.Task[JSON | None]") -> JSON | None:
         """The turn as it ended, or ``None`` if nobody waited for that. Raises `Failure`."""
         waiting: set[asyncio.Future[Any]] = {listen, post, self._left}
-        while True:
+        turn: JSON | None = None
+        while turn is None:
             done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
             if self._left in done:
                 return None
-            if listen in done:
-                turn = listen.result()
-                break
-            turn_or_none = post.result()
-            if turn_or_none is not None:
-                turn = turn_or_none
-                break
+            turn = listen.result() if listen in done else post.result()
             waiting.discard(post)
         if self._stop is not None and not self._stop.done():
-            await asyncio.wait({self._stop, self._left}, timeout=STREAM_LAG)
+            # The stream may tell the ending before the cancel's answer has come.
+            await asyncio.wait(
+                {self._stop, self._left}, timeout=STREAM_LAG, return_when=asyncio.FIRST_COMPLETED
+            )
         return turn
 
     async def _post(self, text: str, options: Mapping[str, Any]) -> JSON | None:
         """Send it; the turn, if it has ended without ever having started."""
         await self._listening
-        pauses = iter(RETRIES)
-        while True:
-            try:
-                answer = await self._client.send(self._session, self._task, text, **options)
-                break
-            except Unreachable:
-                # Whether it has arrived is unknown. The same id and text start nothing twice.
-                pause = next(pauses, None)
-                if pause is None:
-                    raise
-                await asyncio.sleep(pause)
+        answer = await self._sent(text, options)
         self._posted = True
         before = answer.get("superseded")
         if before:
@@ -130,6 +116,15 @@ class _Following:
             return None
         turn = await self._client.turn(self._session, self._task)
         return turn if turn["started_at"] is None else None
+
+    async def _sent(self, text: str, options: Mapping[str, Any]) -> JSON:
+        for pause in RETRIES:
+            try:
+                return await self._client.send(self._session, self._task, text, **options)
+            except Unreachable:
+                # Whether it has arrived is unknown. The same id and text start nothing twice.
+                await asyncio.sleep(pause)
+        return await self._client.send(self._session, self._task, text, **options)
 
     async def _listen(self) -> JSON:
         """Show what the turn says; the turn as it ended."""
@@ -238,7 +233,7 @@ def verdict_told(answer: Mapping[str, Any]) -> str:
 
 
 @contextmanager
-def _interrupts(handle: Callable[[], None]) -> Iterator[None]:
+def _interrupts(handle: Callable[[], None]) -> Generator[None]:
     """Have Ctrl-C call this, where the loop can; elsewhere it ends the command as usual."""
     loop = asyncio.get_running_loop()
     try:
