@@ -80,7 +80,7 @@ def turnkeeper() -> None:
     help="Who may ask; repeatable. Also from TURNKEEPER_TOKENS, separated by spaces.",
 )
 @click.option("--token-file", metavar="FILE", help="Tokens, one a line.")
-@click.option("--config", metavar="FILE", envvar="TURNKEEPER_CONFIG", help="Settings from a TOML file.")
+@click.option("--config", metavar="FILE", envvar="TURNKEEPER_CONFIG", help="Settings from a TOML file (TURNKEEPER_CONFIG).")
 @click.option("--show-config", is_flag=True, help="Show each setting and where it comes from, and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --show-config: as JSON.")
 def serve(config: str | None, show_config: bool, as_json: bool, **flags: Any) -> int:
@@ -230,6 +230,7 @@ async def _watch(client: Client, screen: Screen, interval: float, as_json: bool,
     "--strategy",
     "multitask_strategy",
     type=click.Choice(["interrupt", "reject"]),
+    metavar="interrupt|reject",
     help="What to do if a turn is in flight.",
 )
 @click.option(

@@ -22,6 +22,8 @@ _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 #: Wide enough for anything: a pipe has no edge.
 NO_EDGE = 10_000
 DAY = 24 * 3600
+#: The columns that are cut where a terminal is too narrow; the others are short.
+NARROWED = ("SESSION", "USER", "TASK", "VALUE", "FROM")
 STYLES = {"turn.completed": "green", "turn.failed": "red", "turn.unresponsive": "red", "gap": "yellow"}
 
 
@@ -165,9 +167,10 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str |
     if caption is not None:
         table.caption = Text(one_line(caption))
     for name in columns:
-        table.add_column(Text(name), no_wrap=True, overflow="ellipsis")
+        # Rich narrows only columns that may wrap; the cells themselves never do.
+        table.add_column(Text(name), no_wrap=name not in NARROWED, overflow="ellipsis")
     for row in rows:
-        table.add_row(*(Text(one_line(cell)) for cell in row))
+        table.add_row(*(Text(one_line(cell), no_wrap=True, overflow="ellipsis") for cell in row))
     return table
 
 
