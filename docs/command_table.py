@@ -17,7 +17,7 @@ def section(name: str, parent: click.Context) -> str:
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     rows = [
-        f"| `{record[0]}` | {record[1]} |".replace("interrupt|reject", "interrupt\\|reject")
+        f"| `{record[0]}` | {option.help} |".replace("interrupt|reject", "interrupt\\|reject")
         for option in command.params
         if isinstance(option, click.Option) and (record := option.get_help_record(context)) is not None
     ]

@@ -80,7 +80,12 @@ def turnkeeper() -> None:
     help="Who may ask; repeatable. Also from TURNKEEPER_TOKENS, separated by spaces.",
 )
 @click.option("--token-file", metavar="FILE", help="Tokens, one a line.")
-@click.option("--config", metavar="FILE", envvar="TURNKEEPER_CONFIG", help="Settings from a TOML file (TURNKEEPER_CONFIG).")
+@click.option(
+    "--config",
+    metavar="FILE",
+    envvar="TURNKEEPER_CONFIG",
+    help="Settings from a TOML file (TURNKEEPER_CONFIG).",
+)
 @click.option("--show-config", is_flag=True, help="Show each setting and where it comes from, and end.")
 @click.option("--json", "as_json", is_flag=True, help="With --show-config: as JSON.")
 def serve(config: str | None, show_config: bool, as_json: bool, **flags: Any) -> int:
@@ -131,7 +136,10 @@ def _asks(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., int
                 with _reader_watched():
                     return await command(client, screen, **options)
 
-        return asyncio.run(with_client())
+        try:
+            return asyncio.run(with_client())
+        except KeyboardInterrupt:  # click would write an empty line
+            return Exit.INTERRUPTED
 
     run.__name__ = command.__name__
     where = f"The server (TURNKEEPER_URL, or {DEFAULT_URL})."

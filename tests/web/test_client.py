@@ -16,7 +16,16 @@ from turnkeeper.web.exits import Exit, Failure
 
 @pytest.mark.parametrize(
     "url",
-    ["", "127.0.0.1:8000", "ftp://x", "http://", "http://a:b@x", "http://x/?a=1", "http://x#a", "http://x:99999"],
+    [
+        "",
+        "127.0.0.1:8000",
+        "ftp://x",
+        "http://",
+        "http://a:b@x",
+        "http://x/?a=1",
+        "http://x#a",
+        "http://x:99999",
+    ],
 )
 def test_an_address_that_is_none_is_refused_as_usage(url: str) -> None:
     with pytest.raises(Failure) as refused:
@@ -65,7 +74,9 @@ async def test_something_else_on_that_port_is_told_and_never_given_the_token(ans
     assert not any(b"s3cret" in request for request in asked)
 
 
-@pytest.mark.parametrize(("version", "speaks"), [(VERSION, True), ("0.1.999", True), ("0.2.0", False), ("7.0.0", False)])
+@pytest.mark.parametrize(
+    ("version", "speaks"), [(VERSION, True), ("0.1.999", True), ("0.2.0", False), ("7.0.0", False)]
+)
 async def test_a_server_of_another_version_is_told(version: str, speaks: bool) -> None:
     body = json.dumps({"status": "ok", "incarnation": "1", "version": version})
     async with answering(http(body)) as (url, _), Client(url) as client:
@@ -103,7 +114,9 @@ async def test_send_list_cancel_and_look_up_a_turn() -> None:
     [("", "s", Exit.NOT_ALLOWED), ("x", "s", Exit.NOT_ALLOWED), ("scopeless-token", "s", Exit.NOT_ALLOWED),
      ("bob-token", "s", Exit.UNKNOWN), ("ada-token", "send", Exit.USAGE)],
 )  # fmt: skip
-async def test_a_refusal_has_its_exit_code_and_the_servers_words(token: str, session: str, code: Exit) -> None:
+async def test_a_refusal_has_its_exit_code_and_the_servers_words(
+    token: str, session: str, code: Exit
+) -> None:
     async with serving(ScriptedAgent(), authenticate=by_token) as house:
         await house.sent("s", token="ada-token")
         async with Client(house.url(""), token) as client:

@@ -82,7 +82,13 @@ async def test_as_json_every_event_of_the_turn_is_a_line() -> None:
         assert await at.send(as_json=True) is Exit.OK
 
     lines = [json.loads(line) for line in at.out.getvalue().splitlines()]
-    assert [line["event"] for line in lines][-5:] == ["turn.started", "delta", "tool", "delta", "turn.completed"]
+    assert [line["event"] for line in lines][-5:] == [
+        "turn.started",
+        "delta",
+        "tool",
+        "delta",
+        "turn.completed",
+    ]
     assert lines[-1]["data"]["result"] == "not shown"
     assert len({(line["id"] or "").partition("-")[0] for line in lines if line["id"]}) == 1
 
@@ -297,7 +303,10 @@ async def test_a_stop_that_does_not_arrive_is_told() -> None:
 @pytest.mark.parametrize(
     ("turn", "told"),
     [
-        ({"status": "failed", "error": {"code": "context_load_failed", "type": None}}, "failed: context_load_failed"),
+        (
+            {"status": "failed", "error": {"code": "context_load_failed", "type": None}},
+            "failed: context_load_failed",
+        ),
         ({"status": "cancelled", "reason": {"code": "admin"}, "by": "root"}, "cancelled: admin, by root"),
         ({"status": "interrupted"}, "interrupted"),
     ],
@@ -306,6 +315,8 @@ def test_an_ending_is_told_with_its_reason(turn: dict[str, Any], told: str) -> N
     assert ending_told(turn) == told
 
 
-@pytest.mark.parametrize(("verdict", "says"), [("requested", "not known yet"), ("not_running", "nothing is running")])
+@pytest.mark.parametrize(
+    ("verdict", "says"), [("requested", "not known yet"), ("not_running", "nothing is running")]
+)
 def test_a_verdict_says_no_more_than_is_known(verdict: str, says: str) -> None:
     assert says in verdict_told({"verdict": verdict})

@@ -8,7 +8,17 @@ from typing import Any
 import pytest
 
 from turnkeeper.web.client import Event
-from turnkeeper.web.tables import PS_COLUMNS, Screen, moment, ms, one_line, plain, settings_table, span, turns_table
+from turnkeeper.web.tables import (
+    PS_COLUMNS,
+    Screen,
+    moment,
+    ms,
+    one_line,
+    plain,
+    settings_table,
+    span,
+    turns_table,
+)
 
 NOW = 1_700_000_000.0
 ACTIVE: dict[str, Any] = {
@@ -49,7 +59,9 @@ def test_a_span_is_told_in_at_most_two_units(seconds: float, told: str) -> None:
     assert span(seconds) == told
 
 
-@pytest.mark.parametrize(("number", "told"), [(0.24, "0.2 ms"), (9.96, "10.0 ms"), (3000.4, "3000 ms"), (None, "an unknown time")])
+@pytest.mark.parametrize(
+    ("number", "told"), [(0.24, "0.2 ms"), (9.96, "10.0 ms"), (3000.4, "3000 ms"), (None, "an unknown time")]
+)
 def test_milliseconds_are_rounded(number: float | None, told: str) -> None:
     assert ms(number) == told
 
@@ -183,4 +195,7 @@ def test_settings_are_told_with_their_sources() -> None:
     out = io.StringIO()
     Screen(out).table(settings_table([("port", "1", "--port")]))
 
-    assert [line.split() for line in out.getvalue().splitlines()] == [["SETTING", "VALUE", "FROM"], ["port", "1", "--port"]]
+    assert [line.split() for line in out.getvalue().splitlines()] == [
+        ["SETTING", "VALUE", "FROM"],
+        ["port", "1", "--port"],
+    ]
