@@ -1,6 +1,5 @@
 """Journeys with the real command, in a process of its own, against a real server."""
 
-import asyncio
 import json
 import re
 from pathlib import Path
@@ -121,28 +120,26 @@ async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() ->
 
 async def test_tail_follows_on_after_a_cancel_when_asked_to() -> None:
     agent = ScriptedAgent()
-    async with serving(agent) as house:
-        async with command("tail", "s", "--follow", url=house.url("")) as tailing:
-            await tailing.until("snapshot")
-            await house.sent("s")
-            await tailing.until("turn.started")
-            await house.post("/chat/s/cancel_send_task")
-            await tailing.until("Task cancelled")
-            await house.sent("s", "again")
-            await tailing.until('"again"')
-            await house.delete("/chat/s")
-            assert (await tailing.ended()).code == 0
+    async with serving(agent) as house, command("tail", "s", "--follow", url=house.url("")) as tailing:
+        await tailing.until("snapshot")
+        await house.sent("s")
+        await tailing.until("turn.started")
+        await house.post("/chat/s/cancel_send_task")
+        await tailing.until("Task cancelled")
+        await house.sent("s", "again")
+        await tailing.until('"again"')
+        await house.delete("/chat/s")
+        assert (await tailing.ended()).code == 0
 
 
 async def test_a_reader_that_leaves_ends_tail_quietly_though_nothing_happens() -> None:
-    async with serving(ScriptedAgent()) as house:
-        async with command("tail", "s", url=house.url("")) as tailing:
-            await tailing.until("snapshot")
-            transport = tailing.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
-            transport.close()
-            assert tailing.process.stderr is not None
-            assert await tailing.process.stderr.read() == b""
-            assert await tailing.process.wait() == 141
+    async with serving(ScriptedAgent()) as house, command("tail", "s", url=house.url("")) as tailing:
+        await tailing.until("snapshot")
+        transport = tailing.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        transport.close()
+        assert tailing.process.stderr is not None
+        assert await tailing.process.stderr.read() == b""
+        assert await tailing.process.wait() == 141
 
 
 async def test_a_reader_that_leaves_does_not_stop_the_turn() -> None:
@@ -202,14 +199,13 @@ async def test_ctrl_c_stops_the_turn_and_the_screen_says_the_truth() -> None:
 
 async def test_a_second_ctrl_c_leaves_and_the_screen_says_what_may_still_run() -> None:
     agent = ScriptedAgent(swallows=FOREVER)
-    async with serving(agent) as house:
-        async with at_terminal("send", "s", "hello", url=house.url("")) as terminal:
-            run = await agent.run()
-            terminal.press(CTRL_C)
-            await run.cancelled.wait()
-            terminal.press(CTRL_C)
-            assert "may still be running" in await terminal.until("may still be running")
-            assert await terminal.ended() == 130
+    async with serving(agent) as house, at_terminal("send", "s", "hello", url=house.url("")) as terminal:
+        run = await agent.run()
+        terminal.press(CTRL_C)
+        await run.cancelled.wait()
+        terminal.press(CTRL_C)
+        assert "may still be running" in await terminal.until("may still be running")
+        assert await terminal.ended() == 130
 
 
 @pytest.mark.parametrize("columns", [24, 60, 120])

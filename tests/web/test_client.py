@@ -150,11 +150,10 @@ async def test_events_come_once_and_in_order_over_a_lost_connection() -> None:
                     case "snapshot":
                         await house.sent("s")
                     case "turn.started":
-                        run = await agent.run()
-                        run.turn.emit("delta", {"text": "one"})
+                        (await agent.run()).turn.emit("delta", {"text": "one"})
                     case "delta" if names.count("delta") == 1:
                         between.cut()
-                        run.turn.emit("delta", {"text": "two"})
+                        agent.last.turn.emit("delta", {"text": "two"})
                     case "delta":
                         await house.post("/chat/s/cancel_send_task")
                     case _:
@@ -219,7 +218,8 @@ async def test_a_server_that_was_started_anew_is_told() -> None:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_a_stream_is_parsed_however_it_is_cut_into_pieces(size: int) -> None:
-    wire = 'retry: 2000\n\n:\n\nid: 7-0\nevent: delta\ndata: {"text": "ü"}\r\n\r\nevent: close\ndata: Task\ndata: end\n\n'
+    wire = 'retry: 2000\n\n:\n\nid: 7-0\nevent: delta\ndata: {"text": "ü"}\r\n\r\n'
+    wire += "event: close\ndata: Task\ndata: end\n\n"
     data = wire.encode()
     parser = Parser()
     events = [each for at in range(0, len(data), size) for each in parser.feed(data[at : at + size])]
