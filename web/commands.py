@@ -33,8 +33,6 @@ VERDICTS = {
     "unresponsive": Exit.UNRESPONSIVE,
     "not_running": Exit.UNKNOWN,
 }
-#: The message of the cancellation when our output has no reader any more.
-NOBODY_READS = "nobody reads"
 #: The close that says that there is nothing to come, and no use in opening the stream again.
 NO_MORE = ("Session closed", "Session lost", "Server shutting down")
 
@@ -329,19 +327,28 @@ def _reader_watched() -> Generator[None]:
     """Notice that whoever reads our pipe has gone, also while there is nothing to write."""
     loop = asyncio.get_running_loop()
     task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    def leave() -> None:
+        nonlocal gone
+        gone = True
+        loop.remove_reader(number)  # it stays readable: once is enough
+        task.cancel()
+
     try:
         number = sys.stdout.fileno()
-        if task is None or not stat.S_ISFIFO(os.fstat(number).st_mode):
+        if not stat.S_ISFIFO(os.fstat(number).st_mode):
             raise OSError
         # A pipe's writing end becomes readable when its last reader closes it.
-        loop.add_reader(number, task.cancel, NOBODY_READS)
+        loop.add_reader(number, leave)
     except (OSError, ValueError, NotImplementedError):  # no pipe, or no stdout, or no way to be told
         yield
         return
     try:
         yield
-    except asyncio.CancelledError as cancelled:
-        if cancelled.args == (NOBODY_READS,):
+    except asyncio.CancelledError:
+        if gone:
             raise BrokenPipeError from None
         raise
     finally:

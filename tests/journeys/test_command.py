@@ -97,18 +97,21 @@ async def test_something_else_on_that_port_is_told_in_one_line(answer: bytes) ->
 
 async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() -> None:
     agent = ScriptedAgent()
-    async with serving(agent) as house, relay(house.port) as between:
-        async with command("tail", "s", "--json", url=between.url) as tailing:
-            await tailing.until('"snapshot"')
-            await house.sent("s")
-            run = await agent.run()
-            run.turn.emit("delta", {"text": "one"})
-            await tailing.until('"one"')
-            between.cut()
-            run.turn.emit("delta", {"text": "two"})
-            await tailing.until('"two"')
-            await house.post("/chat/s/cancel_send_task")
-            told = await tailing.ended()
+    async with (
+        serving(agent) as house,
+        relay(house.port) as between,
+        command("tail", "s", "--json", url=between.url) as tailing,
+    ):
+        await tailing.until('"snapshot"')
+        await house.sent("s")
+        run = await agent.run()
+        run.turn.emit("delta", {"text": "one"})
+        await tailing.until('"one"')
+        between.cut()
+        run.turn.emit("delta", {"text": "two"})
+        await tailing.until('"two"')
+        await house.post("/chat/s/cancel_send_task")
+        told = await tailing.ended()
 
     events = [json.loads(line) for line in told.out.splitlines()]
     assert [each["event"] for each in events] == [
@@ -156,13 +159,15 @@ async def test_a_reader_that_leaves_does_not_stop_the_turn() -> None:
 
 
 async def test_ctrl_c_ends_a_watch_in_a_pipe_quietly() -> None:
-    async with serving(ScriptedAgent()) as house:
-        async with command("ps", "--watch", "--json", url=house.url("")) as watching:
-            await watching.until("{}")
-            await house.sent("s")
-            await watching.until('"s"')
-            watching.interrupt()
-            told = await watching.ended()
+    async with (
+        serving(ScriptedAgent()) as house,
+        command("ps", "--watch", "--json", url=house.url("")) as watching,
+    ):
+        await watching.until("{}")
+        await house.sent("s")
+        await watching.until('"s"')
+        watching.interrupt()
+        told = await watching.ended()
 
     assert (told.code, told.err) == (130, "")
 

@@ -182,14 +182,17 @@ async def test_what_happened_while_the_connection_was_lost_is_not_missed_before_
 
 async def test_a_server_that_stays_away_is_given_up_after_the_patience() -> None:
     notices: list[str] = []
-    async with serving(three) as house, relay(house.port) as between:
-        async with Client(between.url, patience=0.3) as client:
-            async with aclosing(client.events("s", notice=notices.append)) as events:
-                await anext(events)
-                between.open = False
-                between.cut()
-                with pytest.raises(Unreachable):
-                    await anext(events)
+    async with (
+        serving(three) as house,
+        relay(house.port) as between,
+        Client(between.url, patience=0.3) as client,
+        aclosing(client.events("s", notice=notices.append)) as events,
+    ):
+        await anext(events)
+        between.open = False
+        between.cut()
+        with pytest.raises(Unreachable):
+            await anext(events)
 
     assert len(notices) == 1
     assert notices[0].endswith("; trying again")
@@ -203,15 +206,19 @@ async def test_a_stream_that_is_refused_is_not_tried_again() -> None:
 
 async def test_a_server_that_was_started_anew_is_told() -> None:
     notices: list[str] = []
-    async with serving(three) as first, relay(first.port) as between, Client(between.url) as client:
-        async with aclosing(client.events("s", notice=notices.append)) as events:
-            await anext(events)
-            async with serving(three) as second:
-                between.target = second.port
-                between.cut()
-                await second.sent("s", "hello")
-                async with asyncio.timeout(10):
-                    assert (await anext(events)).name == "turn.started"
+    async with (
+        serving(three) as first,
+        relay(first.port) as between,
+        Client(between.url) as client,
+        aclosing(client.events("s", notice=notices.append)) as events,
+    ):
+        await anext(events)
+        async with serving(three) as second:
+            between.target = second.port
+            between.cut()
+            await second.sent("s", "hello")
+            async with asyncio.timeout(10):
+                assert (await anext(events)).name == "turn.started"
 
     assert "the server was started anew: what it kept is gone" in notices
 
