@@ -46,11 +46,11 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F: '{printf "  make %-10s%s\n", $$1, $$2}'
 
 $(VENV)/.for-run: $(VENV)/.made $(META)
-	$(PIP) install -qq -e .
+	$(PIP) install -qq -e '.[cli]'
 	@touch $@
 
 $(VENV)/.for-test: $(VENV)/.made $(META)
-	$(PIP) install -qq -e '.[test,uvloop]'
+	$(PIP) install -qq -e '.[cli,test,uvloop]'
 	@touch $@ $(VENV)/.for-run
 
 $(VENV)/.for-lint: $(VENV)/.made $(META)

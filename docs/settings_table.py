@@ -13,8 +13,9 @@ PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
 Each is a keyword of `turnkeeper.web.WebSettings` (those about sessions and turns also of
-`turnkeeper.actors.Settings`, for use without HTTP) and, for `turnkeeper serve`, an environment variable. A
-value out of its range is refused at the start, by name.
+`turnkeeper.actors.Settings`, for use without HTTP) and, for `turnkeeper serve`, an environment variable and a
+key of the file that `--config` names ([the command](command.md)). A value out of its range is refused at the
+start, by name.
 
 """
 

@@ -23,6 +23,8 @@ NO_TEST_OF_ITS_OWN = {
     "actors/receipt.py": "test_registry.py and test_services.py ask every receipt",
     "actors/under_way.py": "two notebooks of the registry actor; test_registry_actor.py reads them",
     "actors/readers.py": "test_subscription.py and test_session_actor.py read through it",
+    "web/openai_options.py": "test_serve.py and test_openai_agent.py give them",
+    "web/audit_command.py": "test_audit.py runs it",
 }
 # Tests of no single file, each with what it is about.
 TESTS_OF_MORE = {

@@ -14,7 +14,6 @@ The layout::
     conversation         a conversation in the shape of the chat completions protocol  (pure)
     upstream_errors      what can go wrong with a model's API
     openai_agent         any OpenAI-compatible model; needs turnkeeper[openai], so nothing imports it
-    server, cli          the `turnkeeper` command
     audit_plan           what the audit's crowd is going to do                            (pure)
     audit_judge          what was seen -> figures and faults                              (pure)
     audit_adapters       how to speak to a chat server
@@ -22,6 +21,16 @@ The layout::
     audit_users          the crowd
     audit_agent          the agent that asks that model
     audit                `turnkeeper audit`
+    audit_command        its options
+    openai_options       the options of `--agent openai`
+    server               runs an app, says where, and is gone when it should be
+    exits                the command's exit codes, and the failure that carries one
+    config               the settings of `serve` in layers, and where each came from
+    serve                `turnkeeper serve`
+    client               a small client of the HTTP API
+    tables               what the command shows, at a terminal and in a pipe
+    follow               `turnkeeper send`, and what Ctrl-C does to it
+    commands, cli        the `turnkeeper` command and its options
     pages/               the chat page
 """
 

@@ -3,7 +3,6 @@
 An upstream of our own and a crowd of users around any chat server on this machine; see docs/howto/audit.md.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -70,18 +69,6 @@ class Options:
                 "--url needs --upstream-port, the port of this machine where that server looks for its model",
                 field="upstream_port",
             )
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """The command's options, for whoever makes the parser."""
-    parser.add_argument("--url", help="the server under test, on this machine; without it, turnkeeper itself")
-    parser.add_argument("--adapter", metavar="TOML", help="a file that says how to speak to it")
-    parser.add_argument("--agent", default=AGENT, help=f"the agent of turnkeeper itself ({AGENT})")
-    parser.add_argument("--upstream-port", type=int, default=0, help="where to be the model (a free port)")
-    parser.add_argument("--users", type=int, default=50, help="how many users (50)")
-    parser.add_argument("--turns", type=int, default=4, help="how many messages each (4)")
-    parser.add_argument("--seed", type=int, default=1, help="the same seed, the same plan (1)")
-    parser.add_argument("--json", action="store_true", help="print the figures and findings as JSON")
 
 
 def main(options: Any) -> int:

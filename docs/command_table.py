@@ -1,0 +1,38 @@
+"""Writes the commands of `docs/reference/command.md` from the code: ``python docs/command_table.py``."""
+
+from pathlib import Path
+
+import click
+
+from turnkeeper.web.commands import turnkeeper
+
+PAGE = Path(__file__).parent / "reference" / "command.md"
+MARK = "<!-- from here on written by docs/command_table.py -->\n"
+ORDER = ("ps", "send", "cancel", "tail", "cleanup", "token", "serve", "audit")
+
+
+def section(name: str, parent: click.Context) -> str:
+    """What one command takes."""
+    command = turnkeeper.commands[name]
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    rows = [
+        f"| `{record[0]}` | {option.help} |".replace("interrupt|reject", "interrupt\\|reject")
+        for option in command.params
+        if isinstance(option, click.Option) and (record := option.get_help_record(context)) is not None
+    ]
+    told = (command.help or "").replace("TURNKEEPER_<NAME>", "`TURNKEEPER_<NAME>`")
+    table = "\n".join(["| option | |", "|---|---|", *rows])
+    return f"### turnkeeper {name}\n\n```console\n{usage}\n```\n\n{told}\n\n{table}\n"
+
+
+def page() -> str:
+    """The whole page: what was written by hand, and the commands."""
+    assert sorted(ORDER) == sorted(turnkeeper.commands)
+    parent = click.Context(turnkeeper, info_name="turnkeeper")
+    by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0]
+    return by_hand + MARK + "\n" + "\n".join(section(name, parent) for name in ORDER)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")

@@ -1,0 +1,240 @@
+"""Journeys with the real command, in a process of its own, against a real server."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.fakes import FOREVER, ScriptedAgent
+from tests.web.fakes_web import by_token, serving
+from tests.web.terminal import CTRL_C, answering, at_terminal, command, http, relay, said
+from turnkeeper.actors.turn import Turn
+from turnkeeper.web.agents import echo
+
+ESCAPE = "\x1b"
+
+
+async def words(turn: Turn) -> None:
+    for word in turn.text.split():
+        turn.emit("delta", {"text": f"{word} "})
+
+
+# -- In pipes ---------------------------------------------------------------------------------------
+
+
+async def test_list_follow_and_stop_what_runs() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        url = house.url("")
+        assert (await said("ps", url=url)).out.split() == ["SESSION", "USER", "TASK", "SINCE", "RUNS"]
+        async with command("send", "s1", "hello", url=url) as sending:
+            (await agent.run()).turn.emit("delta", {"text": "first words"})
+            await sending.until("first words")
+
+            listed = await said("ps", url=url)
+            assert re.search(r"^s1 +local +[0-9a-f]{32} +\d\d:\d\d:\d\d +\d+s$", listed.out, re.MULTILINE)
+            assert ESCAPE not in listed.out
+            told = json.loads((await said("ps", "--json", url=url)).out)
+            assert told["s1"].keys() >= {"created_at", "task_id", "user"}
+
+            stopped = await said("cancel", "s1", told["s1"]["task_id"], url=url)
+            assert stopped.code == 0
+            assert re.fullmatch(r"cancelled after [\d.]+ ms\n", stopped.out)
+            sent = await sending.ended()
+        assert (sent.code, sent.out) == (1, "first words\n")
+        assert sent.err == "turnkeeper: cancelled: user_request, by local\n"
+
+        nothing = await said("cancel", "s1", url=url)
+        assert (nothing.code, nothing.out) == (5, "nothing is running\n")
+        assert json.loads((await said("cleanup", "--json", url=url)).out) == ["s1"]
+
+
+async def test_an_answer_can_be_piped_and_a_text_come_in() -> None:
+    async with serving(words) as house:
+        sent = await said("send", "s", "one two", url=house.url(""))
+        assert (sent.code, sent.out, sent.err) == (0, "one two \n", "")
+
+
+async def test_a_stop_of_an_agent_that_ignores_it_ends_with_6() -> None:
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with serving(agent, cancel_grace=0.05) as house:
+        await house.sent("s")
+        stopped = await said("cancel", "s", url=house.url(""))
+
+        assert stopped.code == 6
+        assert "it does not stop: given up after" in stopped.out
+
+
+async def test_who_asks_is_told_by_the_token_in_the_environment() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, authenticate=by_token) as house:
+        await house.sent("s", token="ada-token")
+        url = house.url("")
+        assert (await said("ps", url=url, token="root-token")).out.splitlines()[1].split()[:2] == ["s", "ada"]
+        assert (await said("ps", url=url, token="bob-token")).out.splitlines()[1:] == []
+
+        wrong = await said("ps", url=url, token="wrong")
+        assert (wrong.code, wrong.out) == (4, "")
+        assert wrong.err.startswith("turnkeeper: a valid token is needed; TURNKEEPER_TOKEN")
+        foreign = await said("tail", "s", url=url, token="bob-token")
+        assert (foreign.code, foreign.err.count("\n")) == (5, 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [http("<h1>It works!</h1>", kind="text/html"), b"SSH-2.0-x\r\n", b"",
+     http('{"status": "ok", "incarnation": "1", "version": "9.0.0"}')],
+    ids=["a page", "not HTTP", "nothing", "another version"],
+)  # fmt: skip
+async def test_something_else_on_that_port_is_told_in_one_line(answer: bytes) -> None:
+    async with answering(answer) as (url, _):
+        for arguments in (("ps",), ("send", "s", "x"), ("tail", "s")):
+            told = await said(*arguments, url=url, token="s3cret")
+            assert (told.code, told.out) == (3, "")
+            assert re.fullmatch(r"turnkeeper: [^\n]+\n", told.err)
+
+
+async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() -> None:
+    agent = ScriptedAgent()
+    async with (
+        serving(agent) as house,
+        relay(house.port) as between,
+        command("tail", "s", "--json", url=between.url) as tailing,
+    ):
+        await tailing.until('"snapshot"')
+        await house.sent("s")
+        run = await agent.run()
+        run.turn.emit("delta", {"text": "one"})
+        await tailing.until('"one"')
+        between.cut()
+        run.turn.emit("delta", {"text": "two"})
+        await tailing.until('"two"')
+        await house.post("/chat/s/cancel_send_task")
+        told = await tailing.ended()
+
+    events = [json.loads(line) for line in told.out.splitlines()]
+    assert [each["event"] for each in events] == [
+        "snapshot", "turn.started", "delta", "delta", "turn.cancelled", "close",
+    ]  # fmt: skip
+    assert told.code == 0
+    assert "trying again" in told.err or "connected again" in told.err
+
+
+async def test_tail_follows_on_after_a_cancel_when_asked_to() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house, command("tail", "s", "--follow", url=house.url("")) as tailing:
+        await tailing.until("snapshot")
+        await house.sent("s")
+        await tailing.until("turn.started")
+        await house.post("/chat/s/cancel_send_task")
+        await tailing.until("Task cancelled")
+        await house.sent("s", "again")
+        await tailing.until('"again"')
+        await house.delete("/chat/s")
+        assert (await tailing.ended()).code == 0
+
+
+async def test_a_reader_that_leaves_ends_tail_quietly_though_nothing_happens() -> None:
+    async with serving(ScriptedAgent()) as house, command("tail", "s", url=house.url("")) as tailing:
+        await tailing.until("snapshot")
+        transport = tailing.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+        transport.close()
+        assert tailing.process.stderr is not None
+        assert await tailing.process.stderr.read() == b""
+        assert await tailing.process.wait() == 141
+
+
+async def test_a_reader_that_leaves_does_not_stop_the_turn() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        async with command("send", "s", "hello", url=house.url("")) as sending:
+            run = await agent.run()
+            transport = sending.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
+            transport.close()
+            assert sending.process.stderr is not None
+            assert await sending.process.stderr.read() == b""
+            assert await sending.process.wait() == 141
+        assert run.cancels == 0
+
+
+async def test_ctrl_c_ends_a_watch_in_a_pipe_quietly() -> None:
+    async with (
+        serving(ScriptedAgent()) as house,
+        command("ps", "--watch", "--json", url=house.url("")) as watching,
+    ):
+        await watching.until("{}")
+        await house.sent("s")
+        await watching.until('"s"')
+        watching.interrupt()
+        told = await watching.ended()
+
+    assert (told.code, told.err) == (130, "")
+
+
+@pytest.fixture
+def misspelled(tmp_path: Path) -> Path:
+    (tmp_path / "t.toml").write_text("prot = 1\n")
+    return tmp_path
+
+
+async def test_a_server_with_a_misspelled_setting_does_not_start_and_says_where_it_is(
+    misspelled: Path,
+) -> None:
+    told = await said("serve", "--config", "t.toml", cwd=misspelled)
+
+    assert (told.code, told.out) == (2, "")
+    assert told.err == "turnkeeper: t.toml line 1: there is no setting 'prot'; did you mean port?\n"
+
+
+# -- At a terminal ----------------------------------------------------------------------------------
+
+
+async def test_ctrl_c_stops_the_turn_and_the_screen_says_the_truth() -> None:
+    async with serving(echo) as house:
+        async with at_terminal("send", "s", "one two three " * 30, url=house.url("")) as terminal:
+            await terminal.until("two")
+            terminal.press(CTRL_C)
+            await terminal.until("Ctrl-C again leaves")
+            await terminal.until("cancelled after")
+            assert await terminal.ended() == 130
+
+        assert (await house.get("/chat/s")).body["turn"]["status"] == "cancelled"
+
+
+async def test_a_second_ctrl_c_leaves_and_the_screen_says_what_may_still_run() -> None:
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with serving(agent) as house, at_terminal("send", "s", "hello", url=house.url("")) as terminal:
+        run = await agent.run()
+        terminal.press(CTRL_C)
+        await run.cancelled.wait()
+        terminal.press(CTRL_C)
+        assert "may still be running" in await terminal.until("may still be running")
+        assert await terminal.ended() == 130
+
+
+@pytest.mark.parametrize("columns", [24, 60, 120])
+async def test_watch_shows_what_comes_and_goes(columns: int) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house, relay(house.port) as between:
+        watching = at_terminal("ps", "--watch", "--interval", "0.1", url=between.url, columns=columns)
+        async with watching as terminal:
+            await terminal.until("nothing runs")
+            await house.sent("chat-1")
+            await terminal.until("chat-1")
+            between.open = False
+            between.cut()
+            await terminal.until("no answer"[: columns - 1])
+            terminal.press(CTRL_C)
+            assert await terminal.ended() == 130
+            assert "\x1b[?25h" in terminal.seen, "the cursor is there again"
+
+
+async def test_a_terminal_gets_colours() -> None:
+    async with serving(words) as house:
+        await house.sent("s", "one")
+        async with at_terminal("tail", "s", "--after", "0", url=house.url("")) as terminal:
+            await terminal.until("turn.completed")
+            terminal.press(CTRL_C)
+            assert await terminal.ended() == 130
+            assert ESCAPE in terminal.seen
