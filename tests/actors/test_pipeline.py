@@ -578,7 +578,7 @@ def test_what_cannot_be_a_stage_is_refused_when_it_is_registered(function: Any) 
 
 @pytest.mark.parametrize("name", [shouts, None, "", 1])
 def test_a_stage_without_a_name_is_told_how_one_is_given(name: Any) -> None:
-    with pytest.raises(InvalidRequest, match="@registry.stage") as refused:
+    with pytest.raises(InvalidRequest, match=r"@registry\.stage") as refused:
         SessionRegistry(done).stage(name)
     assert refused.value.field == "name"
 
