@@ -35,7 +35,7 @@ docs: $(VENV)/.for-docs  ## build the docs into docs/_build/html; a warning is a
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.for-test  ## the benchmarks (ARGS="--help")
+bench: $(VENV)/.for-test $(VENV)/.for-bench  ## the benchmarks (ARGS="--help")
 	$(BIN)/python tests/benchmarks/run.py $(ARGS)
 
 clean:  ## remove what was made
@@ -52,6 +52,10 @@ $(VENV)/.for-run: $(VENV)/.made $(META)
 $(VENV)/.for-test: $(VENV)/.made $(META)
 	$(PIP) install -qq -e '.[test,uvloop]'
 	@touch $@ $(VENV)/.for-run
+
+$(VENV)/.for-bench: $(VENV)/.made $(META)
+	$(PIP) install -qq -e '.[bench]'
+	@touch $@
 
 $(VENV)/.for-lint: $(VENV)/.made $(META)
 	$(PIP) install -qq -e '.[lint]'

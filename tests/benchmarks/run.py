@@ -18,9 +18,11 @@ if __name__ == "__main__":
 
 from tests.benchmarks import table
 from tests.benchmarks.asks import asks, threads
+from tests.benchmarks.beside import beside
 from tests.benchmarks.cancels import cancels
 from tests.benchmarks.figures import FULL, QUICK, Figure, Size
 from tests.benchmarks.lists import lists
+from tests.benchmarks.loops import loops
 from tests.benchmarks.memory import memory
 from tests.benchmarks.posts import posts
 from tests.benchmarks.streams import streams
@@ -37,6 +39,8 @@ BENCHMARKS: dict[str, Callable[[Size], Awaitable[list[Figure]]]] = {
     "threads": threads,
     "posts": posts,
     "streams": streams,
+    "beside": beside,
+    "loops": loops,
 }
 
 

@@ -17,7 +17,7 @@ def _yes_or_no(met: bool | None) -> str:
 
 def _cells(figure: Figure) -> list[str]:
     return [
-        figure.what,
+        f"{figure.way}: {figure.what}" if figure.way else figure.what,
         f"{_number(figure.measured)} {figure.unit}",
         _number(figure.floor),
         "-" if figure.ratio is None else f"{figure.ratio:.2f}",
@@ -43,6 +43,8 @@ def as_dict(figure: Figure) -> dict[str, Any]:
     """The figure as JSON can say it."""
     return {
         "what": figure.what,
+        "way": figure.way,
+        "note": figure.note,
         "unit": figure.unit,
         "measured": figure.measured,
         "floor": figure.floor,
