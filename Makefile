@@ -35,8 +35,8 @@ docs: $(VENV)/.for-docs  ## build the docs into docs/_build/html; a warning is a
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(VENV)/.for-test  ## the benchmarks (ARGS="--help")
-	$(BIN)/python tests/benchmarks/run.py $(ARGS)
+bench: $(VENV)/.for-test $(VENV)/.for-bench  ## the benchmarks, and their page in the docs (ARGS="--help")
+	$(BIN)/python tests/benchmarks/run.py --docs docs/reference $(ARGS)
 
 clean:  ## remove what was made
 	rm -rf .venv .venv-* build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
@@ -52,6 +52,10 @@ $(VENV)/.for-run: $(VENV)/.made $(META)
 $(VENV)/.for-test: $(VENV)/.made $(META)
 	$(PIP) install -qq -e '.[cli,test,uvloop]'
 	@touch $@ $(VENV)/.for-run
+
+$(VENV)/.for-bench: $(VENV)/.made $(META)
+	$(PIP) install -qq -e '.[bench]'
+	@touch $@
 
 $(VENV)/.for-lint: $(VENV)/.made $(META)
 	$(PIP) install -qq -e '.[lint]'

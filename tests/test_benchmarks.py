@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks import run
+from tests.benchmarks.faults import faults
 from tests.benchmarks.figures import TOY, Figure, at_most, ratio_at_least, ratio_at_most
-from tests.benchmarks.rounds import compare, percentile
+from tests.benchmarks.rounds import Round, compare, in_turns, percentile
+from tests.benchmarks.ways import dict_of_tasks, the_floor, turnkeeper
 
 
 @pytest.mark.parametrize("name", run.BENCHMARKS)
@@ -68,3 +70,31 @@ def test_a_percentile_is_one_of_the_values() -> None:
     assert percentile(values, 0.5) == 51.0
     assert percentile(values, 0.99) == 100.0
     assert percentile([7.0], 0.99) == 7.0
+
+
+async def test_ways_run_in_turns_and_each_is_first_once() -> None:
+    order: list[str] = []
+
+    def way(name: str, value: float) -> Round:
+        async def run() -> float:
+            order.append(name)
+            return value
+
+        return run
+
+    values, ratios = await in_turns({"a": way("a", 10.0), "b": way("b", 5.0)}, 2)
+    assert (values, ratios) == ({"a": 10.0, "b": 5.0}, {"a": 1.0, "b": 0.5})
+    assert order == ["a", "b", "a", "b", "b", "a"]
+
+
+async def test_what_a_way_lets_happen_is_seen_and_ours_lets_none_of_it_happen(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("CRITICAL", "turnkeeper")
+    assert await faults(turnkeeper) == []
+    assert await faults(the_floor) == ["a turn overlaps its successor", "of two sends at once both run"]
+    assert await faults(dict_of_tasks) == [
+        "of two sends at once both run",
+        "a stop then misses one of them",
+        "a turn that hangs blocks its successor for good",
+    ]

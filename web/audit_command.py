@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from . import audit as audits
+from .audit_agent import AGENT
 
 
 @click.command(
@@ -13,7 +14,7 @@ from . import audit as audits
 )
 @click.option("--url", metavar="URL", help="The server under test, on this machine.")
 @click.option("--adapter", metavar="TOML", help="A file that says how to speak to it.")
-@click.option("--agent", default=audits.AGENT, metavar="AGENT", help="The agent of turnkeeper itself.")
+@click.option("--agent", default=AGENT, metavar="AGENT", help="The agent of turnkeeper itself.")
 @click.option(
     "--upstream-port", type=int, default=0, metavar="PORT", help="Where to be the model (a free port)."
 )

@@ -1,7 +1,7 @@
 """What a benchmark finds, the aim it is held against, and how many of everything it takes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,13 @@ class Figure:
     ratio: float | None = None
     aim: Aim | None = None
     note: str = ""
+    way: str = ""
 
     @property
     def met(self) -> bool | None:
         """Whether the aim is met; None without an aim."""
         return None if self.aim is None else self.aim.met_by(self)
+
+    def noted(self, note: str) -> "Figure":
+        """The same with a note."""
+        return replace(self, note=note)

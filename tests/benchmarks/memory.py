@@ -13,7 +13,7 @@ from turnkeeper.actors.registry import SessionRegistry
 EXTRA = 1_000  # sessions that pay for what is made once, and for the first growth of every table
 
 
-async def _weigh(count: int, make: Callable[[str], Awaitable[object]]) -> float:
+async def weigh(count: int, make: Callable[[str], Awaitable[object]]) -> float:
     """Bytes per session that is made."""
     for n in range(EXTRA if count >= EXTRA else 1):
         await make(f"before-{n}")
@@ -40,13 +40,13 @@ async def memory(size: Size) -> list[Figure]:
     async def run_on_the_floor(session: str) -> None:
         results[session] = await TaskTable(trivial).run(session, "hello")
 
-    idle_floor = await _weigh(count, run_on_the_floor)
+    idle_floor = await weigh(count, run_on_the_floor)
     table = TaskTable(waits)
 
     async def start_on_the_floor(session: str) -> None:
         table.start(session, "hello")
 
-    busy_floor = await _weigh(count, start_on_the_floor)
+    busy_floor = await weigh(count, start_on_the_floor)
     await table.close()
 
     async with SessionRegistry({"trivial": trivial, "waits": waits}) as registry:
@@ -57,8 +57,8 @@ async def memory(size: Size) -> list[Figure]:
         async def start(session: str) -> None:
             await registry.send(f"busy-{session}", "hello", agent="waits")
 
-        idle = await _weigh(count, run)
-        busy = await _weigh(count, start)
+        idle = await weigh(count, run)
+        busy = await weigh(count, start)
     return [
         Figure(
             "bytes per idle session, after one turn",

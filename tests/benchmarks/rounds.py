@@ -37,6 +37,24 @@ async def compare(floor: Round, measured: Round, rounds: int) -> Compared:
     )
 
 
+async def in_turns(measured: dict[str, Round], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """As `compare` for more than two: the medians, and those of the ratios to the first of them."""
+    names = list(measured)
+    for run in measured.values():
+        await run()
+    found: dict[str, list[float]] = {name: [] for name in names}
+    for number in range(rounds):
+        gc.collect()
+        first = number % len(names)
+        for name in names[first:] + names[:first]:
+            found[name].append(await measured[name]())
+    low = found[names[0]]
+    return (
+        {name: median(values) for name, values in found.items()},
+        {name: median(a / b for a, b in zip(values, low, strict=True)) for name, values in found.items()},
+    )
+
+
 def percentile(values: list[float], part: float) -> float:
     """The value that this part of them does not exceed."""
     ordered = sorted(values)

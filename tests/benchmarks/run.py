@@ -1,4 +1,4 @@
-"""Run the benchmarks: ``python tests/benchmarks/run.py [--quick] [--only NAME ...] [--json FILE]``.
+"""Run the benchmarks: ``python tests/benchmarks/run.py --help`` says how.
 
 Every figure stands beside that of a floor which was measured in turns with it: compare ratios, not
 seconds, with those of another run or machine.
@@ -16,11 +16,13 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # the other files go by their full names
 
-from tests.benchmarks import table
+from tests.benchmarks import page, table
 from tests.benchmarks.asks import asks, threads
+from tests.benchmarks.beside import beside
 from tests.benchmarks.cancels import cancels
 from tests.benchmarks.figures import FULL, QUICK, Figure, Size
 from tests.benchmarks.lists import lists
+from tests.benchmarks.loops import loops
 from tests.benchmarks.memory import memory
 from tests.benchmarks.posts import posts
 from tests.benchmarks.streams import streams
@@ -37,6 +39,8 @@ BENCHMARKS: dict[str, Callable[[Size], Awaitable[list[Figure]]]] = {
     "threads": threads,
     "posts": posts,
     "streams": streams,
+    "beside": beside,
+    "loops": loops,
 }
 
 
@@ -57,6 +61,7 @@ def main(arguments: list[str]) -> int:
         "--only", action="append", choices=list(BENCHMARKS), metavar="NAME", help=", ".join(BENCHMARKS)
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--docs", type=Path, metavar="FOLDER", help="after a full run, write the page there")
     given = parser.parse_args(arguments)
     size = QUICK if given.quick else FULL
     calm_the_collector()  # as `turnkeeper serve` does; the floors gain by it too
@@ -71,6 +76,8 @@ def main(arguments: list[str]) -> int:
     print(table.markdown(figures))
     if given.json is not None:
         given.json.write_text(json.dumps([table.as_dict(figure) for figure in figures], indent=1) + "\n")
+    if given.docs is not None and not (given.quick or given.only):
+        page.write(figures, given.docs)
     return 0
 
 

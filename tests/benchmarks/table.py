@@ -5,7 +5,8 @@ from typing import Any
 from tests.benchmarks.figures import Figure
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
+    """As many digits as say something."""
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
@@ -17,9 +18,9 @@ def _yes_or_no(met: bool | None) -> str:
 
 def _cells(figure: Figure) -> list[str]:
     return [
-        figure.what,
-        f"{_number(figure.measured)} {figure.unit}",
-        _number(figure.floor),
+        f"{figure.way}: {figure.what}" if figure.way else figure.what,
+        f"{number(figure.measured)} {figure.unit}",
+        number(figure.floor),
         "-" if figure.ratio is None else f"{figure.ratio:.2f}",
         "-" if figure.aim is None else figure.aim.text,
         _yes_or_no(figure.met),
@@ -43,6 +44,8 @@ def as_dict(figure: Figure) -> dict[str, Any]:
     """The figure as JSON can say it."""
     return {
         "what": figure.what,
+        "way": figure.way,
+        "note": figure.note,
         "unit": figure.unit,
         "measured": figure.measured,
         "floor": figure.floor,
