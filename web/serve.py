@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -86,5 +87,6 @@ def serve(config: Config) -> int:
         return run(app, settings, announce)
     except (OSError, UnicodeError) as error:  # no such address, in use, not allowed, no host name at all
         reason = (getattr(error, "strerror", None) or str(error)).rsplit(": ", 1)[-1]
+        reason = re.sub(r"^\[errno \d+\] ", "", reason, flags=re.IGNORECASE)  # as Python 3.13 says it
         text = f"cannot listen on {settings.host} port {settings.port}: {reason}"
         raise Failure(Exit.FAILED, text) from None
