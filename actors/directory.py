@@ -90,23 +90,36 @@ class Directory:
         entry = self.entries.get(SessionId(session_id))
         return entry if entry is not None and entry.visible_to(asker) else None
 
+    def living(self, actor: Any, session_id: SessionId) -> Entry | None:
+        """The session, if that actor is its living part. The actor of another life is not believed."""
+        entry = self.entries.get(session_id)
+        return entry if entry is not None and entry.actor is actor else None
+
     def report(self, actor: Any, state: State, now: float) -> bool:
-        """A living session tells what it is doing now; the actor of another life is not believed."""
-        entry = self.entries.get(state.memory.home.session_id)
-        if entry is None or entry.actor is not actor:
+        """A living session tells what it is doing now. Whether it was believed."""
+        entry = self.living(actor, state.memory.home.session_id)
+        if entry is None:
             return False
-        self.changed(entry, state, None, now)
+        self.changed(entry, state, now)
         return True
 
-    def changed(self, entry: Entry, state: State, subscribers: int | None, now: float) -> None:
+    def followed(self, actor: Any, session_id: SessionId, subscribers: int, now: float) -> None:
+        """A living session tells how many follow it now."""
+        entry = self.living(actor, session_id)
+        if entry is None:
+            return
+        self.subscribers += subscribers - entry.subscribers
+        entry.subscribers = subscribers
+        entry.touched_at = now
+        if self.resting.pop(session_id, None) is not None:
+            self.resting[session_id] = entry
+
+    def changed(self, entry: Entry, state: State, now: float) -> None:
         """The session is in that state now."""
         before = entry.state
         entry.state = state
         entry.touched_at = now
         entry._listed = None
-        if subscribers is not None:
-            self.subscribers += subscribers - entry.subscribers
-            entry.subscribers = subscribers
         if state.memory.quarantined or before.memory.quarantined:
             self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
         session_id = entry.session_id

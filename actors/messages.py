@@ -303,12 +303,11 @@ class Sleep:
 
 
 @value
-class SessionChanged:
-    """The session is in another state, or has another number of subscribers (``None``: as many)."""
+class SessionClosed:
+    """The session is closed. Its state stands in the directory already."""
 
     actor: Any
-    state: Any
-    subscribers: int | None = None
+    session_id: SessionId
 
 
 @value

@@ -22,7 +22,7 @@ from .messages import (
     GetTurn,
     ListActive,
     Send,
-    SessionChanged,
+    SessionClosed,
     SessionFailed,
     Shut,
     Shutdown,
@@ -66,7 +66,7 @@ class RegistryActor(AsyncioActor):
         self._ending: Ending | None = None
         self._handlers: dict[type[Any], Callable[[Any, ReplyTo], None]] = {
             Send: self._on_send,
-            SessionChanged: self._on_changed,
+            SessionClosed: self._on_closed,
             Cancel: self._on_cancel,
             Subscribe: self._on_subscribe,
             Close: self._on_close,
@@ -206,26 +206,21 @@ class RegistryActor(AsyncioActor):
 
     # -- Reports --------------------------------------------------------------------------------------
 
-    def _on_changed(self, message: SessionChanged, _reply_to: ReplyTo) -> None:
-        state = message.state
-        entry = self._directory.entries.get(state.memory.home.session_id)
-        if entry is None or entry.actor is not message.actor:
-            self._household.counters["stale_reports_total"] += 1
-            return
-        self._directory.changed(entry, state, message.subscribers, self._household.clock())
-        if self._ending is not None and isinstance(state, Closed):
-            self._ending.left.discard(entry.session_id)
+    def _on_closed(self, message: SessionClosed, _reply_to: ReplyTo) -> None:
+        if self._ending is not None and self._directory.living(message.actor, message.session_id):
+            self._ending.left.discard(message.session_id)
             self._end_if_drained()
 
     def _on_failed(self, message: SessionFailed, _reply_to: ReplyTo) -> None:
         """A session's actor failed: the next message starts another one, with what was remembered."""
-        entry = self._directory.entries.get(message.session_id)
-        if entry is None or entry.actor is not message.actor:
+        entry = self._directory.living(message.actor, message.session_id)
+        if entry is None:
             return
         now = self._household.clock()
         held, entry.held = entry.held or [], None
         left = after_failure(entry.state, now)
-        self._directory.changed(entry, left, 0, now)
+        self._directory.followed(message.actor, message.session_id, 0, now)
+        self._directory.changed(entry, left, now)
         self._directory.slept(entry, left, None)
         for cleaning in self._cleanups:
             cleaning.left.discard(message.session_id)
@@ -310,8 +305,8 @@ class RegistryActor(AsyncioActor):
         return True
 
     def _on_slept(self, message: Slept, _reply_to: ReplyTo) -> None:
-        entry = self._directory.entries.get(message.session_id)
-        if entry is None or entry.actor is not message.actor:
+        entry = self._directory.living(message.actor, message.session_id)
+        if entry is None:
             return
         if message.state is not None:
             self._directory.slept(entry, message.state, message.log)

@@ -82,10 +82,10 @@ def test_a_session_is_active_while_a_turn_holds_it() -> None:
     directory = Directory()
     entry = entered(directory, "s1")
     assert list(directory.resting) == ["s1"]
-    directory.changed(entry, running("s1"), None, 1.0)
+    directory.changed(entry, running("s1"), 1.0)
     assert list(directory.active) == ["s1"]
     assert not directory.resting
-    directory.changed(entry, idle("s1"), None, 2.0)
+    directory.changed(entry, idle("s1"), 2.0)
     assert not directory.active
     assert list(directory.resting) == ["s1"]
 
@@ -93,12 +93,16 @@ def test_a_session_is_active_while_a_turn_holds_it() -> None:
 def test_quarantined_turns_and_subscribers_are_counted() -> None:
     directory = Directory()
     first, second = entered(directory, "s1"), entered(directory, "s2")
-    directory.changed(first, idle("s1", quarantined=2), 3, 1.0)
-    directory.changed(second, idle("s2", quarantined=1), 1, 1.0)
+    first.actor, second.actor = "first", "second"
+    directory.changed(first, idle("s1", quarantined=2), 1.0)
+    directory.changed(second, idle("s2", quarantined=1), 1.0)
+    directory.followed("first", first.session_id, 3, 1.0)
+    directory.followed("second", second.session_id, 1, 1.0)
+    directory.followed("somebody else", second.session_id, 7, 1.0)
     assert (directory.unresponsive, directory.subscribers) == (3, 4)
-    directory.changed(first, idle("s1", quarantined=1), None, 2.0)
+    directory.changed(first, idle("s1", quarantined=1), 2.0)
     assert (directory.unresponsive, directory.subscribers) == (2, 4)
-    directory.changed(first, idle("s1", quarantined=1), 0, 2.0)
+    directory.followed("first", first.session_id, 0, 2.0)
     directory.remove(second)
     assert (directory.unresponsive, directory.subscribers) == (1, 0)
 
@@ -111,7 +115,7 @@ def test_sessions_without_anything_to_do_are_due_for_sleep_the_longest_idle_firs
     directory = Directory()
     for n, session in enumerate(["s1", "s2", "s3"]):
         entered(directory, session, float(n))
-    directory.changed(directory.entries[SessionId("s1")], idle("s1"), None, 2.5)
+    directory.changed(directory.entries[SessionId("s1")], idle("s1"), 2.5)
     assert due(directory, TTL) == []
     assert due(directory, TTL + 1) == ["s2"]
     assert due(directory, TTL + 3) == ["s2", "s3", "s1"]
@@ -121,7 +125,9 @@ def test_neither_the_active_nor_the_followed_nor_the_quarantined_are_due_for_sle
     directory = Directory()
     states: dict[str, State] = {"s1": running("s1"), "s2": idle("s2"), "s3": idle("s3", quarantined=1)}
     for session, state in states.items():
-        directory.changed(entered(directory, session), state, int(session == "s2"), 0.0)
+        directory.changed(entered(directory, session), state, 0.0)
+    directory.entries[SessionId("s2")].actor = "its actor"
+    directory.followed("its actor", SessionId("s2"), 1, 0.0)
     entered(directory, "s4").held = []
     entered(directory, "s5")
     assert due(directory, 10 * TTL) == ["s5"]
@@ -164,7 +170,7 @@ def test_no_session_that_is_opened_draws_an_epoch_that_a_forgotten_one_has_drawn
     directory = Directory()
     for session, state in (("s1", idle("s1", epoch=9)), ("s2", running("s2", epoch=4))):
         entry = entered(directory, session)
-        directory.changed(entry, state, None, 0.0)
+        directory.changed(entry, state, 0.0)
         directory.remove(entry)
     assert directory.epoch_floor == 9
     assert not directory.entries
@@ -248,12 +254,12 @@ def test_early_cancels_of_all_users_together_are_bounded() -> None:
 def test_a_list_tells_what_is_the_case_now_however_often_it_is_made() -> None:
     directory = Directory()
     entry = entered(directory, "s1")
-    directory.changed(entry, running("s1"), None, 1.0)
+    directory.changed(entry, running("s1"), 1.0)
     (first,) = directory.listed([entry], HOST)
     assert first.turn.status is TurnStatus.RUNNING
     assert directory.listed([entry], HOST) == [first]
     assert directory.listed([entry], Asker("somebody else")) == []
-    directory.changed(entry, idle("s1"), None, 2.0)
+    directory.changed(entry, idle("s1"), 2.0)
     assert directory.listed([entry], HOST) == []
 
 
@@ -265,3 +271,23 @@ def test_what_the_actor_of_another_life_reports_is_not_believed() -> None:
     assert not directory.active
     assert directory.report("this one", running("s1"), 1.0)
     assert list(directory.active) == ["s1"]
+
+
+def test_who_follows_a_session_says_nothing_of_its_turn() -> None:
+    directory = Directory()
+    entry = entered(directory, "s1")
+    entry.actor = "this one"
+    directory.changed(entry, running("s1"), 1.0)
+    directory.followed("this one", entry.session_id, 1, 2.0)
+    assert list(directory.active) == ["s1"]
+    assert not directory.resting
+
+
+def test_a_session_has_been_at_rest_since_its_last_reader_left() -> None:
+    directory = Directory()
+    for session in ("s1", "s2"):
+        entered(directory, session).actor = session
+    directory.followed("s1", SessionId("s1"), 1, 1.0)
+    directory.followed("s1", SessionId("s1"), 0, 5.0)
+    assert due(directory, TTL) == ["s2"]
+    assert due(directory, TTL + 5) == ["s2", "s1"]

@@ -367,6 +367,17 @@ async def test_one_reads_ones_own_writes() -> None:
         assert await registry.active() == ()
 
 
+async def test_a_reader_that_comes_with_a_send_does_not_hide_the_turn() -> None:
+    """G3. What a session said of its readers was believed when a turn had begun since."""
+    async with opened(ScriptedAgent()) as registry:
+        following, sending = registry.ask(Subscribe("s1")), registry.ask(Send("s1", "hello"))
+        subscription = await following
+        await sending
+        await settle()
+        assert [each.session_id for each in await registry.active()] == ["s1"]
+        subscription.close()
+
+
 # -- The end ----------------------------------------------------------------------------------------
 
 

@@ -3,6 +3,7 @@
 * `serving` is an aiohttp server with turnkeeper mounted; its `House` asks (`get`, `post`, `delete`), opens
   streams (`stream`) and speaks plain bytes (`raw`, `connect`) for what no client library would send.
 * `EventSourceParser` follows WHATWG HTML 9.2.6, "Interpreting an event stream", and nothing of ours.
+* `free_port` is one that stays free until it is used, although other programs are at work.
 * `Writer` and `streaming_request` stand in for a connection where a test counts writes, or
   lets one get stuck.
 """
@@ -10,8 +11,10 @@
 import asyncio
 import codecs
 import inspect
+import itertools
 import json
 import os
+import random
 import re
 import socket
 import sys
@@ -33,6 +36,22 @@ from turnkeeper.web import Principal, WebSettings, setup
 
 #: Seconds after which what a test waits for does not come.
 PATIENCE = 10.0
+#: Below those that systems give to outgoing connections, of which a browser makes many at any time.
+PORTS = range(20_000, 30_000)
+_ports = itertools.cycle(random.sample(PORTS, len(PORTS)))
+
+
+def free_port() -> int:
+    """A port on 127.0.0.1 that nothing listens on, and that no outgoing connection will take."""
+    for port in _ports:
+        with socket.socket() as tried:
+            try:
+                tried.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("unreachable: the ports are tried for ever")
+
 
 # -- Server-Sent Events, the reader's side ----------------------------------------------------------
 

@@ -11,6 +11,7 @@ import pytest
 from aiohttp import web
 
 from tests.web import bad_servers, naive_server
+from tests.web.fakes_web import free_port
 from turnkeeper.actors.exceptions import InvalidRequest
 from turnkeeper.web import cli
 from turnkeeper.web.audit import Options, as_json, as_table, audit, main
@@ -63,9 +64,10 @@ async def test_turnkeeper_itself_comes_out_clean(seed: int) -> None:
     assert "No fault was found." in as_table(report, "turnkeeper")
 
 
-async def test_a_naive_server_is_found_out(unused_tcp_port: int) -> None:
-    app = naive_server.make_app(f"http://127.0.0.1:{unused_tcp_port}/v1")
-    report = await found_in(app, unused_tcp_port)
+async def test_a_naive_server_is_found_out() -> None:
+    port = free_port()
+    app = naive_server.make_app(f"http://127.0.0.1:{port}/v1")
+    report = await found_in(app, port)
 
     assert faults(report) >= {Fault.OVERLAP, Fault.LOST_STOP, Fault.LIE, Fault.AFTER_STOP, Fault.LOST}
     told = as_table(report, "naive")
@@ -73,9 +75,10 @@ async def test_a_naive_server_is_found_out(unused_tcp_port: int) -> None:
     assert "Faults were found." in told
 
 
-async def test_a_server_that_says_stopped_and_generates_on_is_found_out(unused_tcp_port: int) -> None:
-    app = bad_servers.lying(f"http://127.0.0.1:{unused_tcp_port}/v1")
-    report = await found_in(app, unused_tcp_port, read_adapter('[stream]\ncursor = "Last-Event-ID"'))
+async def test_a_server_that_says_stopped_and_generates_on_is_found_out() -> None:
+    port = free_port()
+    app = bad_servers.lying(f"http://127.0.0.1:{port}/v1")
+    report = await found_in(app, port, read_adapter('[stream]\ncursor = "Last-Event-ID"'))
 
     assert faults(report) >= {Fault.LIE, Fault.LOST_STOP, Fault.AFTER_STOP, Fault.OVERLAP}
     assert report.count(Fault.LOST_STOP) == report.stops, "every single one"
@@ -128,12 +131,12 @@ def test_the_command_prints_json_and_says_with_its_status_that_nothing_was_found
     assert "the model is at http://127.0.0.1:" in done.stderr
 
 
-def test_the_command_ends_with_3_where_nobody_answers(unused_tcp_port: int) -> None:
-    done = command("--url", f"http://127.0.0.1:{unused_tcp_port}", "--upstream-port", "0")
+def test_the_command_ends_with_3_where_nobody_answers() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = command("--url", url, "--upstream-port", "0")
     assert done.returncode == 2, "a server is pointed at a port, not at any"
 
-    other = str(unused_tcp_port + 1 if unused_tcp_port < 65_000 else unused_tcp_port - 1)
-    done = command("--url", f"http://127.0.0.1:{unused_tcp_port}", "--upstream-port", other)
+    done = command("--url", url, "--upstream-port", str(free_port()))
     assert done.returncode == 3
     assert "nobody answers" in done.stderr
 
