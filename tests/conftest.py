@@ -41,8 +41,9 @@ T = TypeVar("T")
 KINDS = ("tasks", "threads", "sockets", "actors")
 # How often the loop turns for what has ended and only needs to be told so.
 PASSES = 50
-# How many seconds a thread may take to wind up.
-PATIENCE = 1.0
+# How many seconds a thread may take to wind up, and how often it is looked for: a machine that stalls for
+# all those seconds must not make a leak of it.
+PATIENCE, LOOKS = 1.0, 20
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -103,8 +104,9 @@ def _sockets() -> set[str]:
 
 def _settle(new: Callable[[], set[T]]) -> set[T]:
     """What is still there of ``new()`` once it had its time to go."""
-    until = time.monotonic() + PATIENCE
-    while (left := new()) and time.monotonic() < until:
+    until, looks = time.monotonic() + PATIENCE, 0
+    while (left := new()) and (time.monotonic() < until or looks < LOOKS):
+        looks += 1
         gc.collect()
         time.sleep(0.01)
     return left

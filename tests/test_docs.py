@@ -149,7 +149,7 @@ def served(tmp_path: Path) -> Iterator[str]:
             yield server.stdout.readline().split("http://")[1].split("/")[0]
         finally:
             server.send_signal(signal.SIGTERM)
-            server.wait(10)
+            server.wait(60)
 
 
 def test_the_readmes_curl_lines_do_what_it_says(served: str, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_the_readmes_curl_lines_do_what_it_says(served: str, tmp_path: Path) -> 
     # In the block the stream is followed in the background; here its end is waited for.
     script = script.replace("/events &", "/events > events.txt &") + "\nwait\n"
     done = subprocess.run(
-        ["bash", "-eu", "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=30, check=True
+        ["bash", "-eu", "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True
     )
     sent, listed, again, cancelled, session = each_json(done.stdout)
     assert sent["superseded"] is None

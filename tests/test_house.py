@@ -210,7 +210,7 @@ MADE = {"__pycache__", "_build", "node_modules"}
 
 def written() -> Iterator[Path]:
     for top in ROOT.iterdir():
-        if top.is_file():
+        if top.is_file() and top.name != ".git":  # a worktree's says where it is
             yield top
         elif top.name in {*ROOMS, "tests", "docs", ".ci"}:
             yield from (p for p in top.rglob("*") if p.is_file() and not MADE & set(p.parts))

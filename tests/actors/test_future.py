@@ -29,7 +29,7 @@ class Thread:
             self._error = error
 
     def result(self) -> Any:
-        self._thread.join(10)
+        self._thread.join(60)
         assert not self._thread.is_alive()
         if self._error is not None:
             raise self._error
@@ -180,7 +180,7 @@ async def test_it_can_be_awaited_on_two_loops_at_once() -> None:
 
 def test_a_thread_gets_what_is_set_while_it_waits() -> None:
     future = AsyncioFuture[int]()
-    threads = [Thread(lambda: future.get(timeout=10)) for _ in range(5)]
+    threads = [Thread(lambda: future.get(timeout=60)) for _ in range(5)]
     until_somebody_waits_for(future)
     future.set(6)
 
@@ -343,7 +343,7 @@ async def test_an_answer_that_comes_while_the_wait_is_being_set_up_is_not_missed
     debtor.loop, debtor.thread = cast("asyncio.AbstractEventLoop", AnswersInBetween()), threading.get_ident()
     future.debtor = debtor
 
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await future == 9
 
 
@@ -437,7 +437,7 @@ async def test_a_get_hook_is_awaited_in_a_thread_of_its_own() -> None:
     gate = threading.Event()
 
     def hook(timeout: float | None) -> int:
-        gate.wait(10)
+        gate.wait(60)
         return threading.get_ident()
 
     future.set_get_hook(hook)
@@ -466,7 +466,7 @@ async def test_a_mapped_future_that_a_thread_is_computing_does_not_block_the_loo
 
     def slowly(n: int) -> int:
         inside.set()
-        gate.wait(10)
+        gate.wait(60)
         return n + 1
 
     mapped = future.map(slowly)
@@ -493,7 +493,7 @@ def test_a_wake_up_is_never_lost_between_a_thread_that_sets_and_one_that_waits()
 
     for n in range(300):
         future = AsyncioFuture[int]()
-        thread = Thread(lambda future=future: future.get(timeout=10))  # type: ignore[misc]
+        thread = Thread(lambda future=future: future.get(timeout=60))  # type: ignore[misc]
         future.set(n)
         assert thread.result() == n
     asyncio.run(main())

@@ -493,13 +493,13 @@ async def test_a_stop_from_another_thread_is_answered_when_all_is_drained(everyo
 async def test_the_actor_answers_threads() -> None:
     agent = ScriptedAgent()
     async with opened(agent) as registry:
-        accepted = await asyncio.to_thread(registry.ref.ask, Send("s1", "hello"), timeout=5)
+        accepted = await asyncio.to_thread(registry.ref.ask, Send("s1", "hello"), timeout=60)
         assert accepted.status is TurnStatus.RUNNING
         await agent.run()
-        answer = await asyncio.to_thread(registry.ref.ask, Cancel("s1"), timeout=5)
+        answer = await asyncio.to_thread(registry.ref.ask, Cancel("s1"), timeout=60)
         assert answer.verdict is Verdict.CANCELLED
         await asyncio.to_thread(registry.ref.tell, Send("s2", "hello"))
         assert (await agent.run()).turn.session_id == "s2"
         with pytest.raises(UnknownSession):
-            await asyncio.to_thread(registry.ref.ask, GetSession("s9"), timeout=5)
-        assert (await asyncio.to_thread(registry.ref.ask, GetCounts(), timeout=5)).sessions == 2
+            await asyncio.to_thread(registry.ref.ask, GetSession("s9"), timeout=60)
+        assert (await asyncio.to_thread(registry.ref.ask, GetCounts(), timeout=60)).sessions == 2

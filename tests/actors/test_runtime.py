@@ -94,7 +94,7 @@ async def test_an_ask_from_a_thread_blocks_until_the_reply_is_there() -> None:
     ref, _ = started()
 
     assert await in_thread(ref.ask, "hello") == "hello"
-    assert await in_thread(ref.ask, "hello", timeout=10) == "hello"
+    assert await in_thread(ref.ask, "hello", timeout=60) == "hello"
 
 
 async def test_asks_from_many_threads_are_each_answered_with_their_own() -> None:
@@ -102,7 +102,7 @@ async def test_asks_from_many_threads_are_each_answered_with_their_own() -> None
 
     def many(name: int) -> list[Any]:
         futures = [ref.ask((name, n), block=False) for n in range(200)]
-        return [future.get(timeout=10) for future in futures]
+        return [future.get(timeout=60) for future in futures]
 
     answers = await asyncio.gather(*(in_thread(many, name) for name in range(4)))
     assert answers == [[(name, n) for n in range(200)] for name in range(4)]
@@ -243,7 +243,7 @@ async def test_a_stop_from_within_a_handler_lets_the_rest_be_handled_first() -> 
     ref.tell("already here")
     ended = ref.actor_stopped
     assert not ended.is_set()
-    assert await in_thread(ended.wait, 10)
+    assert await in_thread(ended.wait, 60)
 
     assert log == [actor.stop, "already here", "on_stop"]
     assert ended.wait()
@@ -582,7 +582,7 @@ def test_an_actor_whose_loop_is_closed_refuses_in_each_way() -> None:
     forward(four, "hello", future)
     with pytest.raises(ActorLoopClosed):
         future.get()
-    assert one.actor_stopped.wait(10)
+    assert one.actor_stopped.wait(60)
 
 
 def test_an_actor_is_not_started_on_a_closed_loop() -> None:

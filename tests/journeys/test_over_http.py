@@ -9,7 +9,7 @@ import pytest
 import yarl
 
 from tests.fakes import FOREVER, ScriptedAgent, chatty, settle
-from tests.web.fakes_web import House, Message, Stream, serving, until
+from tests.web.fakes_web import PATIENCE, House, Message, Stream, serving, until
 from turnkeeper.actors.messages import Cancel, CancelAnswer
 from turnkeeper.actors.records import Verdict
 from turnkeeper.actors.turn import Turn
@@ -183,7 +183,7 @@ async def test_a_service_in_another_thread_stops_a_turn() -> None:
         await stream.until("turn.started")
 
         def stop() -> CancelAnswer:
-            answer: CancelAnswer = house.registry.ref.ask(Cancel("s"), timeout=5)
+            answer: CancelAnswer = house.registry.ref.ask(Cancel("s"), timeout=60)
             return answer
 
         answer = await asyncio.to_thread(stop)
@@ -352,7 +352,7 @@ async def test_a_cursor_that_is_not_even_text_is_a_gap_as_well(cursor: bytes) ->
         ):
             reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
             writer.write(request)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE):
                 assert b" 200 " in await reader.readline()
                 await reader.readuntil(b"event: gap\n")
                 await reader.readuntil(b"event: snapshot\n")

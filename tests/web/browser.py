@@ -11,6 +11,7 @@ import tempfile
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from selenium import webdriver
@@ -24,7 +25,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 T = TypeVar("T")
 
 #: Seconds after which what a test waits for does not come.
-PATIENCE = 15.0
+PATIENCE = 60.0
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
 MISSING = "no Chromium with its driver: apt-get install chromium chromium-driver"
@@ -41,7 +42,9 @@ FLAGS = (
     "--window-size=1000,800",
     "--force-prefers-reduced-motion",  # painting what pulses takes a core
 )
-SERVE = ("-m", "turnkeeper.web.cli", "serve")
+#: The server of a host's own, and ``turnkeeper serve``.
+HOST = (str(Path(__file__).with_name("page_server.py")),)
+SERVE = (*HOST, "serve", "--port", "0")
 
 
 @contextmanager
@@ -202,6 +205,28 @@ class Page:
     def send(self, body: Any, token: str | None = None) -> Any:
         """A send by somebody else, to the session this page shows."""
         return self.server.ask("POST", f"{self.under}chat/{self.session}/send", body, token)
+
+    def go_on(self) -> None:
+        """Let the echo of this session speak on where it has stopped."""
+        body = {"message": self.session, "agent": "go_on"}
+        self.server.ask("POST", f"{self.under}chat/conductor/send", body)
+
+    def watch(self) -> None:
+        """Note every outcome shown from now on, for however short a time, and if Stop could be pressed."""
+        script = """
+            window.watched = [];
+            const look = () => watched.push([
+              [...document.querySelectorAll(".turn .outcome")].at(-1)?.firstChild?.textContent ?? "",
+              !document.getElementById("stop").disabled,
+            ]);
+            const all = { subtree: true, childList: true, characterData: true, attributes: true };
+            new MutationObserver(look).observe(document.body, all);"""
+        self.driver.execute_script(script)  # type: ignore[no-untyped-call]
+
+    @property
+    def watched(self) -> set[tuple[str, bool]]:
+        """What `watch` has seen: outcomes of the last turn, each with whether Stop could be pressed."""
+        return {(each[0], each[1]) for each in self.driver.execute_script("return watched")}  # type: ignore[no-untyped-call]
 
     def wait(self, true: Callable[[], T], why: str) -> T:
         def look(_: webdriver.Chrome) -> T:

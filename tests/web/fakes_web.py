@@ -35,7 +35,7 @@ from turnkeeper.actors.registry import SessionRegistry
 from turnkeeper.web import Principal, WebSettings, setup
 
 #: Seconds after which what a test waits for does not come.
-PATIENCE = 10.0
+PATIENCE = 60.0
 #: Below those that systems give to outgoing connections, of which a browser makes many at any time.
 PORTS = range(20_000, 30_000)
 _ports = itertools.cycle(random.sample(PORTS, len(PORTS)))

@@ -1,17 +1,25 @@
-"""A server of a host's own, run as a process: turnkeeper under ``/ai``, with agents that misbehave."""
+"""The servers of the pages' tests, each a process of its own.
+
+Without arguments it is a host's own: turnkeeper under ``/ai``, with agents that misbehave. With arguments it
+is the command ``turnkeeper`` itself. In both `echo` stops at the word `HALT` until the agent `go_on` is sent
+the name of its session, so that a test sees a turn run for as long as it looks, however slow the machine is.
+"""
 
 import asyncio
+import re
 import sys
+from collections import defaultdict
 
 from aiohttp import web
 
 from turnkeeper.actors import Turn
-from turnkeeper.web import WebSettings, setup
-from turnkeeper.web.agents import echo
+from turnkeeper.web import WebSettings, cli, handlers, setup
+from turnkeeper.web.agents import BUILT_IN
 from turnkeeper.web.server import run
 
 PREFIX = "/ai"
 KEPT_EVENTS = 3_000
+HALT = "halt"
 HOSTILE = (
     "<img src=x onerror=\"document.title='pwned'\">"
     "<script>document.title='pwned'</script><style>body{display:none}</style>"
@@ -58,6 +66,22 @@ That is all.
 """
 
 
+may_go_on: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+
+async def echo(turn: Turn) -> None:
+    """Say what was said, word by word, and stop after each `HALT`."""
+    for word in re.findall(r"\S+\s*", turn.text):
+        turn.emit("delta", {"text": word})
+        await turn.checkpoint()
+        if word.strip() == HALT:
+            await may_go_on[turn.session_id].wait()
+
+
+async def go_on(turn: Turn) -> None:
+    may_go_on[turn.text].set()
+
+
 async def hostile(turn: Turn) -> None:
     for start in range(0, len(HOSTILE), 7):
         turn.emit("delta", {"text": HOSTILE[start : start + 7]})
@@ -97,9 +121,14 @@ async def flood(turn: Turn) -> None:
 
 
 def main() -> int:
+    if len(sys.argv) > 1:
+        BUILT_IN.update(echo=echo, go_on=go_on)
+        # A cancel is waited for until it has come to something, also on a machine that stalls.
+        handlers.CANCEL_MARGIN = 60.0
+        return cli.main(sys.argv[1:])
     app = web.Application()
     agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
-    agents |= {"writer": writer, "cut": cut}
+    agents |= {"writer": writer, "cut": cut, "go_on": go_on}
     settings = WebSettings(port=0, log_events=KEPT_EVENTS)
     setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
     return run(app, settings, lambda address: print(address, flush=True))

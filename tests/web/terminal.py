@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 #: Seconds after which what a test waits for does not come.
-PATIENCE = 20.0
+PATIENCE = 60.0
 CTRL_C = b"\x03"
 
 

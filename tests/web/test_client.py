@@ -5,7 +5,7 @@ from contextlib import aclosing
 import pytest
 
 from tests.fakes import ScriptedAgent, chatty
-from tests.web.fakes_web import by_token, serving
+from tests.web.fakes_web import PATIENCE, by_token, serving
 from tests.web.terminal import answering, http, relay
 from turnkeeper.actors.turn import Turn
 from turnkeeper.web.client import VERSION, Client, Event, Parser, Refused, Unreachable
@@ -217,7 +217,7 @@ async def test_a_server_that_was_started_anew_is_told() -> None:
             between.target = second.port
             between.cut()
             await second.sent("s", "hello")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(PATIENCE):
                 assert (await anext(events)).name == "turn.started"
 
     assert "the server was started anew: what it kept is gone" in notices

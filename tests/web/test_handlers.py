@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.fakes import FOREVER, ScriptedAgent, done, settle, virtual_time
-from tests.web.fakes_web import House, by_token, running, serving
+from tests.web.fakes_web import PATIENCE, House, by_token, running, serving
 from turnkeeper.actors.ids import RESERVED_IDS
 from turnkeeper.actors.turn import Turn
 from turnkeeper.web import WebSettings, setup
@@ -281,7 +281,8 @@ async def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read() -
         body = json.loads(await reader.readexactly(int(re.findall(rb"Content-Length: (\d+)", head)[0])))
         assert body["code"] == "BODY_TOO_LARGE"
         writer.write(b"x" * 2000)
-        assert await asyncio.wait_for(reader.read(), 5) == b"", "and the connection ends there, as it says"
+        rest = await asyncio.wait_for(reader.read(), PATIENCE)
+        assert rest == b"", "and the connection ends there, as it says"
         writer.close()
 
 
@@ -315,7 +316,7 @@ async def test_a_body_without_end_is_refused_at_the_limit_and_not_kept() -> None
         assert answer.done(), "it would have read on"
         assert (await answer).startswith(b"HTTP/1.1 413")
         writer.write(b"0\r\n\r\n")
-        assert b"BODY_TOO_LARGE" in await asyncio.wait_for(reader.read(), 5)
+        assert b"BODY_TOO_LARGE" in await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
 
 
@@ -367,10 +368,10 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_an_error_of
     async with running(app, registry) as house:
         _, writer = await asyncio.open_connection("127.0.0.1", house.port)
         writer.write(b"POST /chat/s/send HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n[{")
-        await asyncio.wait_for(house.client.get(house.url("/healthz")), 5)
+        await asyncio.wait_for(house.client.get(house.url("/healthz")), PATIENCE)
         handled.clear()
         writer.transport.abort()
-        await asyncio.wait_for(handled.wait(), 5)
+        await asyncio.wait_for(handled.wait(), PATIENCE)
 
         assert [record for record in caplog.records if record.name == "turnkeeper"] == []
         assert (await registry.counts()).sessions == 0

@@ -683,7 +683,7 @@ async def stop_a_model(client: aiohttp.ClientSession, server: Upstream) -> None:
 
 
 async def until_event(stream: aiohttp.ClientResponse, wanted: Callable[[str, str], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while True:
             lines = (await stream.content.readuntil(b"\n\n")).decode().splitlines()
             fields = dict(line.split(": ", 1) for line in lines if ": " in line)

@@ -1,17 +1,16 @@
 """The chat page, in a headless Chromium."""
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
-from tests.web.browser import CHROMIUM, DRIVER, MISSING, SERVE, Page, Server, chromium
+from tests.web.browser import CHROMIUM, DRIVER, HOST, MISSING, SERVE, Page, Server, chromium
+from tests.web.fakes_web import free_port
 from tests.web.markdown_samples import CHECK, HOSTILE_SAMPLES, STREAM, floods, noise
-from tests.web.page_server import ARTICLE, HOSTILE, KEPT_EVENTS, PREFIX
+from tests.web.page_server import ARTICLE, HALT, HOSTILE, KEPT_EVENTS, PREFIX
 
 pytestmark = [
     pytest.mark.browser,
@@ -19,9 +18,9 @@ pytestmark = [
     pytest.mark.leaves_behind("sockets", why="selenium keeps its connection to the driver open"),
 ]
 
-#: Long enough that a test sees it run; it ends by itself soon after.
-SHORT = " ".join(f"w{number}" for number in range(7))
-LONG = " ".join(f"w{number}" for number in range(60))
+#: A turn that runs until it is told to go on, or is stopped.
+LONG = f"w0 w1 {HALT} w2 w3"
+BEGUN = f"^w0 w1 {HALT} $"
 
 
 @pytest.fixture(scope="module")
@@ -32,20 +31,27 @@ def driver() -> Iterator[webdriver.Chrome]:
 
 @pytest.fixture(scope="module")
 def served() -> Iterator[Server]:
-    with Server(*SERVE, "--port", "0", TURNKEEPER_CANCEL_GRACE="0.5") as server:
+    with Server(*SERVE, TURNKEEPER_CANCEL_GRACE="60") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Server]:
+    """One that gives up soon on a turn that does not stop."""
+    with Server(*SERVE, TURNKEEPER_CANCEL_GRACE="0.3") as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def hosted() -> Iterator[Server]:
-    with Server(str(Path(__file__).with_name("page_server.py"))) as server:
+    with Server(*HOST) as server:
         yield server
 
 
 @pytest.fixture(scope="module")
 def guarded() -> Iterator[Server]:
     tokens = "ada:geheim bob:hidden"
-    with Server(*SERVE, "--port", "0", TURNKEEPER_TOKENS=tokens, TURNKEEPER_TICKET_TTL="0.1") as server:
+    with Server(*SERVE, TURNKEEPER_TOKENS=tokens) as server:
         yield server
 
 
@@ -65,6 +71,11 @@ def page(driver: webdriver.Chrome, served: Server) -> Page:
 
 
 @pytest.fixture
+def hasty_page(driver: webdriver.Chrome, hasty: Server) -> Page:
+    return Page(driver, hasty).open()
+
+
+@pytest.fixture
 def host_page(driver: webdriver.Chrome, hosted: Server) -> Page:
     return Page(driver, hosted, f"{PREFIX[1:]}/").open()
 
@@ -74,14 +85,13 @@ def host_page(driver: webdriver.Chrome, hosted: Server) -> Page:
 
 def test_what_is_typed_streams_back_word_by_word(page: Page) -> None:
     assert not page.can_stop
-    page.say(SHORT)
-    partial = page.wait_for_reply("^w0 w1")
-    assert SHORT.startswith(partial)
-    assert len(partial) < len(SHORT)
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
     assert page.can_stop
     assert page.outcomes == ["Running…"]
-    page.wait_for_rest(SHORT)
-    assert page.messages == [SHORT]
+    page.go_on()
+    page.wait_for_rest(LONG)
+    assert page.messages == [LONG]
     assert page.outcomes == [""]
 
 
@@ -112,12 +122,9 @@ def test_a_new_session_is_one_button_away_and_back_leads_back(page: Page) -> Non
 
 def test_stop_stops_at_once_and_says_so_and_the_conversation_goes_on(page: Page) -> None:
     page.say(LONG)
-    page.wait_for_reply("^w0 w1")
+    page.wait_for_reply(BEGUN)
     page.element("#stop").click()
     outcome = page.wait_for_outcome("^Stop: cancelled after ")
-    took = re.search(r"(\d+) ms", outcome)
-    assert took
-    assert int(took[1]) < 400
     assert not page.can_stop
     page.say("go on")
     page.wait_for_rest("go on")
@@ -125,14 +132,16 @@ def test_stop_stops_at_once_and_says_so_and_the_conversation_goes_on(page: Page)
     assert page.outcomes == [outcome, ""]
 
 
-def test_an_agent_that_does_not_stop_is_said_not_to_have_stopped(page: Page) -> None:
+def test_an_agent_that_does_not_stop_is_said_not_to_have_stopped(hasty_page: Page) -> None:
+    page = hasty_page
     page.send({"message": "listen", "agent": "stubborn"})
     page.wait_for_reply("I do not listen")
     assert page.messages == ["listen"]
+    page.watch()
     page.element("#message").send_keys(Keys.ESCAPE)
-    page.wait_for_outcome("^Stopping…$")
-    assert not page.can_stop
-    page.wait_for_outcome(r"^Unresponsive\. Stop: it did not stop within 5\d\d ms and was set aside\.$")
+    page.wait_for_outcome(r"^Unresponsive\. Stop: it did not stop within \d+ ms and was set aside\.$")
+    assert ("Stopping…", False) in page.watched
+    assert ("Stopping…", True) not in page.watched
     page.say("the session is free")
     page.wait_for_rest("the session is free")
 
@@ -146,11 +155,12 @@ def test_a_stop_that_comes_too_late_says_that_the_turn_had_finished(page: Page) 
           return fetched(address, ...rest);
         };"""
     page.driver.execute_script(hold)  # type: ignore[no-untyped-call]
-    page.say(SHORT)
-    page.wait_for_reply("^w0")
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
     page.element("#stop").click()
     page.wait_for_outcome("^Stopping…$")
-    page.wait_for_rest(SHORT)
+    page.go_on()
+    page.wait_for_rest(LONG)
     assert page.outcomes == [""]
     page.driver.execute_script("letGo()")  # type: ignore[no-untyped-call]
     page.wait_for_outcome(r"^Completed\. Stop: it had already finished\.$")
@@ -169,7 +179,7 @@ def test_an_agent_that_finishes_when_cancelled_is_not_called_cancelled(host_page
 
 def test_a_message_sent_while_a_turn_runs_replaces_it_and_the_page_says_so(page: Page) -> None:
     page.say(LONG)
-    page.wait_for_reply("^w0 w1")
+    page.wait_for_reply(BEGUN)
     page.say("rather this")
     page.wait_for_outcome("^Replaced by the next message: cancelled after ", turn=0)
     page.wait_for_rest("rather this")
@@ -179,13 +189,15 @@ def test_a_message_sent_while_a_turn_runs_replaces_it_and_the_page_says_so(page:
     assert page.outcomes[0].startswith("Replaced by the next message: cancelled after ")
 
 
-def test_a_message_waits_visibly_for_a_turn_that_does_not_stop(page: Page) -> None:
+def test_a_message_waits_visibly_for_a_turn_that_does_not_stop(hasty_page: Page) -> None:
+    page = hasty_page
     page.send({"message": "first", "agent": "stubborn"})
     page.wait_for_reply("I do not listen")
+    page.watch()
     page.say("second")
-    page.wait_for_outcome("^Waiting for the turn before it to end…$")
     page.wait_for_outcome(r"^Unresponsive\. Replaced by the next message: it did not stop within", turn=0)
     page.wait_for_rest("second")
+    assert "Waiting for the turn before it to end…" in {outcome for outcome, _ in page.watched}
 
 
 # -- Reload, and go on ------------------------------------------------------------------------------
@@ -194,21 +206,22 @@ def test_a_message_waits_visibly_for_a_turn_that_does_not_stop(page: Page) -> No
 def test_a_reload_while_a_turn_runs_goes_on_without_doubling_anything(page: Page) -> None:
     page.say("before")
     page.wait_for_rest("before")
-    page.say(SHORT)
-    page.wait_for_reply("^w0 w1")
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
     page.reload()
-    assert SHORT.startswith(page.wait_for_reply("^w0"))
-    page.wait_for_rest(SHORT)
-    assert page.messages == ["before", SHORT]
-    assert page.replies == ["before", SHORT]
+    page.wait_for_reply(BEGUN)
+    page.go_on()
+    page.wait_for_rest(LONG)
+    assert page.messages == ["before", LONG]
+    assert page.replies == ["before", LONG]
     page.reload()
-    page.wait_for_rest(SHORT)
-    assert page.replies == ["before", SHORT]
+    page.wait_for_rest(LONG)
+    assert page.replies == ["before", LONG]
 
 
 def test_a_reload_after_a_stop_shows_how_it_ended(page: Page) -> None:
     page.say(LONG)
-    page.wait_for_reply("^w0 w1")
+    page.wait_for_reply(BEGUN)
     page.element("#message").send_keys(Keys.ESCAPE)
     page.wait_for_outcome("^Stop: cancelled after ")
     said = page.replies
@@ -225,9 +238,9 @@ def test_two_tabs_on_one_session_both_see_everything(page: Page) -> None:
     try:
         other = Page(driver, page.server).open(page.session)
         other.say(LONG)
-        other.wait_for_reply("^w0 w1")
+        other.wait_for_reply(BEGUN)
         driver.switch_to.window(first)
-        page.wait_for_reply("^w0 w1")
+        page.wait_for_reply(BEGUN)
         page.element("#stop").click()
         stopped = page.wait_for_outcome("^Stop: cancelled after ")
         driver.switch_to.window(next(each for each in driver.window_handles if each != first))
@@ -280,7 +293,7 @@ def test_sessions_are_listed_by_their_first_message_and_can_be_switched(alone: P
     assert page.driver.title == "Tell me of · turnkeeper"
     page.element("#new").click()
     page.wait(lambda: page.sessions == ["New chat", "Tell me of"], "the new one is on top")
-    title = "and " + "of " * 30
+    title = "and " + "of " * 30 + HALT
     page.say(title)
     page.wait(lambda: len(page.sessions) == 2 and page.sessions[0].startswith("and of"), "it is named")
     assert page.sessions[0].endswith("…")
@@ -302,7 +315,7 @@ def test_sessions_are_listed_by_their_first_message_and_can_be_switched(alone: P
 def test_a_session_that_runs_elsewhere_is_shown_running_and_then_ended(alone: Page) -> None:
     page = alone
     page.say(LONG)
-    page.wait_for_reply("^w0 w1")
+    page.wait_for_reply(BEGUN)
     first = page.driver.current_url.partition("#")[2]
     assert page.standings == ["running"]
     page.element("#new").click()
@@ -318,7 +331,7 @@ def test_a_session_that_runs_elsewhere_is_shown_running_and_then_ended(alone: Pa
 def test_a_session_can_be_renamed_and_is_deleted_once_that_is_confirmed(alone: Page) -> None:
     page, driver = alone, alone.driver
     page.say(LONG)
-    page.wait_for_reply("^w0")
+    page.wait_for_reply(BEGUN)
     session = driver.current_url.partition("#")[2]
     page.element("#sessions .rename").click()
     name = page.wait(lambda: page.element("#sessions input"), "there is a field")
@@ -428,10 +441,10 @@ def test_what_the_server_no_longer_keeps_is_said_to_be_missing(host_page: Page) 
 
 
 def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
-    with Server(*SERVE, "--port", "0") as server:
+    with Server(*SERVE, "--port", str(free_port())) as server:  # one that it finds free again
         page = Page(driver, server).open()
         page.say(LONG)
-        page.wait_for_reply("^w0 w1")
+        page.wait_for_reply(BEGUN)
         server.kill()
         page.wait_for_connection("Reconnecting…")
         page.wait_for_outcome("^In flight when last heard of…$")
@@ -461,6 +474,14 @@ def test_a_session_that_was_closed_or_cannot_be_is_said_to_be(page: Page) -> Non
 def test_a_server_with_tokens_is_asked_with_one_and_its_stream_with_a_ticket(
     driver: webdriver.Chrome, guarded: Server
 ) -> None:
+    def addresses() -> list[str]:
+        script = "return performance.getEntriesByType('resource').map(each => each.name)"
+        asked: list[str] = driver.execute_script(script)  # type: ignore[no-untyped-call]
+        return asked
+
+    def tickets() -> list[str]:
+        return [each for each in addresses() if each.endswith("chat/ticket")]
+
     page = Page(driver, guarded).open(connected=False)
     page.wait_for_connection("Token needed")
     assert driver.switch_to.active_element.get_attribute("id") == "token"
@@ -470,17 +491,16 @@ def test_a_server_with_tokens_is_asked_with_one_and_its_stream_with_a_ticket(
     page.wait_for_connection("Connected")
     assert not page.element("#login").is_displayed()
     page.say(LONG)
-    page.wait_for_reply("^w0 w1")
-    # The stream ends with the Stop, its ticket soon after: the next one needs another.
+    page.wait_for_reply(BEGUN)
+    before = len(tickets())
+    # The stream ends with the Stop: the next one needs a ticket of its own.
     driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     page.wait_for_outcome("^Stop: cancelled after ")
     page.say("still here")
     page.wait_for_rest("still here")
-    # A stream is listed once it has ended.
-    script = "return performance.getEntriesByType('resource').map(each => each.name)"
-    addresses = " ".join(driver.execute_script(script))  # type: ignore[no-untyped-call]
-    assert "events?ticket=" in addresses
-    assert "geheim" not in addresses
+    assert len(tickets()) > before
+    assert any("events?ticket=" in each for each in addresses()), "a stream is listed once it has ended"
+    assert not any("geheim" in each for each in addresses())
     page.reload()
     page.wait_for_rest("still here")
 
@@ -513,7 +533,7 @@ def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
     press("lines", Keys.ENTER)
     page.wait_for_rest("two\nlines")
     press(LONG, Keys.ENTER)
-    page.wait_for_reply("^w0 w1")
+    page.wait_for_reply(BEGUN)
     press(Keys.TAB)
     assert focused() == "stop"
     outline = driver.switch_to.active_element.value_of_css_property("outline-style")
@@ -564,7 +584,7 @@ def test_a_screen_reader_is_told_replies_when_they_are_whole(page: Page) -> None
     page.say("one **two**")
     page.wait_for_rest("one two")
     page.say(LONG)
-    page.wait_for_reply("^w0 w1")
+    page.wait_for_reply(BEGUN)
     page.element("#message").send_keys(Keys.ESCAPE)
     outcome = page.wait_for_outcome("^Stop: cancelled")
     said = page.driver.execute_script("return said")  # type: ignore[no-untyped-call]

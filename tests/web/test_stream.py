@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes import ScriptedAgent, VirtualClock, chatty, done, opened, settle, virtual_time
 from tests.web.fakes_web import (
+    PATIENCE,
     EventSourceParser,
     Message,
     Transport,
@@ -487,7 +488,7 @@ async def test_the_old_protocol_without_chunks_is_served_as_well() -> None:
         writer.write(b"GET /chat/s/events HTTP/1.0\r\nHost: localhost\r\n\r\n")
         await reader.readuntil(b"event: turn.started")
         await house.post("/chat/s/cancel_send_task")
-        rest = await asyncio.wait_for(reader.read(), 5)
+        rest = await asyncio.wait_for(reader.read(), PATIENCE)
         assert rest.endswith(b"event: close\ndata: Task cancelled\n\n")
         writer.close()
 

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 from aiohttp import web
 
 #: Seconds after which what a test waits for does not come.
-PATIENCE = 10.0
+PATIENCE = 60.0
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 
 Answer: TypeAlias = Callable[["Call"], Awaitable[None]]
