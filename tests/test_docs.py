@@ -138,10 +138,20 @@ def each_json(text: str) -> Iterator[Any]:
         yield found
 
 
+#: The command, with an echo that takes its time: it still speaks when the next line has been typed, also on
+#: a machine that types very slowly.
+SERVE = """
+import sys
+from turnkeeper.web import agents, cli
+agents.WORD_PAUSE = 60.0
+sys.exit(cli.main(["serve", "--port", "0"]))
+"""
+
+
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[str]:
     """The address of a real `turnkeeper serve`."""
-    command = [sys.executable, "-m", "turnkeeper.web.cli", "serve", "--port", "0"]
+    command = [sys.executable, "-c", SERVE]
     environ = {**os.environ, "TURNKEEPER_SHUTDOWN_DEADLINE": "3"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environ) as server:
         try:
@@ -157,8 +167,9 @@ def test_the_readmes_curl_lines_do_what_it_says(served: str, tmp_path: Path) -> 
         pytest.skip("needs curl: apt-get install curl")
     block = README.split("<!-- curl: a test runs these lines -->")[1]
     script = code_blocks(block, "console")[0].replace("127.0.0.1:8000", served)
-    # In the block the stream is followed in the background; here its end is waited for.
-    script = script.replace("/events &", "/events > events.txt &") + "\nwait\n"
+    # In the block the stream is followed in the background; here its beginning and its end are waited for.
+    follow = "/events > events.txt &\nuntil [ -s events.txt ]; do sleep 0.02; done"
+    script = script.replace("/events &", follow) + "\nwait\n"
     done = subprocess.run(
         ["bash", "-eu", "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True
     )

@@ -23,6 +23,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import yarl
@@ -32,7 +33,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from tests.fakes import ScriptedAgent, done, settle
 from turnkeeper.actors.registry import SessionRegistry
-from turnkeeper.web import Principal, WebSettings, setup
+from turnkeeper.web import Principal, WebSettings, handlers, setup
 
 #: Seconds after which what a test waits for does not come.
 PATIENCE = 60.0
@@ -344,7 +345,7 @@ async def running(
     **runner: Any,
 ) -> AsyncIterator[House]:
     """An app on a free port of 127.0.0.1."""
-    serves = web.AppRunner(app, **{"shutdown_timeout": 1.0, "access_log": None, **runner})
+    serves = web.AppRunner(app, **{"shutdown_timeout": 20.0, "access_log": None, **runner})
     await serves.setup()
     await web.TCPSite(serves, "127.0.0.1", 0).start()
     client = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
@@ -367,15 +368,19 @@ async def serving(
     runner: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
-    """A server with turnkeeper mounted; ``settings`` are those of `WebSettings`."""
+    """A server with turnkeeper mounted; ``settings`` are those of `WebSettings`.
+
+    Its cancels are waited for until they have come to something, also on a machine that stalls.
+    """
     app = web.Application()
     registry = setup(app, agents, prefix=prefix, authenticate=authenticate, settings=WebSettings(**settings))
     scripted = list(agents.values()) if isinstance(agents, dict) else [agents]
     try:
-        async with running(app, registry, prefix=prefix, token=token, **(runner or {})) as house:
-            yield house
-            _release(scripted)
-            await settle()
+        with mock.patch.object(handlers, "CANCEL_MARGIN", PATIENCE):
+            async with running(app, registry, prefix=prefix, token=token, **(runner or {})) as house:
+                yield house
+                _release(scripted)
+                await settle()
     finally:
         _release(scripted)
         await settle()

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aiohttp
@@ -12,12 +12,14 @@ import pytest
 from aiohttp import web
 
 from turnkeeper.web.audit_adapters import Adapter, Verb, token
-from turnkeeper.web.audit_judge import Log
+from turnkeeper.web.audit_judge import Log, Request
 from turnkeeper.web.audit_plan import Act, Fate, Pace, Plan, Step, User
 from turnkeeper.web.audit_upstream import Upstream
 from turnkeeper.web.audit_users import Server, unleash
 
-PACE = Pace(token=0.001, lost_after=0.01, patience=0.3)
+PACE = Pace(token=0.001, lost_after=0.01, patience=60.0)
+#: Seconds to wait for what will not come. What has to come before may need more of them, up to the last.
+SPANS = (0.3, 3.0, 30.0)
 ADAPTER = Adapter(
     send=Verb(path="/send", body='{"session": "{session}", "message": "{message}", "turn": "{turn}"}'),
     stop_turn=Verb(path="/stop/{turn}"),
@@ -25,10 +27,18 @@ ADAPTER = Adapter(
 )
 
 
+#: The id under which the model made both answers, as far as the crowd knows.
+MODELS = "0123abcd"
+
+
 @dataclass
 class Notes:
-    """What the server was asked, in that order; its stream is five tokens, then nothing."""
+    """What the server was asked, in that order; its stream is five tokens, then nothing.
 
+    ``first`` is how many of them the first connection is given.
+    """
+
+    first: int = 5
     asked: list[str] = field(default_factory=list)
     cursors: list[str] = field(default_factory=list)
 
@@ -46,15 +56,15 @@ class Notes:
         self.cursors.append(request.headers.get("Last-Event-ID", ""))
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        for k in range(cursor + 1, 5):
-            text = json.dumps({"text": token("0123abcd", k)})
-            await response.write(f"id: {k}\ndata: {text}\n\n".encode())
+        texts = [(k, json.dumps({"text": token(MODELS, k)})) for k in range(5)]
+        mine = texts[: self.first] if cursor < 0 else texts[cursor + 1 :]
+        await response.write("".join(f"id: {k}\ndata: {text}\n\n" for k, text in mine).encode())
         await asyncio.Event().wait()
         raise AssertionError
 
 
 @asynccontextmanager
-async def serving(notes: Any) -> AsyncGenerator[Server]:
+async def serving(notes: Any, pace: Pace) -> AsyncGenerator[Server]:
     app = web.Application()
     app.router.add_post("/send", notes.send)
     app.router.add_post("/stop", notes.stop)
@@ -65,15 +75,26 @@ async def serving(notes: Any) -> AsyncGenerator[Server]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         async with aiohttp.ClientSession() as client:
-            yield Server(client, f"http://127.0.0.1:{runner.addresses[0][1]}", ADAPTER, PACE)
+            yield Server(client, f"http://127.0.0.1:{runner.addresses[0][1]}", ADAPTER, pace)
     finally:
         await runner.cleanup()
 
 
-async def live(act: Act, notes: Any, *, names_turn: bool = False, seconds: float = 30.0) -> Log:
+async def live(
+    act: Act,
+    notes: Any,
+    *,
+    names_turn: bool = False,
+    answered: bool = True,
+    pace: Pace = PACE,
+    seconds: float = 60.0,
+) -> Log:
+    """Let a user do that. ``answered``: the model was asked, so that its answer has an end to wait for."""
     user = User("s", (Step(act, 0, 2, names_turn, 0.0),))
-    plan, log = Plan((user,), {("s", 0): 5, ("s", 1): 5}, PACE), Log()
-    async with serving(notes) as server:
+    plan, log = Plan((user,), {("s", 0): 5, ("s", 1): 5}, pace), Log()
+    if answered:
+        log.requests += [Request(MODELS, "s", n, 0.0) for n in range(2)]
+    async with serving(notes, pace) as server:
         await unleash(plan, server, Upstream(plan, log), log, seconds)
     return log
 
@@ -93,7 +114,7 @@ async def live(act: Act, notes: Any, *, names_turn: bool = False, seconds: float
     ],
 )
 async def test_an_act_does_what_it_is_called(act: Act, asked: str) -> None:
-    notes = Notes()
+    notes = Notes(first=2 if act is Act.DROP else 5)
     log = await live(act, notes)
     assert ", ".join(notes.asked) == asked
     assert len(log.sends) == asked.count("send")
@@ -103,7 +124,7 @@ async def test_an_act_does_what_it_is_called(act: Act, asked: str) -> None:
     assert (Fate.STOP in fates) == (act.name.startswith("STOP"))
     assert (fates[-1] is Fate.ANY) == (act is Act.LEAVE)
     (seen,) = log.seen
-    assert seen.tokens == tuple(("0123abcd", k) for k in range(5))
+    assert seen.tokens == tuple((MODELS, k) for k in range(5))
     assert log.out_of_time == 0
 
 
@@ -122,9 +143,9 @@ async def test_a_stop_names_its_turn_where_it_is_to() -> None:
 
 
 async def test_a_reader_comes_back_with_the_cursor() -> None:
-    notes = Notes()
+    notes = Notes(first=2)
     await live(Act.DROP, notes)
-    assert notes.cursors == ["", "4"]
+    assert notes.cursors == ["", "1"]
 
 
 class Broken(Notes):
@@ -139,15 +160,18 @@ class Broken(Notes):
 
 
 async def test_what_is_refused_or_never_answered_holds_nobody_up() -> None:
-    log = await live(Act.STOP_EARLY, Broken())
+    log = await live(Act.STOP_EARLY, Broken(), pace=replace(PACE, patience=SPANS[0]))
     (stop,) = log.stops
     assert (stop.status, stop.said_stopped) == (0, False)
     assert log.seen[0].tokens == ()
 
 
 async def test_who_is_not_done_in_time_is_counted_and_what_they_saw_is_kept() -> None:
-    log = await live(Act.READ, Notes(), seconds=0.2)
-    assert log.out_of_time == 1
+    for seconds in SPANS:
+        log = await live(Act.READ, Notes(), answered=False, seconds=seconds)
+        assert log.out_of_time == 1
+        if log.seen[0].tokens:
+            break
     assert len(log.seen[0].tokens) == 5
 
 
@@ -162,5 +186,8 @@ class Elsewhere(Notes):
 
 
 async def test_nobody_is_led_off_this_machine() -> None:
-    log = await live(Act.READ, Elsewhere())
+    for patience in SPANS:
+        log = await live(Act.READ, Elsewhere(), answered=False, pace=replace(PACE, patience=patience))
+        if log.sends[0].status:
+            break
     assert [sent.status for sent in log.sends] == [307]

@@ -1,14 +1,16 @@
 import asyncio
 import json
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent, chatty
+from tests.fakes import ScriptedAgent, chatty, virtual_time
 from tests.web.fakes_web import PATIENCE, by_token, serving
 from tests.web.terminal import answering, http, relay
 from turnkeeper.actors.turn import Turn
-from turnkeeper.web.client import VERSION, Client, Event, Parser, Refused, Unreachable
+from turnkeeper.web.client import PAUSES, VERSION, Client, Event, Parser, Refused, Unreachable
 from turnkeeper.web.exits import Exit, Failure
 
 # -- Addresses and tokens ---------------------------------------------------------------------------
@@ -180,20 +182,50 @@ async def test_what_happened_while_the_connection_was_lost_is_not_missed_before_
             assert [(await anext(events)).data["text"] for _ in range(3)] == ["one", "two", "three"]
 
 
+class Leaving(Client):
+    """The client of a server that says one thing and is never heard of again."""
+
+    there = True
+
+    async def hello(self) -> dict[str, Any]:
+        if not self.there:
+            raise Unreachable("it is away")
+        return {"incarnation": "1"}
+
+    async def _stream(self, _session: str, _cursor: str | None) -> AsyncGenerator[Event, None]:
+        yield Event(None, "snapshot", "{}")
+        self.there = False
+        raise Unreachable("it has left")
+
+
 async def test_a_server_that_stays_away_is_given_up_after_the_patience() -> None:
     notices: list[str] = []
-    async with (
-        serving(three) as house,
-        relay(house.port) as between,
-        Client(between.url, patience=0.3) as client,
-        aclosing(client.events("s", notice=notices.append)) as events,
-    ):
+    client = Leaving("http://127.0.0.1:1", patience=30.0)
+    async with virtual_time() as clock, aclosing(client.events("s", notice=notices.append)) as events:
         await anext(events)
-        between.open = False
-        between.cut()
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable, match="it is away"):
             await anext(events)
+        assert 30.0 < clock.elapsed <= 30.0 + PAUSES[1]
 
+    assert notices == ["it has left; trying again"]
+
+
+async def test_a_server_whose_connections_are_cut_is_told_once_and_then_given_up() -> None:
+    for patience in (0.3, 3.0, 30.0):  # the first moment of its absence may already be later than that
+        notices: list[str] = []
+        async with (
+            serving(three) as house,
+            relay(house.port) as between,
+            Client(between.url, patience=patience) as client,
+            aclosing(client.events("s", notice=notices.append)) as events,
+        ):
+            await anext(events)
+            between.open = False
+            between.cut()
+            with pytest.raises(Unreachable):
+                await anext(events)
+        if notices:
+            break
     assert len(notices) == 1
     assert notices[0].endswith("; trying again")
 

@@ -32,8 +32,9 @@ from turnkeeper.web.openai_agent import OpenAIAgent, UpstreamError, UpstreamTime
 KEY = "sk-secret-of-the-host"
 #: What the upstream says of itself, and nobody else may be told.
 SECRET = "internal-host-7 said no"
-#: Seconds that an upstream may be silent where a test lets it be.
-SHORT = 0.05
+#: Seconds that an upstream may be silent where a test lets it be. Where the machine is too slow for what has
+#: to come before, it is tried again with the next.
+SHORT = (0.05, 1.0, 20.0)
 
 
 @pytest.fixture(autouse=True)
@@ -302,25 +303,32 @@ def kept(history: list[Any]) -> dict[str, Any]:
 
 
 async def test_an_upstream_that_is_silent_before_its_headers_ends_the_turn() -> None:
-    async with talking(timeout=SHORT) as talk:
-        call = await talk.asked()
-        assert (await talk.failed())["code"] == "upstream_timeout"
-        await asyncio.wait_for(call.left.wait(), PATIENCE)
-        assert kept(await talk.history()) == {
-            "role": "assistant",
-            "content": "",
-            "cut_off": True,
-            "error": "upstream_timeout",
-        }
+    for timeout in SHORT:
+        async with talking(timeout=timeout) as talk:
+            await talk.registry.send("s", "hello")
+            assert (await talk.failed())["code"] == "upstream_timeout"
+            assert kept(await talk.history()) == {
+                "role": "assistant",
+                "content": "",
+                "cut_off": True,
+                "error": "upstream_timeout",
+            }
+            if talk.upstream.calls:
+                await asyncio.wait_for(talk.upstream.calls[0].left.wait(), PATIENCE)
+                break
+    assert talk.upstream.calls
 
 
 async def test_an_upstream_that_falls_silent_in_the_middle_ends_the_turn_and_what_it_said_is_kept() -> None:
-    async with talking(timeout=SHORT) as talk:
-        call = await talk.asked()
-        await call.say("one ")
-        assert (await talk.failed())["code"] == "upstream_timeout"
-        await asyncio.wait_for(call.left.wait(), PATIENCE)
-        assert kept(await talk.history())["content"] == "one "
+    for timeout in SHORT:
+        async with talking(lambda call: call.say("one "), timeout=timeout) as talk:
+            await talk.registry.send("s", "hello")
+            assert (await talk.failed())["code"] == "upstream_timeout"
+            said = kept(await talk.history())["content"]
+            if said:
+                await asyncio.wait_for(talk.upstream.calls[0].left.wait(), PATIENCE)
+                break
+    assert said == "one "
 
 
 @pytest.mark.parametrize(
