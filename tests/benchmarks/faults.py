@@ -74,14 +74,14 @@ async def _two_sends(make: Make) -> list[str]:
     return found
 
 
-async def _hanging(make: Make) -> list[str]:
+async def _hanging(make: Make, patience: float) -> list[str]:
     agent = Watched()
     agent.stubborn = True
     table = await make(agent)
     await table.start("s", "first")
     await asyncio.sleep(0)
     sending = asyncio.ensure_future(table.supersede("s", "second"))
-    await asyncio.wait((sending,), timeout=PATIENCE)
+    await asyncio.wait((sending,), timeout=patience)
     if not sending.done():
         found = ["a turn that hangs blocks its successor for good"]
     elif sending.exception() is not None:
@@ -95,6 +95,6 @@ async def _hanging(make: Make) -> list[str]:
     return found
 
 
-async def faults(make: Make) -> list[str]:
+async def faults(make: Make, patience: float = PATIENCE) -> list[str]:
     """In words, what was seen to go wrong."""
-    return [*await _one_send(make), *await _two_sends(make), *await _hanging(make)]
+    return [*await _one_send(make), *await _two_sends(make), *await _hanging(make, patience)]

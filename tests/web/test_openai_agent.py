@@ -655,7 +655,7 @@ async def test_turnkeeper_serve_streams_from_the_model_stops_it_and_leaves_nothi
         command += ["--model", "mini", "--base-url", server.base_url, "--system", "Be short."]
         process = await asyncio.create_subprocess_exec(
             *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "OPENAI_API_KEY": KEY, "TURNKEEPER_SHUTDOWN_DEADLINE": "5"},
+            env={**os.environ, "OPENAI_API_KEY": KEY, "TURNKEEPER_SHUTDOWN_DEADLINE": "60"},
         )  # fmt: skip
         try:
             assert process.stdout is not None
