@@ -9,6 +9,7 @@ from turnkeeper.actors import Turn
 from turnkeeper.web import WebSettings, setup
 from turnkeeper.web.agents import echo
 from turnkeeper.web.server import run
+from turnkeeper.web.upstream_errors import UpstreamRateLimited
 
 PREFIX = "/ai"
 KEPT_EVENTS = 3_000
@@ -80,6 +81,11 @@ async def failing(_turn: Turn) -> None:
     raise ValueError("nobody's business")
 
 
+async def upstream(turn: Turn) -> None:
+    turn.emit("upstream_error", {"code": "upstream_rate_limited", "message": "no more for now"})
+    raise UpstreamRateLimited
+
+
 async def late(turn: Turn) -> str:
     """Return, although it is cancelled."""
     turn.emit("delta", {"text": "working "})
@@ -99,7 +105,7 @@ async def flood(turn: Turn) -> None:
 def main() -> int:
     app = web.Application()
     agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
-    agents |= {"writer": writer, "cut": cut}
+    agents |= {"writer": writer, "cut": cut, "upstream": upstream}
     settings = WebSettings(port=0, log_events=KEPT_EVENTS)
     setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
     return run(app, settings, lambda address: print(address, flush=True))
