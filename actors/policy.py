@@ -115,7 +115,8 @@ def _parsed(text: str, hint: Any, variable: str) -> Any:
     try:
         return kinds[0](text)
     except (TypeError, ValueError):
-        raise InvalidRequest(f"{variable}: {text!r} is not a {kinds[0].__name__}", field=variable) from None
+        wanted = "a whole number" if kinds[0] is int else "a number"
+        raise InvalidRequest(f"{variable}: {text!r} is not {wanted}", field=variable) from None
 
 
 def seconds(number: Any, name: str, *, above: float = -1.0) -> float:

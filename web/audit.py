@@ -26,6 +26,7 @@ from .audit_judge import Fault, Log, Report, judge, percentile
 from .audit_plan import MOST_TURNS, MOST_USERS, Pace, make_plan
 from .audit_upstream import Upstream
 from .audit_users import Server, unleash
+from .server import why_not
 
 CLEAN, FAULTY, USAGE, UNREACHABLE = 0, 1, 2, 3
 #: Seconds a crowd may take for each of its turns, at most.
@@ -110,8 +111,8 @@ async def audit(options: Options, url: str | None, adapter: Adapter, pace: Pace)
                 await asyncio.sleep(pace.lost_after + 4 * pace.token)
                 upstream.close()
     except OSError as error:
-        detail = error.strerror or str(error)
-        raise Unreachable(f"cannot listen on 127.0.0.1 port {options.upstream_port}: {detail}") from None
+        text = f"cannot listen on 127.0.0.1 port {options.upstream_port}: {why_not(error)}"
+        raise Unreachable(text) from None
     return judge(log, pace.slack, pace.lost_after)
 
 

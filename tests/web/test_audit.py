@@ -164,7 +164,7 @@ def test_who_asks_wrongly_is_told_and_nothing_is_started(
     assert said in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     async def taken() -> int:
         server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
         async with server:
@@ -172,6 +172,9 @@ def test_a_port_that_is_taken_is_told() -> None:
             return await asyncio.to_thread(main, Options(upstream_port=port, users=1, turns=1))
 
     assert asyncio.run(taken()) == 3
+    assert re.search(
+        r"cannot listen on 127\.0\.0\.1 port \d+: address already in use\n", capsys.readouterr().err
+    )
 
 
 async def test_an_agent_that_cannot_be_had_is_told_in_time() -> None:
