@@ -37,7 +37,7 @@ class Settings:
     unresponsive_per_session: int = 8
     """How many turns that ignored being cancelled a session may have running before it takes no sends."""
     idle_ttl: float = 300.0
-    """After how long an idle session without subscribers is put to sleep."""
+    """After how long an idle session without subscribers is put to sleep. Its last event stays."""
     kept_turns: int = 20
     """How many finished turns a session remembers."""
     turn_retention: float = 3600.0
