@@ -210,8 +210,9 @@ def ending_told(turn: Mapping[str, Any], why: str | None = None) -> str:
     reason, error = turn.get("reason") or {}, turn.get("error") or {}
     words = str(turn["status"]).replace("_", " ")
     if error.get("code"):
-        kind = f": {why}" if why else f" ({error['type']})" if error.get("type") else ""
-        return f"{words}: {error['code']}{kind}"
+        where = ", ".join(error[name] for name in ("stage", "type") if error.get(name))
+        more = f": {why}" if why else f" ({where})" if where else ""
+        return f"{words}: {error['code']}{more}"
     if turn.get("superseded_by"):
         return f"{words}: superseded by {turn['superseded_by']}"
     if reason.get("code"):

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from typing import Any
 
 from aiohttp import web
 
@@ -102,12 +103,19 @@ async def flood(turn: Turn) -> None:
         turn.emit("delta", {"text": f"{number} "})
 
 
+def censor(data: dict[str, Any], _context: Any) -> dict[str, Any]:
+    if data["message"] == "forbidden":
+        raise ValueError("nobody's business")
+    return data
+
+
 def main() -> int:
     app = web.Application()
     agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
     agents |= {"writer": writer, "cut": cut, "upstream": upstream}
     settings = WebSettings(port=0, log_events=KEPT_EVENTS)
-    setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
+    registry = setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
+    registry.stage("pre_process_msg")(censor)
     return run(app, settings, lambda address: print(address, flush=True))
 
 

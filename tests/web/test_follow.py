@@ -321,6 +321,13 @@ async def test_a_stop_that_does_not_arrive_is_told() -> None:
             {"status": "failed", "error": {"code": "context_load_failed", "type": None}},
             "failed: context_load_failed",
         ),
+        (
+            {
+                "status": "failed",
+                "error": {"code": "stage_failed", "type": "ValueError", "stage": "msg:censor"},
+            },
+            "failed: stage_failed (msg:censor, ValueError)",
+        ),
         ({"status": "cancelled", "reason": {"code": "admin"}, "by": "root"}, "cancelled: admin, by root"),
         ({"status": "interrupted"}, "interrupted"),
     ],

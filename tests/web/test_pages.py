@@ -422,6 +422,8 @@ def test_html_in_a_reply_or_a_message_is_text(host_page: Page) -> None:
 def test_a_turn_that_fails_or_runs_out_of_time_says_why(host_page: Page) -> None:
     host_page.send({"message": "fail", "agent": "failing"})
     host_page.wait_for_outcome(r"^Failed \([A-Za-z_]+, ValueError\)\.")
+    host_page.send({"message": "forbidden"})
+    host_page.wait_for_outcome(r"^Failed \(stage_failed, pre_process_msg:censor, ValueError\)\.")
     assert "business" not in host_page.element("body").text
     host_page.send({"message": "ask", "agent": "upstream"})
     host_page.wait_for_outcome(r"^Failed \(upstream_rate_limited\): no more for now\.")

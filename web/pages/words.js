@@ -68,8 +68,8 @@ function progress(status, connected) {
 
 // What failed; in words if the agent has said them.
 function failureOf({ record, why }) {
-  const { code, type } = record?.error ?? {};
-  return why ? `Failed (${code}): ${why}.` : `Failed (${[code, type].filter(Boolean).join(", ")}).`;
+  const { code, stage, type } = record?.error ?? {};
+  return why ? `Failed (${code}): ${why}.` : `Failed (${[code, stage, type].filter(Boolean).join(", ")}).`;
 }
 
 // [kind, words]: how a turn stands, or why it ended. One that ended well and undisturbed needs no words.
