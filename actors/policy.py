@@ -37,7 +37,7 @@ class Settings:
     unresponsive_per_session: int = 8
     """How many turns that ignored being cancelled a session may have running before it takes no sends."""
     idle_ttl: float = 300.0
-    """After how long an idle session without subscribers is put to sleep."""
+    """After how long an idle session without subscribers is put to sleep. Its last event stays."""
     kept_turns: int = 20
     """How many finished turns a session remembers."""
     turn_retention: float = 3600.0
@@ -115,7 +115,8 @@ def _parsed(text: str, hint: Any, variable: str) -> Any:
     try:
         return kinds[0](text)
     except (TypeError, ValueError):
-        raise InvalidRequest(f"{variable}: {text!r} is not a {kinds[0].__name__}", field=variable) from None
+        wanted = "a whole number" if kinds[0] is int else "a number"
+        raise InvalidRequest(f"{variable}: {text!r} is not {wanted}", field=variable) from None
 
 
 def seconds(number: Any, name: str, *, above: float = -1.0) -> float:

@@ -15,6 +15,8 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 
+smartquotes_action = "qe"  # dashes stay what they are: an option's name begins with two
+
 html_theme = "furo"
 html_title = "turnkeeper"
 html_copy_source = False

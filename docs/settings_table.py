@@ -6,15 +6,16 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from turnkeeper.actors.policy import ENVIRONMENT_PREFIX, Settings
+from turnkeeper.actors.policy import Settings
 from turnkeeper.web import WebSettings
 
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
 Each is a keyword of `turnkeeper.web.WebSettings` (those about sessions and turns also of
-`turnkeeper.actors.Settings`, for use without HTTP) and, for `turnkeeper serve`, an environment variable and a
-key of the file that `--config` names ([the command](command.md)). A value out of its range is refused at the
+`turnkeeper.actors.Settings`, for use without HTTP) and, for `turnkeeper serve`, an environment variable
+(`TURNKEEPER_CANCEL_GRACE` and so on) and a key of the file that `--config` names ([the command](command.md));
+in these two, `None` is written `none`. Spans are in seconds. A value out of its range is refused at the
 start, by name.
 
 """
@@ -39,13 +40,10 @@ def page() -> str:
     """The whole page."""
     says = told(Settings) | told(WebSettings)
     rows = [
-        f"| `{field.name}` | `{field.default!r}` | {says[field.name].replace('``', '`')} | "
-        f"`{ENVIRONMENT_PREFIX}{field.name.upper()}` |"
+        f"| `{field.name}` | `{field.default!r}` | {says[field.name].replace('``', '`')} |"
         for field in fields(WebSettings)
     ]
-    return (
-        HEAD + "\n".join(["| setting | default | what it is | variable |", "|---|---|---|---|", *rows]) + "\n"
-    )
+    return HEAD + "\n".join(["| setting | default | what it is |", "|---|---|---|", *rows]) + "\n"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 from aiohttp import web
@@ -130,14 +129,6 @@ def test_the_http_page_tells_every_refusal_with_its_status(error: type[exception
     assert f"`{error.code}`" in row
 
 
-def each_json(text: str) -> Iterator[Any]:
-    """The JSON texts that stand one behind the other, as curl prints them."""
-    at = 0
-    while at < len(text):
-        found, at = json.JSONDecoder().raw_decode(text, at)
-        yield found
-
-
 #: The command, with an echo that takes its time: it still speaks when the next line has been typed, also on
 #: a machine that types very slowly.
 SERVE = """
@@ -173,7 +164,7 @@ def test_the_readmes_curl_lines_do_what_it_says(served: str, tmp_path: Path) -> 
     done = subprocess.run(
         ["bash", "-eu", "-c", script], capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True
     )
-    sent, listed, again, cancelled, session = each_json(done.stdout)
+    sent, listed, again, cancelled, session = map(json.loads, done.stdout.splitlines())
     assert sent["superseded"] is None
     assert list(listed["active_tasks"]) == ["s1"]
     assert again["superseded"] == {**again["superseded"], "task_id": sent["task_id"], "verdict": "cancelled"}

@@ -91,7 +91,8 @@ def read_tokens(path: str) -> list[str]:
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"cannot read the token file {path}: {error}", field="token_file") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InvalidRequest(f"cannot read the token file {path}: {why}", field="token_file") from None
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 

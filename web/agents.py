@@ -59,7 +59,9 @@ def load_agent(name: str) -> Callable[[Turn], Any]:
         return BUILT_IN[name]
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
-        raise InvalidRequest(f"agent {name!r} is neither echo nor package.module:callable", field="agent")
+        raise InvalidRequest(
+            f"agent {name!r} is neither echo, openai nor package.module:callable", field="agent"
+        )
     try:
         found: Any = importlib.import_module(module_name)
     except ImportError as error:

@@ -22,10 +22,11 @@ from turnkeeper.actors.exceptions import InvalidRequest
 
 from .audit_adapters import OURS, Adapter, check_url, read_adapter
 from .audit_agent import AGENT, UPSTREAM_VARIABLE
-from .audit_judge import Fault, Log, Report, judge, percentile
+from .audit_judge import Fault, Finding, Log, Report, judge, percentile
 from .audit_plan import MOST_TURNS, MOST_USERS, Pace, make_plan
 from .audit_upstream import Upstream
 from .audit_users import Server, unleash
+from .server import why_not
 
 CLEAN, FAULTY, USAGE, UNREACHABLE = 0, 1, 2, 3
 #: Seconds a crowd may take for each of its turns, at most.
@@ -110,8 +111,8 @@ async def audit(options: Options, url: str | None, adapter: Adapter, pace: Pace)
                 await asyncio.sleep(pace.lost_after + 4 * pace.token)
                 upstream.close()
     except OSError as error:
-        detail = error.strerror or str(error)
-        raise Unreachable(f"cannot listen on 127.0.0.1 port {options.upstream_port}: {detail}") from None
+        text = f"cannot listen on 127.0.0.1 port {options.upstream_port}: {why_not(error)}"
+        raise Unreachable(text) from None
     return judge(log, pace.slack, pace.lost_after)
 
 
@@ -138,7 +139,8 @@ async def _target(url: str | None, agent: str, upstream: str) -> AsyncGenerator[
                 parts.hostname, parts.port or (443 if parts.scheme == "https" else 80)
             )
     except (OSError, TimeoutError) as error:
-        raise Unreachable(f"nobody answers at {url}: {str(error) or 'no answer'}") from None
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error) or "no answer"
+        raise Unreachable(f"nobody answers at {url}: {why}") from None
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
@@ -226,11 +228,12 @@ def as_table(report: Report, name: str) -> str:
     kinds = dict.fromkeys(each.fault for each in report.findings)
     first = [next(each for each in report.findings if each.fault is kind) for kind in kinds]
     lines.append("Faults were found. The first of each kind:")
-    lines += [
-        f"  {each.fault.value}" + (f": {each.session}, message {each.n}" if each.session else "")
-        for each in first
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {_told(each)}" for each in first)])
+
+
+def _told(finding: Finding) -> str:
+    where = f": {finding.session}, message {finding.n}" if finding.session else ""
+    return finding.fault.value + where + (f", answered {finding.status}" if finding.status else "")
 
 
 def as_json(report: Report) -> dict[str, Any]:
@@ -255,6 +258,7 @@ def as_json(report: Report) -> dict[str, Any]:
                 "session": each.session,
                 "message": each.n,
                 "count": each.count,
+                "status": each.status,
             }
             for each in report.findings[:MOST_FINDINGS]
         ],
@@ -265,7 +269,8 @@ def _read(path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidRequest(f"cannot read the adapter {path}: {error}", field="adapter") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise InvalidRequest(f"cannot read the adapter {path}: {why}", field="adapter") from None
 
 
 def _tell(text: str) -> None:

@@ -9,7 +9,7 @@ from .audit_agent import AGENT
 
 
 @click.command(
-    help="Measure what users of a chat server live to see: play its model and a crowd that is impatient. "
+    help="Measure what users of a chat server live to see. Plays its model and a crowd that is impatient. "
     "Without --url, turnkeeper itself is started and measured."
 )
 @click.option("--url", metavar="URL", help="The server under test, on this machine.")

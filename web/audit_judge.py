@@ -105,12 +105,16 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault, at one turn of one session; ``count`` is in the fault's own unit."""
+    """One fault, at one turn of one session; ``count`` is in the fault's own unit.
+
+    ``status`` is what the server answered, where that is the fault.
+    """
 
     fault: Fault
     session: str = ""
     n: int = -1
     count: int = 1
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +252,7 @@ def _send(
         # That something ran is for the upstream to say, not for the server.
         if any(each.began <= sent.answered and each.ended >= sent.asked for each in requests):
             return True, []
-        return finding(Fault.REFUSED)
+        return False, [Finding(Fault.REFUSED, sent.session, sent.n, status=sent.status)]
     if sent.fate is not Fate.FINISH:
         return False, []
     mine = [request for request in requests if request.n == sent.n]

@@ -265,8 +265,10 @@ class Client:
         code, detail = said.get("code"), said.get("detail")
         if not isinstance(code, str) or not isinstance(detail, str):
             return Unreachable(f"what answers at {self.url} is not turnkeeper: it says {status}")
-        hint = "; TURNKEEPER_TOKEN is where this command looks for one" if status == 401 else ""
-        return Refused(status, code, detail + hint)
+        if status == 401:
+            missing = f"{detail}; TURNKEEPER_TOKEN is where this command looks for one"
+            detail = "the server does not accept the token in TURNKEEPER_TOKEN" if self._headers else missing
+        return Refused(status, code, detail)
 
 
 class _Place:

@@ -105,7 +105,7 @@ def serve(config: str | None, show_config: bool, as_json: bool, **flags: Any) ->
     return Exit.OK
 
 
-@turnkeeper.command(help="Make a token for USER, to be given to serve and to be kept secret.")
+@turnkeeper.command(help="Make a token for USER. It is given to serve, and kept secret.")
 @click.argument("user")
 @click.option("--admin", is_flag=True, help="One that may see and stop everybody's turns.")
 def token(user: str, admin: bool) -> int:
@@ -175,7 +175,7 @@ _patience = click.option(
 )
 
 
-@turnkeeper.command(help="Show what runs where, for whom and since when: yours, or all for an admin.")
+@turnkeeper.command(help="Show what runs where, for whom and since when. Yours, or all for an admin.")
 @click.option("--watch", is_flag=True, help="Go on showing it, until Ctrl-C.")
 @click.option(
     "--interval",
@@ -286,7 +286,7 @@ async def cancel(
 
 
 @turnkeeper.command(
-    help="Show the events of SESSION as they come, over lost connections, until the server ends the stream."
+    help="Show the events of SESSION as they come. Goes on over lost connections, until the server ends it."
 )
 @_session
 @click.option("--after", metavar="CURSOR", help="Begin behind this event; 0: at the first that is kept.")
@@ -310,7 +310,7 @@ async def tail(
                     return Exit.OK
 
 
-@turnkeeper.command(help="Put idle sessions to sleep now, and name them. Nothing is lost by it.")
+@turnkeeper.command(help="Put idle sessions to sleep now, and name them. Of their events the last is kept.")
 @_json
 @_asks
 async def cleanup(client: Client, screen: Screen, as_json: bool) -> int:

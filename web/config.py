@@ -101,6 +101,9 @@ def _from_file(path: str | None) -> Iterator[Setting]:
     for key, value in data.items():
         source = f"{path} line {lines.get(key, 1)}"
         name = key.replace("-", "_")
+        if isinstance(value, dict) and name not in NAMES:
+            text = f"{source}: there is no section {key[:100]!r}: settings stand outside of sections"
+            raise InvalidRequest(text, field=key[:100])
         if name not in NAMES:
             near = difflib.get_close_matches(name, NAMES, 1)
             hint = f"; did you mean {near[0]}?" if near else ""

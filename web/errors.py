@@ -83,7 +83,7 @@ def problem_response(error: BaseException) -> web.Response:
     problem = problem_of(error)
     response = web.Response(
         status=problem.status,
-        text=json.dumps(problem_body(problem)),
+        text=json.dumps(problem_body(problem)) + "\n",
         content_type=PROBLEM_JSON,
         headers=problem.headers,
     )

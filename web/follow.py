@@ -52,6 +52,7 @@ class _Following:
         self._posted = False
         self._mine = False
         self._said = False
+        self._why: str | None = None
 
     # -- Ctrl-C ---------------------------------------------------------------------------------------
 
@@ -169,6 +170,10 @@ class _Following:
         elif event.name == "delta" and isinstance(data, dict) and isinstance(data.get("text"), str):
             self._said = True
             self._screen.write(data["text"])
+        elif (
+            event.name == "upstream_error" and isinstance(data, dict) and isinstance(data.get("message"), str)
+        ):
+            self._why = data["message"]
 
     async def _looked_up(self) -> JSON | None:
         """The turn, if the server knows that it has ended."""
@@ -194,19 +199,20 @@ class _Following:
         if self._verdict is not None and self._verdict["verdict"] != "not_running":
             self._screen.note(verdict_told(self._verdict))
         elif status != "completed":
-            self._screen.note(ending_told(turn))
+            self._screen.note(ending_told(turn, self._why))
         if status == "cancelled" and self._stop is not None:
             return Exit.INTERRUPTED
         return {"completed": Exit.OK, "unresponsive": Exit.UNRESPONSIVE}.get(status, Exit.FAILED)
 
 
-def ending_told(turn: Mapping[str, Any]) -> str:
-    """How a turn that did not complete ended, in words."""
+def ending_told(turn: Mapping[str, Any], why: str | None = None) -> str:
+    """How a turn that did not complete ended, in words. ``why`` is what the agent said of its model."""
     reason, error = turn.get("reason") or {}, turn.get("error") or {}
     words = str(turn["status"]).replace("_", " ")
     if error.get("code"):
-        kind = f" ({error['type']})" if error.get("type") else ""
-        return f"{words}: {error['code']}{kind}"
+        where = ", ".join(error[name] for name in ("stage", "type") if error.get(name))
+        more = f": {why}" if why else f" ({where})" if where else ""
+        return f"{words}: {error['code']}{more}"
     if turn.get("superseded_by"):
         return f"{words}: superseded by {turn['superseded_by']}"
     if reason.get("code"):
@@ -223,7 +229,10 @@ def verdict_told(answer: Mapping[str, Any]) -> str:
         case "cancelled":
             return f"cancelled after {took}"
         case "finished_first":
-            return f"it had finished before it could be stopped: {turn.get('status', 'finished')}"
+            status = str(turn.get("status", "finished")).replace("_", " ")
+            if status in ("cancelled", "timed out", "unresponsive", "interrupted"):
+                return f"it had ended already: {status}"
+            return f"it had finished before it could be stopped: {status}"
         case "unresponsive":
             return f"it does not stop: given up after {took}, and it may still be running"
         case "requested":

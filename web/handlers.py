@@ -113,7 +113,8 @@ def _json(
     headers: dict[str, str] | None = None,
     content_type: str = "application/json",
 ) -> web.Response:
-    return web.Response(status=status, text=json.dumps(data), content_type=content_type, headers=headers)
+    text = json.dumps(data) + "\n"  # for those who read it in a terminal
+    return web.Response(status=status, text=text, content_type=content_type, headers=headers)
 
 
 def method_not_allowed(allowed: str) -> Handler:

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from .agents import BUILT_IN, load_agent
 from .app import create_app
 from .config import Config, resolve
 from .exits import Exit, Failure
-from .server import run
+from .server import run, why_not
 
 Agents: TypeAlias = Mapping[str, Callable[[Turn], Any]]
 Closers: TypeAlias = list[Callable[[Any], Awaitable[None]]]
@@ -86,7 +85,5 @@ def serve(config: Config) -> int:
     try:
         return run(app, settings, announce)
     except (OSError, UnicodeError) as error:  # no such address, in use, not allowed, no host name at all
-        reason = (getattr(error, "strerror", None) or str(error)).rsplit(": ", 1)[-1]
-        reason = re.sub(r"^\[errno \d+\] ", "", reason, flags=re.IGNORECASE)  # as Python 3.13 says it
-        text = f"cannot listen on {settings.host} port {settings.port}: {reason}"
+        text = f"cannot listen on {settings.host} port {settings.port}: {why_not(error)}"
         raise Failure(Exit.FAILED, text) from None

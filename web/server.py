@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -61,6 +62,12 @@ def run(app: web.Application, settings: WebSettings, announce: Callable[[str], N
         logger.error("%d tasks and %d threads did not stop: ending the process", left, threads)
         _exit(FORCED)
     return 0
+
+
+def why_not(error: OSError | UnicodeError) -> str:
+    """Why an address cannot be had, in the same words on every Python."""
+    reason = (getattr(error, "strerror", None) or str(error)).rsplit(": ", 1)[-1]
+    return re.sub(r"^\[errno \d+\] ", "", reason, flags=re.IGNORECASE)  # as Python 3.13 says it
 
 
 def calm_the_collector() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import re
 import sys
 from collections import defaultdict
+from typing import Any
 
 from aiohttp import web
 
@@ -16,6 +17,7 @@ from turnkeeper.actors import Turn
 from turnkeeper.web import WebSettings, cli, handlers, setup
 from turnkeeper.web.agents import BUILT_IN
 from turnkeeper.web.server import run
+from turnkeeper.web.upstream_errors import UpstreamRateLimited
 
 PREFIX = "/ai"
 KEPT_EVENTS = 3_000
@@ -104,6 +106,11 @@ async def failing(_turn: Turn) -> None:
     raise ValueError("nobody's business")
 
 
+async def upstream(turn: Turn) -> None:
+    turn.emit("upstream_error", {"code": "upstream_rate_limited", "message": "no more for now"})
+    raise UpstreamRateLimited
+
+
 async def late(turn: Turn) -> str:
     """Return, although it is cancelled."""
     turn.emit("delta", {"text": "working "})
@@ -120,6 +127,12 @@ async def flood(turn: Turn) -> None:
         turn.emit("delta", {"text": f"{number} "})
 
 
+def censor(data: dict[str, Any], _context: Any) -> dict[str, Any]:
+    if data["message"] == "forbidden":
+        raise ValueError("nobody's business")
+    return data
+
+
 def main() -> int:
     if len(sys.argv) > 1:
         BUILT_IN.update(echo=echo, go_on=go_on)
@@ -128,9 +141,10 @@ def main() -> int:
         return cli.main(sys.argv[1:])
     app = web.Application()
     agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
-    agents |= {"writer": writer, "cut": cut, "go_on": go_on}
+    agents |= {"writer": writer, "cut": cut, "go_on": go_on, "upstream": upstream}
     settings = WebSettings(port=0, log_events=KEPT_EVENTS)
-    setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
+    registry = setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
+    registry.stage("pre_process_msg")(censor)
     return run(app, settings, lambda address: print(address, flush=True))
 
 

@@ -144,6 +144,7 @@ def test_a_token_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
         with pytest.raises(InvalidRequest, match=path.name) as refused:
             read_tokens(str(path))
         assert refused.value.field == "token_file"
+        assert "Errno" not in str(refused.value)
 
 
 # -- This machine only --------------------------------------------------------------------------------

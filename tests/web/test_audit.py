@@ -16,7 +16,7 @@ from turnkeeper.actors.exceptions import InvalidRequest
 from turnkeeper.web import cli
 from turnkeeper.web.audit import Options, as_json, as_table, audit, main
 from turnkeeper.web.audit_adapters import OURS, Adapter, read_adapter
-from turnkeeper.web.audit_judge import Fault, Report
+from turnkeeper.web.audit_judge import Fault, Finding, Report
 from turnkeeper.web.audit_plan import Pace
 
 ROOT = Path(__file__).parent.parent.parent
@@ -162,7 +162,7 @@ def test_the_command_ends_with_3_where_nobody_answers() -> None:
 
     done = command("--url", url, "--upstream-port", str(free_port()))
     assert done.returncode == 3
-    assert "nobody answers" in done.stderr
+    assert done.stderr.endswith(f"turnkeeper audit: nobody answers at {url}: Connection refused\n")
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_the_command_ends_with_3_where_nobody_answers() -> None:
         (["--adapter", "x.toml"], "--adapter describes the server at --url"),
         (
             ["--url", "http://127.0.0.1:1", "--upstream-port", "9", "--adapter", "not there"],
-            "cannot read the adapter",
+            "cannot read the adapter not there: No such file or directory\n",
         ),
     ],
 )
@@ -188,7 +188,7 @@ def test_who_asks_wrongly_is_told_and_nothing_is_started(
     assert said in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_told() -> None:
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     async def taken() -> int:
         server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
         async with server:
@@ -196,6 +196,9 @@ def test_a_port_that_is_taken_is_told() -> None:
             return await asyncio.to_thread(main, Options(upstream_port=port, users=1, turns=1))
 
     assert asyncio.run(taken()) == 3
+    assert re.search(
+        r"cannot listen on 127\.0\.0\.1 port \d+: address already in use\n", capsys.readouterr().err
+    )
 
 
 async def test_an_agent_that_cannot_be_had_is_told_in_time() -> None:
@@ -207,6 +210,14 @@ def test_options_have_bounds() -> None:
     Options().check()
     with pytest.raises(InvalidRequest):
         Options(users=501).check()
+
+
+def test_a_report_says_with_which_status_a_send_was_refused() -> None:
+    report = Report((Finding(Fault.REFUSED, "s", 1, status=404),), 1, 0, 0, 1, 0, 5, 5, 0, ())
+    assert "  sends refused while nothing ran: s, message 1, answered 404" in as_table(report, "server")
+    assert as_json(report)["findings"] == [
+        {"fault": "refused", "session": "s", "message": 1, "count": 1, "status": 404}
+    ]
 
 
 def test_a_report_says_what_nobody_could_ask_with_a_dash() -> None:

@@ -262,9 +262,9 @@ def test_a_refusal_is_excused_while_the_model_works_for_that_session_and_only_th
     assert judged(log).clean
     assert judged(log).refused_while_busy == 1
     log.sends[1] = Sent("s", 1, 2.1, 2.2, 409, Fate.FINISH)
-    assert judged(log).findings == (Finding(Fault.REFUSED, "s", 1),)
+    assert judged(log).findings == (Finding(Fault.REFUSED, "s", 1, status=409),)
     log.sends[1] = Sent("other", 1, 1.5, 1.6, 409, Fate.FINISH)
-    assert judged(log).findings == (Finding(Fault.REFUSED, "other", 1),)
+    assert judged(log).findings == (Finding(Fault.REFUSED, "other", 1, status=409),)
 
 
 def test_a_stop_that_takes_long_but_is_true_is_slow_and_not_lost() -> None:

@@ -129,6 +129,22 @@ async def test_a_refusal_has_its_exit_code_and_the_servers_words(
     assert str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [(None, "a valid token is needed; TURNKEEPER_TOKEN is where this command looks for one"),
+     ("wr0ng", "the server does not accept the token in TURNKEEPER_TOKEN")],
+)  # fmt: skip
+async def test_a_token_that_is_missing_is_told_from_one_that_is_wrong(token: str | None, says: str) -> None:
+    async with (
+        serving(ScriptedAgent(), authenticate=by_token) as house,
+        Client(house.url(""), token) as client,
+    ):
+        with pytest.raises(Refused) as refused:
+            await client.active()
+
+    assert str(refused.value) == says
+
+
 # -- Following --------------------------------------------------------------------------------------
 
 

@@ -53,6 +53,13 @@ def test_every_option_says_what_it_is_for() -> None:
         assert all(option.help for option in options)
 
 
+def test_the_list_of_commands_cuts_no_sentence_short(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = run(capsys, "--help")
+
+    assert code == 0
+    assert "..." not in out.split("Commands:")[1]
+
+
 # -- Tokens -----------------------------------------------------------------------------------------
 
 

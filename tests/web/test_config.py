@@ -112,7 +112,7 @@ def test_the_agent_comes_from_any_layer(written: Written) -> None:
     ("text", "line", "says"),
     [
         ("prot = 1\n", 1, "'prot'; did you mean port?"),
-        ("port = 1\n\n[server]\nport = 2\n", 3, "'server'"),
+        ("port = 1\n\n[server]\nport = 2\n", 3, "no section 'server': settings stand outside of sections"),
         ("# one\nport = 'eighty'\n", 2, "port must be a whole number"),
         ("port = 70000\n", 1, "port must be a whole number"),
         ("port = true\n", 1, "port"),
@@ -161,6 +161,11 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "text"), [("PORT", "eighty"), ("PORT", "70000"), ("HEARTBEAT", "nan")])
 def test_what_is_wrong_in_the_environment_is_told_with_the_variable(name: str, text: str) -> None:
     assert refusal(None, {f"TURNKEEPER_{name}": text}).startswith(f"TURNKEEPER_{name}: ")
+
+
+def test_a_number_that_is_none_is_told_in_words() -> None:
+    assert refusal(None, {"TURNKEEPER_PORT": "eighty"}) == "TURNKEEPER_PORT: 'eighty' is not a whole number"
+    assert refusal(None, {"TURNKEEPER_RETRY": "soon"}) == "TURNKEEPER_RETRY: 'soon' is not a number"
 
 
 def test_what_is_wrong_in_a_flag_is_told_with_the_flag() -> None:

@@ -16,6 +16,7 @@ from turnkeeper.web.client import Client
 from turnkeeper.web.exits import Exit, Failure
 from turnkeeper.web.follow import ending_told, send, verdict_told
 from turnkeeper.web.tables import Screen
+from turnkeeper.web.upstream_errors import UpstreamRateLimited
 
 
 class Desk:
@@ -98,6 +99,19 @@ async def test_a_turn_that_fails_is_told_without_its_secrets() -> None:
         assert await at.send() is Exit.FAILED
 
     assert at.err.getvalue() == "turnkeeper: failed: agent_error (LookupError)\n"
+
+
+async def test_a_model_that_did_not_deliver_is_told_in_the_agents_words() -> None:
+    async def refused(turn: Turn) -> None:
+        turn.emit(
+            "upstream_error", {"code": "upstream_rate_limited", "message": "no more for now (HTTP 429)"}
+        )
+        raise UpstreamRateLimited
+
+    async with desk(refused) as at:
+        assert await at.send() is Exit.FAILED
+
+    assert at.err.getvalue() == "turnkeeper: failed: upstream_rate_limited: no more for now (HTTP 429)\n"
 
 
 async def test_a_turn_that_takes_too_long_is_told() -> None:
@@ -307,6 +321,13 @@ async def test_a_stop_that_does_not_arrive_is_told() -> None:
             {"status": "failed", "error": {"code": "context_load_failed", "type": None}},
             "failed: context_load_failed",
         ),
+        (
+            {
+                "status": "failed",
+                "error": {"code": "stage_failed", "type": "ValueError", "stage": "msg:censor"},
+            },
+            "failed: stage_failed (msg:censor, ValueError)",
+        ),
         ({"status": "cancelled", "reason": {"code": "admin"}, "by": "root"}, "cancelled: admin, by root"),
         ({"status": "interrupted"}, "interrupted"),
     ],
@@ -320,3 +341,16 @@ def test_an_ending_is_told_with_its_reason(turn: dict[str, Any], told: str) -> N
 )
 def test_a_verdict_says_no_more_than_is_known(verdict: str, says: str) -> None:
     assert says in verdict_told({"verdict": verdict})
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        ("completed", "it had finished before it could be stopped: completed"),
+        ("failed", "it had finished before it could be stopped: failed"),
+        ("cancelled", "it had ended already: cancelled"),
+        ("timed_out", "it had ended already: timed out"),
+    ],
+)
+def test_a_turn_that_was_stopped_long_ago_is_not_said_to_have_finished(status: str, says: str) -> None:
+    assert verdict_told({"verdict": "finished_first", "turn": {"status": status}}) == says

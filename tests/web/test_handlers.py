@@ -30,6 +30,19 @@ async def ended(house: House, log_id: str, task_id: str) -> Any:
     return (await house.get(f"/chat/{log_id}/turns/{task_id}")).body
 
 
+async def test_every_answer_ends_its_line_for_those_who_read_it_in_a_terminal() -> None:
+    async with serving(done) as house:
+        asked = f"Host: {house.host}\r\nContent-Length: 0\r\n\r\n"
+        for request in (
+            "POST /chat/s/cancel_send_task",
+            "GET /healthz",
+            "GET /chat/nobody",
+            "PUT /chat/s/send",
+        ):
+            answer = await house.raw(f"{request} HTTP/1.1\r\n{asked}".encode())
+            assert answer.text.endswith("}\n"), request
+
+
 # -- Send -------------------------------------------------------------------------------------------
 
 

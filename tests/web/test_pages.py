@@ -328,6 +328,21 @@ def test_a_session_that_runs_elsewhere_is_shown_running_and_then_ended(alone: Pa
     assert page.messages == [LONG]
 
 
+def test_a_reload_shows_at_once_what_runs_elsewhere(alone: Page) -> None:
+    page = alone
+    page.say(LONG)
+    page.wait_for_reply("^w0")
+    page.element("#new").click()
+    page.wait(lambda: page.standings == ["", "running"], "it runs on, out of sight")
+    never = "const later = setTimeout; window.setTimeout = (run, ms) => ms === 2000 ? 0 : later(run, ms);"
+    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": never})
+    try:
+        page.reload()
+        page.wait(lambda: page.standings == ["", "running"], "the server was asked without a wait")
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
 def test_a_session_can_be_renamed_and_is_deleted_once_that_is_confirmed(alone: Page) -> None:
     page, driver = alone, alone.driver
     page.say(LONG)
@@ -420,7 +435,11 @@ def test_html_in_a_reply_or_a_message_is_text(host_page: Page) -> None:
 def test_a_turn_that_fails_or_runs_out_of_time_says_why(host_page: Page) -> None:
     host_page.send({"message": "fail", "agent": "failing"})
     host_page.wait_for_outcome(r"^Failed \([A-Za-z_]+, ValueError\)\.")
+    host_page.send({"message": "forbidden"})
+    host_page.wait_for_outcome(r"^Failed \(stage_failed, pre_process_msg:censor, ValueError\)\.")
     assert "business" not in host_page.element("body").text
+    host_page.send({"message": "ask", "agent": "upstream"})
+    host_page.wait_for_outcome(r"^Failed \(upstream_rate_limited\): no more for now\.")
     host_page.send({"message": LONG, "timeout": 0.3})
     host_page.wait_for_outcome(r"^Timed out\. Out of time: it ended ")
 

@@ -67,6 +67,7 @@ function onConnection(connection, note) {
     state.connection = connection;
     if (note) state.conversation.note(note);
   });
+  if (connection === "connected") askRunning();
 }
 
 function onRunning(ids) {

@@ -9,7 +9,7 @@ export const isInFlight = (turn) => IN_FLIGHT.has(turn.status);
 const numbers = (id) => id.split("-").map(Number);
 
 export class Conversation {
-  // Turns {id, epoch, message, text, status, record, answer, stopping, detail, cut}, and {note}.
+  // Turns {id, epoch, message, text, status, record, answer, stopping, detail, cut, why}, and {note}.
   items = [];
   cursor = null;
   draft = "";
@@ -54,6 +54,7 @@ export class Conversation {
     else if (name === "snapshot") this.#onSnapshot(data);
     else if (name === "turn.started") this.#onStarted(this.#turnFor(data.task_id, epoch), data, epoch);
     else if (name === "delta") this.#turnFor(null, epoch).text += typeof data?.text === "string" ? data.text : "";
+    else if (name === "upstream_error") this.#turnFor(null, epoch).why = typeof data?.message === "string" ? data.message : "";
     else this.#onRecord(this.#turnFor(data.task_id, epoch), data);
   }
 

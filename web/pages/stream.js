@@ -49,7 +49,7 @@ export class Stream {
         last = event.lastEventId;
         this.change(() => handle(id, event.data));
       });
-    for (const name of ["delta", "gap", "snapshot", ...TURN_EVENTS.map((each) => `turn.${each}`)]) {
+    for (const name of ["delta", "gap", "snapshot", "upstream_error", ...TURN_EVENTS.map((each) => `turn.${each}`)]) {
       on(name, (id, data) => this.conversation.onEvent(name, id, JSON.parse(data)));
     }
     on("close", (_id, text) => this.#onClose(text));

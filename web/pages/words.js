@@ -66,10 +66,15 @@ function progress(status, connected) {
   return { queued: "Waiting for the turn before it to end…", cancelling: "Stopping…" }[status] ?? "Running…";
 }
 
+// What failed; in words if the agent has said them.
+function failureOf({ record, why }) {
+  const { code, stage, type } = record?.error ?? {};
+  return why ? `Failed (${code}): ${why}.` : `Failed (${[code, stage, type].filter(Boolean).join(", ")}).`;
+}
+
 // [kind, words]: how a turn stands, or why it ended. One that ended well and undisturbed needs no words.
 export function outcomeOf(turn, connected) {
-  const { status, detail, record, stopping } = turn;
-  const { code, type } = record?.error ?? {};
+  const { status, detail, stopping } = turn;
   if (isInFlight(turn) && detail) return ["bad", detail];
   if (isInFlight(turn)) return ["busy", stopping ? "Stopping…" : progress(status, connected)];
   const because = verdictText(turn);
@@ -78,7 +83,7 @@ export function outcomeOf(turn, connected) {
     lost: "Cut off or forgotten: the server no longer knows this turn.",
     completed: because && `Completed. ${because}`,
     cancelled: because || "Cancelled.",
-    failed: `Failed (${[code, type].filter(Boolean).join(", ")}). ${because}`,
+    failed: `${failureOf(turn)} ${because}`,
     timed_out: `Timed out. ${because}`,
     interrupted: `Interrupted, the server went down. ${because}`,
     unresponsive: `Unresponsive. ${because}`,
