@@ -6,7 +6,7 @@ from aiohttp import web
 
 from turnkeeper.actors.subscription import Subscription
 
-from .codec import HEARTBEAT, encode_event, encode_retry
+from .codec import HEARTBEAT, encode_events, encode_retry
 from .settings import WebSettings
 
 #: How many streams beat in one pass of the loop.
@@ -65,16 +65,8 @@ class Streams:
         try:
             await response.prepare(request)
             await self._write(stream, response, encode_retry(self._settings.retry), loop)
-            while True:
-                batch = await subscription.read()
-                if batch:
-                    # Whatever waits goes out with one write.
-                    data = b"".join([encode_event(event) for event in batch])
-                elif subscription.ended:
-                    break
-                else:
-                    data = HEARTBEAT
-                await self._write(stream, response, data, loop)
+            while await self._pass_on(stream, response, loop):
+                pass
             # The end waits until all that was written has left, which a peer that does not read can hold up.
             stream.writing = True
             stream.quiet_since = loop.time()
@@ -85,6 +77,20 @@ class Streams:
             self._open.discard(stream)
             subscription.close()
         return response
+
+    async def _pass_on(
+        self, stream: _Stream, response: web.StreamResponse, loop: asyncio.AbstractEventLoop
+    ) -> bool:
+        """Write what waits, once something does; whether there is more to come.
+
+        A call of its own, so that a quiet stream does not keep what it has written last.
+        """
+        batch = await stream.subscription.read()
+        if not batch and stream.subscription.ended:
+            return False
+        for piece in encode_events(batch) if batch else (HEARTBEAT,):
+            await self._write(stream, response, piece, loop)
+        return True
 
     async def _write(
         self, stream: _Stream, response: web.StreamResponse, data: bytes, loop: asyncio.AbstractEventLoop

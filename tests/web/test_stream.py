@@ -1,4 +1,5 @@
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from tests.web.fakes_web import (
 from turnkeeper.actors.registry import SessionRegistry
 from turnkeeper.actors.turn import Turn
 from turnkeeper.web import WebSettings
-from turnkeeper.web.codec import HEARTBEAT
+from turnkeeper.web.codec import HEARTBEAT, PIECE
 from turnkeeper.web.stream import Streams
 
 # -- One connection, held in the hand ---------------------------------------------------------------
@@ -117,6 +118,28 @@ async def test_what_is_published_while_a_write_is_stuck_goes_out_with_the_next_o
         assert len(stream.writer.writes) == before + 2
         assert stream.names.count("word") == 60
         assert stream.names.count("turn.completed") == 3
+
+
+async def test_a_quiet_stream_keeps_nothing_of_what_it_has_written() -> None:
+    async with opened(chatty) as registry:
+        await (await registry.send("s", "200")).ended()
+        async with connected(registry, after="0") as stream:
+            held_by_the_list_alone = [b"".join([b"a", b"b"])]
+            assert stream.names == ["turn.started", *["word"] * 200, "turn.completed"]
+            assert sys.getrefcount(stream.writer.writes[-1]) == sys.getrefcount(held_by_the_list_alone[0])
+
+
+async def test_a_long_replay_is_written_piece_by_piece_for_a_peer_that_reads_slowly() -> None:
+    async def heavy(turn: Turn) -> None:
+        for n in range(100):
+            turn.emit("word", f"{n}" + "x" * 5_000)
+
+    async with opened(heavy) as registry:
+        await (await registry.send("s", "go")).ended()
+        async with connected(registry, after="0") as stream:
+            assert stream.names == ["turn.started", *["word"] * 100, "turn.completed"]
+            assert max(map(len, stream.writer.writes)) < PIECE + 6_000
+            assert len(stream.writer.writes) < 12
 
 
 async def test_a_stream_ends_with_what_it_was_told_last() -> None:
