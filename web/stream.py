@@ -1,6 +1,7 @@
 """One SSE connection: subscribe, replay, pump, unsubscribe; and the one timer behind all of them."""
 
 import asyncio
+import logging
 
 from aiohttp import web
 
@@ -8,6 +9,8 @@ from turnkeeper.actors.subscription import Subscription
 
 from .codec import HEARTBEAT, encode_events, encode_retry
 from .settings import WebSettings
+
+logger = logging.getLogger("turnkeeper")
 
 #: How many streams beat in one pass of the loop.
 WAKE_BATCH = 256
@@ -73,6 +76,10 @@ class Streams:
             await response.write_eof()
         except ConnectionError:
             pass  # the client has gone; nobody is there to be told
+        except Exception:
+            # Too late for a problem body: it would be a second answer in the middle of this one.
+            logger.exception("a stream failed")
+            stream.abort()
         finally:
             self._open.discard(stream)
             subscription.close()

@@ -282,6 +282,12 @@ async def test_an_authenticate_may_answer_by_itself() -> None:
         assert (answer.status, answer.headers["Location"]) == (302, "/login")
 
 
+@pytest.mark.parametrize("user", [5, b"ada", None, "", "a\udcff"], ids=repr)
+def test_a_principals_user_is_a_text_that_can_be_told(user: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        Principal(user)
+
+
 # -- Every route, every role ------------------------------------------------------------------------
 
 ROLES = (

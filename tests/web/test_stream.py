@@ -527,3 +527,20 @@ async def test_more_streams_than_a_browser_may_open_are_no_trouble() -> None:
                 events = parser.feed(await response.read())
                 assert [each.event for each in events][-1] == "close"
                 assert next(str(each.own_id) for each in events if each.event == "word").endswith("-1")
+
+
+async def test_a_stream_that_fails_is_cut_off_and_never_answered_twice(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.registry.send("s", "hello", user="nobody can say \udcff")
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(f"GET /chat/s/events?last_event_id=0 HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.count(b"HTTP/1.1") == 1
+        assert b"0\r\n\r\n" not in answer, "it did not end, it broke off"
+        assert "a stream failed" in caplog.text
+        assert await readers(house.registry) == 0
