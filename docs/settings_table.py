@@ -15,7 +15,8 @@ HEAD = """# Settings
 Each is a keyword of `turnkeeper.web.WebSettings` (those about sessions and turns also of
 `turnkeeper.actors.Settings`, for use without HTTP) and, for `turnkeeper serve`, an environment variable and a
 key of the file that `--config` names ([the command](command.md)). A value out of its range is refused at the
-start, by name.
+start, by name; so is a key of the file that is no setting. A variable `TURNKEEPER_...` that is none is told
+on stderr.
 
 """
 
