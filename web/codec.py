@@ -216,6 +216,7 @@ def encode_all_active(active: tuple[ActiveTurn, ...]) -> JSON:
                 "created_at": each.turn.started_at,
                 "task_id": each.turn.turn_id,
                 "user": each.owner,
+                "agent": each.turn.agent,
             }
             for each in active
         },
