@@ -378,11 +378,33 @@ async def test_a_stream_says_what_it_is_and_that_nobody_shall_keep_or_change_it(
 async def test_the_snapshot_tells_the_session_its_state_its_turn_and_who_waits() -> None:
     async with serving(ScriptedAgent()) as house:
         async with house.stream("s") as stream:
-            assert (await stream.next()).json == {"session": "s", "state": "idle", "turn": None, "queue": []}
+            assert (await stream.next()).json == {
+                "session": "s", "state": "idle", "turn": None, "queue": [], "cursor": "0",
+            }  # fmt: skip
         task = await house.sent("s")
         async with house.stream("s") as stream:
             snapshot = (await stream.next()).json
             assert (snapshot["state"], snapshot["turn"]["task_id"]) == ("running", task)
+
+
+async def test_a_snapshots_cursor_is_where_a_stream_goes_on_that_was_cut_before_its_first_event() -> None:
+    """G7."""
+    agent = ScriptedAgent()
+    async with serving({"default": agent, "chatty": chatty}) as house:
+        await house.sent("s", "2", agent="chatty")
+        async with house.stream("s") as idle:
+            cursor = (await idle.next()).json["cursor"]
+        meanwhile = await house.sent("s")
+        (await agent.run()).turn.emit("word", 1)
+        async with house.stream("s", f"?last_event_id={cursor}") as again:
+            assert (await again.next()).json["task_id"] == meanwhile
+        async with house.stream("s") as running:
+            snapshot = await running.next()
+            await running.until("word")
+        async with house.stream("s", headers={"Last-Event-ID": snapshot.json["cursor"]}) as again:
+            await again.until("word")
+        assert again.ids == running.ids
+        assert again.names == running.names[1:]
 
 
 async def test_every_event_of_a_turn_has_the_next_id_and_one_line_of_data() -> None:
