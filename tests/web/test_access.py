@@ -1,6 +1,7 @@
 """Who is asking, and what may they; and at the end every route against every role."""
 
 import hmac
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -400,7 +401,7 @@ async def test_every_route_answers_every_role_as_the_table_says(
             after = await house.registry.session("s")
             assert (after.state, after.turn, after.queue) == (before.state, before.turn, before.queue)
         if role == "other":
-            assert "ada" not in answer.text
+            assert re.search(r"\bada\b", answer.text) is None  # it is also in some hexadecimal numbers
             if row.unknown is not None:
                 unknown = await tickets.ask(house, role, route[0], row.unknown, row.body)
                 assert unknown.status == answer.status
