@@ -16,7 +16,8 @@ _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
 #: How much of a cursor is told back.
 MAX_CURSOR = 100
 #: Cursors that ask for everything that is kept.
-FROM_START = frozenset({"0", "-"})
+BEGINNING = "0"
+FROM_START = frozenset({BEGINNING, "-"})
 
 
 @value
@@ -97,6 +98,14 @@ class EventLog:
         """Up to ``limit`` events from ``position`` on; what was dropped meanwhile is not among them."""
         begin = max(position - self._base, self._start)
         return self._events[begin : begin + limit]
+
+    def cursor_at(self, position: int) -> str:
+        """The cursor of a reader who has seen everything before ``position``."""
+        events = self._events
+        for index in range(position - self._base - 1, self._start - 1, -1):
+            if (seen := events[index].id) is not None:
+                return seen
+        return BEGINNING if self._dropped is None else "{}-{}".format(*self._dropped)
 
     def locate(self, cursor: str | None, current: Epoch | None) -> int | Gap:
         """Say where a reader starts who has seen everything up to ``cursor``.

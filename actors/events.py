@@ -177,12 +177,13 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> Event:
     return Event(name, epoch=record.epoch, n=n, text=text)
 
 
-def snapshot_event(view: SessionView) -> Event:
-    """How a session stands, for a reader who comes to it."""
+def snapshot_event(view: SessionView, cursor: str) -> Event:
+    """How a session stands, for a reader who comes to it. What comes next comes after ``cursor``."""
     data = {
         "session": view.session_id,
         "state": view.state.value,
         "turn": view.turn and turn_data(view.turn),
         "queue": [turn_data(record) for record in view.queue],
+        "cursor": cursor,
     }
     return Event(SNAPSHOT, text=to_json(data))

@@ -36,7 +36,7 @@ from .messages import (
 from .policy import cancel_code, check_text, resolve
 from .records import Asker, CancelCode, Reason, SessionId, TurnId, Verdict
 from .runtime import AsyncioActor, ReplyTo
-from .session import after_failure
+from .session import after_failure, stale
 from .session_actor import SessionActor
 from .states import Closed, Home, Idle, Memory
 from .under_way import PASS, Cleaning, Ending, in_passes
@@ -126,6 +126,8 @@ class RegistryActor(AsyncioActor):
             now,
         )
         if entry is None:
+            if message.if_match is not None:
+                raise stale(message.if_match)
             entry = self._open(session, message.asker, now)
         if message.turn_id is not None:
             early = self._early.take(message.asker.user, session, submit.spec.turn_id, now)
@@ -139,6 +141,8 @@ class RegistryActor(AsyncioActor):
         text = check_text(message.text)
         if entry is None:
             session = ids.session_id(message.session_id)
+            if message.if_match is not None:
+                raise stale(message.if_match)
             remembered = None
             if turn is not None:
                 now = self._household.clock()

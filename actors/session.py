@@ -206,7 +206,7 @@ def _known(state: State, message: Submit, to: ReplyAddress | None) -> Step | Non
     known = None if spec.fingerprint is None else find_turn(state, spec.turn_id)
     if known is None:
         if message.if_match is not None and not _matches(state, message.if_match):
-            return _refuse(state, to, _stale(message.if_match))
+            return _refuse(state, to, stale(message.if_match))
         return None
     if known.fingerprint != spec.fingerprint:
         return _refuse(state, to, TurnIdReused(f"turn id {spec.turn_id!r} stands for another message"))
@@ -261,7 +261,7 @@ def _start(
 
 def _stop_at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Step:
     if message.if_match is not None and not _matches(state, message.if_match):
-        return _refuse(state, to, _stale(message.if_match))
+        return _refuse(state, to, stale(message.if_match))
     if message.turn_id is None:
         return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
     return _stop_other(state, message.turn_id, message, now, to)
@@ -269,7 +269,7 @@ def _stop_at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddr
 
 def _stop_running(state: Running, message: Stop, now: float, to: ReplyAddress | None) -> Step:
     if message.if_match is not None and not _matches(state, message.if_match):
-        return _refuse(state, to, _stale(message.if_match))
+        return _refuse(state, to, stale(message.if_match))
     if message.turn_id is not None and message.turn_id != state.spec.turn_id:
         return _stop_other(state, message.turn_id, message, now, to)
     asks = (Ask(to if message.wait else None, now, message.reason),)
@@ -280,7 +280,7 @@ def _stop_running(state: Running, message: Stop, now: float, to: ReplyAddress | 
 def _stop_cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddress | None) -> Step:
     """Two Stops are one Stop: the coroutine is not cancelled again, its ladder goes on."""
     if message.if_match is not None and not _matches(state, message.if_match):
-        return _refuse(state, to, _stale(message.if_match))
+        return _refuse(state, to, stale(message.if_match))
     then = state.then
     if isinstance(then, Successor) and message.turn_id == then.spec.turn_id:
         dropped, effects = _drop_successor(state, message.reason, now)
@@ -551,7 +551,8 @@ def _closed(state: Cancelling | Closed) -> SessionError:
     return SessionClosed(f"session {state.memory.home.session_id!r} is closed")
 
 
-def _stale(if_match: str) -> SessionError:
+def stale(if_match: str) -> SessionError:
+    """The refusal of what was meant for a session that stands otherwise."""
     return PreconditionFailed(f"turn {if_match!r} is not the session's current or last turn")
 
 

@@ -326,14 +326,15 @@ class SessionActor(AsyncioActor):
         state = self._state
         epoch = state.epoch if isinstance(state, Running | Cancelling) else None
         found = self._log.locate(message.cursor, epoch)
+        position = found.resume_at if isinstance(found, Gap) else found
         prelude: list[Event] = []
         if isinstance(found, Gap):
             prelude.append(gap_event(found))
         if isinstance(found, Gap) or message.cursor is None:
-            prelude.append(snapshot_event(view(state)))
+            prelude.append(snapshot_event(view(state), self._log.cursor_at(position)))
         subscription = Subscription(
             self._log,
-            found.resume_at if isinstance(found, Gap) else found,
+            position,
             prelude,
             self.household.settings.subscriber_buffer,
             self._on_reader_gone,

@@ -16,7 +16,8 @@ Each is a keyword of `turnkeeper.web.WebSettings` (those about sessions and turn
 `turnkeeper.actors.Settings`, for use without HTTP) and, for `turnkeeper serve`, an environment variable
 (`TURNKEEPER_CANCEL_GRACE` and so on) and a key of the file that `--config` names ([the command](command.md));
 in these two, `None` is written `none`. Spans are in seconds. A value out of its range is refused at the
-start, by name.
+start, by name; so is a key of the file that is no setting. A variable `TURNKEEPER_...` that is none is told
+on stderr.
 
 """
 

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -29,6 +29,14 @@ class Principal:
 
     user: str
     scopes: frozenset[str] = frozenset({CHAT})
+
+    def __post_init__(self) -> None:
+        """Refuse a name that no event could tell. Raises `TypeError` and `ValueError`."""
+        user: Any = self.user  # hosts hand in anything
+        if not isinstance(user, str):
+            raise TypeError(f"a principal's user must be a text, not {type(user).__name__}")
+        if not user.encode():  # it refuses lone surrogates
+            raise ValueError("a principal's user must not be empty")
 
     @property
     def asker(self) -> Asker:

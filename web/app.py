@@ -1,8 +1,8 @@
 """setup(app, agents) and create_app(agents): routes, keys, and the registry's life in the app's."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from typing import Any
 
 from aiohttp import web
 
@@ -21,7 +21,7 @@ from .tickets import Tickets
 
 #: Where an app keeps its registry: ``request.app[REGISTRY]``. With several mounts, the first one's.
 REGISTRY: web.AppKey[SessionRegistry] = web.AppKey("turnkeeper.registry", SessionRegistry)
-_MOUNTS: web.AppKey[dict[str, Any]] = web.AppKey("turnkeeper.mounts", dict)
+_MOUNTS: web.AppKey[dict[str, Desk]] = web.AppKey("turnkeeper.mounts", dict)
 
 ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("GET", "/chat/active_send_tasks", handlers.all_active),
@@ -69,6 +69,8 @@ def setup(
     streams = Streams(chosen)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
     desk = Desk(registry, chosen, authenticate or local_only, streams, tickets)
+    if not mounts:
+        app.on_shutdown.append(_drain)
     mounts[prefix] = desk
     app.setdefault(REGISTRY, registry)
     for method, path, handler in ROUTES:
@@ -87,13 +89,16 @@ def setup(
         await registry.stop()
         streams.close()
 
-    async def drain(_app: web.Application) -> None:
-        # Before cleanup, which waits for open connections: the streams must have been told.
-        await registry.drain()
-
     app.cleanup_ctx.append(live)
-    app.on_shutdown.append(drain)
     return registry
+
+
+async def _drain(app: web.Application) -> None:
+    """Tell all streams, before cleanup, which waits for open connections.
+
+    All mounts at once: none has to wait for another one's stubborn turns.
+    """
+    await asyncio.gather(*(desk.registry.drain() for desk in app[_MOUNTS].values()))
 
 
 def _methods() -> dict[str, str]:

@@ -31,7 +31,6 @@ QUIET = 90.0
 PAUSES = (0.1, 5.0)
 #: What a server that is not ours may send before we stop reading.
 MOST_OF_A_HELLO = 65_536
-BEGINNING = "0"
 
 STATUS = {
     401: Exit.NOT_ALLOWED,
@@ -71,10 +70,9 @@ class Event:
         return self.text if self.name == CLOSE else json.loads(self.text)
 
     @property
-    def epoch(self) -> int | None:
-        """The number of the turn it belongs to, if it belongs to one that has started."""
-        head = (self.id or "").partition("-")[0]
-        return int(head) if head.isdecimal() else None
+    def cursor(self) -> str | None:
+        """Where the stream is to be opened again after this event, if it says so."""
+        return self.data.get("cursor") if self.name == SNAPSHOT else self.id
 
 
 class Client:
@@ -193,7 +191,6 @@ class Client:
         A lost connection is opened again behind the last event; ``notice`` is told. Raises `Unreachable`
         when nothing could be had for ``patience`` seconds. Closing it ends the connection, no more.
         """
-        place = _Place(after)
         loop = asyncio.get_running_loop()
         heard_at, failures, incarnation = loop.time(), -1, None
         while True:
@@ -201,15 +198,14 @@ class Client:
                 now = (await self.hello())["incarnation"]
                 if incarnation not in (None, now):
                     notice("the server was started anew: what it kept is gone")
-                    place.forget()
                 if failures > 0:
                     notice("connected again")
                 incarnation, failures = now, 0
-                async with aclosing(self._stream(session, place.cursor)) as stream:
+                async with aclosing(self._stream(session, after)) as stream:
                     async for event in stream:
                         heard_at = loop.time()
-                        if place.passes(event):
-                            yield event
+                        after = event.cursor or after
+                        yield event
                         if event.name == CLOSE:
                             return
             except Unreachable as error:
@@ -269,35 +265,6 @@ class Client:
             missing = f"{detail}; TURNKEEPER_TOKEN is where this command looks for one"
             detail = "the server does not accept the token in TURNKEEPER_TOKEN" if self._headers else missing
         return Refused(status, code, detail)
-
-
-class _Place:
-    """Where in a session a reader is, so that it can go on from there."""
-
-    def __init__(self, cursor: str | None) -> None:
-        self.cursor = cursor
-        self._floor = -1
-
-    def forget(self) -> None:
-        """Another process answers now: it has begun anew, unless the cursor says more."""
-        self._floor = -1
-
-    def passes(self, event: Event) -> bool:
-        """Take note of an event. Whether it is for the reader: one of before its time is not."""
-        if event.name == SNAPSHOT and self.cursor is None:
-            # Nothing has an id yet. If the connection is lost now, all that is kept is asked for, and what
-            # is older than this snapshot is passed over: a turn's epoch is the moment it started, in ms.
-            snapshot = event.data
-            self.cursor = BEGINNING
-            if (turn := snapshot.get("turn")) is not None:
-                running = snapshot.get("state") in ("running", "cancelling")
-                self._floor = int((turn.get("started_at") or 0.0) * 1000) - running
-        if event.id is None:
-            return True
-        if event.epoch is not None and event.epoch <= self._floor:
-            return False
-        self.cursor = event.id
-        return True
 
 
 class Parser:

@@ -1,7 +1,7 @@
 """JSON <-> messages, event -> SSE bytes. Pure."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from turnkeeper.actors.events import CLOSE, Event, turn_data
@@ -216,6 +216,7 @@ def encode_all_active(active: tuple[ActiveTurn, ...]) -> JSON:
                 "created_at": each.turn.started_at,
                 "task_id": each.turn.turn_id,
                 "user": each.owner,
+                "agent": each.turn.agent,
             }
             for each in active
         },
@@ -268,6 +269,25 @@ def encode_event(event: Event) -> bytes:
         data = str(event.data) if event.name == CLOSE else event.json
         wire = event.wire = f"{head}data: {data}\n\n".encode()
     return wire
+
+
+#: About how many bytes go out with one write. A peer that does not read holds up no more than that.
+PIECE = 65_536
+
+
+def encode_events(events: Iterable[Event]) -> Iterator[bytes]:
+    """Events as SSE bytes, joined into as few pieces of about `PIECE` bytes as may be."""
+    piece: list[bytes] = []
+    size = 0
+    for event in events:
+        wire = encode_event(event)
+        piece.append(wire)
+        size += len(wire)
+        if size >= PIECE:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)
 
 
 def encode_retry(seconds: float) -> bytes:

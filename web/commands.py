@@ -301,7 +301,7 @@ async def tail(
     while True:
         async with aclosing(client.events(session, after, notice=screen.note)) as events:
             async for event in events:
-                after = event.id or after
+                after = event.cursor or after
                 if as_json:
                     screen.json({"id": event.id, "event": event.name, "data": event.data})
                 else:

@@ -6,7 +6,7 @@ A default is overridden by the file, the file by the environment, the environmen
 import difflib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ NUMBERS = frozenset({"temperature", "model_timeout"})
 #: The tokens add up from everywhere; in the environment they are separated by spaces.
 TOKENS, TOKEN_FILE = "tokens", "token_file"
 NAMES = (*(field.name for field in fields(WebSettings)), *OPTIONS, TOKENS, TOKEN_FILE)
+#: What has the same prefix and is read by others: the commands that ask a server, the audit, click.
+READ_ELSEWHERE = ("TURNKEEPER_CONFIG", "TURNKEEPER_URL", "TURNKEEPER_TOKEN", "TURNKEEPER_AUDIT_UPSTREAM")
 _POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
@@ -105,8 +107,7 @@ def _from_file(path: str | None) -> Iterator[Setting]:
             text = f"{source}: there is no section {key[:100]!r}: settings stand outside of sections"
             raise InvalidRequest(text, field=key[:100])
         if name not in NAMES:
-            near = difflib.get_close_matches(name, NAMES, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
+            hint = _near(name, NAMES)
             raise InvalidRequest(f"{source}: there is no setting {key[:100]!r}{hint}", field=key[:100])
         if name == TOKENS:
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
@@ -135,6 +136,22 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Setting]:
             yield Setting(name, text.split(), variable)
         elif text:
             yield Setting(name, text, variable)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """A line for each variable that looks like a setting and is none.
+
+    They are told and not refused: the environment is everybody's, and some platforms add to it.
+    """
+    known = [ENVIRONMENT_PREFIX + name.upper() for name in NAMES]
+    for variable in environ:
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in (*known, *READ_ELSEWHERE):
+            yield f"{variable}: there is no such setting{_near(variable, known)}"
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _from_flags(flags: Mapping[str, Any]) -> Iterator[Setting]:

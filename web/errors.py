@@ -30,6 +30,8 @@ STATUS: dict[type[errors.TurnkeeperError], int] = {
     errors.SessionLost: 503,
     errors.ShuttingDown: 503,
 }
+#: What HTTP calls otherwise than the actors.
+HTTP_NAMES = {"session_id": "log_id", "turn_id": "task_id"}
 TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -52,13 +54,14 @@ def problem_of(error: BaseException) -> Problem:
         return error
     if isinstance(error, errors.TurnkeeperError) and type(error) in STATUS:
         status = STATUS[type(error)]
-        more = {
-            name: text for name in ("field", "turn_id") if (text := getattr(error, name, None)) is not None
-        }
-        if "turn_id" in more:
-            more["task_id"] = more.pop("turn_id")
+        detail, more = str(error), dict[str, Any]()
+        if (holder := getattr(error, "turn_id", None)) is not None:
+            more["task_id"] = holder
+        if (field := getattr(error, "field", None)) is not None:
+            more["field"] = HTTP_NAMES.get(field, field)
+            detail = detail.replace(field, more["field"], 1)
         headers = RETRY_AFTER if status in (429, 503) else None
-        return Problem(status, error.code, str(error), headers=headers, **more)
+        return Problem(status, error.code, detail, headers=headers, **more)
     if isinstance(error, ActorDeadError):
         text = "the server is shutting down"
         return Problem(503, errors.ShuttingDown.code, text, headers=RETRY_AFTER)

@@ -9,7 +9,7 @@ from typing import Any
 
 from turnkeeper.actors.events import CLOSE, SNAPSHOT
 
-from .client import BEGINNING, Client, Event, Refused, Unreachable
+from .client import Client, Event, Refused, Unreachable
 from .exits import Exit, Failure
 from .tables import Screen, ms
 
@@ -134,7 +134,7 @@ class _Following:
             events = self._client.events(self._session, after, notice=self._screen.note)
             async with aclosing(events):
                 async for event in events:
-                    after = event.id or after or BEGINNING
+                    after = event.cursor or after
                     turn = await self._heard(event)
                     if turn is not None:
                         return turn

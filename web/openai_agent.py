@@ -43,6 +43,8 @@ logger = logging.getLogger("turnkeeper")
 TIMEOUT = 60.0
 #: ... and how many a connection to it may take at the most.
 CONNECT_TIMEOUT = 10.0
+#: How many seconds the usage and the end of the answer may take once the model has said that it is done.
+LAST_WORDS = 5.0
 #: The most bytes of one answer that are read: a model that never ends costs no more memory than this.
 MAX_BYTES = 64 * 1024 * 1024
 #: What a server that asks for no key is sent, because the client insists on one.
@@ -109,23 +111,27 @@ class OpenAIAgent:
             event_hooks={"response": [_bound]},
         )
         self._client = openai.AsyncOpenAI(
-            api_key=self._key, base_url=_url(base_url), timeout=limit, max_retries=0, http_client=http
+            api_key=self._key,
+            base_url=_url(base_url),
+            timeout=limit,
+            max_retries=0,
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=http,
         )
 
     async def __call__(self, turn: Turn) -> str:
         """Answer the turn's message. Cancelling it closes the connection and keeps what had arrived."""
         asked = user_message(turn.message)
         messages = request_messages([*turn.context.messages, asked], self.system)
-        reply, failure, whole = Reply(), None, False
+        reply, failure = Reply(), None
         try:
             failure = await self._ask(turn, messages, reply)
             # A library below may take a cancellation for a timeout of its own, which ends in the same moment.
             if turn.cancel_requested and failure is not None:
                 raise asyncio.CancelledError
-            whole = failure is None
         finally:
             if not turn.over:
-                _keep(turn, asked, reply, failure, cut_off=not whole)
+                _keep(turn, asked, reply, failure)
         if failure is not None:
             raise failure  # outside of any `except`: the upstream's own error does not travel with it
         return reply.text
@@ -136,17 +142,21 @@ class OpenAIAgent:
         create: Any = self._client.chat.completions.create  # its types know no fields of other servers
         try:
             stream = await create(messages=messages, **self._fields)
-            async with stream, aclosing(_chunks(stream)) as chunks:
+            async with stream, aclosing(_chunks(stream)) as chunks, asyncio.timeout(None) as patience:
                 async for chunk in chunks:
                     text = _take(chunk, reply)
                     if text:
                         turn.emit("delta", {"text": text})
+                    if reply.finish_reason is not None and patience.when() is None:
+                        patience.reschedule(asyncio.get_running_loop().time() + LAST_WORDS)
             if reply.finish_reason is None:
                 raise UpstreamBrokeOff
         except UpstreamError as error:
             failure = error
         except EventNotJson:
             failure = UpstreamTooLong()  # one piece that is larger than an event may be
+        except TimeoutError:
+            failure = UpstreamTimeout()
         except (openai.OpenAIError, httpx2.HTTPError, _TooLong, _Unreadable) as error:
             failure = _failure(error)
             self._log(failure, error)
@@ -223,6 +233,9 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def _bound(response: httpx2.Response) -> None:
+    # A small answer may unpack to gigabytes. One that is packed, though we asked for none, stays so: its
+    # status still counts, and what is in it cannot be read.
+    response.headers.pop("Content-Encoding", None)
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Bounded(response.stream)
 
@@ -269,15 +282,13 @@ def _take(chunk: Any, reply: Reply) -> str:
     return reply.add(text) if text else ""
 
 
-def _keep(
-    turn: Turn, asked: dict[str, Any], reply: Reply, failure: UpstreamError | None, *, cut_off: bool
-) -> None:
+def _keep(turn: Turn, asked: dict[str, Any], reply: Reply, failure: UpstreamError | None) -> None:
     """Put the turn into its history, and tell what the stream has not told."""
     code = None if failure is None or turn.cancel_requested else failure.code.lower()
     if isinstance(failure, UpstreamRefused) and not reply.text:
         # Sent again with every later message, it would be refused again, and the session were lost.
         asked = {**asked, "refused": True}
-    turn.context.messages += [asked, reply.message(cut_off=cut_off, error=code)]
+    turn.context.messages += [asked, reply.message(cut_off=reply.finish_reason is None, error=code)]
     if reply.usage is not None:
         turn.emit("usage", reply.usage)
     if code is not None and failure is not None:

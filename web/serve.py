@@ -13,7 +13,7 @@ from turnkeeper.actors.turn import Turn
 from .access import Tokens, is_loopback
 from .agents import BUILT_IN, load_agent
 from .app import create_app
-from .config import Config, resolve
+from .config import Config, resolve, unknown_variables
 from .exits import Exit, Failure
 from .server import run, why_not
 
@@ -23,6 +23,8 @@ Closers: TypeAlias = list[Callable[[Any], Awaitable[None]]]
 
 def configure(path: str | None, flags: Mapping[str, Any]) -> Config:
     """The settings from all layers. Raises `Failure` (2) in the words of whoever said it wrongly."""
+    for line in unknown_variables(os.environ):
+        print(f"turnkeeper: {line}", file=sys.stderr)
     try:
         return resolve(path, os.environ, flags)
     except InvalidRequest as error:

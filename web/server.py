@@ -15,6 +15,7 @@ from contextlib import suppress
 from types import FrameType
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from .app import REGISTRY
 from .settings import WebSettings
@@ -87,7 +88,9 @@ async def _serve(
     stop: asyncio.Event,
     margin: float,
 ) -> None:
-    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=margin / 2, access_log=None)
+    runner = web.AppRunner(
+        app, handle_signals=False, shutdown_timeout=margin / 2, access_log=None, logger=_http_logger()
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, settings.host, settings.port)
@@ -98,6 +101,23 @@ async def _serve(
         await app[REGISTRY].drain(settings.shutdown_deadline - 2 * margin)
     finally:
         await runner.cleanup()
+
+
+def _http_logger() -> logging.Logger:
+    """Where aiohttp tells what went wrong with a connection."""
+    http = logging.getLogger("turnkeeper.http")
+    http.addFilter(_unquoted)
+    return http
+
+
+def _unquoted(record: logging.LogRecord) -> bool:
+    """Note in one line what is not HTTP: its traceback would quote it, with the token or ticket in it."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg = f"a request from %s is not HTTP: {type(error).__name__}"
+        record.exc_info = None
+    return True
 
 
 class _Stopper:

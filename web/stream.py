@@ -1,13 +1,16 @@
 """One SSE connection: subscribe, replay, pump, unsubscribe; and the one timer behind all of them."""
 
 import asyncio
+import logging
 
 from aiohttp import web
 
 from turnkeeper.actors.subscription import Subscription
 
-from .codec import HEARTBEAT, encode_event, encode_retry
+from .codec import HEARTBEAT, encode_events, encode_retry
 from .settings import WebSettings
+
+logger = logging.getLogger("turnkeeper")
 
 #: How many streams beat in one pass of the loop.
 WAKE_BATCH = 256
@@ -65,26 +68,36 @@ class Streams:
         try:
             await response.prepare(request)
             await self._write(stream, response, encode_retry(self._settings.retry), loop)
-            while True:
-                batch = await subscription.read()
-                if batch:
-                    # Whatever waits goes out with one write.
-                    data = b"".join([encode_event(event) for event in batch])
-                elif subscription.ended:
-                    break
-                else:
-                    data = HEARTBEAT
-                await self._write(stream, response, data, loop)
+            while await self._pass_on(stream, response, loop):
+                pass
             # The end waits until all that was written has left, which a peer that does not read can hold up.
             stream.writing = True
             stream.quiet_since = loop.time()
             await response.write_eof()
         except ConnectionError:
             pass  # the client has gone; nobody is there to be told
+        except Exception:
+            # Too late for a problem body: it would be a second answer in the middle of this one.
+            logger.exception("a stream failed")
+            stream.abort()
         finally:
             self._open.discard(stream)
             subscription.close()
         return response
+
+    async def _pass_on(
+        self, stream: _Stream, response: web.StreamResponse, loop: asyncio.AbstractEventLoop
+    ) -> bool:
+        """Write what waits, once something does; whether there is more to come.
+
+        A call of its own, so that a quiet stream does not keep what it has written last.
+        """
+        batch = await stream.subscription.read()
+        if not batch and stream.subscription.ended:
+            return False
+        for piece in encode_events(batch) if batch else (HEARTBEAT,):
+            await self._write(stream, response, piece, loop)
+        return True
 
     async def _write(
         self, stream: _Stream, response: web.StreamResponse, data: bytes, loop: asyncio.AbstractEventLoop

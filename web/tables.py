@@ -23,7 +23,7 @@ _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2
 NO_EDGE = 10_000
 DAY = 24 * 3600
 #: The columns that are cut where a terminal is too narrow; the others are short.
-NARROWED = ("SESSION", "USER", "TASK", "VALUE", "FROM")
+NARROWED = ("SESSION", "USER", "AGENT", "TASK", "VALUE", "FROM")
 STYLES = {"turn.completed": "green", "turn.failed": "red", "turn.unresponsive": "red", "gap": "yellow"}
 
 
@@ -175,7 +175,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str |
 
 
 #: The columns of `ps`, and from which width of a terminal on each is shown.
-PS_COLUMNS = {"SESSION": 0, "USER": 40, "TASK": 72, "SINCE": 56, "RUNS": 20}
+PS_COLUMNS = {"SESSION": 0, "USER": 40, "AGENT": 88, "TASK": 72, "SINCE": 56, "RUNS": 20}
 
 
 def turns_table(
@@ -190,6 +190,7 @@ def turns_table(
         cells = {
             "SESSION": session,
             "USER": str(turn.get("user", "")),
+            "AGENT": str(turn.get("agent", "")),
             "TASK": str(turn.get("task_id", "")),
             "SINCE": "" if at is None else moment(at, now),
             "RUNS": "" if at is None else span(now - at),

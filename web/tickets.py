@@ -1,7 +1,7 @@
 """How an EventSource, which cannot send headers, says who it is: a ticket in the stream's URL."""
 
 import secrets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from .access import CHALLENGE, Principal
 from .problems import Problem
 
-MAX_TICKETS = 10_000
+#: How many tickets a user may have out, and how many sessions each may name.
+MAX_TICKETS = 1_000
 MAX_SESSIONS = 100
 
 
@@ -27,7 +28,10 @@ class Tickets:
     def __init__(self, ttl: float, clock: Callable[[], float]) -> None:
         self._ttl = ttl
         self._clock = clock
-        self._tickets: OrderedDict[str, _Ticket] = OrderedDict()
+        self._tickets: dict[str, _Ticket] = {}
+        #: Those without a stream. All live equally long, so the first to expire is the first of them.
+        self._unused: OrderedDict[str, _Ticket] = OrderedDict()
+        self._held: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._tickets)
@@ -38,11 +42,13 @@ class Tickets:
             detail = f"a ticket names at most {MAX_SESSIONS} sessions"
             raise Problem(422, "INVALID_REQUEST", detail, field="log_ids")
         self._expire()
-        if len(self._tickets) >= MAX_TICKETS:
+        if self._held[principal.user] >= MAX_TICKETS:
             headers = {"Retry-After": str(int(self._ttl) or 1)}
-            raise Problem(429, "TOO_MANY_TICKETS", "too many tickets are out", headers=headers)
+            raise Problem(429, "TOO_MANY_TICKETS", "too many of your tickets are out", headers=headers)
         name = secrets.token_urlsafe(24)
-        self._tickets[name] = _Ticket(principal, sessions, self._clock() + self._ttl)
+        ticket = _Ticket(principal, sessions, self._clock() + self._ttl)
+        self._tickets[name] = self._unused[name] = ticket
+        self._held[principal.user] += 1
         return name
 
     @contextmanager
@@ -54,14 +60,22 @@ class Tickets:
             detail = "this ticket is not valid for this session, or no longer"
             raise Problem(401, "UNAUTHORIZED", detail, headers=CHALLENGE)
         ticket.streams += 1
+        self._unused.pop(name, None)
         try:
             yield ticket.principal
         finally:
             ticket.streams -= 1
-            ticket.expires_at = self._clock() + self._ttl
+            if not ticket.streams:
+                ticket.expires_at = self._clock() + self._ttl
+                self._unused[name] = ticket
 
     def _expire(self) -> None:
         now = self._clock()
-        dead = [name for name, each in self._tickets.items() if not each.streams and each.expires_at <= now]
-        for name in dead:
-            del self._tickets[name]
+        while self._unused:
+            name, ticket = next(iter(self._unused.items()))
+            if ticket.expires_at > now:
+                return
+            del self._unused[name], self._tickets[name]
+            self._held[ticket.principal.user] -= 1
+            if not self._held[ticket.principal.user]:
+                del self._held[ticket.principal.user]

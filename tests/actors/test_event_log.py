@@ -182,6 +182,19 @@ def test_events_without_an_id_do_not_move_the_cursor() -> None:
     assert after(log, "1-1") == [None]
 
 
+def test_every_place_in_a_log_has_its_cursor() -> None:
+    """G7."""
+    log = log_of(None, (1, 0), None, (1, 1), (2, 0))
+    assert [log.cursor_at(position) for position in range(6)] == ["0", "0", "1-0", "1-0", "1-1", "2-0"]
+    assert EventLog().cursor_at(0) == "0"
+
+
+def test_a_place_behind_what_was_trimmed_has_a_cursor_too() -> None:
+    log = log_of((1, 0), (1, 1), None, None, max_events=1)
+    assert log.cursor_at(log.first) == log.cursor_at(log.head) == "1-1"
+    assert after(log, "1-1") == [None]
+
+
 # -- Going to sleep ---------------------------------------------------------------------------------
 
 

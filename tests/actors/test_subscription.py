@@ -251,6 +251,7 @@ async def test_without_a_cursor_a_reader_gets_a_snapshot_and_the_turn_in_flight_
             "state": "idle",
             "turn": None,
             "queue": [],
+            "cursor": "0",
         }
         await registry.send("s1", "one", turn_id="t1")
         run = await agent.run()

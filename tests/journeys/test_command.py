@@ -27,16 +27,20 @@ async def test_list_follow_and_stop_what_runs() -> None:
     agent = ScriptedAgent()
     async with serving(agent) as house:
         url = house.url("")
-        assert (await said("ps", url=url)).out.split() == ["SESSION", "USER", "TASK", "SINCE", "RUNS"]
+        assert (await said("ps", url=url)).out.split() == [
+            "SESSION", "USER", "AGENT", "TASK", "SINCE", "RUNS",
+        ]  # fmt: skip
         async with command("send", "s1", "hello", url=url) as sending:
             (await agent.run()).turn.emit("delta", {"text": "first words"})
             await sending.until("first words")
 
             listed = await said("ps", url=url)
-            assert re.search(r"^s1 +local +[0-9a-f]{32} +\d\d:\d\d:\d\d +\d+s$", listed.out, re.MULTILINE)
+            assert re.search(
+                r"^s1 +local +default +[0-9a-f]{32} +\d\d:\d\d:\d\d +\d+s$", listed.out, re.MULTILINE
+            )
             assert ESCAPE not in listed.out
             told = json.loads((await said("ps", "--json", url=url)).out)
-            assert told["s1"].keys() >= {"created_at", "task_id", "user"}
+            assert told["s1"].keys() >= {"created_at", "task_id", "user", "agent"}
 
             stopped = await said("cancel", "s1", told["s1"]["task_id"], url=url)
             assert stopped.code == 0

@@ -5,7 +5,7 @@ import pytest
 from aiohttp import web
 
 from tests.fakes import FOREVER, ScriptedAgent, done
-from tests.web.fakes_web import running, serving
+from tests.web.fakes_web import Stream, running, serving
 from turnkeeper.actors.context import Context
 from turnkeeper.actors.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.turn import Turn
@@ -224,6 +224,27 @@ async def test_on_shutdown_streams_are_told_and_cleanup_does_not_wait_for_them()
             assert [(each.event, each.data) for each in await idle.rest()] == [
                 ("close", "Server shutting down")
             ]
+
+
+async def test_on_shutdown_no_mount_waits_for_another_ones_stubborn_turns() -> None:
+    stubborn = ScriptedAgent(swallows=FOREVER)
+    app = web.Application()
+    patient = WebSettings(cancel_grace=60.0, shutdown_deadline=60.0)
+    first = setup(app, stubborn, prefix="/a", settings=patient)
+    setup(app, ScriptedAgent(), prefix="/b")
+    async with running(app, first) as house:
+        await house.post("/a/chat/s/send", json={"message": "x"})
+        run = await stubborn.run()
+        response = await house.client.get(house.url("/b/chat/s/events"))
+        stream = Stream(response)
+        await stream.until("snapshot")
+        ending = asyncio.create_task(house.runner.cleanup())
+        try:
+            await run.cancelled.wait()
+            assert (await stream.until("close")).data == "Server shutting down"
+        finally:
+            stubborn.release()
+            await ending
 
 
 async def test_everyone_who_waits_is_answered_on_shutdown() -> None:

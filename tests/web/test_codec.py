@@ -280,7 +280,15 @@ def test_all_active_tasks_are_told_by_session() -> None:
     answer = codec.encode_all_active((ActiveTurn(SessionId("s"), "ada", record(started_at=101.0)),))
 
     assert answer["status"] == "ok"
-    assert answer["active_tasks"]["s"].items() >= {"active": True, "created_at": 101.0}.items()
+    assert (
+        answer["active_tasks"]["s"].items()
+        >= {
+            "active": True,
+            "created_at": 101.0,
+            "user": "ada",
+            "agent": "echo",
+        }.items()
+    )
 
 
 def test_a_session_tells_its_newest_turns_first() -> None:

@@ -166,6 +166,21 @@ async def test_if_match_holds_a_send_to_the_turn_its_sender_has_seen() -> None:
         assert (await house.send("s", headers={"If-Match": f'"{first}"'})).status == 202
 
 
+async def test_if_match_holds_for_no_session_that_nobody_knows_and_leaves_nothing_behind() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        stale = {"If-Match": '"t1"'}
+        for answer in (
+            await house.send("s", headers=stale),
+            await house.post("/chat/s/cancel_send_task", headers=stale),
+            await house.post("/chat/s/t2/cancel", headers=stale),
+        ):
+            assert (answer.status, answer.code) == (412, "PRECONDITION_FAILED")
+        assert (await house.registry.counts()).sessions == 0
+
+        assert (await house.send("s", task_id="t2")).body["task_status"] == "running"
+
+
 async def test_a_send_to_a_closed_session_is_refused() -> None:
     async with serving(ScriptedAgent()) as house:
         await house.sent("s")
@@ -217,11 +232,11 @@ async def test_a_send_is_handed_over_before_its_handler_first_waits(k: int) -> N
         ({"timeout": "5"}, "INVALID_REQUEST", "timeout"),
         ({"timeout": True}, "INVALID_REQUEST", "timeout"),
         ({"timeout": [1]}, "INVALID_REQUEST", "timeout"),
-        ({"task_id": ""}, "INVALID_REQUEST", "turn_id"),
-        ({"task_id": "a b"}, "INVALID_REQUEST", "turn_id"),
-        ({"task_id": "x" * 201}, "INVALID_REQUEST", "turn_id"),
-        ({"task_id": "cancel_send_task"}, "INVALID_REQUEST", "turn_id"),
-        ({"task_id": "\ud800"}, "INVALID_REQUEST", "turn_id"),
+        ({"task_id": ""}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "a b"}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "x" * 201}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "cancel_send_task"}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "\ud800"}, "INVALID_REQUEST", "task_id"),
         ({"surprise": 1}, "INVALID_REQUEST", "surprise"),
     ],
     ids=str,
@@ -235,6 +250,7 @@ async def test_a_send_that_asks_for_what_there_is_not_is_refused(
 
         assert (answer.status, answer.code) == (422, code)
         assert answer.body.get("field") == field
+        assert field is None or field in answer.body["detail"]
         assert agent.runs == []
         assert (await house.get("/chat/s")).status == 404, "a refused send opens nothing"
 
@@ -449,7 +465,7 @@ async def test_an_id_outside_the_rule_is_refused_on_every_route_and_every_method
                     continue  # the client's own doing: a dot segment is resolved before it is sent
                 assert answer.status == 422, f"{method} {asked}: {answer.status}"
                 if method != "HEAD":
-                    assert (answer.code, answer.body["field"]) == ("INVALID_REQUEST", "session_id")
+                    assert (answer.code, answer.body["field"]) == ("INVALID_REQUEST", "log_id")
         assert (await house.registry.counts()).sessions == 0
 
 
@@ -460,7 +476,7 @@ async def test_a_turn_id_outside_the_rule_is_refused_too(task_id: str) -> None:
         for method, path in (("POST", f"/chat/s/{task_id}/cancel"), ("GET", f"/chat/s/turns/{task_id}")):
             answer = await house.ask(method, path)
             assert (answer.status, answer.code) == (422, "INVALID_REQUEST"), path
-            assert answer.body["field"] == "turn_id"
+            assert answer.body["field"] == "task_id"
 
 
 async def test_dots_are_no_ids() -> None:

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -481,6 +482,37 @@ async def test_what_breaks_after_the_model_was_done_takes_nothing_from_its_reply
         assert (await talk.history())[-1] == {"role": "assistant", "content": "all"}
 
 
+async def test_an_upstream_that_falls_silent_after_the_model_was_done_is_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(openai_agent, "LAST_WORDS", SHORT)
+
+    async def answer(call: Call) -> None:
+        await call.say("all")
+        await call.chunk(finish_reason="stop")
+
+    async with talking(answer) as talk:
+        assert await (await talk.registry.send("s", "hello")).result() == "all"
+        await asyncio.wait_for(talk.upstream.calls[0].left.wait(), PATIENCE)
+        assert (await talk.history())[-1] == {"role": "assistant", "content": "all"}
+
+
+async def test_a_cancel_after_the_model_was_done_leaves_its_reply_whole() -> None:
+    async with talking() as talk:
+        call = await talk.asked()
+        await call.chunk({"content": "all"}, finish_reason="length")
+        async with aclosing(talk.registry.events("s", after="0")) as events:
+            while (await anext(events)).name != "delta":
+                pass
+        assert (await talk.registry.cancel("s")).verdict is Verdict.CANCELLED
+        await asyncio.wait_for(call.left.wait(), PATIENCE)
+        assert (await talk.history())[-1] == {
+            "role": "assistant",
+            "content": "all",
+            "finish_reason": "length",
+        }
+
+
 async def test_an_upstream_that_cannot_be_reached_is_unavailable() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # and does not listen
@@ -508,6 +540,19 @@ async def test_an_answer_without_an_end_is_read_to_a_bound(
         await talk.registry.send("s", "hello")
         assert (await talk.failed())["code"] == "upstream_too_long"
         await asyncio.wait_for(talk.upstream.calls[0].left.wait(), PATIENCE)
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, "upstream_rubbish"), (429, "upstream_rate_limited")])
+async def test_an_answer_that_comes_compressed_unasked_is_not_unpacked(status: int, code: str) -> None:
+    async def answer(call: Call) -> None:
+        await call.head(status, Content_Encoding="gzip")
+        await call.raw(gzip.compress(b'data: {"choices": [{"delta": {"content": "boo"}}]}\n\n'))
+        await call.end()
+
+    async with talking(answer) as talk:
+        await talk.registry.send("s", "hello")
+        assert (await talk.failed())["code"] == code
+        assert talk.upstream.calls[0].request.headers["Accept-Encoding"] == "identity"
 
 
 async def test_a_piece_that_is_larger_than_an_event_may_be_ends_the_turn() -> None:

@@ -1,4 +1,5 @@
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -80,3 +81,17 @@ def test_a_number_may_come_from_the_environment_and_must_be_one(monkeypatch: pyt
     monkeypatch.setenv("TURNKEEPER_TEMPERATURE", "warm")
     with pytest.raises(Failure, match="TURNKEEPER_TEMPERATURE: temperature must be a number"):
         configure(None, {})
+
+
+def test_a_variable_that_no_setting_has_is_told_and_does_not_keep_the_server_from_starting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("TURNKEEPER_")]:
+        monkeypatch.delenv(name)
+    for name in ("TURNKEEPER_PROT", "TURNKEEPER_URL", "TURNKEEPER_TOKEN", "TURNKEEPERS", "TURNKEEPER_PORT"):
+        monkeypatch.setenv(name, "7")
+
+    assert configure(None, {}).settings.port == 7
+    assert capsys.readouterr().err == (
+        "turnkeeper: TURNKEEPER_PROT: there is no such setting; did you mean TURNKEEPER_PORT?\n"
+    )

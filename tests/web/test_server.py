@@ -224,6 +224,27 @@ async def test_a_client_that_does_not_read_cannot_keep_the_process(agents: Path)
         assert took < SOON
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Authorization: Bearer hunter2\x01",
+        b"X-Long: " + b"hunter2" * 2_000,
+        b"Content-Encoding: hunter2\x00",
+    ],
+    ids=["a token", "too long", "a zero byte"],
+)
+async def test_a_request_that_is_not_http_is_noted_in_one_line_without_its_secrets(line: bytes) -> None:
+    async with served() as (process, door):
+        answer = await door.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + line + b"\r\n\r\n")
+        assert answer.status == 400
+        await gone(process, signal.SIGTERM)
+
+        complaint = await process.complaint()
+        assert "hunter2" not in complaint
+        assert "WARNING turnkeeper.http: a request from 127.0.0.1 is not HTTP" in complaint
+        assert complaint.count("\n") == 1
+
+
 async def test_a_port_in_use_is_told_in_one_line() -> None:
     async with served() as (_, door), command("serve", "--port", str(door.port)) as second:
         complaint = await second.complaint()

@@ -1,4 +1,5 @@
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from tests.web.fakes_web import (
 from turnkeeper.actors.registry import SessionRegistry
 from turnkeeper.actors.turn import Turn
 from turnkeeper.web import WebSettings
-from turnkeeper.web.codec import HEARTBEAT
+from turnkeeper.web.codec import HEARTBEAT, PIECE
 from turnkeeper.web.stream import Streams
 
 # -- One connection, held in the hand ---------------------------------------------------------------
@@ -118,6 +119,28 @@ async def test_what_is_published_while_a_write_is_stuck_goes_out_with_the_next_o
         assert len(stream.writer.writes) == before + 2
         assert stream.names.count("word") == 60
         assert stream.names.count("turn.completed") == 3
+
+
+async def test_a_quiet_stream_keeps_nothing_of_what_it_has_written() -> None:
+    async with opened(chatty) as registry:
+        await (await registry.send("s", "200")).ended()
+        async with connected(registry, after="0") as stream:
+            held_by_the_list_alone = [b"".join([b"a", b"b"])]
+            assert stream.names == ["turn.started", *["word"] * 200, "turn.completed"]
+            assert sys.getrefcount(stream.writer.writes[-1]) == sys.getrefcount(held_by_the_list_alone[0])
+
+
+async def test_a_long_replay_is_written_piece_by_piece_for_a_peer_that_reads_slowly() -> None:
+    async def heavy(turn: Turn) -> None:
+        for n in range(100):
+            turn.emit("word", f"{n}" + "x" * 5_000)
+
+    async with opened(heavy) as registry:
+        await (await registry.send("s", "go")).ended()
+        async with connected(registry, after="0") as stream:
+            assert stream.names == ["turn.started", *["word"] * 100, "turn.completed"]
+            assert max(map(len, stream.writer.writes)) < PIECE + 6_000
+            assert len(stream.writer.writes) < 12
 
 
 async def test_a_stream_ends_with_what_it_was_told_last() -> None:
@@ -356,11 +379,33 @@ async def test_a_stream_says_what_it_is_and_that_nobody_shall_keep_or_change_it(
 async def test_the_snapshot_tells_the_session_its_state_its_turn_and_who_waits() -> None:
     async with serving(ScriptedAgent()) as house:
         async with house.stream("s") as stream:
-            assert (await stream.next()).json == {"session": "s", "state": "idle", "turn": None, "queue": []}
+            assert (await stream.next()).json == {
+                "session": "s", "state": "idle", "turn": None, "queue": [], "cursor": "0",
+            }  # fmt: skip
         task = await house.sent("s")
         async with house.stream("s") as stream:
             snapshot = (await stream.next()).json
             assert (snapshot["state"], snapshot["turn"]["task_id"]) == ("running", task)
+
+
+async def test_a_snapshots_cursor_is_where_a_stream_goes_on_that_was_cut_before_its_first_event() -> None:
+    """G7."""
+    agent = ScriptedAgent()
+    async with serving({"default": agent, "chatty": chatty}) as house:
+        await house.sent("s", "2", agent="chatty")
+        async with house.stream("s") as idle:
+            cursor = (await idle.next()).json["cursor"]
+        meanwhile = await house.sent("s")
+        (await agent.run()).turn.emit("word", 1)
+        async with house.stream("s", f"?last_event_id={cursor}") as again:
+            assert (await again.next()).json["task_id"] == meanwhile
+        async with house.stream("s") as running:
+            snapshot = await running.next()
+            await running.until("word")
+        async with house.stream("s", headers={"Last-Event-ID": snapshot.json["cursor"]}) as again:
+            await again.until("word")
+        assert again.ids == running.ids
+        assert again.names == running.names[1:]
 
 
 async def test_every_event_of_a_turn_has_the_next_id_and_one_line_of_data() -> None:
@@ -505,3 +550,20 @@ async def test_more_streams_than_a_browser_may_open_are_no_trouble() -> None:
                 events = parser.feed(await response.read())
                 assert [each.event for each in events][-1] == "close"
                 assert next(str(each.own_id) for each in events if each.event == "word").endswith("-1")
+
+
+async def test_a_stream_that_fails_is_cut_off_and_never_answered_twice(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.registry.send("s", "hello", user="nobody can say \udcff")
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(f"GET /chat/s/events?last_event_id=0 HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.count(b"HTTP/1.1") == 1
+        assert b"0\r\n\r\n" not in answer, "it did not end, it broke off"
+        assert "a stream failed" in caplog.text
+        assert await readers(house.registry) == 0

@@ -22,7 +22,7 @@ from turnkeeper.web.tables import (
 
 NOW = 1_700_000_000.0
 ACTIVE: dict[str, Any] = {
-    "later": {"active": True, "created_at": NOW - 5, "task_id": "b" * 32, "user": "bob"},
+    "later": {"active": True, "created_at": NOW - 5, "task_id": "b" * 32, "user": "bob", "agent": "coder"},
     "a-session-with-a-rather-long-name": {
         "active": True, "created_at": NOW - 100_000, "task_id": "a" * 32, "user": "ada\x1b[31m\nx",
     },

@@ -111,7 +111,7 @@ def test_a_ticket_names_a_bounded_number_of_sessions(issued: Tickets) -> None:
     assert refused.value.more["field"] == "log_ids"
 
 
-def test_there_are_boundedly_many_tickets_until_the_oldest_expire(
+def test_a_user_has_boundedly_many_tickets_until_they_expire_and_takes_none_from_others(
     issued: Tickets, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tickets, "MAX_TICKETS", 3)
@@ -119,10 +119,30 @@ def test_there_are_boundedly_many_tickets_until_the_oldest_expire(
         issued.issue(ADA, frozenset({"s"}))
 
     with pytest.raises(Problem) as refused:
-        issued.issue(Principal("bob"), frozenset({"s"}))
+        issued.issue(ADA, frozenset({"s"}))
     assert (refused.value.status, refused.value.code) == (429, "TOO_MANY_TICKETS")
     assert 1 <= int(refused.value.headers["Retry-After"]) <= 60
-    clock.now += 60.0
     issued.issue(Principal("bob"), frozenset({"s"}))
+    assert len(issued) == 4
+    clock.now += 60.0
+    issued.issue(ADA, frozenset({"s"}))
 
+    assert len(issued) == 1
+
+
+def test_a_ticket_whose_stream_is_open_counts_and_does_not_outlive_it(
+    issued: Tickets, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tickets, "MAX_TICKETS", 1)
+    name = issued.issue(ADA, frozenset({"s"}))
+    with issued.use(name, "s"), issued.use(name, "s"):
+        clock.now += 1_000.0
+        with pytest.raises(Problem):
+            issued.issue(ADA, frozenset({"s"}))
+    clock.now += 59.0
+    with issued.use(name, "s"):
+        clock.now += 59.0
+    clock.now += 60.0
+
+    issued.issue(ADA, frozenset({"s"}))
     assert len(issued) == 1
