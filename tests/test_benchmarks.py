@@ -92,7 +92,10 @@ async def test_what_a_way_lets_happen_is_seen_and_ours_lets_none_of_it_happen(
 ) -> None:
     caplog.set_level("CRITICAL", "turnkeeper")
     assert await faults(turnkeeper, patience=60) == []
-    assert await faults(the_floor, patience=60) == ["a turn overlaps its successor", "of two sends at once both run"]
+    assert await faults(the_floor, patience=60) == [
+        "a turn overlaps its successor",
+        "of two sends at once both run",
+    ]
     assert await faults(dict_of_tasks) == [
         "of two sends at once both run",
         "a stop then misses one of them",
