@@ -21,6 +21,7 @@ import asyncio
 import gc
 import logging
 import os
+import signal
 import threading
 import time
 import traceback
@@ -44,6 +45,10 @@ PASSES = 50
 # How many seconds a thread may take to wind up, and how often it is looked for: a machine that stalls for
 # all those seconds must not make a leak of it.
 PATIENCE, LOOKS = 1.0, 20
+
+# What a shell starts in the background ignores Ctrl-C, and so does all that it starts: the tests press it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)

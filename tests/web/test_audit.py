@@ -86,10 +86,15 @@ async def test_turnkeeper_itself_comes_out_clean(seed: int) -> None:
 
 async def test_a_naive_server_is_found_out() -> None:
     port = free_port()
-    app = naive_server.make_app(f"http://127.0.0.1:{port}/v1")
-    report = await found_in(app, port)
+    wanted = {Fault.OVERLAP, Fault.LOST_STOP, Fault.LIE, Fault.AFTER_STOP, Fault.LOST}
+    # It loses a Stop when the next send comes before the next token: a busy machine needs a slower model.
+    for token in (0.01, 0.05, 0.15):
+        pace = Pace(token=token, lost_after=max(0.5, 8 * token), patience=10.0)
+        report = await found_in(naive_server.make_app(f"http://127.0.0.1:{port}/v1"), port, pace=pace)
+        if faults(report) >= wanted:
+            break
 
-    assert faults(report) >= {Fault.OVERLAP, Fault.LOST_STOP, Fault.LIE, Fault.AFTER_STOP, Fault.LOST}
+    assert faults(report) >= wanted
     told = as_table(report, "naive")
     assert re.search(r"^Stops that got lost +[1-9]\d* of \d+$", told, re.MULTILINE)
     assert "Faults were found." in told
