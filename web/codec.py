@@ -277,10 +277,13 @@ PIECE = 65_536
 
 def encode_events(events: Iterable[Event]) -> Iterator[bytes]:
     """Events as SSE bytes, joined into as few pieces of about `PIECE` bytes as may be."""
+    wires = [encode_event(event) for event in events]
+    if sum(map(len, wires)) <= PIECE:
+        yield b"".join(wires)
+        return
     piece: list[bytes] = []
     size = 0
-    for event in events:
-        wire = encode_event(event)
+    for wire in wires:
         piece.append(wire)
         size += len(wire)
         if size >= PIECE:

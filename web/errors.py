@@ -58,8 +58,8 @@ def problem_of(error: BaseException) -> Problem:
         if (holder := getattr(error, "turn_id", None)) is not None:
             more["task_id"] = holder
         if (field := getattr(error, "field", None)) is not None:
-            more["field"] = HTTP_NAMES.get(field, field)
-            detail = detail.replace(field, more["field"], 1)
+            name = more["field"] = HTTP_NAMES.get(field) or str(field)
+            detail = detail.replace(field, name, 1)
         headers = RETRY_AFTER if status in (429, 503) else None
         return Problem(status, error.code, detail, headers=headers, **more)
     if isinstance(error, ActorDeadError):

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 from aiohttp import ClientError, web
 
 from turnkeeper.actors import ids
-from turnkeeper.actors.exceptions import ShuttingDown, UnknownSession
+from turnkeeper.actors.exceptions import InvalidRequest, ShuttingDown, UnknownSession
 from turnkeeper.actors.messages import (
     Cancel,
     CancelAnswer,
@@ -214,7 +214,10 @@ async def session(desk: Desk, request: web.Request) -> web.StreamResponse:
 async def close(desk: Desk, request: web.Request) -> web.StreamResponse:
     """``DELETE /chat/{log_id}``."""
     asker = await desk.asker(request)
-    view = await desk.registry.ask(Close(_log_id(request), asker))
+    log_id = _log_id(request)
+    if "If-Match" in request.headers:  # a condition must not be passed over where all would be lost
+        raise InvalidRequest("a close knows no If-Match", field="If-Match")
+    view = await desk.registry.ask(Close(log_id, asker))
     return _json({"status": "ok", **codec.encode_session(view)})
 
 

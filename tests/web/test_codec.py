@@ -445,3 +445,14 @@ def test_any_text_can_be_told_on_one_line_or_is_refused(text: str) -> None:
     else:
         assert "\n" not in line
         assert "\r" not in line
+
+
+@pytest.mark.parametrize("size", [1, codec.PIECE // 10, codec.PIECE, 3 * codec.PIECE])
+def test_events_are_joined_into_few_pieces_and_lose_nothing(size: int) -> None:
+    events = [Event("delta", epoch=7, n=n, text=json.dumps("x" * size)) for n in range(25)]
+    pieces = list(codec.encode_events(events))
+
+    assert b"".join(pieces) == b"".join(map(codec.encode_event, events))
+    longest = max(len(codec.encode_event(event)) for event in events)
+    assert all(len(piece) < codec.PIECE + longest for piece in pieces)
+    assert all(len(piece) >= codec.PIECE for piece in pieces[:-1])

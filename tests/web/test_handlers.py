@@ -799,6 +799,15 @@ async def test_closing_a_session_cancels_first() -> None:
         assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "session_closed")
 
 
+async def test_a_close_says_that_it_holds_itself_to_no_turn() -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.sent("s")
+
+        refused = await house.delete("/chat/s", headers={"If-Match": '"another"'})
+        assert (refused.status, refused.body["field"]) == (422, "If-Match")
+        assert (await house.get("/chat/s")).body["state"] == "running"
+
+
 async def test_closing_ends_the_streams_with_the_truth() -> None:
     async with serving(ScriptedAgent()) as house:
         async with house.stream("idle") as stream:
