@@ -3,7 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 
+from .event_log import EventLog, Gap, gap_event
+from .events import Event, snapshot_event
+from .states import Cancelling, Running, State
 from .subscription import Subscription
+from .views import view
 
 #: How many readers are woken in one pass of the loop; the others wait for the next pass.
 WAKE_BATCH = 256
@@ -78,3 +82,11 @@ class Readers:
         for reader in self:
             if reader.close_on_superseded:
                 reader.end(text)
+
+
+def beginning(log: EventLog, state: State, cursor: str | None) -> tuple[int, list[Event]]:
+    """Where a reader with this cursor starts in the log, and what it is told before."""
+    found = log.locate(cursor, state.epoch if isinstance(state, Running | Cancelling) else None)
+    if isinstance(found, Gap):
+        return found.resume_at, [gap_event(found), snapshot_event(view(state))]
+    return found, [snapshot_event(view(state))] if cursor is None else []
