@@ -133,6 +133,9 @@ class Onlooker:
         self._epochs: dict[str, set[int]] = defaultdict(set)
         self._names: dict[tuple[str, int, int], str] = {}
         self._failed_at: dict[str, float] = {}
+        self._cut_off: dict[Turn, float] = {}
+        #: When the turns were cancelled that had not been sent yet.
+        self._early: dict[tuple[str, str], float] = {}
         #: What was wrong where nobody would have heard an AssertionError.
         self._wrong: list[str] = []
 
@@ -162,9 +165,9 @@ class Onlooker:
         return asyncio.get_running_loop().create_task(self.coroutine(turn))
 
     def _has_let_go(self, turn: Turn) -> bool:
-        """Whether a coroutine that lives was given up: only after a whole grace."""
-        failed_at = self._failed_at.get(turn.session_id)
-        return turn.over and (failed_at is None or self._clock.time() >= failed_at + self._grace)
+        """Whether a coroutine that lives was given up: only after a whole grace, also by a failed session."""
+        cut_off_at = self._cut_off.get(turn)
+        return turn.over and (cut_off_at is None or self._clock.time() >= cut_off_at + self._grace)
 
     def _holders(self, session: str) -> list[Turn]:
         return [run.turn for run in self.living if run.turn.session_id == session and not run.turn.over]
@@ -190,9 +193,11 @@ class Onlooker:
         entry = self.registry.directory.entries.get(session)  # type: ignore[call-overload]
         if entry is not None and entry.actor is not None and entry.actor.is_alive():
             self._failed_at[session] = self._clock.time()
+            self._cut_off |= {turn: self._clock.time() for turn in self._holders(session)}
             entry.actor.tell(Subscribe(session, cursor=5))  # type: ignore[arg-type]
 
     def _look(self, message: Any, answer: Any) -> None:
+        self._look_at_early_cancels(message, answer)
         match answer:
             case CancelAnswer(verdict=Verdict.CANCELLED, turn=turn) if turn is not None:
                 if any(each.epoch == turn.epoch for each in self._holders(message.session_id)):
@@ -202,6 +207,20 @@ class Onlooker:
             case Accepted(superseded=before, epoch=epoch) if before is not None and epoch is not None:
                 if any(each.turn_id == before.turn_id for each in self._holders(message.session_id)):
                     self._wrong.append(f"G3: {answer} came while the predecessor ran")
+
+    def _look_at_early_cancels(self, message: Any, answer: Any) -> None:
+        """G4: a cancel that came before its send still counts."""
+        match message, answer:
+            case Cancel(asker=asker, turn_id=str(turn)), CancelAnswer(Verdict.NOT_RUNNING) if asker == ADA:
+                self._early[message.session_id, turn] = self._clock.time()
+            case Close(), _:
+                # What a closed session remembers is gone as soon as it is forgotten.
+                self._early = {key: at for key, at in self._early.items() if key[0] != message.session_id}
+            case Send(turn_id=str(turn)), Accepted(repeated=False, status=status):
+                asked_at = self._early.pop((message.session_id, turn), None)
+                counts = asked_at is not None and self._clock.time() < asked_at + 30
+                if counts and status is not TurnStatus.CANCELLED:
+                    self._wrong.append(f"G4: {message} began after its cancel")
 
     # -- What may be demanded now ---------------------------------------------------------------------
 
@@ -233,7 +252,7 @@ class Onlooker:
         for reader in self.readers:
             self._read(reader)
         self._ends_are_told_truly()
-        assert not self._wrong
+        assert not self._wrong, self._wrong
 
     def _failing(self) -> set[str]:
         """Sessions whose actor failed and whose turn has its grace to end."""
@@ -356,7 +375,7 @@ class Onlooker:
         assert asyncio.all_tasks() == {asyncio.current_task()}
         timers: Any = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
         assert not [timer for timer in timers if not timer.cancelled()]
-        assert not self._wrong
+        assert not self._wrong, self._wrong
 
 
 def _pending(view: SessionView) -> set[TurnId]:
