@@ -7,6 +7,7 @@ who is due stands at the front.
 
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from itertools import takewhile
 from typing import Any
 
 from .messages import ActiveTurn, Counts
@@ -158,21 +159,28 @@ class Directory:
             len(self.entries), len(self.active), self.unresponsive, self.subscribers, dict(counters)
         )
 
-    def due_for_sleep(self, now: float, idle_ttl: float) -> Iterator[Entry]:
-        """Sessions that have had nothing to do and nobody listening for ``idle_ttl`` seconds."""
-        for entry in self.resting.values():
-            if entry.touched_at > now - idle_ttl:
-                return
-            if not entry.subscribers and not entry.state.memory.quarantined and entry.held is None:
-                yield entry
+    def longest_idle(self, now: float, idle_ttl: float) -> Iterator[Entry]:
+        """Those awake and those asleep whom nothing has touched for ``idle_ttl`` seconds, and closed ones.
 
-    def due_for_forgetting(self, now: float, idle_ttl: float, retention: float) -> Iterator[Entry]:
-        """Sleeping sessions whose last turn is older than ``retention``, and closed ones at once."""
-        for entry in self.asleep.values():
-            if isinstance(entry.state, Closed) or entry.touched_at <= now - max(retention, idle_ttl):
-                yield entry
-            elif entry.touched_at > now - idle_ttl:
-                return
+        Whoever takes his time over them has to look again at each: `may_sleep`, `may_be_forgotten`.
+        """
+        before = now - idle_ttl
+        yield from takewhile(lambda entry: entry.touched_at <= before, list(self.resting.values()))
+        yield from takewhile(
+            lambda entry: entry.touched_at <= before or isinstance(entry.state, Closed),
+            list(self.asleep.values()),
+        )
+
+    def may_sleep(self, entry: Entry) -> bool:
+        """Whether it is awake, has nothing to do and nobody listening, and is not on its way already."""
+        at_rest = self.resting.get(entry.session_id) is entry and entry.held is None
+        return at_rest and not entry.subscribers and not entry.state.memory.quarantined
+
+    def may_be_forgotten(self, entry: Entry, now: float, retention: float) -> bool:
+        """Whether it sleeps, and is closed or was last touched ``retention`` seconds ago."""
+        if self.asleep.get(entry.session_id) is not entry:
+            return False
+        return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
 
 
 def last_epoch(state: State) -> Epoch:

@@ -94,3 +94,12 @@ Effect: TypeAlias = (
     | CloseStreams
     | CountStale
 )
+
+
+def addressees(effects: tuple[Effect, ...]) -> list[ReplyAddress | None]:
+    """Everyone whom these effects answer."""
+    return [
+        effect.ended_to if isinstance(effect, EndTurn) else effect.to
+        for effect in effects
+        if isinstance(effect, EndTurn | Reply | Refuse)
+    ]

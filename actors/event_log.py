@@ -56,6 +56,12 @@ class EventLog:
         """About how many bytes the kept events take."""
         return self._bytes
 
+    @property
+    def last(self) -> Event | None:
+        """The newest event with an id."""
+        kept = reversed(self._events[self._start :])
+        return next((event for event in kept if event.epoch is not None), None)
+
     def append(self, event: Event, max_events: int, max_bytes: int) -> None:
         """Append, and drop the oldest events beyond the bounds. The newest is always kept."""
         events = self._events

@@ -7,6 +7,7 @@ whoever waits registers *first* and looks *again*, so that a wake-up cannot fall
 
 import asyncio
 import functools
+import logging
 import queue
 import sys
 import threading
@@ -20,6 +21,7 @@ import pykka
 
 from .exceptions import BlockingCallOnLoop, LoopClosed
 
+logger = logging.getLogger("turnkeeper")
 T = TypeVar("T")
 J = TypeVar("J")
 M = TypeVar("M")
@@ -365,6 +367,14 @@ def answer(to: Any, reply: Any) -> None:
     """Answer whoever asked, if anybody did."""
     if to is not None:
         to.set(reply)
+
+
+def hand(to: Any, value: Any) -> None:
+    """Answer at an address that was brought along: what it raises is its owner's affair, and logged."""
+    try:
+        to.set(value)
+    except Exception:
+        logger.warning("an address did not take its answer", exc_info=True)
 
 
 def refuse(to: Any, error: BaseException) -> None:

@@ -47,3 +47,5 @@ class Household:
     save_context: SaveContext | None = None
     counters: Counter[str] = field(default_factory=Counter)
     pipeline: "Pipeline | None" = None
+    #: What was given up and still runs: the loop itself would let the garbage collector have it.
+    strays: "set[asyncio.Future[Any]]" = field(default_factory=set)

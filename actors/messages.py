@@ -322,10 +322,12 @@ class Slept:
 
 @value
 class SessionFailed:
-    """The session's actor failed and is gone."""
+    """The session's actor failed and is gone, with its turn's coroutine; ``state`` and ``log`` are left."""
 
     actor: Any
     session_id: SessionId
+    state: Any
+    log: Any
 
 
 @value

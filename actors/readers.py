@@ -3,7 +3,11 @@
 import asyncio
 from collections.abc import Iterator
 
+from .event_log import EventLog, Gap, gap_event
+from .events import Event, snapshot_event
+from .states import Cancelling, Running, State
 from .subscription import Subscription
+from .views import view
 
 #: How many readers are woken in one pass of the loop; the others wait for the next pass.
 WAKE_BATCH = 256
@@ -78,3 +82,13 @@ class Readers:
         for reader in self:
             if reader.close_on_superseded:
                 reader.end(text)
+
+
+def beginning(log: EventLog, state: State, cursor: str | None) -> tuple[int, list[Event]]:
+    """Where a reader with this cursor starts in the log, and what it is told before."""
+    found = log.locate(cursor, state.epoch if isinstance(state, Running | Cancelling) else None)
+    position = found.resume_at if isinstance(found, Gap) else found
+    told = [gap_event(found)] if isinstance(found, Gap) else []
+    if told or cursor is None:
+        told.append(snapshot_event(view(state), log.cursor_at(position)))
+    return position, told

@@ -36,7 +36,7 @@ from .messages import (
 from .policy import cancel_code, check_text, resolve
 from .records import Asker, CancelCode, Reason, SessionId, TurnId, Verdict
 from .runtime import AsyncioActor, ReplyTo
-from .session import after_failure, stale
+from .session import stale
 from .session_actor import SessionActor
 from .states import Closed, Home, Idle, Memory
 from .under_way import PASS, Cleaning, Ending, in_passes
@@ -81,7 +81,6 @@ class RegistryActor(AsyncioActor):
             Sweep: self._on_sweep,
             Shutdown: self._on_shutdown,
             ShutdownOverdue: self._on_overdue,
-            _StopNow: self._on_stop_now,
         }
 
     def on_start(self) -> None:
@@ -158,15 +157,18 @@ class RegistryActor(AsyncioActor):
     def _on_close(self, message: Close, reply_to: ReplyTo) -> None:
         entry = self._known(message.session_id, message.asker)
         reason = Reason(message.code, message.asker.user)
-        self._household.contexts.forget(entry.session_id)
         self._forward(entry, Shut(reason, message.grace), reply_to)
 
     def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
+        if reply_to is None:
+            return  # nobody asked, and the session could tell nobody that it does not know
         self._forward(self._known(message.session_id, message.asker), message, reply_to)
 
     def _on_subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
         if self._ending is not None:
             raise ShuttingDown("the server is shutting down")
+        if reply_to is None:
+            raise InvalidRequest("a subscription is for somebody who asks", field="reply_to")
         if not isinstance(message.cursor, str | None):
             raise InvalidRequest("a cursor is a text", field="cursor")
         entry = self._directory.find(message.session_id, message.asker)
@@ -212,7 +214,7 @@ class RegistryActor(AsyncioActor):
 
     def _on_closed(self, message: SessionClosed, _reply_to: ReplyTo) -> None:
         if self._ending is not None and self._directory.living(message.actor, message.session_id):
-            self._ending.left.discard(message.session_id)
+            self._ending.left.pop(message.session_id, None)
             self._end_if_drained()
 
     def _on_failed(self, message: SessionFailed, _reply_to: ReplyTo) -> None:
@@ -222,17 +224,16 @@ class RegistryActor(AsyncioActor):
             return
         now = self._household.clock()
         held, entry.held = entry.held or [], None
-        left = after_failure(entry.state, now)
         self._directory.followed(message.actor, message.session_id, 0, now)
-        self._directory.changed(entry, left, now)
-        self._directory.slept(entry, left, None)
+        self._directory.changed(entry, message.state, now)
+        self._directory.slept(entry, message.state, message.log)
         for cleaning in self._cleanups:
             cleaning.left.discard(message.session_id)
         self._answer_cleanups()
         for waiting, reply_to in held:
             self._forward(entry, waiting, reply_to)
         if self._ending is not None:
-            self._ending.left.discard(message.session_id)
+            self._ending.left.pop(message.session_id, None)
             self._end_if_drained()
 
     # -- Questions about many, and passes over many ---------------------------------------------------
@@ -262,7 +263,7 @@ class RegistryActor(AsyncioActor):
         self._cleanups.append(cleaning)
 
         def look(entry: Entry) -> None:
-            if entry.visible_to(asker) and entry.actor is not None and self._put_to_sleep(entry):
+            if entry.visible_to(asker) and self._put_to_sleep(entry):
                 cleaning.left.add(entry.session_id)
 
         def done() -> None:
@@ -274,35 +275,34 @@ class RegistryActor(AsyncioActor):
     def _answer_cleanups(self) -> None:
         for cleaning in [each for each in self._cleanups if each.asked_all and not each.left]:
             self._cleanups.remove(cleaning)
-            if cleaning.reply_to is not None:
-                cleaning.reply_to.set(tuple(cleaning.cleaned))
+            cleaning.answer()
 
     # -- Sleep ----------------------------------------------------------------------------------------
 
     def _sweep_later(self) -> None:
         household = self._household
         every = min(30.0, max(0.05, household.settings.idle_ttl / 4))
-        self._sweeper = household.loop.call_later(every, self._actor_ref.tell, Sweep())
+        if self._ending is None and self._actor_ref.is_alive():
+            self._sweeper = household.loop.call_later(every, self._actor_ref.tell, Sweep())
 
     def _on_sweep(self, _message: Sweep, _reply_to: ReplyTo) -> None:
         if self._ending is not None:
             return
-        settings, now = self._household.settings, self._household.clock()
-        due = list(itertools.islice(self._directory.due_for_sleep(now, settings.idle_ttl), PASS))
-        for entry in due:
-            self._put_to_sleep(entry)
-        old = self._directory.due_for_forgetting(now, settings.idle_ttl, settings.turn_retention)
-        gone = list(itertools.islice(old, PASS))
-        for entry in gone:
-            self._directory.remove(entry)
-        if len(due) == PASS or len(gone) == PASS:
-            self._household.loop.call_soon(self._actor_ref.tell, Sweep())
-        else:
-            self._sweep_later()
+        directory, settings, now = self._directory, self._household.settings, self._household.clock()
+        # A cancel that came before its send is remembered with its session.
+        retention = max(settings.turn_retention, settings.idle_ttl, settings.early_cancel_ttl)
+
+        def look(entry: Entry) -> None:
+            if not self._put_to_sleep(entry) and directory.may_be_forgotten(entry, now, retention):
+                directory.remove(entry)
+
+        idle = directory.longest_idle(now, settings.idle_ttl)
+        in_passes(self._household.loop, idle, look, self._sweep_later)
 
     def _put_to_sleep(self, entry: Entry) -> bool:
         """Ask a session to sleep; until it has answered, messages for it wait here."""
-        if entry.held is not None or entry.subscribers or entry.state.memory.quarantined:
+        # An actor that is not alive has failed, and its report is on the way.
+        if not self._directory.may_sleep(entry) or not entry.actor.is_alive():
             return False
         entry.held = []
         entry.actor.tell(Sleep())
@@ -327,27 +327,37 @@ class RegistryActor(AsyncioActor):
     # -- The end --------------------------------------------------------------------------------------
 
     def _on_shutdown(self, message: Shutdown, reply_to: ReplyTo) -> None:
-        """First every session is closed, then everyone who asked for it is answered."""
-        if self._ending is not None:
-            self._ending.answer_too(reply_to)
-            self._end_if_drained()
-            return
-        settings = self._household.settings
-        deadline = settings.shutdown_deadline if message.deadline is None else message.deadline
-        ending = self._ending = Ending()
+        """First every session is closed, then everyone who asked for it is answered.
+
+        Of several the nearest deadline holds.
+        """
+        household, ending = self._household, self._ending
+        deadline = household.settings.shutdown_deadline if message.deadline is None else message.deadline
+        due = household.loop.time() + deadline
+        if ending is None:
+            ending = self._ending = Ending()
+            if self._sweeper is not None:
+                self._sweeper.cancel()
+            entries = self._directory.entries.values()
+            ending.left = {
+                entry.session_id: entry
+                for entry in entries
+                if entry.actor is not None and not isinstance(entry.state, Closed)
+            }
         ending.answer_too(reply_to)
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-        awake = [entry for entry in self._directory.entries.values() if entry.actor is not None]
-        ending.left = {entry.session_id for entry in awake if not isinstance(entry.state, Closed)}
-        ending.overdue = self._household.loop.call_later(deadline, self._actor_ref.tell, ShutdownOverdue())
+        if ending.overdue is not None:
+            if ending.overdue.when() <= due or not ending.left:
+                self._end_if_drained()
+                return
+            ending.overdue.cancel()
+        ending.overdue = household.loop.call_at(due, self._actor_ref.tell, ShutdownOverdue())
         shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - SHUTDOWN_MARGIN))
-        logger.info("shutting down: %d sessions awake", len(awake))
+        logger.info("shutting down: %d sessions awake", len(ending.left))
 
         def close(entry: Entry) -> None:
             self._forward(entry, shut, None)
 
-        in_passes(self._household.loop, iter(awake), close, self._end_if_drained)
+        in_passes(household.loop, iter(list(ending.left.values())), close, self._end_if_drained)
 
     def _end_if_drained(self) -> None:
         ending = self._ending
@@ -368,22 +378,20 @@ class RegistryActor(AsyncioActor):
         self._on_shutdown(Shutdown(), None)
         ending = self._ending
         if ending is not None:
-            ending.then(lambda: self._actor_ref.forward(_StopNow(), reply_to))
+            ending.then(lambda: self.request_stop(reply_to))
             self._end_if_drained()
 
-    def _on_stop_now(self, _message: "_StopNow", reply_to: ReplyTo) -> None:
-        super().on_stop_request(reply_to)
-
     def on_stop(self) -> None:
-        """Stop the children, and the timers."""
+        """Stop the children and the timers, and leave nobody waiting here."""
         if self._sweeper is not None:
             self._sweeper.cancel()
         if self._ending is not None and self._ending.overdue is not None:
             self._ending.overdue.cancel()
+        cleanups, self._cleanups = self._cleanups, []
+        for cleaning in cleanups:
+            cleaning.answer()
         for entry in self._directory.entries.values():
             if entry.actor is not None:
                 entry.actor.stop(block=False)
-
-
-class _StopNow:
-    """All is drained: stop."""
+            for _, reply_to in entry.held or ():
+                refuse(reply_to, ShuttingDown("the server is shutting down"))

@@ -416,6 +416,10 @@ class AsyncioActor(pykka.Actor):
         if reply_to is not None:
             reply_to.set(True)
 
+    def request_stop(self, reply_to: ReplyTo) -> None:
+        """Ask this actor to stop after the messages it has, on behalf of whoever waits at ``reply_to``."""
+        self._actor_ref.forward(_ActorStop(), reply_to)
+
     def _raised(self, error: BaseException, reply_to: ReplyTo) -> None:
         if isinstance(error, asyncio.CancelledError):
             # Passed on as it is, it would look to whoever awaits as if it had been cancelled itself.

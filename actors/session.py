@@ -50,7 +50,7 @@ from .records import (
     Verdict,
 )
 from .states import Ask, Cancelling, Closed, Closing, EarlyCancel, Idle, Memory, Running, State, Successor
-from .views import current_turn, find_turn, record_of, unstarted, view
+from .views import current_turn, find_turn, queued_turns, record_of, unstarted, view
 
 Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut
 Step: TypeAlias = tuple[State, tuple[Effect, ...]]
@@ -528,12 +528,19 @@ def _close(memory: Memory, closing: Closing, text: str) -> Step:
     return closed, (CloseStreams(text), *answers)
 
 
-def after_failure(state: State, now: float) -> Idle:
-    """What is left of a session whose actor failed: the turn in flight is ``interrupted``."""
-    memory = state.memory
+def after_failure(state: State, now: float) -> Idle | Closed:
+    """What is left of a session whose actor failed: the turns in flight and in wait are ``interrupted``.
+
+    Nobody will tell how a quarantined turn ended late, so that is remembered as it is.
+    """
+    memory = replace(state.memory, quarantined=())
+    for record in state.memory.quarantined:
+        memory = _remember(memory, record, now)
+    for queued in queued_turns(state):
+        memory = _remember(memory, replace(queued, status=TurnStatus.INTERRUPTED, ended_at=now), now)
     if isinstance(state, Running | Cancelling):
         memory = _remember(memory, record_of(state, TurnStatus.INTERRUPTED, now), now)
-    return Idle(replace(memory, early=(), quarantined=()))
+    return Closed(memory, state.reason) if isinstance(state, Closed) else Idle(memory)
 
 
 # -- Refusals -----------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from contextvars import copy_context
 from types import TracebackType
 from typing import Any, assert_never
 
+from .aftermath import outlive, untold_ends
 from .context import Context
 from .effects import (
     AnnounceQueued,
@@ -18,12 +19,13 @@ from .effects import (
     Reply,
     SetTimer,
     StartTurn,
+    addressees,
 )
-from .event_log import EventLog, Gap, gap_event
-from .events import Event, end_event, snapshot_event
+from .event_log import EventLog
+from .events import Event, end_event
 from .exceptions import SessionError, SessionLost, ShuttingDown, UnknownTurn
-from .future import answer, refuse
-from .household import Agent, Household, logger
+from .future import answer, hand, refuse
+from .household import Household, logger
 from .messages import (
     AwaitTurn,
     GetSession,
@@ -41,13 +43,13 @@ from .messages import (
     TurnEnded,
     Unsubscribe,
 )
-from .readers import Readers
+from .readers import Readers, beginning
 from .records import TERMINAL, Raised, Stopped, TurnId, TurnRecord
 from .runtime import AsyncioActor, AsyncioRef, ReplyTo
-from .session import CLOSE_TEXTS, FINISHED_TEXT, SHUTDOWN_TEXT, step
-from .states import Cancelling, Closed, Idle, Running, State
+from .session import CLOSE_TEXTS, FINISHED_TEXT, SHUTDOWN_TEXT, after_failure, step
+from .states import Closed, Idle, State
 from .subscription import Subscription
-from .turn import Turn, coroutine_of, current, outcome_of, raised
+from .turn import Turn, begin, outcome_of, raised
 from .views import find_turn, owed_answers, state_name, view, was_superseded
 
 LOST = "the session's actor failed; the session starts anew"
@@ -69,10 +71,10 @@ class SessionActor(AsyncioActor):
         self._state = state
         self._log = EventLog() if log is None else log
         self._turn: Turn | None = None
-        self._task: asyncio.Task[Any] | None = None
+        self._task: asyncio.Future[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
         # Most sessions have none of these, and an empty dict costs 64 bytes.
-        self._quarantined: dict[asyncio.Task[Any], Turn] | None = None
+        self._quarantined: dict[asyncio.Future[Any], Turn] | None = None
         self._waiting: dict[TurnId, list[ReplyTo]] | None = None
         self._readers: Readers | None = None
 
@@ -111,7 +113,8 @@ class SessionActor(AsyncioActor):
             # by a report to the registry: a report is believed when it arrives, which is after the next step.
             household.directory.report(self._actor_ref, after, now)
             if type(after) is Closed:
-                self._registry.tell(SessionClosed(self._actor_ref, after.memory.home.session_id))
+                household.contexts.forget(after.memory.home.session_id)
+                self._report(SessionClosed(self._actor_ref, after.memory.home.session_id))
             if logger.isEnabledFor(10):
                 logger.debug(
                     "session %s: %s -> %s on %s",
@@ -130,7 +133,8 @@ class SessionActor(AsyncioActor):
         except Exception:
             # Half of it is done, so the state is not to be believed. With its asker answered, what is
             # raised here ends the actor as a whole instead of being the answer of one.
-            refuse(reply_to, SessionLost(LOST))
+            for to in (reply_to, *addressees(effects)):
+                refuse(to, SessionLost(LOST))
             raise
 
     def on_stop(self) -> None:
@@ -144,25 +148,37 @@ class SessionActor(AsyncioActor):
         traceback: TracebackType | None,
     ) -> None:
         """A handler of ours raised: leave nothing running and nobody waiting."""
-        self._abandon(SessionLost(LOST), "Session lost")
-        self._registry.tell(SessionFailed(self._actor_ref, self._state.memory.home.session_id))
+        left = after_failure(self._state, self.household.clock())
+        failed = SessionFailed(self._actor_ref, left.memory.home.session_id, left, self._log)
+        try:
+            for event in untold_ends(self._state, left, self._log.last):
+                self._append(event)
+        finally:
+            self._abandon(SessionLost(LOST), "Session lost")
+            grace = 0.0 if self._turn is None else self._turn.spec.grace
+            outlive(self._task, grace, lambda: self._report(failed))
+
+    def _report(self, message: Any) -> None:
+        """Tell the registry, unless it has stopped before us."""
+        if self._registry.is_alive():
+            self._registry.tell(message)
 
     def _abandon(self, error: SessionError, text: str) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        for turn, task in self._tasks():
-            turn.over = True
+        strays = self.household.strays
+        tasks = dict(self._quarantined or {})
+        if self._turn is not None and self._task is not None:
+            tasks[self._task] = self._turn
+        for task, turn in tasks.items():
+            turn.over = turn.cancel_requested = True
             task.cancel()
+            strays.add(task)
+            task.add_done_callback(strays.discard)
         waiting = [to for tos in (self._waiting or {}).values() for to in tos]
         for to in (*waiting, *owed_answers(self._state)):
             refuse(to, error)
         self._close_streams(text)
-
-    def _tasks(self) -> list[tuple[Turn, asyncio.Task[Any]]]:
-        held = [(turn, task) for task, turn in (self._quarantined or {}).items()]
-        if self._turn is not None and self._task is not None:
-            held.append((self._turn, self._task))
-        return held
 
     # -- Effects --------------------------------------------------------------------------------------
 
@@ -200,7 +216,7 @@ class SessionActor(AsyncioActor):
         # In a copy from the start: a plain function may set context variables before it returns its
         # coroutine, and would set them for the turns of all.
         try:
-            self._task = copy_context().run(_begin, household.agents[spec.agent], turn, household)
+            self._task = copy_context().run(begin, household.agents[spec.agent], turn, household)
         except asyncio.CancelledError:
             self._tell(TurnEnded(effect.epoch, Stopped(), turn.first_event_at))
             return
@@ -211,13 +227,14 @@ class SessionActor(AsyncioActor):
             return
         self._task.add_done_callback(self._on_done)
 
-    def _on_done(self, task: asyncio.Task[Any]) -> None:
+    def _on_done(self, task: "asyncio.Future[Any]") -> None:
         """The end of a turn is a message. Synchronous: nothing can come between."""
+        outcome = outcome_of(task)  # looked at in any case, or asyncio complains of an error nobody saw
         quarantined = self._quarantined
         turn = self._turn if quarantined is None else quarantined.pop(task, self._turn)
         if turn is None or self._actor_ref._stopped:
             return
-        self._tell(TurnEnded(turn.epoch, outcome_of(task), turn.first_event_at))
+        self._tell(TurnEnded(turn.epoch, outcome, turn.first_event_at))
 
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
@@ -239,7 +256,7 @@ class SessionActor(AsyncioActor):
             if isinstance(effect.outcome, Raised):
                 _log_failure(record, effect.outcome)
         if effect.ended_to is not None:
-            effect.ended_to.set(end)
+            hand(effect.ended_to, end)
         if self._waiting is not None:
             for to in self._waiting.pop(record.turn_id, ()):
                 answer(to, end)
@@ -323,15 +340,7 @@ class SessionActor(AsyncioActor):
             self._readers.published(self._log.head)
 
     def _subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
-        state = self._state
-        epoch = state.epoch if isinstance(state, Running | Cancelling) else None
-        found = self._log.locate(message.cursor, epoch)
-        position = found.resume_at if isinstance(found, Gap) else found
-        prelude: list[Event] = []
-        if isinstance(found, Gap):
-            prelude.append(gap_event(found))
-        if isinstance(found, Gap) or message.cursor is None:
-            prelude.append(snapshot_event(view(state), self._log.cursor_at(position)))
+        position, prelude = beginning(self._log, self._state, message.cursor)
         subscription = Subscription(
             self._log,
             position,
@@ -341,7 +350,7 @@ class SessionActor(AsyncioActor):
             self._on_overflow,
             close_on_superseded=message.close_on_superseded,
         )
-        if isinstance(state, Closed):
+        if isinstance(self._state, Closed):
             subscription.end("Session closed")
         else:
             if self._readers is None:
@@ -380,16 +389,11 @@ class SessionActor(AsyncioActor):
         state = self._state
         busy = self._readers or self._quarantined or self._waiting or not self.actor_inbox.empty()
         if busy or not isinstance(state, Idle | Closed):
-            self._registry.tell(Slept(self._actor_ref, state.memory.home.session_id, None, None))
+            self._report(Slept(self._actor_ref, state.memory.home.session_id, None, None))
             return
         self._log.forget_all_but_last()
-        self._registry.tell(Slept(self._actor_ref, state.memory.home.session_id, state, self._log))
+        self._report(Slept(self._actor_ref, state.memory.home.session_id, state, self._log))
         self._stop()
-
-
-def _begin(agent: Agent, turn: Turn, household: Household) -> asyncio.Task[Any]:
-    current.set(turn)
-    return household.loop.create_task(coroutine_of(agent, turn, household))
 
 
 def _log_failure(record: TurnRecord, outcome: Raised) -> None:

@@ -238,15 +238,31 @@ def check_event_name(name: Any) -> None:
         raise ReservedEvent(f"{name!r} is an event of turnkeeper's own")
 
 
-def coroutine_of(agent: Agent, turn: Turn, household: Household) -> Coroutine[Any, Any, Any]:
-    """The coroutine that the turn's task runs: the agent's own where nothing stands around it."""
+def begin(agent: Agent, turn: Turn, household: Household) -> "asyncio.Future[Any]":
+    """Start the turn's task.
+
+    One that a plain function has started itself is taken as it is: a task around it that is cancelled before
+    its first step would leave it running.
+    """
+    current.set(turn)
+    work = _coroutine_of(agent, turn, household)
+    return work if isinstance(work, asyncio.Future) else household.loop.create_task(work)
+
+
+def _coroutine_of(
+    agent: Agent, turn: Turn, household: Household
+) -> "Coroutine[Any, Any, Any] | asyncio.Future[Any]":
+    """What the turn's task runs: the agent's own coroutine where nothing stands around it."""
     brought = turn.spec.options is not None and turn.spec.options.context is not None
     if brought:
         clear_cancel(turn.context)
     elif household.load_context is not None or household.save_context is not None:
         return _run(agent, turn, household.load_context, household.save_context)
     answer: Any = agent(turn)
-    return answer if isinstance(answer, CoroutineType) else finish(answer, turn)
+    if isinstance(answer, CoroutineType):
+        return answer
+    ours = isinstance(answer, asyncio.Future) and answer.get_loop() is household.loop
+    return answer if ours else finish(answer, turn)
 
 
 async def _run(agent: Agent, turn: Turn, load: LoadContext | None, save: SaveContext | None) -> Any:
@@ -288,11 +304,12 @@ async def finish(answer: Any, turn: Turn) -> Any:
 
 def raised(error: BaseException) -> Raised:
     """What the coroutine raised, with the code its turn ends with."""
-    code = error.code.lower() if isinstance(error, TurnkeeperError) else "agent_error"
-    return Raised(error, code)
+    # A host may derive its own errors from ours, and give them codes of its own kind.
+    code = getattr(type(error), "code", None) if isinstance(error, TurnkeeperError) else None
+    return Raised(error, code.lower() if isinstance(code, str) else "agent_error")
 
 
-def outcome_of(task: asyncio.Task[Any]) -> Outcome:
+def outcome_of(task: "asyncio.Future[Any]") -> Outcome:
     """How a finished task ended."""
     if task.cancelled():
         return Stopped()

@@ -5,6 +5,8 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from .directory import Entry
+from .future import answer
 from .records import SessionId
 from .runtime import ReplyTo
 
@@ -40,6 +42,10 @@ class Cleaning:
         self.cleaned: list[SessionId] = []
         self.asked_all = False
 
+    def answer(self) -> None:
+        """Tell which sessions sleep now."""
+        answer(self.reply_to, tuple(self.cleaned))
+
 
 class Ending:
     """The registry's end: which sessions are not closed yet, and what follows when all are."""
@@ -47,7 +53,7 @@ class Ending:
     __slots__ = ("_then", "left", "overdue")
 
     def __init__(self) -> None:
-        self.left: set[SessionId] = set()
+        self.left: dict[SessionId, Entry] = {}
         self.overdue: asyncio.TimerHandle | None = None
         self._then: list[Callable[[], None]] = []
 

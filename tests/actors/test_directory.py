@@ -48,11 +48,14 @@ def asleep(directory: Directory, session: str, now: float, state: State | None =
 
 
 def due(directory: Directory, now: float) -> list[str]:
-    return [entry.session_id for entry in directory.due_for_sleep(now, TTL)]
+    """Who is put to sleep now."""
+    return [each.session_id for each in directory.longest_idle(now, TTL) if directory.may_sleep(each)]
 
 
 def forgotten(directory: Directory, now: float) -> list[str]:
-    return [entry.session_id for entry in directory.due_for_forgetting(now, TTL, RETENTION)]
+    """Who is forgotten now."""
+    idle = directory.longest_idle(now, TTL)
+    return [each.session_id for each in idle if directory.may_be_forgotten(each, now, RETENTION)]
 
 
 # -- Whose it is ------------------------------------------------------------------------------------
@@ -143,6 +146,24 @@ def test_a_session_that_sleeps_keeps_what_it_remembers_and_wakes_again() -> None
     directory.woke(entry, actor)
     assert (entry.actor, entry.log, list(directory.asleep)) == (actor, None, [])
     assert list(directory.resting) == ["s1"]
+
+
+def test_one_who_was_touched_while_others_were_looked_at_is_not_due_any_more() -> None:
+    """G9: a pass over many has pauses, in which everything happens."""
+    directory = Directory()
+    for session in ("s1", "s2", "s3", "s4"):
+        entered(directory, session)
+    asleep(directory, "s5", 0.0)
+    looking = directory.longest_idle(10 * RETENTION, TTL)
+    assert next(looking).session_id == "s1"
+    entries = directory.entries
+    directory.changed(entries[SessionId("s2")], running("s2"), 1.0)
+    directory.remove(entries[SessionId("s3")])
+    directory.woke(entries[SessionId("s5")], object())
+    left = list(looking)
+    assert [each.session_id for each in left] == ["s2", "s3", "s4"]
+    assert [each.session_id for each in left if directory.may_sleep(each)] == ["s4"]
+    assert not any(directory.may_be_forgotten(each, 10 * RETENTION, RETENTION) for each in left)
 
 
 # -- Forgetting -------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from tests.fakes import (
     settle,
     waiting,
 )
-from turnkeeper.actors import registry_actor
+from turnkeeper.actors import registry_actor, under_way
+from turnkeeper.actors.directory import Directory
 from turnkeeper.actors.exceptions import (
     InvalidRequest,
     SessionError,
@@ -25,8 +26,22 @@ from turnkeeper.actors.exceptions import (
     TurnCancelled,
     UnknownSession,
 )
-from turnkeeper.actors.messages import Cancel, GetCounts, GetSession, ListActive, Send, Subscribe
-from turnkeeper.actors.records import Asker, CancelCode, TurnStatus, Verdict
+from turnkeeper.actors.messages import (
+    AwaitTurn,
+    Cancel,
+    Cleanup,
+    Close,
+    GetCounts,
+    GetSession,
+    GetTurn,
+    ListActive,
+    Send,
+    Submit,
+    Subscribe,
+    Sweep,
+    TurnEnded,
+)
+from turnkeeper.actors.records import Asker, CancelCode, Returned, SessionId, TurnStatus, Verdict
 from turnkeeper.actors.registry import SessionRegistry
 from turnkeeper.actors.turn import Turn
 
@@ -378,6 +393,97 @@ async def test_a_reader_that_comes_with_a_send_does_not_hide_the_turn() -> None:
         subscription.close()
 
 
+async def test_a_question_that_nobody_asked_does_not_take_the_session_along() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        for message in (GetTurn("s1", "nobodys"), AwaitTurn("s1", "nobodys"), GetSession("s1")):
+            registry.ref.tell(message)
+        await settle()
+        assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.RUNNING
+
+
+async def test_a_subscription_that_nobody_asked_for_is_not_made() -> None:
+    """G8: nobody could end it, and the session would never sleep."""
+    async with opened(done) as registry:
+        registry.ref.tell(Subscribe("s1"))
+        await settle()
+        assert (await registry.counts()).subscribers == 0
+
+
+async def test_a_sweep_and_a_cleanup_that_meet_a_session_that_has_just_failed_go_on(
+    clock: VirtualClock,
+) -> None:
+    """G8: its report is on the way, and there is no other sweeper."""
+    async with opened(done, idle_ttl=10) as registry:
+        for session in ("s1", "s2"):
+            await (await registry.send(session, "hello")).result()
+        entry = registry.directory.entries[SessionId("s1")]
+        entry.actor.tell(Submit(None, None))  # type: ignore[arg-type]
+        registry.ref.tell(Sweep())
+        assert "s1" not in await registry.cleanup()
+        await clock.advance(20)
+        assert len(registry.directory.asleep) == 2
+
+
+async def test_a_sweep_looks_at_many_sessions_in_passes(
+    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
+) -> None:
+    """G9: also at those that stay."""
+    monkeypatch.setattr(under_way, "PASS", 10)
+    looked = 0
+    may_sleep = Directory.may_sleep
+
+    def look(directory: Directory, entry: Any) -> bool:
+        nonlocal looked
+        looked += 1
+        return may_sleep(directory, entry)
+
+    monkeypatch.setattr(Directory, "may_sleep", look)
+    async with opened(done, idle_ttl=10) as registry:
+        streams = [await registry.subscribe(f"s{n}") for n in range(45)]
+        await clock.advance(11)
+        looked = 0
+        registry.ref.tell(Sweep())
+        in_each_pass = []
+        while looked < 45:
+            before = looked
+            await asyncio.sleep(0)
+            in_each_pass.append(looked - before)
+        assert max(in_each_pass) <= 10
+        for stream in streams:
+            stream.close()
+        await clock.advance(30)
+        assert len(registry.directory.asleep) == 45, "the sweeper goes on"
+
+
+async def test_an_early_cancel_is_remembered_as_long_as_was_said_however_short_the_retention(
+    clock: VirtualClock,
+) -> None:
+    """G4: it is kept with its session."""
+    async with opened(done, idle_ttl=1, turn_retention=1) as registry:
+        (await registry.subscribe("s1")).close()
+        assert (await registry.cancel("s1", "mine")).remembered_for == 30
+        await clock.advance(20)
+        assert (await registry.send("s1", "hello", turn_id="mine")).status is TurnStatus.CANCELLED
+
+
+async def test_a_conversation_is_forgotten_also_if_its_turn_ends_in_the_moment_of_the_close() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello", user="ada")
+        run = await agent.run()
+        run.turn.context.messages.append("secret")
+        closing = registry.ask(Close("s1", ADA))
+        # Before the registry looks at the close, so that the session is told of its turn's end first.
+        entry = registry.directory.entries[receipt.session_id]
+        entry.actor.tell(TurnEnded(run.turn.epoch, Returned()))
+        await closing
+        assert registry._household is not None
+        assert registry._household.contexts.owner(receipt.session_id) is None
+        run.finish()
+
+
 # -- The end ----------------------------------------------------------------------------------------
 
 
@@ -488,6 +594,70 @@ async def test_a_stop_from_another_thread_is_answered_when_all_is_drained(everyo
         assert await stopped in (True, [True])
         assert not registry.ref.is_alive()
         assert agent.running == []
+
+
+async def test_two_stops_are_both_answered_when_all_is_drained() -> None:
+    """G10: ours and, say, that of pykka.ActorRegistry.stop_all()."""
+    registry = await SessionRegistry(done).start()
+    await registry.send("s1", "hello")
+    both = [registry.ref.stop(block=False) for _ in range(2)]
+    assert await asyncio.gather(*both) == [True, True]
+    assert await registry.ref.stop(block=False) is False
+
+
+async def test_who_waits_for_a_session_on_its_way_to_sleep_is_answered_at_the_end() -> None:
+    """G10: once all is drained, a stop does not wait for anything more."""
+    async with opened(done) as registry:
+        await (await registry.send("s1", "hello")).result()
+        await registry.drain()
+        cleaning = registry.ask(Cleanup())
+        looking = registry.ask(GetSession("s1"))
+        await registry.stop()
+        await settle()
+        assert cleaning.done()
+        assert await cleaning == ()
+        assert looking.done()
+        with pytest.raises(ShuttingDown):
+            await looking
+
+
+async def test_a_session_that_outlives_the_registry_for_a_moment_answers_to_its_end(
+    clock: VirtualClock,
+) -> None:
+    """G10: its turn ends in the very pass in which the registry stops, after the deadline."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        cancelling = registry.ask(Cancel("s1"))
+        await settle()
+        await registry.drain(0)
+        run.finish("late")
+        stopping = registry.ref.stop(block=False)
+        # The session's mail is handled after the registry's last message, and before its own stop.
+        registry.directory.entries[receipt.session_id].actor.tell(TurnEnded(run.turn.epoch, Returned("late")))
+        assert await stopping is True
+        await settle()
+        assert cancelling.done()
+        ended = asyncio.create_task(receipt.ended())
+        await settle()
+        assert ended.done()
+        assert ended.exception() is None or isinstance(ended.exception(), ShuttingDown)
+
+
+@pytest.mark.parametrize("order", [(60.0, 2.0), (2.0, 60.0)])
+async def test_of_two_shutdowns_the_nearer_deadline_holds(
+    clock: VirtualClock, order: tuple[float, float]
+) -> None:
+    """G10."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, cancel_grace=100) as registry:
+        receipt = await registry.send("s1", "hello")
+        await agent.run()
+        before = clock.elapsed
+        await asyncio.gather(*map(registry.drain, order))
+        assert clock.elapsed - before <= 2.01
+        assert (await receipt.ended()).status is TurnStatus.UNRESPONSIVE
 
 
 async def test_the_actor_answers_threads() -> None:
