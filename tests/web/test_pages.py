@@ -348,11 +348,12 @@ def test_a_session_can_be_renamed_and_is_deleted_once_that_is_confirmed(alone: P
     page.say(LONG)
     page.wait_for_reply(BEGUN)
     session = driver.current_url.partition("#")[2]
-    page.element("#sessions .rename").click()
-    name = page.wait(lambda: page.element("#sessions input"), "there is a field")
-    name.send_keys("not this", Keys.ESCAPE)
-    page.element("#sessions .rename").click()
-    name.send_keys("mine", Keys.ENTER)
+    name = page.element("#sessions input")
+    for typed in (("not this", Keys.ESCAPE), ("mine", Keys.ENTER)):
+        page.element("#sessions .rename").click()
+        page.wait(name.is_displayed, "there is a field")
+        name.send_keys(*typed)
+        page.wait(lambda: not name.is_displayed(), "it has gone")
     page.wait(lambda: page.sessions == ["mine"], "it is renamed")
     assert page.can_stop  # Escape left the field, and did not stop the turn
     page.element("#sessions .delete").click()
