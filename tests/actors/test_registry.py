@@ -232,6 +232,20 @@ async def test_a_follower_that_is_cancelled_unsubscribes() -> None:
         assert (await registry.counts()).subscribers == 0
 
 
+async def test_a_follower_that_is_cancelled_twice_leaves_nothing_behind() -> None:
+    """G8: nothing that is awaited on the way out may be needed for it."""
+    async with opened() as registry:
+        asked = asyncio.create_task(registry.subscribe("s1"))
+        await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.sleep(0)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await settle()
+        assert (await registry.counts()).subscribers == 0
+
+
 @pytest.mark.parametrize("passes", range(6))
 async def test_a_subscription_that_nobody_waits_for_any_more_is_given_back(passes: int) -> None:
     async with opened() as registry:
