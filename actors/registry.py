@@ -288,15 +288,13 @@ class SessionRegistry:
 
     async def follow(self, message: Subscribe) -> Subscription:
         """The same for whom the message speaks for. Cancelling it gives back what it would have got."""
-        asked = self.ask(message)
+        asked = _Following()
+        self.ref.forward(message, asked)
         try:
-            subscription: Subscription = await asked
+            return await asked
         except asyncio.CancelledError:
-            # It is registered, or will be in a few passes of the loop, and nobody else could end it.
-            with suppress(Exception):
-                (await asked).close()
+            asked.give_up()
             raise
-        return subscription
 
     async def events(
         self, session_id: str, *, after: str | None = None, user: str | None = None
@@ -321,6 +319,24 @@ class SessionRegistry:
             return
         if turn_id is None or turn_id == turn.turn_id:
             raise WaitsForItself("this turn would wait for its own end: use wait=False")
+
+
+class _Following(AsyncioFuture[Subscription]):
+    """A subscription that somebody waits for. If he leaves, nobody else could end it."""
+
+    _given_up = False
+
+    def give_up(self) -> None:
+        """Close it, now or when it comes: whoever is being cancelled must not be kept until then."""
+        self._given_up = True
+        if self.done():
+            with suppress(Exception):
+                self.get(timeout=0).close()
+
+    def set(self, value: Subscription | None = None) -> None:
+        super().set(value)
+        if self._given_up and value is not None:
+            value.close()
 
 
 def _asker(user: str | None) -> Asker:

@@ -47,11 +47,12 @@ async def send_message_to_agent(
     """
     registry = open_registry()
     turn_id = TurnId(f"s-{secrets.token_hex(12)}")
+    asker = _asker_of(_name_of(user) or _name_of(context))
     try:
         receipt = await registry.send(
             session_id,
             message,
-            user=_name_of(user) or _name_of(context),
+            user=None if asker is HOST else asker.user,
             agent=_agent_for(registry, context),
             turn_id=turn_id,
             options=TurnOptions(max_iterations, context),
@@ -59,8 +60,10 @@ async def send_message_to_agent(
         end = await receipt.end()
     except asyncio.CancelledError:
         # A message and no wait: whoever is being cancelled must not be kept, and the order of messages
-        # sees to it that this cancel finds its turn.
-        registry.ref.tell(Cancel(session_id, turn_id, code=CancelCode.CLIENT_DISCONNECTED, wait=False))
+        # sees to it that this cancel finds its turn. A registry that has stopped has cancelled it already.
+        cancel = Cancel(session_id, turn_id, asker, wait=False, code=CancelCode.CLIENT_DISCONNECTED)
+        if registry.ref.is_alive():
+            registry.ref.tell(cancel)
         raise
     record, outcome = end.turn, end.outcome
     if record.status is TurnStatus.COMPLETED:

@@ -17,7 +17,7 @@ from turnkeeper.actors.exceptions import (
     TurnFailed,
     UnknownSession,
 )
-from turnkeeper.actors.messages import Cancel
+from turnkeeper.actors.messages import Cancel, GetCounts
 from turnkeeper.actors.records import TurnStatus, Verdict
 from turnkeeper.actors.registry import SessionRegistry, open_registry
 
@@ -228,6 +228,21 @@ async def test_a_follower_that_is_cancelled_unsubscribes() -> None:
         following.cancel()
         with pytest.raises(asyncio.CancelledError):
             await following
+        await settle()
+        assert (await registry.counts()).subscribers == 0
+
+
+async def test_a_follower_that_is_cancelled_twice_leaves_nothing_behind() -> None:
+    """G8: nothing that is awaited on the way out may be needed for it."""
+    async with opened() as registry:
+        for _ in range(2_000):  # so that the answer takes a few passes
+            registry.ref.tell(GetCounts())
+        asked = asyncio.create_task(registry.subscribe("s1"))
+        for _ in range(2):
+            await asyncio.sleep(0)
+            asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
         await settle()
         assert (await registry.counts()).subscribers == 0
 

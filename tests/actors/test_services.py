@@ -108,6 +108,22 @@ async def test_cancelling_the_callers_task_cancels_the_turn(
     assert turn.cancel_requested
 
 
+async def test_a_caller_that_is_cancelled_when_the_registry_has_stopped_sees_its_own_cancellation(
+    registry: SessionRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def send(*_: Any, **__: Any) -> None:
+        await registry.stop()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(registry, "send", send)
+    call = asyncio.create_task(services.send_message_to_agent("s1", "hello"))
+    while registry.ref.is_alive():
+        await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
 async def test_cancelling_a_caller_that_waits_for_its_predecessor_takes_the_send_back(
     registry: SessionRegistry, script: Script
 ) -> None:

@@ -25,6 +25,7 @@ from turnkeeper.actors.event_log import EventLog
 from turnkeeper.actors.exceptions import (
     SessionBusy,
     SessionClosed,
+    SessionError,
     SessionLost,
     TurnCancelled,
     TurnFailed,
@@ -32,6 +33,7 @@ from turnkeeper.actors.exceptions import (
     TurnOver,
     UnknownTurn,
 )
+from turnkeeper.actors.future import AsyncioFuture
 from turnkeeper.actors.messages import Accepted, Send
 from turnkeeper.actors.records import HOST, CancelCode, Strategy, TurnRecord, TurnStatus, Verdict
 from turnkeeper.actors.registry import SessionRegistry
@@ -756,6 +758,79 @@ if sys.version_info >= (3, 12):
             assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
             assert agent.most_at_once == 1
         asyncio.get_running_loop().set_task_factory(None)
+
+
+# -- What belongs to the host may raise anything ------------------------------------------------------
+
+
+class Grudging(dict[str, Any]):
+    """A host's own kind of dict."""
+
+    def items(self) -> Any:
+        raise KeyError("not today")
+
+    values = items
+
+
+async def test_a_message_or_a_result_that_raises_when_it_is_looked_at_is_told_as_null() -> None:
+    """G2: the turn has its end, and its session works."""
+
+    async def agent(turn: Turn) -> Any:
+        return turn.message
+
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1")
+        receipt = await registry.send("s1", Grudging(a=1))
+        assert isinstance(await receipt.result(), Grudging)
+        _, started_event, completed = waiting(stream)
+        assert started_event.data["message"] is None
+        assert completed.data["result"] is None
+        stream.close()
+
+
+async def test_an_error_with_a_code_of_the_hosts_own_kind_is_a_failure_like_any_other() -> None:
+    class NotFound(SessionError):
+        code = 404  # type: ignore[assignment]
+
+    async def agent(turn: Turn) -> None:
+        raise NotFound("nothing here")
+
+    async with opened(agent) as registry:
+        record = await asyncio.wait_for((await registry.send("s1", "hello")).ended(), 5)
+        assert record.error is not None
+        assert record.error.code == "agent_error"
+
+
+async def test_an_address_that_takes_no_answer_is_no_failure_of_the_session() -> None:
+    """One message that is sent twice brings one address along twice."""
+    async with opened(done) as registry:
+        ended: AsyncioFuture[Any] = AsyncioFuture()
+        actors: set[Any] = set()
+        for _ in range(2):
+            accepted = await registry.ask(Send("s1", "hello", ended_to=ended))
+            await settle()
+            actors.add(registry.directory.entries[accepted.session_id].actor)
+        assert (await ended).turn.status is TurnStatus.COMPLETED
+        assert len(actors - {None}) == 1
+        assert None not in actors
+
+
+async def test_a_task_that_a_plain_function_has_started_is_stopped_before_its_first_step_too() -> None:
+    """G3, G5: nothing goes on behind the verdict."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    def agent(turn: Turn) -> Any:
+        tasks.append(asyncio.create_task(work()))
+        return tasks[-1]
+
+    async with opened(agent) as registry:
+        registry.ref.tell(Send("s1", "hello"))
+        answer = await registry.cancel("s1")
+        assert answer.verdict is Verdict.CANCELLED
+        assert tasks[0].cancelled()
 
 
 # -- An actor that fails ----------------------------------------------------------------------------

@@ -263,6 +263,14 @@ class Onlooker:
         holders = self._holders(view.session_id)
         assert len(holders) <= 1, "G1"
         assert (view.state not in AT_REST) == bool(holders), (view, holders)
+        given_up = {record.epoch for record in view.quarantined}
+        for run in self.living:
+            if (
+                run.turn.session_id == view.session_id
+                and run.turn.over
+                and view.session_id not in self._failed_at
+            ):
+                assert run.turn.epoch in given_up, f"G6: {run.turn} lives, and nothing tells of it"
         held_by = holders[0].turn_id if holders else None
         assert listed == held_by, "the list is the truth"
         if held_by is not None:
