@@ -524,7 +524,7 @@ def _close(memory: Memory, closing: Closing, text: str) -> Step:
     closed = Closed(memory, closing.reason)
     if closing.reason.code is CancelCode.SHUTDOWN:
         text = SHUTDOWN_TEXT
-    answers = (Reply(to, view(closed)) for to in closing.to)
+    answers = (Reply(to, view(closed)) for to in closing.to if to is not None)
     return closed, (CloseStreams(text), *answers)
 
 

@@ -111,6 +111,7 @@ class SessionActor(AsyncioActor):
             # by a report to the registry: a report is believed when it arrives, which is after the next step.
             household.directory.report(self._actor_ref, after, now)
             if type(after) is Closed:
+                self._forget_timer()  # when very many close at once, their ticks would hold up the others
                 self._registry.tell(SessionClosed(self._actor_ref, after.memory.home.session_id))
             if logger.isEnabledFor(10):
                 logger.debug(
@@ -148,8 +149,7 @@ class SessionActor(AsyncioActor):
         self._registry.tell(SessionFailed(self._actor_ref, self._state.memory.home.session_id))
 
     def _abandon(self, error: SessionError, text: str) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._forget_timer()
         for turn, task in self._tasks():
             turn.over = True
             task.cancel()
@@ -279,6 +279,11 @@ class SessionActor(AsyncioActor):
                 return
             self._timer.cancel()
         self._timer = household.loop.call_at(due, self._on_timer)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _on_timer(self) -> None:
         self._timer = None
