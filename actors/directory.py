@@ -88,8 +88,8 @@ class Directory:
 
     def report(self, actor: Any, state: State, now: float) -> bool:
         """A living session tells what it is doing now. Whether it was believed."""
-        entry = self.living(actor, state.memory.home.session_id)
-        if entry is None:
+        entry = self.entries.get(state.memory.home.session_id)
+        if entry is None or entry.actor is not actor:
             return False
         self.changed(entry, state, now)
         return True

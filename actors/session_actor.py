@@ -177,7 +177,7 @@ class SessionActor(AsyncioActor):
             case SetTimer():
                 self._set_timer(effect.at)
             case AnnounceQueued():
-                self._append(Event("turn.queued", source=effect.record))
+                self._append(Event("turn.queued", None, 0, None, effect.record))
             case Refuse():
                 refuse(effect.to, effect.error)
             case CloseStreams():
@@ -196,7 +196,7 @@ class SessionActor(AsyncioActor):
         spec = effect.spec
         turn = self._turn = Turn(spec, effect.epoch, self._state.memory.home.owner, self)
         # Published first: an eager task runs before create_task returns.
-        self._append(Event("turn.started", epoch=effect.epoch, source=spec))
+        self._append(Event("turn.started", effect.epoch, 0, None, spec))
         # In a copy from the start: a plain function may set context variables before it returns its
         # coroutine, and would set them for the turns of all.
         try:
@@ -258,7 +258,7 @@ class SessionActor(AsyncioActor):
         if turn is not None:
             turn.ask_to_stop(effect.reason)
         if task is not None:
-            task.cancel(effect.reason.code.value)
+            task.cancel(str(effect.reason.code))
 
     def _quarantine(self) -> None:
         turn, task = self._turn, self._task
@@ -319,7 +319,7 @@ class SessionActor(AsyncioActor):
     def publish(self, turn: Turn, name: str, text: str) -> None:
         """Append an agent's event. The turn has checked that it may."""
         turn.n += 1
-        self._append(Event(name, epoch=turn.epoch, n=turn.n, text=text))
+        self._append(Event(name, turn.epoch, turn.n, text))
 
     def _append(self, event: Event) -> None:
         settings = self.household.settings

@@ -132,8 +132,10 @@ def unstarted(
         ended_at,
         reason,
         superseded_by,
-        fingerprint=spec.fingerprint,
-        queued_at=queued_at,
+        None,
+        spec.fingerprint,
+        None,
+        queued_at,
     )
 
 
