@@ -198,7 +198,7 @@ class RegistryActor(AsyncioActor):
         if actor is None:
             actor = SessionActor.start(self._household, self._actor_ref, entry.state, entry.log)
             self._directory.woke(entry, actor)
-        elif not actor.is_alive():
+        elif actor._stopped:
             # It failed, and its report is on the way: this waits for its successor.
             entry.held = [(message, reply_to)]
             return

@@ -217,7 +217,7 @@ class SessionActor(AsyncioActor):
         turn = self._turn if quarantined is None else quarantined.pop(task, self._turn)
         if turn is None or self._actor_ref._stopped:
             return
-        self._tell(TurnEnded(turn.epoch, outcome_of(task), turn.first_event_at))
+        self._actor_ref.tell(TurnEnded(turn.epoch, outcome_of(task), turn.first_event_at))
 
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
