@@ -23,7 +23,10 @@ def untold_ends(before: State, left: State, last: Event | None) -> list[Event]:
     record = current_turn(left)
     if record is None or record.epoch is None:
         return ends
-    begun = last if last is not None and last.epoch == record.epoch else None
+    reached = 0 if last is None else last.epoch or 0
+    if reached > record.epoch:
+        return ends  # another turn has begun since, so this one's end was told
+    begun = last if reached == record.epoch else None
     if begun is None or begun.name not in TERMINAL_NAMES:
         n = 0 if begun is None else begun.n + 1
         ends.append(Event(f"turn.{record.status}", epoch=record.epoch, n=n, source=record))

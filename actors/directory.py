@@ -13,19 +13,16 @@ from typing import Any
 from .messages import ActiveTurn, Counts
 from .records import Asker, CancelCode, Epoch, Reason, SessionId, TurnId
 from .states import Cancelling, Closed, Running, State
-from .views import record_of
+from .views import InFlight
 
 #: How many early cancels are kept for sessions that are not open, whoever asked.
 MAX_EARLY_CANCELS = 10_000
-#: The states in which a turn holds the session.
-BUSY = frozenset({Running, Cancelling})
 
 
 class Entry:
     """One known session. ``actor`` is its living part, ``None`` while it sleeps."""
 
     __slots__ = (
-        "_listed",
         "actor",
         "held",
         "log",
@@ -47,14 +44,6 @@ class Entry:
         self.log: Any = None
         #: Messages that wait while the session is on its way to sleep; ``None`` while it is not.
         self.held: list[Any] | None = None
-        self._listed: ActiveTurn | None = None
-
-    def in_flight(self) -> ActiveTurn | None:
-        """The turn that holds the session. Kept for the next list: turns are long, and lists come often."""
-        state, listed = self.state, self._listed
-        if listed is None and isinstance(state, Running | Cancelling):
-            listed = self._listed = ActiveTurn(self.session_id, self.owner, record_of(state))
-        return listed
 
     def visible_to(self, asker: Asker) -> bool:
         """Whether the asker may know of this session."""
@@ -66,7 +55,8 @@ class Directory:
 
     def __init__(self) -> None:
         self.entries: dict[SessionId, Entry] = {}
-        self.active: dict[SessionId, Entry] = {}
+        #: The states of those that are busy: a list of very many looks at nothing else.
+        self.active: dict[SessionId, Running | Cancelling] = {}
         self.resting: dict[SessionId, Entry] = {}
         self.asleep: OrderedDict[SessionId, Entry] = OrderedDict()
         self.subscribers = 0
@@ -79,10 +69,11 @@ class Directory:
         self.entries[entry.session_id] = entry
         self.resting[entry.session_id] = entry
 
-    def listed(self, entries: list[Entry], asker: Asker) -> list[ActiveTurn]:
-        """Those of the entries' turns in flight that the asker may see."""
-        turns = [turn for entry in entries if (turn := entry._listed or entry.in_flight()) is not None]
-        return turns if asker.sees_all else [turn for turn in turns if turn.owner == asker.user]
+    def listed(self, states: list[Running | Cancelling], asker: Asker) -> list[ActiveTurn]:
+        """Those of these turns in flight that the asker may see."""
+        if not asker.sees_all:
+            states = [state for state in states if state.memory.home.owner == asker.user]
+        return [InFlight(state) for state in states]
 
     def find(self, session_id: object, asker: Asker) -> Entry | None:
         """The session of that id if the asker may know of it."""
@@ -98,8 +89,8 @@ class Directory:
 
     def report(self, actor: Any, state: State, now: float) -> bool:
         """A living session tells what it is doing now. Whether it was believed."""
-        entry = self.living(actor, state.memory.home.session_id)
-        if entry is None:
+        entry = self.entries.get(state.memory.home.session_id)
+        if entry is None or entry.actor is not actor:
             return False
         self.changed(entry, state, now)
         return True
@@ -120,14 +111,13 @@ class Directory:
         before = entry.state
         entry.state = state
         entry.touched_at = now
-        entry._listed = None
         if state.memory.quarantined or before.memory.quarantined:
             self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
         session_id = entry.session_id
-        if type(state) in BUSY:
+        if type(state) is Running or type(state) is Cancelling:
             if session_id not in self.active:
                 self.resting.pop(session_id, None)
-                self.active[session_id] = entry
+            self.active[session_id] = state
         else:
             if self.active.pop(session_id, None) is None:
                 self.resting.pop(session_id, None)

@@ -108,7 +108,6 @@ class Event:
     def __init__(
         self,
         name: str,
-        *,
         epoch: Epoch | None = None,
         n: int = 0,
         text: str | None = None,
@@ -168,10 +167,10 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> Event:
     record, outcome = end.turn, end.outcome
     name = "turn." + record.status
     if type(outcome) is not Returned:
-        return Event(name, epoch=record.epoch, n=n, source=record)
+        return Event(name, record.epoch, n, None, record)
     result = outcome.result
     if result is None or type(result) in _SMALL or (type(result) is str and len(result) <= _SHORT):
-        return Event(name, epoch=record.epoch, n=n, source=end)
+        return Event(name, record.epoch, n, None, end)
     # Written now: it is the agent's, who may go on changing it, and its size counts in the log.
     text = to_json(completed_data(end))
     if len(text) > max_size:

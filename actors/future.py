@@ -106,9 +106,8 @@ class AsyncioFuture(pykka.Future[T]):
             return
         if type(waiter) is tuple and waiter[0] == get_ident():  # the usual one, without three calls
             self._waiters = None
-            handle = cast("asyncio.Future[Any]", waiter[1])
             try:  # noqa: SIM105  contextlib.suppress() costs more than all the rest of this
-                handle.set_result(value)
+                waiter[1].set_result(value)
             except (asyncio.InvalidStateError, RuntimeError):
                 pass  # whoever awaited was cancelled, or its loop is closed
             return

@@ -102,13 +102,33 @@ class SessionView:
     subscribers: int = 0
 
 
-@value
-class ActiveTurn:
-    """A turn in flight, in the list of all of them."""
+class ActiveTurn(Protocol):
+    """A turn in flight, in the list of all of them, as it stood when the list was made."""
 
-    session_id: SessionId
-    owner: str
-    turn: TurnRecord
+    @property
+    def session_id(self) -> SessionId:
+        """The session that it holds."""
+        ...
+
+    @property
+    def owner(self) -> str:
+        """Whose session that is."""
+        ...
+
+    @property
+    def turn_id(self) -> TurnId:
+        """The turn."""
+        ...
+
+    @property
+    def started_at(self) -> float:
+        """When it started."""
+        ...
+
+    @property
+    def turn(self) -> TurnRecord:
+        """Its record, which is written when somebody looks: lists are long, and most want the above."""
+        ...
 
 
 @value

@@ -66,7 +66,7 @@ class Receipt:
 
         Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
         """
-        return (await self.end()).turn
+        return (await self._end()).turn
 
     async def result(self) -> Any:
         """Wait for the turn's end and return what the agent returned, untouched.
@@ -75,7 +75,7 @@ class Receipt:
         is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``), and
         `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
         """
-        end = await self.end()
+        end = await self._end()
         record, outcome = end.turn, end.outcome
         if record.status is TurnStatus.COMPLETED:
             return outcome.result if isinstance(outcome, Returned) else None
@@ -92,12 +92,15 @@ class Receipt:
 
         Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
         """
+        return await self._end()
+
+    def _end(self) -> Awaitable[TurnEnd]:
         accepted = self._accepted
         if current.get() is not None:
             self._registry.refuse_inside(accepted.session_id, accepted.turn_id)
         if accepted.repeated:
-            return await self._registry.ask(AwaitTurn(self.session_id, self.turn_id))
-        return await self._ended
+            return self._registry.ask(AwaitTurn(accepted.session_id, accepted.turn_id))
+        return self._ended
 
     def __repr__(self) -> str:
         return f"<Receipt of turn {self.turn_id} in {self.session_id}>"

@@ -225,7 +225,7 @@ class SessionRegistry:
             ended,
             options,
         )
-        return Receipt(self, await ask(self.ref, send), ended)
+        return Receipt(self, await self.ref.ask(send, block=False), ended)
 
     async def cancel(
         self,

@@ -204,7 +204,7 @@ class RegistryActor(AsyncioActor):
         if actor is None:
             actor = SessionActor.start(self._household, self._actor_ref, entry.state, entry.log)
             self._directory.woke(entry, actor)
-        elif not actor.is_alive():
+        elif actor._stopped:
             # It failed, and its report is on the way: this waits for its successor.
             entry.held = [(message, reply_to)]
             return
@@ -241,11 +241,11 @@ class RegistryActor(AsyncioActor):
     def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
         if reply_to is None:
             return
-        entries = iter(list(self._directory.active.values()))
+        states = iter(list(self._directory.active.values()))
         asker, found = message.asker, list[ActiveTurn]()
 
         def list_some() -> None:
-            batch = list(itertools.islice(entries, PASS))
+            batch = list(itertools.islice(states, PASS))
             found.extend(self._directory.listed(batch, asker))
             if len(batch) < PASS:
                 reply_to.set(tuple(found))

@@ -8,7 +8,6 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .directory import Entry
 from .events import turn_data
 from .exceptions import TurnCancelled, TurnFailed, UnknownAgent
 from .messages import Cancel, CancelAnswer, Cleanup, ListActive
@@ -24,7 +23,6 @@ from .records import (
     TurnStatus,
 )
 from .registry import SessionRegistry, open_registry
-from .states import Cancelling, Running
 
 MAX_ITERATIONS = 35
 
@@ -99,7 +97,7 @@ async def get_active_send_tasks(context: Any = None) -> dict[str, Any]:
     With a ``context``, those of its user.
     """
     active = await open_registry().ask(ListActive(_asker_of(context)))
-    tasks = {each.session_id: {"active": True, "created_at": each.turn.started_at} for each in active}
+    tasks = {each.session_id: {"active": True, "created_at": each.started_at} for each in active}
     return {"status": "ok", "active_tasks": tasks}
 
 
@@ -124,8 +122,8 @@ class TaskHandle:
 
     def done(self) -> bool:
         """Whether the turn has let go of its session."""
-        entry = self._registry.directory.active.get(self.session_id)
-        return entry is None or _holder(entry) != self.turn_id
+        state = self._registry.directory.active.get(self.session_id)
+        return state is None or state.spec.turn_id != self.turn_id
 
     def cancelled(self) -> bool:
         """Whether the turn ended as ``cancelled``."""
@@ -151,9 +149,7 @@ class _ActiveSendTasks(Mapping[str, dict[str, Any]]):
 
     def __getitem__(self, log_id: str) -> dict[str, Any]:
         registry = open_registry()
-        state = registry.directory.active[SessionId(log_id)].state
-        if not isinstance(state, Running | Cancelling):
-            raise KeyError(log_id)
+        state = registry.directory.active[SessionId(log_id)]
         options = state.spec.options
         return {
             "task": TaskHandle(registry, SessionId(log_id), state.spec.turn_id),
@@ -170,10 +166,6 @@ class _ActiveSendTasks(Mapping[str, dict[str, Any]]):
 
 #: The turns in flight on the running loop's registry, by ``log_id``.
 active_send_tasks: Mapping[str, dict[str, Any]] = _ActiveSendTasks()
-
-
-def _holder(entry: Entry) -> TurnId | None:
-    return entry.state.spec.turn_id if isinstance(entry.state, Running | Cancelling) else None
 
 
 def _agent_for(registry: SessionRegistry, context: Any) -> str | None:

@@ -113,6 +113,7 @@ class SessionActor(AsyncioActor):
             # by a report to the registry: a report is believed when it arrives, which is after the next step.
             household.directory.report(self._actor_ref, after, now)
             if type(after) is Closed:
+                self._forget_timer()  # when very many close at once, their ticks would hold up the others
                 household.contexts.forget(after.memory.home.session_id)
                 self._report(SessionClosed(self._actor_ref, after.memory.home.session_id))
             if logger.isEnabledFor(10):
@@ -164,8 +165,7 @@ class SessionActor(AsyncioActor):
             self._registry.tell(message)
 
     def _abandon(self, error: SessionError, text: str) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._forget_timer()
         strays = self.household.strays
         tasks = dict(self._quarantined or {})
         if self._turn is not None and self._task is not None:
@@ -193,7 +193,7 @@ class SessionActor(AsyncioActor):
             case SetTimer():
                 self._set_timer(effect.at)
             case AnnounceQueued():
-                self._append(Event("turn.queued", source=effect.record))
+                self._append(Event("turn.queued", None, 0, None, effect.record))
             case Refuse():
                 refuse(effect.to, effect.error)
             case CloseStreams():
@@ -212,18 +212,16 @@ class SessionActor(AsyncioActor):
         spec = effect.spec
         turn = self._turn = Turn(spec, effect.epoch, self._state.memory.home.owner, self)
         # Published first: an eager task runs before create_task returns.
-        self._append(Event("turn.started", epoch=effect.epoch, source=spec))
+        self._append(Event("turn.started", effect.epoch, 0, None, spec))
         # In a copy from the start: a plain function may set context variables before it returns its
         # coroutine, and would set them for the turns of all.
         try:
             self._task = copy_context().run(begin, household.agents[spec.agent], turn, household)
-        except asyncio.CancelledError:
-            self._tell(TurnEnded(effect.epoch, Stopped(), turn.first_event_at))
-            return
-        except BaseException as error:
-            if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise
-            self._tell(TurnEnded(effect.epoch, raised(error), turn.first_event_at))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the turn
+            outcome = Stopped() if isinstance(error, asyncio.CancelledError) else raised(error)
+            self._tell(TurnEnded(effect.epoch, outcome, turn.first_event_at))
             return
         self._task.add_done_callback(self._on_done)
 
@@ -234,7 +232,7 @@ class SessionActor(AsyncioActor):
         turn = self._turn if quarantined is None else quarantined.pop(task, self._turn)
         if turn is None or self._actor_ref._stopped:
             return
-        self._tell(TurnEnded(turn.epoch, outcome, turn.first_event_at))
+        self._actor_ref.tell(TurnEnded(turn.epoch, outcome, turn.first_event_at))
 
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
@@ -254,7 +252,7 @@ class SessionActor(AsyncioActor):
                 self._turn = self._task = None
             self._append(end_event(end, turn.n, self.household.settings.log_bytes))
             if isinstance(effect.outcome, Raised):
-                _log_failure(record, effect.outcome)
+                logger.error("turn %s failed", record.turn_id, exc_info=effect.outcome.error)
         if effect.ended_to is not None:
             hand(effect.ended_to, end)
         if self._waiting is not None:
@@ -275,7 +273,7 @@ class SessionActor(AsyncioActor):
         if turn is not None:
             turn.ask_to_stop(effect.reason)
         if task is not None:
-            task.cancel(effect.reason.code.value)
+            task.cancel(str(effect.reason.code))
 
     def _quarantine(self) -> None:
         turn, task = self._turn, self._task
@@ -296,6 +294,11 @@ class SessionActor(AsyncioActor):
                 return
             self._timer.cancel()
         self._timer = household.loop.call_at(due, self._on_timer)
+
+    def _forget_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _on_timer(self) -> None:
         self._timer = None
@@ -331,7 +334,7 @@ class SessionActor(AsyncioActor):
     def publish(self, turn: Turn, name: str, text: str) -> None:
         """Append an agent's event. The turn has checked that it may."""
         turn.n += 1
-        self._append(Event(name, epoch=turn.epoch, n=turn.n, text=text))
+        self._append(Event(name, turn.epoch, turn.n, text))
 
     def _append(self, event: Event) -> None:
         settings = self.household.settings
@@ -394,7 +397,3 @@ class SessionActor(AsyncioActor):
         self._log.forget_all_but_last()
         self._report(Slept(self._actor_ref, state.memory.home.session_id, state, self._log))
         self._stop()
-
-
-def _log_failure(record: TurnRecord, outcome: Raised) -> None:
-    logger.error("turn %s failed", record.turn_id, exc_info=outcome.error)

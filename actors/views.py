@@ -7,6 +7,7 @@ from .records import (
     CancelCode,
     Moment,
     Reason,
+    SessionId,
     SessionState,
     TurnError,
     TurnId,
@@ -67,6 +68,46 @@ def record_of(
     )
 
 
+class InFlight:
+    """The turn that holds a session, as an `ActiveTurn`. A list of very many makes as many of these."""
+
+    __slots__ = ("_record", "_state")
+
+    def __init__(self, state: Running | Cancelling) -> None:
+        self._state = state
+        self._record: TurnRecord | None = None
+
+    @property
+    def session_id(self) -> SessionId:
+        """The session that it holds."""
+        return self._state.spec.session_id
+
+    @property
+    def owner(self) -> str:
+        """Whose session that is."""
+        return self._state.memory.home.owner
+
+    @property
+    def turn_id(self) -> TurnId:
+        """The turn."""
+        return self._state.spec.turn_id
+
+    @property
+    def started_at(self) -> float:
+        """When it started."""
+        return self._state.started_at
+
+    @property
+    def turn(self) -> TurnRecord:
+        """Its record."""
+        if self._record is None:
+            self._record = record_of(self._state)
+        return self._record
+
+    def __repr__(self) -> str:
+        return f"<Turn {self.turn_id} in flight in {self.session_id} of {self.owner}>"
+
+
 def unstarted(
     spec: TurnSpec,
     status: TurnStatus,
@@ -91,8 +132,10 @@ def unstarted(
         ended_at,
         reason,
         superseded_by,
-        fingerprint=spec.fingerprint,
-        queued_at=queued_at,
+        None,
+        spec.fingerprint,
+        None,
+        queued_at,
     )
 
 

@@ -213,8 +213,8 @@ def encode_all_active(active: tuple[ActiveTurn, ...]) -> JSON:
         "active_tasks": {
             each.session_id: {
                 "active": True,
-                "created_at": each.turn.started_at,
-                "task_id": each.turn.turn_id,
+                "created_at": each.started_at,
+                "task_id": each.turn_id,
                 "user": each.owner,
                 "agent": each.turn.agent,
             }

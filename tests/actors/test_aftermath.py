@@ -6,7 +6,17 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, names, opened, read_to_end, settle
+from tests.fakes import (
+    FOREVER,
+    ScriptedAgent,
+    VirtualClock,
+    done,
+    names,
+    opened,
+    read_to_end,
+    settle,
+    waiting,
+)
 from turnkeeper.actors import session_actor
 from turnkeeper.actors.aftermath import outlive
 from turnkeeper.actors.exceptions import SessionClosed, SessionLost
@@ -125,6 +135,30 @@ async def test_a_quarantined_turn_is_remembered_when_its_session_fails(clock: Vi
         crash(registry)
         assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.UNRESPONSIVE
         assert (await registry.counts()).unresponsive == 0
+
+
+async def test_a_turn_that_was_given_up_long_ago_has_no_second_end_when_its_session_fails(
+    clock: VirtualClock,
+) -> None:
+    """G2, G7: also where so few turns are remembered that it is the newest of them."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, kept_turns=1, cancel_grace=1) as registry:
+        for _ in range(2):
+            await registry.send("s1", "hello")
+        agent.last.finish()
+        await settle()
+        crash(registry)
+        await settle()
+        subscription = await registry.subscribe("s1", after="0")
+        told = [(event.id, event.name) for event in waiting(subscription)]
+        assert [name for _, name in told] == [
+            "turn.started",
+            "turn.queued",
+            "turn.unresponsive",
+            "turn.started",
+            "turn.completed",
+        ]
+        subscription.close()
 
 
 async def test_a_coroutine_that_was_given_up_is_not_collected(clock: VirtualClock) -> None:

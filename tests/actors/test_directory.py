@@ -1,6 +1,7 @@
 """Which sessions there are, who may see them, and who is due for what."""
 
 from turnkeeper.actors.directory import MAX_EARLY_CANCELS, Directory, EarlyCancels, Entry
+from turnkeeper.actors.messages import ActiveTurn
 from turnkeeper.actors.records import (
     HOST,
     Asker,
@@ -12,7 +13,7 @@ from turnkeeper.actors.records import (
     TurnSpec,
     TurnStatus,
 )
-from turnkeeper.actors.states import Closed, Home, Idle, Memory, Running, State
+from turnkeeper.actors.states import Cancelling, Closed, Home, Idle, Memory, Running, State
 
 ADA, BOB, ADMIN = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
 TTL, RETENTION = 300.0, 3600.0
@@ -26,6 +27,12 @@ def idle(session: str, owner: str = "ada", *, epoch: int = 0, quarantined: int =
 def running(session: str, owner: str = "ada", *, epoch: int = 1) -> Running:
     spec = TurnSpec(SessionId(session), TurnId("t"), "hello", owner, "default", 0.0, None, 5.0)
     return Running(idle(session, owner).memory, spec, epoch, 0.0, None)
+
+
+def cancelling(session: str) -> Cancelling:
+    reason = Reason(CancelCode.USER_REQUEST)
+    was = running(session)
+    return Cancelling(was.memory, was.spec, 1, 0.0, reason, 1.0, 3.5, None, 6.0, (), None)
 
 
 def closed(session: str) -> Closed:
@@ -45,6 +52,10 @@ def asleep(directory: Directory, session: str, now: float, state: State | None =
     entry = entered(directory, session, now)
     directory.slept(entry, state or entry.state, None)
     return entry
+
+
+def listed(directory: Directory, asker: Asker = HOST) -> list[ActiveTurn]:
+    return directory.listed(list(directory.active.values()), asker)
 
 
 def due(directory: Directory, now: float) -> list[str]:
@@ -276,12 +287,15 @@ def test_a_list_tells_what_is_the_case_now_however_often_it_is_made() -> None:
     directory = Directory()
     entry = entered(directory, "s1")
     directory.changed(entry, running("s1"), 1.0)
-    (first,) = directory.listed([entry], HOST)
+    (first,) = listed(directory)
     assert first.turn.status is TurnStatus.RUNNING
-    assert directory.listed([entry], HOST) == [first]
-    assert directory.listed([entry], Asker("somebody else")) == []
-    directory.changed(entry, idle("s1"), 2.0)
-    assert directory.listed([entry], HOST) == []
+    assert [each.turn for each in listed(directory)] == [first.turn]
+    assert [each.turn for each in listed(directory, Asker(first.owner))] == [first.turn]
+    assert listed(directory, Asker("somebody else")) == []
+    directory.changed(entry, cancelling("s1"), 2.0)
+    assert [each.turn.status for each in listed(directory)] == [TurnStatus.CANCELLING]
+    directory.changed(entry, idle("s1"), 3.0)
+    assert listed(directory) == []
 
 
 def test_what_the_actor_of_another_life_reports_is_not_believed() -> None:

@@ -34,7 +34,7 @@ from turnkeeper.actors.exceptions import (
     UnknownTurn,
 )
 from turnkeeper.actors.future import AsyncioFuture
-from turnkeeper.actors.messages import Accepted, Send
+from turnkeeper.actors.messages import Accepted, Close, Send
 from turnkeeper.actors.records import HOST, CancelCode, Strategy, TurnRecord, TurnStatus, Verdict
 from turnkeeper.actors.registry import SessionRegistry
 from turnkeeper.actors.run_queue import MESSAGES_PER_ACTOR
@@ -668,6 +668,24 @@ async def test_closing_drops_the_turn_that_waits_and_tells_its_sender() -> None:
         run.finish()
         assert [(await each).state for each in closing] == ["closed", "closed"]
         assert len(agent.runs) == 1
+
+
+async def test_a_session_that_is_closed_leaves_no_timer_behind() -> None:
+    """G8. With very many closed at once, their ticks would hold up the shutdown."""
+
+    def timers() -> int:
+        scheduled: list[asyncio.TimerHandle] = getattr(asyncio.get_running_loop(), "_scheduled")  # noqa: B009
+        return sum(not timer.cancelled() and "SessionActor" in repr(timer) for timer in scheduled)
+
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        _, run = await started(registry, agent)
+        closing = registry.ask(Close("s1"))
+        await run.cancelled.wait()
+        assert timers() == 1
+        run.finish()
+        await closing
+        assert timers() == 0
 
 
 async def test_a_closed_sessions_conversation_is_forgotten_also_that_of_the_turn_in_flight(

@@ -29,6 +29,7 @@ from turnkeeper.actors.states import (
     Successor,
 )
 from turnkeeper.actors.views import (
+    InFlight,
     current_turn,
     find_turn,
     queued_turns,
@@ -83,6 +84,16 @@ def test_a_cancelling_turn_tells_who_asked_when_and_who_comes_next() -> None:
     told = record_of(CANCELLING)
     assert (told.status, told.reason, told.superseded_by) == (TurnStatus.CANCELLING, USER, "next")
     assert (told.cancel_requested_at, told.cancelled_again_at, told.ended_at) == (3.0, 5.0, None)
+
+
+@pytest.mark.parametrize("state", [RUNNING, CANCELLING])
+def test_a_turn_in_a_list_tells_what_its_record_tells(state: Running | Cancelling) -> None:
+    told = InFlight(state)
+    assert (told.session_id, told.owner) == ("s", "ada")
+    assert (told.turn_id, told.started_at) == (told.turn.turn_id, told.turn.started_at)
+    assert told.turn == record_of(state)
+    assert told.turn is told.turn, "written once"
+    assert "turn t in flight in s of ada" in repr(told).lower()
 
 
 @pytest.mark.parametrize("then", [None, Closing(USER, ())])

@@ -192,9 +192,14 @@ class Onlooker:
         """Let the session's actor fail at its next message."""
         entry = self.registry.directory.entries.get(session)  # type: ignore[call-overload]
         if entry is not None and entry.actor is not None and entry.actor.is_alive():
-            self._failed_at[session] = self._clock.time()
-            self._cut_off |= {turn: self._clock.time() for turn in self._holders(session)}
             entry.actor.tell(Subscribe(session, cursor=5))  # type: ignore[arg-type]
+            asyncio.get_running_loop().call_soon(self._has_crashed, session, self._holders(session))
+
+    def _has_crashed(self, session: str, cut_off: list[Turn]) -> None:
+        """In the same pass as it does, because the clock may have jumped since it was told to."""
+        now = self._clock.time()
+        self._failed_at[session] = now
+        self._cut_off |= dict.fromkeys(cut_off, now)
 
     def _look(self, message: Any, answer: Any) -> None:
         self._look_at_early_cancels(message, answer)

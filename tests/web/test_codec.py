@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.web.fakes_web import EventSourceParser
 from turnkeeper.actors.events import CLOSE, Event, to_json
 from turnkeeper.actors.exceptions import EventNotJson, InvalidRequest
-from turnkeeper.actors.messages import Accepted, ActiveTurn, CancelAnswer, SessionView, Superseded
+from turnkeeper.actors.messages import Accepted, CancelAnswer, SessionView, Superseded
 from turnkeeper.actors.records import (
     CancelCode,
     LateEnd,
@@ -18,10 +18,13 @@ from turnkeeper.actors.records import (
     TurnError,
     TurnId,
     TurnRecord,
+    TurnSpec,
     TurnStatus,
     Verdict,
 )
+from turnkeeper.actors.states import Home, Memory, Running
 from turnkeeper.actors.turn import check_event_name
+from turnkeeper.actors.views import InFlight
 from turnkeeper.web import codec
 from turnkeeper.web.problems import Problem
 
@@ -277,7 +280,10 @@ def test_active_tasks_tell_of_the_turn_and_the_one_that_waits() -> None:
 
 
 def test_all_active_tasks_are_told_by_session() -> None:
-    answer = codec.encode_all_active((ActiveTurn(SessionId("s"), "ada", record(started_at=101.0)),))
+    spec = TurnSpec(SessionId("s"), TurnId("t1"), "hello", "ada", "echo", 100.0, None, 5.0)
+    in_flight = InFlight(Running(Memory(Home(SessionId("s"), "ada")), spec, 7, 101.0, None))
+
+    answer = codec.encode_all_active((in_flight,))
 
     assert answer["status"] == "ok"
     assert (
