@@ -32,6 +32,8 @@ ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, Tra
 Waiter: TypeAlias = "tuple[int, asyncio.Future[Any]] | tuple[None, threading.Lock]"
 
 _PENDING: Final = object()
+# Of all futures, for seldom does a second one wait. A garbage collection inside it may run code that waits.
+_registering: Final = threading.RLock()
 
 CLOSED_LOOP_CHECK: float = 1.0
 """Seconds after which a thread that waits looks whether the loop that owes the answer is closed."""
@@ -189,10 +191,11 @@ class AsyncioFuture(pykka.Future[T]):
         # The debtor knows its loop's thread; get_running_loop() is a system call on Python 3.11.
         loop = debtor.loop if debtor is not None and debtor.thread == thread else asyncio.get_running_loop()
         waiter: asyncio.Future[T] = loop.create_future()
-        if self._waiters is None:
-            self._waiters = (thread, waiter)
+        mine = thread, waiter
+        if self._waiters is None:  # no call between this look and the store, so no other thread either
+            self._waiters = mine
         else:
-            self._register((thread, waiter))
+            self._register(mine)
         if self._value is not _PENDING:
             self._hand_over(waiter)
         return iter(waiter)
@@ -254,24 +257,26 @@ class AsyncioFuture(pykka.Future[T]):
             lock.acquire(timeout=min(left, CLOSED_LOOP_CHECK))
 
     def _register(self, waiter: Waiter) -> None:
-        waiters = self._waiters
-        if waiters is None:
-            self._waiters = waiter
-            return
-        if not isinstance(waiters, list):
-            waiters = self._waiters = [waiters]
-        elif len(waiters) & (len(waiters) - 1) == 0:
-            # Now and then drop those who gave up, or polling with a timeout would pile them up.
-            waiters[:] = [
-                each for each in waiters if not (isinstance(each[1], asyncio.Future) and each[1].done())
-            ]
-        waiters.append(waiter)
+        with _registering:
+            waiters = self._waiters
+            if waiters is None:
+                self._waiters = waiter
+                return
+            if not isinstance(waiters, list):
+                waiters = self._waiters = [waiters]
+            elif len(waiters) & (len(waiters) - 1) == 0:
+                # Now and then drop those who gave up, or polling with a timeout would pile them up.
+                waiters[:] = [
+                    each for each in waiters if not (isinstance(each[1], asyncio.Future) and each[1].done())
+                ]
+            waiters.append(waiter)
 
     def _forget(self, waiter: Waiter) -> None:
-        if self._waiters is waiter:
-            self._waiters = None
-        elif isinstance(self._waiters, list) and waiter in self._waiters:
-            self._waiters.remove(waiter)
+        with _registering:
+            if self._waiters is waiter:
+                self._waiters = None
+            elif isinstance(self._waiters, list) and waiter in self._waiters:
+                self._waiters.remove(waiter)
 
     # -- futures made of futures ----------------------------------------------------------------------
 

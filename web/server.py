@@ -58,7 +58,7 @@ def run(app: web.Application, settings: WebSettings, announce: Callable[[str], N
         if not stop.is_set():
             for number, handler in before.items():
                 signal.signal(number, handler)
-    threads = _join_all(margin / 4)
+    threads = _join_all(margin)
     if left or threads:
         logger.error("%d tasks and %d threads did not stop: ending the process", left, threads)
         _exit(FORCED)

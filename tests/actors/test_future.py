@@ -2,6 +2,7 @@ import asyncio
 import gc
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -497,6 +498,30 @@ def test_a_wake_up_is_never_lost_between_a_thread_that_sets_and_one_that_waits()
         future.set(n)
         assert thread.result() == n
     asyncio.run(main())
+
+
+def test_nobody_is_forgotten_when_two_threads_come_to_wait_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    give_up = time.monotonic() + 10
+    wait_for_it = AsyncioFuture[int]()
+    threads = [Thread(lambda: wait_for_it.get(timeout=60))]
+    while wait_for_it._waiters is None:
+        time.sleep(0)
+
+    def with_another_in_between(each: Any, kind: Any) -> bool:
+        monkeypatch.undo()
+        threads.append(Thread(lambda: wait_for_it.get(timeout=60)))
+        threads[-1]._thread.join(0.2)  # so long has the other one to be first, if it can
+        return isinstance(each, kind)
+
+    monkeypatch.setattr(future_module, "isinstance", with_another_in_between, raising=False)
+    threads.append(Thread(lambda: wait_for_it.get(timeout=60)))
+    while len(threads) < 3 or not isinstance(wait_for_it._waiters, list) or len(wait_for_it._waiters) < 3:
+        assert time.monotonic() < give_up, "one of them was forgotten"
+        time.sleep(0)
+    wait_for_it.set(1)
+    assert [thread.result() for thread in threads] == [1] * 3
 
 
 async def _awaited(future: AsyncioFuture[Any]) -> Any:
