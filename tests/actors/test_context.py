@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from turnkeeper.actors.context import CANCEL_FLAGS, Context, ContextStore, clear_cancel, flag_cancel
+from turnkeeper.actors.messages import Conversation
 from turnkeeper.actors.records import SessionId
 
 S1, S2, S3 = SessionId("s1"), SessionId("s2"), SessionId("s3")
@@ -68,6 +69,22 @@ def test_a_conversation_has_an_owner_until_it_is_forgotten() -> None:
     store.forget(S1)
     store.forget(S1)
     assert store.owner(S1) is None
+
+
+def test_a_conversation_is_told_with_the_event_up_to_which_it_goes() -> None:
+    store = ContextStore(2)
+    assert store.conversation(S1) == Conversation(S1, (), None)
+    store.keep(S1, Context(S1, "ada", messages=["hello", {"role": "assistant"}]), "7-3")
+    assert store.conversation(S1) == Conversation(S1, ("hello", {"role": "assistant"}), "7-3")
+    store.forget(S1)
+    assert store.conversation(S1) == Conversation(S1, (), None)
+
+
+@pytest.mark.parametrize("messages", ["text", 5, {"role": "user"}, object()], ids=repr)
+def test_what_an_agent_put_in_the_place_of_its_messages_is_no_conversation(messages: Any) -> None:
+    store = ContextStore(2)
+    store.keep(S1, Context(S1, "ada", messages=messages), "7-3")
+    assert store.conversation(S1).messages == ()
 
 
 def test_data_that_cannot_be_copied_raises_what_its_copying_raises() -> None:
