@@ -102,8 +102,12 @@ class ContextStore:
     def keep(self, session_id: SessionId, context: Context, cursor: str | None = None) -> None:
         """Keep this as the session's conversation; the least recently used one may have to go.
 
-        ``cursor`` is the id of the event that ends the turn it comes from.
+        ``cursor`` is the id of the event that ends the turn it comes from. A turn that left the messages
+        as they were has no part in them.
         """
+        before = self._contexts.get(session_id)
+        if before is not None and _same(before[0].messages, context.messages):
+            cursor = before[1]
         self._contexts[session_id] = context, cursor
         self._contexts.move_to_end(session_id)
         if len(self._contexts) > self._size:
@@ -112,3 +116,10 @@ class ContextStore:
     def forget(self, session_id: SessionId) -> None:
         """Let go of the session's conversation."""
         self._contexts.pop(session_id, None)
+
+
+def _same(messages: object, others: object) -> bool:
+    # Nearly free: a copy has the very texts of what it is a copy of. A message may refuse to be compared.
+    with suppress(Exception):
+        return bool(messages == others)
+    return False
