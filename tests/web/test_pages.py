@@ -288,6 +288,13 @@ def test_a_turn_that_runs_stands_below_what_was_said_before_the_session_slept(pa
     assert page.texts(".cut") == ["", ""]
 
 
+def be_forgotten(page: Page) -> None:
+    """Wait until the server has forgotten the session, which nobody looks at."""
+    server = page.server
+    server.ask("POST", "chat/conductor/send", {"message": page.session, "agent": "until_forgotten"})
+    page.wait(lambda: not server.ask("GET", "chat/active_send_tasks")["active_tasks"], "it is forgotten")
+
+
 def test_a_chat_whose_session_was_forgotten_goes_on_below_what_was_said(
     driver: webdriver.Chrome, forgetful: Server
 ) -> None:
@@ -295,8 +302,7 @@ def test_a_chat_whose_session_was_forgotten_goes_on_below_what_was_said(
     page.say("before")
     page.wait_for_rest("before")
     driver.get("about:blank")
-    forgetful.ask("POST", "chat/conductor/send", {"message": page.session, "agent": "until_forgotten"})
-    page.wait(lambda: not forgetful.ask("GET", "chat/active_send_tasks")["active_tasks"], "it is forgotten")
+    be_forgotten(page)
     page.open(page.session)
     page.wait(lambda: page.replies == ["before"], "what was said is there")
     page.say("after")
@@ -304,6 +310,25 @@ def test_a_chat_whose_session_was_forgotten_goes_on_below_what_was_said(
     page.reload()
     page.wait(lambda: page.messages == ["before", "after"], "each is there once")
     assert page.replies == ["before", "after"]
+
+
+def test_what_was_said_elsewhere_while_another_chat_was_shown_is_there(
+    driver: webdriver.Chrome, forgetful: Server
+) -> None:
+    page = Page(driver, forgetful).open()
+    page.say("here")
+    page.wait_for_rest("here")
+    page.element("#new").click()
+    page.wait(lambda: not page.messages, "another chat is shown")
+    page.send({"message": "elsewhere"})
+    be_forgotten(page)
+    page.choose("here")
+    page.wait(lambda: page.messages == ["here", "elsewhere"], "both are there")
+    assert page.replies == ["here", "elsewhere"]
+    assert page.notes == []
+    page.say("on")
+    page.wait_for_rest("on")
+    assert page.messages == ["here", "elsewhere", "on"]
 
 
 def test_a_page_that_is_not_told_what_was_said_shows_what_it_has(page: Page) -> None:
