@@ -107,8 +107,7 @@ class Conversation:
     """What was said in a session, as the turns that have ended left it; what runs has no part in it yet.
 
     ``cursor`` is the id of the last event of the turn that last changed it: events after it tell what
-    followed.
-    ``None`` where nothing is kept.
+    followed. ``None`` where nothing is kept.
     """
 
     session_id: SessionId

@@ -74,7 +74,7 @@ class RegistryActor(AsyncioActor):
             GetSession: self._on_about,
             GetTurn: self._on_about,
             AwaitTurn: self._on_about,
-            GetMessages: self._on_messages,
+            GetMessages: lambda message, to: answer(to, household.conversation(message)),
             ListActive: self._on_list,
             Cleanup: self._on_cleanup,
             GetCounts: self._on_counts,
@@ -165,14 +165,6 @@ class RegistryActor(AsyncioActor):
 
     def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
         self._forward(self._known(message.session_id, message.asker), message, reply_to)
-
-    def _on_messages(self, message: GetMessages, reply_to: ReplyTo) -> None:
-        session, asker = ids.session_id(message.session_id), message.asker
-        entry, contexts = self._directory.entries.get(session), self._household.contexts
-        owner = contexts.owner(session) if entry is None else entry.owner
-        if owner is None or not (asker.sees_all or owner == asker.user):
-            raise UnknownSession(f"no session {session!r}")
-        answer(reply_to, contexts.conversation(session))
 
     def _on_subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
         if self._ending is not None:
