@@ -5,6 +5,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import Any
 
+from .messages import Conversation
 from .records import SessionId
 
 #: Set on the running turn's context when a cancel is asked, cleared when a turn starts, for code that
@@ -68,15 +69,24 @@ class ContextStore:
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._contexts: OrderedDict[SessionId, Context] = OrderedDict()
+        self._contexts: OrderedDict[SessionId, tuple[Context, str | None]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._contexts)
 
     def owner(self, session_id: SessionId) -> str | None:
         """Whose conversation is kept under this id."""
-        context = self._contexts.get(session_id)
-        return None if context is None else context.username
+        kept = self._contexts.get(session_id)
+        return None if kept is None else kept[0].username
+
+    def conversation(self, session_id: SessionId) -> Conversation:
+        """What was said, the kept messages themselves; an empty one where nothing is kept."""
+        kept = self._contexts.get(session_id)
+        if kept is None:
+            return Conversation(session_id)
+        messages: object = kept[0].messages  # an agent may have put anything in their place
+        said = tuple(messages) if isinstance(messages, list | tuple) else ()
+        return Conversation(session_id, said, kept[1])
 
     def copy_for(self, session_id: SessionId, owner: str, agent: str) -> Context:
         """A turn's own copy, without flags of an earlier turn; an empty one where nothing is kept."""
@@ -84,14 +94,21 @@ class ContextStore:
         if kept is None:
             return Context(session_id, owner, agent)
         self._contexts.move_to_end(session_id)
-        mine = kept.copy()
+        mine = kept[0].copy()
         mine.agent_name = agent
         clear_cancel(mine)
         return mine
 
-    def keep(self, session_id: SessionId, context: Context) -> None:
-        """Keep this as the session's conversation; the least recently used one may have to go."""
-        self._contexts[session_id] = context
+    def keep(self, session_id: SessionId, context: Context, cursor: str | None = None) -> None:
+        """Keep this as the session's conversation; the least recently used one may have to go.
+
+        ``cursor`` is the id of the event that ends the turn it comes from. A turn that left the messages
+        as they were has no part in them.
+        """
+        before = self._contexts.get(session_id)
+        if before is not None and _same(before[0].messages, context.messages):
+            cursor = before[1]
+        self._contexts[session_id] = context, cursor
         self._contexts.move_to_end(session_id)
         if len(self._contexts) > self._size:
             self._contexts.popitem(last=False)
@@ -99,3 +116,10 @@ class ContextStore:
     def forget(self, session_id: SessionId) -> None:
         """Let go of the session's conversation."""
         self._contexts.pop(session_id, None)
+
+
+def _same(messages: object, others: object) -> bool:
+    # Nearly free: a copy has the very texts of what it is a copy of. A message may refuse to be compared.
+    with suppress(Exception):
+        return bool(messages == others)
+    return False

@@ -7,8 +7,11 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from . import ids
 from .context import ContextStore
 from .directory import Directory
+from .exceptions import UnknownSession
+from .messages import Conversation, GetMessages
 from .policy import Settings
 from .records import SessionId
 
@@ -49,3 +52,15 @@ class Household:
     pipeline: "Pipeline | None" = None
     #: What was given up and still runs: the loop itself would let the garbage collector have it.
     strays: "set[asyncio.Future[Any]]" = field(default_factory=set)
+
+    def conversation(self, asked: GetMessages) -> Conversation:
+        """What was said, for whose session it is, or for whose it was if only this is left of it.
+
+        Raises `UnknownSession`.
+        """
+        session, asker = ids.session_id(asked.session_id), asked.asker
+        entry = self.directory.entries.get(session)
+        owner = self.contexts.owner(session) if entry is None else entry.owner
+        if owner is None or not (asker.sees_all or owner == asker.user):
+            raise UnknownSession(f"no session {session!r}")
+        return self.contexts.conversation(session)

@@ -16,6 +16,7 @@ RESERVED_IDS = frozenset(
         "cancel_send_task",
         "active_tasks",
         "events",
+        "messages",
         "send",
         "ticket",
         "turns",

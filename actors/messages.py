@@ -102,6 +102,19 @@ class SessionView:
     subscribers: int = 0
 
 
+@value
+class Conversation:
+    """What was said in a session, as the turns that have ended left it; what runs has no part in it yet.
+
+    ``cursor`` is the id of the last event of the turn that last changed it: events after it tell what
+    followed. ``None`` where nothing is kept.
+    """
+
+    session_id: SessionId
+    messages: tuple[Any, ...] = ()
+    cursor: str | None = None
+
+
 class ActiveTurn(Protocol):
     """A turn in flight, in the list of all of them, as it stood when the list was made."""
 
@@ -206,6 +219,17 @@ class GetTurn(Query[TurnRecord]):
 
     session_id: str
     turn_id: str
+    asker: Asker = HOST
+
+
+@value
+class GetMessages(Query[Conversation]):
+    """The conversation of a session that is known, asleep, or forgotten but for its conversation.
+
+    The answer holds the very messages that are kept, to be read and not changed.
+    """
+
+    session_id: str
     asker: Asker = HOST
 
 

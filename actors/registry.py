@@ -1,6 +1,7 @@
 """SessionRegistry: the friendly front, on the loop, to the registry actor."""
 
 import asyncio
+import copy
 import os
 import secrets
 import threading
@@ -16,6 +17,7 @@ from .directory import Directory
 from .events import Event
 from .exceptions import (
     AlreadyStarted,
+    ContextNotCopyable,
     InvalidRequest,
     LoopClosed,
     NoRegistry,
@@ -28,8 +30,10 @@ from .messages import (
     CancelAnswer,
     Cleanup,
     Close,
+    Conversation,
     Counts,
     GetCounts,
+    GetMessages,
     GetSession,
     GetTurn,
     ListActive,
@@ -259,6 +263,18 @@ class SessionRegistry:
     async def turn(self, session_id: str, turn_id: str, *, user: str | None = None) -> TurnRecord:
         """One turn. Raises `UnknownSession` and `UnknownTurn`."""
         return await self.ask(GetTurn(session_id, turn_id, _asker(user)))
+
+    async def messages(self, session_id: str, *, user: str | None = None) -> Conversation:
+        """What was said in the session: a copy of ``context.messages`` as the turns that have ended left it.
+
+        Empty where a ``load_context`` of the host's brings the conversation. ``events(after=...)`` its
+        ``cursor`` tells what followed. Raises `UnknownSession`, and `ContextNotCopyable`.
+        """
+        kept = await self.ask(GetMessages(session_id, _asker(user)))
+        try:
+            return Conversation(kept.session_id, copy.deepcopy(kept.messages), kept.cursor)
+        except Exception as error:
+            raise ContextNotCopyable("the session's messages cannot be copied") from error
 
     async def active(self, *, user: str | None = None) -> tuple[ActiveTurn, ...]:
         """All turns in flight, of one user or of all."""

@@ -266,7 +266,7 @@ class SessionActor(AsyncioActor):
         if isinstance(self._state, Closed):
             return  # whoever closed the session wants its conversation forgotten
         if context is not None and self.household.load_context is None:
-            self.household.contexts.keep(turn.session_id, context)
+            self.household.contexts.keep(turn.session_id, context, f"{turn.epoch}-{turn.n}")
 
     def _cancel_turn(self, effect: CancelTurn) -> None:
         turn, task = self._turn, self._task

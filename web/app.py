@@ -32,6 +32,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
     ("POST", "/chat/{log_id}/{task_id}/cancel", handlers.cancel),
     ("GET", "/chat/{log_id}/active_tasks", handlers.active),
     ("GET", "/chat/{log_id}/events", handlers.events),
+    ("GET", "/chat/{log_id}/messages", handlers.messages),
     ("GET", "/chat/{log_id}/turns/{task_id}", handlers.turn),
     ("GET", "/chat/{log_id}", handlers.session),
     ("DELETE", "/chat/{log_id}", handlers.close),

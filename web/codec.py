@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NoReturn
 
-from turnkeeper.actors.events import CLOSE, Event, turn_data
-from turnkeeper.actors.exceptions import InvalidRequest
-from turnkeeper.actors.messages import Accepted, ActiveTurn, CancelAnswer, SessionView
+from turnkeeper.actors.events import CLOSE, Event, to_json, turn_data
+from turnkeeper.actors.exceptions import EventNotJson, InvalidRequest
+from turnkeeper.actors.messages import Accepted, ActiveTurn, CancelAnswer, Conversation, SessionView
 from turnkeeper.actors.records import Moment, SessionState, TurnRecord, TurnStatus, Verdict
 from turnkeeper.actors.values import value
 from turnkeeper.actors.views import timeline
@@ -252,6 +252,31 @@ def _moment(moment: Moment) -> JSON:
     if moment.settled_after_ms is not None:
         told["settled_after_ms"] = _ms(moment.settled_after_ms)
     return told
+
+
+def encode_messages(conversation: Conversation, most: int) -> str:
+    """A conversation as JSON text, the last of it that fits into about ``most`` bytes.
+
+    A message that JSON cannot say is told as ``null``.
+    """
+    texts: list[str] = []
+    for message in reversed(conversation.messages):
+        text = _text_or_null(message)
+        most -= len(text)
+        if most < 0:
+            break
+        texts.append(text)
+    told: JSON = {"status": "ok", "log_id": conversation.session_id, "cursor": conversation.cursor}
+    told["omitted"] = len(conversation.messages) - len(texts)
+    # Each is written once and not within a larger one: what was nested just not too deep still is.
+    return f'{json.dumps(told)[:-1]}, "messages": [{", ".join(reversed(texts))}]}}\n'
+
+
+def _text_or_null(message: Any) -> str:
+    try:
+        return to_json(message)
+    except EventNotJson:
+        return "null"
 
 
 def _ms(span: float | None) -> float | None:

@@ -16,6 +16,7 @@ from turnkeeper.actors.messages import (
     CancelAnswer,
     Cleanup,
     Close,
+    GetMessages,
     GetSession,
     GetTurn,
     ListActive,
@@ -209,6 +210,14 @@ async def session(desk: Desk, request: web.Request) -> web.StreamResponse:
     """``GET /chat/{log_id}``."""
     asker = await desk.asker(request)
     return _json(codec.encode_session(await desk.registry.ask(GetSession(_log_id(request), asker))))
+
+
+async def messages(desk: Desk, request: web.Request) -> web.StreamResponse:
+    """``GET /chat/{log_id}/messages``."""
+    asker = await desk.asker(request)
+    conversation = await desk.registry.ask(GetMessages(_log_id(request), asker))
+    text = codec.encode_messages(conversation, desk.settings.log_bytes)
+    return web.Response(text=text, content_type="application/json")
 
 
 async def close(desk: Desk, request: web.Request) -> web.StreamResponse:

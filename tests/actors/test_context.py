@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from turnkeeper.actors.context import CANCEL_FLAGS, Context, ContextStore, clear_cancel, flag_cancel
+from turnkeeper.actors.messages import Conversation
 from turnkeeper.actors.records import SessionId
 
 S1, S2, S3 = SessionId("s1"), SessionId("s2"), SessionId("s3")
@@ -68,6 +69,49 @@ def test_a_conversation_has_an_owner_until_it_is_forgotten() -> None:
     store.forget(S1)
     store.forget(S1)
     assert store.owner(S1) is None
+
+
+def test_a_conversation_is_told_with_the_event_up_to_which_it_goes() -> None:
+    store = ContextStore(2)
+    assert store.conversation(S1) == Conversation(S1, (), None)
+    store.keep(S1, Context(S1, "ada", messages=["hello", {"role": "assistant"}]), "7-3")
+    assert store.conversation(S1) == Conversation(S1, ("hello", {"role": "assistant"}), "7-3")
+    store.forget(S1)
+    assert store.conversation(S1) == Conversation(S1, (), None)
+
+
+def test_a_turn_that_left_the_messages_as_they_were_has_no_part_in_them() -> None:
+    store = ContextStore(2)
+    store.keep(S1, Context(S1, "ada", messages=[{"role": "user"}]), "7-3")
+    mine = store.copy_for(S1, "ada", "default")
+    mine.data["x"] = 1
+    store.keep(S1, mine, "8-1")
+    assert store.conversation(S1).cursor == "7-3"
+    assert store.copy_for(S1, "ada", "default").data == {"x": 1}
+    mine = store.copy_for(S1, "ada", "default")
+    mine.messages[0]["role"] = "assistant"
+    store.keep(S1, mine, "9-1")
+    assert store.conversation(S1).cursor == "9-1"
+
+
+def test_messages_that_refuse_to_be_compared_are_kept_all_the_same() -> None:
+    class Proud:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __eq__(self, other: object) -> bool:
+            raise ValueError("incomparable")
+
+    store = ContextStore(2)
+    for cursor in ("7-3", "8-1"):
+        store.keep(S1, Context(S1, "ada", messages=[Proud()]), cursor)
+    assert store.conversation(S1).cursor == "8-1"
+
+
+@pytest.mark.parametrize("messages", ["text", 5, {"role": "user"}, object()], ids=repr)
+def test_what_an_agent_put_in_the_place_of_its_messages_is_no_conversation(messages: Any) -> None:
+    store = ContextStore(2)
+    store.keep(S1, Context(S1, "ada", messages=messages), "7-3")
+    assert store.conversation(S1).messages == ()
 
 
 def test_data_that_cannot_be_copied_raises_what_its_copying_raises() -> None:

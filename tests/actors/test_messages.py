@@ -12,6 +12,8 @@ from turnkeeper.actors.messages import (
     Cancel,
     CancelAnswer,
     Close,
+    Conversation,
+    GetMessages,
     GetSession,
     Query,
     Send,
@@ -58,7 +60,13 @@ def test_a_query_carries_the_type_of_its_reply(kind: type) -> None:
 
 @pytest.mark.parametrize(
     ("query", "reply"),
-    [(Send, Accepted), (Cancel, CancelAnswer), (Close, SessionView), (GetSession, SessionView)],
+    [
+        (Send, Accepted),
+        (Cancel, CancelAnswer),
+        (Close, SessionView),
+        (GetSession, SessionView),
+        (GetMessages, Conversation),
+    ],
 )
 def test_the_replies_of_the_first_words(query: type, reply: type) -> None:
     assert reply_of(query) is reply

@@ -1,6 +1,7 @@
 """SessionRegistry and Receipt: the friendly front, on the loop."""
 
 import asyncio
+import threading
 from contextlib import aclosing
 from typing import Any
 
@@ -10,6 +11,7 @@ from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, chatty, done, open
 from turnkeeper.actors.exceptions import (
     AlreadyStarted,
     BlockingCallOnLoop,
+    ContextNotCopyable,
     InvalidRequest,
     LoopClosed,
     NoRegistry,
@@ -20,6 +22,7 @@ from turnkeeper.actors.exceptions import (
 from turnkeeper.actors.messages import Cancel, GetCounts
 from turnkeeper.actors.records import TurnStatus, Verdict
 from turnkeeper.actors.registry import SessionRegistry, open_registry
+from turnkeeper.actors.turn import Turn
 
 # -- Life -------------------------------------------------------------------------------------------
 
@@ -187,6 +190,31 @@ async def test_giving_up_a_send_or_a_cancel_does_not_take_it_back() -> None:
                 await task
         run.finish()
         assert (await agent.run()).turn.turn_id == "t2"
+
+
+# -- What was said ----------------------------------------------------------------------------------
+
+
+async def test_the_messages_of_a_session_are_the_askers_own_copy() -> None:
+    async def agent(turn: Turn) -> None:
+        turn.context.messages.append({"role": "user", "content": [turn.text]})
+
+    async with opened(agent) as registry:
+        await (await registry.send("s1", "hello")).ended()
+        (mine,) = (await registry.messages("s1")).messages
+        mine["content"].append("changed")
+        (kept,) = (await registry.messages("s1")).messages
+        assert kept == {"role": "user", "content": ["hello"]}
+
+
+async def test_messages_that_cannot_be_copied_are_said_to_be() -> None:
+    async def agent(turn: Turn) -> None:
+        turn.context.messages.append(threading.Lock())
+
+    async with opened(agent) as registry:
+        await (await registry.send("s1", "hello")).ended()
+        with pytest.raises(ContextNotCopyable):
+            await registry.messages("s1")
 
 
 # -- Events -----------------------------------------------------------------------------------------

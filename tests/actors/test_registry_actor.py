@@ -1,6 +1,7 @@
 """RegistryActor: starts sessions, routes to them, lists them, puts them to sleep, and ends them all."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pykka
@@ -18,6 +19,7 @@ from tests.fakes import (
     waiting,
 )
 from turnkeeper.actors import registry_actor, under_way
+from turnkeeper.actors.context import Context
 from turnkeeper.actors.directory import Directory
 from turnkeeper.actors.exceptions import (
     InvalidRequest,
@@ -32,6 +34,7 @@ from turnkeeper.actors.messages import (
     Cleanup,
     Close,
     GetCounts,
+    GetMessages,
     GetSession,
     GetTurn,
     ListActive,
@@ -127,6 +130,7 @@ async def test_an_unknown_session_and_somebody_elses_give_the_same_answer() -> N
         asks: list[Any] = [
             lambda session: registry.session(session, user="bob"),
             lambda session: registry.turn(session, "t1", user="bob"),
+            lambda session: registry.messages(session, user="bob"),
             lambda session: registry.close(session, user="bob"),
             lambda session: registry.cancel(session, user="bob"),
             lambda session: registry.cancel(session, "t1", user="bob"),
@@ -180,6 +184,107 @@ async def test_a_session_stays_its_owners_after_it_was_forgotten_while_its_conve
             with pytest.raises(UnknownSession):
                 await refused
         assert await ask(registry, "two", user="ada") == ["one"]
+
+
+# -- What was said ----------------------------------------------------------------------------------
+
+
+async def test_a_conversation_holds_what_ended_turns_left_and_nothing_of_the_one_that_runs() -> None:
+    agent = ScriptedAgent()
+    async with opened({"default": remembering, "slow": agent}) as registry:
+        first = await registry.send("s1", "one")
+        await first.ended()
+        await registry.send("s1", "two", agent="slow")
+        run = await agent.run()
+        run.turn.context.messages.append("two")
+        conversation = await registry.messages("s1")
+        assert conversation.messages == ("one",)
+        followed = registry.events("s1", after=conversation.cursor)
+        async with aclosing(followed):
+            event = await anext(followed)
+        assert (event.name, event.data["message"]) == ("turn.started", "two")
+        run.finish()
+        await settle()
+        assert (await registry.messages("s1")).messages == ("one", "two")
+
+
+async def test_what_a_stopped_turn_left_is_part_of_the_conversation_and_what_an_unresponsive_one_does_is_not(
+    clock: VirtualClock,
+) -> None:
+    """G6."""
+    stops, stubborn = ScriptedAgent(), ScriptedAgent(swallows=FOREVER)
+    async with opened({"default": stops, "stubborn": stubborn}, cancel_grace=1) as registry:
+        for agent, name in ((stops, "default"), (stubborn, "stubborn")):
+            await registry.send("s1", name, agent=name)
+            (await agent.run()).turn.context.messages.append(name)
+            await registry.cancel("s1")
+        stubborn.release()
+        await settle()
+        assert (await registry.messages("s1")).messages == ("default",)
+
+
+async def test_a_sleeping_session_tells_what_was_said_and_sleeps_on(clock: VirtualClock) -> None:
+    async with opened(remembering, idle_ttl=1) as registry:
+        await ask(registry, "one", user="ada")
+        assert await registry.cleanup() == ("s1",)
+        for asker in (ADA, ROOT):
+            assert (await registry.ask(GetMessages("s1", asker))).messages == ("one",)
+        entry = registry.directory.entries[SessionId("s1")]
+        assert entry.actor is None
+
+
+async def test_a_forgotten_session_tells_its_owner_what_was_said_and_stays_forgotten(
+    clock: VirtualClock,
+) -> None:
+    """G12."""
+    async with opened(remembering, idle_ttl=1, turn_retention=10) as registry:
+        await ask(registry, "one", user="ada")
+        await clock.advance(60)
+        for asker in (ADA, ROOT):
+            assert (await registry.ask(GetMessages("s1", asker))).messages == ("one",)
+        with pytest.raises(UnknownSession):
+            await registry.ask(GetMessages("s1", BOB))
+        assert (await registry.counts()).sessions == 0
+
+
+async def test_a_session_of_somebody_elses_is_not_opened_to_whoever_said_something_there_before(
+    clock: VirtualClock,
+) -> None:
+    """G12: whose the session is now counts, not whose conversation was kept once."""
+    async with opened(remembering, idle_ttl=1, turn_retention=10, contexts=1) as registry:
+        await ask(registry, "mine", user="ada")
+        await clock.advance(60)
+        await ask(registry, "other", session="s2", user="ada")  # it takes the only place
+        await registry.subscribe("s1", user="bob")
+        assert (await registry.ask(GetMessages("s1", BOB))).messages == ()
+        with pytest.raises(UnknownSession):
+            await registry.ask(GetMessages("s1", ADA))
+
+
+async def test_a_closed_session_tells_nothing_of_what_was_said() -> None:
+    async with opened(remembering) as registry:
+        await ask(registry, "one")
+        await registry.close("s1")
+        assert (await registry.messages("s1")).messages == ()
+
+
+async def test_a_host_that_loads_the_conversation_itself_keeps_it_itself() -> None:
+    kept: dict[str, Context] = {}
+
+    async def load(session: SessionId, user: str) -> Context:
+        return kept.setdefault(session, Context(session, user))
+
+    async with opened(remembering, load_context=load) as registry:
+        await ask(registry, "one")
+        assert kept["s1"].messages == ["one"]
+        assert (await registry.messages("s1")).messages == ()
+
+
+@pytest.mark.parametrize("session", ["a/b", None, "messages"])
+async def test_a_conversation_of_what_is_no_session_id_is_refused(session: Any) -> None:
+    async with opened(done) as registry:
+        with pytest.raises(InvalidRequest):
+            await registry.messages(session)
 
 
 # -- Early cancels ----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from typing import Any
 
 from aiohttp import web
 
-from turnkeeper.actors import Turn
+from turnkeeper.actors import Turn, open_registry
 from turnkeeper.web import WebSettings, cli, handlers, setup
 from turnkeeper.web.agents import BUILT_IN
 from turnkeeper.web.server import run
@@ -72,16 +72,30 @@ may_go_on: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
 
 async def echo(turn: Turn) -> None:
-    """Say what was said, word by word, and stop after each `HALT`."""
-    for word in re.findall(r"\S+\s*", turn.text):
-        turn.emit("delta", {"text": word})
-        await turn.checkpoint()
-        if word.strip() == HALT:
-            await may_go_on[turn.session_id].wait()
+    """Say what was said, word by word, stop after each `HALT`, and keep the conversation."""
+    said: list[str] = []
+    marks = {"cut_off": True}
+    try:
+        for word in re.findall(r"\S+\s*", turn.text):
+            turn.emit("delta", {"text": word})
+            said.append(word)
+            await turn.checkpoint()
+            if word.strip() == HALT:
+                await may_go_on[turn.session_id].wait()
+        marks = {}
+    finally:
+        answer = {"role": "assistant", "content": "".join(said), **marks}
+        turn.context.messages += [{"role": "user", "content": turn.text}, answer]
 
 
 async def go_on(turn: Turn) -> None:
     may_go_on[turn.text].set()
+
+
+async def until_forgotten(turn: Turn) -> None:
+    """End once the session with this name is forgotten. Asking for it would wake it."""
+    while turn.text in open_registry().directory.entries:
+        await asyncio.sleep(0.02)
 
 
 async def hostile(turn: Turn) -> None:
@@ -135,7 +149,7 @@ def censor(data: dict[str, Any], _context: Any) -> dict[str, Any]:
 
 def main() -> int:
     if len(sys.argv) > 1:
-        BUILT_IN.update(echo=echo, go_on=go_on)
+        BUILT_IN.update(echo=echo, go_on=go_on, until_forgotten=until_forgotten)
         # A cancel is waited for until it has come to something, also on a machine that stalls.
         handlers.CANCEL_MARGIN = 60.0
         return cli.main(sys.argv[1:])

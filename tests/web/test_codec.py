@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.web.fakes_web import EventSourceParser
 from turnkeeper.actors.events import CLOSE, Event, to_json
 from turnkeeper.actors.exceptions import EventNotJson, InvalidRequest
-from turnkeeper.actors.messages import Accepted, CancelAnswer, SessionView, Superseded
+from turnkeeper.actors.messages import Accepted, CancelAnswer, Conversation, SessionView, Superseded
 from turnkeeper.actors.records import (
     CancelCode,
     LateEnd,
@@ -311,6 +311,49 @@ def test_a_session_tells_its_newest_turns_first() -> None:
         "ada",
         2,
     )
+
+
+def said(*messages: Any) -> Conversation:
+    return Conversation(SessionId("s"), messages, "7-3")
+
+
+def test_a_conversation_is_told_with_the_event_up_to_which_it_goes() -> None:
+    told = json.loads(codec.encode_messages(said({"role": "user", "content": "grüße 😀"}, "text"), 1000))
+    assert told == {
+        "status": "ok",
+        "log_id": "s",
+        "messages": [{"role": "user", "content": "grüße 😀"}, "text"],
+        "omitted": 0,
+        "cursor": "7-3",
+    }
+
+
+@pytest.mark.parametrize(
+    "message", [object(), {1, 2}, float("nan"), b"bytes", {"a": object()}, "\ud800"], ids=ascii
+)
+def test_a_message_that_json_cannot_say_is_null_and_takes_no_other_along(message: Any) -> None:
+    told = json.loads(codec.encode_messages(said("before", message, "after"), 1000))
+    assert told["messages"] == ["before", None, "after"]
+
+
+def test_a_message_that_is_nested_deeper_than_json_writes_is_null_and_no_failure() -> None:
+    deep: list[Any] = []
+    for _ in range(500):
+        deep = [deep]
+    deeper = deep
+    for _ in range(100_000):
+        deeper = [deeper]
+    told = json.loads(codec.encode_messages(said(deep, deeper), 1_000_000))
+    assert told["messages"] == [deep, None]
+
+
+def test_of_a_long_conversation_the_last_of_it_is_told_and_how_much_is_not() -> None:
+    """G8."""
+    told = json.loads(codec.encode_messages(said(*(f"{n:08}" for n in range(100))), 55))
+    assert told["messages"] == ["00000095", "00000096", "00000097", "00000098", "00000099"]
+    assert told["omitted"] == 95
+    told = json.loads(codec.encode_messages(said("short", "too long for that"), 10))
+    assert (told["messages"], told["omitted"]) == ([], 2)
 
 
 def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:

@@ -14,7 +14,7 @@ from tests.fakes import FOREVER, ScriptedAgent, done, settle
 from tests.web.fakes_web import PATIENCE, House, by_token, running, serving
 from turnkeeper.actors.ids import RESERVED_IDS
 from turnkeeper.actors.turn import Turn
-from turnkeeper.web import WebSettings, handlers, setup
+from turnkeeper.web import WebSettings, agents, handlers, setup
 from turnkeeper.web.app import ROUTES
 
 #: As the code has it; `serving` waits longer.
@@ -545,6 +545,7 @@ async def test_what_nobody_knows_is_not_found() -> None:
             ("GET", "/chat/unknown", "UNKNOWN_SESSION"),
             ("DELETE", "/chat/unknown", "UNKNOWN_SESSION"),
             ("GET", "/chat/unknown/turns/t", "UNKNOWN_SESSION"),
+            ("GET", "/chat/unknown/messages", "UNKNOWN_SESSION"),
             ("GET", "/chat/s/turns/t", "UNKNOWN_TURN"),
         ):
             answer = await house.ask(method, path)
@@ -770,6 +771,38 @@ async def test_a_session_tells_its_state_its_turn_and_its_recent_turns() -> None
         assert session["turn"]["task_id"] == running_task
         assert [turn["task_id"] for turn in session["recent_turns"]] == tasks[::-1]
         assert session["queue"] == []
+
+
+async def test_a_sleeping_session_tells_what_was_said_and_where_to_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agents, "WORD_PAUSE", 0)
+    async with serving(agents.echo) as house:
+        await ended(house, "s", await house.sent("s"))
+        last = (await house.get("/chat/s/messages")).body["cursor"]
+        await settle()
+        assert (await house.post("/chat/cleanup_completed_tasks")).body["cleaned_up"] == ["s"]
+
+        answer = await house.get("/chat/s/messages")
+
+        said = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hello"}]
+        told = {"status": "ok", "log_id": "s", "messages": said, "omitted": 0, "cursor": last}
+        assert (answer.status, answer.body) == (200, told)
+        await house.sent("s", "again")
+        async with house.stream("s", query=f"?last_event_id={last}") as stream:
+            assert (await stream.next()).json["message"] == "again"
+
+
+async def test_messages_that_json_cannot_say_are_null_and_no_failure() -> None:
+    async def agent(turn: Turn) -> None:
+        turn.context.messages += ["text", object(), float("nan")]
+
+    async with serving(agent) as house:
+        await ended(house, "s", await house.sent("s"))
+
+        answer = await house.get("/chat/s/messages")
+
+        assert (answer.status, answer.body["messages"]) == (200, ["text", None, None])
 
 
 async def test_a_turn_has_a_timeline() -> None:

@@ -55,6 +55,13 @@ def guarded() -> Iterator[Server]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def forgetful() -> Iterator[Server]:
+    """One that forgets a session as soon as nobody looks at it."""
+    with Server(*SERVE, TURNKEEPER_IDLE_TTL="0.1", TURNKEEPER_TURN_RETENTION="0.1") as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def _no_complaints(driver: webdriver.Chrome) -> Iterator[None]:
     """No page may break its own security policy, nor raise; a lost network is not its fault."""
@@ -229,6 +236,120 @@ def test_a_reload_after_a_stop_shows_how_it_ended(page: Page) -> None:
     page.wait_for_outcome("^Stop: cancelled after ")
     assert page.replies == said
     assert not page.can_stop
+
+
+def fall_asleep(page: Page) -> None:
+    """Leave the chat, until its session sleeps."""
+    page.driver.get("about:blank")
+
+    def cleaned() -> bool:
+        answer = page.server.ask("POST", f"{page.under}chat/cleanup_completed_tasks")
+        return page.session in answer["cleaned_up"]
+
+    page.wait(cleaned, "the session sleeps")
+
+
+def test_what_was_said_is_there_after_the_session_has_slept_and_the_chat_goes_on(page: Page) -> None:
+    marked = "**bold** <b>words</b>"
+    page.say(marked)
+    page.wait_for_rest("bold <b>words</b>")
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.element("#stop").click()
+    page.wait_for_outcome("^Stop: cancelled after ")
+    fall_asleep(page)
+    page.open(page.session)
+    page.wait(lambda: page.messages == [marked, LONG], "what was said is there")
+    assert page.replies == ["bold <b>words</b>", f"w0 w1 {HALT} "]
+    assert page.texts(".reply strong") == ["bold"]
+    assert not page.driver.find_elements(By.CSS_SELECTOR, ".reply b")
+    assert page.outcomes == ["", "Cut off: this is not the whole reply."]
+    assert page.texts(".cut") == ["", ""]
+    page.say("go on")
+    page.wait_for_rest("go on")
+    for _ in range(2):
+        page.wait(lambda: page.messages == [marked, LONG, "go on"], "each is there once")
+        assert page.replies[2] == "go on"
+        page.reload()
+
+
+def test_a_turn_that_runs_stands_below_what_was_said_before_the_session_slept(page: Page) -> None:
+    page.say("before")
+    page.wait_for_rest("before")
+    fall_asleep(page)
+    page.send({"message": LONG})
+    page.open(page.session)
+    page.wait_for_reply(BEGUN)
+    page.wait(lambda: page.messages == ["before", LONG], "both are there")
+    page.go_on()
+    page.wait_for_rest(LONG)
+    assert page.messages == ["before", LONG]
+    assert page.replies == ["before", LONG]
+    assert page.texts(".cut") == ["", ""]
+
+
+def be_forgotten(page: Page) -> None:
+    """Wait until the server has forgotten the session, which nobody looks at."""
+    server = page.server
+    server.ask("POST", "chat/conductor/send", {"message": page.session, "agent": "until_forgotten"})
+    page.wait(lambda: not server.ask("GET", "chat/active_send_tasks")["active_tasks"], "it is forgotten")
+
+
+def test_a_chat_whose_session_was_forgotten_goes_on_below_what_was_said(
+    driver: webdriver.Chrome, forgetful: Server
+) -> None:
+    page = Page(driver, forgetful).open()
+    page.say("before")
+    page.wait_for_rest("before")
+    driver.get("about:blank")
+    be_forgotten(page)
+    page.open(page.session)
+    page.wait(lambda: page.replies == ["before"], "what was said is there")
+    page.say("after")
+    page.wait_for_rest("after")
+    page.reload()
+    page.wait(lambda: page.messages == ["before", "after"], "each is there once")
+    assert page.replies == ["before", "after"]
+
+
+def test_what_was_said_elsewhere_while_another_chat_was_shown_is_there(
+    driver: webdriver.Chrome, forgetful: Server
+) -> None:
+    page = Page(driver, forgetful).open()
+    page.say("here")
+    page.wait_for_rest("here")
+    page.element("#new").click()
+    page.wait(lambda: not page.messages, "another chat is shown")
+    page.send({"message": "elsewhere"})
+    be_forgotten(page)
+    page.choose("here")
+    page.wait(lambda: page.messages == ["here", "elsewhere"], "both are there")
+    assert page.replies == ["here", "elsewhere"]
+    assert page.notes == []
+    page.say("on")
+    page.wait_for_rest("on")
+    assert page.messages == ["here", "elsewhere", "on"]
+
+
+def test_a_page_that_is_not_told_what_was_said_shows_what_it_has(page: Page) -> None:
+    page.say("before")
+    page.wait_for_rest("before")
+    fall_asleep(page)
+    refuse = """
+        const fetched = window.fetch;
+        window.fetch = (address, ...rest) =>
+          fetched(address.endsWith("/messages") ? address + "/none" : address, ...rest)
+            .finally(() => address.endsWith("/messages") && (window.refused = true));"""
+    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": refuse})
+    try:
+        page.open(page.session)
+        page.wait(lambda: page.driver.execute_script("return window.refused"), "it has asked")
+        page.wait(lambda: page.texts(".cut") == ["What came before is no longer kept."], "it says so")
+        page.say("go on")
+        page.wait_for_rest("go on")
+        assert page.messages == ["", "go on"]
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
 
 
 def test_two_tabs_on_one_session_both_see_everything(page: Page) -> None:
@@ -458,6 +579,20 @@ def test_what_the_server_no_longer_keeps_is_said_to_be_missing(host_page: Page) 
     host_page.reload()
     host_page.wait_for_reply(last)
     assert host_page.texts(".cut") == ["What came before is no longer kept."]
+
+
+def test_what_was_said_before_the_events_that_are_kept_is_there(host_page: Page) -> None:
+    page = host_page
+    page.say("before")
+    page.wait_for_rest("before")
+    page.send({"message": str(KEPT_EVENTS * 2), "agent": "flood"})
+    last = f" {KEPT_EVENTS * 2 - 1} $"
+    page.wait_for_reply(last)
+    page.reload()
+    page.wait_for_reply(last)
+    page.wait(lambda: page.messages == ["before", ""], "both turns are there")
+    assert page.replies[0] == "before"
+    assert page.texts(".cut") == ["", "What came before is no longer kept."]
 
 
 def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:

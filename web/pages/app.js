@@ -4,6 +4,7 @@
 import { call, keepToken, path, problemOf, whenUnauthorized } from "./api.js";
 import { Conversation } from "./conversation.js";
 import { $, copyText, focusMessage, setText } from "./page.js";
+import { turnsOf } from "./past.js";
 import { watchRunning } from "./running.js";
 import { UNTITLED, renderSessions, sessionAt, titleOfSession } from "./session-list.js";
 import { KEY, forgetSession, loadSessions, noteSession, renameSession } from "./sessions.js";
@@ -53,6 +54,20 @@ function onEvent(edit) {
     edit();
     remember();
   });
+  askPast();
+}
+
+// Events are kept for a while, what was said for longer. Without an answer the page shows what it has.
+async function askPast() {
+  const { conversation, connection } = state;
+  if (!conversation.wantsPast || connection !== "connected") return;
+  conversation.wantsPast = false;
+  const { ok, status, data } = await call("GET", path(conversation.session, "messages"));
+  change(() => {
+    if (ok) conversation.onPast(turnsOf(data), data.cursor);
+    else conversation.onNoPast(!status);
+    remember();
+  });
 }
 
 // A session is this browser's own once something is said in it. Its first message names it.
@@ -67,7 +82,9 @@ function onConnection(connection, note) {
     state.connection = connection;
     if (note) state.conversation.note(note);
   });
-  if (connection === "connected") askRunning();
+  if (connection !== "connected") return;
+  askRunning();
+  askPast();
 }
 
 function onRunning(ids) {
@@ -150,7 +167,7 @@ function renderFrame() {
   setText($("title"), title);
   setText($("connection"), CONNECTION[connection]);
   $("connection").dataset.state = connection;
-  const isEmpty = !conversation.items.length && connection === "connected";
+  const isEmpty = conversation.past && !conversation.shown.length && connection === "connected";
   $("empty").hidden = !isEmpty || isKnown;
   $("forgotten").hidden = !isEmpty || !isKnown;
   $("stop").disabled = !turn || Boolean(turn.stopping);

@@ -8,11 +8,16 @@ export const isInFlight = (turn) => IN_FLIGHT.has(turn.status);
 
 const numbers = (id) => id.split("-").map(Number);
 
+const isBefore = ([epoch, n], [otherEpoch, otherN]) => epoch < otherEpoch || (epoch === otherEpoch && n < otherN);
+
 export class Conversation {
-  // Turns {id, epoch, message, text, status, record, answer, stopping, detail, cut, why}, and {note}.
+  // Turns {id, epoch, message, text, status, record, answer, stopping, detail, cut, why}, and {note, gap}.
   items = [];
   cursor = null;
   draft = "";
+  // What the server kept of what was said up to the event `upTo`, as {turns, upTo}; and if it is to be asked.
+  past = null;
+  wantsPast = true;
 
   constructor(session) {
     this.session = session;
@@ -23,7 +28,24 @@ export class Conversation {
   }
 
   get firstMessage() {
-    return this.items.find((item) => item.message)?.message;
+    return this.shown.find((item) => item.message)?.message;
+  }
+
+  // Where events are missing, what was kept stands for all turns up to there.
+  get shown() {
+    if (!this.#isIncomplete()) return this.items;
+    const [epoch] = this.past.upTo;
+    const follows = (item) => (item.epoch ? item.epoch > epoch : !item.gap);
+    return [...this.past.turns, ...this.items.filter(follows)];
+  }
+
+  #isIncomplete() {
+    const { turns, upTo } = this.past ?? {};
+    if (!turns?.length) return false;
+    if (this.cursor && isBefore(numbers(this.cursor), upTo)) return false; // the replay is still on its way
+    const known = this.items.filter((item) => item.epoch && item.epoch <= upTo[0]);
+    const said = turns.filter(({ message }) => message).length;
+    return !known.length || known.some(({ cut }) => cut) || said > known.length;
   }
 
   #known(id, epoch) {
@@ -41,8 +63,7 @@ export class Conversation {
   // -- Events ---------------------------------------------------------------------------------------------
 
   #isNew(id) {
-    const [[epoch, n], [seenEpoch, seenN]] = [numbers(id), numbers(this.cursor ?? "0-0")];
-    return epoch > seenEpoch || (epoch === seenEpoch && n > seenN);
+    return isBefore(numbers(this.cursor ?? "0-0"), numbers(id));
   }
 
   // `id` is null for what does not move the cursor; such an event may come twice, and changes nothing then.
@@ -69,7 +90,8 @@ export class Conversation {
 
   #onGap() {
     this.cursor = null;
-    this.note("Something is missing here: the server no longer has what happened meanwhile.");
+    this.wantsPast = true;
+    this.note("Something is missing here: the server no longer has what happened meanwhile.", true);
   }
 
   // After a gap, what the server says of its turns counts; a turn it does not speak of is gone.
@@ -81,8 +103,17 @@ export class Conversation {
     }
   }
 
-  note(text) {
-    if (this.items.at(-1)?.note !== text) this.items.push({ note: text });
+  note(text, gap = false) {
+    if (this.items.at(-1)?.note !== text) this.items.push({ note: text, gap });
+  }
+
+  onPast(turns, cursor) {
+    this.past = { turns, upTo: numbers(cursor ?? "0-0") };
+  }
+
+  onNoPast(isAskedAgain) {
+    this.past ??= { turns: [], upTo: [0, 0] };
+    this.wantsPast ||= isAskedAgain; // when it is connected again
   }
 
   // -- Answers --------------------------------------------------------------------------------------------

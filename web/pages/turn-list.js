@@ -14,7 +14,7 @@ const items = new WeakMap(); // element -> item
 export const turnAt = (button) => items.get(button.closest(".turn"));
 
 export function renderTurns({ conversation, connection }) {
-  const elements = conversation.items.map((item) => {
+  const elements = conversation.shown.map((item) => {
     const view = shown.get(item) ?? create(item);
     if (!item.note) renderTurn(item, view, connection === "connected");
     return view.element;

@@ -83,12 +83,13 @@ export function outcomeOf(turn, connected) {
     lost: "Cut off or forgotten: the server no longer knows this turn.",
     completed: because && `Completed. ${because}`,
     cancelled: because || "Cancelled.",
+    cut_off: "Cut off: this is not the whole reply.",
     failed: `${failureOf(turn)} ${because}`,
     timed_out: `Timed out. ${because}`,
     interrupted: `Interrupted, the server went down. ${because}`,
     unresponsive: `Unresponsive. ${because}`,
   };
-  return [status === "completed" || status === "cancelled" ? "calm" : "bad", words[status] ?? status];
+  return [["completed", "cancelled", "cut_off"].includes(status) ? "calm" : "bad", words[status] ?? status];
 }
 
 // What of a turn may be tried again, and what the button is called then.
