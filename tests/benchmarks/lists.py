@@ -37,7 +37,7 @@ async def lists(size: Size) -> list[Figure]:
     blocked: list[float] = []
     async with crowd(waits, size.of(100_000)) as (sessions, table, registry):
         created = {session: time.time() for session in sessions}
-        # The first list makes what later ones find ready, as long as the session does not change.
+        # The first list finds nothing in the processor's caches.
         began = time.perf_counter()
         await registry.active()
         first = (time.perf_counter() - began) * 1_000
