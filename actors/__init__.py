@@ -14,6 +14,7 @@ The layout, in the order in which data flows::
     context, household, turn     the conversation; what sessions share; what the host's coroutine gets
     subscription, readers        one reader of a session; all of them
     pipeline                     the stages around the agent
+    aftermath                    what is still to be done when a session's actor has failed
     session_actor                performs what a session decides
     receipt                      an accepted send, and the way to its end
     under_way                    what a registry has under way
