@@ -105,7 +105,7 @@ def read_tokens(path: str) -> list[str]:
 
 
 def local_only(request: web.Request) -> Principal:
-    """Everyone is `local` and may everything, as long as both ends are this machine's.
+    """Everyone is `local` and may do everything, as long as both ends are this machine's.
 
     A page of somebody else's in this machine's browser is refused: its ``Origin`` is foreign, or, after
     DNS rebinding, its ``Host`` is. Another machine is refused whatever it says. Raises `Problem` 403.
