@@ -7,7 +7,7 @@
   ``@pytest.mark.leaves_behind("sockets", why="...")`` names what may stay.
 * An exception that only reached the event loop's exception handler fails the test:
   ``@pytest.mark.loop_errors("why")`` expects one.
-* With ``TURNKEEPER_NO_SKIPS=1`` a skip or an xfail is a failure.
+* With ``NO_SKIPS=1`` a skip or an xfail is a failure.
 
 Set-up runs from the top of the next line to its end, tear-down backwards::
 
@@ -35,7 +35,7 @@ import pykka
 import pytest
 import pytest_asyncio
 
-NO_SKIPS = os.environ.get("TURNKEEPER_NO_SKIPS") == "1"
+NO_SKIPS = os.environ.get("NO_SKIPS") == "1"
 
 T = TypeVar("T")
 
@@ -49,6 +49,10 @@ PATIENCE, LOOKS = 1.0, 20
 # What a shell starts in the background ignores Ctrl-C, and so does all that it starts: the tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Settings of whoever runs the tests are not what they test.
+for name in [name for name in os.environ if name.startswith("TURNKEEPER_")]:
+    del os.environ[name]
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
@@ -64,7 +68,7 @@ def _refuse_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
     if NO_SKIPS and report.outcome == "skipped":
         why = getattr(report, "wasxfail", None) or report.longrepr
         report.outcome = "failed"
-        report.longrepr = f"nothing is skipped or excused with TURNKEEPER_NO_SKIPS=1: {why}"
+        report.longrepr = f"nothing is skipped or excused with NO_SKIPS=1: {why}"
         report.__dict__.pop("wasxfail", None)
 
 

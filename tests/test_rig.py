@@ -187,7 +187,7 @@ def run(folder: Path, *options: str, no_skips: str) -> Mapping[str, str]:
     finished = subprocess.run(
         [sys.executable, "-m", "pytest", *OPTIONS, *options],
         cwd=folder,
-        env=os.environ | {"TURNKEEPER_NO_SKIPS": no_skips},
+        env=os.environ | {"NO_SKIPS": no_skips},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -256,7 +256,7 @@ def test_a_skip_is_a_skip_on_an_ordinary_run(lenient: Mapping[str, str], sample:
 
 @pytest.mark.parametrize("sample", SKIPS)
 def test_a_skip_is_a_failure_where_nothing_may_be_skipped(demanding: Mapping[str, str], sample: str) -> None:
-    assert "TURNKEEPER_NO_SKIPS=1" in demanding[sample]
+    assert "NO_SKIPS=1" in demanding[sample]
     assert demanding[sample].startswith(("failure:", "error:"))
 
 

@@ -485,7 +485,7 @@ async def test_what_breaks_after_the_model_was_done_takes_nothing_from_its_reply
 async def test_an_upstream_that_falls_silent_after_the_model_was_done_is_not_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(openai_agent, "LAST_WORDS", SHORT)
+    monkeypatch.setattr(openai_agent, "LAST_WORDS", SHORT[0])
 
     async def answer(call: Call) -> None:
         await call.say("all")
