@@ -82,7 +82,7 @@ def serve(config: Config) -> int:
     def announce(address: str) -> None:
         print(f"turnkeeper serves {config.options['agent']} on {address}  (Ctrl-C ends it)", flush=True)
         if not tokens:
-            print("No tokens: whoever is on this machine may do everything, and nobody else is served.", flush=True)
+            print("No tokens: this machine may do everything, nobody else is served.", flush=True)
 
     try:
         return run(app, settings, announce)
