@@ -6,7 +6,7 @@ who is due stands at the front.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
@@ -56,7 +56,7 @@ class Directory:
     def __init__(self) -> None:
         self.entries: dict[SessionId, Entry] = {}
         #: The states of those that are busy: a list of very many looks at nothing else.
-        self.active: dict[SessionId, Running | Cancelling] = {}
+        self.active: dict[SessionId, InFlight] = {}
         self.resting: dict[SessionId, Entry] = {}
         self.asleep: OrderedDict[SessionId, Entry] = OrderedDict()
         self.subscribers = 0
@@ -69,11 +69,9 @@ class Directory:
         self.entries[entry.session_id] = entry
         self.resting[entry.session_id] = entry
 
-    def listed(self, states: list[Running | Cancelling], asker: Asker) -> list[ActiveTurn]:
+    def listed(self, turns: list[InFlight], asker: Asker) -> Iterable[ActiveTurn]:
         """Those of these turns in flight that the asker may see."""
-        if not asker.sees_all:
-            states = [state for state in states if state.memory.home.owner == asker.user]
-        return [InFlight(state) for state in states]
+        return turns if asker.sees_all else [turn for turn in turns if turn.owner == asker.user]
 
     def find(self, session_id: object, asker: Asker) -> Entry | None:
         """The session of that id if the asker may know of it."""
@@ -117,7 +115,7 @@ class Directory:
         if type(state) is Running or type(state) is Cancelling:
             if session_id not in self.active:
                 self.resting.pop(session_id, None)
-            self.active[session_id] = state
+            self.active[session_id] = InFlight(state)
         else:
             if self.active.pop(session_id, None) is None:
                 self.resting.pop(session_id, None)

@@ -134,6 +134,11 @@ class ActiveTurn(Protocol):
         ...
 
     @property
+    def agent(self) -> str:
+        """The name of the agent that runs."""
+        ...
+
+    @property
     def started_at(self) -> float:
         """When it started."""
         ...

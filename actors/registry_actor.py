@@ -243,11 +243,11 @@ class RegistryActor(AsyncioActor):
     def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
         if reply_to is None:
             return
-        states = iter(list(self._directory.active.values()))
+        turns = iter(list(self._directory.active.values()))
         asker, found = message.asker, list[ActiveTurn]()
 
         def list_some() -> None:
-            batch = list(itertools.islice(states, PASS))
+            batch = list(itertools.islice(turns, PASS))
             found.extend(self._directory.listed(batch, asker))
             if len(batch) < PASS:
                 reply_to.set(tuple(found))

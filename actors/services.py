@@ -122,8 +122,8 @@ class TaskHandle:
 
     def done(self) -> bool:
         """Whether the turn has let go of its session."""
-        state = self._registry.directory.active.get(self.session_id)
-        return state is None or state.spec.turn_id != self.turn_id
+        turn = self._registry.directory.active.get(self.session_id)
+        return turn is None or turn.turn_id != self.turn_id
 
     def cancelled(self) -> bool:
         """Whether the turn ended as ``cancelled``."""
@@ -149,12 +149,11 @@ class _ActiveSendTasks(Mapping[str, dict[str, Any]]):
 
     def __getitem__(self, log_id: str) -> dict[str, Any]:
         registry = open_registry()
-        state = registry.directory.active[SessionId(log_id)]
-        options = state.spec.options
+        turn = registry.directory.active[SessionId(log_id)]
         return {
-            "task": TaskHandle(registry, SessionId(log_id), state.spec.turn_id),
-            "created_at": state.started_at,
-            "context": None if options is None else options.context,
+            "task": TaskHandle(registry, turn.session_id, turn.turn_id),
+            "created_at": turn.started_at,
+            "context": None if turn.options is None else turn.options.context,
         }
 
     def __iter__(self) -> Iterator[str]:

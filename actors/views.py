@@ -11,6 +11,7 @@ from .records import (
     SessionState,
     TurnError,
     TurnId,
+    TurnOptions,
     TurnRecord,
     TurnSpec,
     TurnStatus,
@@ -69,13 +70,12 @@ def record_of(
 
 
 class InFlight:
-    """The turn that holds a session, as an `ActiveTurn`. A list of very many makes as many of these."""
+    """The turn that holds a session, as an `ActiveTurn`. Made when it begins: a list makes nothing."""
 
-    __slots__ = ("_record", "_state")
+    __slots__ = ("_state",)
 
     def __init__(self, state: Running | Cancelling) -> None:
         self._state = state
-        self._record: TurnRecord | None = None
 
     @property
     def session_id(self) -> SessionId:
@@ -93,6 +93,16 @@ class InFlight:
         return self._state.spec.turn_id
 
     @property
+    def agent(self) -> str:
+        """The name of the agent that runs."""
+        return self._state.spec.agent
+
+    @property
+    def options(self) -> TurnOptions | None:
+        """What the host gave along with its message."""
+        return self._state.spec.options
+
+    @property
     def started_at(self) -> float:
         """When it started."""
         return self._state.started_at
@@ -100,9 +110,7 @@ class InFlight:
     @property
     def turn(self) -> TurnRecord:
         """Its record."""
-        if self._record is None:
-            self._record = record_of(self._state)
-        return self._record
+        return record_of(self._state)
 
     def __repr__(self) -> str:
         return f"<Turn {self.turn_id} in flight in {self.session_id} of {self.owner}>"

@@ -216,7 +216,7 @@ def encode_all_active(active: tuple[ActiveTurn, ...]) -> JSON:
                 "created_at": each.started_at,
                 "task_id": each.turn_id,
                 "user": each.owner,
-                "agent": each.turn.agent,
+                "agent": each.agent,
             }
             for each in active
         },

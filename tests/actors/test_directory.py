@@ -55,7 +55,7 @@ def asleep(directory: Directory, session: str, now: float, state: State | None =
 
 
 def listed(directory: Directory, asker: Asker = HOST) -> list[ActiveTurn]:
-    return directory.listed(list(directory.active.values()), asker)
+    return list(directory.listed(list(directory.active.values()), asker))
 
 
 def due(directory: Directory, now: float) -> list[str]:
