@@ -2,32 +2,23 @@
 
 The layout, in the order in which data flows::
 
-    values, exceptions, ids      what everything is made of
-    records                      what can be said of a turn
-    messages                     the words: commands, queries, reports and answers
-    states, effects, views       who holds a session, what it wants done, what can be told of it
-    session                      the life of one session: step(state, message, now)        (pure)
-    events, event_log            what a session published                                  (pure)
-    policy                       settings, and how those of one turn resolve               (pure)
-    directory                    which sessions there are                                  (pure)
-    future, runtime              where Pykka meets asyncio
-    context, household, turn     the conversation; what sessions share; what the host's coroutine gets
-    subscription, readers        one reader of a session; all of them
-    pipeline                     the stages around the agent
-    aftermath                    what is still to be done when a session's actor has failed
-    session_actor                performs what a session decides
-    receipt                      an accepted send, and the way to its end
-    under_way                    what a registry has under way
-    registry_actor, registry     starts, routes, lists, ends; and the friendly front to it
-    services                     the service functions by their old names
+    runtime     where Pykka meets asyncio: actors on an event loop
+    model       the words: ids, records, messages, errors
+    session     the life of one session: step(state, message, now)                        (pure)
+    events      what a session published, and its readers
+    turn        what the host's coroutine is given, and how it runs
+    registry    the living: session actors, the registry actor, and the front to them
+    services    the service functions by their old names
+
+A room names only rooms above it in this list; the way back is a message. `setup.cfg` holds that.
 """
 
 if not __name__.startswith("turnkeeper."):
     raise ImportError(f"import turnkeeper.actors, not {__name__}: the bare name belongs to others")
 
-from .context import Context
-from .events import Event
-from .exceptions import (
+from .events.event import Event
+from .events.subscription import Subscription
+from .model.exceptions import (
     AgentError,
     AlreadyStarted,
     BlockingCallOnLoop,
@@ -61,7 +52,7 @@ from .exceptions import (
     WaitsForItself,
     WrongThread,
 )
-from .messages import (
+from .model.messages import (
     Accepted,
     ActiveTurn,
     AwaitTurn,
@@ -83,9 +74,7 @@ from .messages import (
     Superseded,
     TurnEnd,
 )
-from .policy import Settings
-from .receipt import Receipt
-from .records import (
+from .model.records import (
     HOST,
     Asker,
     CancelCode,
@@ -102,18 +91,20 @@ from .records import (
     TurnStatus,
     Verdict,
 )
-from .registry import SessionRegistry, open_registry
-from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
-from .subscription import Subscription
-from .turn import Turn
-from .views import timeline
+from .registry.front import SessionRegistry, open_registry
+from .registry.receipt import Receipt
+from .runtime.actor import AsyncioActor, AsyncioFuture, AsyncioRef, ask
+from .session.settings import Settings
+from .session.views import timeline
+from .turn.context import Context
+from .turn.turn import Turn
 
 __all__ = [
-    # context
-    "Context",
-    # events
+    # events.event
     "Event",
-    # exceptions
+    # events.subscription
+    "Subscription",
+    # model.exceptions
     "AgentError",
     "AlreadyStarted",
     "BlockingCallOnLoop",
@@ -146,7 +137,7 @@ __all__ = [
     "UnknownTurn",
     "WaitsForItself",
     "WrongThread",
-    # messages
+    # model.messages
     "Accepted",
     "ActiveTurn",
     "AwaitTurn",
@@ -167,11 +158,7 @@ __all__ = [
     "Subscribe",
     "Superseded",
     "TurnEnd",
-    # policy
-    "Settings",
-    # receipt
-    "Receipt",
-    # records
+    # model.records
     "HOST",
     "Asker",
     "CancelCode",
@@ -187,18 +174,22 @@ __all__ = [
     "TurnRecord",
     "TurnStatus",
     "Verdict",
-    # registry
+    # registry.front
     "SessionRegistry",
     "open_registry",
-    # runtime
+    # registry.receipt
+    "Receipt",
+    # runtime.actor
     "AsyncioActor",
     "AsyncioFuture",
     "AsyncioRef",
     "ask",
-    # subscription
-    "Subscription",
-    # turn
-    "Turn",
-    # views
+    # session.settings
+    "Settings",
+    # session.views
     "timeline",
+    # turn.context
+    "Context",
+    # turn.turn
+    "Turn",
 ]

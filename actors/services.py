@@ -8,10 +8,10 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .events import turn_data
-from .exceptions import TurnCancelled, TurnFailed, UnknownAgent
-from .messages import Cancel, CancelAnswer, Cleanup, ListActive
-from .records import (
+from .events.event import turn_data
+from .model.exceptions import TurnCancelled, TurnFailed, UnknownAgent
+from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
+from .model.records import (
     HOST,
     Asker,
     CancelCode,
@@ -22,7 +22,7 @@ from .records import (
     TurnOptions,
     TurnStatus,
 )
-from .registry import SessionRegistry, open_registry
+from .registry.front import SessionRegistry, open_registry
 
 MAX_ITERATIONS = 35
 

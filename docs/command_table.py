@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from turnkeeper.web.commands import turnkeeper
+from turnkeeper.web.command.commands import turnkeeper
 
 PAGE = Path(__file__).parent / "reference" / "command.md"
 MARK = "<!-- from here on written by docs/command_table.py -->\n"

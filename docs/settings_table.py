@@ -6,7 +6,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from turnkeeper.actors.policy import Settings
+from turnkeeper.actors.session.settings import Settings
 from turnkeeper.web import WebSettings
 
 PAGE = Path(__file__).parent / "reference" / "settings.md"

@@ -15,11 +15,11 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from turnkeeper.actors.events import Event
-from turnkeeper.actors.policy import Settings
-from turnkeeper.actors.registry import SessionRegistry
-from turnkeeper.actors.subscription import Subscription
-from turnkeeper.actors.turn import Turn
+from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.turn.turn import Turn
 
 FOREVER = math.inf
 #: Virtual seconds after which a test that still waits waits for something that will not come.

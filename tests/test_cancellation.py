@@ -7,8 +7,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 
-from turnkeeper.actors.context import Context
-from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.services import (
     active_send_tasks,
     cancel_active_send_task,
@@ -16,7 +15,8 @@ from turnkeeper.actors.services import (
     get_active_send_tasks,
     send_message_to_agent,
 )
-from turnkeeper.actors.turn import Turn
+from turnkeeper.actors.turn.context import Context
+from turnkeeper.actors.turn.turn import Turn
 
 LOG_ID = "test_cancellation_session"
 USER = {"user": "test_user"}

@@ -17,10 +17,11 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
-from tests.web.upstream import says, upstream
-from turnkeeper.actors import SessionRegistry, exceptions
-from turnkeeper.web.app import ROUTES
-from turnkeeper.web.errors import STATUS
+from tests.web.agents.upstream import says, upstream
+from turnkeeper.actors import SessionRegistry
+from turnkeeper.actors.model import exceptions
+from turnkeeper.web.http.app import ROUTES
+from turnkeeper.web.http.errors import STATUS
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -133,7 +134,8 @@ def test_the_http_page_tells_every_refusal_with_its_status(error: type[exception
 #: a machine that types very slowly.
 SERVE = """
 import sys
-from turnkeeper.web import agents, cli
+from turnkeeper.web.agents import builtin as agents
+from turnkeeper.web.command import cli
 agents.WORD_PAUSE = 60.0
 sys.exit(cli.main(["serve", "--port", "0"]))
 """

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from turnkeeper.actors import Turn
 from turnkeeper.web import setup
-from turnkeeper.web.openai_agent import OpenAIAgent
+from turnkeeper.web.agents.openai import OpenAIAgent
 
 
 def make_app() -> web.Application:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, names, opened, settle, waiting
-from turnkeeper.actors.exceptions import TurnFailed, WaitsForItself
-from turnkeeper.actors.messages import Cancel, Send
-from turnkeeper.actors.records import TurnStatus, Verdict
-from turnkeeper.actors.turn import Turn
+from turnkeeper.actors.model.exceptions import TurnFailed, WaitsForItself
+from turnkeeper.actors.model.messages import Cancel, Send
+from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.turn.turn import Turn
 
 
 async def test_a_turn_cancelled_before_its_first_step_still_ends_properly() -> None:

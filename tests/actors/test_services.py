@@ -7,18 +7,18 @@ from typing import Any
 import pytest
 
 from turnkeeper.actors import services
-from turnkeeper.actors.context import Context
-from turnkeeper.actors.exceptions import (
+from turnkeeper.actors.model.exceptions import (
     NoRegistry,
     TurnCancelled,
     UnknownAgent,
     UnknownSession,
     WaitsForItself,
 )
-from turnkeeper.actors.policy import Settings
-from turnkeeper.actors.records import CancelCode, TurnStatus, Verdict
-from turnkeeper.actors.registry import SessionRegistry
-from turnkeeper.actors.turn import Turn
+from turnkeeper.actors.model.records import CancelCode, TurnStatus, Verdict
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.turn.context import Context
+from turnkeeper.actors.turn.turn import Turn
 
 
 class Script:

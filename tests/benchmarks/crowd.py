@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from tests.benchmarks.agents import Waiting
 from tests.benchmarks.floor import TaskTable
-from turnkeeper.actors.policy import Settings
-from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session.settings import Settings
 
 
 class Crowd(NamedTuple):

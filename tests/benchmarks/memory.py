@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from tests.benchmarks.agents import trivial, waits
 from tests.benchmarks.figures import Figure, Size, at_most
 from tests.benchmarks.floor import TaskTable
-from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.actors.registry.front import SessionRegistry
 
 EXTRA = 1_000  # sessions that pay for what is made once, and for the first growth of every table
 

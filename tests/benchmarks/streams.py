@@ -8,7 +8,7 @@ from aiohttp import web
 from tests.benchmarks.figures import Aim, Figure, Size
 from tests.benchmarks.rounds import Round, compare
 from tests.benchmarks.server import client, served
-from turnkeeper.actors.turn import Turn
+from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import REGISTRY, create_app
 
 WORD = {"text": "word"}

@@ -8,7 +8,7 @@ from tests.benchmarks.agents import trivial
 from tests.benchmarks.figures import Figure, Size, ratio_at_least
 from tests.benchmarks.floor import TaskTable
 from tests.benchmarks.rounds import Round, compare
-from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.actors.registry.front import SessionRegistry
 
 TURNS_PER_SESSION = 2
 

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 from tests.benchmarks.agents import Waiting
 from tests.benchmarks.floor import TaskTable
 from tests.benchmarks.naive import DictOfTasks
-from turnkeeper.actors.policy import Settings
-from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session.settings import Settings
 
 #: Does something to a session with a message.
 Send: TypeAlias = Callable[[str, str], Awaitable[object]]

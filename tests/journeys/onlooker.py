@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from tests.fakes import VirtualClock, settle
-from turnkeeper.actors.events import Event
-from turnkeeper.actors.exceptions import SessionLost, ShuttingDown, UnknownSession
-from turnkeeper.actors.future import AsyncioFuture
-from turnkeeper.actors.messages import (
+from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.model.exceptions import SessionLost, ShuttingDown, UnknownSession
+from turnkeeper.actors.model.messages import (
     Accepted,
     AwaitTurn,
     Cancel,
@@ -30,10 +30,10 @@ from turnkeeper.actors.messages import (
     Subscribe,
     TurnEnd,
 )
-from turnkeeper.actors.records import TERMINAL, Asker, SessionState, TurnId, TurnStatus, Verdict
-from turnkeeper.actors.registry import SessionRegistry
-from turnkeeper.actors.subscription import Subscription
-from turnkeeper.actors.turn import Turn
+from turnkeeper.actors.model.records import TERMINAL, Asker, SessionState, TurnId, TurnStatus, Verdict
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.runtime.future import AsyncioFuture
+from turnkeeper.actors.turn.turn import Turn
 
 ADA, BOB = Asker("ada"), Asker("bob")
 AT_REST = {SessionState.IDLE, SessionState.CLOSED}

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent
+from tests.web.command.terminal import CTRL_C, answering, at_terminal, command, http, relay, said
 from tests.web.fakes_web import by_token, serving
-from tests.web.terminal import CTRL_C, answering, at_terminal, command, http, relay, said
-from turnkeeper.actors.turn import Turn
-from turnkeeper.web.agents import echo
+from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.web.agents.builtin import echo
 
 ESCAPE = "\x1b"
 

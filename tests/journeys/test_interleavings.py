@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from tests.fakes import settle, virtual_time
 from tests.journeys.onlooker import ADA, BOB, Onlooker
-from turnkeeper.actors.future import AsyncioFuture
-from turnkeeper.actors.messages import (
+from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
     Cleanup,
@@ -26,9 +25,10 @@ from turnkeeper.actors.messages import (
     Shutdown,
     Subscribe,
 )
-from turnkeeper.actors.policy import Settings
-from turnkeeper.actors.records import Asker
-from turnkeeper.actors.registry import SessionRegistry
+from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.runtime.future import AsyncioFuture
+from turnkeeper.actors.session.settings import Settings
 
 GRACE = 2.0
 HOUSE = Settings(

@@ -10,10 +10,10 @@ import yarl
 
 from tests.fakes import FOREVER, ScriptedAgent, chatty, settle
 from tests.web.fakes_web import PATIENCE, House, Message, Stream, serving, until
-from turnkeeper.actors.messages import Cancel, CancelAnswer
-from turnkeeper.actors.records import Verdict
-from turnkeeper.actors.turn import Turn
-from turnkeeper.web.agents import echo
+from turnkeeper.actors.model.messages import Cancel, CancelAnswer
+from turnkeeper.actors.model.records import Verdict
+from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.web.agents.builtin import echo
 
 ID = re.compile(r"(\d{13,})-(\d+)")
 
@@ -200,7 +200,7 @@ async def _executor_closed() -> Any:
 
 async def test_an_agent_that_stops_its_own_session_is_stopped() -> None:
     async def agent(turn: Turn) -> None:
-        from turnkeeper.actors.registry import open_registry
+        from turnkeeper.actors.registry.front import open_registry
 
         await open_registry().cancel(turn.session_id, wait=False)
         await asyncio.Event().wait()

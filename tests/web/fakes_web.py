@@ -32,8 +32,9 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.test_utils import make_mocked_request
 
 from tests.fakes import ScriptedAgent, done, settle
-from turnkeeper.actors.registry import SessionRegistry
-from turnkeeper.web import Principal, WebSettings, handlers, setup
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.web import Principal, WebSettings, setup
+from turnkeeper.web.http import handlers
 
 #: Seconds after which what a test waits for does not come.
 PATIENCE = 60.0
@@ -547,7 +548,7 @@ async def command(*arguments: str, cwd: Any = None, **environ: str) -> AsyncIter
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "turnkeeper.web.cli",
+        "turnkeeper.web.command.cli",
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -1,17 +1,17 @@
 // The chat page: what people do, and what follows from it. Data flows one way,
 // events and answers -> state (store.js, conversation.js) -> render().
 
-import { call, keepToken, path, problemOf, whenUnauthorized } from "./api.js";
-import { Conversation } from "./conversation.js";
-import { $, copyText, focusMessage, setText } from "./page.js";
-import { turnsOf } from "./past.js";
-import { watchRunning } from "./running.js";
-import { UNTITLED, renderSessions, sessionAt, titleOfSession } from "./session-list.js";
-import { KEY, forgetSession, loadSessions, noteSession, renameSession } from "./sessions.js";
-import { change, state, whenChanged } from "./store.js";
-import { Stream } from "./stream.js";
-import { renderTurns, turnAt } from "./turn-list.js";
-import { CONNECTION, titleOf } from "./words.js";
+import { call, keepToken, path, problemOf, whenUnauthorized } from "./net/api.js";
+import { Conversation } from "./state/conversation.js";
+import { $, copyText, focusMessage, setText } from "./render/dom.js";
+import { turnsOf } from "./state/history.js";
+import { watchRunning } from "./net/running.js";
+import { UNTITLED, renderSessions, sessionAt, titleOfSession } from "./render/session-list.js";
+import { KEY, forgetSession, loadSessions, noteSession, renameSession } from "./state/sessions.js";
+import { change, state, whenChanged } from "./state/store.js";
+import { Stream } from "./net/stream.js";
+import { renderTurns, turnAt } from "./render/turn-list.js";
+import { CONNECTION, titleOf } from "./state/words.js";
 
 const MOST_KEPT = 8; // conversations that can be gone back to without asking for all of them again
 

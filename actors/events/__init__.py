@@ -1,0 +1,1 @@
+"""What a session published, and those who read it."""

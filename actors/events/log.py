@@ -1,0 +1,166 @@
+"""What a session published: numbered, bounded, replayable from a cursor.
+
+Every event has a position, which counts everything that was ever appended; a reader keeps only its
+position. Replay and live are therefore one and the same reading, and nothing can fall between them.
+"""
+
+import re
+
+from turnkeeper.actors.model.records import Epoch
+from turnkeeper.actors.model.value import value
+
+from .event import GAP, Event, to_json
+
+#: What an event costs beside its text, in bytes. An estimate is enough to bound the log.
+_OVERHEAD = 200
+_CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
+#: How much of a cursor is told back.
+MAX_CURSOR = 100
+#: Cursors that ask for everything that is kept.
+BEGINNING = "0"
+FROM_START = frozenset({BEGINNING, "-"})
+
+
+@value
+class Gap:
+    """A cursor that cannot be continued from. ``resume_at`` is the position from which reading goes on."""
+
+    since: str | None
+    min_available: str | None
+    resume_at: int
+
+
+class EventLog:
+    """The last events of one session: at most ``max_events`` and about ``max_bytes``."""
+
+    __slots__ = ("_base", "_bytes", "_dropped", "_events", "_start")
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._start = 0  # events[:start] are dropped already, and cut off now and then
+        self._base = 0  # position of events[0]
+        self._bytes = 0
+        self._dropped: tuple[Epoch, int] | None = None  # id of the last numbered event that was dropped
+
+    @property
+    def first(self) -> int:
+        """The position of the oldest event that is kept."""
+        return self._base + self._start
+
+    @property
+    def head(self) -> int:
+        """The position that the next event will have."""
+        return self._base + len(self._events)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes the kept events take."""
+        return self._bytes
+
+    @property
+    def last(self) -> Event | None:
+        """The newest event with an id."""
+        kept = reversed(self._events[self._start :])
+        return next((event for event in kept if event.epoch is not None), None)
+
+    def append(self, event: Event, max_events: int, max_bytes: int) -> None:
+        """Append, and drop the oldest events beyond the bounds. The newest is always kept."""
+        events = self._events
+        events.append(event)
+        self._bytes += event.size + _OVERHEAD
+        if len(events) - self._start > max_events or self._bytes > max_bytes:
+            self._trim(max_events, max_bytes)
+
+    def _trim(self, max_events: int, max_bytes: int) -> None:
+        events, start = self._events, self._start
+        last = len(events) - 1
+        while start < last and (len(events) - start > max_events or self._bytes > max_bytes):
+            event = events[start]
+            if event.epoch is not None:
+                self._dropped = (event.epoch, event.n)
+            self._bytes -= event.size + _OVERHEAD
+            start += 1
+        self._start = start
+        if start > 64 and start * 2 > len(events):
+            del events[:start]
+            self._base += start
+            self._start = 0
+
+    def forget_all_but_last(self) -> None:
+        """Keep the newest event with an id, the last turn's terminal one in a session at rest.
+
+        What was told after it, of turns that never started, stays as well.
+        """
+        kept = 1
+        for event in reversed(self._events[self._start :]):
+            if event.epoch is not None:
+                break
+            kept += 1
+        self._trim(kept, self._bytes)
+        del self._events[: self._start]
+        self._base += self._start
+        self._start = 0
+
+    def read(self, position: int, limit: int) -> list[Event]:
+        """Up to ``limit`` events from ``position`` on; what was dropped meanwhile is not among them."""
+        begin = max(position - self._base, self._start)
+        return self._events[begin : begin + limit]
+
+    def cursor_at(self, position: int) -> str:
+        """The cursor of a reader who has seen everything before ``position``."""
+        events = self._events
+        for index in range(position - self._base - 1, self._start - 1, -1):
+            if (seen := events[index].id) is not None:
+                return seen
+        return BEGINNING if self._dropped is None else "{}-{}".format(*self._dropped)
+
+    def locate(self, cursor: str | None, current: Epoch | None) -> int | Gap:
+        """Say where a reader starts who has seen everything up to ``cursor``.
+
+        ``current`` is the epoch of the turn in flight. Without a cursor reading starts at that turn's
+        event 0, or at the head when nothing is in flight.
+        """
+        if cursor is None:
+            return self._start_of(current)
+        if cursor in FROM_START:
+            return self.first
+        match = _CURSOR.fullmatch(cursor)
+        seen = (int(match[1]), int(match[2])) if match else None
+        if seen is not None:
+            if seen == self._dropped:
+                return self.first
+            events = self._events
+            for index in range(len(events) - 1, self._start - 1, -1):
+                event = events[index]
+                if event.epoch is None:
+                    continue
+                if (event.epoch, event.n) == seen:
+                    return self._base + index + 1
+                if (event.epoch, event.n) < seen:
+                    break
+            if self._dropped is not None and seen < self._dropped:
+                return Gap(cursor, self._min_available(), self.first)
+        resume = self._start_of(current)
+        return Gap(cursor, self._min_available(), resume.resume_at if isinstance(resume, Gap) else resume)
+
+    def _start_of(self, current: Epoch | None) -> int | Gap:
+        if current is None:
+            return self.head
+        for index in range(self._start, len(self._events)):
+            event = self._events[index]
+            if event.epoch == current:
+                position = self._base + index
+                if event.n == 0:
+                    return position
+                return Gap(None, event.id, position)
+        return self.head
+
+    def _min_available(self) -> str | None:
+        kept = (event.id for event in self._events[self._start :] if event.epoch is not None)
+        return next(kept, None)
+
+
+def gap_event(gap: Gap) -> Event:
+    """Tell a reader of a gap. The cursor is whatever a client sent."""
+    since = None if gap.since is None else gap.since[:MAX_CURSOR].encode(errors="replace").decode()
+    return Event(GAP, text=to_json({"since": since, "min_available": gap.min_available}))

@@ -1,0 +1,95 @@
+"""All readers of one session: who is woken when, and whose stream ends."""
+
+import asyncio
+from collections.abc import Iterator
+
+from turnkeeper.actors.session.states import Cancelling, Running, State
+from turnkeeper.actors.session.views import view
+
+from .event import Event, snapshot_event
+from .log import EventLog, Gap, gap_event
+from .subscription import Subscription
+
+#: How many readers are woken in one pass of the loop; the others wait for the next pass.
+WAKE_BATCH = 256
+#: After how many events the readers' lags are looked at.
+LAG_CHECK = 64
+
+
+class Readers:
+    """The subscriptions of a session that has any; a session without keeps no such object."""
+
+    __slots__ = ("_loop", "_subscriptions", "_waking")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._subscriptions: dict[Subscription, None] = {}
+        self._waking: list[Subscription] | None = None
+
+    def __len__(self) -> int:
+        return len(self._subscriptions)
+
+    def __contains__(self, reader: object) -> bool:
+        return reader in self._subscriptions
+
+    def __iter__(self) -> Iterator[Subscription]:
+        """A snapshot of them: whoever is told something may leave."""
+        return iter(list(self._subscriptions))
+
+    def add(self, reader: Subscription) -> None:
+        """One more."""
+        self._subscriptions[reader] = None
+
+    def remove(self, reader: Subscription) -> None:
+        """One less."""
+        del self._subscriptions[reader]
+
+    def published(self, head: int) -> None:
+        """Something was appended to the log, whose head is there now."""
+        if head % LAG_CHECK == 0:
+            for reader in self:
+                if not reader.ended and reader.lag > reader.max_lag:
+                    reader.overflow()
+        if len(self._subscriptions) <= WAKE_BATCH:
+            for reader in self._subscriptions:
+                reader.wake()
+        elif self._waking is None:
+            self._waking = list(self._subscriptions)
+            self._wake_some()
+
+    def _wake_some(self) -> None:
+        """Wake a batch and come back for the rest: ten thousand writes in one pass hold up everyone."""
+        waking = self._waking or []
+        for reader in waking[-WAKE_BATCH:]:
+            reader.wake()
+        del waking[-WAKE_BATCH:]
+        if waking:
+            self._loop.call_soon(self._wake_some)
+            return
+        self._waking = None
+        # Who was woken before the last event was published, and has gone back to sleep since.
+        behind = [reader for reader in self._subscriptions if reader.parked and reader.lag]
+        if behind:
+            self._waking = behind
+            self._loop.call_soon(self._wake_some)
+
+    def end(self, text: str) -> None:
+        """End the streams of all, with this text."""
+        for reader in self:
+            reader.end(text)
+
+    def end_superseded(self, text: str) -> None:
+        """End the streams of those who wanted that when a turn is superseded."""
+        for reader in self:
+            if reader.close_on_superseded:
+                reader.end(text)
+
+
+def beginning(log: EventLog, state: State, cursor: str | None) -> tuple[int, list[Event]]:
+    """Where a reader with this cursor starts in the log, and what it is told before."""
+    found = log.locate(cursor, state.epoch if isinstance(state, Running | Cancelling) else None)
+    position = found.resume_at if isinstance(found, Gap) else found
+    told = [gap_event(found)] if isinstance(found, Gap) else []
+    if told or cursor is None:
+        told.append(snapshot_event(view(state), log.cursor_at(position)))
+    return position, told

@@ -1,0 +1,1 @@
+"""The words: ids, records, messages, and the tree of errors. Data only."""

@@ -1,0 +1,389 @@
+"""The words the actors speak: commands, queries, reports and answers. Data only.
+
+Commands are imperatives (`Send`, `Cancel`, `Close`), queries say what they return (`ListActive`),
+reports are past participles (`TurnEnded`). A `Query[R]` carries the type of its reply, for `ask()`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Generic, Protocol, TypeVar
+
+from .records import (
+    HOST,
+    Asker,
+    CancelCode,
+    Epoch,
+    Outcome,
+    Reason,
+    SessionId,
+    SessionState,
+    Strategy,
+    TurnId,
+    TurnOptions,
+    TurnRecord,
+    TurnSpec,
+    TurnStatus,
+    Verdict,
+)
+from .value import value
+
+R = TypeVar("R")
+
+
+class Query(Generic[R]):
+    """A message whose reply is an ``R``."""
+
+    __slots__ = ()
+
+
+class ReplyAddress(Protocol):
+    """Where an answer goes. Only the actors know that it is a future."""
+
+    def set(self, value: Any = None, /) -> None:
+        """Answer."""
+        ...
+
+
+# -- Answers ------------------------------------------------------------------------------------------
+
+
+@value
+class Superseded:
+    """What became of the turn that a send found in its way."""
+
+    turn_id: TurnId
+    verdict: Verdict
+    settled_after_ms: float | None
+
+
+@value
+class Accepted:
+    """The answer to a send: its turn has started, is queued, or has ended already, as ``status`` says.
+
+    ``repeated`` says that the turn was known before: this send was a retry and started nothing.
+    """
+
+    session_id: SessionId
+    turn_id: TurnId
+    epoch: Epoch | None
+    status: TurnStatus
+    superseded: Superseded | None = None
+    repeated: bool = False
+
+
+@value
+class CancelAnswer:
+    """The answer to a cancel. ``turn`` is the turn it was about, if there was one."""
+
+    verdict: Verdict
+    turn: TurnRecord | None = None
+    settled_after_ms: float | None = None
+    remembered_for: float | None = None
+
+
+@value
+class TurnEnd:
+    """The end of a turn with what it returned or raised, for whoever waits for it."""
+
+    turn: TurnRecord
+    outcome: Outcome | None
+
+
+@value
+class SessionView:
+    """A session as one may see it from outside."""
+
+    session_id: SessionId
+    user: str
+    state: SessionState
+    turn: TurnRecord | None = None
+    queue: tuple[TurnRecord, ...] = ()
+    recent: tuple[TurnRecord, ...] = ()
+    quarantined: tuple[TurnRecord, ...] = ()
+    subscribers: int = 0
+
+
+@value
+class Conversation:
+    """What was said in a session, as the turns that have ended left it; what runs has no part in it yet.
+
+    ``cursor`` is the id of the last event of the turn that last changed it: events after it tell what
+    followed. ``None`` where nothing is kept.
+    """
+
+    session_id: SessionId
+    messages: tuple[Any, ...] = ()
+    cursor: str | None = None
+
+
+class ActiveTurn(Protocol):
+    """A turn in flight, in the list of all of them, as it stood when the list was made."""
+
+    @property
+    def session_id(self) -> SessionId:
+        """The session that it holds."""
+        ...
+
+    @property
+    def owner(self) -> str:
+        """Whose session that is."""
+        ...
+
+    @property
+    def turn_id(self) -> TurnId:
+        """The turn."""
+        ...
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent that runs."""
+        ...
+
+    @property
+    def started_at(self) -> float:
+        """When it started."""
+        ...
+
+    @property
+    def turn(self) -> TurnRecord:
+        """Its record, which is written when somebody looks: lists are long, and most want the above."""
+        ...
+
+
+@value
+class Counts:
+    """How many there are of what, and how often what happened since the registry opened."""
+
+    sessions: int
+    turns_in_flight: int
+    unresponsive: int
+    subscribers: int
+    counters: Mapping[str, int]
+
+
+# -- Commands and queries to the registry -----------------------------------------------------------
+
+
+@value
+class Send(Query[Accepted]):
+    """Run one turn. ``turn_id`` may be the client's own; ``None`` everywhere means the default.
+
+    ``wait=False`` answers at once instead of when the turn has started.
+    """
+
+    session_id: str
+    message: Any
+    asker: Asker = HOST
+    agent: str | None = None
+    strategy: str | None = None
+    turn_id: str | None = None
+    timeout: float | None = None
+    wait: bool = True
+    ended_to: ReplyAddress | None = None
+    options: TurnOptions | None = None
+    if_match: str | None = None
+
+
+@value
+class Cancel(Query[CancelAnswer]):
+    """Stop the turn ``turn_id``, or, without one, whatever the session is doing.
+
+    ``wait=False`` answers ``requested`` at once. ``code`` is ``user_request`` by default, ``admin`` when
+    somebody who sees all stops a session of somebody else.
+    """
+
+    session_id: str
+    turn_id: str | None = None
+    asker: Asker = HOST
+    wait: bool = True
+    text: str | None = None
+    code: CancelCode | None = None
+    if_match: str | None = None
+
+
+@value
+class Close(Query[SessionView]):
+    """Close the session: cancel what it does, take no more sends. Answered when it is closed."""
+
+    session_id: str
+    asker: Asker = HOST
+    code: CancelCode = CancelCode.SESSION_CLOSED
+    grace: float | None = None
+
+
+@value
+class GetSession(Query[SessionView]):
+    """One session: its state, current turn, queue and recent turns."""
+
+    session_id: str
+    asker: Asker = HOST
+
+
+@value
+class GetTurn(Query[TurnRecord]):
+    """One turn, current or remembered."""
+
+    session_id: str
+    turn_id: str
+    asker: Asker = HOST
+
+
+@value
+class GetMessages(Query[Conversation]):
+    """The conversation of a session that is known, asleep, or forgotten but for its conversation.
+
+    The answer holds the very messages that are kept, to be read and not changed.
+    """
+
+    session_id: str
+    asker: Asker = HOST
+
+
+@value
+class AwaitTurn(Query[TurnEnd]):
+    """The end of one turn: answered when it has ended, at once if it has already."""
+
+    session_id: str
+    turn_id: str
+    asker: Asker = HOST
+
+
+@value
+class ListActive(Query[tuple[ActiveTurn, ...]]):
+    """All turns that hold a session, of everyone the asker may see."""
+
+    asker: Asker = HOST
+
+
+@value
+class Cleanup(Query[tuple[SessionId, ...]]):
+    """Give back the memory of sessions that have nothing to do and nobody listening."""
+
+    asker: Asker = HOST
+
+
+@value
+class GetCounts(Query[Counts]):
+    """The figures of the whole registry."""
+
+
+@value
+class Subscribe(Query[Any]):
+    """Follow a session's events after ``cursor``; opens the session if nobody knows it.
+
+    ``cursor`` is ``None`` (the current turn, then live), or a text ``<epoch>-<n>`` or ``0``.
+    """
+
+    session_id: str
+    cursor: str | None = None
+    asker: Asker = HOST
+    close_on_superseded: bool = False
+
+
+@value
+class Shutdown(Query[None]):
+    """Stop everything: every turn gets its chance to clean up. Answered when all is drained."""
+
+    deadline: float | None = None
+
+
+# -- Messages to a session ----------------------------------------------------------------------------
+
+
+@value
+class Submit:
+    """A send with everything resolved: what the registry makes of `Send`."""
+
+    spec: TurnSpec
+    strategy: Strategy
+    wait: bool = True
+    if_match: str | None = None
+
+
+@value
+class Stop:
+    """A cancel with its reason resolved: what the registry makes of `Cancel`."""
+
+    turn_id: TurnId | None
+    reason: Reason
+    wait: bool = True
+    if_match: str | None = None
+
+
+@value
+class Shut:
+    """A close with its reason resolved: what the registry makes of `Close`."""
+
+    reason: Reason
+    grace: float | None = None
+
+
+@value
+class Tick:
+    """A moment that the session asked to be told of has come.
+
+    ``first_event_at`` is when the turn in flight emitted its first event, for its record if this ends it.
+    """
+
+    first_event_at: float | None = None
+
+
+@value
+class TurnEnded:
+    """The coroutine of the turn with this epoch is done. ``first_event_at``: when it first emitted one."""
+
+    epoch: Epoch
+    outcome: Outcome
+    first_event_at: float | None = None
+
+
+@value
+class Unsubscribe:
+    """A reader has gone."""
+
+    subscription: Any
+
+
+@value
+class Sleep:
+    """Go to sleep if there is nothing to do."""
+
+
+# -- Reports to the registry --------------------------------------------------------------------------
+
+
+@value
+class SessionClosed:
+    """The session is closed. Its state stands in the directory already."""
+
+    actor: Any
+    session_id: SessionId
+
+
+@value
+class Slept:
+    """What is left of a session that went to sleep; ``state`` is ``None`` if it stayed awake."""
+
+    actor: Any
+    session_id: SessionId
+    state: Any
+    log: Any
+
+
+@value
+class SessionFailed:
+    """The session's actor failed and is gone, with its turn's coroutine; ``state`` and ``log`` are left."""
+
+    actor: Any
+    session_id: SessionId
+    state: Any
+    log: Any
+
+
+@value
+class Sweep:
+    """Look for sessions that have been idle, or forgotten by everyone, for long enough."""
+
+
+@value
+class ShutdownOverdue:
+    """The shutdown deadline has come."""

@@ -1,0 +1,212 @@
+"""What can be said of a turn: ids, statuses, reasons, records, and how a coroutine ended. Data only.
+
+Every moment is in Unix seconds, read from a clock that never goes back; every span is in seconds
+unless its name says milliseconds.
+"""
+
+from enum import StrEnum
+from typing import Any, NewType, TypeAlias
+
+from .value import value
+
+#: Names a session: 1 to 200 of ``A-Z a-z 0-9 . _ : @ -`` (``log_id`` over HTTP).
+SessionId = NewType("SessionId", str)
+#: Names a turn, by the same rule (``task_id`` over HTTP).
+TurnId = NewType("TurnId", str)
+Epoch: TypeAlias = int
+
+
+# -- Who asks ---------------------------------------------------------------------------------------
+
+
+@value
+class Asker:
+    """On whose behalf a message is sent. ``sees_all`` is what admins and the host's own code have."""
+
+    user: str
+    sees_all: bool = False
+
+
+#: The host's own code, which needs nobody's leave.
+HOST = Asker("local", True)
+
+# -- What can be said of a turn -----------------------------------------------------------------------
+
+
+class SessionState(StrEnum):
+    """The states of a session."""
+
+    IDLE = "idle"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    CLOSED = "closed"
+
+
+class TurnStatus(StrEnum):
+    """``queued -> running -> (cancelling ->)`` and then exactly one of the others."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    CANCELLING = "cancelling"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    TIMED_OUT = "timed_out"
+    INTERRUPTED = "interrupted"
+    UNRESPONSIVE = "unresponsive"
+
+
+TERMINAL = frozenset(TurnStatus) - {TurnStatus.QUEUED, TurnStatus.RUNNING, TurnStatus.CANCELLING}
+
+
+class Verdict(StrEnum):
+    """What a cancel came to."""
+
+    CANCELLED = "cancelled"
+    FINISHED_FIRST = "finished_first"
+    UNRESPONSIVE = "unresponsive"
+    NOT_RUNNING = "not_running"
+    REQUESTED = "requested"
+
+
+class Strategy(StrEnum):
+    """What a send does when a turn is in flight."""
+
+    INTERRUPT = "interrupt"
+    REJECT = "reject"
+
+
+class CancelCode(StrEnum):
+    """Why a turn was cancelled (``reason.code``)."""
+
+    USER_REQUEST = "user_request"
+    SUPERSEDED = "superseded"
+    CLIENT_DISCONNECTED = "client_disconnected"
+    TIMEOUT = "timeout"
+    SHUTDOWN = "shutdown"
+    ADMIN = "admin"
+    POLICY = "policy"
+    SESSION_CLOSED = "session_closed"
+
+
+@value
+class Reason:
+    """Why, by whom, and in whose words."""
+
+    code: CancelCode
+    by: str | None = None
+    text: str | None = None
+
+
+@value
+class TurnError:
+    """What a failed turn may tell: a stable ``code``, the type of what was raised, and the stage that did."""
+
+    code: str
+    type: str | None = None
+    stage: str | None = None
+
+
+@value
+class LateEnd:
+    """How an unresponsive turn ended after all."""
+
+    outcome: TurnStatus
+    at: float
+
+
+@value
+class TurnSpec:
+    """One accepted message and how its turn is to be run. It never changes.
+
+    ``ended_to`` is where whoever sent it waits for the turn's end.
+    """
+
+    session_id: SessionId
+    turn_id: TurnId
+    message: Any
+    user: str
+    agent: str
+    submitted_at: float
+    timeout: float | None
+    grace: float
+    fingerprint: bytes | None = None
+    options: "TurnOptions | None" = None
+    ended_to: Any = None
+
+
+@value
+class TurnOptions:
+    """What a caller inside the process may hand to its turn: it is passed on, never looked at."""
+
+    max_iterations: int | None = None
+    context: Any = None
+
+
+@value
+class TurnRecord:
+    """What is remembered of a turn. In flight it is a snapshot, after that it is the truth.
+
+    ``queued_at`` is set if it had to wait for the session, ``first_event_at`` if its agent emitted anything
+    (in flight: where it was asked for by `GetTurn` or `GetSession`).
+    """
+
+    turn_id: TurnId
+    epoch: Epoch | None
+    status: TurnStatus
+    user: str
+    agent: str
+    submitted_at: float
+    started_at: float | None = None
+    cancel_requested_at: float | None = None
+    cancelled_again_at: float | None = None
+    ended_at: float | None = None
+    reason: Reason | None = None
+    superseded_by: TurnId | None = None
+    error: TurnError | None = None
+    fingerprint: bytes | None = None
+    ended_late: LateEnd | None = None
+    queued_at: float | None = None
+    first_event_at: float | None = None
+
+
+@value
+class Moment:
+    """One step of a turn's timeline; ``ms`` counts from the turn's submission.
+
+    ``reason`` tells why and by whom a cancel was asked, ``status`` what the turn ended as (``ended_late``:
+    what its coroutine did in the end), ``settled_after_ms`` how long after the cancel it let go.
+    """
+
+    step: str
+    at: float
+    ms: float
+    reason: Reason | None = None
+    status: TurnStatus | None = None
+    settled_after_ms: float | None = None
+
+
+# -- How a coroutine ended ----------------------------------------------------------------------------
+
+
+@value
+class Returned:
+    """The coroutine returned ``result``."""
+
+    result: Any = None
+
+
+@value
+class Raised:
+    """The coroutine raised ``error``, which is not CancelledError."""
+
+    error: BaseException
+    code: str = "AGENT_ERROR"
+
+
+@value
+class Stopped:
+    """The coroutine raised CancelledError. Whether anybody asked for it is for the session to say."""
+
+
+Outcome: TypeAlias = Returned | Raised | Stopped

@@ -1,0 +1,1 @@
+"""The living: the actors, what they share, and the friendly front to them."""

@@ -1,0 +1,225 @@
+"""Which sessions there are: the index, who may see what, and who is due for what at ``now``. Pure.
+
+An entry is in one of three places: `active` (a turn holds it), `resting` (awake, nothing to do) or
+`asleep` (its actor has stopped; what it remembers is kept). The latter two are in order of time, so that
+who is due stands at the front.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import takewhile
+from typing import Any
+
+from turnkeeper.actors.model.messages import ActiveTurn, Counts
+from turnkeeper.actors.model.records import Asker, CancelCode, Epoch, Reason, SessionId, TurnId
+from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
+from turnkeeper.actors.session.views import InFlight
+
+#: How many early cancels are kept for sessions that are not open, whoever asked.
+MAX_EARLY_CANCELS = 10_000
+
+
+class Entry:
+    """One known session. ``actor`` is its living part, ``None`` while it sleeps."""
+
+    __slots__ = (
+        "actor",
+        "held",
+        "log",
+        "owner",
+        "session_id",
+        "state",
+        "subscribers",
+        "touched_at",
+    )
+
+    def __init__(self, session_id: SessionId, owner: str, state: State, now: float) -> None:
+        self.session_id = session_id
+        self.owner = owner
+        self.state = state
+        self.touched_at = now
+        self.subscribers = 0
+        self.actor: Any = None
+        #: The event log of a sleeping session.
+        self.log: Any = None
+        #: Messages that wait while the session is on its way to sleep; ``None`` while it is not.
+        self.held: list[Any] | None = None
+
+    def visible_to(self, asker: Asker) -> bool:
+        """Whether the asker may know of this session."""
+        return asker.sees_all or asker.user == self.owner
+
+
+class Directory:
+    """The sessions of one registry."""
+
+    def __init__(self) -> None:
+        self.entries: dict[SessionId, Entry] = {}
+        #: The states of those that are busy: a list of very many looks at nothing else.
+        self.active: dict[SessionId, InFlight] = {}
+        self.resting: dict[SessionId, Entry] = {}
+        self.asleep: OrderedDict[SessionId, Entry] = OrderedDict()
+        self.subscribers = 0
+        self.unresponsive = 0
+        #: No session that is opened may draw an epoch that a forgotten one has drawn.
+        self.epoch_floor: Epoch = 0
+
+    def add(self, entry: Entry) -> None:
+        """A session is opened."""
+        self.entries[entry.session_id] = entry
+        self.resting[entry.session_id] = entry
+
+    def listed(self, turns: list[InFlight], asker: Asker) -> Iterable[ActiveTurn]:
+        """Those of these turns in flight that the asker may see."""
+        return turns if asker.sees_all else [turn for turn in turns if turn.owner == asker.user]
+
+    def find(self, session_id: object, asker: Asker) -> Entry | None:
+        """The session of that id if the asker may know of it."""
+        if not isinstance(session_id, str):
+            return None
+        entry = self.entries.get(SessionId(session_id))
+        return entry if entry is not None and entry.visible_to(asker) else None
+
+    def living(self, actor: Any, session_id: SessionId) -> Entry | None:
+        """The session, if that actor is its living part. The actor of another life is not believed."""
+        entry = self.entries.get(session_id)
+        return entry if entry is not None and entry.actor is actor else None
+
+    def report(self, actor: Any, state: State, now: float) -> bool:
+        """A living session tells what it is doing now. Whether it was believed."""
+        entry = self.entries.get(state.memory.home.session_id)
+        if entry is None or entry.actor is not actor:
+            return False
+        self.changed(entry, state, now)
+        return True
+
+    def followed(self, actor: Any, session_id: SessionId, subscribers: int, now: float) -> None:
+        """A living session tells how many follow it now."""
+        entry = self.living(actor, session_id)
+        if entry is None:
+            return
+        self.subscribers += subscribers - entry.subscribers
+        entry.subscribers = subscribers
+        entry.touched_at = now
+        if self.resting.pop(session_id, None) is not None:
+            self.resting[session_id] = entry
+
+    def changed(self, entry: Entry, state: State, now: float) -> None:
+        """The session is in that state now."""
+        before = entry.state
+        entry.state = state
+        entry.touched_at = now
+        if state.memory.quarantined or before.memory.quarantined:
+            self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
+        session_id = entry.session_id
+        if type(state) is Running or type(state) is Cancelling:
+            if session_id not in self.active:
+                self.resting.pop(session_id, None)
+            self.active[session_id] = InFlight(state)
+        else:
+            if self.active.pop(session_id, None) is None:
+                self.resting.pop(session_id, None)
+            self.resting[session_id] = entry  # at the end: the others have been at rest for longer
+
+    def slept(self, entry: Entry, state: State, log: Any) -> None:
+        """The session's actor has stopped; this is what is left of it."""
+        self.resting.pop(entry.session_id, None)
+        entry.actor, entry.state, entry.log = None, state, log
+        self.asleep[entry.session_id] = entry
+
+    def woke(self, entry: Entry, actor: Any) -> None:
+        """The session has an actor again."""
+        self.asleep.pop(entry.session_id, None)
+        entry.actor, entry.log = actor, None
+        self.resting[entry.session_id] = entry
+
+    def remove(self, entry: Entry) -> None:
+        """Forget the session."""
+        for place in (self.entries, self.active, self.resting, self.asleep):
+            place.pop(entry.session_id, None)
+        self.subscribers -= entry.subscribers
+        self.unresponsive -= len(entry.state.memory.quarantined)
+        self.epoch_floor = max(self.epoch_floor, last_epoch(entry.state))
+
+    def counts(self, counters: Mapping[str, int]) -> Counts:
+        """How many there are of what, with what was counted elsewhere."""
+        return Counts(
+            len(self.entries), len(self.active), self.unresponsive, self.subscribers, dict(counters)
+        )
+
+    def longest_idle(self, now: float, idle_ttl: float) -> Iterator[Entry]:
+        """Those awake and those asleep whom nothing has touched for ``idle_ttl`` seconds, and closed ones.
+
+        Whoever takes his time over them has to look again at each: `may_sleep`, `may_be_forgotten`.
+        """
+        before = now - idle_ttl
+        yield from takewhile(lambda entry: entry.touched_at <= before, list(self.resting.values()))
+        yield from takewhile(
+            lambda entry: entry.touched_at <= before or isinstance(entry.state, Closed),
+            list(self.asleep.values()),
+        )
+
+    def may_sleep(self, entry: Entry) -> bool:
+        """Whether it is awake, has nothing to do and nobody listening, and is not on its way already."""
+        at_rest = self.resting.get(entry.session_id) is entry and entry.held is None
+        return at_rest and not entry.subscribers and not entry.state.memory.quarantined
+
+    def may_be_forgotten(self, entry: Entry, now: float, retention: float) -> bool:
+        """Whether it sleeps, and is closed or was last touched ``retention`` seconds ago."""
+        if self.asleep.get(entry.session_id) is not entry:
+            return False
+        return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
+
+
+def last_epoch(state: State) -> Epoch:
+    """The newest epoch the session has drawn."""
+    if isinstance(state, Running | Cancelling):
+        return state.epoch
+    return state.memory.last_epoch
+
+
+class EarlyCancels:
+    """Cancels for sessions that are not open: bounded per user and in all, and only for a while."""
+
+    def __init__(self, per_user: int, ttl: float) -> None:
+        self._per_user = per_user
+        self._ttl = ttl
+        self._asked: OrderedDict[tuple[str, SessionId, TurnId], tuple[Reason, float]] = OrderedDict()
+        self._count: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._asked)
+
+    def remember(self, user: str, session: SessionId, turn: TurnId, text: str | None, now: float) -> None:
+        """Remember that this user wants that turn stopped, should it come."""
+        key = (user, session, turn)
+        self._drop(key)
+        self._expire(now)
+        if self._count.get(user, 0) >= self._per_user:
+            self._drop(next(other for other in self._asked if other[0] == user))
+        if len(self._asked) >= MAX_EARLY_CANCELS:
+            self._drop(next(iter(self._asked)))
+        self._asked[key] = (Reason(CancelCode.USER_REQUEST, user, text), now)
+        self._count[user] = self._count.get(user, 0) + 1
+
+    def take(self, user: str, session: SessionId, turn: TurnId, now: float) -> tuple[Reason, float] | None:
+        """The cancel of this turn and when it was asked, if one is remembered."""
+        if not self._asked:
+            return None
+        self._expire(now)
+        found = self._asked.get((user, session, turn))
+        self._drop((user, session, turn))
+        return found
+
+    def _expire(self, now: float) -> None:
+        while self._asked:
+            key, (_, asked_at) = next(iter(self._asked.items()))
+            if now < asked_at + self._ttl:
+                return
+            self._drop(key)
+
+    def _drop(self, key: tuple[str, SessionId, TurnId]) -> None:
+        if self._asked.pop(key, None) is not None:
+            self._count[key[0]] -= 1
+            if not self._count[key[0]]:
+                del self._count[key[0]]

@@ -1,0 +1,106 @@
+"""Receipt: an accepted send, and the way to its turn's end."""
+
+from collections.abc import Awaitable
+from typing import Any, Protocol
+
+from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed
+from turnkeeper.actors.model.messages import Accepted, AwaitTurn, Superseded, TurnEnd
+from turnkeeper.actors.model.records import Epoch, Raised, Returned, SessionId, TurnId, TurnRecord, TurnStatus
+from turnkeeper.actors.turn.turn import current
+
+
+class Keeper(Protocol):
+    """What a receipt needs of the registry that gave it."""
+
+    def refuse_inside(self, session_id: str, turn_id: str | None = None) -> None:
+        """Raise `WaitsForItself` in a turn that would wait for its own end."""
+        ...
+
+    def ask(self, query: AwaitTurn, /) -> Awaitable[TurnEnd]:
+        """Ask for the end of a turn."""
+        ...
+
+
+class Receipt:
+    """An accepted send: which turn it is, and the way to its end."""
+
+    __slots__ = ("_accepted", "_ended", "_registry")
+
+    def __init__(self, registry: Keeper, accepted: Accepted, ended: Awaitable[TurnEnd]) -> None:
+        self._registry = registry
+        self._accepted = accepted
+        self._ended = ended
+
+    @property
+    def session_id(self) -> SessionId:
+        """The session."""
+        return self._accepted.session_id
+
+    @property
+    def turn_id(self) -> TurnId:
+        """The turn (``task_id`` over HTTP)."""
+        return self._accepted.turn_id
+
+    @property
+    def epoch(self) -> Epoch | None:
+        """The turn's epoch, the first half of its events' ids; ``None`` if it had not started."""
+        return self._accepted.epoch
+
+    @property
+    def status(self) -> TurnStatus:
+        """What the turn's status was when the send was answered."""
+        return self._accepted.status
+
+    @property
+    def superseded(self) -> Superseded | None:
+        """What became of the turn that was in the way."""
+        return self._accepted.superseded
+
+    @property
+    def repeated(self) -> bool:
+        """Whether this send was a retry of one that had been accepted: it started nothing."""
+        return self._accepted.repeated
+
+    async def ended(self) -> TurnRecord:
+        """Wait for the turn's end and return its record, however it ended.
+
+        Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
+        """
+        return (await self._end()).turn
+
+    async def result(self) -> Any:
+        """Wait for the turn's end and return what the agent returned, untouched.
+
+        ``None`` for a retried send whose turn had ended already. Raises `TurnFailed` (its ``__cause__``
+        is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``), and
+        `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
+        """
+        end = await self._end()
+        record, outcome = end.turn, end.outcome
+        if record.status is TurnStatus.COMPLETED:
+            return outcome.result if isinstance(outcome, Returned) else None
+        if record.status is TurnStatus.FAILED:
+            text = f"turn {record.turn_id} failed" + (f": {record.error.code}" if record.error else "")
+            failed = TurnFailed(text, turn_id=record.turn_id, status=record.status)
+            raise failed from (outcome.error if isinstance(outcome, Raised) else None)
+        raise TurnCancelled(
+            f"turn {record.turn_id} ended as {record.status}", turn_id=record.turn_id, status=record.status
+        )
+
+    async def end(self) -> TurnEnd:
+        """Wait for the turn's end and return its record together with what it returned or raised.
+
+        Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
+        """
+        return await self._end()
+
+    def _end(self) -> Awaitable[TurnEnd]:
+        accepted = self._accepted
+        if current.get() is not None:
+            self._registry.refuse_inside(accepted.session_id, accepted.turn_id)
+        if accepted.repeated:
+            return self._registry.ask(AwaitTurn(accepted.session_id, accepted.turn_id))
+        return self._ended
+
+    def __repr__(self) -> str:
+        return f"<Receipt of turn {self.turn_id} in {self.session_id}>"

@@ -1,0 +1,53 @@
+"""What is still to be done when a session's actor has failed: tell the ends, and wait for the coroutine."""
+
+import asyncio
+from collections.abc import Callable
+
+from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.model.records import TERMINAL
+from turnkeeper.actors.session.states import State
+from turnkeeper.actors.session.views import current_turn, find_turn, queued_turns
+
+TERMINAL_NAMES = frozenset(f"turn.{status}" for status in TERMINAL)
+
+
+def untold_ends(before: State, left: State, last: Event | None) -> list[Event]:
+    """The terminal events that a session still owes: of the turn that waited, and of the last that began.
+
+    ``before`` is the state in which it failed, ``left`` what is left of that, ``last`` its last event with an
+    id, which tells how far it got.
+    """
+    ends = [
+        Event("turn.interrupted", source=find_turn(left, queued.turn_id)) for queued in queued_turns(before)
+    ]
+    record = current_turn(left)
+    if record is None or record.epoch is None:
+        return ends
+    reached = 0 if last is None else last.epoch or 0
+    if reached > record.epoch:
+        return ends  # another turn has begun since, so this one's end was told
+    begun = last if reached == record.epoch else None
+    if begun is None or begun.name not in TERMINAL_NAMES:
+        n = 0 if begun is None else begun.n + 1
+        ends.append(Event(f"turn.{record.status}", epoch=record.epoch, n=n, source=record))
+    return ends
+
+
+def outlive(task: "asyncio.Future[object] | None", grace: float, then: Callable[[], None]) -> None:
+    """Do ``then`` once a cancelled task has ended or had its grace, at half of which it is cancelled again.
+
+    Now, if there is none: the session's next turn may begin after this, and never before.
+    """
+    if task is None or task.done():
+        then()
+        return
+    loop = task.get_loop()
+
+    def over(task: "asyncio.Future[object]") -> None:
+        task.remove_done_callback(over)
+        for timer in timers:
+            timer.cancel()
+        then()
+
+    timers = loop.call_later(grace / 2, task.cancel), loop.call_later(grace, over, task)
+    task.add_done_callback(over)

@@ -1,0 +1,1 @@
+"""asyncio for Pykka: actors that live on an event loop."""

@@ -1,0 +1,1 @@
+"""The life of one session, pure: `machine.step` decides, everything else here serves it."""

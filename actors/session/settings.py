@@ -1,0 +1,216 @@
+"""The settings, and how those of one turn resolve: what the send says, else the defaults. Pure."""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Self, TypeVar, get_args, get_type_hints
+
+from turnkeeper.actors.model import ids
+from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
+from turnkeeper.actors.model.messages import Send, Submit
+from turnkeeper.actors.model.records import HOST, Asker, CancelCode, SessionId, Strategy, TurnId, TurnSpec
+
+from .states import Limits
+
+ENVIRONMENT_PREFIX = "TURNKEEPER_"
+MAX_NAME = 200
+#: How many bytes the free text of a reason may take.
+MAX_TEXT = 2_000
+#: A week. Longer is a mistake, and infinity or NaN would never come.
+MAX_SECONDS = 7 * 24 * 3600.0
+E = TypeVar("E", bound="Settings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What can be set about sessions and turns. Spans are in seconds, sizes in bytes or pieces.
+
+    Raises `InvalidRequest` for a value out of its range.
+    """
+
+    cancel_grace: float = 5.0
+    """How long a cancelled turn may take to end: cancelled again at half of it, given up at its end."""
+    turn_timeout: float | None = None
+    """How long a turn may take before it is cancelled. ``None``: as long as it likes."""
+    multitask_strategy: str = "interrupt"
+    """What a send does when a turn is in flight: ``interrupt`` or ``reject``."""
+    unresponsive_per_session: int = 8
+    """How many turns that ignored being cancelled a session may have running before it takes no sends."""
+    idle_ttl: float = 300.0
+    """After how long an idle session without subscribers is put to sleep. Its last event stays."""
+    kept_turns: int = 20
+    """How many finished turns a session remembers."""
+    turn_retention: float = 3600.0
+    """For how long it remembers them, and for how long a sleeping session is known."""
+    early_cancel_ttl: float = 30.0
+    """For how long a cancel that came before its send is remembered."""
+    early_cancels_per_user: int = 100
+    """How many of those a user may have for sessions that are not open."""
+    log_events: int = 5_000
+    """How many events a session keeps for replay."""
+    log_bytes: int = 1_048_576
+    """How many bytes of events a session keeps for replay; also the largest event."""
+    subscriber_buffer: int = 256
+    """How many events a reader may lag behind before its stream is ended."""
+    contexts: int = 10_000
+    """How many sessions' contexts are kept by the built-in store, least recently used first out."""
+    shutdown_deadline: float = 10.0
+    """How long stopping may take."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range: hosts and environments hand in anything."""
+        for name in ("cancel_grace", "idle_ttl", "turn_retention", "early_cancel_ttl", "shutdown_deadline"):
+            seconds(getattr(self, name), name)
+        if self.turn_timeout is not None:
+            seconds(self.turn_timeout, "turn_timeout", above=0.0)
+        _strategy(self.multitask_strategy)
+        for name in (
+            "kept_turns",
+            "unresponsive_per_session",
+            "early_cancels_per_user",
+            "log_events",
+            "log_bytes",
+            "subscriber_buffer",
+            "contexts",
+        ):
+            whole(getattr(self, name), name, 1)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str], **given: Any) -> Self:
+        """The settings that ``TURNKEEPER_<NAME>`` variables and, above them, ``given`` say.
+
+        Raises `InvalidRequest` for a variable that cannot be read; its ``field`` names it.
+        """
+        known = {field.name for field in fields(cls)}
+        hints = get_type_hints(cls)
+        values: dict[str, Any] = {}
+        for variable, text in environ.items():
+            name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
+            if variable.startswith(ENVIRONMENT_PREFIX) and name in known:
+                values[name] = _parsed(text, hints[name], variable)
+        return cls(**{**values, **{name: value for name, value in given.items() if value is not None}})
+
+    @property
+    def limits(self) -> Limits:
+        """What a session needs to know of this."""
+        return Limits(
+            self.kept_turns,
+            self.turn_retention,
+            early_cancel_ttl=self.early_cancel_ttl,
+            quarantined=self.unresponsive_per_session,
+        )
+
+
+def _parsed(text: str, hint: Any, variable: str) -> Any:
+    kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
+    optional = type(None) in get_args(hint)
+    if optional and text.strip().lower() in ("", "none"):
+        return None
+    if bool in kinds:
+        if text.strip().lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.strip().lower() in ("0", "false", "no", "off", ""):
+            return False
+        raise InvalidRequest(f"{variable}: {text!r} is neither true nor false", field=variable)
+    try:
+        return kinds[0](text)
+    except (TypeError, ValueError):
+        wanted = "a whole number" if kinds[0] is int else "a number"
+        raise InvalidRequest(f"{variable}: {text!r} is not {wanted}", field=variable) from None
+
+
+def seconds(number: Any, name: str, *, above: float = -1.0) -> float:
+    """Check a span. Raises `InvalidRequest`; NaN and infinity are none."""
+    if isinstance(number, bool) or not isinstance(number, int | float) or not above < number <= MAX_SECONDS:
+        least = "above 0" if above == 0.0 else "from 0"
+        raise InvalidRequest(f"{name} must be a number of seconds {least} to {MAX_SECONDS:.0f}", field=name)
+    if number < 0:
+        raise InvalidRequest(f"{name} must not be negative", field=name)
+    return float(number)
+
+
+def whole(number: Any, name: str, least: int, most: int | None = None) -> int:
+    """Check a whole number. Raises `InvalidRequest`."""
+    is_whole = isinstance(number, int) and not isinstance(number, bool)
+    if not is_whole or number < least or (most is not None and number > most):
+        bounds = f"from {least}" if most is None else f"from {least} to {most}"
+        raise InvalidRequest(f"{name} must be a whole number {bounds}", field=name)
+    return int(number)
+
+
+#: By name, because a look-up costs a tenth of calling the enum.
+_STRATEGIES: dict[Any, Strategy] = {strategy.value: strategy for strategy in Strategy}
+
+
+def _strategy(name: Any) -> Strategy:
+    try:
+        return _STRATEGIES[name]
+    except (KeyError, TypeError):
+        text = f"multitask_strategy must be one of: {', '.join(Strategy)}"
+        raise InvalidRequest(text, field="multitask_strategy") from None
+
+
+def fingerprint(message: Any) -> bytes:
+    """What tells a retry of a message from another one under the same turn id."""
+    try:
+        text = json.dumps(message, sort_keys=True, default=repr)
+    except Exception:  # noqa: BLE001  the repr of a host's own object may raise anything
+        raise InvalidRequest("the message cannot be told from another one", field="message") from None
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def check_text(text: Any) -> str | None:
+    """Return the free text of a reason; raise `InvalidRequest` for one that no event could carry."""
+    try:
+        if text is None or (isinstance(text, str) and len(text.encode()) <= MAX_TEXT):
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise InvalidRequest(f"text must be a text of at most {MAX_TEXT} bytes", field="text")
+
+
+def resolve(
+    send: Send,
+    session: SessionId,
+    settings: Settings,
+    agents: Collection[str],
+    default_agent: str,
+    new_turn_id: TurnId,
+    now: float,
+) -> Submit:
+    """Fill in what a send leaves open. Raises `InvalidRequest` or `UnknownAgent`."""
+    agent: Any = send.agent
+    if agent is None:
+        agent = default_agent
+    elif not isinstance(agent, str) or agent not in agents:
+        raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}")
+    strategy = _strategy(settings.multitask_strategy if send.strategy is None else send.strategy)
+    timeout = settings.turn_timeout
+    if send.timeout is not None:
+        timeout = seconds(send.timeout, "timeout", above=0.0)
+    if send.turn_id is None:
+        turn_id, print_ = new_turn_id, None
+    else:
+        turn_id, print_ = ids.turn_id(send.turn_id), fingerprint([send.message, agent])
+    spec = TurnSpec(
+        session,
+        turn_id,
+        send.message,
+        send.asker.user,
+        agent,
+        now,
+        timeout,
+        settings.cancel_grace,
+        print_,
+        send.options,
+        send.ended_to,
+    )
+    return Submit(spec, strategy, send.wait, send.if_match)
+
+
+def cancel_code(given: CancelCode | None, asker: Asker, owner: str) -> CancelCode:
+    """Why a session is told to stop: as given, else because of who asks. The host speaks for the user."""
+    if given is not None:
+        return given
+    return CancelCode.USER_REQUEST if asker.user == owner or asker == HOST else CancelCode.ADMIN

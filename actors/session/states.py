@@ -1,0 +1,130 @@
+"""The states of a session: who holds it, and what it remembers. States are types, never flags."""
+
+from typing import TypeAlias
+
+from turnkeeper.actors.model.messages import ReplyAddress
+from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnRecord, TurnSpec
+from turnkeeper.actors.model.value import value
+
+
+@value
+class Limits:
+    """How much a session remembers: finished turns, for how long, and early cancels, for how long.
+
+    With ``quarantined`` turns that were given up and still run it takes no sends.
+    """
+
+    kept_turns: int = 20
+    turn_retention: float = 3600.0
+    early_cancels: int = 8
+    early_cancel_ttl: float = 30.0
+    quarantined: int = 8
+
+
+@value
+class Home:
+    """What never changes about a session."""
+
+    session_id: SessionId
+    owner: str
+    limits: Limits = Limits()
+
+
+@value
+class EarlyCancel:
+    """A cancel that came before its send."""
+
+    turn_id: TurnId
+    reason: Reason
+    asked_at: float
+
+
+@value
+class Memory:
+    """What a session keeps whatever its state. ``quarantined`` turns are over but still running."""
+
+    home: Home
+    last_epoch: Epoch = 0
+    records: tuple[TurnRecord, ...] = ()
+    early: tuple[EarlyCancel, ...] = ()
+    quarantined: tuple[TurnRecord, ...] = ()
+
+
+@value
+class Ask:
+    """Somebody asked for the turn in flight to stop, and waits for the verdict if ``to`` is set."""
+
+    to: ReplyAddress | None
+    at: float
+    reason: Reason
+
+
+@value
+class Successor:
+    """The turn that starts once its predecessor has settled, and who waits for that."""
+
+    spec: TurnSpec
+    to: ReplyAddress | None
+    queued_at: float | None = None
+
+
+@value
+class Closing:
+    """The session is closed once its turn has settled; these wait for that."""
+
+    reason: Reason
+    to: tuple[ReplyAddress | None, ...]
+
+
+@value
+class Idle:
+    """No turn holds the session."""
+
+    memory: Memory
+
+
+@value
+class Running:
+    """A turn holds the session. ``deadline`` is when its time is up.
+
+    ``queued_at`` is when it began to wait for its predecessor, if it had to.
+    """
+
+    memory: Memory
+    spec: TurnSpec
+    epoch: Epoch
+    started_at: float
+    deadline: float | None
+    queued_at: float | None = None
+
+
+@value
+class Cancelling:
+    """The turn has been cancelled and still holds the session, until it settles or at ``end_at``.
+
+    At ``again_at`` it is cancelled once more (``None``: that has happened, at ``again``).
+    """
+
+    memory: Memory
+    spec: TurnSpec
+    epoch: Epoch
+    started_at: float
+    reason: Reason
+    asked_at: float
+    again_at: float | None
+    again: float | None
+    end_at: float
+    asks: tuple[Ask, ...]
+    then: Successor | Closing | None
+    queued_at: float | None = None
+
+
+@value
+class Closed:
+    """No turn will hold the session any more."""
+
+    memory: Memory
+    reason: Reason
+
+
+State: TypeAlias = Idle | Running | Cancelling | Closed

@@ -1,0 +1,264 @@
+"""What can be told of a session: its state in public words, and its turns as records. Pure reading."""
+
+from typing import assert_never
+
+from turnkeeper.actors.model.messages import ReplyAddress, SessionView
+from turnkeeper.actors.model.records import (
+    CancelCode,
+    Moment,
+    Reason,
+    SessionId,
+    SessionState,
+    TurnError,
+    TurnId,
+    TurnOptions,
+    TurnRecord,
+    TurnSpec,
+    TurnStatus,
+)
+
+from .states import Cancelling, Closed, Idle, Running, State, Successor
+
+
+def record_of(
+    state: Running | Cancelling,
+    status: TurnStatus | None = None,
+    ended_at: float | None = None,
+    error: TurnError | None = None,
+    first_event_at: float | None = None,
+) -> TurnRecord:
+    """The turn that holds the session, as a record; with a terminal status the record of its end."""
+    spec = state.spec
+    if isinstance(state, Running):
+        return TurnRecord(
+            spec.turn_id,
+            state.epoch,
+            status or TurnStatus.RUNNING,
+            spec.user,
+            spec.agent,
+            spec.submitted_at,
+            state.started_at,
+            None,
+            None,
+            ended_at,
+            None,
+            None,
+            error,
+            spec.fingerprint,
+            None,
+            state.queued_at,
+            first_event_at,
+        )
+    return TurnRecord(
+        spec.turn_id,
+        state.epoch,
+        status or TurnStatus.CANCELLING,
+        spec.user,
+        spec.agent,
+        spec.submitted_at,
+        state.started_at,
+        state.asked_at,
+        state.again,
+        ended_at,
+        state.reason,
+        state.then.spec.turn_id if isinstance(state.then, Successor) else None,
+        error,
+        spec.fingerprint,
+        None,
+        state.queued_at,
+        first_event_at,
+    )
+
+
+class InFlight:
+    """The turn that holds a session, as an `ActiveTurn`. Made when it begins: a list makes nothing."""
+
+    __slots__ = ("_state",)
+
+    def __init__(self, state: Running | Cancelling) -> None:
+        self._state = state
+
+    @property
+    def session_id(self) -> SessionId:
+        """The session that it holds."""
+        return self._state.spec.session_id
+
+    @property
+    def owner(self) -> str:
+        """Whose session that is."""
+        return self._state.memory.home.owner
+
+    @property
+    def turn_id(self) -> TurnId:
+        """The turn."""
+        return self._state.spec.turn_id
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent that runs."""
+        return self._state.spec.agent
+
+    @property
+    def options(self) -> TurnOptions | None:
+        """What the host gave along with its message."""
+        return self._state.spec.options
+
+    @property
+    def started_at(self) -> float:
+        """When it started."""
+        return self._state.started_at
+
+    @property
+    def turn(self) -> TurnRecord:
+        """Its record."""
+        return record_of(self._state)
+
+    def __repr__(self) -> str:
+        return f"<Turn {self.turn_id} in flight in {self.session_id} of {self.owner}>"
+
+
+def unstarted(
+    spec: TurnSpec,
+    status: TurnStatus,
+    ended_at: float | None = None,
+    reason: Reason | None = None,
+    *,
+    superseded_by: TurnId | None = None,
+    asked_at: float | None = None,
+    queued_at: float | None = None,
+) -> TurnRecord:
+    """A turn that never held the session, as a record: it waits, or was over before it began."""
+    return TurnRecord(
+        spec.turn_id,
+        None,
+        status,
+        spec.user,
+        spec.agent,
+        spec.submitted_at,
+        None,
+        asked_at if asked_at is not None else ended_at,
+        None,
+        ended_at,
+        reason,
+        superseded_by,
+        None,
+        spec.fingerprint,
+        None,
+        queued_at,
+    )
+
+
+def current_turn(state: State, first_event_at: float | None = None) -> TurnRecord | None:
+    """The turn that holds the session, else the last one that did."""
+    if isinstance(state, Running | Cancelling):
+        return record_of(state, first_event_at=first_event_at)
+    memory = state.memory
+    started = (record for record in (*memory.records, *memory.quarantined) if record.epoch is not None)
+    return max(started, key=lambda record: record.epoch or 0, default=None)
+
+
+def queued_turns(state: State) -> tuple[TurnRecord, ...]:
+    """The turns that wait for the session."""
+    if isinstance(state, Cancelling) and isinstance(state.then, Successor):
+        then = state.then
+        return (unstarted(then.spec, TurnStatus.QUEUED, queued_at=then.queued_at),)
+    return ()
+
+
+def find_turn(state: State, turn_id: str, first_event_at: float | None = None) -> TurnRecord | None:
+    """The turn of that id: in flight, waiting, quarantined or remembered.
+
+    ``first_event_at`` is that of the turn in flight, which its state does not know.
+    """
+    if isinstance(state, Running | Cancelling) and state.spec.turn_id == turn_id:
+        return record_of(state, first_event_at=first_event_at)
+    memory = state.memory
+    for record in (*queued_turns(state), *memory.quarantined, *memory.records):
+        if record.turn_id == turn_id:
+            return record
+    return None
+
+
+def state_name(state: State) -> SessionState:
+    """The state by its public name."""
+    match state:
+        case Idle():
+            return SessionState.IDLE
+        case Running():
+            return SessionState.RUNNING
+        case Cancelling():
+            return SessionState.CANCELLING
+        case Closed():
+            return SessionState.CLOSED
+        case _:
+            assert_never(state)
+
+
+def view(state: State, subscribers: int = 0, first_event_at: float | None = None) -> SessionView:
+    """The session as one may see it from outside."""
+    memory = state.memory
+    return SessionView(
+        memory.home.session_id,
+        memory.home.owner,
+        state_name(state),
+        current_turn(state, first_event_at),
+        queued_turns(state),
+        memory.records,
+        memory.quarantined,
+        subscribers,
+    )
+
+
+def was_superseded(record: TurnRecord) -> bool:
+    """Whether a turn that had started had to make way for another one."""
+    by_another = record.reason is not None and record.reason.code is CancelCode.SUPERSEDED
+    return record.epoch is not None and (by_another or record.superseded_by is not None)
+
+
+def owed_answers(state: State) -> list[ReplyAddress | None]:
+    """Everyone whom the session has not answered yet."""
+    owed: list[ReplyAddress | None] = []
+    if isinstance(state, Running | Cancelling):
+        owed.append(state.spec.ended_to)
+    if isinstance(state, Cancelling):
+        owed += [ask.to for ask in state.asks]
+        if isinstance(state.then, Successor):
+            owed += [state.then.to, state.then.spec.ended_to]
+        elif state.then is not None:
+            owed += state.then.to
+    return owed
+
+
+def timeline(record: TurnRecord) -> tuple[Moment, ...]:
+    """What happened to a turn and when, in the order in which it happened.
+
+    The steps are ``submitted``, ``queued``, ``started``, ``first_event``, ``cancel_requested``,
+    ``cancelled_again``, ``settled`` (a cancelled turn let go of the session), ``ended`` and ``ended_late``;
+    what did not happen, or not yet, is left out. A cancel that came before its send counts back from it.
+    """
+    began, asked, ended = record.submitted_at, record.cancel_requested_at, record.ended_at
+    moments: list[Moment] = []
+
+    def add(
+        step: str,
+        at: float | None,
+        reason: Reason | None = None,
+        status: TurnStatus | None = None,
+        after: float | None = None,
+    ) -> None:
+        if at is not None:
+            moments.append(Moment(step, at, (at - began) * 1000.0, reason, status, after))
+
+    add("submitted", began)
+    add("queued", record.queued_at)
+    add("started", record.started_at)
+    add("first_event", record.first_event_at)
+    add("cancel_requested", asked, record.reason)
+    add("cancelled_again", record.cancelled_again_at)
+    if asked is not None and ended is not None and record.started_at is not None:
+        add("settled", ended, None, record.status, (ended - asked) * 1000.0)
+    add("ended", ended, None, record.status)
+    if record.ended_late is not None:
+        add("ended_late", record.ended_late.at, None, record.ended_late.outcome)
+    # Stable: what happened in the same moment stays in the order above.
+    return tuple(sorted(moments, key=lambda moment: moment.at))

@@ -1,0 +1,1 @@
+"""What the host's coroutine is given, and how it is run."""

@@ -1,0 +1,158 @@
+"""Events: their ids, and their data as JSON on one line, written when somebody reads."""
+
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnkeeper.actors.events.event import Event, end_event, to_json, turn_data
+from turnkeeper.actors.model.exceptions import EventNotJson
+from turnkeeper.actors.model.messages import TurnEnd
+from turnkeeper.actors.model.records import (
+    CancelCode,
+    LateEnd,
+    Reason,
+    Returned,
+    SessionId,
+    TurnError,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+    TurnStatus,
+)
+
+RECORD = TurnRecord(
+    TurnId("t"),
+    7,
+    TurnStatus.UNRESPONSIVE,
+    "ada",
+    "coder",
+    1.0,
+    2.0,
+    3.0,
+    4.0,
+    5.0,
+    Reason(CancelCode.SUPERSEDED, "ada", "faster"),
+    TurnId("t2"),
+    TurnError("MODEL_DOWN", "OSError"),
+    b"secret",
+    LateEnd(TurnStatus.COMPLETED, 6.0),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda children: st.lists(children) | st.dictionaries(st.text("ab\n"), children),
+)
+
+
+def spec(message: Any) -> TurnSpec:
+    return TurnSpec(SessionId("s"), TurnId("t"), message, "ada", "coder", 1.0, None, 5.0)
+
+
+def test_the_id_is_epoch_and_number() -> None:
+    assert Event("delta", epoch=17, n=3).id == "17-3"
+
+
+def test_what_is_about_the_stream_itself_has_no_id() -> None:
+    assert Event("snapshot").id is None
+
+
+@given(JSON)
+def test_data_is_what_was_written_on_one_line(data: Any) -> None:
+    event = Event("delta", epoch=1, text=to_json(data))
+    assert event.data == data
+    assert "\n" not in event.json
+    assert "\r" not in event.json
+
+
+@pytest.mark.parametrize("data", [object(), math.nan, math.inf, {1, 2}, "\ud800", {(1, 2): 3}])
+def test_what_json_cannot_say_is_refused(data: Any) -> None:
+    with pytest.raises(EventNotJson):
+        to_json(data)
+
+
+def test_a_list_that_holds_itself_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    with pytest.raises(EventNotJson):
+        to_json(endless)
+
+
+def test_the_data_is_the_readers_own_copy() -> None:
+    event = Event("delta", text='{"a":[1]}')
+    event.data["a"].append(2)
+    assert event.data == {"a": [1]}
+
+
+def test_an_event_without_data_is_null() -> None:
+    assert Event("ping").json == "null"
+
+
+def test_a_turn_that_ended_tells_why_and_how() -> None:
+    data = Event("turn.unresponsive", source=RECORD).data
+    assert data == turn_data(RECORD)
+    assert (data["task_id"], data["status"], data["superseded_by"]) == ("t", "unresponsive", "t2")
+    assert data["reason"] == {"code": "superseded", "by": "ada", "text": "faster"}
+    assert data["error"] == {"code": "MODEL_DOWN", "type": "OSError"}
+    assert data["ended_late"] == {"outcome": "completed", "at": 6.0}
+
+
+def test_no_event_tells_a_fingerprint() -> None:
+    assert "secret" not in Event("turn.unresponsive", source=RECORD).json
+
+
+def test_a_started_turn_tells_its_message() -> None:
+    assert Event("turn.started", epoch=1, source=spec([{"type": "text", "text": "hi"}])).data["message"] == [
+        {"type": "text", "text": "hi"}
+    ]
+
+
+def test_a_message_that_json_cannot_say_is_null() -> None:
+    assert Event("turn.started", epoch=1, source=spec(object())).data["message"] is None
+
+
+def test_the_size_of_an_event_counts_its_texts_wherever_they_are() -> None:
+    assert Event("delta", text='"abc"').size == 5
+    assert Event("turn.started", source=spec([{"type": "text", "text": "x" * 1000}])).size >= 1000
+
+
+def test_an_event_shows_its_id_and_name() -> None:
+    assert repr(Event("delta", epoch=1, n=2)) == "<Event 1-2 delta>"
+    assert repr(Event("gap")) == "<Event - gap>"
+
+
+# -- The terminal event ---------------------------------------------------------------------------------
+
+
+def completed(result: object) -> TurnEnd:
+    record = TurnRecord(TurnId("t1"), 7, TurnStatus.COMPLETED, "ada", "default", 1.0, 2.0, ended_at=3.0)
+    return TurnEnd(record, Returned(result))
+
+
+@pytest.mark.parametrize("result", [None, True, 7, 1.5, "done", "x" * 2_000, [1, {"a": None}], {"b": "ü"}])
+def test_a_completed_turn_tells_its_result(result: object) -> None:
+    event = end_event(completed(result), 5, 10_000)
+    assert (event.id, event.name) == ("7-5", "turn.completed")
+    assert event.data["result"] == result
+    assert event.data["status"] == "completed"
+
+
+@pytest.mark.parametrize("result", [{1, 2}, object(), float("nan"), [object()], "\ud800"])
+def test_a_result_that_json_cannot_say_is_told_as_null(result: object) -> None:
+    assert end_event(completed(result), 5, 10_000).data["result"] is None
+
+
+def test_a_result_too_large_for_the_log_is_told_as_null() -> None:
+    assert end_event(completed("x" * 2_000), 5, 1_500).data["result"] is None
+
+
+def test_a_result_that_is_changed_afterwards_is_told_as_it_was() -> None:
+    result = ["as it was"]
+    event = end_event(completed(result), 5, 10_000)
+    result.append("changed")
+    assert event.data["result"] == ["as it was"]
+
+
+def test_a_large_result_counts_in_the_log() -> None:
+    assert end_event(completed(["x" * 2_000]), 5, 10_000).size > 2_000

@@ -1,0 +1,50 @@
+"""The rule for session ids and turn ids."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from turnkeeper.actors.model import ids
+from turnkeeper.actors.model.exceptions import InvalidRequest
+
+RULES = pytest.mark.parametrize(
+    ("rule", "field"), [(ids.session_id, "session_id"), (ids.turn_id, "turn_id")], ids=["session", "turn"]
+)
+
+
+@RULES
+@pytest.mark.parametrize("text", ["a", "A-1", "user@host:7", "..a", "...", "x" * 200, "0", "Events"])
+def test_an_id_that_keeps_the_rule_is_taken_as_it_is(
+    rule: Callable[[Any], str], field: str, text: str
+) -> None:
+    assert rule(text) == text
+
+
+@RULES
+@pytest.mark.parametrize(
+    "text",
+    ["", "x" * 201, "a/b", "a b", "a\n", "\na", "ä", "\u0663", "a%2Fb", "a\x00", "\ud800", "a?b", "a#b"],
+)
+def test_an_id_that_breaks_the_rule_is_refused_and_the_field_named(
+    rule: Callable[[Any], str], field: str, text: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        rule(text)
+    assert caught.value.field == field
+    assert caught.value.code == "INVALID_REQUEST"
+
+
+@RULES
+@pytest.mark.parametrize("word", sorted(ids.RESERVED_IDS))
+def test_a_word_that_is_a_route_is_no_id(rule: Callable[[Any], str], field: str, word: str) -> None:
+    with pytest.raises(InvalidRequest, match=field):
+        rule(word)
+
+
+@RULES
+@pytest.mark.parametrize("thing", [None, 1, 1.5, b"a", ["a"], {"a": 1}, object()])
+def test_what_is_not_a_text_is_no_id(rule: Callable[[Any], str], field: str, thing: object) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        rule(thing)
+    assert caught.value.field == field

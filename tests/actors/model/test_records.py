@@ -1,0 +1,59 @@
+"""Records are values: hashable, equal by type and fields, and not assignable to the type checkers."""
+
+import dataclasses
+import inspect
+
+import pytest
+
+from turnkeeper.actors.model import records
+from turnkeeper.actors.model.records import (
+    HOST,
+    TERMINAL,
+    Asker,
+    CancelCode,
+    Raised,
+    Reason,
+    Returned,
+    Stopped,
+    Strategy,
+    TurnStatus,
+    Verdict,
+)
+
+VALUES = [
+    kind
+    for _, kind in inspect.getmembers(records, inspect.isclass)
+    if dataclasses.is_dataclass(kind) and kind.__module__ == records.__name__
+]
+
+
+@pytest.mark.parametrize("kind", VALUES, ids=lambda kind: kind.__name__)
+def test_a_record_is_a_hashable_value_without_a_dict(kind: type) -> None:
+    first, second = (kind(*range(len(dataclasses.fields(kind)))) for _ in range(2))
+    assert first == second
+    assert hash(first) == hash(second)
+    assert not hasattr(first, "__dict__")
+
+
+def test_values_of_different_types_differ_although_their_fields_do_not() -> None:
+    error = ValueError()
+    assert len({Returned(), Stopped(), Returned(error), Raised(error)}) == 4
+
+
+def test_every_status_but_three_is_terminal() -> None:
+    assert set(TurnStatus) - TERMINAL == {TurnStatus.QUEUED, TurnStatus.RUNNING, TurnStatus.CANCELLING}
+
+
+@pytest.mark.parametrize("kind", [TurnStatus, Verdict, Strategy, CancelCode])
+def test_words_for_programs_are_their_own_text(kind: type[TurnStatus]) -> None:
+    for word in kind:
+        assert str(word) == word.value == word.name.lower()
+
+
+def test_the_hosts_own_code_sees_all_and_nobody_else_by_default() -> None:
+    assert HOST.sees_all
+    assert not Asker("ada").sees_all
+
+
+def test_a_reason_needs_neither_a_name_nor_words() -> None:
+    assert Reason(CancelCode.TIMEOUT) == Reason(CancelCode.TIMEOUT, None, None)

@@ -1,0 +1,265 @@
+"""What is still to be done when a session's actor has failed: tell the ends, and wait for the coroutine."""
+
+import asyncio
+import gc
+from typing import Any
+
+import pytest
+
+from tests.fakes import (
+    FOREVER,
+    ScriptedAgent,
+    VirtualClock,
+    done,
+    names,
+    opened,
+    read_to_end,
+    settle,
+    waiting,
+)
+from turnkeeper.actors.model.exceptions import SessionClosed, SessionLost
+from turnkeeper.actors.model.messages import Close, Send, TurnEnded
+from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.registry import session_actor
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.registry.recovery import outlive
+from turnkeeper.actors.registry.session_actor import SessionActor
+from turnkeeper.actors.turn.turn import Turn
+
+
+class Odd:
+    """No message that a session knows what to do with."""
+
+
+def crash(registry: SessionRegistry, session: str = "s1") -> None:
+    """Let the session's actor fail at its next message."""
+    registry.directory.entries[session].actor.tell(TurnEnded(Odd(), Odd()))  # type: ignore[index,arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _a_bug_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    step = session_actor.step
+
+    def fail_at_odd(state: Any, message: Any, now: float, to: Any = None) -> Any:
+        if isinstance(getattr(message, "outcome", None), Odd):
+            raise ZeroDivisionError("a bug of ours")
+        return step(state, message, now, to)
+
+    monkeypatch.setattr(session_actor, "step", fail_at_odd)
+
+
+async def test_after_a_failure_no_turn_begins_before_the_last_ones_coroutine_has_ended() -> None:
+    """G1."""
+    cleaned_up = asyncio.Event()
+    began: list[bool] = []
+
+    async def agent(turn: Turn) -> None:
+        began.append(cleaned_up.is_set())
+        if len(began) == 1:
+            try:
+                await asyncio.Event().wait()
+            finally:
+                await settle(5)
+                cleaned_up.set()
+
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        await settle()
+        crash(registry)
+        await (await registry.send("s1", "again")).ended()
+        assert began == [False, True]
+
+
+async def test_after_a_failure_a_stubborn_coroutine_has_its_grace_and_no_more(clock: VirtualClock) -> None:
+    """G1, G6: cancelled again at half of it, like any other."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, cancel_grace=4) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        before = clock.elapsed
+        crash(registry)
+        await registry.send("s1", "again")
+        assert clock.elapsed - before == pytest.approx(4, abs=0.01)
+        assert run.cancels == 2
+        assert run.turn.cancel_requested
+
+
+async def test_the_session_is_listed_as_long_as_the_coroutine_runs(clock: VirtualClock) -> None:
+    """G3."""
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        crash(registry)
+        await run.cancelled.wait()
+        await settle()
+        assert len(await registry.active()) == 1
+        run.finish()
+        await settle()
+        assert await registry.active() == ()
+
+
+async def test_a_turn_whose_session_failed_has_its_terminal_event_and_it_can_be_had_again() -> None:
+    """G2, G7."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1")
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        run.turn.emit("word", "a")
+        waits = await registry.send("s1", "waits", wait=False)
+        crash(registry)
+        events = await read_to_end(stream)
+        assert names(events)[1:] == [
+            "turn.started",
+            "word",
+            "turn.queued",
+            "turn.interrupted",
+            "turn.interrupted",
+            "close",
+        ]
+        assert [event.id for event in events[4:6]] == [None, f"{receipt.epoch}-2"]
+        assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.INTERRUPTED
+        assert (await registry.turn("s1", waits.turn_id)).status is TurnStatus.INTERRUPTED
+        again = await registry.subscribe("s1", after=f"{receipt.epoch}-1")
+        assert [event.id for event in again.take()] == [None, None, f"{receipt.epoch}-2"]
+        again.close()
+
+
+async def test_a_quarantined_turn_is_remembered_when_its_session_fails(clock: VirtualClock) -> None:
+    """G2, G6."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        assert (await registry.cancel("s1")).verdict is Verdict.UNRESPONSIVE
+        crash(registry)
+        assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.UNRESPONSIVE
+        assert (await registry.counts()).unresponsive == 0
+
+
+async def test_a_turn_that_was_given_up_long_ago_has_no_second_end_when_its_session_fails(
+    clock: VirtualClock,
+) -> None:
+    """G2, G7: also where so few turns are remembered that it is the newest of them."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, kept_turns=1, cancel_grace=1) as registry:
+        for _ in range(2):
+            await registry.send("s1", "hello")
+        agent.last.finish()
+        await settle()
+        crash(registry)
+        await settle()
+        subscription = await registry.subscribe("s1", after="0")
+        told = [(event.id, event.name) for event in waiting(subscription)]
+        assert [name for _, name in told] == [
+            "turn.started",
+            "turn.queued",
+            "turn.unresponsive",
+            "turn.started",
+            "turn.completed",
+        ]
+        subscription.close()
+
+
+async def test_a_coroutine_that_was_given_up_is_not_collected(clock: VirtualClock) -> None:
+    """The loop holds tasks weakly, and the actor is gone."""
+    cancels = 0
+
+    async def agent(turn: Turn) -> None:
+        nonlocal cancels
+        while cancels < 3:
+            try:
+                await asyncio.get_running_loop().create_future()  # which nobody else holds
+            except asyncio.CancelledError:
+                cancels += 1
+
+    async with opened(agent, cancel_grace=4) as registry:
+        await registry.send("s1", "hello")
+        await settle()
+        crash(registry)
+        await registry.session("s1")
+        gc.collect()
+        strays = registry._household.strays  # type: ignore[union-attr]
+        (stray,) = strays
+        assert cancels == 2
+        stray.cancel()
+        await settle()
+        assert cancels == 3
+        assert not strays
+
+
+async def test_an_effect_that_fails_leaves_nobody_waiting_who_was_to_be_answered(
+    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
+) -> None:
+    """G10: they are not in the session's state any more, and have not been told yet."""
+
+    def fail(*_: Any) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError("a bug of ours")
+
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        cancelling = asyncio.create_task(registry.cancel("s1"))
+        await run.cancelled.wait()
+        monkeypatch.setattr(SessionActor, "_end_turn", fail)
+        for waiting in (cancelling, asyncio.create_task(receipt.ended())):
+            with pytest.raises(SessionLost):
+                await waiting
+
+
+async def test_an_end_that_could_not_be_published_is_published_as_what_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G2: the record says so already."""
+
+    def fail(*_: Any) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError("a bug of ours")
+
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1")
+        receipt = await registry.send("s1", "hello")
+        monkeypatch.setattr(SessionActor, "_end_turn", fail)
+        (await agent.run()).finish()
+        assert names(await read_to_end(stream))[1:] == ["turn.started", "turn.completed", "close"]
+        assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.COMPLETED
+
+
+async def test_a_session_that_fails_once_it_is_closed_stays_closed() -> None:
+    async with opened(done) as registry:
+        await (await registry.send("s1", "hello")).result()
+        await registry.close("s1")
+        crash(registry)
+        assert (await registry.session("s1")).state == "closed"
+        with pytest.raises(SessionClosed):
+            await registry.send("s1", "again")
+
+
+async def test_a_cancel_that_came_before_its_send_survives_a_failure() -> None:
+    """G4."""
+    async with opened(done) as registry:
+        await (await registry.send("s1", "hello")).result()
+        await registry.cancel("s1", "mine")
+        crash(registry)
+        assert (await registry.send("s1", "hello", turn_id="mine")).status is TurnStatus.CANCELLED
+
+
+async def test_a_close_that_meets_a_failure_is_answered() -> None:
+    """G10."""
+    async with opened(ScriptedAgent()) as registry:
+        await registry.send("s1", "hello")
+        crash(registry)
+        closing = registry.ask(Close("s1"))
+        sending = registry.ask(Send("s1", "too late"))
+        assert [type(each) for each in await asyncio.gather(closing, sending, return_exceptions=True)]
+        assert closing.done()
+        assert sending.done()
+
+
+async def test_without_a_task_nothing_is_waited_for() -> None:
+    told: list[str] = []
+    outlive(None, 5.0, lambda: told.append("at once"))
+    assert told == ["at once"]

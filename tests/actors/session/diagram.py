@@ -1,0 +1,219 @@
+"""Draws what the search saw a session do: `docs/explanation/state-diagram.md` and its picture.
+
+python -m tests.actors.session.diagram        writes both files anew
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from tests.actors.session.monitor import Facts
+from tests.actors.session.search import Node, search
+from turnkeeper.actors.model.records import SessionState, TurnId, TurnStatus
+from turnkeeper.actors.session.effects import AnnounceQueued, CancelTurn, Effect, EndTurn, StartTurn
+from turnkeeper.actors.session.machine import Message
+from turnkeeper.actors.session.states import State
+from turnkeeper.actors.session.views import state_name
+
+FOLDER = Path(__file__).parent.parent.parent.parent / "docs" / "explanation"
+#: Five messages make every move there is: the last to be seen is a stale report to a cancelled turn.
+DEPTH = 5
+
+Moves: TypeAlias = Mapping[tuple[str, str], Iterable[str]]
+
+# -- What was seen ------------------------------------------------------------------------------------
+
+
+class Seen:
+    """The moves of the session and of its turns, each with the messages that made it."""
+
+    def __init__(self) -> None:
+        self.session: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.turn: dict[tuple[str, str], set[str]] = defaultdict(set)
+
+    def witness(self, node: Node, message: Message, after: State, effects: tuple[Effect, ...]) -> None:
+        word = type(message).__name__
+        self.session[state_name(node.state), state_name(after)].add(word)
+        for effect in effects:
+            self._turn_moved(node.facts, effect, word)
+
+    def _turn_moved(self, facts: Facts, effect: Effect, word: str) -> None:
+        match effect:
+            case AnnounceQueued():
+                self.turn[_status(facts, effect.record.turn_id), TurnStatus.QUEUED].add(word)
+            case StartTurn():
+                self.turn[_status(facts, effect.spec.turn_id), TurnStatus.RUNNING].add(word)
+            case CancelTurn() if facts.cause is None:
+                self.turn[TurnStatus.RUNNING, TurnStatus.CANCELLING].add(word)
+            case EndTurn():
+                self.turn[_status(facts, effect.record.turn_id), effect.record.status].add(word)
+            case _:
+                pass
+
+
+def _status(facts: Facts, turn_id: TurnId) -> str:
+    if facts.holder is not None and facts.holder.turn_id == turn_id:
+        return TurnStatus.RUNNING if facts.cause is None else TurnStatus.CANCELLING
+    if facts.waiting is not None and facts.waiting.turn_id == turn_id:
+        return TurnStatus.QUEUED
+    return "sent"
+
+
+def seen() -> Seen:
+    """What a search of a few messages sees."""
+    moves = Seen()
+    found = search(DEPTH, witness=moves.witness).found
+    assert found is None, str(found)
+    return moves
+
+
+# -- The picture --------------------------------------------------------------------------------------
+
+
+class Box(NamedTuple):
+    x: int
+    y: int
+    final: bool = False
+
+
+WIDTH, HEIGHT = 116, 34
+SESSION: dict[str, Box] = {
+    SessionState.IDLE: Box(90, 50),
+    SessionState.RUNNING: Box(560, 50),
+    SessionState.CANCELLING: Box(560, 250),
+    SessionState.CLOSED: Box(90, 250, final=True),
+}
+TURN: dict[str, Box] = {
+    "sent": Box(90, 480),
+    TurnStatus.QUEUED: Box(250, 560),
+    TurnStatus.RUNNING: Box(250, 400),
+    TurnStatus.CANCELLING: Box(410, 480),
+    TurnStatus.COMPLETED: Box(590, 380, final=True),
+    TurnStatus.FAILED: Box(590, 430, final=True),
+    TurnStatus.TIMED_OUT: Box(590, 480, final=True),
+    TurnStatus.UNRESPONSIVE: Box(590, 530, final=True),
+    TurnStatus.CANCELLED: Box(590, 580, final=True),
+}
+STYLE = """\
+  <style>
+    rect { fill: #eef3fb; stroke: #2f4a7a; stroke-width: 1.5 }
+    rect.final { fill: #f3f0e6; stroke: #6b5d2e }
+    line { stroke: #555; stroke-width: 1.3; marker-end: url(#head) }
+    text { font: 13px sans-serif; text-anchor: middle; fill: #222 }
+    text.word { font-size: 11px; paint-order: stroke; stroke: #fff; stroke-width: 4px }
+    text.title { font-weight: bold; text-anchor: start }
+  </style>
+  <defs>
+    <marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">
+      <path d="M0 0 L8 4 L0 8 z" fill="#555"/>
+    </marker>
+  </defs>
+  <rect width="680" height="620" style="fill: #fff; stroke: none"/>"""
+
+
+def picture(moves: Seen) -> str:
+    """Both diagrams as one SVG."""
+    return "\n".join(
+        [
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 680 620" role="img">',
+            "  <title>The states of a session and of its turns</title>",
+            STYLE,
+            '  <text class="title" x="32" y="20">A session</text>',
+            *_drawing(SESSION, moves.session, words=True),
+            '  <text class="title" x="32" y="345">A turn</text>',
+            *_drawing(TURN, moves.turn, words=False),
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def _drawing(boxes: Mapping[str, Box], moves: Moves, *, words: bool) -> Iterable[str]:
+    for (start, end), told in sorted(moves.items()):
+        if start != end:
+            yield from _arrow(boxes[start], boxes[end], sorted(told) if words else [], (end, start) in moves)
+    for name, box in boxes.items():
+        kind = ' class="final"' if box.final else ""
+        left, top = box.x - WIDTH // 2, box.y - HEIGHT // 2
+        yield f'  <rect{kind} x="{left}" y="{top}" width="{WIDTH}" height="{HEIGHT}" rx="6"/>'
+        yield f'  <text x="{box.x}" y="{box.y + 4}">{name}</text>'
+
+
+def _arrow(start: Box, end: Box, words: list[str], both_ways: bool) -> Iterable[str]:
+    across, down = end.x - start.x, end.y - start.y
+    length = (across**2 + down**2) ** 0.5
+    # Two arrows between the same boxes run side by side.
+    aside = 9.0 if both_ways else 0.0
+    right, below = -down / length * aside, across / length * aside
+    reach = _reach(across, down)
+    x1, y1 = start.x + across * reach + right, start.y + down * reach + below
+    x2, y2 = end.x - across * reach + right, end.y - down * reach + below
+    yield f'  <line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}"/>'
+    if words:
+        # Nearer to where the arrow starts, so that the words of two side by side do not meet.
+        x, y = x1 + (x2 - x1) * 0.4, y1 + (y2 - y1) * 0.4 + (14.0 if below > 0 else -5.0)
+        yield f'  <text class="word" x="{x:.1f}" y="{y:.1f}">{", ".join(words)}</text>'
+
+
+def _reach(across: float, down: float) -> float:
+    """How far along the way between two centres the border of a box is."""
+    sideways = WIDTH / 2 / abs(across) if across else 1.0
+    upright = HEIGHT / 2 / abs(down) if down else 1.0
+    return min(sideways, upright)
+
+
+# -- The page -----------------------------------------------------------------------------------------
+
+PAGE = """\
+# The states of a session and of a turn
+
+Generated by `python -m tests.actors.session.diagram` from the moves that the exhaustive search saw `step`
+make; a test holds this page to the code. Do not edit it by hand.
+
+![The states of a session and of its turns](state-diagram.svg)
+
+`interrupted` is not in the picture: it is what a turn is called after a crash, when no session was there to
+see its end.
+
+## A session
+
+| from | to | by |
+|---|---|---|
+{session}
+
+## A turn
+
+| from | to | by |
+|---|---|---|
+{turn}
+
+What moves a session is a message: `Submit` is a send, `Stop` a cancel, `Shut` a close or the shutdown,
+`Tick` the session's own timer, `TurnEnded` the end of a coroutine.
+"""
+
+
+def page(moves: Seen) -> str:
+    """The page, with every move in a table."""
+    return PAGE.format(session=_table(moves.session), turn=_table(moves.turn))
+
+
+def _table(moves: Moves) -> str:
+    order = [*SESSION, *TURN]
+    rows = sorted(moves.items(), key=lambda row: (order.index(row[0][0]), order.index(row[0][1])))
+    return "\n".join(f"| {start} | {end} | {_words(told)} |" for (start, end), told in rows)
+
+
+def _words(told: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in sorted(told))
+
+
+def files() -> dict[str, str]:
+    """What the files in `docs/explanation` must say."""
+    moves = seen()
+    return {"state-diagram.md": page(moves), "state-diagram.svg": picture(moves)}
+
+
+if __name__ == "__main__":
+    for name, text in files().items():
+        (FOLDER / name).write_text(text)

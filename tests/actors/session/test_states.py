@@ -1,0 +1,59 @@
+"""States are types, and the page that draws them is held to the code."""
+
+import dataclasses
+import typing
+
+import pytest
+
+from tests.actors.session import diagram
+from turnkeeper.actors.model.records import SessionState, TurnStatus
+from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State
+from turnkeeper.actors.session.views import state_name
+
+
+@pytest.fixture(scope="module")
+def seen() -> diagram.Seen:
+    return diagram.seen()
+
+
+def test_every_state_is_a_type_with_a_public_name() -> None:
+    named = {Idle: "idle", Running: "running", Cancelling: "cancelling", Closed: "closed"}
+    assert set(typing.get_args(State)) == set(named)
+    assert set(named.values()) == set(SessionState)
+    for kind, name in named.items():
+        assert state_name(kind(*(None for _ in dataclasses.fields(kind)))) == name
+
+
+def test_no_state_has_a_flag() -> None:
+    for kind in typing.get_args(State):
+        assert bool not in typing.get_type_hints(kind).values()
+
+
+def test_every_state_remembers() -> None:
+    for kind in typing.get_args(State):
+        assert dataclasses.fields(kind)[0].name == "memory"
+
+
+def test_a_session_reaches_every_state(seen: diagram.Seen) -> None:
+    assert {end for _, end in seen.session} == set(SessionState)
+
+
+def test_nothing_leaves_closed(seen: diagram.Seen) -> None:
+    assert {end for start, end in seen.session if start == "closed"} == {"closed"}
+
+
+def test_a_turn_reaches_every_status_but_interrupted(seen: diagram.Seen) -> None:
+    assert {end for _, end in seen.turn} == set(TurnStatus) - {TurnStatus.INTERRUPTED}
+
+
+def test_only_a_report_or_the_end_of_the_ladder_lets_go_of_the_session(seen: diagram.Seen) -> None:
+    assert seen.session["running", "idle"] == {"TurnEnded"}
+    assert seen.session["cancelling", "idle"] == {"TurnEnded", "Tick"}
+    assert seen.session["cancelling", "running"] == {"TurnEnded", "Tick"}
+    assert ("running", "closed") not in seen.session
+
+
+@pytest.mark.parametrize("name", ["state-diagram.md", "state-diagram.svg"])
+def test_the_page_says_what_the_search_sees(seen: diagram.Seen, name: str) -> None:
+    made = {"state-diagram.md": diagram.page, "state-diagram.svg": diagram.picture}[name](seen)
+    assert (diagram.FOLDER / name).read_text() == made, "run: python -m tests.actors.session.diagram"

@@ -1,0 +1,209 @@
+"""What can be told of a session, in each of its states."""
+
+from dataclasses import replace
+
+import pytest
+
+from turnkeeper.actors.model.records import (
+    CancelCode,
+    LateEnd,
+    Moment,
+    Reason,
+    SessionId,
+    SessionState,
+    TurnError,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+    TurnStatus,
+)
+from turnkeeper.actors.session.states import (
+    Cancelling,
+    Closed,
+    Closing,
+    Home,
+    Idle,
+    Memory,
+    Running,
+    State,
+    Successor,
+)
+from turnkeeper.actors.session.views import (
+    InFlight,
+    current_turn,
+    find_turn,
+    queued_turns,
+    record_of,
+    timeline,
+    unstarted,
+    view,
+)
+
+USER = Reason(CancelCode.USER_REQUEST, "ada")
+
+
+def spec(turn_id: str) -> TurnSpec:
+    return TurnSpec(SessionId("s"), TurnId(turn_id), "hi", "ada", "coder", 1.0, None, 4.0, b"f")
+
+
+def record(turn_id: str, epoch: int | None, status: TurnStatus = TurnStatus.COMPLETED) -> TurnRecord:
+    return TurnRecord(TurnId(turn_id), epoch, status, "ada", "coder", 1.0)
+
+
+OLD, LAST, FLED = record("old", 1), record("last", 3), record("fled", 2, TurnStatus.UNRESPONSIVE)
+NEVER = record("never", None, TurnStatus.CANCELLED)
+MEMORY = Memory(Home(SessionId("s"), "ada"), 3, (OLD, LAST, NEVER), (), (FLED,))
+RUNNING = Running(MEMORY, spec("t"), 4, 2.0, None)
+CANCELLING = Cancelling(
+    MEMORY, spec("t"), 4, 2.0, USER, 3.0, None, 5.0, 7.0, (), Successor(spec("next"), None)
+)
+STATES: dict[SessionState, State] = {
+    SessionState.IDLE: Idle(MEMORY),
+    SessionState.RUNNING: RUNNING,
+    SessionState.CANCELLING: CANCELLING,
+    SessionState.CLOSED: Closed(MEMORY, USER),
+}
+
+
+@pytest.mark.parametrize(("name", "state"), STATES.items())
+def test_a_view_tells_the_state_and_what_is_remembered(name: SessionState, state: State) -> None:
+    told = view(state)
+    assert (told.session_id, told.user, told.state) == ("s", "ada", name)
+    assert (told.recent, told.quarantined, told.subscribers) == (MEMORY.records, (FLED,), 0)
+    assert told.turn == current_turn(state)
+    assert told.queue == queued_turns(state)
+
+
+def test_a_running_turn_is_told_as_it_stands() -> None:
+    told = record_of(RUNNING)
+    assert (told.turn_id, told.epoch, told.status, told.started_at) == ("t", 4, TurnStatus.RUNNING, 2.0)
+    assert (told.cancel_requested_at, told.ended_at, told.fingerprint) == (None, None, b"f")
+
+
+def test_a_cancelling_turn_tells_who_asked_when_and_who_comes_next() -> None:
+    told = record_of(CANCELLING)
+    assert (told.status, told.reason, told.superseded_by) == (TurnStatus.CANCELLING, USER, "next")
+    assert (told.cancel_requested_at, told.cancelled_again_at, told.ended_at) == (3.0, 5.0, None)
+
+
+@pytest.mark.parametrize("state", [RUNNING, CANCELLING])
+def test_a_turn_in_a_list_tells_what_its_record_tells(state: Running | Cancelling) -> None:
+    told = InFlight(state)
+    assert (told.session_id, told.owner) == ("s", "ada")
+    record = record_of(state)
+    assert told.turn == record
+    assert (told.turn_id, told.agent, told.started_at) == (record.turn_id, record.agent, record.started_at)
+    assert told.options is state.spec.options
+    assert "turn t in flight in s of ada" in repr(told).lower()
+
+
+@pytest.mark.parametrize("then", [None, Closing(USER, ())])
+def test_a_turn_with_no_successor_is_not_superseded(then: Closing | None) -> None:
+    assert record_of(replace(CANCELLING, then=then)).superseded_by is None
+
+
+@pytest.mark.parametrize("state", [RUNNING, CANCELLING])
+def test_the_record_of_an_end_adds_only_the_end(state: Running | Cancelling) -> None:
+    error = TurnError("X")
+    expected = replace(record_of(state), status=TurnStatus.FAILED, ended_at=9.0, error=error)
+    assert record_of(state, TurnStatus.FAILED, 9.0, error) == expected
+
+
+@pytest.mark.parametrize("name", [SessionState.IDLE, SessionState.CLOSED])
+def test_at_rest_the_current_turn_is_the_last_that_held_the_session(name: SessionState) -> None:
+    assert current_turn(STATES[name]) == LAST
+    fled_last = replace(MEMORY, records=(OLD, NEVER))
+    assert current_turn(replace(STATES[name], memory=fled_last)) == FLED
+
+
+def test_a_new_session_has_no_turn() -> None:
+    assert current_turn(Idle(Memory(Home(SessionId("s"), "ada")))) is None
+
+
+def test_only_a_successor_is_queued() -> None:
+    assert queued_turns(CANCELLING) == (unstarted(spec("next"), TurnStatus.QUEUED),)
+    assert queued_turns(replace(CANCELLING, then=None)) == ()
+    assert queued_turns(RUNNING) == ()
+
+
+@pytest.mark.parametrize("turn_id", ["t", "next", "fled", "old", "last", "never"])
+def test_every_known_turn_is_found(turn_id: str) -> None:
+    found = find_turn(CANCELLING, turn_id)
+    assert found is not None
+    assert found.turn_id == turn_id
+    assert find_turn(CANCELLING, "unknown") is None
+
+
+def test_a_turn_that_never_started_has_no_epoch() -> None:
+    told = unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, superseded_by=TurnId("n"))
+    assert (told.epoch, told.started_at, told.ended_at) == (None, None, 9.0)
+    assert (told.cancel_requested_at, told.superseded_by, told.reason) == (9.0, "n", USER)
+    assert unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, asked_at=8.0).cancel_requested_at == 8.0
+    assert unstarted(spec("t"), TurnStatus.QUEUED).cancel_requested_at is None
+
+
+@pytest.mark.parametrize("state", [RUNNING, CANCELLING])
+def test_the_first_event_of_the_turn_in_flight_is_told_by_who_knows_it(state: Running | Cancelling) -> None:
+    assert record_of(state, first_event_at=2.5).first_event_at == 2.5
+    for seen in (
+        current_turn(state, 2.5),
+        find_turn(state, "t", 2.5),
+        view(state, first_event_at=2.5).turn,
+    ):
+        assert seen == record_of(state, first_event_at=2.5)
+    assert find_turn(state, "last", 2.5) == LAST
+    assert current_turn(Idle(MEMORY), 2.5) == LAST
+
+
+def test_a_turn_that_waited_says_since_when_whatever_becomes_of_it() -> None:
+    assert record_of(replace(RUNNING, queued_at=1.5)).queued_at == 1.5
+    assert record_of(replace(CANCELLING, queued_at=1.5)).queued_at == 1.5
+    waits = replace(CANCELLING, then=Successor(spec("next"), None, 3.5))
+    assert [turn.queued_at for turn in queued_turns(waits)] == [3.5]
+
+
+# -- The timeline -----------------------------------------------------------------------------------
+
+
+def told(record: TurnRecord) -> list[tuple[str, float]]:
+    return [(moment.step, moment.ms) for moment in timeline(record)]
+
+
+def test_the_timeline_of_a_turn_has_only_what_has_happened() -> None:
+    waits = unstarted(spec("t"), TurnStatus.QUEUED, queued_at=1.0)
+    assert told(waits) == [("submitted", 0.0), ("queued", 0.0)]
+    assert told(record_of(RUNNING)) == [("submitted", 0.0), ("started", 1000.0)]
+    over = record_of(RUNNING, TurnStatus.COMPLETED, 9.0, None, 2.5)
+    assert told(over) == [("submitted", 0.0), ("started", 1000.0), ("first_event", 1500.0), ("ended", 8000.0)]
+    assert timeline(over)[-1] == Moment("ended", 9.0, 8000.0, status=TurnStatus.COMPLETED)
+
+
+def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to_let_go() -> None:
+    fled = replace(
+        record_of(replace(CANCELLING, queued_at=1.25), TurnStatus.UNRESPONSIVE, 7.0, None, 2.5),
+        ended_late=LateEnd(TurnStatus.COMPLETED, 11.0),
+    )
+    assert timeline(fled) == (
+        Moment("submitted", 1.0, 0.0),
+        Moment("queued", 1.25, 250.0),
+        Moment("started", 2.0, 1000.0),
+        Moment("first_event", 2.5, 1500.0),
+        Moment("cancel_requested", 3.0, 2000.0, USER),
+        Moment("cancelled_again", 5.0, 4000.0),
+        Moment("settled", 7.0, 6000.0, status=TurnStatus.UNRESPONSIVE, settled_after_ms=4000.0),
+        Moment("ended", 7.0, 6000.0, status=TurnStatus.UNRESPONSIVE),
+        Moment("ended_late", 11.0, 10000.0, status=TurnStatus.COMPLETED),
+    )
+
+
+def test_a_turn_that_never_held_the_session_has_nothing_to_settle() -> None:
+    never = unstarted(spec("t"), TurnStatus.CANCELLED, 3.0, USER, queued_at=2.0)
+    assert [step for step, _ in told(never)] == ["submitted", "queued", "cancel_requested", "ended"]
+
+
+def test_a_timeline_is_in_the_order_in_which_it_happened() -> None:
+    early = unstarted(spec("t"), TurnStatus.CANCELLED, 1.0, USER, asked_at=0.5)
+    assert told(early) == [("cancel_requested", -500.0), ("submitted", 0.0), ("ended", 0.0)]
+    last_words = record_of(CANCELLING, TurnStatus.COMPLETED, 9.0, None, 4.0)
+    steps = [step for step, _ in told(last_words)]
+    assert steps.index("cancel_requested") < steps.index("first_event") < steps.index("cancelled_again")

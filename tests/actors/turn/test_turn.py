@@ -1,0 +1,897 @@
+"""Turn: what the host's coroutine is given, and how that coroutine is run."""
+
+import asyncio
+import functools
+import math
+import threading
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import pytest
+
+from tests.fakes import ScriptedAgent, done, names, opened, read_to_end, settle, waiting
+from turnkeeper.actors.model.exceptions import (
+    ContextLoadFailed,
+    ContextNotCopyable,
+    ContextSaveFailed,
+    EventNotJson,
+    NotAnAgent,
+    ReservedEvent,
+    TurnFailed,
+    TurnkeeperError,
+    TurnOver,
+    WaitsForItself,
+    WrongThread,
+)
+from turnkeeper.actors.model.messages import Accepted
+from turnkeeper.actors.model.records import TurnOptions, TurnStatus, Verdict
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.context import Context
+from turnkeeper.actors.turn.turn import Turn, text_of
+
+
+async def failure_of(agent: Any, **keywords: Any) -> TurnFailed:
+    """What the caller is told of an agent's failed turn; the session must be usable afterwards."""
+    async with opened({"bad": agent, "good": done}, **keywords) as registry:
+        receipt = await registry.send("s1", "hello")
+        with pytest.raises(TurnFailed) as caught:
+            await receipt.result()
+        record = await receipt.ended()
+        assert record.status is TurnStatus.FAILED
+        assert record.error is not None
+        assert str(record.error.code) in str(caught.value)
+        if not keywords:
+            assert await (await registry.send("s1", "again", agent="good")).result() == "done: again"
+        return caught.value
+
+
+async def code_of(agent: Any, **keywords: Any) -> str:
+    """The code of an agent's failure."""
+    return str(await failure_of(agent, **keywords)).partition("failed: ")[2]
+
+
+# -- What an agent may be ---------------------------------------------------------------------------
+
+
+async def test_a_coroutine_function_is_an_agent_and_what_it_returns_is_the_result() -> None:
+    async with opened(done) as registry:
+        assert await (await registry.send("s1", "hello")).result() == "done: hello"
+
+
+async def test_the_result_passes_through_untouched_also_what_json_cannot_say() -> None:
+    result = {("a", 1): object(), "nan": math.nan, "set": {1, 2}}
+
+    async def agent(turn: Turn) -> Any:
+        return result
+
+    async with opened(agent) as registry:
+        assert await (await registry.send("s1", "hello")).result() is result
+
+
+async def test_an_async_generator_function_is_an_agent_texts_are_deltas_and_pairs_are_events() -> None:
+    async def agent(turn: Turn) -> AsyncGenerator[Any, None]:
+        yield "Hel"
+        yield "lo"
+        yield "usage", {"tokens": 2}
+
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1")
+        receipt = await registry.send("s1", "hello")
+        assert await receipt.result() is None
+        events = waiting(stream)
+        stream.close()
+    assert names(events) == ["snapshot", "turn.started", "delta", "delta", "usage", "turn.completed"]
+    assert [event.data for event in events[2:5]] == [{"text": "Hel"}, {"text": "lo"}, {"tokens": 2}]
+
+
+@pytest.mark.parametrize("item", [1, None, b"bytes", ["delta", "x"], ("one",), ("a", "b", "c"), {}])
+async def test_an_async_generator_that_yields_anything_else_fails_clearly_and_is_closed(item: Any) -> None:
+    closed: list[bool] = []
+
+    async def agent(turn: Turn) -> AsyncGenerator[Any, None]:
+        try:
+            yield item
+        finally:
+            closed.append(True)
+
+    assert await code_of(agent) == "not_an_agent"
+    assert closed == [True]
+
+
+async def test_an_async_generator_is_closed_in_its_own_task_when_it_is_cancelled() -> None:
+    """G5: the model's stream is closed on cancel, not when the garbage is collected."""
+    where: list[Any] = []
+    begun = asyncio.Event()
+
+    async def model() -> AsyncGenerator[str, None]:
+        where.append(asyncio.current_task())
+        try:
+            yield "one"
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            where.append(asyncio.current_task())
+
+    async def agent(turn: Turn) -> AsyncGenerator[str, None]:
+        async for text in model():
+            yield text
+
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        await begun.wait()
+        assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
+        assert where[0] is where[1]
+
+
+async def test_an_async_generator_that_swallows_its_cancel_is_still_closed_at_its_end() -> None:
+    ended: list[str] = []
+    begun = asyncio.Event()
+
+    async def agent(turn: Turn) -> AsyncGenerator[str, None]:
+        try:
+            try:
+                yield "one"
+                begun.set()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                yield "a last word"
+        finally:
+            ended.append("closed")
+
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1")
+        await registry.send("s1", "hello")
+        await begun.wait()
+        answer = await registry.cancel("s1")
+        assert answer.verdict is Verdict.FINISHED_FIRST
+        assert ended == ["closed"]
+        assert names(await read_to_end(stream))[-4:] == ["delta", "delta", "turn.completed", "close"]
+
+
+async def test_objects_partials_methods_and_functions_that_return_a_coroutine_are_agents() -> None:
+    class Agent:
+        async def __call__(self, turn: Turn) -> str:
+            return "object"
+
+        async def method(self, turn: Turn) -> str:
+            return "method"
+
+    async def two(word: str, turn: Turn) -> str:
+        return word
+
+    agents = {
+        "object": Agent(),
+        "method": Agent().method,
+        "partial": functools.partial(two, "partial"),
+        "lambda": lambda turn: two("lambda", turn),
+    }
+    async with opened(agents) as registry:
+        for name in agents:
+            assert await (await registry.send("s1", "hello", agent=name)).result() == name
+
+
+async def test_an_agent_may_return_a_future_and_cancelling_reaches_it() -> None:
+    futures: list[asyncio.Future[str]] = []
+
+    def agent(turn: Turn) -> asyncio.Future[str]:
+        futures.append(asyncio.get_running_loop().create_future())
+        return futures[-1]
+
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        futures[0].set_result("here")
+        assert await receipt.result() == "here"
+        await registry.send("s1", "hello")
+        await settle()
+        await registry.cancel("s1")
+        assert futures[1].cancelled()
+
+
+@pytest.mark.parametrize(
+    "agent", [lambda turn: "text", lambda turn: None, lambda turn: iter("ab"), dict], ids=str
+)
+async def test_a_function_that_is_not_async_is_no_agent_and_says_so(agent: Any) -> None:
+    agent = (lambda turn: {}) if agent is dict else agent
+    failed = await failure_of(agent)
+    assert isinstance(failed.__cause__, NotAnAgent)
+    assert str(failed).endswith("not_an_agent")
+
+
+# -- How an agent may fail --------------------------------------------------------------------------
+
+
+async def test_an_error_is_the_cause_of_what_the_caller_gets() -> None:
+    error = KeyError("x")
+
+    async def agent(turn: Turn) -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    failed = await failure_of(agent)
+    assert failed.__cause__ is error
+    assert failed.code == "TURN_FAILED"
+    assert failed.status == "failed"
+    assert str(failed).endswith("agent_error")
+
+
+async def test_an_error_before_the_first_await_is_a_failed_turn_like_any_other() -> None:
+    """G2."""
+
+    async def agent(turn: Turn) -> None:
+        raise KeyError
+
+    assert isinstance((await failure_of(agent)).__cause__, KeyError)
+
+
+async def test_an_error_while_the_agent_is_called_is_a_failed_turn_like_any_other() -> None:
+    """G2."""
+
+    def agent(turn: Turn) -> Any:
+        raise KeyError
+
+    assert isinstance((await failure_of(agent)).__cause__, KeyError)
+
+
+async def test_an_error_that_is_no_exception_is_a_failed_turn_like_any_other() -> None:
+    class Odd(BaseException):
+        pass
+
+    async def agent(turn: Turn) -> None:
+        raise Odd
+
+    def sync(turn: Turn) -> Any:
+        raise Odd
+
+    assert isinstance((await failure_of(agent)).__cause__, Odd)
+    assert isinstance((await failure_of(sync)).__cause__, Odd)
+
+
+@pytest.mark.parametrize("kind", ["in its task", "before the first await", "while it is called"])
+async def test_a_cancelled_error_that_nobody_asked_for_is_a_failure_with_a_code_of_its_own(kind: str) -> None:
+    """G2, G3: never called cancelled."""
+
+    async def late(turn: Turn) -> None:
+        await asyncio.sleep(0)
+        raise asyncio.CancelledError
+
+    async def early(turn: Turn) -> None:
+        raise asyncio.CancelledError
+
+    def called(turn: Turn) -> Any:
+        raise asyncio.CancelledError
+
+    agent = {"in its task": late, "before the first await": early, "while it is called": called}[kind]
+    assert await code_of(agent) == "spontaneous_cancel"
+
+
+async def test_an_error_of_turnkeepers_own_gives_the_turn_its_code() -> None:
+    async def agent(turn: Turn) -> None:
+        turn.emit("turn.completed")
+
+    assert await code_of(agent) == "reserved_event"
+
+
+# -- What a turn tells ------------------------------------------------------------------------------
+
+
+async def test_a_turn_tells_what_it_is_about() -> None:
+    agent = ScriptedAgent()
+    async with opened({"default": done, "coder": agent}) as registry:
+        receipt = await registry.send(
+            "s1", "hello", user="ada", agent="coder", turn_id="t1", options=TurnOptions(max_iterations=3)
+        )
+        turn = (await agent.run()).turn
+        assert (turn.session_id, turn.turn_id, turn.user, turn.agent) == ("s1", "t1", "ada", "coder")
+        assert (turn.message, turn.text, turn.epoch) == ("hello", "hello", receipt.epoch)
+        assert turn.max_iterations == 3
+        assert not turn.cancel_requested
+        assert "hello" not in repr(turn)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("hello", "hello"),
+        ([{"type": "text", "text": "Hel"}, {"type": "image"}, {"type": "text", "text": "lo"}], "Hello"),
+        ([], ""),
+        ([None, 1, "x", {"text": None}, {"text": 5}], ""),
+        ({"text": "x"}, ""),
+        (None, ""),
+        (7, ""),
+    ],
+)
+def test_the_text_of_a_message_is_that_of_its_parts(message: Any, text: str) -> None:
+    assert text_of(message) == text
+
+
+async def test_a_cancel_that_was_asked_can_be_seen_and_its_reason_with_it() -> None:
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello", user="ada")
+        run = await agent.run()
+        await registry.cancel("s1", user="ada", text="enough", wait=False)
+        await run.cancelled.wait()
+        assert run.turn.cancel_requested
+        assert run.turn.reason is not None
+        assert (run.turn.reason.code, run.turn.reason.by) == ("user_request", "ada")
+        assert run.turn.reason.text == "enough"
+
+
+async def test_a_checkpoint_lets_others_run_and_raises_once_a_cancel_was_asked() -> None:
+    steps: list[str] = []
+    go = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await turn.checkpoint()
+        steps.append("passed")
+        try:
+            go.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            steps.append("swallowed")
+        await turn.checkpoint()
+        steps.append("never")
+
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        await go.wait()
+        assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
+    assert steps == ["passed", "swallowed"]
+
+
+# -- Events -----------------------------------------------------------------------------------------
+
+
+async def emitting(*emits: tuple[Any, Any], **settings: Any) -> list[Any]:
+    """What happens to these events: what emit raised, or the data that readers got."""
+    raised: list[Any] = []
+
+    async def agent(turn: Turn) -> None:
+        for name, data in emits:
+            try:
+                turn.emit(name, data)
+            except TurnkeeperError as error:
+                raised.append(error)
+
+    async with opened(agent, **settings) as registry:
+        stream = await registry.subscribe("s1")
+        await (await registry.send("s1", "hello")).result()
+        events = waiting(stream)
+        stream.close()
+    own = [event for event in events if not event.name.startswith(("turn.", "snapshot"))]
+    return [*raised, *[(event.name, event.data) for event in own]]
+
+
+@pytest.mark.parametrize(
+    "data", [None, True, 0, -1.5, "text", "", [], {}, {"a": [1, {"b": None}]}, "\u2028\n\r\x00", "\U0001f600"]
+)
+async def test_whatever_json_can_say_can_be_emitted(data: Any) -> None:
+    assert await emitting(("word", data)) == [("word", data)]
+
+
+class Surprise(dict[str, Any]):
+    """A mapping that raises what nobody expects."""
+
+    def items(self) -> Any:
+        raise OSError("surprise")
+
+
+def nested(depth: int) -> list[Any]:
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+def circle() -> list[Any]:
+    around: list[Any] = []
+    around.append(around)
+    return around
+
+
+NOT_JSON = {
+    "nan": math.nan,
+    "infinity": {"x": [-math.inf]},
+    "object": object(),
+    "bytes": b"x",
+    "set": {1},
+    "deep": nested(10_000),
+    "circle": circle(),
+    "surrogate": "\ud800",
+    "surrogate within": {"a": ["x\udfffy"]},
+    "surrogate key": {"\ud800": 1},
+    "tuple key": {(1, 2): 3},
+    "huge number": 10**10_000,
+}
+
+
+@pytest.mark.parametrize("data", NOT_JSON.values(), ids=NOT_JSON.keys())
+async def test_what_json_cannot_say_is_refused_where_it_is_emitted_and_the_turn_goes_on(data: Any) -> None:
+    """G7: a refused event takes no number."""
+    error, after = await emitting(("word", data), ("word", "fine"))
+    assert isinstance(error, EventNotJson)
+    assert after == ("word", "fine")
+
+
+async def test_data_larger_than_the_log_is_refused() -> None:
+    """G8."""
+    error, after = await emitting(("word", "x" * 9_999), ("word", "x" * 900), log_bytes=10_000)
+    assert isinstance(error, EventNotJson)
+    assert after == ("word", "x" * 900)
+
+
+RESERVED = ["snapshot", "gap", "close", "turn.started", "turn.", "turn.mine"]
+UNUSABLE: list[Any] = ["", "a\nb", "a\rb", "a\x00", "\u2028", "\ud800", "x" * 201]
+UNUSABLE += [None, 1, b"word", ["word"], {}, object()]
+
+
+@pytest.mark.parametrize("name", RESERVED + UNUSABLE, ids=repr)
+async def test_an_agent_cannot_emit_a_name_of_ours_or_one_that_a_stream_cannot_carry(name: Any) -> None:
+    error, after = await emitting((name, 1), ("word", "fine"))
+    assert isinstance(error, ReservedEvent)
+    assert after == ("word", "fine")
+
+
+@pytest.mark.parametrize("name", ["turned", "Close", "message", "x" * 200, "d\u00e9j\u00e0 vu", "turn"])
+async def test_any_other_name_is_the_agents(name: str) -> None:
+    assert await emitting((name, 1)) == [(name, 1)]
+
+
+async def test_an_event_tells_what_was_the_case_when_it_was_emitted() -> None:
+    data = {"n": 1}
+
+    async def agent(turn: Turn) -> None:
+        turn.emit("word", data)
+        data["n"] = 2
+
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1")
+        await (await registry.send("s1", "hello")).result()
+        events = waiting(stream)
+        stream.close()
+    assert events[2].data == {"n": 1}
+    events[2].data["n"] = 3
+    assert events[2].data == {"n": 1}
+
+
+async def test_emit_belongs_on_the_loop_and_says_how_a_thread_gets_there() -> None:
+    """G7: the order of events is that of the loop."""
+
+    async def agent(turn: Turn) -> None:
+        with pytest.raises(WrongThread, match="call_soon_threadsafe"):
+            await asyncio.to_thread(turn.emit, "word", 1)
+        loop = asyncio.get_running_loop()
+        await asyncio.to_thread(loop.call_soon_threadsafe, turn.emit, "word", 2)
+        await asyncio.sleep(0)
+
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1")
+        await (await registry.send("s1", "hello")).result()
+        events = waiting(stream)
+        stream.close()
+    assert names(events)[2:] == ["word", "turn.completed"]
+    assert events[2].data == 2
+
+
+async def test_nothing_can_be_emitted_after_the_end_and_the_context_is_closed() -> None:
+    """G2: nothing of a turn is published after its terminal event."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        touched = run.turn.context
+        run.finish()
+        await receipt.ended()
+        with pytest.raises(TurnOver):
+            run.turn.emit("word")
+        with pytest.raises(TurnOver):
+            _ = run.turn.context
+        assert touched.messages == []
+        stream = await registry.subscribe("s1", after="0")
+        assert names(waiting(stream)) == ["turn.started", "turn.completed"]
+        stream.close()
+
+
+async def test_a_context_that_was_never_looked_at_is_closed_after_the_end_as_well() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        run.finish()
+        await receipt.ended()
+        with pytest.raises(TurnOver):
+            _ = run.turn.context
+
+
+# -- Turns that deal with their own session ---------------------------------------------------------
+
+
+async def misused(use: Callable[[SessionRegistry, Turn], Any]) -> BaseException | None:
+    """What an agent meets that uses its own registry."""
+    met: list[BaseException] = []
+
+    async def agent(turn: Turn) -> None:
+        try:
+            await use(registry, turn)
+        except TurnkeeperError as error:
+            met.append(error)
+
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello", turn_id="t1")
+        await receipt.ended()
+    return met[0] if met else None
+
+
+@pytest.mark.parametrize("task", [False, True], ids=["itself", "a task of it"])
+async def test_a_turn_that_would_wait_for_its_own_end_is_told_so(task: bool) -> None:
+    """G9: neither the turn nor a task that it started waits for ever."""
+
+    def started(coroutine: Any) -> Any:
+        return asyncio.get_running_loop().create_task(coroutine) if task else coroutine
+
+    uses: list[Callable[[SessionRegistry, Turn], Any]] = [
+        lambda registry, turn: started(registry.cancel("s1")),
+        lambda registry, turn: started(registry.cancel("s1", "t1")),
+        lambda registry, turn: started(registry.send("s1", "more")),
+        lambda registry, turn: started(registry.close("s1")),
+    ]
+    for use in uses:
+        error = await misused(use)
+        assert isinstance(error, WaitsForItself)
+        assert "wait=False" in str(error)
+
+
+async def test_a_turn_that_waits_for_its_own_receipt_is_told_so() -> None:
+    receipts: list[Any] = []
+    there = asyncio.Event()
+
+    async def agent(turn: Turn) -> str:
+        await there.wait()
+        for wait in (receipts[0].result, receipts[0].ended):
+            with pytest.raises(WaitsForItself):
+                await wait()
+        return "fine"
+
+    async with opened(agent) as registry:
+        receipts.append(await registry.send("s1", "hello"))
+        there.set()
+        assert await receipts[0].result() == "fine"
+
+
+async def test_a_turn_can_cancel_its_own_session_without_waiting() -> None:
+    """G9: a tool says stop."""
+    answers: list[Any] = []
+
+    async def agent(turn: Turn) -> None:
+        answers.append(await registry.cancel("s1", wait=False))
+        await asyncio.Event().wait()
+
+    async with opened(agent) as registry:
+        record = await (await registry.send("s1", "hello")).ended()
+        assert record.status is TurnStatus.CANCELLED
+        assert [answer.verdict for answer in answers] in ([], [Verdict.REQUESTED])
+
+
+async def test_a_turn_can_send_its_successor_without_waiting() -> None:
+    async def agent(turn: Turn) -> str:
+        if turn.text == "first":
+            await registry.send("s1", "second", wait=False, turn_id="t2")
+            await asyncio.Event().wait()
+        return turn.text
+
+    async with opened(agent) as registry:
+        first = await registry.send("s1", "first")
+        assert (await first.ended()).superseded_by == "t2"
+        again = await registry.send("s1", "second", turn_id="t2")
+        assert again.repeated
+        assert (await again.ended()).status is TurnStatus.COMPLETED
+
+
+async def test_a_turn_can_deal_with_other_sessions_and_other_registries_and_wait_for_them() -> None:
+    async def agent(turn: Turn) -> Any:
+        if turn.session_id == "s2":
+            return "other session"
+        one = await (await registry.send("s2", "hello")).result()
+        async with opened(done) as other:
+            two = await (await other.send("s1", "hello")).result()
+            assert (await other.cancel("s1")).verdict is Verdict.NOT_RUNNING
+        assert (await registry.cancel("s1", "elsewhere")).verdict is Verdict.NOT_RUNNING
+        return one, two
+
+    async with opened(agent) as registry:
+        assert await (await registry.send("s1", "hello")).result() == ("other session", "done: hello")
+
+
+async def test_what_outlives_its_turn_may_wait_for_the_session_again() -> None:
+    tasks: list[asyncio.Task[Accepted]] = []
+    go = asyncio.Event()
+
+    async def later() -> Any:
+        await go.wait()
+        return await (await registry.send("s1", "later")).result()
+
+    async def agent(turn: Turn) -> str:
+        if turn.text == "first":
+            tasks.append(asyncio.get_running_loop().create_task(later()))
+        return turn.text
+
+    async with opened(agent) as registry:
+        await (await registry.send("s1", "first")).result()
+        go.set()
+        assert await tasks[0] == "later"
+
+
+# -- Contexts ---------------------------------------------------------------------------------------
+
+
+async def remembering(turn: Turn) -> list[Any]:
+    """An agent that keeps what was said, and returns what had been said before."""
+    said = list(turn.context.messages)
+    turn.context.messages.append(turn.text)
+    return said
+
+
+async def ask(registry: SessionRegistry, message: Any, session: str = "s1", **keywords: Any) -> Any:
+    return await (await registry.send(session, message, **keywords)).result()
+
+
+async def test_a_conversation_goes_on_from_turn_to_turn_and_each_session_has_its_own() -> None:
+    async with opened(remembering) as registry:
+        assert await ask(registry, "one") == []
+        assert await ask(registry, "two") == ["one"]
+        assert await ask(registry, "three") == ["one", "two"]
+        assert await ask(registry, "one", session="s2") == []
+
+
+async def test_the_context_tells_whose_session_it_is_also_to_an_admins_turn() -> None:
+    async def agent(turn: Turn) -> Any:
+        return turn.context.log_id, turn.context.username, turn.context.agent_name, turn.user
+
+    async with opened({"default": agent, "coder": agent}) as registry:
+        assert await ask(registry, "x", user="ada") == ("s1", "ada", "default", "ada")
+        assert await ask(registry, "x", agent="coder") == ("s1", "ada", "coder", "local")
+
+
+async def test_what_a_failed_or_cancelled_turn_did_to_its_context_is_kept_too() -> None:
+    """What people said is not lost because the answer was."""
+    agent = ScriptedAgent()
+    async with opened({"default": remembering, "scripted": agent}) as registry:
+        for ending in ("fail", "cancel"):
+            await registry.send("s1", "x", agent="scripted")
+            run = await agent.run()
+            run.turn.context.messages.append(ending)
+            if ending == "fail":
+                run.fail(KeyError())
+                await run.ended.wait()
+            else:
+                await registry.cancel("s1")
+        assert await ask(registry, "last") == ["fail", "cancel"]
+
+
+async def test_the_flags_are_set_when_a_cancel_is_asked_and_cleared_when_a_turn_starts() -> None:
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        assert run.turn.context.data == {}
+        await registry.cancel("s1", wait=False)
+        await run.cancelled.wait()
+        assert run.turn.context.data == {"task_cancelled": True, "cancel_current_turn": True}
+        run.finish()
+        await receipt.ended()
+        await registry.send("s1", "hello")
+        assert (await agent.run()).turn.context.data == {}
+
+
+async def test_the_flags_are_set_on_a_context_that_is_first_looked_at_after_the_cancel() -> None:
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        await registry.cancel("s1", wait=False)
+        await run.cancelled.wait()
+        assert run.turn.context.data["task_cancelled"]
+
+
+async def test_data_that_cannot_be_copied_is_a_clear_failure_of_the_turn_that_looks_at_it() -> None:
+    async def agent(turn: Turn) -> str:
+        if turn.text == "poison":
+            turn.context.data["lock"] = threading.Lock()
+        elif turn.text == "look":
+            _ = turn.context.data
+        return turn.text
+
+    async with opened(agent) as registry:
+        await ask(registry, "poison")
+        receipt = await registry.send("s1", "look")
+        with pytest.raises(TurnFailed, match="context_not_copyable") as caught:
+            await receipt.result()
+        assert isinstance(caught.value.__cause__, ContextNotCopyable)
+        assert await ask(registry, "do not look") == "do not look"
+
+
+class Bare:
+    """A context of the host's own, without ``data``."""
+
+    __slots__ = ()
+
+
+async def test_a_context_that_the_caller_brings_is_used_as_it_is() -> None:
+    async def agent(turn: Turn) -> Any:
+        return turn.context
+
+    class Mine:
+        def __init__(self) -> None:
+            self.data = {"task_cancelled": True, "kept": 1}
+
+    async with opened(agent) as registry:
+        for brought in (Bare(), Mine(), {"any": "thing"}, [], 0, ""):
+            assert await ask(registry, "x", options=TurnOptions(context=brought)) is brought
+        mine = Mine()
+        await ask(registry, "x", options=TurnOptions(context=mine))
+        assert mine.data == {"kept": 1}
+
+
+async def test_no_context_brought_means_the_sessions_own() -> None:
+    async with opened(remembering) as registry:
+        await ask(registry, "one", options=TurnOptions())
+        assert await ask(registry, "two") == ["one"]
+
+
+async def test_a_context_that_was_brought_does_not_become_the_sessions_own() -> None:
+    async def agent(turn: Turn) -> list[Any]:
+        return await remembering(turn)
+
+    async with opened(agent) as registry:
+        await ask(registry, "one")
+        receipt = await registry.send("s2", "x")
+        await receipt.result()
+        brought = Context("elsewhere", "bob", messages=["brought"])
+        assert await ask(registry, "two", options=TurnOptions(context=brought)) == ["brought"]
+        assert brought.messages == ["brought", "two"]
+        assert await ask(registry, "three") == ["one"]
+
+
+async def test_the_flags_are_set_on_a_context_that_was_brought() -> None:
+    class Mine:
+        def __init__(self) -> None:
+            self.data: dict[str, Any] = {}
+
+    agent, mine = ScriptedAgent(), Mine()
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello", options=TurnOptions(context=mine))
+        await agent.run()
+        await registry.cancel("s1")
+    assert mine.data == {"task_cancelled": True, "cancel_current_turn": True}
+
+
+async def test_a_context_that_raises_when_it_is_flagged_does_not_save_its_turn() -> None:
+    """G5."""
+
+    class Evil:
+        @property
+        def data(self) -> Any:
+            raise ValueError
+
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello", options=TurnOptions(context=Evil()))
+        await agent.run()
+        assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
+
+
+# -- Contexts that the host loads and saves ---------------------------------------------------------
+
+
+class Shelf:
+    """A host's own place for contexts."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+        self.calls: list[Any] = []
+        self.error: BaseException | None = None
+        self.waits = False
+
+    async def load(self, session: str, user: str) -> Any:
+        self.calls.append(("load", session, user))
+        await self._trouble()
+        return self.kept.get(session)
+
+    async def save(self, context: Any) -> None:
+        self.calls.append(("save", context))
+        await self._trouble()
+        self.kept["s1"] = context
+
+    async def _trouble(self) -> None:
+        await asyncio.sleep(0)
+        if self.waits:
+            await asyncio.Event().wait()
+        if self.error is not None:
+            raise self.error
+
+
+async def context_of(turn: Turn) -> Any:
+    return turn.context
+
+
+async def test_a_loaded_context_is_used_and_saved_at_the_end() -> None:
+    shelf, mine = Shelf(), Bare()
+    shelf.kept["s1"] = mine
+    async with opened(context_of, load_context=shelf.load, save_context=shelf.save) as registry:
+        assert await ask(registry, "x", user="ada") is mine
+        assert shelf.calls == [("load", "s1", "ada"), ("save", mine)]
+
+
+async def test_nothing_loaded_means_an_empty_context_which_is_saved() -> None:
+    shelf = Shelf()
+    async with opened(remembering, load_context=shelf.load, save_context=shelf.save) as registry:
+        assert await ask(registry, "one") == []
+        assert await ask(registry, "two") == ["one"]
+        assert shelf.kept["s1"].messages == ["one", "two"]
+
+
+async def test_the_context_of_a_cancelled_turn_is_saved_in_its_task_before_the_verdict() -> None:
+    shelf, agent = Shelf(), ScriptedAgent()
+    async with opened(agent, save_context=shelf.save) as registry:
+        await registry.send("s1", "hello")
+        (await agent.run()).turn.context.messages.append("said")
+        assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
+        assert shelf.kept["s1"].messages == ["said"]
+
+
+async def test_a_quarantined_turn_saves_nothing(clock: Any) -> None:
+    """G6."""
+    shelf, agent = Shelf(), ScriptedAgent(swallows=9)
+    async with opened(agent, save_context=shelf.save) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        assert (await registry.cancel("s1")).verdict is Verdict.UNRESPONSIVE
+        run.finish()
+        await run.ended.wait()
+        await settle()
+        assert shelf.calls == []
+
+
+async def test_a_load_that_raises_fails_the_turn_with_a_clear_code_and_the_session_stays_usable() -> None:
+    shelf = Shelf()
+    shelf.error = OSError("disk")
+    async with opened(done, load_context=shelf.load) as registry:
+        receipt = await registry.send("s1", "hello")
+        with pytest.raises(TurnFailed, match="context_load_failed") as caught:
+            await receipt.result()
+        assert isinstance(caught.value.__cause__, ContextLoadFailed)
+        assert caught.value.__cause__.__cause__ is shelf.error
+        shelf.error = None
+        assert await ask(registry, "again") == "done: again"
+
+
+async def test_a_save_that_raises_fails_the_turn_with_a_clear_code_and_the_session_stays_usable() -> None:
+    shelf = Shelf()
+    shelf.error = OSError("disk")
+    async with opened(done, save_context=shelf.save) as registry:
+        receipt = await registry.send("s1", "hello")
+        with pytest.raises(TurnFailed, match="context_save_failed") as caught:
+            await receipt.result()
+        assert isinstance(caught.value.__cause__, ContextSaveFailed)
+        shelf.error = None
+        assert await ask(registry, "again") == "done: again"
+
+
+@pytest.mark.parametrize("which", ["load_context", "save_context"])
+async def test_a_load_or_save_that_hangs_can_be_cancelled(which: str) -> None:
+    """G5."""
+    shelf = Shelf()
+    shelf.waits = True
+    keywords = {which: shelf.load if which == "load_context" else shelf.save}
+    async with opened(done, **keywords) as registry:
+        await registry.send("s1", "hello")
+        await settle()
+        assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
+
+
+async def test_a_brought_context_is_neither_loaded_nor_saved() -> None:
+    shelf, mine = Shelf(), Bare()
+    async with opened(context_of, load_context=shelf.load, save_context=shelf.save) as registry:
+        assert await ask(registry, "x", options=TurnOptions(context=mine)) is mine
+        assert shelf.calls == []

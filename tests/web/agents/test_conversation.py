@@ -1,0 +1,181 @@
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from turnkeeper.web.agents.conversation import (
+    Reply,
+    UnsupportedMessage,
+    counts,
+    request_messages,
+    user_message,
+)
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,xx", "detail": "low"}}
+
+
+# -- What was sent ----------------------------------------------------------------------------------
+
+
+def test_a_text_is_the_content_itself() -> None:
+    assert user_message("hello") == {"role": "user", "content": "hello"}
+
+
+def test_a_single_text_part_is_its_text_which_every_server_takes() -> None:
+    assert user_message([{"type": "text", "text": "hello"}]) == {"role": "user", "content": "hello"}
+
+
+def test_parts_are_passed_on_in_the_shape_of_the_protocol() -> None:
+    parts = [{"type": "text", "text": "what is this?", "ours": 1}, IMAGE]
+    assert user_message(parts) == {
+        "role": "user",
+        "content": [{"type": "text", "text": "what is this?"}, IMAGE],
+    }
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None, 5, {}, {"type": "text", "text": "x"}, [], ["x"], [None], [{}], [{"type": "text"}],
+        [{"type": "text", "text": 5}], [{"type": "image_url"}], [{"type": "image_url", "image_url": "x"}],
+        [{"type": "image_url", "image_url": {}}], [{"type": "image_url", "image_url": {"url": "\ud800"}}],
+        [{"type": "image_url", "image_url": {"url": "x", "n": float("nan")}}],
+        [{"type": "text", "text": "x"}, {"type": "input_audio", "input_audio": {}}],
+    ],
+)  # fmt: skip
+def test_any_other_message_is_refused(message: Any) -> None:
+    with pytest.raises(UnsupportedMessage) as refused:
+        user_message(message)
+    assert refused.value.code == "UNSUPPORTED_MESSAGE"
+
+
+# -- What a model is told ---------------------------------------------------------------------------
+
+
+def said(role: str, content: Any, **marks: Any) -> dict[str, Any]:
+    return {"role": role, "content": content, **marks}
+
+
+def test_the_system_prompt_comes_first_and_our_marks_are_not_sent() -> None:
+    history = [
+        said("user", "one"),
+        said(
+            "assistant", "o", cut_off=True, error="upstream_timeout", finish_reason="length", usage={"x": 1}
+        ),
+        said("user", "two"),
+    ]
+    assert request_messages(history, "Be short.") == [
+        said("system", "Be short."),
+        said("user", "one"),
+        said("assistant", "o"),
+        said("user", "two"),
+    ]
+
+
+def test_a_reply_of_which_nothing_arrived_leaves_one_message_of_the_user() -> None:
+    history = [said("user", "one"), said("assistant", "", cut_off=True), said("user", "two")]
+    assert request_messages(history) == [said("user", "one\n\ntwo")]
+    assert history[0] == said("user", "one"), "the history is left as it is"
+
+
+def test_parts_and_texts_become_one_list_of_parts() -> None:
+    history = [said("user", "look"), said("assistant", ""), said("user", [IMAGE])]
+    assert request_messages(history) == [said("user", [{"type": "text", "text": "look"}, IMAGE])]
+
+
+def test_what_was_refused_is_not_sent_again() -> None:
+    history = [said("user", "bad", refused=True), said("assistant", "", cut_off=True), said("user", "good")]
+    assert request_messages(history) == [said("user", "good")]
+
+
+def test_a_hosts_own_messages_are_passed_on() -> None:
+    history = [
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}]},
+        {"role": "tool", "tool_call_id": "1", "content": "42"},
+        {"role": "user", "name": "ada", "content": "a"},
+        {"role": "user", "name": "bob", "content": "b"},
+    ]
+    assert request_messages(history) == history
+
+
+def test_what_is_no_message_is_left_out() -> None:
+    assert request_messages([None, "x", {"content": "y"}, said("user", "z")]) == [said("user", "z")]
+
+
+turns = st.lists(
+    st.tuples(
+        st.sampled_from(["a", "b"]) | st.just([IMAGE]),
+        st.sampled_from(["", "reply"]),
+        st.sampled_from([{}, {"cut_off": True}, {"cut_off": True, "error": "upstream_refused"}]),
+        st.booleans(),
+    )
+)
+
+
+@given(turns)
+def test_whatever_became_of_earlier_turns_a_request_takes_turns_and_ends_with_the_user(rounds: Any) -> None:
+    history: list[dict[str, Any]] = []
+    for asked, replied, marks, refused in rounds:
+        gone = {"refused": True} if refused and not replied else {}
+        history += [said("user", asked, **gone), said("assistant", replied, **marks)]
+    messages = request_messages([*history, said("user", "last")])
+    roles = [message["role"] for message in messages]
+    assert roles == (["user", "assistant"] * len(roles))[: len(roles)]
+    assert roles[-1] == "user"
+    assert all(message.keys() == {"role", "content"} and message["content"] for message in messages)
+
+
+# -- A reply in pieces ------------------------------------------------------------------------------
+
+
+def test_a_reply_is_its_pieces() -> None:
+    reply = Reply()
+    assert [reply.add("one "), reply.add(""), reply.add("two")] == ["one ", "", "two"]
+    reply.finish_reason = "stop"
+    assert reply.message(cut_off=False) == said("assistant", "one two")
+
+
+def test_a_reply_says_what_became_of_it() -> None:
+    reply = Reply()
+    reply.add("x")
+    reply.finish_reason, reply.usage = "length", {"total_tokens": 1}
+    assert reply.message(cut_off=True, error="upstream_timeout") == said(
+        "assistant", "x", cut_off=True, error="upstream_timeout", finish_reason="length",
+        usage={"total_tokens": 1},
+    )  # fmt: skip
+
+
+@given(st.text(st.characters(codec="utf-8") | st.sampled_from("😀🎉"), max_size=8), st.data())
+def test_a_character_cut_in_two_is_put_together_again(text: str, data: st.DataObject) -> None:
+    units = [
+        text.encode("utf-16-le")[at : at + 2].decode("utf-16-le", "surrogatepass")
+        for at in range(0, len(text.encode("utf-16-le")), 2)
+    ]
+    reply = Reply()
+    shown = ""
+    while units:
+        count = data.draw(st.integers(1, len(units)))
+        shown += reply.add("".join(units[:count]))
+        del units[:count]
+    assert shown == reply.text == text
+
+
+def test_half_a_character_that_stays_alone_is_replaced() -> None:
+    reply = Reply()
+    assert reply.add("a\ud83d") == "a"
+    assert reply.add("b") == "\ufffdb"
+    assert reply.add("\ude00") == "\ufffd"
+    reply.text.encode()
+
+
+# -- What it cost -----------------------------------------------------------------------------------
+
+
+def test_of_a_usage_only_its_numbers_are_passed_on() -> None:
+    usage = json.loads(
+        '{"prompt_tokens": 1, "note": "text", "flag": true, "none": null, "list": [1],'
+        ' "prompt_tokens_details": {"cached_tokens": 2, "deeper": {"n": 3}}, "empty": {"x": "y"}}'
+    )
+    assert counts(usage) == {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}}

@@ -1,0 +1,233 @@
+import asyncio
+import json
+import re
+import subprocess
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from tests.web.audit import bad_servers, naive_server
+from tests.web.fakes_web import free_port
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.web.audit.adapters import OURS, Adapter, read_adapter
+from turnkeeper.web.audit.judge import Fault, Finding, Report
+from turnkeeper.web.audit.plan import Pace
+from turnkeeper.web.audit.run import Options, as_json, as_table, audit, main
+from turnkeeper.web.command import cli
+
+ROOT = Path(__file__).parent.parent.parent.parent
+PLAIN = read_adapter((ROOT / "docs" / "examples" / "audit_plain.toml").read_text())
+QUICK = Pace(token=0.01, lost_after=0.5, patience=2.0)
+
+
+class Patient(Pace):
+    """For turnkeeper, of which everything is to be expected, but not that the machine is quick.
+
+    What is stopped would go on for so long that it does not end by itself while the machine stalls.
+    """
+
+    long = property(lambda self: 3_000)  # type: ignore[assignment]
+
+
+PATIENT = Patient(token=0.01, lost_after=0.4, patience=60.0)
+#: For servers of which nothing is to be expected.
+IMPATIENT = Pace(token=0.002, lost_after=0.05, patience=0.1)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audit gives servers all the time that a stalled machine needs."""
+    monkeypatch.setattr("turnkeeper.web.audit.run.Pace", lambda: PATIENT)
+    monkeypatch.setattr("turnkeeper.web.audit.run.PER_TURN", PATIENT.patience)
+
+
+@asynccontextmanager
+async def on_a_port(app: web.Application) -> AsyncGenerator[str]:
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+async def found_in(
+    app: web.Application, upstream_port: int = 0, adapter: Adapter = PLAIN, pace: Pace = QUICK
+) -> Report:
+    async with on_a_port(app) as url:
+        options = Options(url=url, upstream_port=upstream_port, users=11, turns=3, seed=7)
+        return await audit(options, url, adapter, pace)
+
+
+def faults(report: Report) -> set[Fault]:
+    return {each.fault for each in report.findings}
+
+
+# -- What it finds ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_turnkeeper_itself_comes_out_clean(seed: int) -> None:
+    report = await audit(Options(users=16, turns=4, seed=seed), None, OURS, PATIENT)
+
+    assert report.findings == ()
+    assert report.stops > 10
+    assert report.late_stops > 0
+    assert report.silence
+    assert report.seen > report.generated / 2
+    assert "No fault was found." in as_table(report, "turnkeeper")
+
+
+async def test_a_naive_server_is_found_out() -> None:
+    port = free_port()
+    wanted = {Fault.OVERLAP, Fault.LOST_STOP, Fault.LIE, Fault.AFTER_STOP, Fault.LOST}
+    # It loses a Stop when the next send comes before the next token: a busy machine needs a slower model.
+    for token in (0.01, 0.05, 0.15):
+        pace = Pace(token=token, lost_after=max(0.5, 8 * token), patience=10.0)
+        report = await found_in(naive_server.make_app(f"http://127.0.0.1:{port}/v1"), port, pace=pace)
+        if faults(report) >= wanted:
+            break
+
+    assert faults(report) >= wanted
+    told = as_table(report, "naive")
+    assert re.search(r"^Stops that got lost +[1-9]\d* of \d+$", told, re.MULTILINE)
+    assert "Faults were found." in told
+
+
+async def test_a_server_that_says_stopped_and_generates_on_is_found_out() -> None:
+    port = free_port()
+    app = bad_servers.lying(f"http://127.0.0.1:{port}/v1")
+    report = await found_in(app, port, read_adapter('[stream]\ncursor = "Last-Event-ID"'))
+
+    assert faults(report) >= {Fault.LIE, Fault.LOST_STOP, Fault.AFTER_STOP, Fault.OVERLAP}
+    assert report.count(Fault.LOST_STOP) == report.stops, "every single one"
+    # It has its cursors right, and that is seen as well.
+    assert not faults(report) & {Fault.LOST, Fault.DOUBLED, Fault.INVENTED, Fault.NEVER_REACHED}
+
+
+async def test_a_server_that_does_nothing_gets_no_good_mark() -> None:
+    report = await found_in(bad_servers.idle(), pace=IMPATIENT)
+
+    assert faults(report) >= {Fault.NOTHING, Fault.NEVER_REACHED}
+    assert "Nothing of it reached the model" in as_table(report, "idle")
+
+
+async def test_a_server_that_plays_canned_events_gets_no_good_mark() -> None:
+    report = await found_in(bad_servers.canned(), pace=IMPATIENT)
+
+    assert faults(report) >= {Fault.NOTHING, Fault.NEVER_REACHED, Fault.INVENTED}
+
+
+async def test_a_server_that_refuses_everything_gets_no_good_mark() -> None:
+    report = await found_in(bad_servers.refusing(), pace=IMPATIENT)
+
+    assert faults(report) >= {Fault.NOTHING, Fault.REFUSED}
+    assert report.count(Fault.REFUSED) == report.sends
+    assert report.refused_while_busy == 0, "that something runs is not for it to say"
+
+
+# -- The command ------------------------------------------------------------------------------------
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "turnkeeper.web.command.cli", "audit", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("patient")
+def test_the_command_prints_json_and_says_with_its_status_that_nothing_was_found(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    status = cli.main(["audit", "--users", "3", "--turns", "2", "--json"])
+
+    done = capsys.readouterr()
+    assert status == 0, done.out
+    report = json.loads(done.out)
+    assert report["clean"] is True
+    assert report["sends"] == 6
+    assert set(report["faults"].values()) == {0}
+    assert "the model is at http://127.0.0.1:" in done.err
+
+
+def test_the_command_ends_with_3_where_nobody_answers() -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    done = command("--url", url, "--upstream-port", "0")
+    assert done.returncode == 2, "a server is pointed at a port, not at any"
+
+    done = command("--url", url, "--upstream-port", str(free_port()))
+    assert done.returncode == 3
+    assert done.stderr.endswith(f"turnkeeper audit: nobody answers at {url}: Connection refused\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--url", "http://192.0.2.1:80", "--upstream-port", "9"], "only servers on this machine"),
+        (["--url", "ftp://127.0.0.1", "--upstream-port", "9"], "is not the address of a server"),
+        (["--url", "http://127.0.0.1:1"], "--upstream-port"),
+        (["--users", "0"], "--users is 1 to"),
+        (["--turns", "51"], "--turns is 1 to"),
+        (["--upstream-port", "70000"], "--upstream-port is 0 to"),
+        (["--adapter", "x.toml"], "--adapter describes the server at --url"),
+        (
+            ["--url", "http://127.0.0.1:1", "--upstream-port", "9", "--adapter", "not there"],
+            "cannot read the adapter not there: No such file or directory\n",
+        ),
+    ],
+)
+def test_who_asks_wrongly_is_told_and_nothing_is_started(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["audit", *arguments]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    async def taken() -> int:
+        server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return await asyncio.to_thread(main, Options(upstream_port=port, users=1, turns=1))
+
+    assert asyncio.run(taken()) == 3
+    assert re.search(
+        r"cannot listen on 127\.0\.0\.1 port \d+: address already in use\n", capsys.readouterr().err
+    )
+
+
+async def test_an_agent_that_cannot_be_had_is_told_in_time() -> None:
+    with pytest.raises(Exception, match="turnkeeper did not start"):
+        await audit(Options(agent="no.such:agent", users=1, turns=1), None, OURS, QUICK)
+
+
+def test_options_have_bounds() -> None:
+    Options().check()
+    with pytest.raises(InvalidRequest):
+        Options(users=501).check()
+
+
+def test_a_report_says_with_which_status_a_send_was_refused() -> None:
+    report = Report((Finding(Fault.REFUSED, "s", 1, status=404),), 1, 0, 0, 1, 0, 5, 5, 0, ())
+    assert "  sends refused while nothing ran: s, message 1, answered 404" in as_table(report, "server")
+    assert as_json(report)["findings"] == [
+        {"fault": "refused", "session": "s", "message": 1, "count": 1, "status": 404}
+    ]
+
+
+def test_a_report_says_what_nobody_could_ask_with_a_dash() -> None:
+    report = Report((), 1, 0, 0, 1, 0, 5, 5, 0, ())
+    told = as_table(report, "server")
+    assert re.search(r"^late Stops that hit the next turn +-$", told, re.MULTILINE)
+    assert re.search(r"^time from Stop to silence, p50 / p99 +-$", told, re.MULTILINE)
+    assert as_json(report)["stop_to_silence_ms"] == {"p50": None, "p99": None}

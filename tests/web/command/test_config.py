@@ -1,0 +1,177 @@
+from collections.abc import Callable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.web import WebSettings
+from turnkeeper.web.command.config import NAMES, OPTIONS, Config, resolve
+
+Written = Callable[[str], str]
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Written:
+    """Write a settings file; its path."""
+
+    def write(text: str) -> str:
+        path = tmp_path / "turnkeeper.toml"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def refusal(path: str | None = None, environ: dict[str, str] | None = None, **flags: Any) -> str:
+    with pytest.raises(InvalidRequest) as refused:
+        resolve(path, environ or {}, flags)
+    text = str(refused.value)
+    assert "\n" not in text
+    return text
+
+
+def source(config: Config, name: str) -> str:
+    (setting,) = [each for each in config.told if each.name == name]
+    return setting.source
+
+
+# -- Layers -----------------------------------------------------------------------------------------
+
+
+def test_without_anything_everything_is_the_default() -> None:
+    config = resolve(None, {}, {})
+
+    assert config.settings == WebSettings()
+    assert (config.options["agent"], config.tokens) == ("echo", ())
+    assert {each.source for each in config.told} == {"default"}
+    assert {field.name for field in fields(WebSettings)} <= {each.name for each in config.told}
+
+
+def test_a_flag_stands_above_the_environment_and_that_above_the_file(written: Written) -> None:
+    path = written("port = 1\nhost = '::1'\n\n# three\nheartbeat = 3\n")
+    environ = {"TURNKEEPER_PORT": "2", "TURNKEEPER_HOST": "localhost"}
+
+    config = resolve(path, environ, {"port": 3, "host": None})
+
+    assert (config.settings.port, config.settings.host, config.settings.heartbeat) == (3, "localhost", 3)
+    assert source(config, "port") == "--port"
+    assert source(config, "host") == "TURNKEEPER_HOST"
+    assert source(config, "heartbeat") == f"{path} line 5"
+    assert source(config, "retry") == "default"
+
+
+def test_every_setting_can_stand_in_the_file(written: Written) -> None:
+    given = {field.name: field.default for field in fields(WebSettings)}
+    given["turn_timeout"] = 5
+    text = "".join(f"{name} = {value!r}\n" for name, value in given.items())
+
+    config = resolve(written(text), {}, {})
+
+    assert config.settings == WebSettings(turn_timeout=5)
+    assert not {each.name for each in config.told if each.source == "default"} - set(OPTIONS)
+
+
+def test_the_file_can_say_that_there_is_no_timeout(written: Written) -> None:
+    assert resolve(written("turn_timeout = 'none'\n"), {}, {}).settings.turn_timeout is None
+
+
+def test_a_key_may_be_written_with_hyphens_like_its_flag(written: Written) -> None:
+    assert resolve(written("cancel-grace = 2\n"), {}, {}).settings.cancel_grace == 2
+
+
+def test_tokens_add_up_and_are_told_without_their_secrets(written: Written, tmp_path: Path) -> None:
+    (tmp_path / "secrets").write_text("dan:four:admin\n")
+    path = written('tokens = ["ada:one"]\ntoken_file = "secrets"\n')
+
+    config = resolve(path, {"TURNKEEPER_TOKENS": "bob:two"}, {"tokens": ("cyd:three",)})
+
+    assert config.tokens == ("ada:one", "bob:two", "cyd:three", "dan:four:admin")
+    told = [(each.value, each.source) for each in config.told if each.name == "token"]
+    assert told == [
+        ("ada:***", f"{path} line 1"),
+        ("bob:***", "TURNKEEPER_TOKENS"),
+        ("cyd:***", "--token"),
+        ("dan:***:admin", f"{path} line 2: {tmp_path / 'secrets'}"),
+    ]
+
+
+def test_the_agent_comes_from_any_layer(written: Written) -> None:
+    path = written("agent = 'a:a'\n")
+
+    assert resolve(path, {}, {}).options["agent"] == "a:a"
+    assert resolve(path, {"TURNKEEPER_AGENT": "b:b"}, {}).options["agent"] == "b:b"
+    assert resolve(path, {"TURNKEEPER_AGENT": "b:b"}, {"agent": "c:c"}).options["agent"] == "c:c"
+
+
+# -- What is refused --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "says"),
+    [
+        ("prot = 1\n", 1, "'prot'; did you mean port?"),
+        ("port = 1\n\n[server]\nport = 2\n", 3, "no section 'server': settings stand outside of sections"),
+        ("# one\nport = 'eighty'\n", 2, "port must be a whole number"),
+        ("port = 70000\n", 1, "port must be a whole number"),
+        ("port = true\n", 1, "port"),
+        ("heartbeat = [\n1,\n]\n", 1, "heartbeat"),
+        ("cancel_grace = nan\n", 1, "cancel_grace"),
+        ("\n\nagent = 3\n", 3, "agent must be a text"),
+        ("tokens = 'ada:s3cret'\n", 1, "tokens must be a list"),
+        ("tokens = [1]\n", 1, "tokens must be a list"),
+        ("retry = 2\ntokens = [\n  'ada:s3cret:boss',\n]\n", 2, "user:secret"),
+        ("token_file = 3\n", 1, "token_file must be a text"),
+        ("note = '''\nport = 1\n'''\n", 1, "'note'"),
+    ],
+)
+def test_what_is_wrong_in_the_file_is_told_with_its_line_and_its_name(
+    written: Written, text: str, line: int, says: str
+) -> None:
+    path = written(text)
+    told = refusal(path)
+
+    assert told.startswith(f"{path} line {line}: ")
+    assert says in told
+    assert "s3cret" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [("port = \n", "line 1"), ("host = 'a'\nport = 1 2\n", "line 2"), ("a = 1\na = 2\n", "line 2"),
+     ('host = "a\n', "line 1"), ("tokens = [", "at its end")],
+)  # fmt: skip
+def test_what_is_no_toml_is_told_with_its_place(written: Written, text: str, where: str) -> None:
+    path = written(text)
+    told = refusal(path)
+
+    assert told.startswith(path)
+    assert where in told
+
+
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+
+    assert "No such file" in refusal(str(tmp_path / "missing"))
+    assert "directory" in refusal(str(tmp_path)).lower()
+    assert "not UTF-8" in refusal(str(tmp_path / "binary"))
+
+
+@pytest.mark.parametrize(("name", "text"), [("PORT", "eighty"), ("PORT", "70000"), ("HEARTBEAT", "nan")])
+def test_what_is_wrong_in_the_environment_is_told_with_the_variable(name: str, text: str) -> None:
+    assert refusal(None, {f"TURNKEEPER_{name}": text}).startswith(f"TURNKEEPER_{name}: ")
+
+
+def test_a_number_that_is_none_is_told_in_words() -> None:
+    assert refusal(None, {"TURNKEEPER_PORT": "eighty"}) == "TURNKEEPER_PORT: 'eighty' is not a whole number"
+    assert refusal(None, {"TURNKEEPER_RETRY": "soon"}) == "TURNKEEPER_RETRY: 'soon' is not a number"
+
+
+def test_what_is_wrong_in_a_flag_is_told_with_the_flag() -> None:
+    assert refusal(port=70_000).startswith("--port: port must be")
+    assert refusal(tokens=("ada",)).startswith("--token: a token is user:secret")
+
+
+def test_a_name_is_a_setting_an_option_or_about_tokens() -> None:
+    assert len(set(NAMES)) == len(NAMES)

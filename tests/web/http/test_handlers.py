@@ -1,0 +1,1054 @@
+import asyncio
+import gzip
+import json
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from tests.fakes import FOREVER, ScriptedAgent, done, settle
+from tests.web.fakes_web import PATIENCE, House, by_token, running, serving
+from turnkeeper.actors.model.ids import RESERVED_IDS
+from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.web import WebSettings, setup
+from turnkeeper.web.agents import builtin as agents
+from turnkeeper.web.http import handlers
+from turnkeeper.web.http.app import ROUTES
+
+#: As the code has it; `serving` waits longer.
+MARGIN = handlers.CANCEL_MARGIN
+TEXT = [{"type": "text", "text": "hello"}]
+
+
+async def ended(house: House, log_id: str, task_id: str) -> Any:
+    """The turn, once it has ended."""
+    async for event in house.registry.events(log_id, after="0"):
+        if event.name.startswith("turn.") and event.data["task_id"] == task_id and "ended_at" in event.data:
+            break
+    return (await house.get(f"/chat/{log_id}/turns/{task_id}")).body
+
+
+async def test_every_answer_ends_its_line_for_those_who_read_it_in_a_terminal() -> None:
+    async with serving(done) as house:
+        asked = f"Host: {house.host}\r\nContent-Length: 0\r\n\r\n"
+        for request in (
+            "POST /chat/s/cancel_send_task",
+            "GET /healthz",
+            "GET /chat/nobody",
+            "PUT /chat/s/send",
+        ):
+            answer = await house.raw(f"{request} HTTP/1.1\r\n{asked}".encode())
+            assert answer.text.endswith("}\n"), request
+
+
+# -- Send -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body", [TEXT, {"message": "hello"}, {"message": TEXT}], ids=["parts", "text", "object"]
+)
+async def test_a_send_is_taken_and_its_turn_is_named(body: Any) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        answer = await house.post("/chat/s/send", json=body)
+
+        assert answer.status == 202
+        assert answer.body["status"] == "ok"
+        assert answer.body["superseded"] is None
+        run = await agent.run()
+        assert answer.body["task_id"] == run.turn.turn_id
+        assert run.turn.text == "hello"
+        assert run.turn.message == (body if isinstance(body, list) else body["message"])
+        assert run.turn.user == "local"
+        turn = await house.get(answer.headers["Location"])
+        assert (turn.body["task_id"], turn.body["status"]) == (answer.body["task_id"], "running")
+
+
+async def test_a_send_may_name_its_turn_its_agent_its_strategy_and_its_timeout() -> None:
+    coder = ScriptedAgent()
+    async with serving({"default": done, "coder": coder}) as house:
+        answer = await house.send(
+            "s", agent="coder", task_id="mine", timeout=0.1, multitask_strategy="reject"
+        )
+        assert answer.body["task_id"] == "mine"
+        run = await coder.run()
+        assert run.turn.agent == "coder"
+        turn = await ended(house, "s", "mine")
+        assert turn["status"] == "timed_out"
+        assert turn["reason"]["code"] == "timeout"
+        assert turn["ended_at"] - turn["started_at"] >= 0.09
+
+
+async def test_a_second_send_supersedes_and_says_what_became_of_the_first() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        first = await house.sent("s")
+        answer = await house.send("s")
+
+        superseded = answer.body["superseded"]
+        assert superseded["task_id"] == first
+        assert superseded["verdict"] == "cancelled"
+        assert superseded["settled_after_ms"] >= 0
+        assert agent.most_at_once == 1
+        turn = (await house.get(f"/chat/s/turns/{first}")).body
+        assert (turn["status"], turn["superseded_by"]) == ("cancelled", answer.body["task_id"])
+        assert turn["reason"]["code"] == "superseded"
+
+
+async def test_a_send_that_does_not_wait_is_answered_while_its_predecessor_still_holds_the_session() -> None:
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with serving(agent) as house:
+        first = await house.sent("s")
+        answer = await house.send("s", query="?wait=false")
+
+        assert answer.status == 202
+        assert answer.body["superseded"] == {
+            "task_id": first,
+            "verdict": "requested",
+            "settled_after_ms": None,
+        }
+        assert answer.body["task_status"] == "queued"
+        session = (await house.get("/chat/s")).body
+        assert (session["state"], session["turn"]["task_id"]) == ("cancelling", first)
+        assert [turn["task_id"] for turn in session["queue"]] == [answer.body["task_id"]]
+        (await agent.run()).finish()
+        assert (await agent.run()).turn.turn_id == answer.body["task_id"]
+
+
+async def test_a_send_that_rejects_is_told_who_is_in_the_way() -> None:
+    async with serving(ScriptedAgent()) as house:
+        first = await house.sent("s")
+        answer = await house.send("s", multitask_strategy="reject")
+
+        assert (answer.status, answer.code) == (409, "SESSION_BUSY")
+        assert answer.body["task_id"] == first
+        assert (await house.get("/chat/s")).body["turn"]["status"] == "running"
+
+
+async def test_a_repeated_send_starts_nothing_and_gets_the_same_turn() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        await house.send("s", task_id="mine")
+        again = await house.send("s", task_id="mine")
+
+        assert (again.status, again.body["task_id"], again.body["repeated"]) == (202, "mine", True)
+        assert len(agent.runs) == 1
+
+
+async def test_a_turn_id_that_stands_for_another_message_is_refused() -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.send("s", task_id="mine")
+        answer = await house.send("s", "something else", task_id="mine")
+
+        assert (answer.status, answer.code) == (422, "TURN_ID_REUSED")
+
+
+async def test_a_send_whose_cancel_came_first_is_taken_and_over() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        early = await house.post("/chat/s/mine/cancel")
+        answer = await house.send("s", task_id="mine")
+
+        assert early.status == 404
+        assert (answer.status, answer.body["task_status"]) == (202, "cancelled")
+        assert agent.runs == []
+
+
+async def test_if_match_holds_a_send_to_the_turn_its_sender_has_seen() -> None:
+    async with serving(ScriptedAgent()) as house:
+        first = await house.sent("s")
+
+        stale = await house.send("s", headers={"If-Match": '"another"'})
+        assert (stale.status, stale.code) == (412, "PRECONDITION_FAILED")
+        assert (await house.get("/chat/s")).body["turn"]["status"] == "running"
+        assert (await house.send("s", headers={"If-Match": f'"{first}"'})).status == 202
+
+
+async def test_if_match_holds_for_no_session_that_nobody_knows_and_leaves_nothing_behind() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        stale = {"If-Match": '"t1"'}
+        for answer in (
+            await house.send("s", headers=stale),
+            await house.post("/chat/s/cancel_send_task", headers=stale),
+            await house.post("/chat/s/t2/cancel", headers=stale),
+        ):
+            assert (answer.status, answer.code) == (412, "PRECONDITION_FAILED")
+        assert (await house.registry.counts()).sessions == 0
+
+        assert (await house.send("s", task_id="t2")).body["task_status"] == "running"
+
+
+async def test_a_send_to_a_closed_session_is_refused() -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.sent("s")
+        assert (await house.delete("/chat/s")).status == 200
+        answer = await house.send("s")
+
+        assert (answer.status, answer.code) == (409, "SESSION_CLOSED")
+
+
+async def test_a_response_location_holds_for_ids_of_every_allowed_character() -> None:
+    log_id = "Az09._:@-"
+    async with serving(done) as house:
+        answer = await house.send(log_id, task_id=":.t@-")
+
+        assert (await house.get(answer.headers["Location"])).body["log_id"] == log_id
+
+
+@pytest.mark.parametrize("k", range(8))
+async def test_a_send_is_handed_over_before_its_handler_first_waits(k: int) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, runner={"handler_cancellation": True}) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        body = json.dumps(TEXT).encode()
+        head = f"POST /chat/s/send HTTP/1.1\r\nHost: {house.host}\r\nContent-Length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await settle(k)
+        if k % 2:
+            writer.transport.abort()
+        else:
+            writer.close()
+
+        assert (await agent.run()).turn.text == "hello"
+        del reader
+
+
+# -- Bad input --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "field"),
+    [
+        ({"agent": "nobody"}, "UNKNOWN_AGENT", None),
+        ({"multitask_strategy": "enqueue"}, "INVALID_REQUEST", "multitask_strategy"),
+        ({"multitask_strategy": ""}, "INVALID_REQUEST", "multitask_strategy"),
+        ({"timeout": 0}, "INVALID_REQUEST", "timeout"),
+        ({"timeout": -1}, "INVALID_REQUEST", "timeout"),
+        ({"timeout": 1e12}, "INVALID_REQUEST", "timeout"),
+        ({"timeout": 10**400}, "INVALID_REQUEST", "timeout"),
+        ({"timeout": "5"}, "INVALID_REQUEST", "timeout"),
+        ({"timeout": True}, "INVALID_REQUEST", "timeout"),
+        ({"timeout": [1]}, "INVALID_REQUEST", "timeout"),
+        ({"task_id": ""}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "a b"}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "x" * 201}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "cancel_send_task"}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "\ud800"}, "INVALID_REQUEST", "task_id"),
+        ({"surprise": 1}, "INVALID_REQUEST", "surprise"),
+    ],
+    ids=str,
+)
+async def test_a_send_that_asks_for_what_there_is_not_is_refused(
+    fields: dict[str, Any], code: str, field: str | None
+) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        answer = await house.send("s", **fields)
+
+        assert (answer.status, answer.code) == (422, code)
+        assert answer.body.get("field") == field
+        assert field is None or field in answer.body["detail"]
+        assert agent.runs == []
+        assert (await house.get("/chat/s")).status == 404, "a refused send opens nothing"
+
+
+BODIES = {
+    "empty": b"",
+    "text": b"hello",
+    "latin-1": b'{"message": "gr\xfc\xdfe"}',
+    "utf-16": '{"message": "x"}'.encode("utf-16"),
+    "deep": b"[" * 10_000 + b"]" * 10_000,
+    "deep object": b'{"message":' * 10_000 + b'"x"' + b"}" * 10_000,
+    "deep part": b'[{"type":"x","y":' + b"[" * 10_000 + b"]" * 10_000 + b"}]",
+    "nan": b'{"message": [{"type": "n", "n": NaN}]}',
+    "number": b"7",
+    "surrogate": b'{"message": "\\ud800"}',
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("path", ["/chat/s/send", "/chat/ticket"])
+async def test_a_bad_body_is_refused_and_the_connection_goes_on(path: str, name: str) -> None:
+    async with serving(ScriptedAgent()) as house:
+        answer = await house.post(path, data=BODIES[name])
+
+        assert answer.status == 422
+        assert answer.code in ("INVALID_JSON", "INVALID_REQUEST")
+        assert (await house.registry.counts()).sessions == 0
+        assert (await house.send("s")).status == 202
+
+
+async def test_a_message_that_is_nested_as_deep_as_json_reads_still_runs() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        for depth in (200, 400, 600, 800, 900, 950, 980):
+            body = b'{"task_id": "t%d", "message": [{"type":"x","y":%s%s}]}' % (
+                depth,
+                b"[" * depth,
+                b"]" * depth,
+            )
+            answer = await house.post("/chat/s/send", data=body)
+            assert answer.status in (202, 422), answer.text
+            if answer.status == 422:
+                assert answer.code in ("INVALID_JSON", "INVALID_REQUEST")
+        async with house.stream("s") as stream:
+            assert (await stream.until("snapshot")).json["state"] == "running"
+            await stream.until("turn.started")
+
+
+async def test_a_body_that_says_it_is_too_large_is_refused_before_it_is_read() -> None:
+    async with serving(max_body=1000) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(
+            f"POST /chat/s/send HTTP/1.1\r\nHost: {house.host}\r\nContent-Length: 2000\r\n\r\n".encode()
+        )
+        head = await reader.readuntil(b"\r\n\r\n")
+
+        assert head.startswith(b"HTTP/1.1 413")
+        assert b"connection: close" in head.lower()
+        body = json.loads(await reader.readexactly(int(re.findall(rb"Content-Length: (\d+)", head)[0])))
+        assert body["code"] == "BODY_TOO_LARGE"
+        writer.write(b"x" * 2000)
+        rest = await asyncio.wait_for(reader.read(), PATIENCE)
+        assert rest == b"", "and the connection ends there, as it says"
+        writer.close()
+
+
+@pytest.mark.parametrize("path", ["/chat/s/send", "/chat/ticket"])
+async def test_a_body_that_turns_out_too_large_is_refused(path: str) -> None:
+    async def flood() -> AsyncIterator[bytes]:
+        for _ in range(20):
+            yield b"x" * 100
+
+    async with serving(max_body=1000) as house:
+        for data in (flood(), b"x" * 1001):
+            answer = await house.post(path, data=data)
+            assert (answer.status, answer.code) == (413, "BODY_TOO_LARGE")
+            assert answer.headers["Connection"].lower() == "close"
+        fits = json.dumps({"message": "x" * 900}).encode()
+        assert (await house.post("/chat/s/send", data=fits)).status == 202
+
+
+async def test_a_body_without_end_is_refused_at_the_limit_and_not_kept() -> None:
+    async with serving(max_body=1000) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(f"POST /chat/s/send HTTP/1.1\r\nHost: {house.host}\r\n".encode())
+        writer.write(b"Transfer-Encoding: chunked\r\n\r\n")
+        answer = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+        for _ in range(10_000):
+            if answer.done():
+                break
+            writer.write(b"64\r\n" + b"x" * 100 + b"\r\n")
+            await asyncio.sleep(0)
+
+        assert answer.done(), "it would have read on"
+        assert (await answer).startswith(b"HTTP/1.1 413")
+        writer.write(b"0\r\n\r\n")
+        assert b"BODY_TOO_LARGE" in await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+
+
+async def test_a_body_may_come_compressed_and_is_bounded_by_what_it_unpacks_to() -> None:
+    async with serving(max_body=1000) as house:
+        zipped = {"Content-Encoding": "gzip"}
+        small = await house.post(
+            "/chat/s/send", data=gzip.compress(json.dumps(TEXT).encode()), headers=zipped
+        )
+        bomb = await house.post("/chat/s/send", data=gzip.compress(b" " * 10_000_000), headers=zipped)
+
+        assert small.status == 202
+        assert bomb.status == 413
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\n5\r\nhelloXX0\r\n\r\n",
+        b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+    ids=["chunk size", "chunk end", "gzip"],
+)
+async def test_a_body_whose_transfer_is_broken_is_the_clients_fault(
+    rest: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(ScriptedAgent()) as house:
+        answer = await house.raw(b"POST /chat/s/send HTTP/1.1\r\nHost: localhost\r\n" + rest)
+
+        assert answer.status == 400, answer.text
+        assert [record for record in caplog.records if record.name == "turnkeeper"] == []
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_is_not_an_error_of_ours(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    handled = asyncio.Event()
+
+    @web.middleware
+    async def watch(request: web.Request, handler: Any) -> Any:
+        try:
+            return await handler(request)
+        finally:
+            handled.set()
+
+    app = web.Application(middlewares=[watch])
+    registry = setup(app, done)
+    async with running(app, registry) as house:
+        _, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(b"POST /chat/s/send HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n[{")
+        await asyncio.wait_for(house.client.get(house.url("/healthz")), PATIENCE)
+        handled.clear()
+        writer.transport.abort()
+        await asyncio.wait_for(handled.wait(), PATIENCE)
+
+        assert [record for record in caplog.records if record.name == "turnkeeper"] == []
+        assert (await registry.counts()).sessions == 0
+
+
+async def test_a_body_that_a_middleware_of_the_hosts_has_read_is_there_all_the_same() -> None:
+    seen: list[str] = []
+
+    @web.middleware
+    async def nosy(request: web.Request, handler: Any) -> Any:
+        if request.path != "/chat/quiet/send":
+            seen.append(await request.text())
+        return await handler(request)
+
+    agent = ScriptedAgent()
+    app = web.Application(middlewares=[nosy])
+    registry = setup(app, agent, settings=WebSettings(max_body=1000))
+    async with running(app, registry) as house:
+        assert (await house.send("s", "read before")).status == 202
+        assert (await agent.run()).turn.text == "read before"
+        assert (await house.send("s", "x" * 1000)).status == 413
+        assert (await house.post("/chat/s/send")).code == "INVALID_JSON"
+        agent.release()
+    assert len(seen) == 3
+
+
+BAD_IDS = [
+    *sorted(RESERVED_IDS - {".", ".."}),
+    "a%20b",
+    "a%2Fb",
+    "%2E%2E",
+    "a%00",
+    "gr%C3%BC%C3%9Fe",
+    "%FF",
+    "a+b",
+    "x" * 201,
+    "a,b",
+    "%F0%9F%98%80",
+]
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+@pytest.mark.parametrize("log_id", BAD_IDS)
+async def test_an_id_outside_the_rule_is_refused_on_every_route_and_every_method(log_id: str) -> None:
+    taken = {
+        ("GET", "/chat/active_send_tasks"),
+        ("HEAD", "/chat/active_send_tasks"),
+        ("POST", "/chat/cleanup_completed_tasks"),
+        ("POST", "/chat/ticket"),
+    }
+    paths = dict.fromkeys(path for _, path, _ in ROUTES if "{log_id}" in path)
+    async with serving(done) as house:
+        for path in paths:
+            for method in METHODS:
+                asked = path.replace("{log_id}", log_id).replace("{task_id}", "t")
+                if (method, asked) in taken:
+                    continue
+                answer = await house.ask(method, asked, **({"json": TEXT} if method == "POST" else {}))
+                if "%2E%2E" in asked and answer.status == 404:
+                    continue  # the client's own doing: a dot segment is resolved before it is sent
+                assert answer.status == 422, f"{method} {asked}: {answer.status}"
+                if method != "HEAD":
+                    assert (answer.code, answer.body["field"]) == ("INVALID_REQUEST", "log_id")
+        assert (await house.registry.counts()).sessions == 0
+
+
+@pytest.mark.parametrize("task_id", [each for each in BAD_IDS if each != "%2E%2E"])
+async def test_a_turn_id_outside_the_rule_is_refused_too(task_id: str) -> None:
+    async with serving(done) as house:
+        await house.sent("s")
+        for method, path in (("POST", f"/chat/s/{task_id}/cancel"), ("GET", f"/chat/s/turns/{task_id}")):
+            answer = await house.ask(method, path)
+            assert (answer.status, answer.code) == (422, "INVALID_REQUEST"), path
+            assert answer.body["field"] == "task_id"
+
+
+async def test_dots_are_no_ids() -> None:
+    async with serving(done) as house:
+        for dots in (b".", b"..", b"%2e", b"%2E%2e"):
+            answer = await house.raw(b"GET /chat/" + dots + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answer.status in (404, 422)
+            answer = await house.raw(b"DELETE /chat/" + dots + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answer.status in (404, 422)
+        assert (await house.registry.counts()).sessions == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allow"),
+    [
+        ("GET", "/chat/s/send", {"POST"}),
+        ("PUT", "/chat/s/send", {"POST"}),
+        ("GET", "/chat/s/t/cancel", {"POST"}),
+        ("DELETE", "/chat/s/turns/t", {"GET", "HEAD"}),
+        ("POST", "/chat/s/events", {"GET"}),
+        ("HEAD", "/chat/s/events", {"GET"}),
+        ("POST", "/chat/s", {"GET", "HEAD", "DELETE"}),
+        ("POST", "/healthz", {"GET", "HEAD"}),
+    ],
+)
+async def test_a_method_that_a_path_does_not_have_is_a_problem_like_any_other(
+    method: str, path: str, allow: set[str]
+) -> None:
+    async with serving(done) as house:
+        answer = await house.ask(method, path)
+
+        assert answer.status == 405
+        assert set(answer.headers["Allow"].split(", ")) == allow
+        if method != "HEAD":
+            assert answer.code == "METHOD_NOT_ALLOWED"
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/chat/s/send?wait=maybe", "wait"),
+        ("/chat/s/t/cancel?wait=", "wait"),
+        ("/chat/s/cancel_send_task?wait=no", "wait"),
+    ],
+)
+async def test_a_parameter_that_cannot_be_read_is_named(path: str, field: str) -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.sent("s", task_id="t")
+        answer = await house.post(path, json=TEXT)
+
+        assert (answer.status, answer.code, answer.body["field"]) == (422, "INVALID_REQUEST", field)
+        assert (await house.get("/chat/s")).body["state"] == "running"
+
+
+async def test_close_on_knows_one_word() -> None:
+    async with serving(done) as house:
+        answer = await house.get("/chat/s/events?close_on=everything")
+
+        assert (answer.status, answer.code, answer.body["field"]) == (422, "INVALID_REQUEST", "close_on")
+
+
+async def test_what_nobody_knows_is_not_found() -> None:
+    async with serving(done) as house:
+        await house.sent("s")
+        for method, path, code in (
+            ("GET", "/chat/unknown", "UNKNOWN_SESSION"),
+            ("DELETE", "/chat/unknown", "UNKNOWN_SESSION"),
+            ("GET", "/chat/unknown/turns/t", "UNKNOWN_SESSION"),
+            ("GET", "/chat/unknown/messages", "UNKNOWN_SESSION"),
+            ("GET", "/chat/s/turns/t", "UNKNOWN_TURN"),
+        ):
+            answer = await house.ask(method, path)
+            assert (answer.status, answer.code) == (404, code)
+
+
+# -- Cancel -----------------------------------------------------------------------------------------
+
+
+async def test_a_cancel_is_answered_once_the_turn_has_stopped() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        task = await house.sent("s")
+        answer = await house.post(f"/chat/s/{task}/cancel")
+
+        assert agent.last.ended.is_set()
+        assert answer.status == 200
+        assert (
+            answer.body.items()
+            >= {
+                "status": "ok",
+                "message": "Task cancelled successfully",
+                "verdict": "cancelled",
+            }.items()
+        )
+        assert answer.body["settled_after_ms"] >= 0
+        assert answer.body["turn"].items() >= {"task_id": task, "status": "cancelled", "by": "local"}.items()
+        assert answer.body["turn"]["reason"]["code"] == "user_request"
+
+
+async def test_a_cancel_of_a_turn_that_is_over_says_so_and_how_it_ended() -> None:
+    async with serving(done) as house:
+        task = await house.sent("s")
+        await ended(house, "s", task)
+        answer = await house.post(f"/chat/s/{task}/cancel")
+
+        assert answer.status == 200
+        assert (answer.body["status"], answer.body["message"]) == ("ok", "Task had already finished")
+        assert (answer.body["verdict"], answer.body["turn"]["status"]) == ("finished_first", "completed")
+
+
+async def test_a_cancel_that_the_turn_outruns_says_that_it_finished_first() -> None:
+    agent = ScriptedAgent(swallows=1)
+    async with serving(agent) as house:
+        task = await house.sent("s")
+        run = await agent.run()
+        asked = asyncio.create_task(house.post(f"/chat/s/{task}/cancel"))
+        await run.cancelled.wait()
+        run.finish("done all the same")
+        answer = await asked
+
+        assert (answer.status, answer.body["verdict"]) == (200, "finished_first")
+        assert answer.body["turn"]["status"] == "completed"
+        assert answer.body["turn"]["cancel_requested_at"] is not None
+
+
+async def test_a_cancel_that_a_turn_ignores_is_answered_when_its_grace_is_over() -> None:
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with serving(agent, cancel_grace=0.1) as house:
+        task = await house.sent("s")
+        answer = await house.post(f"/chat/s/{task}/cancel")
+
+        assert answer.status == 200
+        assert (answer.body["status"], answer.body["message"]) == ("error", "Task did not stop")
+        assert (answer.body["verdict"], answer.body["turn"]["status"]) == ("unresponsive", "unresponsive")
+        assert answer.body["settled_after_ms"] >= 100
+        session = (await house.get("/chat/s")).body
+        assert [turn["task_id"] for turn in session["unresponsive_turns"]] == [task]
+
+
+@pytest.mark.parametrize("path", ["/chat/s/t/cancel", "/chat/s/cancel_send_task"])
+async def test_a_cancel_whose_verdict_does_not_come_is_answered_half_a_second_after_the_grace(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(_query: Any) -> Any:
+        await asyncio.Event().wait()
+
+    async with serving(cancel_grace=0.1) as house:
+        with monkeypatch.context() as patch:
+            patch.setattr(handlers, "CANCEL_MARGIN", MARGIN)
+            patch.setattr(house.registry, "ask", never)
+            asked = time.monotonic()
+            answer = await house.post(path)
+
+        assert (answer.status, answer.body["verdict"]) == (202, "requested")
+        assert time.monotonic() - asked >= 0.1 + 0.5
+
+
+async def test_a_cancel_need_not_wait() -> None:
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with serving(agent) as house:
+        task = await house.sent("s")
+        for path in (f"/chat/s/{task}/cancel?wait=false", "/chat/s/cancel_send_task?wait=false"):
+            answer = await house.post(path)
+            assert (answer.status, answer.body["verdict"]) == (202, "requested")
+            assert answer.body["turn"]["status"] == "cancelling"
+        active = (await house.get("/chat/s/active_tasks")).body["active_tasks"]
+        assert (active["task_active"], active["task_cancelled"]) == (True, True)
+
+
+async def test_a_cancel_of_an_unknown_turn_or_session_is_a_404_that_says_for_how_long_it_counts() -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.sent("s")
+        for path in ("/chat/s/other/cancel", "/chat/unknown/other/cancel"):
+            answer = await house.post(path)
+            assert answer.status == 404
+            assert (
+                answer.body.items()
+                >= {
+                    "code": "UNKNOWN_TURN",
+                    "message": "No active task found for this session",
+                    "verdict": "not_running",
+                    "remembered_for": 30.0,
+                }.items()
+            )
+        assert (await house.get("/chat/s")).body["state"] == "running"
+
+
+async def test_the_unknown_turns_problem_has_the_status_existing_clients_read() -> None:
+    async with serving(done) as house:
+        answer = await house.post("/chat/s/t/cancel")
+
+        assert answer.headers["Content-Type"].startswith("application/problem+json")
+        assert answer.body["status"] == "error"
+
+
+async def test_a_cancel_of_the_session_answers_with_its_verdict_as_status() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        assert (await house.post("/chat/s/cancel_send_task")).body["status"] == "not_running"
+        task = await house.sent("s")
+        stopped = await house.post("/chat/s/cancel_send_task")
+        again = await house.post("/chat/s/cancel_send_task")
+
+        assert (stopped.status, again.status) == (200, 200)
+        assert stopped.body.items() >= {"status": "cancelled", "log_id": "s"}.items()
+        assert stopped.body["turn"]["task_id"] == task
+        assert again.body.items() >= {"status": "not_running", "turn": None}.items()
+
+
+async def test_a_session_cancel_tells_of_an_unresponsive_turn() -> None:
+    async with serving(ScriptedAgent(swallows=FOREVER), cancel_grace=0.05) as house:
+        await house.sent("s")
+        answer = await house.post("/chat/s/cancel_send_task")
+
+        assert (answer.status, answer.body["status"]) == (200, "unresponsive")
+
+
+@pytest.mark.parametrize("path", ["/chat/s/t/cancel", "/chat/s/cancel_send_task"])
+async def test_if_match_holds_a_cancel_to_the_turn_its_sender_has_seen(path: str) -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.sent("s", task_id="t")
+
+        stale = await house.post(path, headers={"If-Match": '"another"'})
+        malformed = await house.post(path, headers={"If-Match": "t"})
+        assert (stale.status, stale.code) == (412, "PRECONDITION_FAILED")
+        assert (malformed.status, malformed.body["field"]) == (422, "If-Match")
+        assert (await house.get("/chat/s")).body["state"] == "running"
+        assert (await house.post(path, headers={"If-Match": '"t"'})).body["verdict"] == "cancelled"
+
+
+# -- Sessions and lists -----------------------------------------------------------------------------
+
+
+async def test_active_tasks_have_the_fields_existing_clients_read() -> None:
+    async with serving(ScriptedAgent()) as house:
+        idle = await house.get("/chat/s/active_tasks")
+        task = await house.sent("s")
+        busy = (await house.get("/chat/s/active_tasks")).body
+
+        assert (idle.status, idle.body) == (200, {"status": "ok", "active_tasks": {}})
+        active = busy["active_tasks"]
+        assert (
+            active.items()
+            >= {
+                "session_id": "s",
+                "task_active": True,
+                "task_cancelled": False,
+                "router_tasks": [task],
+            }.items()
+        )
+        assert 1_600_000_000 < active["created_at"] < 10_000_000_000, "Unix seconds"
+
+
+async def test_all_active_tasks_are_listed_by_session_and_gone_when_they_have_ended() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        for log_id in ("a", "b"):
+            await house.sent(log_id)
+        listed = (await house.get("/chat/active_send_tasks")).body
+
+        assert listed["status"] == "ok"
+        assert set(listed["active_tasks"]) == {"a", "b"}
+        assert listed["active_tasks"]["a"]["active"] is True
+        assert isinstance(listed["active_tasks"]["a"]["created_at"], float)
+        await house.post("/chat/a/cancel_send_task")
+        assert set((await house.get("/chat/active_send_tasks")).body["active_tasks"]) == {"b"}
+
+
+async def test_cleanup_names_the_sessions_it_has_put_to_rest_and_they_are_known_all_the_same() -> None:
+    agent = ScriptedAgent()
+    async with serving({"default": done, "slow": agent}) as house:
+        task = await house.sent("idle")
+        await ended(house, "idle", task)
+        await settle()
+        await house.sent("busy", agent="slow")
+        answer = await house.post("/chat/cleanup_completed_tasks")
+
+        assert answer.body == {"status": "ok", "cleaned_up": ["idle"]}
+        assert (await house.get(f"/chat/idle/turns/{task}")).body["status"] == "completed"
+        assert (await house.send("idle")).status == 202
+
+
+async def test_a_session_tells_its_state_its_turn_and_its_recent_turns() -> None:
+    agent = ScriptedAgent()
+    async with serving({"default": done, "slow": agent}) as house:
+        tasks = [await house.sent("s") for _ in range(2)]
+        await ended(house, "s", tasks[-1])
+        running_task = await house.sent("s", agent="slow")
+        session = (await house.get("/chat/s")).body
+
+        assert (session["log_id"], session["state"], session["user"]) == ("s", "running", "local")
+        assert session["turn"]["task_id"] == running_task
+        assert [turn["task_id"] for turn in session["recent_turns"]] == tasks[::-1]
+        assert session["queue"] == []
+
+
+async def test_a_sleeping_session_tells_what_was_said_and_where_to_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(agents, "WORD_PAUSE", 0)
+    async with serving(agents.echo) as house:
+        await ended(house, "s", await house.sent("s"))
+        last = (await house.get("/chat/s/messages")).body["cursor"]
+        await settle()
+        assert (await house.post("/chat/cleanup_completed_tasks")).body["cleaned_up"] == ["s"]
+
+        answer = await house.get("/chat/s/messages")
+
+        said = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hello"}]
+        told = {"status": "ok", "log_id": "s", "messages": said, "omitted": 0, "cursor": last}
+        assert (answer.status, answer.body) == (200, told)
+        await house.sent("s", "again")
+        async with house.stream("s", query=f"?last_event_id={last}") as stream:
+            assert (await stream.next()).json["message"] == "again"
+
+
+async def test_messages_that_json_cannot_say_are_null_and_no_failure() -> None:
+    async def agent(turn: Turn) -> None:
+        turn.context.messages += ["text", object(), float("nan")]
+
+    async with serving(agent) as house:
+        await ended(house, "s", await house.sent("s"))
+
+        answer = await house.get("/chat/s/messages")
+
+        assert (answer.status, answer.body["messages"]) == (200, ["text", None, None])
+
+
+async def test_a_turn_has_a_timeline() -> None:
+    async with serving(ScriptedAgent()) as house:
+        task = await house.sent("s")
+        await house.post(f"/chat/s/{task}/cancel")
+        turn = (await house.get(f"/chat/s/turns/{task}")).body
+
+        steps = ["submitted", "started", "cancel_requested", "settled", "ended"]
+        assert [step["step"] for step in turn["timeline"]] == steps
+        moments = [step["at"] for step in turn["timeline"]]
+        assert moments == sorted(moments)
+        assert turn["timeline"][-1]["status"] == "cancelled"
+
+
+async def test_closing_a_session_cancels_first() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        task = await house.sent("s")
+        closed = await house.delete("/chat/s")
+        again = await house.delete("/chat/s")
+
+        assert agent.last.ended.is_set()
+        assert (closed.status, closed.body["state"]) == (200, "closed")
+        assert (again.status, again.body["state"]) == (200, "closed")
+        turn = (await house.get(f"/chat/s/turns/{task}")).body
+        assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "session_closed")
+
+
+async def test_a_close_says_that_it_holds_itself_to_no_turn() -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.sent("s")
+
+        refused = await house.delete("/chat/s", headers={"If-Match": '"another"'})
+        assert (refused.status, refused.body["field"]) == (422, "If-Match")
+        assert (await house.get("/chat/s")).body["state"] == "running"
+
+
+async def test_closing_ends_the_streams_with_the_truth() -> None:
+    async with serving(ScriptedAgent()) as house:
+        async with house.stream("idle") as stream:
+            await house.delete("/chat/idle")
+            assert (await stream.rest())[-1].data == "Session closed"
+        await house.sent("s")
+        async with house.stream("s") as stream:
+            await stream.until("turn.started")
+            await house.delete("/chat/s")
+            *_, terminal, close = await stream.rest()
+
+        assert terminal.event == "turn.cancelled"
+        assert (close.event, close.data) == ("close", "Task cancelled")
+
+
+# -- What agents do -----------------------------------------------------------------------------------
+
+KNOWN_EVENTS: dict[str, Any] = {
+    "partial_command": {"command": "say", "params": {"text": "he"}, "chunk": 1},
+    "running_command": {"command": "say", "args": ["hello", None, 1.5, True]},
+    "command_result": {"result": "<b>ok</b>\nline two\r\n\u2028end"},
+    "finished_chat": {},
+    "system_error": "out of memory",
+    "backend_user_message": [{"type": "text", "text": "grüße 😀"}],
+    "image": {"data": "data:image/png;base64," + "A" * 10_000},
+}
+
+
+async def test_events_that_existing_clients_know_pass_untouched() -> None:
+    async def agent(turn: Turn) -> None:
+        for name, data in KNOWN_EVENTS.items():
+            turn.emit(name, data)
+
+    async with serving(agent) as house:
+        async with house.stream("s") as stream:
+            await house.sent("s")
+            await stream.until("turn.completed")
+
+        emitted = {message.event: message for message in stream.seen if message.event in KNOWN_EVENTS}
+        assert {name: message.json for name, message in emitted.items()} == KNOWN_EVENTS
+        assert list(emitted) == list(KNOWN_EVENTS)
+
+
+@pytest.mark.parametrize("result", [object(), {1, 2}, float("nan"), b"bytes", {"a": object()}], ids=str)
+async def test_a_result_that_json_cannot_say_is_no_failure(result: object) -> None:
+    async def agent(turn: Turn) -> object:
+        return result
+
+    async with serving(agent) as house:
+        task = await house.sent("s")
+        turn = await ended(house, "s", task)
+
+        assert turn["status"] == "completed"
+        assert turn.get("result") is None
+
+
+def at_once(turn: Turn) -> Awaitable[None]:
+    raise RuntimeError("password=hunter2 in /srv/secret.py")
+
+
+async def later(turn: Turn) -> None:
+    await asyncio.sleep(0)
+    raise RuntimeError("password=hunter2 in /srv/secret.py")
+
+
+async def not_json(turn: Turn) -> None:
+    turn.emit("delta", {"password=hunter2": object()})
+
+
+def not_an_agent(turn: Turn) -> str:
+    return "password=hunter2"
+
+
+@pytest.mark.parametrize("agent", [at_once, later, not_json, not_an_agent])
+async def test_an_agent_that_raises_fails_its_turn_and_tells_nobody_what(
+    agent: Callable[[Turn], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(agent) as house:
+        async with house.stream("s") as stream:
+            answer = await house.send("s")
+            failed = await stream.until("turn.failed")
+        answers = [
+            answer,
+            await house.get("/chat/s"),
+            await house.get(f"/chat/s/turns/{answer.body['task_id']}"),
+        ]
+
+        assert answer.status == 202
+        assert failed.json["status"] == "failed"
+        assert failed.json["error"]["code"]
+        for text in [*(message.data for message in stream.seen), *(each.text for each in answers)]:
+            assert "hunter2" not in text
+            assert "Traceback" not in text
+            assert "secret.py" not in text
+        assert any("failed" in record.getMessage() for record in caplog.records), "the log is told"
+        assert (await house.send("s")).status == 202, "the session goes on"
+
+
+@pytest.mark.blocks_the_loop("an agent does, which is what this is about")
+async def test_an_agent_that_blocks_the_loop_holds_up_others_only_for_that_long() -> None:
+    async def agent(turn: Turn) -> None:
+        time.sleep(1.0)
+
+    slow = ScriptedAgent()
+    async with serving({"blocks": agent, "default": slow}, heartbeat=0.5, cancel_grace=0.9) as house:
+        other = await house.sent("other")
+        async with house.stream("other") as stream:
+            await stream.until("turn.started")
+            blocked, stopped = await asyncio.gather(
+                house.send("s", agent="blocks"), house.post(f"/chat/other/{other}/cancel")
+            )
+            assert blocked.status == 202
+            assert stopped.body["verdict"] == "cancelled"
+            assert (await stream.rest())[-1].data == "Task cancelled"
+        assert (await ended(house, "s", blocked.body["task_id"]))["status"] == "completed"
+        assert (await house.get("/healthz")).status == 200
+
+
+# -- Streams' handlers --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("k", range(12))
+async def test_a_stream_whose_handler_is_cancelled_while_it_opens_leaves_no_reader_behind(k: int) -> None:
+    async with serving(ScriptedAgent(), runner={"handler_cancellation": True}) as house:
+        await house.sent("s")
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(f"GET /chat/s/events HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode())
+        await settle(k)
+        writer.transport.abort()
+        del reader
+        # The turn goes on, and its next event finds nobody.
+        await settle()
+        assert (await house.get("/chat/s")).body["subscribers"] == 0
+        assert (await house.get("/chat/s")).body["state"] == "running"
+
+
+# -- Tickets, health ----------------------------------------------------------------------------------
+
+
+async def test_a_ticket_opens_its_sessions_streams_and_says_how_long_it_lives() -> None:
+    async with serving(ScriptedAgent(), authenticate=by_token) as house:
+        issued = await house.post("/chat/ticket", json={"log_ids": ["t", "s", "s"]}, token="ada-token")
+
+        assert issued.status == 200
+        assert issued.body["log_ids"] == ["s", "t"]
+        assert issued.body["expires_in"] == 60.0
+        for log_id in ("s", "t", "s"):
+            async with house.stream(log_id, f"?ticket={issued.body['ticket']}") as stream:
+                await stream.until("snapshot")
+        assert (await house.get("/chat/s", token="ada-token")).body["user"] == "ada"
+
+
+async def test_a_token_in_the_header_stands_above_a_ticket_in_the_url() -> None:
+    async with serving(ScriptedAgent(), authenticate=by_token) as house:
+        await house.sent("s", token="ada-token")
+        async with house.stream("s", "?ticket=old", token="ada-token") as stream:
+            await stream.until("snapshot")
+
+
+@pytest.mark.parametrize(
+    "log_ids", [["a b"], ["events"], [1], [None], [["s"]], ["s", ""], ["x"] * 50 + [{}]], ids=str
+)
+async def test_a_ticket_for_ids_outside_the_rule_is_refused(log_ids: list[Any]) -> None:
+    async with serving(done) as house:
+        answer = await house.post("/chat/ticket", json={"log_ids": log_ids})
+
+        assert (answer.status, answer.code) == (422, "INVALID_REQUEST")
+
+
+async def test_health_tells_which_run_of_the_process_this_is() -> None:
+    async with serving(done) as one, serving(done) as other:
+        first, second = await one.get("/healthz"), await other.get("/healthz")
+
+        assert first.body["status"] == "ok"
+        assert first.body["incarnation"] == one.registry.incarnation != second.body["incarnation"]
+        assert re.fullmatch(r"\d+\.\d+.*", first.body["version"])
+        assert (await one.get("/readyz")).status == 200
+
+
+async def test_a_draining_server_takes_nothing_more_and_says_when_to_come_back() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        task = await house.sent("s")
+        await house.registry.drain()
+
+        for answer in (await house.send("s"), await house.send("new"), await house.get("/readyz"),
+                       await house.get("/chat/s/events")):  # fmt: skip
+            assert (answer.status, answer.code) == (503, "SHUTTING_DOWN")
+            assert int(answer.headers["Retry-After"]) >= 1
+        assert (await house.get("/healthz")).status == 200
+        turn = (await house.get(f"/chat/s/turns/{task}")).body
+        assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "shutdown")
+
+
+async def test_an_unforeseen_error_is_told_to_the_log_and_to_nobody_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving(done) as house:
+        with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "turnkeeper"):
+            patch.setattr(house.registry, "ask", _broken)
+            answer = await house.send("s")
+
+        assert (answer.status, answer.code) == (500, "INTERNAL")
+        assert "hunter2" not in answer.text
+        assert "hunter2" in caplog.text
+
+
+async def _broken(_query: Any) -> Any:
+    raise LookupError("password=hunter2")

@@ -1,0 +1,253 @@
+"""`turnkeeper serve` in a process of its own: it says where it is, and is gone when it should be."""
+
+import asyncio
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.web.fakes_web import Command, Door, command, served
+from turnkeeper.web.http.server import FORCED
+
+#: The shutdown deadline where something has to be abandoned, in seconds, and where nothing has to be: a
+#: machine that stalls must not make one of the other.
+DEADLINE, NEVER = "1", "60"
+#: Seconds within which the process is gone although something would keep it for a minute.
+SOON = 40.0
+BOTH = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+
+AGENTS = """
+import asyncio, sys, time
+
+async def blocks(turn):
+    print("it blocks", file=sys.stderr, flush=True)
+    while True:
+        time.sleep(0.5)
+
+async def asks_a_thread(turn):
+    return await asyncio.to_thread(str, "done")
+
+async def holds_a_thread(turn):
+    turn.emit("held", 1)
+    await asyncio.to_thread(time.sleep, 60)
+
+async def tidies_up(turn):
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(0.05)
+        print("tidied up", file=sys.stderr, flush=True)
+
+async def floods(turn):
+    for _ in range(200):
+        turn.emit("flood", "x" * 60_000)
+    await asyncio.Event().wait()
+"""
+
+
+@pytest.fixture
+def agents(tmp_path: Path) -> Path:
+    (tmp_path / "agents_here.py").write_text(AGENTS)
+    return tmp_path
+
+
+async def gone(process: Command, number: int) -> tuple[int, float]:
+    """The exit status, and how long the process took."""
+    sent = process.signal(number)
+    status = await process.ended()
+    return status, time.monotonic() - sent
+
+
+@BOTH
+async def test_an_idle_server_ends_at_once_and_all_is_well(number: int) -> None:
+    async with served(SHUTDOWN_DEADLINE=NEVER) as (process, door):
+        assert (await door.get("/healthz")).status == 200
+        status, took = await gone(process, number)
+
+        assert (status, await process.complaint()) == (0, "")
+        assert took < SOON
+
+
+@BOTH
+async def test_a_running_turn_is_cancelled_and_every_stream_told(number: int) -> None:
+    async with served(SHUTDOWN_DEADLINE=NEVER) as (process, door):
+        async with door.stream("busy") as busy, door.stream("idle") as idle:
+            await door.sent("busy", "one two three " * 50)
+            await busy.until("delta")
+            await idle.until("snapshot")
+            status, took = await gone(process, number)
+
+            *_, terminal, close = await busy.rest()
+            assert (terminal.event, terminal.json["reason"]["code"]) == ("turn.cancelled", "shutdown")
+            assert (close.event, close.data) == ("close", "Server shutting down")
+            assert [(each.event, each.data) for each in await idle.rest()] == [
+                ("close", "Server shutting down")
+            ]
+        assert (status, await process.complaint()) == (0, "")
+        assert took < SOON
+
+
+async def test_a_turn_gets_its_chance_to_clean_up(agents: Path) -> None:
+    async with served("--agent", "agents_here:tidies_up", cwd=agents, SHUTDOWN_DEADLINE=NEVER) as (
+        process,
+        door,
+    ):
+        async with door.stream("s") as stream:
+            await door.sent("s")
+            await stream.until("turn.started")
+            status, _ = await gone(process, signal.SIGTERM)
+            assert [each.event for each in await stream.rest()] == ["turn.cancelled", "close"]
+
+        assert status == 0
+        assert "tidied up" in await process.complaint()
+
+
+@BOTH
+async def test_a_turn_that_does_not_listen_is_abandoned_after_its_grace_and_the_status_says_so(
+    number: int,
+) -> None:
+    async with served(SHUTDOWN_DEADLINE=NEVER, CANCEL_GRACE="0.3") as (process, door):
+        async with door.stream("s") as stream:
+            await door.sent("s", agent="stubborn")
+            await stream.until("delta")
+            status, took = await gone(process, number)
+
+            events = await stream.rest()
+            assert [each.event for each in events] == ["turn.unresponsive", "close"]
+            assert events[-1].data == "Server shutting down"
+        assert status == FORCED
+        assert took < SOON
+        assert "Traceback" not in await process.complaint()
+
+
+async def test_a_turn_whose_grace_is_longer_is_abandoned_at_the_deadline() -> None:
+    async with served(SHUTDOWN_DEADLINE=DEADLINE, CANCEL_GRACE="600") as (process, door):
+        async with door.stream("s") as stream:
+            await door.sent("s", agent="stubborn")
+            await stream.until("delta")
+            status, took = await gone(process, signal.SIGTERM)
+
+        assert status == FORCED
+        assert took < SOON
+
+
+@BOTH
+async def test_a_second_signal_ends_it_at_once(number: int) -> None:
+    async with served(SHUTDOWN_DEADLINE=NEVER) as (process, door):
+        async with door.stream("s") as stream:
+            await door.sent("s", agent="stubborn")
+            await stream.until("delta")
+            process.signal(number)
+            # It has been heard once the server takes no more connections.
+            while await is_listening(door):
+                pass
+            status, took = await gone(process, number)
+
+        assert status == FORCED
+        assert took < SOON
+
+
+async def is_listening(door: Door) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", door.port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def test_an_agent_that_blocks_the_loop_cannot_keep_the_process(agents: Path) -> None:
+    async with served("--agent", "agents_here:blocks", cwd=agents, SHUTDOWN_DEADLINE=DEADLINE) as (
+        process,
+        door,
+    ):
+        assert process.process.stderr is not None
+        sent = asyncio.ensure_future(door.send("s"))
+        try:
+            assert await process.process.stderr.readline() == b"it blocks\n"
+            status, took = await gone(process, signal.SIGTERM)
+        finally:
+            await asyncio.gather(sent, return_exceptions=True)  # nobody is there to answer
+
+        assert status == FORCED
+        assert took < SOON
+
+
+async def test_a_thread_that_was_used_and_is_idle_keeps_nobody(agents: Path) -> None:
+    async with served("--agent", "agents_here:asks_a_thread", cwd=agents, SHUTDOWN_DEADLINE=NEVER) as (
+        process,
+        door,
+    ):
+        async with door.stream("s") as stream:
+            await door.sent("s")
+            await stream.until("turn.completed")
+        status, took = await gone(process, signal.SIGTERM)
+
+        assert (status, await process.complaint()) == (0, "")
+        assert took < SOON
+
+
+async def test_a_thread_that_does_not_end_is_abandoned(agents: Path) -> None:
+    async with served("--agent", "agents_here:holds_a_thread", cwd=agents, SHUTDOWN_DEADLINE=NEVER) as (
+        process,
+        door,
+    ):
+        async with door.stream("s") as stream:
+            await door.sent("s")
+            await stream.until("held")
+            status, took = await gone(process, signal.SIGTERM)
+            assert (await stream.rest())[-1].data == "Server shutting down"
+
+        assert status == FORCED
+        assert took < SOON
+        assert "1 threads did not stop" in await process.complaint()
+
+
+async def test_a_client_that_does_not_read_cannot_keep_the_process(agents: Path) -> None:
+    environ = {"SHUTDOWN_DEADLINE": NEVER, "LOG_BYTES": "20000000"}
+    async with served("--agent", "agents_here:floods", cwd=agents, **environ) as (process, door):
+        loop = asyncio.get_running_loop()
+        with door.connect(receive_buffer=4096) as plain:
+            await loop.sock_connect(plain, ("127.0.0.1", door.port))
+            await loop.sock_sendall(plain, b"GET /chat/s/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            async with door.stream("s") as other:
+                while (await door.get("/chat/s")).body["subscribers"] < 2:
+                    pass
+                await door.sent("s")
+                for _ in range(200):
+                    await other.until("flood")
+                status, took = await gone(process, signal.SIGTERM)
+                assert (await other.rest())[-1].data == "Server shutting down"
+
+        assert status == 0
+        assert took < SOON
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"Authorization: Bearer hunter2\x01",
+        b"X-Long: " + b"hunter2" * 2_000,
+        b"Content-Encoding: hunter2\x00",
+    ],
+    ids=["a token", "too long", "a zero byte"],
+)
+async def test_a_request_that_is_not_http_is_noted_in_one_line_without_its_secrets(line: bytes) -> None:
+    async with served() as (process, door):
+        answer = await door.raw(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n" + line + b"\r\n\r\n")
+        assert answer.status == 400
+        await gone(process, signal.SIGTERM)
+
+        complaint = await process.complaint()
+        assert "hunter2" not in complaint
+        assert "WARNING turnkeeper.http: a request from 127.0.0.1 is not HTTP" in complaint
+        assert complaint.count("\n") == 1
+
+
+async def test_a_port_in_use_is_told_in_one_line() -> None:
+    async with served() as (_, door), command("serve", "--port", str(door.port)) as second:
+        complaint = await second.complaint()
+        assert await second.ended() == 1
+
+    assert complaint == f"turnkeeper: cannot listen on 127.0.0.1 port {door.port}: address already in use\n"

@@ -1,0 +1,569 @@
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.fakes import ScriptedAgent, VirtualClock, chatty, done, opened, settle, virtual_time
+from tests.web.fakes_web import (
+    PATIENCE,
+    EventSourceParser,
+    Message,
+    Transport,
+    Writer,
+    serving,
+    streaming_request,
+    until,
+)
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.web import WebSettings
+from turnkeeper.web.http.codec import HEARTBEAT, PIECE
+from turnkeeper.web.http.stream import Streams
+
+# -- One connection, held in the hand ---------------------------------------------------------------
+
+
+@dataclass
+class Connection:
+    """A stream being served."""
+
+    streams: Streams
+    writer: Writer
+    transport: Transport
+    task: asyncio.Task[Any]
+
+    @property
+    def messages(self) -> list[Message]:
+        parser = EventSourceParser()
+        return parser.feed(b"".join(self.writer.writes))
+
+    @property
+    def names(self) -> list[str]:
+        return [message.event for message in self.messages]
+
+    @property
+    def heartbeats(self) -> int:
+        return self.writer.writes.count(HEARTBEAT)
+
+
+@asynccontextmanager
+async def connected(
+    registry: SessionRegistry,
+    log_id: str = "s",
+    streams: Streams | None = None,
+    *,
+    after: str | None = None,
+    stuck: bool = False,
+) -> AsyncIterator[Connection]:
+    own = streams is None
+    streams = Streams(WebSettings()) if streams is None else streams
+    writer = Writer()
+    transport = Transport(on_abort=writer.cut)
+    if stuck:
+        writer.get_stuck()
+    subscription = await registry.subscribe(log_id, after=after)
+    task = asyncio.create_task(streams.serve(streaming_request(writer, transport), subscription))
+    try:
+        await settle()
+        yield Connection(streams, writer, transport, task)
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+        await settle()
+        if own or not len(streams):
+            streams.close()
+
+
+async def readers(registry: SessionRegistry) -> int:
+    return (await registry.counts()).subscribers
+
+
+async def test_first_comes_when_to_reconnect_then_the_snapshot() -> None:
+    async with opened(done) as registry, connected(registry) as stream:
+        assert stream.writer.writes[0] == b"retry: 2000\n\n"
+        assert stream.names == ["snapshot"]
+        assert stream.messages[0].own_id is None
+
+
+async def test_whatever_waits_goes_out_with_one_write() -> None:
+    async with opened(chatty) as registry, connected(registry) as stream:
+        receipt = await registry.send("s", "200")
+        await receipt.ended()
+        await settle()
+
+        assert stream.names.count("word") == 200
+        carriers = [write for write in stream.writer.writes if b"event: word" in write]
+        assert len(carriers) == 1
+        assert len(stream.writer.writes) <= 5
+
+
+async def test_what_is_published_while_a_write_is_stuck_goes_out_with_the_next_one() -> None:
+    async with (
+        opened({"default": chatty, "slow": ScriptedAgent()}) as registry,
+        connected(registry) as stream,
+    ):
+        stream.writer.get_stuck()
+        for _ in range(3):
+            await (await registry.send("s", "20")).ended()
+            await settle()
+        before = len(stream.writer.writes)
+        stream.writer.flowing.set()
+        await settle()
+
+        # The write that was stuck, and one for all the rest.
+        assert len(stream.writer.writes) == before + 2
+        assert stream.names.count("word") == 60
+        assert stream.names.count("turn.completed") == 3
+
+
+async def test_a_quiet_stream_keeps_nothing_of_what_it_has_written() -> None:
+    async with opened(chatty) as registry:
+        await (await registry.send("s", "200")).ended()
+        async with connected(registry, after="0") as stream:
+            held_by_the_list_alone = [b"".join([b"a", b"b"])]
+            assert stream.names == ["turn.started", *["word"] * 200, "turn.completed"]
+            assert sys.getrefcount(stream.writer.writes[-1]) == sys.getrefcount(held_by_the_list_alone[0])
+
+
+async def test_a_long_replay_is_written_piece_by_piece_for_a_peer_that_reads_slowly() -> None:
+    async def heavy(turn: Turn) -> None:
+        for n in range(100):
+            turn.emit("word", f"{n}" + "x" * 5_000)
+
+    async with opened(heavy) as registry:
+        await (await registry.send("s", "go")).ended()
+        async with connected(registry, after="0") as stream:
+            assert stream.names == ["turn.started", *["word"] * 100, "turn.completed"]
+            assert max(map(len, stream.writer.writes)) < PIECE + 6_000
+            assert len(stream.writer.writes) < 12
+
+
+async def test_a_stream_ends_with_what_it_was_told_last() -> None:
+    async with opened(ScriptedAgent()) as registry, connected(registry) as stream:
+        await registry.send("s", "hello")
+        await registry.cancel("s")
+        await stream.task
+
+        assert stream.names[-2:] == ["turn.cancelled", "close"]
+        assert stream.writer.writes[-1].endswith(b"event: close\ndata: Task cancelled\n\n")
+        assert stream.writer.ended
+        assert len(stream.streams) == 0
+        await settle()
+        assert await readers(registry) == 0
+
+
+async def test_a_quiet_stream_beats_at_least_every_heartbeat() -> None:
+    async with (
+        virtual_time() as clock,
+        opened(done, idle_ttl=1e5) as registry,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+    ):
+        quiet_since, longest, seen = clock.elapsed, 0.0, 0
+        for _ in range(600):
+            await clock.advance(0.5)
+            if stream.heartbeats > seen:
+                longest = max(longest, clock.elapsed - quiet_since)
+                quiet_since, seen = clock.elapsed, stream.heartbeats
+        assert longest <= 15.5
+        assert 20 <= seen <= 35
+        assert stream.names == ["snapshot"], "to a reader it is nothing"
+
+
+async def test_a_stream_that_is_not_quiet_needs_no_heartbeat() -> None:
+    async with (
+        virtual_time() as clock,
+        opened(done) as registry,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+    ):
+        for _ in range(30):
+            await (await registry.send("s", "x")).ended()
+            await clock.advance(4.0)
+        assert stream.heartbeats == 0
+
+
+async def test_one_timer_looks_after_all_streams_and_goes_when_the_last_one_has() -> None:
+    async with virtual_time() as clock, opened(done) as registry:
+        streams = Streams(WebSettings(heartbeat=3.0))
+        async with connected(registry, "a", streams) as one, connected(registry, "b", streams) as other:
+            timer = streams._timer
+            async with connected(registry, "c", streams):
+                assert streams._timer is timer
+                assert len(streams) == 3
+            await clock.advance(10)
+            assert one.heartbeats >= 3
+            assert other.heartbeats >= 3
+        assert len(streams) == 0
+
+
+async def test_beats_for_many_streams_come_in_batches_that_let_others_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turnkeeper.web.http.stream.WAKE_BATCH", 3)
+    poked: list[int] = []
+    passes = 0
+
+    class Reader:
+        def poke(self) -> None:
+            poked.append(passes)
+
+    streams = Streams(WebSettings())
+    streams._poke_some([Reader() for _ in range(8)], asyncio.get_running_loop())  # type: ignore[misc]
+    for _ in range(5):
+        passes += 1
+        await asyncio.sleep(0)
+
+    assert [poked.count(number) for number in range(4)] == [3, 3, 2, 0]
+
+
+# -- Who has left -------------------------------------------------------------------------------------
+
+
+async def test_a_reader_who_has_left_is_noticed_at_the_next_write_and_the_turn_goes_on() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry, connected(registry) as stream:
+        await registry.send("s", "hello")
+        run = await agent.run()
+        stream.writer.cut()
+        run.turn.emit("delta", 1)
+        await stream.task
+        await settle()
+
+        assert await readers(registry) == 0
+        assert not run.turn.cancel_requested
+        assert (await registry.session("s")).state == "running"
+
+
+async def test_a_reader_who_has_left_a_quiet_stream_is_noticed_by_the_timer() -> None:
+    async with (
+        virtual_time() as clock,
+        opened(ScriptedAgent()) as registry,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+    ):
+        await registry.send("s", "hello")
+        await settle()
+        stream.transport.closing = True
+        stream.writer.cut()
+        await clock.advance(5.1)
+
+        assert stream.task.done()
+        assert await readers(registry) == 0
+        assert (await registry.session("s")).state == "running"
+
+
+async def test_a_handler_that_is_cancelled_unsubscribes_and_the_turn_goes_on() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry, connected(registry) as stream:
+        await registry.send("s", "hello")
+        stream.task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await stream.task
+        await settle()
+
+        assert (len(stream.streams), await readers(registry)) == (0, 0)
+        assert not (await agent.run()).turn.cancel_requested
+
+
+# -- Who does not read ----------------------------------------------------------------------------------
+
+
+async def test_a_reader_who_lags_too_far_behind_is_cut_off_and_woken_and_nobody_else_notices() -> None:
+    agent = ScriptedAgent()
+    async with (
+        opened(agent, subscriber_buffer=100) as registry,
+        connected(registry) as slow,
+        connected(registry) as other,
+    ):
+        await registry.send("s", "hello")
+        run = await agent.run()
+        slow.writer.get_stuck()
+        for n in range(300):
+            run.turn.emit("delta", n)
+            if n % 50 == 0:
+                await settle()
+        await settle()
+
+        assert slow.transport.aborted.is_set()
+        assert slow.task.done()
+        assert (await registry.counts()).counters["sse_overflow_total"] == 1
+        assert await readers(registry) == 1
+        run.finish()
+        await settle()
+        assert [message.json for message in other.messages if message.event == "delta"] == list(range(300))
+        assert other.names[-1] == "turn.completed"
+
+
+async def test_what_a_reader_missed_is_had_with_its_cursor_or_told_as_a_gap() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, subscriber_buffer=64, log_events=500) as registry:
+        await registry.send("s", "hello")
+        run = await agent.run()
+        async with connected(registry) as slow:
+            slow.writer.get_stuck()
+            for n in range(400):
+                run.turn.emit("delta", n)
+            await settle()
+            last = slow.messages[-1].last_event_id if slow.messages else "0"
+        async with connected(registry, after=last) as again:
+            ids = [message.own_id for message in slow.messages + again.messages if message.own_id]
+            assert ids == [f"{run.turn.epoch}-{n}" for n in range(401)]
+
+
+WHERE = ["the first write", "an event", "a heartbeat", "the end"]
+
+
+@pytest.mark.parametrize("where", WHERE)
+async def test_a_write_that_is_stuck_for_too_long_ends_its_connection(where: str) -> None:
+    agent = ScriptedAgent()
+    settings = WebSettings(heartbeat=15.0, write_timeout=30.0)
+    async with virtual_time() as clock, opened(agent) as registry:
+        await registry.send("s", "hello")
+        run = await agent.run()
+        async with connected(registry, streams=Streams(settings), stuck=where == WHERE[0]) as stream:
+            await _get_stuck(where, stream, run.turn, clock, registry)
+            began = clock.elapsed
+            while not stream.task.done() and clock.elapsed - began < 120:
+                await clock.advance(1.0)
+
+            assert stream.transport.aborted.is_set()
+            assert stream.task.done()
+            assert clock.elapsed - began <= 30 + 15 + 2
+            await settle()
+            assert await readers(registry) == 0
+
+
+async def _get_stuck(
+    where: str, stream: Connection, turn: Turn, clock: VirtualClock, registry: SessionRegistry
+) -> None:
+    match where:
+        case "an event":
+            stream.writer.get_stuck()
+            turn.emit("delta", 1)
+        case "a heartbeat":
+            stream.writer.get_stuck()
+            await clock.advance(15.0)
+        case "the end":
+            # The last write still went into a buffer; the end waits for the buffer.
+            write = stream.writer.write
+
+            async def last_write(chunk: Any, *_args: Any, **_kwargs: Any) -> None:
+                await write(chunk)
+                if b"event: close" in chunk:
+                    stream.writer.get_stuck()
+
+            stream.writer.write = last_write  # type: ignore[method-assign]
+            await registry.cancel("s")
+            await settle()
+    await settle()
+
+
+# -- Over HTTP ----------------------------------------------------------------------------------------
+
+
+async def test_a_stream_says_what_it_is_and_that_nobody_shall_keep_or_change_it() -> None:
+    async with serving(done, retry=0.5) as house, house.stream("s") as stream:
+        headers = stream.response.headers
+        assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert {word.strip() for word in headers["Cache-Control"].split(",")} == {"no-cache", "no-transform"}
+        assert headers["X-Accel-Buffering"] == "no"
+        assert "Content-Length" not in headers
+        assert "Content-Encoding" not in headers
+        await stream.until("snapshot")
+        assert stream.parser.retry == 500
+
+
+async def test_the_snapshot_tells_the_session_its_state_its_turn_and_who_waits() -> None:
+    async with serving(ScriptedAgent()) as house:
+        async with house.stream("s") as stream:
+            assert (await stream.next()).json == {
+                "session": "s", "state": "idle", "turn": None, "queue": [], "cursor": "0",
+            }  # fmt: skip
+        task = await house.sent("s")
+        async with house.stream("s") as stream:
+            snapshot = (await stream.next()).json
+            assert (snapshot["state"], snapshot["turn"]["task_id"]) == ("running", task)
+
+
+async def test_a_snapshots_cursor_is_where_a_stream_goes_on_that_was_cut_before_its_first_event() -> None:
+    """G7."""
+    agent = ScriptedAgent()
+    async with serving({"default": agent, "chatty": chatty}) as house:
+        await house.sent("s", "2", agent="chatty")
+        async with house.stream("s") as idle:
+            cursor = (await idle.next()).json["cursor"]
+        meanwhile = await house.sent("s")
+        (await agent.run()).turn.emit("word", 1)
+        async with house.stream("s", f"?last_event_id={cursor}") as again:
+            assert (await again.next()).json["task_id"] == meanwhile
+        async with house.stream("s") as running:
+            snapshot = await running.next()
+            await running.until("word")
+        async with house.stream("s", headers={"Last-Event-ID": snapshot.json["cursor"]}) as again:
+            await again.until("word")
+        assert again.ids == running.ids
+        assert again.names == running.names[1:]
+
+
+async def test_every_event_of_a_turn_has_the_next_id_and_one_line_of_data() -> None:
+    async with serving(chatty) as house, house.stream("s") as stream:
+        await house.sent("s", "5")
+        await stream.until("turn.completed")
+
+        epoch = stream.ids[0].split("-")[0]
+        assert stream.ids == [f"{epoch}-{n}" for n in range(7)]
+        assert stream.names == ["snapshot", "turn.started", *["word"] * 5, "turn.completed"]
+        assert all("\n" not in message.data for message in stream.seen)
+
+
+async def test_a_quiet_stream_gets_comments() -> None:
+    async with serving(done, heartbeat=0.06) as house, house.stream("s") as stream:
+        await stream.until("snapshot")
+        await stream.comment()
+        await stream.comment()
+        assert stream.names == ["snapshot"]
+
+
+async def test_a_client_that_leaves_is_unsubscribed_and_its_turn_goes_on() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, heartbeat=0.06) as house:
+        await house.sent("s")
+        async with house.stream("s") as stream:
+            await stream.until("turn.started")
+        await until(lambda: _nobody_reads(house.registry))
+        assert (await house.get("/chat/s")).body["state"] == "running"
+        assert not (await agent.run()).turn.cancel_requested
+
+
+async def _nobody_reads(registry: SessionRegistry) -> bool:
+    return await readers(registry) == 0
+
+
+async def test_a_stream_may_ask_to_be_closed_when_its_turn_is_superseded() -> None:
+    async with serving(ScriptedAgent()) as house:
+        first = await house.sent("s")
+        async with house.stream("s", "?close_on=superseded") as closing, house.stream("s") as staying:
+            await closing.until("turn.started")
+            second = await house.sent("s")
+            *_, terminal, close = await closing.rest()
+            assert (terminal.event, terminal.json["task_id"]) == ("turn.cancelled", first)
+            assert terminal.json["reason"]["code"] == "superseded"
+            assert terminal.json["superseded_by"] == second
+            assert (close.event, close.data) == ("close", "Task cancelled")
+            assert (await staying.until("turn.cancelled")).json["reason"]["code"] == "superseded"
+            assert (await staying.until("turn.started")).json["task_id"] == second
+
+
+async def test_a_client_that_stops_reading_is_cut_off_with_bounded_memory_and_others_read_on() -> None:
+    arrived: asyncio.Queue[int] = asyncio.Queue()
+    overflowed = asyncio.Event()
+    line = "x" * 2_000
+
+    async def flood(turn: Turn) -> None:
+        for n in range(1_000):
+            for _ in range(50):
+                turn.emit("delta", {"n": n, "text": line})
+            await arrived.get()
+            if overflowed.is_set():
+                return
+
+    async with serving(flood) as house:
+        loop = asyncio.get_running_loop()
+        with house.connect(receive_buffer=4096) as plain:
+            await loop.sock_connect(plain, ("127.0.0.1", house.port))
+            await loop.sock_sendall(
+                plain, f"GET /chat/s/events HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode()
+            )
+            await until(lambda: _has_readers(house.registry, 1))
+            largest = 0
+            async with house.stream("s") as fast:
+                await house.sent("s")
+                last = 0
+                while (message := await fast.next()).event != "turn.completed":
+                    if message.event == "delta":
+                        last += 1
+                        if last % 50 == 0:
+                            server = house.runner.server
+                            assert server is not None
+                            buffers = [each.transport.get_write_buffer_size() for each in server.connections
+                                       if each.transport is not None]  # fmt: skip
+                            largest = max([largest, *buffers])
+                            if await house.counted("sse_overflow_total"):
+                                overflowed.set()
+                            arrived.put_nowait(last)
+                assert overflowed.is_set(), "it was cut off"
+                assert [message.own_id for message in fast.seen if message.event == "delta"] == [
+                    f"{fast.ids[0].split('-')[0]}-{n + 1}" for n in range(last)
+                ]
+                assert largest < 2**20
+                assert await readers(house.registry) == 1
+                assert await house.counted("sse_overflow_total") == 1
+
+
+async def _has_readers(registry: SessionRegistry, count: int) -> bool:
+    return await readers(registry) == count
+
+
+async def test_a_client_stuck_in_one_write_is_cut_off_after_the_write_timeout() -> None:
+    async def heavy(turn: Turn) -> None:
+        for _ in range(200):
+            turn.emit("delta", "x" * 60_000)
+
+    async with serving(heavy, write_timeout=0.2, log_bytes=20_000_000) as house:
+        loop = asyncio.get_running_loop()
+        with house.connect(receive_buffer=4096) as plain:
+            await loop.sock_connect(plain, ("127.0.0.1", house.port))
+            await loop.sock_sendall(
+                plain, f"GET /chat/s/events HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode()
+            )
+            await until(lambda: _has_readers(house.registry, 1))
+            await house.sent("s")
+            await until(lambda: _nobody_reads(house.registry))
+            assert await house.counted("sse_overflow_total") == 0
+        assert (await house.get("/healthz")).status == 200
+
+
+async def test_the_old_protocol_without_chunks_is_served_as_well() -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.sent("s")
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(b"GET /chat/s/events HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        await reader.readuntil(b"event: turn.started")
+        await house.post("/chat/s/cancel_send_task")
+        rest = await asyncio.wait_for(reader.read(), PATIENCE)
+        assert rest.endswith(b"event: close\ndata: Task cancelled\n\n")
+        writer.close()
+
+
+async def test_more_streams_than_a_browser_may_open_are_no_trouble() -> None:
+    async with serving(chatty) as house:
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as client:
+            opened_ = [await client.get(house.url("/chat/s/events")) for _ in range(50)]
+            await house.sent("s", "3")
+            await house.delete("/chat/s")
+            for response in opened_:
+                parser = EventSourceParser()
+                events = parser.feed(await response.read())
+                assert [each.event for each in events][-1] == "close"
+                assert next(str(each.own_id) for each in events if each.event == "word").endswith("-1")
+
+
+async def test_a_stream_that_fails_is_cut_off_and_never_answered_twice(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving(ScriptedAgent()) as house:
+        await house.registry.send("s", "hello", user="nobody can say \udcff")
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(f"GET /chat/s/events?last_event_id=0 HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode())
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.count(b"HTTP/1.1") == 1
+        assert b"0\r\n\r\n" not in answer, "it did not end, it broke off"
+        assert "a stream failed" in caplog.text
+        assert await readers(house.registry) == 0

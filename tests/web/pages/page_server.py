@@ -1,0 +1,168 @@
+"""The servers of the pages' tests, each a process of its own.
+
+Without arguments it is a host's own: turnkeeper under ``/ai``, with agents that misbehave. With arguments it
+is the command ``turnkeeper`` itself. In both `echo` stops at the word `HALT` until the agent `go_on` is sent
+the name of its session, so that a test sees a turn run for as long as it looks, however slow the machine is.
+"""
+
+import asyncio
+import re
+import sys
+from collections import defaultdict
+from typing import Any
+
+from aiohttp import web
+
+from turnkeeper.actors import Turn, open_registry
+from turnkeeper.web import WebSettings, setup
+from turnkeeper.web.agents.builtin import BUILT_IN
+from turnkeeper.web.agents.errors import UpstreamRateLimited
+from turnkeeper.web.command import cli
+from turnkeeper.web.http import handlers
+from turnkeeper.web.http.server import run
+
+PREFIX = "/ai"
+KEPT_EVENTS = 3_000
+HALT = "halt"
+HOSTILE = (
+    "<img src=x onerror=\"document.title='pwned'\">"
+    "<script>document.title='pwned'</script><style>body{display:none}</style>"
+    '<iframe srcdoc="<script>parent.document.title=1</script>"></iframe>&lt;b&gt;</p>'
+)
+
+#: A reply as models write them; every sign in it that is Markdown is meant as such.
+ARTICLE = """\
+## Reading a *file*
+
+The usual way is a **context manager**, which closes it *whatever happens*; see [the docs](https://docs.example/io_(x))
+or `help(open)`, and ***never*** __forget__ that ~~nothing~~ something may fail: https://example.org/a_b_c.
+
+```python
+def lines(path):
+    with open(path) as file:  # **not bold**
+
+        return [line for line in file]
+```
+
+1. It reads *lazily*.
+2. The encoding is named:
+   - without it, **the machine's own**
+   - it differs
+
+   ```sh
+   locale
+   ```
+3. Done.
+
+> A quotation, with `code`,
+> of two lines.
+
+| mode | reads | writes |
+|------|:-----:|-------:|
+| `r`  | yes   | *no*   |
+| `w`  | no    | **yes** |
+
+---
+
+### The end
+
+That is all.
+"""
+
+
+may_go_on: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+
+
+async def echo(turn: Turn) -> None:
+    """Say what was said, word by word, stop after each `HALT`, and keep the conversation."""
+    said: list[str] = []
+    marks = {"cut_off": True}
+    try:
+        for word in re.findall(r"\S+\s*", turn.text):
+            turn.emit("delta", {"text": word})
+            said.append(word)
+            await turn.checkpoint()
+            if word.strip() == HALT:
+                await may_go_on[turn.session_id].wait()
+        marks = {}
+    finally:
+        answer = {"role": "assistant", "content": "".join(said), **marks}
+        turn.context.messages += [{"role": "user", "content": turn.text}, answer]
+
+
+async def go_on(turn: Turn) -> None:
+    may_go_on[turn.text].set()
+
+
+async def until_forgotten(turn: Turn) -> None:
+    """End once the session with this name is forgotten. Asking for it would wake it."""
+    while turn.text in open_registry().directory.entries:
+        await asyncio.sleep(0.02)
+
+
+async def hostile(turn: Turn) -> None:
+    for start in range(0, len(HOSTILE), 7):
+        turn.emit("delta", {"text": HOSTILE[start : start + 7]})
+    turn.emit("delta", "not an object")
+
+
+async def writer(turn: Turn) -> None:
+    """Write Markdown, a few letters at a time."""
+    for start in range(0, len(ARTICLE), 11):
+        turn.emit("delta", {"text": ARTICLE[start : start + 11]})
+        await turn.checkpoint()
+
+
+async def cut(turn: Turn) -> None:
+    turn.emit("delta", {"text": "I was **cut off"})
+    raise ValueError("in the middle of a word")
+
+
+async def failing(_turn: Turn) -> None:
+    raise ValueError("nobody's business")
+
+
+async def upstream(turn: Turn) -> None:
+    turn.emit("upstream_error", {"code": "upstream_rate_limited", "message": "no more for now"})
+    raise UpstreamRateLimited
+
+
+async def late(turn: Turn) -> str:
+    """Return, although it is cancelled."""
+    turn.emit("delta", {"text": "working "})
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        turn.emit("delta", {"text": "and done"})
+    return "done"
+
+
+async def flood(turn: Turn) -> None:
+    """Say more in one go than a reader's buffer holds: its stream ends in the middle of the turn."""
+    for number in range(int(turn.text)):
+        turn.emit("delta", {"text": f"{number} "})
+
+
+def censor(data: dict[str, Any], _context: Any) -> dict[str, Any]:
+    if data["message"] == "forbidden":
+        raise ValueError("nobody's business")
+    return data
+
+
+def main() -> int:
+    if len(sys.argv) > 1:
+        BUILT_IN.update(echo=echo, go_on=go_on, until_forgotten=until_forgotten)
+        # A cancel is waited for until it has come to something, also on a machine that stalls.
+        handlers.CANCEL_MARGIN = 60.0
+        return cli.main(sys.argv[1:])
+    app = web.Application()
+    agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
+    agents |= {"writer": writer, "cut": cut, "go_on": go_on, "upstream": upstream}
+    settings = WebSettings(port=0, log_events=KEPT_EVENTS)
+    registry = setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
+    registry.stage("pre_process_msg")(censor)
+    return run(app, settings, lambda address: print(address, flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

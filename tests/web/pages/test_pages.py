@@ -1,0 +1,801 @@
+"""The chat page, in a headless Chromium."""
+
+from collections.abc import Iterator
+
+import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from tests.web.fakes_web import free_port
+from tests.web.pages.browser import CHROMIUM, DRIVER, HOST, MISSING, SERVE, Page, Server, chromium
+from tests.web.pages.markdown_samples import CHECK, HOSTILE_SAMPLES, STREAM, floods, noise
+from tests.web.pages.page_server import ARTICLE, HALT, HOSTILE, KEPT_EVENTS, PREFIX
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING),
+    pytest.mark.leaves_behind("sockets", why="selenium keeps its connection to the driver open"),
+]
+
+#: A turn that runs until it is told to go on, or is stopped.
+LONG = f"w0 w1 {HALT} w2 w3"
+BEGUN = f"^w0 w1 {HALT} $"
+
+
+@pytest.fixture(scope="module")
+def driver() -> Iterator[webdriver.Chrome]:
+    with chromium() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Server]:
+    with Server(*SERVE, TURNKEEPER_CANCEL_GRACE="60") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Server]:
+    """One that gives up soon on a turn that does not stop."""
+    with Server(*SERVE, TURNKEEPER_CANCEL_GRACE="0.3") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def hosted() -> Iterator[Server]:
+    with Server(*HOST) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[Server]:
+    tokens = "ada:geheim bob:hidden"
+    with Server(*SERVE, TURNKEEPER_TOKENS=tokens) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def forgetful() -> Iterator[Server]:
+    """One that forgets a session as soon as nobody looks at it."""
+    with Server(*SERVE, TURNKEEPER_IDLE_TTL="0.1", TURNKEEPER_TURN_RETENTION="0.1") as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_complaints(driver: webdriver.Chrome) -> Iterator[None]:
+    """No page may break its own security policy, nor raise; a lost network is not its fault."""
+    driver.get_log("browser")  # type: ignore[no-untyped-call]
+    yield
+    entries = driver.get_log("browser")  # type: ignore[no-untyped-call]
+    assert not [each for each in entries if each["level"] == "SEVERE" and each["source"] != "network"]
+    assert not [each for each in entries if "Content Security Policy" in each["message"]]
+
+
+@pytest.fixture
+def page(driver: webdriver.Chrome, served: Server) -> Page:
+    return Page(driver, served).open()
+
+
+@pytest.fixture
+def hasty_page(driver: webdriver.Chrome, hasty: Server) -> Page:
+    return Page(driver, hasty).open()
+
+
+@pytest.fixture
+def host_page(driver: webdriver.Chrome, hosted: Server) -> Page:
+    return Page(driver, hosted, f"{PREFIX[1:]}/").open()
+
+
+# -- Type, and watch it stream ----------------------------------------------------------------------
+
+
+def test_what_is_typed_streams_back_word_by_word(page: Page) -> None:
+    assert not page.can_stop
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    assert page.can_stop
+    assert page.outcomes == ["Running…"]
+    page.go_on()
+    page.wait_for_rest(LONG)
+    assert page.messages == [LONG]
+    assert page.outcomes == [""]
+
+
+def test_an_address_without_a_session_gets_a_new_one(driver: webdriver.Chrome, served: Server) -> None:
+    page = Page(driver, served)
+    found = set()
+    for _ in range(2):
+        driver.get("about:blank")
+        driver.get(served.address)
+        page.wait_for_connection("Connected")
+        found.add(driver.current_url.partition("#")[2])
+    assert len(found) == 2
+    assert all(len(each) >= 20 for each in found)
+
+
+def test_a_new_session_is_one_button_away_and_back_leads_back(page: Page) -> None:
+    page.say("hello")
+    page.wait_for_rest("hello")
+    page.element("#new").click()
+    page.wait(lambda: not page.messages, "the new session is empty")
+    assert page.session not in page.driver.current_url
+    page.driver.back()
+    page.wait(lambda: page.replies == ["hello"], "the old session is back")
+
+
+# -- Stop -------------------------------------------------------------------------------------------
+
+
+def test_stop_stops_at_once_and_says_so_and_the_conversation_goes_on(page: Page) -> None:
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.element("#stop").click()
+    outcome = page.wait_for_outcome("^Stop: cancelled after ")
+    assert not page.can_stop
+    page.say("go on")
+    page.wait_for_rest("go on")
+    assert page.messages == [LONG, "go on"]
+    assert page.outcomes == [outcome, ""]
+
+
+def test_an_agent_that_does_not_stop_is_said_not_to_have_stopped(hasty_page: Page) -> None:
+    page = hasty_page
+    page.send({"message": "listen", "agent": "stubborn"})
+    page.wait_for_reply("I do not listen")
+    assert page.messages == ["listen"]
+    page.watch()
+    page.element("#message").send_keys(Keys.ESCAPE)
+    page.wait_for_outcome(r"^Unresponsive\. Stop: it did not stop within \d+ ms and was set aside\.$")
+    assert ("Stopping…", False) in page.watched
+    assert ("Stopping…", True) not in page.watched
+    page.say("the session is free")
+    page.wait_for_rest("the session is free")
+
+
+def test_a_stop_that_comes_too_late_says_that_the_turn_had_finished(page: Page) -> None:
+    hold = """
+        const fetched = window.fetch;
+        const held = new Promise((resolve) => (window.letGo = resolve));
+        window.fetch = async (address, ...rest) => {
+          if (address.endsWith("/cancel")) await held;
+          return fetched(address, ...rest);
+        };"""
+    page.driver.execute_script(hold)  # type: ignore[no-untyped-call]
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.element("#stop").click()
+    page.wait_for_outcome("^Stopping…$")
+    page.go_on()
+    page.wait_for_rest(LONG)
+    assert page.outcomes == [""]
+    page.driver.execute_script("letGo()")  # type: ignore[no-untyped-call]
+    page.wait_for_outcome(r"^Completed\. Stop: it had already finished\.$")
+
+
+def test_an_agent_that_finishes_when_cancelled_is_not_called_cancelled(host_page: Page) -> None:
+    host_page.send({"message": "hurry", "agent": "late"})
+    host_page.wait_for_reply("^working $")
+    host_page.element("#stop").click()
+    host_page.wait_for_outcome(r"^Completed\. Stop: not cancelled, it ended by itself .* later\.$")
+    assert host_page.replies == ["working and done"]
+
+
+# -- Send while it runs -----------------------------------------------------------------------------
+
+
+def test_a_message_sent_while_a_turn_runs_replaces_it_and_the_page_says_so(page: Page) -> None:
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.say("rather this")
+    page.wait_for_outcome("^Replaced by the next message: cancelled after ", turn=0)
+    page.wait_for_rest("rather this")
+    assert page.messages == [LONG, "rather this"]
+    page.reload()
+    page.wait_for_rest("rather this")
+    assert page.outcomes[0].startswith("Replaced by the next message: cancelled after ")
+
+
+def test_a_message_waits_visibly_for_a_turn_that_does_not_stop(hasty_page: Page) -> None:
+    page = hasty_page
+    page.send({"message": "first", "agent": "stubborn"})
+    page.wait_for_reply("I do not listen")
+    page.watch()
+    page.say("second")
+    page.wait_for_outcome(r"^Unresponsive\. Replaced by the next message: it did not stop within", turn=0)
+    page.wait_for_rest("second")
+    assert "Waiting for the turn before it to end…" in {outcome for outcome, _ in page.watched}
+
+
+# -- Reload, and go on ------------------------------------------------------------------------------
+
+
+def test_a_reload_while_a_turn_runs_goes_on_without_doubling_anything(page: Page) -> None:
+    page.say("before")
+    page.wait_for_rest("before")
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.reload()
+    page.wait_for_reply(BEGUN)
+    page.go_on()
+    page.wait_for_rest(LONG)
+    assert page.messages == ["before", LONG]
+    assert page.replies == ["before", LONG]
+    page.reload()
+    page.wait_for_rest(LONG)
+    assert page.replies == ["before", LONG]
+
+
+def test_a_reload_after_a_stop_shows_how_it_ended(page: Page) -> None:
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.element("#message").send_keys(Keys.ESCAPE)
+    page.wait_for_outcome("^Stop: cancelled after ")
+    said = page.replies
+    page.reload()
+    page.wait_for_outcome("^Stop: cancelled after ")
+    assert page.replies == said
+    assert not page.can_stop
+
+
+def fall_asleep(page: Page) -> None:
+    """Leave the chat, until its session sleeps."""
+    page.driver.get("about:blank")
+
+    def cleaned() -> bool:
+        answer = page.server.ask("POST", f"{page.under}chat/cleanup_completed_tasks")
+        return page.session in answer["cleaned_up"]
+
+    page.wait(cleaned, "the session sleeps")
+
+
+def test_what_was_said_is_there_after_the_session_has_slept_and_the_chat_goes_on(page: Page) -> None:
+    marked = "**bold** <b>words</b>"
+    page.say(marked)
+    page.wait_for_rest("bold <b>words</b>")
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.element("#stop").click()
+    page.wait_for_outcome("^Stop: cancelled after ")
+    fall_asleep(page)
+    page.open(page.session)
+    page.wait(lambda: page.messages == [marked, LONG], "what was said is there")
+    assert page.replies == ["bold <b>words</b>", f"w0 w1 {HALT} "]
+    assert page.texts(".reply strong") == ["bold"]
+    assert not page.driver.find_elements(By.CSS_SELECTOR, ".reply b")
+    assert page.outcomes == ["", "Cut off: this is not the whole reply."]
+    assert page.texts(".cut") == ["", ""]
+    page.say("go on")
+    page.wait_for_rest("go on")
+    for _ in range(2):
+        page.wait(lambda: page.messages == [marked, LONG, "go on"], "each is there once")
+        assert page.replies[2] == "go on"
+        page.reload()
+
+
+def test_a_turn_that_runs_stands_below_what_was_said_before_the_session_slept(page: Page) -> None:
+    page.say("before")
+    page.wait_for_rest("before")
+    fall_asleep(page)
+    page.send({"message": LONG})
+    page.open(page.session)
+    page.wait_for_reply(BEGUN)
+    page.wait(lambda: page.messages == ["before", LONG], "both are there")
+    page.go_on()
+    page.wait_for_rest(LONG)
+    assert page.messages == ["before", LONG]
+    assert page.replies == ["before", LONG]
+    assert page.texts(".cut") == ["", ""]
+
+
+def be_forgotten(page: Page) -> None:
+    """Wait until the server has forgotten the session, which nobody looks at."""
+    server = page.server
+    server.ask("POST", "chat/conductor/send", {"message": page.session, "agent": "until_forgotten"})
+    page.wait(lambda: not server.ask("GET", "chat/active_send_tasks")["active_tasks"], "it is forgotten")
+
+
+def test_a_chat_whose_session_was_forgotten_goes_on_below_what_was_said(
+    driver: webdriver.Chrome, forgetful: Server
+) -> None:
+    page = Page(driver, forgetful).open()
+    page.say("before")
+    page.wait_for_rest("before")
+    driver.get("about:blank")
+    be_forgotten(page)
+    page.open(page.session)
+    page.wait(lambda: page.replies == ["before"], "what was said is there")
+    page.say("after")
+    page.wait_for_rest("after")
+    page.reload()
+    page.wait(lambda: page.messages == ["before", "after"], "each is there once")
+    assert page.replies == ["before", "after"]
+
+
+def test_what_was_said_elsewhere_while_another_chat_was_shown_is_there(
+    driver: webdriver.Chrome, forgetful: Server
+) -> None:
+    page = Page(driver, forgetful).open()
+    page.say("here")
+    page.wait_for_rest("here")
+    page.element("#new").click()
+    page.wait(lambda: not page.messages, "another chat is shown")
+    page.send({"message": "elsewhere"})
+    be_forgotten(page)
+    page.choose("here")
+    page.wait(lambda: page.messages == ["here", "elsewhere"], "both are there")
+    assert page.replies == ["here", "elsewhere"]
+    assert page.notes == []
+    page.say("on")
+    page.wait_for_rest("on")
+    assert page.messages == ["here", "elsewhere", "on"]
+
+
+def test_a_page_that_is_not_told_what_was_said_shows_what_it_has(page: Page) -> None:
+    page.say("before")
+    page.wait_for_rest("before")
+    fall_asleep(page)
+    refuse = """
+        const fetched = window.fetch;
+        window.fetch = (address, ...rest) =>
+          fetched(address.endsWith("/messages") ? address + "/none" : address, ...rest)
+            .finally(() => address.endsWith("/messages") && (window.refused = true));"""
+    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": refuse})
+    try:
+        page.open(page.session)
+        page.wait(lambda: page.driver.execute_script("return window.refused"), "it has asked")
+        page.wait(lambda: page.texts(".cut") == ["What came before is no longer kept."], "it says so")
+        page.say("go on")
+        page.wait_for_rest("go on")
+        assert page.messages == ["", "go on"]
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_two_tabs_on_one_session_both_see_everything(page: Page) -> None:
+    driver = page.driver
+    first = driver.current_window_handle
+    driver.switch_to.new_window("tab")
+    try:
+        other = Page(driver, page.server).open(page.session)
+        other.say(LONG)
+        other.wait_for_reply(BEGUN)
+        driver.switch_to.window(first)
+        page.wait_for_reply(BEGUN)
+        page.element("#stop").click()
+        stopped = page.wait_for_outcome("^Stop: cancelled after ")
+        driver.switch_to.window(next(each for each in driver.window_handles if each != first))
+        other.wait_for_outcome("^Stop: cancelled after ")
+        assert other.messages == [LONG]
+        other.say("both")
+        other.wait_for_rest("both")
+    finally:
+        driver.close()
+        driver.switch_to.window(first)
+    page.wait_for_rest("both")
+    assert page.messages == [LONG, "both"]
+    assert page.outcomes == [stopped, ""]
+
+
+def test_pages_kept_for_the_back_button_hold_no_connection(page: Page) -> None:
+    """A browser has six connections to a server, and a page it keeps would keep its own."""
+    for _ in range(7):
+        page.open()
+    page.say("still connected")
+    page.wait_for_rest("still connected")
+    session = page.session
+    page.driver.get("about:blank")
+    page.driver.back()
+    page.wait_for_connection("Connected")
+    assert page.driver.current_url.endswith(session)
+    page.say("and again")
+    page.wait_for_rest("and again")
+    assert page.messages == ["still connected", "and again"]
+
+
+# -- Several sessions -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def alone(driver: webdriver.Chrome, served: Server) -> Page:
+    """A page in a browser that knows no session yet."""
+    page = Page(driver, served).open()
+    driver.execute_script("localStorage.clear()")  # type: ignore[no-untyped-call]
+    page.reload()
+    return page
+
+
+def test_sessions_are_listed_by_their_first_message_and_can_be_switched(alone: Page) -> None:
+    page = alone
+    assert page.sessions == ["New chat"]
+    page.send({"message": "Tell me of\nthe sea"})
+    page.wait_for_rest("Tell me of\nthe sea")
+    assert page.sessions == ["Tell me of"]
+    assert page.driver.title == "Tell me of · turnkeeper"
+    page.element("#new").click()
+    page.wait(lambda: page.sessions == ["New chat", "Tell me of"], "the new one is on top")
+    title = "and " + "of " * 30 + HALT
+    page.say(title)
+    page.wait(lambda: len(page.sessions) == 2 and page.sessions[0].startswith("and of"), "it is named")
+    assert page.sessions[0].endswith("…")
+    assert len(page.sessions[0]) <= 60
+    page.element("#message").send_keys(Keys.ESCAPE)
+    page.wait_for_outcome("^Stop: cancelled")
+    page.element("#message").send_keys("a draft")
+    page.choose("Tell me of")
+    page.wait(lambda: page.replies == ["Tell me of\nthe sea"], "the first is back")
+    assert page.element("#sessions [aria-current=page]").text == "Tell me of"
+    assert page.element("#message").get_attribute("value") == ""
+    page.choose("and of")
+    page.wait_for_outcome("^Stop: cancelled")
+    assert page.element("#message").get_attribute("value") == "a draft"
+    page.reload()
+    assert [each[:6] for each in page.sessions] == ["and of", "Tell m"]
+
+
+def test_a_session_that_runs_elsewhere_is_shown_running_and_then_ended(alone: Page) -> None:
+    page = alone
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    first = page.driver.current_url.partition("#")[2]
+    assert page.standings == ["running"]
+    page.element("#new").click()
+    page.wait(lambda: page.standings == ["", "running"], "it runs on, out of sight")
+    page.server.ask("POST", f"chat/{first}/cancel_send_task")
+    page.wait(lambda: page.standings == ["", "ended meanwhile"], "the server was asked")
+    page.choose("w0 w1")
+    page.wait_for_outcome("^Stop: cancelled after ")
+    assert page.standings == [""]
+    assert page.messages == [LONG]
+
+
+def test_a_reload_shows_at_once_what_runs_elsewhere(alone: Page) -> None:
+    page = alone
+    page.say(LONG)
+    page.wait_for_reply("^w0")
+    page.element("#new").click()
+    page.wait(lambda: page.standings == ["", "running"], "it runs on, out of sight")
+    never = "const later = setTimeout; window.setTimeout = (run, ms) => ms === 2000 ? 0 : later(run, ms);"
+    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": never})
+    try:
+        page.reload()
+        page.wait(lambda: page.standings == ["", "running"], "the server was asked without a wait")
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_a_session_can_be_renamed_and_is_deleted_once_that_is_confirmed(alone: Page) -> None:
+    page, driver = alone, alone.driver
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    session = driver.current_url.partition("#")[2]
+    name = page.element("#sessions input")
+    for typed in (("not this", Keys.ESCAPE), ("mine", Keys.ENTER)):
+        page.element("#sessions .rename").click()
+        page.wait(name.is_displayed, "there is a field")
+        name.send_keys(*typed)
+        page.wait(lambda: not name.is_displayed(), "it has gone")
+    page.wait(lambda: page.sessions == ["mine"], "it is renamed")
+    assert page.can_stop  # Escape left the field, and did not stop the turn
+    page.element("#sessions .delete").click()
+    page.wait(lambda: page.element("#delete-dialog").is_displayed(), "it asks first")
+    assert page.element("#delete-title").text == "Delete “mine”?"
+    driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.wait(lambda: not page.element("#delete-dialog").is_displayed(), "Escape keeps it")
+    assert page.can_stop
+    page.element("#sessions .delete").click()
+    page.wait(lambda: page.element("#delete-yes").is_displayed(), "it asks again")
+    page.element("#delete-yes").click()
+    page.wait(lambda: page.sessions == ["New chat"], "it is gone")
+    assert page.server.ask("GET", "chat/active_send_tasks")["active_tasks"].keys().isdisjoint({session})
+    assert session not in driver.current_url
+    page.wait_for_connection("Connected")
+    page.say("go on")
+    page.wait_for_rest("go on")
+
+
+# -- Markdown ---------------------------------------------------------------------------------------
+
+
+def in_the_page(page: Page, script: str, *arguments: object) -> object:
+    page.driver.set_script_timeout(60)
+    base = page.server.address + page.under
+    found: object = page.driver.execute_async_script(script, base, *arguments)  # type: ignore[no-untyped-call]
+    return found
+
+
+def test_markdown_never_becomes_more_than_it_may_and_loses_no_text(page: Page) -> None:
+    assert in_the_page(page, CHECK, HOSTILE_SAMPLES + noise(seed=3, count=400)) == []
+    assert in_the_page(page, CHECK, floods()) == []
+    assert page.driver.title == "turnkeeper"
+
+
+def test_markdown_that_streams_in_takes_back_nothing_it_has_shown(page: Page) -> None:
+    assert in_the_page(page, STREAM, ARTICLE) == []
+
+
+def test_a_reply_in_markdown_is_shown_as_such_and_its_code_can_be_copied(host_page: Page) -> None:
+    page = host_page
+    origin = page.server.address.rstrip("/")
+    page.driver.execute_cdp_cmd(
+        "Browser.grantPermissions", {"origin": origin, "permissions": ["clipboardReadWrite"]}
+    )
+    page.send({"message": "show me", "agent": "writer"})
+    page.wait(lambda: page.messages and not page.can_stop and page.texts(".reply h6"), "all of it is there")
+    for kind in ("h5", "strong", "em", "ol > li > ul > li", "blockquote", "td.right", "hr", "p > code"):
+        assert page.texts(f".reply {kind}"), kind
+    link = page.element(".reply a")
+    assert link.get_attribute("href") == "https://docs.example/io_(x)"
+    page.driver.execute_script("document.querySelector('.copy').click()")  # type: ignore[no-untyped-call]
+    page.wait(lambda: page.texts("#announcer") == ["Copied"], "it says so")
+    pasted = page.driver.execute_async_script("navigator.clipboard.readText().then(arguments[0])")  # type: ignore[no-untyped-call]
+    assert pasted == page.texts(".reply pre code")[0]
+    assert pasted.startswith("def lines(path):\n    with open")
+
+
+def test_a_reply_that_is_cut_off_keeps_what_it_looked_like(host_page: Page) -> None:
+    host_page.send({"message": "cut", "agent": "cut"})
+    host_page.wait_for_outcome("^Failed")
+    assert host_page.texts(".reply strong") == ["cut off"]
+    assert host_page.replies == ["I was cut off"]
+    host_page.element(".again").click()
+    host_page.wait(lambda: host_page.messages == ["cut", "cut"], "it is said anew")
+    host_page.wait_for_rest("cut")
+
+
+# -- What goes wrong --------------------------------------------------------------------------------
+
+
+def test_html_in_a_reply_or_a_message_is_text(host_page: Page) -> None:
+    host_page.send({"message": HOSTILE, "agent": "hostile"})
+    host_page.wait_for_rest(HOSTILE)
+    assert host_page.messages == [HOSTILE]
+    assert host_page.driver.title.startswith("<img src=x onerror=")
+    assert not host_page.driver.find_elements(By.CSS_SELECTOR, "#room :is(img, script, style, iframe, b)")
+
+
+def test_a_turn_that_fails_or_runs_out_of_time_says_why(host_page: Page) -> None:
+    host_page.send({"message": "fail", "agent": "failing"})
+    host_page.wait_for_outcome(r"^Failed \([A-Za-z_]+, ValueError\)\.")
+    host_page.send({"message": "forbidden"})
+    host_page.wait_for_outcome(r"^Failed \(stage_failed, pre_process_msg:censor, ValueError\)\.")
+    assert "business" not in host_page.element("body").text
+    host_page.send({"message": "ask", "agent": "upstream"})
+    host_page.wait_for_outcome(r"^Failed \(upstream_rate_limited\): no more for now\.")
+    host_page.send({"message": LONG, "timeout": 0.3})
+    host_page.wait_for_outcome(r"^Timed out\. Out of time: it ended ")
+
+
+def test_a_stream_that_breaks_in_the_middle_is_resumed_with_nothing_lost_or_doubled(host_page: Page) -> None:
+    host_page.send({"message": "2000", "agent": "flood"})
+    host_page.wait_for_rest("".join(f"{number} " for number in range(2000)))
+    assert host_page.notes == []
+
+
+def test_what_the_server_no_longer_keeps_is_said_to_be_missing(host_page: Page) -> None:
+    host_page.send({"message": str(KEPT_EVENTS * 2), "agent": "flood"})
+    last = f" {KEPT_EVENTS * 2 - 1} $"
+    host_page.wait_for_reply(last)
+    host_page.reload()
+    host_page.wait_for_reply(last)
+    assert host_page.texts(".cut") == ["What came before is no longer kept."]
+
+
+def test_what_was_said_before_the_events_that_are_kept_is_there(host_page: Page) -> None:
+    page = host_page
+    page.say("before")
+    page.wait_for_rest("before")
+    page.send({"message": str(KEPT_EVENTS * 2), "agent": "flood"})
+    last = f" {KEPT_EVENTS * 2 - 1} $"
+    page.wait_for_reply(last)
+    page.reload()
+    page.wait_for_reply(last)
+    page.wait(lambda: page.messages == ["before", ""], "both turns are there")
+    assert page.replies[0] == "before"
+    assert page.texts(".cut") == ["", "What came before is no longer kept."]
+
+
+def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
+    with Server(*SERVE, "--port", str(free_port())) as server:  # one that it finds free again
+        page = Page(driver, server).open()
+        page.say(LONG)
+        page.wait_for_reply(BEGUN)
+        server.kill()
+        page.wait_for_connection("Reconnecting…")
+        page.wait_for_outcome("^In flight when last heard of…$")
+        page.say("anyone there?")
+        page.wait_for_outcome("^No answer: the server may not have got this")
+        server.start()
+        page.wait_for_connection("Connected")
+        page.wait_for_note("^Something is missing here")
+        page.wait_for_outcome("^Cut off or forgotten", turn=0)
+        page.element(".turn[data-status='unsent'] .again").click()
+        page.wait_for_rest("anyone there?")
+        assert page.messages == [LONG, "anyone there?"]
+
+
+def test_a_session_that_was_closed_or_cannot_be_is_said_to_be(page: Page) -> None:
+    page.server.ask("DELETE", f"chat/{page.session}")
+    page.wait_for_note("^This session is closed")
+    assert page.connection == "Session closed"
+    page.open("not%20an%20id", connected=False)
+    page.wait_for_connection("Not connected")
+    assert len(page.notes) == 1
+
+
+# -- Who is asking ----------------------------------------------------------------------------------
+
+
+def test_a_server_with_tokens_is_asked_with_one_and_its_stream_with_a_ticket(
+    driver: webdriver.Chrome, guarded: Server
+) -> None:
+    def addresses() -> list[str]:
+        script = "return performance.getEntriesByType('resource').map(each => each.name)"
+        asked: list[str] = driver.execute_script(script)  # type: ignore[no-untyped-call]
+        return asked
+
+    def tickets() -> list[str]:
+        return [each for each in addresses() if each.endswith("chat/ticket")]
+
+    page = Page(driver, guarded).open(connected=False)
+    page.wait_for_connection("Token needed")
+    assert driver.switch_to.active_element.get_attribute("id") == "token"
+    driver.switch_to.active_element.send_keys("wrong", Keys.ENTER)
+    page.wait(lambda: page.element("#login-problem").text, "the refusal is told")
+    page.element("#token").send_keys("geheim", Keys.ENTER)
+    page.wait_for_connection("Connected")
+    assert not page.element("#login").is_displayed()
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    before = len(tickets())
+    # The stream ends with the Stop: the next one needs a ticket of its own.
+    driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+    page.wait_for_outcome("^Stop: cancelled after ")
+    page.say("still here")
+    page.wait_for_rest("still here")
+    assert len(tickets()) > before
+    assert any("events?ticket=" in each for each in addresses()), "a stream is listed once it has ended"
+    assert not any("geheim" in each for each in addresses())
+    page.reload()
+    page.wait_for_rest("still here")
+
+
+def test_somebody_elses_session_is_not_shown(driver: webdriver.Chrome, guarded: Server) -> None:
+    page = Page(driver, guarded)
+    page.session = "bobs"
+    page.send({"message": "mine"}, token="hidden")
+    page.open("bobs", connected=False)
+    driver.execute_script("sessionStorage.setItem('turnkeeper.token', 'geheim')")  # type: ignore[no-untyped-call]
+    driver.refresh()
+    page.wait_for_note("^This session is not yours")
+    assert page.messages == []
+
+
+# -- Hands on the keyboard --------------------------------------------------------------------------
+
+
+def test_everything_can_be_done_with_the_keyboard(page: Page) -> None:
+    driver = page.driver
+
+    def focused() -> str:
+        return driver.switch_to.active_element.get_attribute("id") or ""
+
+    def press(*keys: str) -> None:
+        driver.switch_to.active_element.send_keys(*keys)
+
+    assert focused() == "message"
+    press("two", Keys.SHIFT + Keys.ENTER)
+    press("lines", Keys.ENTER)
+    page.wait_for_rest("two\nlines")
+    press(LONG, Keys.ENTER)
+    page.wait_for_reply(BEGUN)
+    press(Keys.TAB)
+    assert focused() == "stop"
+    outline = driver.switch_to.active_element.value_of_css_property("outline-style")
+    assert outline == "solid"
+    press(Keys.ENTER)
+    page.wait_for_outcome("^Stop: cancelled after ")
+    assert focused() == "message"  # Stop is of no more use: the hands are where the next message is written
+    driver.execute_script("document.body.tabIndex = -1; document.body.focus()")  # type: ignore[no-untyped-call]
+    press(Keys.TAB)
+    assert focused() == "skip"
+    press(Keys.TAB)
+    assert focused() == "new"
+    press(Keys.ENTER)
+    page.wait(lambda: not page.messages, "the new session is empty")
+    assert focused() == "message"
+    driver.execute_script("document.body.focus()")  # type: ignore[no-untyped-call]
+    press(Keys.TAB)
+    press(Keys.ENTER)
+    assert focused() == "message"
+
+
+def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
+    for control in page.driver.find_elements(
+        By.CSS_SELECTOR, "button, input, textarea, main, nav, a, [tabindex]"
+    ):
+        if control.is_displayed():
+            assert control.accessible_name
+    page.say("word " * 30 + "x" * 300)
+    page.wait_for_reply("^word")
+    with page.screen(width=320, height=640):
+        widths = page.driver.execute_script(  # type: ignore[no-untyped-call]
+            "return [document.documentElement.scrollWidth, document.querySelector('main').scrollWidth]"
+        )
+        assert max(widths) <= 320
+        assert page.element("#send").is_displayed()
+    page.element("#message").send_keys(Keys.ESCAPE)
+
+
+# -- Eyes, ears and small screens -------------------------------------------------------------------
+
+
+def test_a_screen_reader_is_told_replies_when_they_are_whole(page: Page) -> None:
+    watch = """
+        window.said = [];
+        const note = () => said.push(document.getElementById("announcer").textContent);
+        new MutationObserver(note).observe(document.getElementById("announcer"), { childList: true });"""
+    page.driver.execute_script(watch)  # type: ignore[no-untyped-call]
+    page.say("one **two**")
+    page.wait_for_rest("one two")
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.element("#message").send_keys(Keys.ESCAPE)
+    outcome = page.wait_for_outcome("^Stop: cancelled")
+    said = page.driver.execute_script("return said")  # type: ignore[no-untyped-call]
+    assert said == ["one two", f"{page.replies[-1]}\n{outcome}"]
+    assert page.element("#announcer").get_attribute("aria-live") == "polite"
+    assert not page.driver.find_elements(
+        By.CSS_SELECTOR, "#conversation[role=log], #conversation [aria-live]"
+    )
+
+
+def test_the_list_is_a_drawer_on_a_phone(page: Page) -> None:
+    driver = page.driver
+    with page.screen(width=360, height=640):
+        page.wait(lambda: not page.element("#sidebar").is_displayed(), "the list is away")
+        page.element("#open-drawer").click()
+        page.wait(lambda: page.element("#new").is_displayed(), "the drawer is open")
+        assert driver.switch_to.active_element.get_attribute("id") == "new"
+        assert page.element("#room").get_property("inert")
+        driver.switch_to.active_element.send_keys(Keys.ESCAPE)
+        page.wait(lambda: not page.element("#sidebar").is_displayed(), "Escape closes it")
+        assert driver.switch_to.active_element.get_attribute("id") == "open-drawer"
+        page.element("#open-drawer").click()
+        page.wait(lambda: page.element("#new").is_displayed(), "it opens again")
+        page.element("#new").click()
+        page.wait(lambda: not page.element("#sidebar").is_displayed(), "choosing closes it")
+        assert page.session not in driver.current_url
+        page.wait(lambda: not page.element("#room").get_property("inert"), "the room can be used")
+
+
+def test_dark_and_light_follow_the_system_until_they_are_chosen(page: Page) -> None:
+    def is_dark() -> bool:
+        script = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/)[0] < 128"
+        dark: bool = page.driver.execute_script(script)  # type: ignore[no-untyped-call]
+        return dark
+
+    def system(name: str) -> None:
+        features = [{"name": "prefers-color-scheme", "value": name}]
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+    toggle = page.element("#theme")
+    try:
+        for name in ("dark", "light", "dark"):
+            system(name)
+            assert is_dark() == (name == "dark")
+        toggle.click()
+        assert toggle.accessible_name == "Colours: light"
+        assert not is_dark()
+        page.reload()
+        assert not is_dark()
+    finally:
+        page.driver.execute_script("localStorage.removeItem('turnkeeper.theme')")  # type: ignore[no-untyped-call]
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_a_page_without_its_last_slash_is_found(driver: webdriver.Chrome, hosted: Server) -> None:
+    driver.get(hosted.address + PREFIX[1:])
+    page = Page(driver, hosted, f"{PREFIX[1:]}/")
+    page.wait_for_connection("Connected")
+    assert driver.current_url.startswith(f"{hosted.address}{PREFIX[1:]}/#")

@@ -1,0 +1,154 @@
+"""A conversation in the shape of the chat completions protocol. Pure.
+
+The history in a turn's context tells what happened: each message is ``{"role", "content"}``, and marks of our
+own (`MARKS`) say what became of it. A request tells what a model has to know, in a form that strict servers
+take: no marks, no empty replies, never two messages of the user in a row.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+from turnkeeper.actors.events.event import to_json
+from turnkeeper.actors.model.exceptions import AgentError, EventNotJson
+
+Message: TypeAlias = dict[str, Any]
+
+#: What the history says of a message and no model is told:
+#:
+#: * ``cut_off``: the reply is not whole, because the turn was cancelled or the upstream failed;
+#: * ``error``: the code of that failure;
+#: * ``refused``: the upstream did not accept this message, so it is not sent again;
+#: * ``finish_reason``: why the model stopped, where that is not ``stop``; ``usage``: what the reply cost.
+MARKS = frozenset({"cut_off", "error", "refused", "finish_reason", "usage"})
+
+
+class UnsupportedMessage(AgentError):
+    """The turn's message is neither a text nor a list of parts of type ``text`` and ``image_url``."""
+
+    code = "UNSUPPORTED_MESSAGE"
+
+
+def user_message(message: Any) -> Message:
+    """What was sent, as a message of the protocol. Raises `UnsupportedMessage`.
+
+    A text, or a single text part, is the content itself, which servers that know no parts take too.
+    """
+    if isinstance(message, str):
+        return {"role": "user", "content": whole_text(message)}
+    if not isinstance(message, list) or not message:
+        raise UnsupportedMessage("a message is a text, or a list of parts")
+    parts = [_part(part) for part in message]
+    if len(parts) == 1 and parts[0]["type"] == "text":
+        return {"role": "user", "content": parts[0]["text"]}
+    return {"role": "user", "content": parts}
+
+
+def _part(part: Any) -> Message:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if kind == "text" and isinstance(part.get("text"), str):
+        return {"type": "text", "text": whole_text(part["text"])}
+    if kind == "image_url" and isinstance(part.get("image_url"), dict):
+        if not isinstance(part["image_url"].get("url"), str):
+            raise UnsupportedMessage("an image_url has a url")
+        try:
+            to_json(part)
+        except EventNotJson as error:
+            raise UnsupportedMessage("JSON cannot say this image_url") from error
+        return dict(part)
+    raise UnsupportedMessage(
+        "a part is of type text, with its text, or of type image_url, with its image_url"
+    )
+
+
+def request_messages(history: Iterable[Any], system: str | None = None) -> list[Message]:
+    """The messages of a request: the history without our marks, valid whatever became of earlier turns.
+
+    What the upstream refused is left out, and so is a reply of which nothing had arrived; the user's messages
+    that are neighbours then become one. Messages with other fields (a host's tool calls) are passed on.
+    """
+    messages: list[Message] = [] if system is None else [{"role": "system", "content": system}]
+    for each in history:
+        if not isinstance(each, Mapping) or "role" not in each or each.get("refused"):
+            continue
+        message = {name: value for name, value in each.items() if name not in MARKS}
+        if message in ({"role": "assistant", "content": ""}, {"role": "assistant", "content": None}):
+            continue
+        if messages and _plain(message) and _plain(messages[-1]):
+            message["content"] = _joined(messages.pop()["content"], message["content"])
+        messages.append(message)
+    return messages
+
+
+def _plain(message: Message) -> bool:
+    return message["role"] == "user" and message.keys() == {"role", "content"}
+
+
+def _joined(first: Any, second: Any) -> Any:
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    return [*_parts(first), *_parts(second)]
+
+
+def _parts(content: Any) -> list[Any]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
+
+
+def whole_text(text: str) -> str:
+    """The text with surrogate pairs joined and lone surrogates, which nobody can send, replaced."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class Reply:
+    """A reply that arrives in pieces."""
+
+    __slots__ = ("_held", "_pieces", "finish_reason", "usage")
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+        self._held = ""
+        #: Why the model stopped; ``None`` until it has: a reply that ends without one was broken off.
+        self.finish_reason: str | None = None
+        #: What the upstream counted, if it told.
+        self.usage: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str:
+        """What has arrived."""
+        return "".join(self._pieces)
+
+    def add(self, text: str) -> str:
+        """Take a piece; answer what of it can be shown: half a surrogate pair waits for its other half."""
+        text = self._held + text
+        self._held = ""
+        if "\ud800" <= text[-1:] <= "\udbff":
+            self._held, text = text[-1], text[:-1]
+        text = whole_text(text)
+        if text:
+            self._pieces.append(text)
+        return text
+
+    def message(self, *, cut_off: bool, error: str | None = None) -> Message:
+        """The reply for the history."""
+        message: Message = {"role": "assistant", "content": self.text}
+        if cut_off:
+            message["cut_off"] = True
+        if error is not None:
+            message["error"] = error
+        if self.finish_reason not in (None, "stop"):
+            message["finish_reason"] = self.finish_reason
+        if self.usage is not None:
+            message["usage"] = self.usage
+        return message
+
+
+def counts(usage: Mapping[str, Any], depth: int = 2) -> dict[str, Any]:
+    """What is a number in the upstream's report of its usage, two levels deep: nothing else is passed on."""
+    found: dict[str, Any] = {}
+    for name, value in usage.items():
+        if isinstance(value, int) and not isinstance(value, bool):
+            found[str(name)] = value
+        elif depth > 1 and isinstance(value, Mapping) and (inner := counts(value, depth - 1)):
+            found[str(name)] = inner
+    return found

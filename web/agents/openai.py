@@ -1,0 +1,330 @@
+"""OpenAIAgent: any model behind an API that speaks OpenAI's chat completions.
+
+Needs ``pip install turnkeeper[openai]``, which is why nothing else here imports this file.
+"""
+
+import asyncio
+import logging
+import math
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing, suppress
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest
+from turnkeeper.actors.session.settings import seconds
+from turnkeeper.actors.turn.turn import Turn
+
+from .conversation import Reply, counts, request_messages, user_message
+from .errors import (
+    UpstreamBrokeOff,
+    UpstreamError,
+    UpstreamRefused,
+    UpstreamRubbish,
+    UpstreamTimeout,
+    UpstreamTooLong,
+    UpstreamUnavailable,
+    of_status,
+)
+
+try:
+    import httpx2
+    import openai
+except ImportError as error:
+    raise ImportError(
+        "OpenAIAgent needs the openai package: pip install 'turnkeeper[openai]'", name=error.name
+    ) from error
+
+logger = logging.getLogger("turnkeeper")
+
+#: How many seconds the upstream may be silent, unless it is told otherwise.
+TIMEOUT = 60.0
+#: ... and how many a connection to it may take at the most.
+CONNECT_TIMEOUT = 10.0
+#: How many seconds the usage and the end of the answer may take once the model has said that it is done.
+LAST_WORDS = 5.0
+#: The most bytes of one answer that are read: a model that never ends costs no more memory than this.
+MAX_BYTES = 64 * 1024 * 1024
+#: What a server that asks for no key is sent, because the client insists on one.
+NO_KEY = "none"
+MAX_LOGGED = 300
+
+
+class _TooLong(Exception):
+    """Raised out of the HTTP client by the stream that counts."""
+
+
+class _Unreadable(Exception):
+    """The client could not read a chunk; why is the ``__cause__``."""
+
+
+class OpenAIAgent:
+    """An agent that asks a model for its reply and streams it.
+
+    Each piece is a ``delta`` event ``{"text"}``, what the upstream counted a ``usage`` event, and a failure
+    an ``upstream_error`` event ``{"code", "message", "status", "retry_after"}`` before the turn's end. The
+    conversation is kept in ``turn.context.messages``. Cancelling a turn closes its connection at once; what
+    had arrived stays in the history, marked ``cut_off``, and so it does when the upstream fails, which is an
+    `UpstreamError`. A request is never repeated: that would be billed twice.
+
+    ``base_url`` and ``api_key`` are read from ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY`` if they are not
+    given; with a base URL no key is needed. ``timeout`` is how many seconds the upstream may be silent,
+    before its answer or within. ``options`` are further fields of the request, such as
+    ``{"max_tokens": 500}``, and ``include_usage=False`` is for servers that refuse ``stream_options``.
+
+    Its connections are kept until `aclose`, which belongs at the end of what opened it. Raises
+    `InvalidRequest` for what it cannot work with.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        system: str | None = None,
+        temperature: float | None = None,
+        timeout: float = TIMEOUT,
+        *,
+        include_usage: bool = True,
+        options: Mapping[str, Any] | None = None,
+    ) -> None:
+        name: Any = model  # hosts hand in anything
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidRequest("an openai agent needs the name of a model", field="model")
+        base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
+        self._key = _key(api_key, base_url)
+        self.model = model
+        self.system = system
+        self._fields: dict[str, Any] = {**(options or {}), "model": model, "stream": True}
+        if temperature is not None:
+            self._fields["temperature"] = _temperature(temperature)
+        if include_usage:
+            self._fields["stream_options"] = {"include_usage": True}
+        wait = seconds(timeout, "timeout", above=0.0)
+        limit = httpx2.Timeout(wait, connect=min(wait, CONNECT_TIMEOUT))
+        # As many connections as turns: a turn that waited for another one's would look like a slow model.
+        http = openai.DefaultAsyncHttpxClient(
+            timeout=limit,
+            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
+            event_hooks={"response": [_bound]},
+        )
+        self._client = openai.AsyncOpenAI(
+            api_key=self._key,
+            base_url=_url(base_url),
+            timeout=limit,
+            max_retries=0,
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=http,
+        )
+
+    async def __call__(self, turn: Turn) -> str:
+        """Answer the turn's message. Cancelling it closes the connection and keeps what had arrived."""
+        asked = user_message(turn.message)
+        messages = request_messages([*turn.context.messages, asked], self.system)
+        reply, failure = Reply(), None
+        try:
+            failure = await self._ask(turn, messages, reply)
+            # A library below may take a cancellation for a timeout of its own, which ends in the same moment.
+            if turn.cancel_requested and failure is not None:
+                raise asyncio.CancelledError
+        finally:
+            if not turn.over:
+                _keep(turn, asked, reply, failure)
+        if failure is not None:
+            raise failure  # outside of any `except`: the upstream's own error does not travel with it
+        return reply.text
+
+    async def _ask(self, turn: Turn, messages: list[dict[str, Any]], reply: Reply) -> UpstreamError | None:
+        """Fill the reply; answer what went wrong. Cancelling it closes the connection."""
+        failure: UpstreamError | None = None
+        create: Any = self._client.chat.completions.create  # its types know no fields of other servers
+        try:
+            stream = await create(messages=messages, **self._fields)
+            async with stream, aclosing(_chunks(stream)) as chunks, asyncio.timeout(None) as patience:
+                async for chunk in chunks:
+                    text = _take(chunk, reply)
+                    if text:
+                        turn.emit("delta", {"text": text})
+                    if reply.finish_reason is not None and patience.when() is None:
+                        patience.reschedule(asyncio.get_running_loop().time() + LAST_WORDS)
+            if reply.finish_reason is None:
+                raise UpstreamBrokeOff
+        except UpstreamError as error:
+            failure = error
+        except EventNotJson:
+            failure = UpstreamTooLong()  # one piece that is larger than an event may be
+        except TimeoutError:
+            failure = UpstreamTimeout()
+        except (openai.OpenAIError, httpx2.HTTPError, _TooLong, _Unreadable) as error:
+            failure = _failure(error)
+            self._log(failure, error)
+        # What comes after the model has said that it is done takes nothing from its reply.
+        return failure if reply.finish_reason is None else None
+
+    def _log(self, failure: UpstreamError, error: Exception) -> None:
+        said = " ".join(str(error).replace(self._key, "***").split())
+        logger.warning("%s: %s: %s", failure.code.lower(), type(error).__name__, said[:MAX_LOGGED])
+
+    async def aclose(self) -> None:
+        """Close the connections. Turns that still run end as `UpstreamError`; there are no further ones."""
+        await self._client.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<OpenAIAgent {self.model}>"
+
+
+# -- What is handed in ------------------------------------------------------------------------------
+
+
+def _key(api_key: str | None, base_url: str | None) -> str:
+    key = (api_key or os.environ.get("OPENAI_API_KEY") or "").strip()
+    if not key and base_url is None:
+        raise InvalidRequest("the openai agent needs a key in OPENAI_API_KEY, or a base URL", field="api_key")
+    if not key.isascii() or not key.isprintable():
+        raise InvalidRequest("the key in OPENAI_API_KEY is not one line of ASCII", field="api_key")
+    return key or NO_KEY
+
+
+def _url(base_url: str | None) -> str | None:
+    if base_url is None:
+        return None
+    with suppress(ValueError):  # such as a port that is no number
+        parts = urlsplit(base_url)
+        if parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port):
+            return base_url
+    raise InvalidRequest(f"base URL {base_url!r} is not like http://127.0.0.1:8080/v1", field="base_url")
+
+
+def _temperature(number: Any) -> float:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
+        raise InvalidRequest("temperature must be a number from 0", field="temperature")
+    return float(number)
+
+
+# -- What comes back --------------------------------------------------------------------------------
+
+
+class _Bounded(httpx2.AsyncByteStream):
+    """The bytes of an answer, up to `MAX_BYTES`: errors and lines without an end are read to theirs."""
+
+    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
+        self._stream = stream
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        size = 0
+        async for piece in self._stream:
+            size += len(piece)
+            if size > MAX_BYTES:
+                raise _TooLong
+            yield piece
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+async def _bound(response: httpx2.Response) -> None:
+    # A small answer may unpack to gigabytes. One that is packed, though we asked for none, stays so: its
+    # status still counts, and what is in it cannot be read.
+    response.headers.pop("Content-Encoding", None)
+    if isinstance(response.stream, httpx2.AsyncByteStream):
+        response.stream = _Bounded(response.stream)
+
+
+async def _chunks(stream: Any) -> AsyncGenerator[Any, None]:
+    """The upstream's chunks. Raises `_Unreadable` for what cannot be read as one."""
+    while True:
+        try:
+            yield await anext(stream)
+        except StopAsyncIteration:
+            return
+        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
+            # Not JSON, not UTF-8, nested too deeply, or of a shape that the client stumbles over.
+            raise _Unreadable(type(error).__name__) from error
+
+
+def _take(chunk: Any, reply: Reply) -> str:
+    """Put a chunk into the reply; answer the text that is new. Raises `UpstreamError`.
+
+    The client builds its objects without checking them, so nothing is taken for granted here.
+    """
+    usage, choices = getattr(chunk, "usage", None), getattr(chunk, "choices", None)
+    if getattr(chunk, "error", None):
+        raise UpstreamError
+    if usage is not None:
+        told = getattr(usage, "model_dump", lambda: usage)()
+        reply.usage = (counts(told) if isinstance(told, Mapping) else None) or reply.usage
+    if choices is None and usage is not None:
+        return ""
+    if not isinstance(choices, list):
+        raise UpstreamRubbish
+    if not choices:
+        return ""  # what only tells the usage
+    finish, delta = getattr(choices[0], "finish_reason", None), getattr(choices[0], "delta", None)
+    if finish is None and delta is None:
+        raise UpstreamRubbish
+    text = getattr(delta, "content", None)
+    if text is None:
+        text = getattr(delta, "refusal", None)
+    if not isinstance(text, str | None) or not isinstance(finish, str | None):
+        raise UpstreamRubbish
+    if finish:
+        reply.finish_reason = finish
+    return reply.add(text) if text else ""
+
+
+def _keep(turn: Turn, asked: dict[str, Any], reply: Reply, failure: UpstreamError | None) -> None:
+    """Put the turn into its history, and tell what the stream has not told."""
+    code = None if failure is None or turn.cancel_requested else failure.code.lower()
+    if isinstance(failure, UpstreamRefused) and not reply.text:
+        # Sent again with every later message, it would be refused again, and the session were lost.
+        asked = {**asked, "refused": True}
+    turn.context.messages += [asked, reply.message(cut_off=reply.finish_reason is None, error=code)]
+    if reply.usage is not None:
+        turn.emit("usage", reply.usage)
+    if code is not None and failure is not None:
+        told = {"code": code, "message": str(failure), "status": failure.status}
+        turn.emit("upstream_error", {**told, "retry_after": failure.retry_after})
+
+
+# -- What went wrong --------------------------------------------------------------------------------
+
+
+def _failure(error: Exception) -> UpstreamError:
+    """What an error of the client's means."""
+    if isinstance(error, openai.APIStatusError):
+        return of_status(error.status_code, error.response.headers)
+    if isinstance(error, openai.APITimeoutError):
+        return UpstreamTimeout()
+    if isinstance(error, openai.APIConnectionError):
+        return _of_connection(error.__cause__)
+    if isinstance(error, _TooLong):
+        return UpstreamTooLong()
+    if isinstance(error, httpx2.HTTPError):
+        return _of_connection(error)
+    if isinstance(error, _Unreadable | openai.APIResponseValidationError):
+        return UpstreamRubbish()
+    return UpstreamError()
+
+
+def _of_connection(error: BaseException | None) -> UpstreamError:
+    match error:
+        case httpx2.TimeoutException():
+            return UpstreamTimeout()
+        case httpx2.ConnectError() | httpx2.ProxyError():
+            return UpstreamUnavailable()
+        case httpx2.RemoteProtocolError() if not {"disconnected", "closed"} & set(str(error).split()):
+            return UpstreamRubbish()  # an answer that is not HTTP
+        case httpx2.DecodingError() | httpx2.TooManyRedirects() | httpx2.UnsupportedProtocol():
+            return UpstreamRubbish()
+        case _:
+            return UpstreamBrokeOff()

@@ -1,0 +1,240 @@
+"""The settings of `turnkeeper serve`, layer upon layer, and where each came from.
+
+A default is overridden by the file, the file by the environment, the environment by a flag.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.session.settings import ENVIRONMENT_PREFIX
+from turnkeeper.web.http.access import Tokens, read_tokens
+from turnkeeper.web.http.settings import WebSettings
+
+#: What `serve` takes beside the settings: each name with its default. One more option is one more line.
+OPTIONS: dict[str, str | None] = {
+    "agent": "echo",
+    "base_url": None,
+    "model": None,
+    "system": None,
+    "temperature": None,
+    "model_timeout": None,
+}
+#: Those of them that are numbers.
+NUMBERS = frozenset({"temperature", "model_timeout"})
+#: The tokens add up from everywhere; in the environment they are separated by spaces.
+TOKENS, TOKEN_FILE = "tokens", "token_file"
+NAMES = (*(field.name for field in fields(WebSettings)), *OPTIONS, TOKENS, TOKEN_FILE)
+#: What has the same prefix and is read by others: the commands that ask a server, the audit, click.
+READ_ELSEWHERE = ("TURNKEEPER_CONFIG", "TURNKEEPER_URL", "TURNKEEPER_TOKEN", "TURNKEEPER_AUDIT_UPSTREAM")
+_POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value, and who said so: ``default``, a file and its line, a variable, or a flag."""
+
+    name: str
+    value: Any
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What `turnkeeper serve` runs with."""
+
+    settings: WebSettings
+    options: Mapping[str, Any]
+    """What was said beside the settings; what nobody said and has no default is left out."""
+    tokens: tuple[str, ...]
+    told: tuple[Setting, ...]
+    """Each setting with its source. Tokens are told without their secrets."""
+
+
+def resolve(path: str | None, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
+    """Put the layers together. A flag that is ``None`` was not given.
+
+    Raises `InvalidRequest`, which names the file and the line, the variable or the flag.
+    """
+    found = {field.name: Setting(field.name, field.default, "default") for field in fields(WebSettings)}
+    found |= {name: Setting(name, value, "default") for name, value in OPTIONS.items()}
+    tokens: list[Setting] = []
+    token_file: Setting | None = None
+    for given in (*_from_file(path), *_from_environment(environ), *_from_flags(flags)):
+        if given.name == TOKENS:
+            tokens += _tokens(given)
+        elif given.name == TOKEN_FILE:
+            token_file = given
+        else:
+            found[given.name] = _checked(given)
+    if token_file is not None:
+        source = f"{token_file.source}: {token_file.value}"
+        tokens += _tokens(Setting(TOKENS, read_tokens(token_file.value), source))
+    settings = WebSettings(**{field.name: found[field.name].value for field in fields(WebSettings)})
+    options = {name: found[name].value for name in OPTIONS if found[name].value is not None}
+    secretless = (Setting("token", _without_secret(each.value), each.source) for each in tokens)
+    told = (*found.values(), *secretless)
+    return Config(settings, options, tuple(each.value for each in tokens), told)
+
+
+# -- Layers -----------------------------------------------------------------------------------------
+
+
+def _from_file(path: str | None) -> Iterator[Setting]:
+    if path is None:
+        return
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InvalidRequest(f"cannot read {path}: {error.strerror}", field="config") from None
+    except UnicodeDecodeError:
+        raise InvalidRequest(f"cannot read {path}: it is not UTF-8", field="config") from None
+    try:
+        data = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise InvalidRequest(_broken(path, str(error)), field="config") from None
+    lines = _lines(text)
+    for key, value in data.items():
+        source = f"{path} line {lines.get(key, 1)}"
+        name = key.replace("-", "_")
+        if isinstance(value, dict) and name not in NAMES:
+            text = f"{source}: there is no section {key[:100]!r}: settings stand outside of sections"
+            raise InvalidRequest(text, field=key[:100])
+        if name not in NAMES:
+            hint = _near(name, NAMES)
+            raise InvalidRequest(f"{source}: there is no setting {key[:100]!r}{hint}", field=key[:100])
+        if name == TOKENS:
+            if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+                raise InvalidRequest(f"{source}: tokens must be a list of texts", field=TOKENS)
+        elif name == TOKEN_FILE:
+            value = str(Path(path).parent / _text(name, value, source))  # noqa: PLW2901
+        elif name == "turn_timeout" and value == "none":
+            value = None  # noqa: PLW2901 - TOML has no word for it
+        yield Setting(name, value, source)
+
+
+def _from_environment(environ: Mapping[str, str]) -> Iterator[Setting]:
+    settings = {field.name for field in fields(WebSettings)}
+    for name in NAMES:
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        text = environ.get(variable)
+        if text is None:
+            continue
+        if name in settings:
+            try:
+                value: Any = getattr(WebSettings.from_environment({variable: text}), name)
+            except InvalidRequest as error:
+                raise _told_of(error, variable) from None
+            yield Setting(name, value, variable)
+        elif name == TOKENS:
+            yield Setting(name, text.split(), variable)
+        elif text:
+            yield Setting(name, text, variable)
+
+
+def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
+    """A line for each variable that looks like a setting and is none.
+
+    They are told and not refused: the environment is everybody's, and some platforms add to it.
+    """
+    known = [ENVIRONMENT_PREFIX + name.upper() for name in NAMES]
+    for variable in environ:
+        if variable.startswith(ENVIRONMENT_PREFIX) and variable not in (*known, *READ_ELSEWHERE):
+            yield f"{variable}: there is no such setting{_near(variable, known)}"
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, 1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _from_flags(flags: Mapping[str, Any]) -> Iterator[Setting]:
+    for name, value in flags.items():
+        if name == TOKENS:
+            yield Setting(TOKENS, list(value), "--token")
+        elif value is not None:
+            yield Setting(name, value, "--" + name.replace("_", "-"))
+
+
+# -- Checks -----------------------------------------------------------------------------------------
+
+
+def _checked(given: Setting) -> Setting:
+    if given.name in NUMBERS:
+        return Setting(given.name, _number(given.name, given.value, given.source), given.source)
+    if given.name in OPTIONS:
+        return Setting(given.name, _text(given.name, given.value, given.source), given.source)
+    try:
+        WebSettings(**{given.name: given.value})
+    except InvalidRequest as error:
+        raise _told_of(error, given.source) from None
+    return given
+
+
+def _text(name: str, value: Any, source: str) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequest(f"{source}: {name} must be a text", field=name)
+    return value
+
+
+def _number(name: str, value: Any, source: str) -> float:
+    try:
+        if isinstance(value, bool):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError):
+        raise InvalidRequest(f"{source}: {name} must be a number", field=name) from None
+
+
+def _tokens(given: Setting) -> list[Setting]:
+    try:
+        Tokens(given.value)
+    except InvalidRequest as error:
+        raise _told_of(error, given.source) from None
+    return [Setting("token", token, given.source) for token in given.value]
+
+
+def _told_of(error: InvalidRequest, source: str) -> InvalidRequest:
+    text = str(error)
+    return InvalidRequest(text if text.startswith(source) else f"{source}: {text}", field=error.field)
+
+
+def _without_secret(token: str) -> str:
+    user, _, rest = token.partition(":")
+    role = rest.partition(":")[2]
+    return f"{user}:***{':' + role if role else ''}"
+
+
+# -- Lines ------------------------------------------------------------------------------------------
+
+
+def _lines(text: str) -> dict[str, int]:
+    """On which line each top-level key begins; tomllib does not say.
+
+    The text is read in ever longer pieces: a piece that ends inside a value is no TOML, so a key that
+    appears with a piece began on the line after the last piece that was.
+    """
+    begins: dict[str, int] = {}
+    lines = text.splitlines()
+    whole = 0
+    for end in range(1, len(lines) + 1):
+        try:
+            data = tomllib.loads("\n".join(lines[:end]))
+        except (tomllib.TOMLDecodeError, RecursionError):
+            continue
+        for key in data:
+            begins.setdefault(key, whole + 1)
+        whole = end
+    return begins
+
+
+def _broken(path: str, said: str) -> str:
+    position = _POSITION.search(said)
+    if position is None:
+        return f"{path}, at its end: {said.partition(' (at ')[0]}"
+    return f"{path} line {position[1]} column {position[2]}: {said[: position.start()].strip()}"

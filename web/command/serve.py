@@ -1,0 +1,91 @@
+"""`turnkeeper serve`: the settings, the agents and the tokens, put together and run."""
+
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.web.agents.builtin import BUILT_IN, load_agent
+from turnkeeper.web.http.access import Tokens, is_loopback
+from turnkeeper.web.http.app import create_app
+from turnkeeper.web.http.server import run, why_not
+
+from .config import Config, resolve, unknown_variables
+from .exit_codes import Exit, Failure
+
+Agents: TypeAlias = Mapping[str, Callable[[Turn], Any]]
+Closers: TypeAlias = list[Callable[[Any], Awaitable[None]]]
+
+
+def configure(path: str | None, flags: Mapping[str, Any]) -> Config:
+    """The settings from all layers. Raises `Failure` (2) in the words of whoever said it wrongly."""
+    for line in unknown_variables(os.environ):
+        print(f"turnkeeper: {line}", file=sys.stderr)
+    try:
+        return resolve(path, os.environ, flags)
+    except InvalidRequest as error:
+        raise Failure(Exit.USAGE, str(error)) from None
+
+
+def agents_of(options: Mapping[str, Any]) -> tuple[Agents, Closers]:
+    """The agents that the options name, and what closes them; the first is the default one.
+
+    Raises `InvalidRequest`.
+    """
+    sys.path.insert(0, str(Path.cwd()))
+    for_openai = {name: value for name, value in options.items() if name != "agent"}
+    if options["agent"] == "openai":
+        return _openai(for_openai)
+    for name in for_openai:
+        raise InvalidRequest(f"--{name.replace('_', '-')} goes with --agent openai", field=name)
+    agent = load_agent(options["agent"])
+    return (BUILT_IN if options["agent"] == "echo" else {"default": agent}), []
+
+
+def _openai(options: dict[str, Any]) -> tuple[Agents, Closers]:
+    if "model" not in options:
+        raise InvalidRequest("--agent openai needs --model", field="model")
+    try:
+        from turnkeeper.web.agents.openai import OpenAIAgent
+    except ImportError as error:  # openai is an extra
+        raise InvalidRequest(str(error), field="agent") from error
+    if "model_timeout" in options:
+        options["timeout"] = options.pop("model_timeout")
+    agent = OpenAIAgent(**options)
+
+    async def close(_app: object) -> None:
+        await agent.aclose()
+
+    return {"default": agent}, [close]
+
+
+def serve(config: Config) -> int:
+    """Run the server until it is told to stop; the exit code. Raises `Failure`."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    settings = config.settings
+    try:
+        tokens = Tokens(config.tokens)
+        if not tokens and not is_loopback(settings.host):
+            raise InvalidRequest(
+                f"without tokens only loopback is served, not {settings.host}: add --token user:secret"
+            )
+        agents, close = agents_of(config.options)
+    except InvalidRequest as error:
+        raise Failure(Exit.USAGE, str(error)) from None
+    app = create_app(agents, authenticate=tokens or None, settings=settings)
+    app.on_cleanup.extend(close)
+
+    def announce(address: str) -> None:
+        print(f"turnkeeper serves {config.options['agent']} on {address}  (Ctrl-C ends it)", flush=True)
+        if not tokens:
+            print("No tokens: this machine may do everything, nobody else is served.", flush=True)
+
+    try:
+        return run(app, settings, announce)
+    except (OSError, UnicodeError) as error:  # no such address, in use, not allowed, no host name at all
+        text = f"cannot listen on {settings.host} port {settings.port}: {why_not(error)}"
+        raise Failure(Exit.FAILED, text) from None

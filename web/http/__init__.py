@@ -1,0 +1,1 @@
+"""HTTP and Server-Sent Events in front of the actors."""

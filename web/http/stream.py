@@ -1,0 +1,147 @@
+"""One SSE connection: subscribe, replay, pump, unsubscribe; and the one timer behind all of them."""
+
+import asyncio
+import logging
+
+from aiohttp import web
+
+from turnkeeper.actors.events.subscription import Subscription
+
+from .codec import HEARTBEAT, encode_events, encode_retry
+from .settings import WebSettings
+
+logger = logging.getLogger("turnkeeper")
+
+#: How many streams beat in one pass of the loop.
+WAKE_BATCH = 256
+HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class _Stream:
+    """One open connection, as the timer sees it."""
+
+    __slots__ = ("quiet_since", "request", "subscription", "writing")
+
+    def __init__(self, request: web.Request, subscription: Subscription, now: float) -> None:
+        self.request = request
+        self.subscription = subscription
+        self.quiet_since = now
+        #: Whether it is in the middle of a write, which a peer that does not read can hold up.
+        self.writing = False
+
+    def abort(self) -> None:
+        transport = self.request.transport
+        if transport is not None:
+            transport.abort()
+
+    def abort_if_stuck(self) -> None:
+        if self.writing:
+            self.abort()
+
+
+class Streams:
+    """All open connections of one server. One timer looks after all: no stream has one of its own."""
+
+    def __init__(self, settings: WebSettings) -> None:
+        self._settings = settings
+        self._open: set[_Stream] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    async def serve(self, request: web.Request, subscription: Subscription) -> web.StreamResponse:
+        """Write a session's events to the client until either goes away.
+
+        Cancelling it ends the connection; the turn it watches goes on.
+        """
+        loop = asyncio.get_running_loop()
+        response = web.StreamResponse(headers=HEADERS)
+        stream = _Stream(request, subscription, loop.time())
+        subscription.on_overflow = stream.abort_if_stuck
+        self._add(stream, loop)
+        try:
+            await response.prepare(request)
+            await self._write(stream, response, encode_retry(self._settings.retry), loop)
+            while await self._pass_on(stream, response, loop):
+                pass
+            # The end waits until all that was written has left, which a peer that does not read can hold up.
+            stream.writing = True
+            stream.quiet_since = loop.time()
+            await response.write_eof()
+        except ConnectionError:
+            pass  # the client has gone; nobody is there to be told
+        except Exception:
+            # Too late for a problem body: it would be a second answer in the middle of this one.
+            logger.exception("a stream failed")
+            stream.abort()
+        finally:
+            self._open.discard(stream)
+            subscription.close()
+        return response
+
+    async def _pass_on(
+        self, stream: _Stream, response: web.StreamResponse, loop: asyncio.AbstractEventLoop
+    ) -> bool:
+        """Write what waits, once something does; whether there is more to come.
+
+        A call of its own, so that a quiet stream does not keep what it has written last.
+        """
+        batch = await stream.subscription.read()
+        if not batch and stream.subscription.ended:
+            return False
+        for piece in encode_events(batch) if batch else (HEARTBEAT,):
+            await self._write(stream, response, piece, loop)
+        return True
+
+    async def _write(
+        self, stream: _Stream, response: web.StreamResponse, data: bytes, loop: asyncio.AbstractEventLoop
+    ) -> None:
+        stream.writing = True
+        stream.quiet_since = loop.time()
+        await response.write(data)
+        stream.writing = False
+
+    def _add(self, stream: _Stream, loop: asyncio.AbstractEventLoop) -> None:
+        self._open.add(stream)
+        if self._timer is None:
+            self._timer = loop.call_later(self._period, self._look, loop)
+
+    @property
+    def _period(self) -> float:
+        return min(self._settings.heartbeat, self._settings.write_timeout) / 3
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Beat for the quiet ones, cut off the stuck ones, and notice who has left."""
+        now = loop.time()
+        quiet_for = self._settings.heartbeat - self._period
+        due: list[Subscription] = []
+        for stream in list(self._open):
+            transport = stream.request.transport
+            if transport is None or transport.is_closing():
+                due.append(stream.subscription)
+            elif stream.writing:
+                if now - stream.quiet_since > self._settings.write_timeout:
+                    stream.abort()
+            elif now - stream.quiet_since >= quiet_for:
+                due.append(stream.subscription)
+        self._poke_some(due, loop)
+        self._timer = loop.call_later(self._period, self._look, loop) if self._open else None
+
+    def _poke_some(self, due: list[Subscription], loop: asyncio.AbstractEventLoop) -> None:
+        for subscription in due[-WAKE_BATCH:]:
+            subscription.poke()
+        del due[-WAKE_BATCH:]
+        if due:
+            loop.call_soon(self._poke_some, due, loop)
+
+    def close(self) -> None:
+        """Stop the timer."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
