@@ -12,9 +12,15 @@ The layout::
 if not __name__.startswith("turnkeeper."):
     raise ImportError(f"import turnkeeper.web, not {__name__}: the bare name belongs to others")
 
+from typing import TYPE_CHECKING, Any
+
 from .http.access import Authenticate, Principal, Tokens
 from .http.app import REGISTRY, create_app, setup
 from .http.settings import WebSettings
+
+if TYPE_CHECKING:
+    # Not in __all__, so that `import *` works without the extra that it needs.
+    from .agents.openai import OpenAIAgent as OpenAIAgent
 
 __all__ = [
     # http.access
@@ -28,3 +34,15 @@ __all__ = [
     # http.settings
     "WebSettings",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `OpenAIAgent` when it is first asked for: it takes a moment, and an extra.
+
+    Raises `ImportError` with the name of the extra where that is not installed.
+    """
+    if name == "OpenAIAgent":
+        from .agents.openai import OpenAIAgent
+
+        return OpenAIAgent
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,8 +5,7 @@ import os
 from aiohttp import web
 
 from turnkeeper.actors import Turn
-from turnkeeper.web import setup
-from turnkeeper.web.agents.openai import OpenAIAgent
+from turnkeeper.web import OpenAIAgent, setup
 
 
 def make_app() -> web.Application:

@@ -18,6 +18,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+import turnkeeper.web
 from tests.fakes import names, opened, waiting
 from tests.web.agents.upstream import USAGE, Call, Upstream, says, upstream
 from tests.web.fakes_web import PATIENCE, serving
@@ -686,6 +687,21 @@ def test_without_the_package_the_command_names_what_to_install(
     monkeypatch.delitem(sys.modules, "turnkeeper.web.agents.openai")
     assert cli.main(["serve", "--agent", "openai", "--model", "mini"]) == 2
     assert "pip install 'turnkeeper[openai]'" in capsys.readouterr().err
+
+
+def test_the_agent_is_a_public_name_of_the_web() -> None:
+    from turnkeeper.web import OpenAIAgent as PublicAgent
+
+    assert PublicAgent is OpenAIAgent
+    with pytest.raises(AttributeError, match=r"'turnkeeper\.web' has no attribute 'OpenaiAgent'"):
+        _ = turnkeeper.web.OpenaiAgent
+
+
+def test_without_the_package_the_public_name_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    monkeypatch.delitem(sys.modules, "turnkeeper.web.agents.openai")
+    with pytest.raises(ImportError, match=r"pip install 'turnkeeper\[openai\]'"):
+        _ = turnkeeper.web.OpenAIAgent
 
 
 def test_nothing_else_imports_the_package() -> None:
