@@ -7,7 +7,7 @@ import asyncio
 import logging
 import math
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from types import TracebackType
 from typing import Any, Self
@@ -17,47 +17,26 @@ from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest
 from turnkeeper.actors.session.settings import seconds
 from turnkeeper.actors.turn.turn import Turn
 
-from .conversation import Reply, counts, request_messages, user_message
-from .errors import (
+from .chat_messages import request_messages, user_message
+from .model_reply import ModelReply
+from .openai_client import CLIENT_ERRORS, chunks, failure_of, open_client, take
+from .upstream_errors import (
     UpstreamBrokeOff,
     UpstreamError,
     UpstreamRefused,
-    UpstreamRubbish,
     UpstreamTimeout,
     UpstreamTooLong,
-    UpstreamUnavailable,
-    of_status,
 )
-
-try:
-    import httpx2
-    import openai
-except ImportError as error:
-    raise ImportError(
-        "OpenAIAgent needs the openai package: pip install 'turnkeeper[openai]'", name=error.name
-    ) from error
 
 logger = logging.getLogger("turnkeeper")
 
 #: How many seconds the upstream may be silent, unless it is told otherwise.
 TIMEOUT = 60.0
-#: ... and how many a connection to it may take at the most.
-CONNECT_TIMEOUT = 10.0
 #: How many seconds the usage and the end of the answer may take once the model has said that it is done.
 LAST_WORDS = 5.0
-#: The most bytes of one answer that are read: a model that never ends costs no more memory than this.
-MAX_BYTES = 64 * 1024 * 1024
 #: What a server that asks for no key is sent, because the client insists on one.
 NO_KEY = "none"
 MAX_LOGGED = 300
-
-
-class _TooLong(Exception):
-    """Raised out of the HTTP client by the stream that counts."""
-
-
-class _Unreadable(Exception):
-    """The client could not read a chunk; why is the ``__cause__``."""
 
 
 class OpenAIAgent:
@@ -103,27 +82,13 @@ class OpenAIAgent:
         if include_usage:
             self._fields["stream_options"] = {"include_usage": True}
         wait = seconds(timeout, "timeout", above=0.0)
-        limit = httpx2.Timeout(wait, connect=min(wait, CONNECT_TIMEOUT))
-        # As many connections as turns: a turn that waited for another one's would look like a slow model.
-        http = openai.DefaultAsyncHttpxClient(
-            timeout=limit,
-            limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
-            event_hooks={"response": [_bound]},
-        )
-        self._client = openai.AsyncOpenAI(
-            api_key=self._key,
-            base_url=_url(base_url),
-            timeout=limit,
-            max_retries=0,
-            default_headers={"Accept-Encoding": "identity"},
-            http_client=http,
-        )
+        self._client = open_client(self._key, _url(base_url), wait)
 
     async def __call__(self, turn: Turn) -> str:
         """Answer the turn's message. Cancelling it closes the connection and keeps what had arrived."""
         asked = user_message(turn.message)
         messages = request_messages([*turn.context.messages, asked], self.system)
-        reply, failure = Reply(), None
+        reply, failure = ModelReply(), None
         try:
             failure = await self._ask(turn, messages, reply)
             # A library below may take a cancellation for a timeout of its own, which ends in the same moment.
@@ -136,15 +101,17 @@ class OpenAIAgent:
             raise failure  # outside of any `except`: the upstream's own error does not travel with it
         return reply.text
 
-    async def _ask(self, turn: Turn, messages: list[dict[str, Any]], reply: Reply) -> UpstreamError | None:
+    async def _ask(
+        self, turn: Turn, messages: list[dict[str, Any]], reply: ModelReply
+    ) -> UpstreamError | None:
         """Fill the reply; answer what went wrong. Cancelling it closes the connection."""
         failure: UpstreamError | None = None
         create: Any = self._client.chat.completions.create  # its types know no fields of other servers
         try:
             stream = await create(messages=messages, **self._fields)
-            async with stream, aclosing(_chunks(stream)) as chunks, asyncio.timeout(None) as patience:
-                async for chunk in chunks:
-                    text = _take(chunk, reply)
+            async with stream, aclosing(chunks(stream)) as pieces, asyncio.timeout(None) as patience:
+                async for chunk in pieces:
+                    text = take(chunk, reply)
                     if text:
                         turn.emit("delta", {"text": text})
                     if reply.finish_reason is not None and patience.when() is None:
@@ -157,8 +124,8 @@ class OpenAIAgent:
             failure = UpstreamTooLong()  # one piece that is larger than an event may be
         except TimeoutError:
             failure = UpstreamTimeout()
-        except (openai.OpenAIError, httpx2.HTTPError, _TooLong, _Unreadable) as error:
-            failure = _failure(error)
+        except CLIENT_ERRORS as error:
+            failure = failure_of(error)
             self._log(failure, error)
         # What comes after the model has said that it is done takes nothing from its reply.
         return failure if reply.finish_reason is None else None
@@ -211,78 +178,10 @@ def _temperature(number: Any) -> float:
     return float(number)
 
 
-# -- What comes back --------------------------------------------------------------------------------
+# -- What is kept -----------------------------------------------------------------------------------
 
 
-class _Bounded(httpx2.AsyncByteStream):
-    """The bytes of an answer, up to `MAX_BYTES`: errors and lines without an end are read to theirs."""
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        size = 0
-        async for piece in self._stream:
-            size += len(piece)
-            if size > MAX_BYTES:
-                raise _TooLong
-            yield piece
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
-
-
-async def _bound(response: httpx2.Response) -> None:
-    # A small answer may unpack to gigabytes. One that is packed, though we asked for none, stays so: its
-    # status still counts, and what is in it cannot be read.
-    response.headers.pop("Content-Encoding", None)
-    if isinstance(response.stream, httpx2.AsyncByteStream):
-        response.stream = _Bounded(response.stream)
-
-
-async def _chunks(stream: Any) -> AsyncGenerator[Any, None]:
-    """The upstream's chunks. Raises `_Unreadable` for what cannot be read as one."""
-    while True:
-        try:
-            yield await anext(stream)
-        except StopAsyncIteration:
-            return
-        except (ValueError, TypeError, AttributeError, LookupError, RecursionError) as error:
-            # Not JSON, not UTF-8, nested too deeply, or of a shape that the client stumbles over.
-            raise _Unreadable(type(error).__name__) from error
-
-
-def _take(chunk: Any, reply: Reply) -> str:
-    """Put a chunk into the reply; answer the text that is new. Raises `UpstreamError`.
-
-    The client builds its objects without checking them, so nothing is taken for granted here.
-    """
-    usage, choices = getattr(chunk, "usage", None), getattr(chunk, "choices", None)
-    if getattr(chunk, "error", None):
-        raise UpstreamError
-    if usage is not None:
-        told = getattr(usage, "model_dump", lambda: usage)()
-        reply.usage = (counts(told) if isinstance(told, Mapping) else None) or reply.usage
-    if choices is None and usage is not None:
-        return ""
-    if not isinstance(choices, list):
-        raise UpstreamRubbish
-    if not choices:
-        return ""  # what only tells the usage
-    finish, delta = getattr(choices[0], "finish_reason", None), getattr(choices[0], "delta", None)
-    if finish is None and delta is None:
-        raise UpstreamRubbish
-    text = getattr(delta, "content", None)
-    if text is None:
-        text = getattr(delta, "refusal", None)
-    if not isinstance(text, str | None) or not isinstance(finish, str | None):
-        raise UpstreamRubbish
-    if finish:
-        reply.finish_reason = finish
-    return reply.add(text) if text else ""
-
-
-def _keep(turn: Turn, asked: dict[str, Any], reply: Reply, failure: UpstreamError | None) -> None:
+def _keep(turn: Turn, asked: dict[str, Any], reply: ModelReply, failure: UpstreamError | None) -> None:
     """Put the turn into its history, and tell what the stream has not told."""
     code = None if failure is None or turn.cancel_requested else failure.code.lower()
     if isinstance(failure, UpstreamRefused) and not reply.text:
@@ -294,37 +193,3 @@ def _keep(turn: Turn, asked: dict[str, Any], reply: Reply, failure: UpstreamErro
     if code is not None and failure is not None:
         told = {"code": code, "message": str(failure), "status": failure.status}
         turn.emit("upstream_error", {**told, "retry_after": failure.retry_after})
-
-
-# -- What went wrong --------------------------------------------------------------------------------
-
-
-def _failure(error: Exception) -> UpstreamError:
-    """What an error of the client's means."""
-    if isinstance(error, openai.APIStatusError):
-        return of_status(error.status_code, error.response.headers)
-    if isinstance(error, openai.APITimeoutError):
-        return UpstreamTimeout()
-    if isinstance(error, openai.APIConnectionError):
-        return _of_connection(error.__cause__)
-    if isinstance(error, _TooLong):
-        return UpstreamTooLong()
-    if isinstance(error, httpx2.HTTPError):
-        return _of_connection(error)
-    if isinstance(error, _Unreadable | openai.APIResponseValidationError):
-        return UpstreamRubbish()
-    return UpstreamError()
-
-
-def _of_connection(error: BaseException | None) -> UpstreamError:
-    match error:
-        case httpx2.TimeoutException():
-            return UpstreamTimeout()
-        case httpx2.ConnectError() | httpx2.ProxyError():
-            return UpstreamUnavailable()
-        case httpx2.RemoteProtocolError() if not {"disconnected", "closed"} & set(str(error).split()):
-            return UpstreamRubbish()  # an answer that is not HTTP
-        case httpx2.DecodingError() | httpx2.TooManyRedirects() | httpx2.UnsupportedProtocol():
-            return UpstreamRubbish()
-        case _:
-            return UpstreamBrokeOff()

@@ -9,7 +9,8 @@ from typing import Any, TypeAlias
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.turn.turn import Turn
-from turnkeeper.web.agents.builtin import BUILT_IN, load_agent
+from turnkeeper.web.agents.builtin import BUILT_IN
+from turnkeeper.web.agents.load import load_agent
 from turnkeeper.web.http.access import Tokens, is_loopback
 from turnkeeper.web.http.app import create_app
 from turnkeeper.web.http.server import run, why_not

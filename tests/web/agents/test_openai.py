@@ -29,7 +29,9 @@ from turnkeeper.actors.model.records import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents import openai as openai_agent
-from turnkeeper.web.agents.openai import OpenAIAgent, UpstreamError, UpstreamTimeout
+from turnkeeper.web.agents import openai_client
+from turnkeeper.web.agents.openai import OpenAIAgent
+from turnkeeper.web.agents.upstream_errors import UpstreamError, UpstreamTimeout
 from turnkeeper.web.command import cli
 
 KEY = "sk-secret-of-the-host"
@@ -531,7 +533,7 @@ async def test_an_upstream_that_cannot_be_reached_is_unavailable() -> None:
 async def test_an_answer_without_an_end_is_read_to_a_bound(
     status: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(openai_agent, "MAX_BYTES", 100_000)
+    monkeypatch.setattr(openai_client, "MAX_BYTES", 100_000)
 
     async def answer(call: Call) -> None:
         await call.head(status)
@@ -684,7 +686,8 @@ def test_without_the_package_the_command_names_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    monkeypatch.delitem(sys.modules, "turnkeeper.web.agents.openai")
+    for name in ("openai", "openai_client"):
+        monkeypatch.delitem(sys.modules, f"turnkeeper.web.agents.{name}")
     assert cli.main(["serve", "--agent", "openai", "--model", "mini"]) == 2
     assert "pip install 'turnkeeper[openai]'" in capsys.readouterr().err
 
@@ -699,7 +702,8 @@ def test_the_agent_is_a_public_name_of_the_web() -> None:
 
 def test_without_the_package_the_public_name_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
-    monkeypatch.delitem(sys.modules, "turnkeeper.web.agents.openai")
+    for name in ("openai", "openai_client"):
+        monkeypatch.delitem(sys.modules, f"turnkeeper.web.agents.{name}")
     with pytest.raises(ImportError, match=r"pip install 'turnkeeper\[openai\]'"):
         _ = turnkeeper.web.OpenAIAgent
 

@@ -12,7 +12,7 @@ from tests.fakes import FOREVER, ScriptedAgent
 from tests.web.command.terminal import Relay, relay
 from tests.web.fakes_web import House, by_token, serving, until
 from turnkeeper.actors.turn.turn import Turn
-from turnkeeper.web.agents.errors import UpstreamRateLimited
+from turnkeeper.web.agents.upstream_errors import UpstreamRateLimited
 from turnkeeper.web.command.client import Client
 from turnkeeper.web.command.exit_codes import Exit, Failure
 from turnkeeper.web.command.follow import ending_told, send, verdict_told

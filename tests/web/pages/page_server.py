@@ -16,7 +16,7 @@ from aiohttp import web
 from turnkeeper.actors import Turn, open_registry
 from turnkeeper.web import WebSettings, setup
 from turnkeeper.web.agents.builtin import BUILT_IN
-from turnkeeper.web.agents.errors import UpstreamRateLimited
+from turnkeeper.web.agents.upstream_errors import UpstreamRateLimited
 from turnkeeper.web.command import cli
 from turnkeeper.web.http import handlers
 from turnkeeper.web.http.server import run

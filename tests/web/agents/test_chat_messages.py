@@ -1,17 +1,10 @@
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnkeeper.web.agents.conversation import (
-    Reply,
-    UnsupportedMessage,
-    counts,
-    request_messages,
-    user_message,
-)
+from turnkeeper.web.agents.chat_messages import UnsupportedMessage, request_messages, user_message
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,xx", "detail": "low"}}
 
@@ -125,57 +118,3 @@ def test_whatever_became_of_earlier_turns_a_request_takes_turns_and_ends_with_th
     assert roles == (["user", "assistant"] * len(roles))[: len(roles)]
     assert roles[-1] == "user"
     assert all(message.keys() == {"role", "content"} and message["content"] for message in messages)
-
-
-# -- A reply in pieces ------------------------------------------------------------------------------
-
-
-def test_a_reply_is_its_pieces() -> None:
-    reply = Reply()
-    assert [reply.add("one "), reply.add(""), reply.add("two")] == ["one ", "", "two"]
-    reply.finish_reason = "stop"
-    assert reply.message(cut_off=False) == said("assistant", "one two")
-
-
-def test_a_reply_says_what_became_of_it() -> None:
-    reply = Reply()
-    reply.add("x")
-    reply.finish_reason, reply.usage = "length", {"total_tokens": 1}
-    assert reply.message(cut_off=True, error="upstream_timeout") == said(
-        "assistant", "x", cut_off=True, error="upstream_timeout", finish_reason="length",
-        usage={"total_tokens": 1},
-    )  # fmt: skip
-
-
-@given(st.text(st.characters(codec="utf-8") | st.sampled_from("😀🎉"), max_size=8), st.data())
-def test_a_character_cut_in_two_is_put_together_again(text: str, data: st.DataObject) -> None:
-    units = [
-        text.encode("utf-16-le")[at : at + 2].decode("utf-16-le", "surrogatepass")
-        for at in range(0, len(text.encode("utf-16-le")), 2)
-    ]
-    reply = Reply()
-    shown = ""
-    while units:
-        count = data.draw(st.integers(1, len(units)))
-        shown += reply.add("".join(units[:count]))
-        del units[:count]
-    assert shown == reply.text == text
-
-
-def test_half_a_character_that_stays_alone_is_replaced() -> None:
-    reply = Reply()
-    assert reply.add("a\ud83d") == "a"
-    assert reply.add("b") == "\ufffdb"
-    assert reply.add("\ude00") == "\ufffd"
-    reply.text.encode()
-
-
-# -- What it cost -----------------------------------------------------------------------------------
-
-
-def test_of_a_usage_only_its_numbers_are_passed_on() -> None:
-    usage = json.loads(
-        '{"prompt_tokens": 1, "note": "text", "flag": true, "none": null, "list": [1],'
-        ' "prompt_tokens_details": {"cached_tokens": 2, "deeper": {"n": 3}}, "empty": {"x": "y"}}'
-    )
-    assert counts(usage) == {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}}

@@ -3,8 +3,8 @@ from email.utils import formatdate
 
 import pytest
 
-from turnkeeper.web.agents import errors as upstream_errors
-from turnkeeper.web.agents.errors import UpstreamError, of_status, retry_after
+from turnkeeper.web.agents import upstream_errors
+from turnkeeper.web.agents.upstream_errors import UpstreamError, of_status, retry_after
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A conversation in the shape of the chat completions protocol. Pure.
+"""Messages in the shape of the chat completions protocol: what was sent, and what a model is sent. Pure.
 
 The history in a turn's context tells what happened: each message is ``{"role", "content"}``, and marks of our
 own (`MARKS`) say what became of it. A request tells what a model has to know, in a form that strict servers
@@ -98,57 +98,3 @@ def whole_text(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-class Reply:
-    """A reply that arrives in pieces."""
-
-    __slots__ = ("_held", "_pieces", "finish_reason", "usage")
-
-    def __init__(self) -> None:
-        self._pieces: list[str] = []
-        self._held = ""
-        #: Why the model stopped; ``None`` until it has: a reply that ends without one was broken off.
-        self.finish_reason: str | None = None
-        #: What the upstream counted, if it told.
-        self.usage: dict[str, Any] | None = None
-
-    @property
-    def text(self) -> str:
-        """What has arrived."""
-        return "".join(self._pieces)
-
-    def add(self, text: str) -> str:
-        """Take a piece; answer what of it can be shown: half a surrogate pair waits for its other half."""
-        text = self._held + text
-        self._held = ""
-        if "\ud800" <= text[-1:] <= "\udbff":
-            self._held, text = text[-1], text[:-1]
-        text = whole_text(text)
-        if text:
-            self._pieces.append(text)
-        return text
-
-    def message(self, *, cut_off: bool, error: str | None = None) -> Message:
-        """The reply for the history."""
-        message: Message = {"role": "assistant", "content": self.text}
-        if cut_off:
-            message["cut_off"] = True
-        if error is not None:
-            message["error"] = error
-        if self.finish_reason not in (None, "stop"):
-            message["finish_reason"] = self.finish_reason
-        if self.usage is not None:
-            message["usage"] = self.usage
-        return message
-
-
-def counts(usage: Mapping[str, Any], depth: int = 2) -> dict[str, Any]:
-    """What is a number in the upstream's report of its usage, two levels deep: nothing else is passed on."""
-    found: dict[str, Any] = {}
-    for name, value in usage.items():
-        if isinstance(value, int) and not isinstance(value, bool):
-            found[str(name)] = value
-        elif depth > 1 and isinstance(value, Mapping) and (inner := counts(value, depth - 1)):
-            found[str(name)] = inner
-    return found
