@@ -4,6 +4,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS   ?=
+# How many processes the tests run in: most tests wait, so there may be more than cores.
+WORKERS ?= auto
 META   := setup.cfg pyproject.toml
 # The interpreter of .venv: the first of these that runs, is 3.11 or newer and can make an environment.
 # `make PYTHON=... VENV=...` takes another.
@@ -15,8 +17,8 @@ PYTHON ?=
 run: $(VENV)/.for-run  ## install what is needed and start the server (ARGS="--port 9000")
 	@exec $(BIN)/turnkeeper serve $(ARGS)
 
-test: $(VENV)/.for-test  ## run every test (ARGS="-k cancel -x")
-	$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.for-test  ## run every test (ARGS="-k cancel -x"; WORKERS=0 for one process)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
 
 dev: $(VENV)/.for-test $(VENV)/.for-lint $(VENV)/.for-docs  ## an editable install with every tool, in .venv
 	@echo "ready: . $(BIN)/activate"

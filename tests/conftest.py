@@ -3,11 +3,13 @@
 * A warning is an error (``setup.cfg``).
 * A blocking call on a running event loop fails the test, also when the code under test swallowed the error:
   ``@pytest.mark.blocks_the_loop("why")`` lets one block.
-* An asyncio task, a thread, a socket or a live Pykka actor left behind fails the test:
+* An asyncio task, a thread, a socket, a process or a live Pykka actor left behind fails the test:
   ``@pytest.mark.leaves_behind("sockets", why="...")`` names what may stay.
+* A test that hangs fails at its own timeout (``setup.cfg``), and the others go on.
 * An exception that only reached the event loop's exception handler fails the test:
   ``@pytest.mark.loop_errors("why")`` expects one.
 * With ``NO_SKIPS=1`` a skip or an xfail is a failure.
+* The name of a test is the same in every process: an address in it ends the run before it begins.
 
 Set-up runs from the top of the next line to its end, tear-down backwards::
 
@@ -21,11 +23,13 @@ import asyncio
 import gc
 import logging
 import os
+import re
 import signal
 import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,7 +43,7 @@ NO_SKIPS = os.environ.get("NO_SKIPS") == "1"
 
 T = TypeVar("T")
 
-KINDS = ("tasks", "threads", "sockets", "actors")
+KINDS = ("tasks", "threads", "sockets", "processes", "actors")
 # How often the loop turns for what has ended and only needs to be told so.
 PASSES = 50
 # How many seconds a thread may take to wind up, and how often it is looked for: a machine that stalls for
@@ -86,6 +90,19 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
+# --- names of tests ---------------------------------------------------------------------------------------
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse a name that another process would spell otherwise; keep what shares a fixture together."""
+    unstable = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]+", item.nodeid)]
+    if unstable:
+        raise pytest.UsageError("an address in the name of a test: " + ", ".join(unstable))
+    for item in items:
+        if item.get_closest_marker("browser") is not None:
+            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
 # --- nothing left behind ------------------------------------------------------------------------------------
 
 
@@ -108,6 +125,15 @@ def _sockets() -> set[str]:
             continue
         if target.startswith("socket:"):
             found.add(target)
+    return found
+
+
+def _processes() -> set[int]:
+    """The processes that this one has started and not seen the end of (Linux; elsewhere none are seen)."""
+    found: set[int] = set()
+    for children in Path("/proc/self/task").glob("*/children"):
+        with suppress(OSError):  # that thread has just ended
+            found.update(map(int, children.read_text().split()))
     return found
 
 
@@ -136,7 +162,8 @@ class _LoopErrors(logging.Handler):
 def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """The outermost fixture: threads, sockets, actors and unheard errors, when all else is torn down."""
     allowed = _allowed(request)
-    threads, sockets, actors = set(threading.enumerate()), _sockets(), set(pykka.ActorRegistry.get_all())
+    threads, sockets, processes = set(threading.enumerate()), _sockets(), _processes()
+    actors = set(pykka.ActorRegistry.get_all())
     errors = _LoopErrors()
     logger = logging.getLogger("asyncio")
     logger.addHandler(errors)
@@ -151,6 +178,8 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         left += [f"thread {t.name}" for t in _settle(lambda: set(threading.enumerate()) - threads)]
     if "sockets" not in allowed:
         left += [f"open {s}" for s in _settle(lambda: _sockets() - sockets)]
+    if "processes" not in allowed:
+        left += [f"process {pid}" for pid in _settle(lambda: _processes() - processes)]
     logger.removeHandler(errors)
     if left:
         pytest.fail("the test left behind: " + "; ".join(sorted(left)), pytrace=False)

@@ -11,6 +11,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -26,6 +27,11 @@ FOREVER = math.inf
 PATIENCE = 30 * 24 * 3600.0
 #: Passes of the loop after which what was under way has come to rest.
 PASSES = 30
+
+
+def plain(parameter: object) -> str:
+    """A parameter as the id of its test: the same in every process, so without addresses."""
+    return re.sub(r" at 0x[0-9a-f]+", "", ascii(parameter))
 
 
 async def settle(passes: int = PASSES) -> None:

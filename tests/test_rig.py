@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SAMPLES = """
-import asyncio, contextlib, socket, threading, time, warnings
+import asyncio, contextlib, socket, subprocess, threading, time, warnings
 
 import hypothesis, pykka, pytest
 from aiohttp import web
@@ -63,8 +63,15 @@ async def test_bad_server():
     kept.append(socket.socket(fileno=socket.dup(server.sockets[0].fileno())))
     server.close()
 
+def test_bad_process():
+    kept.append(subprocess.Popen(["sleep", "60"]))
+
 def test_bad_actor():
     kept.append(Idle.start())
+
+@pytest.mark.timeout(0.5)
+async def test_bad_hang():
+    await asyncio.Event().wait()
 
 async def test_bad_blocking_call():
     time.sleep(0.001)
@@ -135,8 +142,9 @@ async def test_ok_property(x):
 async def test_ok_marked_block():
     time.sleep(0.001)
 
-@pytest.mark.leaves_behind("tasks", "threads", "sockets", "actors", why="to see that it may")
+@pytest.mark.leaves_behind("tasks", "threads", "sockets", "processes", "actors", why="to see that it may")
 async def test_ok_marked_leaver():
+    kept.append(await asyncio.to_thread(subprocess.Popen, ["sleep", "60"]))
     kept.append(asyncio.create_task(asyncio.Event().wait()))
     kept.append(socket.socket())
     kept.append(Idle.start())
@@ -153,6 +161,9 @@ def end():
     for thing in kept:
         if isinstance(thing, socket.socket):
             thing.close()
+        elif isinstance(thing, subprocess.Popen):
+            thing.kill()
+            thing.wait()
         elif isinstance(thing, pykka.ActorRef):
             thing.stop()
 
@@ -177,14 +188,16 @@ SKIPPED_MODULE = "import pytest\npytest.importorskip('no_such_module_anywhere')\
 OPTIONS = ("-q", "--continue-on-collection-errors", "--junitxml=report.xml")
 
 
-def run(folder: Path, *options: str, no_skips: str) -> Mapping[str, str]:
-    """The outcome of every sample: passed, skipped, or what was said against it."""
+def in_a_run_of_its_own(
+    folder: Path, samples: Mapping[str, str], *options: str, no_skips: str = ""
+) -> subprocess.CompletedProcess[str]:
+    """What pytest says of these files under this project's ``setup.cfg`` and ``conftest.py``."""
     (folder / "tests").mkdir()
     shutil.copy(ROOT / "setup.cfg", folder)
     shutil.copy(ROOT / "tests/conftest.py", folder / "tests")
-    (folder / "tests/test_samples.py").write_text(SAMPLES)
-    (folder / "tests/test_skipped_module.py").write_text(SKIPPED_MODULE)
-    finished = subprocess.run(
+    for name, text in samples.items():
+        (folder / "tests" / name).write_text(text)
+    return subprocess.run(
         [sys.executable, "-m", "pytest", *OPTIONS, *options],
         cwd=folder,
         env=os.environ | {"NO_SKIPS": no_skips},
@@ -194,6 +207,12 @@ def run(folder: Path, *options: str, no_skips: str) -> Mapping[str, str]:
         timeout=300,
         check=False,
     )
+
+
+def run(folder: Path, *options: str, no_skips: str) -> Mapping[str, str]:
+    """The outcome of every sample: passed, skipped, or what was said against it."""
+    samples = {"test_samples.py": SAMPLES, "test_skipped_module.py": SKIPPED_MODULE}
+    finished = in_a_run_of_its_own(folder, samples, *options, no_skips=no_skips)
     assert finished.returncode == 1, finished.stdout + finished.stderr
     outcomes: dict[str, str] = {}
     for case in ET.parse(folder / "report.xml").iter("testcase"):
@@ -225,6 +244,8 @@ def demanding(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         ("test_bad_thread", "left behind: thread lingerer"),
         ("test_bad_socket", "left behind: open socket"),
         ("test_bad_server", "left behind: open socket"),
+        ("test_bad_process", "left behind: process"),
+        ("test_bad_hang", "Timeout"),
         ("test_bad_actor", "left behind: actor Idle"),
         ("test_bad_blocking_call", "Blocking call to time.sleep"),
         ("test_bad_blocking_call_that_is_swallowed", "blocked the event loop"),
@@ -244,6 +265,20 @@ def test_what_keeps_the_rules_passes(lenient: Mapping[str, str]) -> None:
     good = {name: outcome for name, outcome in lenient.items() if name.startswith("test_ok_")}
     assert len(good) == SAMPLES.count("def test_ok_")
     assert set(good.values()) == {"passed"}, good
+
+
+def test_an_address_in_the_name_of_a_test_ends_the_run(tmp_path: Path) -> None:
+    sample = """import pytest\n@pytest.mark.parametrize("x", [object()], ids=repr)\ndef test_x(x): pass\n"""
+    finished = in_a_run_of_its_own(tmp_path, {"test_names.py": sample})
+    assert finished.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "an address in the name of a test: tests/test_names.py::test_x" in finished.stderr
+
+
+def test_the_rig_allows_coverage_to_be_measured(tmp_path: Path) -> None:
+    sample = "import asyncio\nasync def test_x():\n    await asyncio.sleep(0)\n"
+    finished = in_a_run_of_its_own(tmp_path, {"test_x.py": sample}, "--cov=tests")
+    assert finished.returncode == pytest.ExitCode.OK, finished.stdout
+    assert "100%" in finished.stdout
 
 
 SKIPS = ["test_skip_by_mark", "test_skip_by_call", "test_skip_by_xfail", "test_skip_by_no_parameters"]

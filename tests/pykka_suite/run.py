@@ -25,7 +25,7 @@ def sdist(pykka: str) -> Path:
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as there:
             pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "-q"]
-            source = ["--no-deps", "--no-binary", ":all:", f"pykka=={pykka}"]
+            source = ["--no-deps", "--no-binary", "pykka", f"pykka=={pykka}"]
             subprocess.run([*pip, "download", *source, "--dest", there], check=True)
             (archive,) = Path(there).glob("*.tar.gz")
             with tarfile.open(archive) as tar:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, chatty, done, opened, settle
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, chatty, done, opened, plain, settle
 from turnkeeper.actors.model.exceptions import (
     AlreadyStarted,
     BlockingCallOnLoop,
@@ -27,7 +27,7 @@ from turnkeeper.actors.turn.turn import Turn
 # -- Life -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("agents", [None, "agent", {}, {"a": None}, {1: done}, [done]], ids=repr)
+@pytest.mark.parametrize("agents", [None, "agent", {}, {"a": None}, {1: done}, [done]], ids=plain)
 def test_what_is_no_agent_is_refused_before_anything_opens(agents: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         SessionRegistry(agents)

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from tests.fakes import ScriptedAgent, opened
+from tests.fakes import ScriptedAgent, opened, plain
 from turnkeeper.actors.registry import shared as household
 from turnkeeper.actors.registry.shared import debug_from
 
@@ -26,7 +26,9 @@ def test_the_environment_turns_debug_logs_on(bare_logger: logging.Logger, text: 
     assert len(bare_logger.handlers) == 1
 
 
-@pytest.mark.parametrize("environ", [{}, {"MR_DEBUG": ""}, {"MR_DEBUG": "False"}, {"MR_DEBUG": "0"}], ids=str)
+@pytest.mark.parametrize(
+    "environ", [{}, {"MR_DEBUG": ""}, {"MR_DEBUG": "False"}, {"MR_DEBUG": "0"}], ids=plain
+)
 def test_anything_else_leaves_the_logs_alone(bare_logger: logging.Logger, environ: dict[str, str]) -> None:
     debug_from(environ)
     assert bare_logger.level == logging.NOTSET

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes import plain
 from turnkeeper.actors.model.messages import Conversation
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.turn.context import CANCEL_FLAGS, Context, ContextStore, clear_cancel, flag_cancel
@@ -107,7 +108,7 @@ def test_messages_that_refuse_to_be_compared_are_kept_all_the_same() -> None:
     assert store.conversation(S1).cursor == "8-1"
 
 
-@pytest.mark.parametrize("messages", ["text", 5, {"role": "user"}, object()], ids=repr)
+@pytest.mark.parametrize("messages", ["text", 5, {"role": "user"}, object()], ids=plain)
 def test_what_an_agent_put_in_the_place_of_its_messages_is_no_conversation(messages: Any) -> None:
     store = ContextStore(2)
     store.keep(S1, Context(S1, "ada", messages=messages), "7-3")

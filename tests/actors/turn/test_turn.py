@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent, done, names, opened, read_to_end, settle, waiting
+from tests.fakes import ScriptedAgent, done, names, opened, plain, read_to_end, settle, waiting
 from turnkeeper.actors.model.exceptions import (
     ContextLoadFailed,
     ContextNotCopyable,
@@ -189,7 +189,7 @@ async def test_an_agent_may_return_a_future_and_cancelling_reaches_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "agent", [lambda turn: "text", lambda turn: None, lambda turn: iter("ab"), dict], ids=str
+    "agent", [lambda turn: "text", lambda turn: None, lambda turn: iter("ab"), dict], ids=plain
 )
 async def test_a_function_that_is_not_async_is_no_agent_and_says_so(agent: Any) -> None:
     agent = (lambda turn: {}) if agent is dict else agent
@@ -426,7 +426,7 @@ UNUSABLE: list[Any] = ["", "a\nb", "a\rb", "a\x00", "\u2028", "\ud800", "x" * 20
 UNUSABLE += [None, 1, b"word", ["word"], {}, object()]
 
 
-@pytest.mark.parametrize("name", RESERVED + UNUSABLE, ids=repr)
+@pytest.mark.parametrize("name", RESERVED + UNUSABLE, ids=plain)
 async def test_an_agent_cannot_emit_a_name_of_ours_or_one_that_a_stream_cannot_carry(name: Any) -> None:
     error, after = await emitting((name, 1), ("word", "fine"))
     assert isinstance(error, ReservedEvent)

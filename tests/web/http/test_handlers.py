@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.fakes import FOREVER, ScriptedAgent, done, settle
+from tests.fakes import FOREVER, ScriptedAgent, done, plain, settle
 from tests.web.fakes_web import PATIENCE, House, by_token, running, serving
 from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.actors.turn.turn import Turn
@@ -241,7 +241,7 @@ async def test_a_send_is_handed_over_before_its_handler_first_waits(k: int) -> N
         ({"task_id": "\ud800"}, "INVALID_REQUEST", "task_id"),
         ({"surprise": 1}, "INVALID_REQUEST", "surprise"),
     ],
-    ids=str,
+    ids=plain,
 )
 async def test_a_send_that_asks_for_what_there_is_not_is_refused(
     fields: dict[str, Any], code: str, field: str | None
@@ -886,7 +886,7 @@ async def test_events_that_existing_clients_know_pass_untouched() -> None:
         assert list(emitted) == list(KNOWN_EVENTS)
 
 
-@pytest.mark.parametrize("result", [object(), {1, 2}, float("nan"), b"bytes", {"a": object()}], ids=str)
+@pytest.mark.parametrize("result", [object(), {1, 2}, float("nan"), b"bytes", {"a": object()}], ids=plain)
 async def test_a_result_that_json_cannot_say_is_no_failure(result: object) -> None:
     async def agent(turn: Turn) -> object:
         return result
@@ -1003,7 +1003,7 @@ async def test_a_token_in_the_header_stands_above_a_ticket_in_the_url() -> None:
 
 
 @pytest.mark.parametrize(
-    "log_ids", [["a b"], ["events"], [1], [None], [["s"]], ["s", ""], ["x"] * 50 + [{}]], ids=str
+    "log_ids", [["a b"], ["events"], [1], [None], [["s"]], ["s", ""], ["x"] * 50 + [{}]], ids=plain
 )
 async def test_a_ticket_for_ids_outside_the_rule_is_refused(log_ids: list[Any]) -> None:
     async with serving(done) as house:
