@@ -237,7 +237,7 @@ async def test_a_send_is_handed_over_before_its_handler_first_waits(k: int) -> N
         ({"task_id": ""}, "INVALID_REQUEST", "task_id"),
         ({"task_id": "a b"}, "INVALID_REQUEST", "task_id"),
         ({"task_id": "x" * 201}, "INVALID_REQUEST", "task_id"),
-        ({"task_id": "cancel_send_task"}, "INVALID_REQUEST", "task_id"),
+        ({"task_id": "turns"}, "INVALID_REQUEST", "task_id"),
         ({"task_id": "\ud800"}, "INVALID_REQUEST", "task_id"),
         ({"surprise": 1}, "INVALID_REQUEST", "surprise"),
     ],
@@ -479,6 +479,22 @@ async def test_a_turn_id_outside_the_rule_is_refused_too(task_id: str) -> None:
             answer = await house.ask(method, path)
             assert (answer.status, answer.code) == (422, "INVALID_REQUEST"), path
             assert answer.body["field"] == "task_id"
+
+
+@pytest.mark.parametrize("word", ["send", "messages", "active_tasks", "cancel_send_task", "cancel", "chat"])
+async def test_a_word_of_a_path_that_stands_where_no_id_may_is_an_id_like_any_other(word: str) -> None:
+    async with serving(ScriptedAgent()) as house:
+        sent = await house.send(word, task_id=word)
+
+        assert sent.status == 202
+        assert (await house.get(sent.headers["Location"])).body["task_id"] == word
+        for path in (f"/chat/{word}", f"/chat/{word}/messages", f"/chat/{word}/active_tasks"):
+            assert (await house.get(path)).status == 200, path
+        async with house.stream(word) as stream:
+            await stream.until("turn.started")
+        assert (await house.post(f"/chat/{word}/{word}/cancel")).body["verdict"] == "cancelled"
+        assert (await house.post(f"/chat/{word}/cancel_send_task")).body["verdict"] == "not_running"
+        assert (await house.delete(f"/chat/{word}")).status == 200
 
 
 async def test_dots_are_no_ids() -> None:
