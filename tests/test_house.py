@@ -222,7 +222,7 @@ MADE = {"__pycache__", "_build", "node_modules"}
 
 def written() -> Iterator[Path]:
     for top in ROOT.iterdir():
-        if top.is_file() and top.name != ".git":  # a worktree's says where it is
+        if top.is_file() and top.name not in {".git", ".coverage"}:  # made here, and they say where
             yield top
         elif top.name in {*TOPS, "tests", "docs", ".ci"}:
             yield from (p for p in top.rglob("*") if p.is_file() and not MADE & set(p.parts))
