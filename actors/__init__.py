@@ -93,7 +93,7 @@ from .model.records import (
 )
 from .registry.front import SessionRegistry, open_registry
 from .registry.receipt import Receipt
-from .runtime.actor import AsyncioActor, AsyncioFuture, AsyncioRef, ask
+from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
 from .session.settings import Settings
 from .session.views import timeline
 from .turn.context import Context
@@ -179,7 +179,7 @@ __all__ = [
     "open_registry",
     # registry.receipt
     "Receipt",
-    # runtime.actor
+    # runtime
     "AsyncioActor",
     "AsyncioFuture",
     "AsyncioRef",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
+from turnkeeper.actors.runtime import in_batches
 from turnkeeper.actors.session.states import Cancelling, Running, State
 from turnkeeper.actors.session.views import view
 
@@ -24,7 +25,7 @@ class Readers:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._subscriptions: dict[Subscription, None] = {}
-        self._waking: list[Subscription] | None = None
+        self._waking = False
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -53,25 +54,21 @@ class Readers:
         if len(self._subscriptions) <= WAKE_BATCH:
             for reader in self._subscriptions:
                 reader.wake()
-        elif self._waking is None:
-            self._waking = list(self._subscriptions)
-            self._wake_some()
+        elif not self._waking:
+            self._waking = True
+            self._wake(list(self._subscriptions))
 
-    def _wake_some(self) -> None:
-        """Wake a batch and come back for the rest: ten thousand writes in one pass hold up everyone."""
-        waking = self._waking or []
-        for reader in waking[-WAKE_BATCH:]:
-            reader.wake()
-        del waking[-WAKE_BATCH:]
-        if waking:
-            self._loop.call_soon(self._wake_some)
-            return
-        self._waking = None
-        # Who was woken before the last event was published, and has gone back to sleep since.
+    def _wake(self, readers: list[Subscription]) -> None:
+        """Wake them batch by batch: ten thousand writes in one pass would hold up everything else."""
+        in_batches(self._loop, iter(readers), WAKE_BATCH, _wake_all, self._wake_those_behind)
+
+    def _wake_those_behind(self) -> None:
+        """Wake the readers that looked before the last event was published, and wait again since."""
         behind = [reader for reader in self._subscriptions if reader.parked and reader.lag]
         if behind:
-            self._waking = behind
-            self._loop.call_soon(self._wake_some)
+            self._loop.call_soon(self._wake, behind)
+        else:
+            self._waking = False
 
     def end(self, text: str) -> None:
         """End the streams of all, with this text."""
@@ -83,6 +80,11 @@ class Readers:
         for reader in self:
             if reader.close_on_superseded:
                 reader.end(text)
+
+
+def _wake_all(readers: list[Subscription]) -> None:
+    for reader in readers:
+        reader.wake()
 
 
 def beginning(log: EventLog, state: State, cursor: str | None) -> tuple[int, list[Event]]:

@@ -36,13 +36,10 @@
         +-- AlreadyStarted              a registry that is open, or was, is opened again or given a stage
 """
 
-from typing import ClassVar
-
-
-class TurnkeeperError(Exception):
-    """Base of all errors that turnkeeper raises. ``code`` is stable and meant for programs."""
-
-    code: ClassVar[str] = "INTERNAL"
+from turnkeeper.actors.runtime.errors import BlockingCallOnLoop as BlockingCallOnLoop
+from turnkeeper.actors.runtime.errors import LoopClosed as LoopClosed
+from turnkeeper.actors.runtime.errors import RuntimeMisuse as RuntimeMisuse
+from turnkeeper.actors.runtime.errors import TurnkeeperError as TurnkeeperError
 
 
 class SessionError(TurnkeeperError):
@@ -208,26 +205,10 @@ class StageFailed(AgentError):
         self.stage = stage
 
 
-class RuntimeMisuse(TurnkeeperError, RuntimeError):
-    """The actors were used from the wrong thread, loop or moment."""
-
-
-class BlockingCallOnLoop(RuntimeMisuse):
-    """A blocking ``ask``, ``get`` or ``stop`` on the event loop's own thread would never return."""
-
-    code = "BLOCKING_CALL_ON_LOOP"
-
-
 class WrongThread(RuntimeMisuse):
     """A call that only the event loop's thread may make."""
 
     code = "WRONG_THREAD"
-
-
-class LoopClosed(RuntimeMisuse):
-    """The actors' event loop is closed, or there is none to start on."""
-
-    code = "LOOP_CLOSED"
 
 
 class NoRegistry(RuntimeMisuse):

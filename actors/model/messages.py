@@ -5,7 +5,9 @@ reports are past participles (`TurnEnded`). A `Query[R]` carries the type of its
 """
 
 from collections.abc import Mapping
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
+
+from turnkeeper.actors.runtime.query import Query as Query
 
 from .records import (
     HOST,
@@ -25,14 +27,6 @@ from .records import (
     Verdict,
 )
 from .value import value
-
-R = TypeVar("R")
-
-
-class Query(Generic[R]):
-    """A message whose reply is an ``R``."""
-
-    __slots__ = ()
 
 
 class ReplyAddress(Protocol):

@@ -49,7 +49,7 @@ from turnkeeper.actors.model.records import (
     TurnOptions,
     TurnRecord,
 )
-from turnkeeper.actors.runtime.actor import AsyncioFuture, AsyncioRef, ask
+from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn import turn as turns
 from turnkeeper.actors.turn.context import ContextStore

@@ -1,35 +1,15 @@
 """What a registry has under way: passes over many sessions, cleanups, and its own end."""
 
 import asyncio
-import itertools
-from collections.abc import Callable, Iterator
-from typing import TypeVar
+from collections.abc import Callable
 
 from turnkeeper.actors.model.records import SessionId
-from turnkeeper.actors.runtime.actor import ReplyTo
-from turnkeeper.actors.runtime.future import answer
+from turnkeeper.actors.runtime import ReplyTo, answer
 
 from .directory import Entry
 
 #: How many sessions one pass over many looks at before others get the loop.
 PASS = 2_000
-E = TypeVar("E")
-
-
-def in_passes(
-    loop: asyncio.AbstractEventLoop,
-    entries: Iterator[E],
-    look: Callable[[E], None],
-    done: Callable[[], None],
-) -> None:
-    """Look at all of them, a batch in a pass of the loop, then call ``done``."""
-    batch = list(itertools.islice(entries, PASS))
-    for entry in batch:
-        look(entry)
-    if len(batch) < PASS:
-        done()
-    else:
-        loop.call_soon(in_passes, loop, entries, look, done)
 
 
 class Cleaning:

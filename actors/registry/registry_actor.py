@@ -32,14 +32,13 @@ from turnkeeper.actors.model.messages import (
     Sweep,
 )
 from turnkeeper.actors.model.records import Asker, CancelCode, Reason, SessionId, TurnId, Verdict
-from turnkeeper.actors.runtime.actor import AsyncioActor, ReplyTo
-from turnkeeper.actors.runtime.future import answer, refuse
+from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
 from turnkeeper.actors.session.machine import stale
 from turnkeeper.actors.session.settings import cancel_code, check_text, resolve
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 
 from .directory import Directory, EarlyCancels, Entry
-from .passes import PASS, Cleaning, Ending, in_passes
+from .passes import PASS, Cleaning, Ending
 from .session_actor import SessionActor
 from .shared import Household, logger
 
@@ -244,18 +243,14 @@ class RegistryActor(AsyncioActor):
     def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
         if reply_to is None:
             return
-        turns = iter(list(self._directory.active.values()))
         asker, found = message.asker, list[ActiveTurn]()
-
-        def list_some() -> None:
-            batch = list(itertools.islice(turns, PASS))
-            found.extend(self._directory.listed(batch, asker))
-            if len(batch) < PASS:
-                reply_to.set(tuple(found))
-            else:
-                self._household.loop.call_soon(list_some)
-
-        list_some()
+        in_batches(
+            self._household.loop,
+            iter(list(self._directory.active.values())),
+            PASS,
+            lambda turns: found.extend(self._directory.listed(turns, asker)),
+            lambda: reply_to.set(tuple(found)),
+        )
 
     def _on_counts(self, _message: GetCounts, reply_to: ReplyTo) -> None:
         answer(reply_to, self._directory.counts(self._household.counters))
@@ -265,15 +260,16 @@ class RegistryActor(AsyncioActor):
         cleaning = Cleaning(reply_to)
         self._cleanups.append(cleaning)
 
-        def look(entry: Entry) -> None:
-            if entry.visible_to(asker) and self._put_to_sleep(entry):
-                cleaning.left.add(entry.session_id)
+        def look(entries: list[Entry]) -> None:
+            for entry in entries:
+                if entry.visible_to(asker) and self._put_to_sleep(entry):
+                    cleaning.left.add(entry.session_id)
 
         def done() -> None:
             cleaning.asked_all = True
             self._answer_cleanups()
 
-        in_passes(self._household.loop, iter(list(self._directory.resting.values())), look, done)
+        in_batches(self._household.loop, iter(list(self._directory.resting.values())), PASS, look, done)
 
     def _answer_cleanups(self) -> None:
         for cleaning in [each for each in self._cleanups if each.asked_all and not each.left]:
@@ -295,12 +291,13 @@ class RegistryActor(AsyncioActor):
         # A cancel that came before its send is remembered with its session.
         retention = max(settings.turn_retention, settings.idle_ttl, settings.early_cancel_ttl)
 
-        def look(entry: Entry) -> None:
-            if not self._put_to_sleep(entry) and directory.may_be_forgotten(entry, now, retention):
-                directory.remove(entry)
+        def look(entries: list[Entry]) -> None:
+            for entry in entries:
+                if not self._put_to_sleep(entry) and directory.may_be_forgotten(entry, now, retention):
+                    directory.remove(entry)
 
         idle = directory.longest_idle(now, settings.idle_ttl)
-        in_passes(self._household.loop, idle, look, self._sweep_later)
+        in_batches(self._household.loop, idle, PASS, look, self._sweep_later)
 
     def _put_to_sleep(self, entry: Entry) -> bool:
         """Ask a session to sleep; until it has answered, messages for it wait here."""
@@ -357,10 +354,11 @@ class RegistryActor(AsyncioActor):
         shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - SHUTDOWN_MARGIN))
         logger.info("shutting down: %d sessions awake", len(ending.left))
 
-        def close(entry: Entry) -> None:
-            self._forward(entry, shut, None)
+        def close(entries: list[Entry]) -> None:
+            for entry in entries:
+                self._forward(entry, shut, None)
 
-        in_passes(household.loop, iter(list(ending.left.values())), close, self._end_if_drained)
+        in_batches(household.loop, iter(list(ending.left.values())), PASS, close, self._end_if_drained)
 
     def _end_if_drained(self) -> None:
         ending = self._ending

@@ -28,8 +28,7 @@ from turnkeeper.actors.model.messages import (
     Unsubscribe,
 )
 from turnkeeper.actors.model.records import TERMINAL, Raised, Stopped, TurnId, TurnRecord
-from turnkeeper.actors.runtime.actor import AsyncioActor, AsyncioRef, ReplyTo
-from turnkeeper.actors.runtime.future import answer, hand, refuse
+from turnkeeper.actors.runtime import AsyncioActor, AsyncioRef, ReplyTo, answer, answer_foreign, refuse
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,
@@ -255,7 +254,7 @@ class SessionActor(AsyncioActor):
             if isinstance(effect.outcome, Raised):
                 logger.error("turn %s failed", record.turn_id, exc_info=effect.outcome.error)
         if effect.ended_to is not None:
-            hand(effect.ended_to, end)
+            answer_foreign(effect.ended_to, end)
         if self._waiting is not None:
             for to in self._waiting.pop(record.turn_id, ()):
                 answer(to, end)

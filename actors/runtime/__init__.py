@@ -1,1 +1,41 @@
-"""asyncio for Pykka: actors that live on an event loop."""
+"""asyncio for Pykka: actors that live on an event loop. Imports nothing else of turnkeeper.
+
+::
+
+    errors      what goes wrong when actors are used from the wrong place
+    query       a message that carries the type of its reply
+    future      the answer to a message: awaited on a loop, or waited for in a thread
+    answers     how a handler answers a reply address
+    run_queue   which of the actors that have mail is next
+    actor       AsyncioActor and its ref
+    batches     work on very many things, a batch in each pass of the loop
+
+Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it cannot be.
+"""
+
+from .actor import AsyncioActor, AsyncioRef, ask, forward
+from .answers import answer, answer_foreign, refuse
+from .batches import in_batches
+from .errors import BlockingCallOnLoop, LoopClosed, RuntimeMisuse, TurnkeeperError
+from .future import ActorLoopClosed, AsyncioFuture
+from .query import Query
+from .run_queue import ReplyTo
+
+__all__ = [
+    "ActorLoopClosed",
+    "AsyncioActor",
+    "AsyncioFuture",
+    "AsyncioRef",
+    "BlockingCallOnLoop",
+    "LoopClosed",
+    "Query",
+    "ReplyTo",
+    "RuntimeMisuse",
+    "TurnkeeperError",
+    "answer",
+    "answer_foreign",
+    "ask",
+    "forward",
+    "in_batches",
+    "refuse",
+]

@@ -22,13 +22,10 @@ from typing import Any, ClassVar, Final, Literal, Self, TypeVar, cast, overload
 import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
-from turnkeeper.actors.model.exceptions import BlockingCallOnLoop, LoopClosed
-from turnkeeper.actors.model.messages import Query
-
+from .errors import BlockingCallOnLoop, LoopClosed
 from .future import ActorLoopClosed, AsyncioFuture, ExcInfo, running_loop
+from .query import Query
 from .run_queue import Mail, Mailbox, ReplyTo, RunQueue
-
-__all__ = ["ActorLoopClosed", "AsyncioActor", "AsyncioFuture", "AsyncioRef", "ReplyTo", "ask", "forward"]
 
 R = TypeVar("R")
 A = TypeVar("A", bound="AsyncioActor")
@@ -174,7 +171,7 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
         if self._stopped:
             future.set_exception(_info(_dead(self)))
         else:
-            future.debtor = queue = self._queue
+            future.source = queue = self._queue
             try:
                 queue.put(self, (message, future))
             except ActorLoopClosed:
@@ -213,7 +210,7 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
         if block:
             _refuse_on_loop("stop")
         future: AsyncioFuture[bool] = AsyncioFuture()
-        future.debtor = self._queue
+        future.source = self._queue
         try:
             if self._stopped:
                 raise _dead(self)

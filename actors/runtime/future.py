@@ -7,7 +7,6 @@ whoever waits registers *first* and looks *again*, so that a wake-up cannot fall
 
 import asyncio
 import functools
-import logging
 import queue
 import sys
 import threading
@@ -19,9 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
 
 import pykka
 
-from turnkeeper.actors.model.exceptions import BlockingCallOnLoop, LoopClosed
+from .errors import BlockingCallOnLoop, LoopClosed
 
-logger = logging.getLogger("turnkeeper")
 T = TypeVar("T")
 J = TypeVar("J")
 M = TypeVar("M")
@@ -39,8 +37,8 @@ CLOSED_LOOP_CHECK: float = 1.0
 """Seconds after which a thread that waits looks whether the loop that owes the answer is closed."""
 
 
-class Debtor(Protocol):
-    """What a future needs to know of the actor's run queue."""
+class ReplySource(Protocol):
+    """Where an answer comes from: what a future needs to know of the run queue of the actor asked."""
 
     loop: asyncio.AbstractEventLoop
     thread: int | None
@@ -72,8 +70,8 @@ class AsyncioFuture(pykka.Future[T]):
     An exception nobody asks for is dropped silently. Setting twice raises `queue.Full`, as in Pykka.
     """
 
-    debtor: Debtor | None = None
-    """Where the actor that was asked lives: with its loop closed no answer comes any more."""
+    source: ReplySource | None = None
+    """Where the answer comes from, if that is known: once its loop is closed, none comes any more."""
 
     # The defaults stand in the class, so that making a future stores nothing.
     _get_hook: Callable[[float | None], T] | None = None
@@ -187,9 +185,9 @@ class AsyncioFuture(pykka.Future[T]):
             return self._give()
         if self._get_hook is not None:
             return self._await_hook().__await__()
-        thread, debtor = get_ident(), self.debtor
-        # The debtor knows its loop's thread; get_running_loop() is a system call on Python 3.11.
-        loop = debtor.loop if debtor is not None and debtor.thread == thread else asyncio.get_running_loop()
+        thread, source = get_ident(), self.source
+        # The source knows its loop's thread; get_running_loop() is a system call on Python 3.11.
+        loop = source.loop if source is not None and source.thread == thread else asyncio.get_running_loop()
         waiter: asyncio.Future[T] = loop.create_future()
         mine = thread, waiter
         if self._waiters is None:  # no call between this look and the store, so no other thread either
@@ -245,7 +243,7 @@ class AsyncioFuture(pykka.Future[T]):
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             # Looked at before the answer: what the actor answered before its loop was closed counts.
-            closed = self.debtor is not None and self.debtor.loop.is_closed()
+            closed = self.source is not None and self.source.loop.is_closed()
             if self._value is not _PENDING:
                 return
             left = CLOSED_LOOP_CHECK if deadline is None else deadline - time.monotonic()
@@ -363,25 +361,5 @@ def _get_in_thread(future: "pykka.Future[T]") -> AsyncioFuture[T]:
         else:
             fetched.set(value)
 
-    threading.Thread(target=fetch, name="turnkeeper-future", daemon=True).start()
+    threading.Thread(target=fetch, name="asyncio-future", daemon=True).start()
     return fetched
-
-
-def answer(to: Any, reply: Any) -> None:
-    """Answer whoever asked, if anybody did."""
-    if to is not None:
-        to.set(reply)
-
-
-def hand(to: Any, value: Any) -> None:
-    """Answer at an address that was brought along: what it raises is its owner's affair, and logged."""
-    try:
-        to.set(value)
-    except Exception:
-        logger.warning("an address did not take its answer", exc_info=True)
-
-
-def refuse(to: Any, error: BaseException) -> None:
-    """Answer with an error, if anybody asked and has not been answered."""
-    if to is not None and not to.done():
-        to.set_exception((type(error), error, None))

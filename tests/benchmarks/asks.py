@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.benchmarks.figures import Figure, Size, ratio_at_least
 from tests.benchmarks.rounds import compare
-from turnkeeper.actors.runtime.actor import AsyncioActor, AsyncioFuture, AsyncioRef
+from turnkeeper.actors.runtime import AsyncioActor, AsyncioFuture, AsyncioRef
 
 OUTSTANDING = 100
 

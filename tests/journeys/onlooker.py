@@ -32,7 +32,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import TERMINAL, Asker, SessionState, TurnId, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
-from turnkeeper.actors.runtime.future import AsyncioFuture
+from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.turn.turn import Turn
 
 ADA, BOB = Asker("ada"), Asker("bob")

@@ -27,7 +27,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.registry.front import SessionRegistry
-from turnkeeper.actors.runtime.future import AsyncioFuture
+from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.session.settings import Settings
 
 GRACE = 2.0

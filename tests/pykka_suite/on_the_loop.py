@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from turnkeeper.actors.runtime.actor import AsyncioActor, AsyncioFuture
+from turnkeeper.actors.runtime import AsyncioActor, AsyncioFuture
 
 _THREADS = "is about the thread that each ThreadingActor has; an AsyncioActor has none"
 

@@ -8,7 +8,6 @@ import pytest
 from turnkeeper.actors.model import exceptions
 from turnkeeper.actors.model.exceptions import (
     InvalidRequest,
-    RuntimeMisuse,
     SessionBusy,
     TurnFailed,
     TurnkeeperError,
@@ -64,7 +63,3 @@ def test_errors_carry_what_programs_need() -> None:
     failed = TurnFailed("failed", turn_id="t", status="failed")
     assert isinstance(failed, TurnNotCompleted)
     assert (failed.turn_id, failed.status, str(failed)) == ("t", "failed", "failed")
-
-
-def test_misuse_of_the_runtime_is_a_runtime_error() -> None:
-    assert issubclass(RuntimeMisuse, RuntimeError)

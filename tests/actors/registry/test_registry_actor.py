@@ -42,7 +42,6 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.records import Asker, CancelCode, Returned, SessionId, TurnStatus, Verdict
-from turnkeeper.actors.registry import passes as under_way
 from turnkeeper.actors.registry import registry_actor
 from turnkeeper.actors.registry.directory import Directory
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -536,7 +535,7 @@ async def test_a_sweep_looks_at_many_sessions_in_passes(
     monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
 ) -> None:
     """G9: also at those that stay."""
-    monkeypatch.setattr(under_way, "PASS", 10)
+    monkeypatch.setattr(registry_actor, "PASS", 10)
     looked = 0
     may_sleep = Directory.may_sleep
 

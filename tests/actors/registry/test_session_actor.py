@@ -37,7 +37,7 @@ from turnkeeper.actors.model.records import HOST, CancelCode, Strategy, TurnReco
 from turnkeeper.actors.registry import session_actor
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.session_actor import SessionActor
-from turnkeeper.actors.runtime.future import AsyncioFuture
+from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_ACTOR
 from turnkeeper.actors.turn.turn import Turn
 

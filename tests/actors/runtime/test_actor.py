@@ -12,13 +12,14 @@ import pykka
 import pytest
 from pykka.messages import ProxySetAttr
 
-from turnkeeper.actors.model.exceptions import BlockingCallOnLoop, LoopClosed
-from turnkeeper.actors.model.messages import Query
-from turnkeeper.actors.runtime.actor import (
+from turnkeeper.actors.runtime import (
     ActorLoopClosed,
     AsyncioActor,
     AsyncioFuture,
     AsyncioRef,
+    BlockingCallOnLoop,
+    LoopClosed,
+    Query,
     ReplyTo,
     ask,
     forward,

@@ -9,8 +9,8 @@ from typing import Any, cast
 import pykka
 import pytest
 
-from turnkeeper.actors.model.exceptions import BlockingCallOnLoop
 from turnkeeper.actors.runtime import future as future_module
+from turnkeeper.actors.runtime.errors import BlockingCallOnLoop
 from turnkeeper.actors.runtime.future import ActorLoopClosed, AsyncioFuture
 
 
@@ -37,7 +37,7 @@ class Thread:
         return self._value
 
 
-class Debtor:
+class Source:
     """Stands for the run queue of an actor that was asked."""
 
     def __init__(self) -> None:
@@ -224,24 +224,24 @@ async def test_get_on_a_loops_thread_returns_what_is_there_and_refuses_to_wait()
 
 
 def test_get_notices_that_the_loop_which_owes_the_answer_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
-    debtor = Debtor()
+    source = Source()
     monkeypatch.setattr(future_module, "CLOSED_LOOP_CHECK", 0.001)
     future = AsyncioFuture[int]()
-    future.debtor = debtor
+    future.source = source
     thread = Thread(future.get)
     until_somebody_waits_for(future)
-    debtor.loop.close()
+    source.loop.close()
 
     with pytest.raises(ActorLoopClosed):
         thread.result()
 
 
 def test_an_answer_given_before_the_loop_was_closed_counts() -> None:
-    debtor = Debtor()
+    source = Source()
     future = AsyncioFuture[int]()
-    future.debtor = debtor
+    future.source = source
     future.set(1)
-    debtor.loop.close()
+    source.loop.close()
 
     assert future.get() == 1
 
@@ -339,10 +339,10 @@ async def test_an_answer_that_comes_while_the_wait_is_being_set_up_is_not_missed
             future.set(9)
             return loop.create_future()
 
-    debtor = Debtor()
-    debtor.loop.close()
-    debtor.loop, debtor.thread = cast("asyncio.AbstractEventLoop", AnswersInBetween()), threading.get_ident()
-    future.debtor = debtor
+    source = Source()
+    source.loop.close()
+    source.loop, source.thread = cast("asyncio.AbstractEventLoop", AnswersInBetween()), threading.get_ident()
+    future.source = source
 
     async with asyncio.timeout(60):
         assert await future == 9
