@@ -202,6 +202,13 @@ async def done(turn: Turn) -> str:
     return f"done: {turn.text}"
 
 
+async def remembering(turn: Turn) -> list[Any]:
+    """An agent that keeps what was said, and returns what had been said before."""
+    said = list(turn.context.messages)
+    turn.context.messages.append(turn.text)
+    return said
+
+
 async def chatty(turn: Turn) -> None:
     """An agent that emits as many words as the message says."""
     for n in range(int(turn.text)):

@@ -24,9 +24,9 @@ class Entry:
 
     __slots__ = (
         "actor",
-        "held",
         "log",
         "owner",
+        "parked_mail",
         "session_id",
         "state",
         "subscribers",
@@ -42,8 +42,9 @@ class Entry:
         self.actor: Any = None
         #: The event log of a sleeping session.
         self.log: Any = None
-        #: Messages that wait while the session is on its way to sleep; ``None`` while it is not.
-        self.held: list[Any] | None = None
+        #: Messages that wait until a session that goes to sleep, or has failed, has said what is left of it;
+        #: ``None`` while messages go straight to its actor.
+        self.parked_mail: list[Any] | None = None
 
     def visible_to(self, asker: Asker) -> bool:
         """Whether the asker may know of this session."""
@@ -161,7 +162,7 @@ class Directory:
 
     def may_sleep(self, entry: Entry) -> bool:
         """Whether it is awake, has nothing to do and nobody listening, and is not on its way already."""
-        at_rest = self.resting.get(entry.session_id) is entry and entry.held is None
+        at_rest = self.resting.get(entry.session_id) is entry and entry.parked_mail is None
         return at_rest and not entry.subscribers and not entry.state.memory.quarantined
 
     def may_be_forgotten(self, entry: Entry, now: float, retention: float) -> bool:

@@ -19,7 +19,6 @@ from turnkeeper.actors.model.exceptions import (
     InvalidRequest,
     LoopClosed,
     NoRegistry,
-    WaitsForItself,
 )
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
@@ -51,14 +50,15 @@ from turnkeeper.actors.model.records import (
 )
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.turn import turn as turns
+from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
 from turnkeeper.actors.turn.context import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline, S
+from turnkeeper.actors.turn.turn import current, refuse_to_wait_for_itself
 
 from .directory import Directory
 from .receipt import Receipt
 from .registry_actor import RegistryActor
-from .shared import Agent, Household, LoadContext, SaveContext, debug_from
+from .shared import Shared, debug_from
 
 R = TypeVar("R")
 #: Looked up once: on Python 3.11 a look-up on an enum costs as much as two calls.
@@ -81,7 +81,7 @@ class SessionRegistry:
 
     def __init__(
         self,
-        agents: "Agent | Mapping[str, Agent]",
+        agents: "AgentFunction | Mapping[str, AgentFunction]",
         *,
         settings: Settings | None = None,
         load_context: LoadContext | None = None,
@@ -91,7 +91,7 @@ class SessionRegistry:
         if not by_name or not all(isinstance(name, str) and callable(by_name[name]) for name in by_name):
             text = "agents must be a callable, or a mapping of names to callables"
             raise InvalidRequest(text, field="agents")
-        self._agents: dict[str, Agent] = by_name
+        self._agents: dict[str, AgentFunction] = by_name
         self._default_agent = "default" if "default" in by_name else next(iter(by_name))
         self.settings = settings if settings is not None else Settings()
         #: Names this run of the process: turn ids begin with it, and ``/healthz`` tells it.
@@ -100,8 +100,8 @@ class SessionRegistry:
         self.directory = Directory()
         self._load_context = load_context
         self._save_context = save_context
-        self._pipeline = Pipeline()
-        self._household: Household | None = None
+        self._stages = Pipeline()
+        self._shared: Shared | None = None
         self._ref: AsyncioRef[RegistryActor] | None = None
         self._stopped: AsyncioFuture[bool] | None = None
         self._draining = False
@@ -114,7 +114,7 @@ class SessionRegistry:
         (`Turn.run_stages`). The higher priority runs first, of equal ones the one registered first.
         Raises `InvalidRequest`, `AlreadyStarted` and `WrongThread`.
         """
-        return self._pipeline.stage(name, priority)
+        return self._stages.stage(name, priority)
 
     # -- Life -----------------------------------------------------------------------------------------
 
@@ -124,22 +124,20 @@ class SessionRegistry:
             raise AlreadyStarted("this registry was started before: make another one")
         loop = asyncio.get_running_loop()
         offset = time.time() - loop.time()
-        self._household = Household(
+        self._shared = Shared(
             loop=loop,
             thread=threading.get_ident(),
             clock=lambda: offset + loop.time(),
             settings=self.settings,
-            agents=self._pipeline.around(self._agents),
-            pipeline=self._pipeline,
+            agents=self._stages.around(self._agents),
+            stages=self._stages,
             contexts=ContextStore(self.settings.contexts),
             directory=self.directory,
             load_context=self._load_context,
             save_context=self._save_context,
         )
         debug_from(os.environ)
-        self._ref = RegistryActor.start(
-            self._household, self.directory, self._default_agent, self.incarnation
-        )
+        self._ref = RegistryActor.start(self._shared, self.directory, self._default_agent, self.incarnation)
         _open.setdefault(loop, []).append(self)
         return self
 
@@ -154,7 +152,7 @@ class SessionRegistry:
         if self._stopped is None:
             self._stopped = self._ref.stop(block=False)
         await self._stopped
-        opened = _open.get(self._household.loop, []) if self._household is not None else []
+        opened = _open.get(self._shared.loop, []) if self._shared is not None else []
         if self in opened:
             opened.remove(self)
 
@@ -215,7 +213,7 @@ class SessionRegistry:
         same one starts nothing. ``timeout`` is in seconds. Raises `SessionError`. Cancelling it does not
         take the send back.
         """
-        if wait and turns.current.get() is not None:
+        if wait and current.get() is not None:
             self.refuse_inside(session_id)
         ended: AsyncioFuture[TurnEnd] = AsyncioFuture()
         send = Send(
@@ -331,11 +329,7 @@ class SessionRegistry:
 
     def refuse_inside(self, session_id: str, turn_id: str | None = None) -> None:
         """Raise `WaitsForItself` in a turn that would wait for its own end."""
-        turn = turns.current.get()
-        if turn is None or turn.over or turn.session_id != session_id or not turn.belongs_to(self._household):
-            return
-        if turn_id is None or turn_id == turn.turn_id:
-            raise WaitsForItself("this turn would wait for its own end: use wait=False")
+        refuse_to_wait_for_itself(self._shared, session_id, turn_id)
 
 
 class _Following(AsyncioFuture[Subscription]):

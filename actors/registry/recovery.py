@@ -1,4 +1,4 @@
-"""What is still to be done when a session's actor has failed: tell the ends, and wait for the coroutine."""
+"""What is left to do when a session's actor has failed: publish what is missing, wait for the coroutine."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from turnkeeper.actors.session.views import current_turn, find_turn, queued_turn
 TERMINAL_NAMES = frozenset(f"turn.{status}" for status in TERMINAL)
 
 
-def untold_ends(before: State, left: State, last: Event | None) -> list[Event]:
+def missing_terminal_events(before: State, left: State, last: Event | None) -> list[Event]:
     """The terminal events that a session still owes: of the turn that waited, and of the last that began.
 
     ``before`` is the state in which it failed, ``left`` what is left of that, ``last`` its last event with an
@@ -33,7 +33,7 @@ def untold_ends(before: State, left: State, last: Event | None) -> list[Event]:
     return ends
 
 
-def outlive(task: "asyncio.Future[object] | None", grace: float, then: Callable[[], None]) -> None:
+def when_ended(task: "asyncio.Future[object] | None", grace: float, then: Callable[[], None]) -> None:
     """Do ``then`` once a cancelled task has ended or had its grace, at half of which it is cancelled again.
 
     Now, if there is none: the session's next turn may begin after this, and never before.

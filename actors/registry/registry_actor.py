@@ -40,7 +40,7 @@ from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 from .directory import Directory, EarlyCancels, Entry
 from .passes import PASS, Cleaning, Ending
 from .session_actor import SessionActor
-from .shared import Household, logger
+from .shared import Shared, logger
 
 #: What is left of the shutdown deadline for streams and answers once the last turn has been given up.
 SHUTDOWN_MARGIN = 0.5
@@ -49,17 +49,13 @@ SHUTDOWN_MARGIN = 0.5
 class RegistryActor(AsyncioActor):
     """The one actor that everyone talks to. Sessions are its children."""
 
-    def __init__(
-        self, household: Household, directory: Directory, default_agent: str, incarnation: str
-    ) -> None:
+    def __init__(self, shared: Shared, directory: Directory, default_agent: str, incarnation: str) -> None:
         super().__init__()
-        self._household = household
+        self._shared = shared
         self._default_agent = default_agent
-        self._limits = household.settings.limits
+        self._limits = shared.settings.limits
         self._directory = directory
-        self._early = EarlyCancels(
-            household.settings.early_cancels_per_user, household.settings.early_cancel_ttl
-        )
+        self._early = EarlyCancels(shared.settings.early_cancels_per_user, shared.settings.early_cancel_ttl)
         self._incarnation = incarnation
         self._turn_numbers = itertools.count(1)
         self._sweeper: asyncio.TimerHandle | None = None
@@ -74,7 +70,7 @@ class RegistryActor(AsyncioActor):
             GetSession: self._on_about,
             GetTurn: self._on_about,
             AwaitTurn: self._on_about,
-            GetMessages: lambda message, to: answer(to, household.conversation(message)),
+            GetMessages: lambda message, to: answer(to, shared.conversation(message)),
             ListActive: self._on_list,
             Cleanup: self._on_cleanup,
             GetCounts: self._on_counts,
@@ -113,15 +109,15 @@ class RegistryActor(AsyncioActor):
     def _on_send(self, message: Send, reply_to: ReplyTo) -> None:
         if self._ending is not None:
             raise ShuttingDown("the server is shutting down")
-        household = self._household
-        now = household.clock()
+        shared = self._shared
+        now = shared.clock()
         entry = self._directory.find(message.session_id, message.asker)
         session = ids.session_id(message.session_id) if entry is None else entry.session_id
         submit = resolve(
             message,
             session,
-            household.settings,
-            household.agents,
+            shared.settings,
+            shared.agents,
             self._default_agent,
             TurnId(f"{self._incarnation}-{next(self._turn_numbers)}"),
             now,
@@ -146,10 +142,10 @@ class RegistryActor(AsyncioActor):
                 raise stale(message.if_match)
             remembered = None
             if turn is not None:
-                now = self._household.clock()
+                now = self._shared.clock()
                 if session not in self._directory.entries:
                     self._early.remember(message.asker.user, session, turn, text, now)
-                remembered = self._household.settings.early_cancel_ttl
+                remembered = self._shared.settings.early_cancel_ttl
             if reply_to is not None:
                 reply_to.set(CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered))
             return
@@ -176,7 +172,7 @@ class RegistryActor(AsyncioActor):
         entry = self._directory.find(message.session_id, message.asker)
         if entry is None:
             session = ids.session_id(message.session_id)
-            entry = self._open(session, message.asker, self._household.clock())
+            entry = self._open(session, message.asker, self._shared.clock())
         self._forward(entry, message, reply_to)
 
     def _known(self, session_id: str, asker: Asker) -> Entry:
@@ -187,28 +183,28 @@ class RegistryActor(AsyncioActor):
 
     def _open(self, session: SessionId, asker: Asker, now: float) -> Entry:
         """Open a session for the asker, unless it is somebody else's, known or remembered."""
-        remembered = self._household.contexts.owner(session)
+        remembered = self._shared.contexts.owner(session)
         owner = asker.user if remembered is None else remembered
         if session in self._directory.entries or not (asker.sees_all or owner == asker.user):
             raise UnknownSession(f"no session {session!r}")
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
         entry = Entry(session, owner, state, now)
         self._directory.add(entry)
-        entry.actor = SessionActor.start(self._household, self._actor_ref, state)
+        entry.actor = SessionActor.start(self._shared, self._actor_ref, state)
         logger.debug("session %s: opened for %s", session, owner)
         return entry
 
     def _forward(self, entry: Entry, message: Any, reply_to: ReplyTo) -> None:
-        if entry.held is not None:
-            entry.held.append((message, reply_to))
+        if entry.parked_mail is not None:
+            entry.parked_mail.append((message, reply_to))
             return
         actor = entry.actor
         if actor is None:
-            actor = SessionActor.start(self._household, self._actor_ref, entry.state, entry.log)
+            actor = SessionActor.start(self._shared, self._actor_ref, entry.state, entry.log)
             self._directory.woke(entry, actor)
         elif actor._stopped:
             # It failed, and its report is on the way: this waits for its successor.
-            entry.held = [(message, reply_to)]
+            entry.parked_mail = [(message, reply_to)]
             return
         actor.forward(message, reply_to)
 
@@ -224,15 +220,15 @@ class RegistryActor(AsyncioActor):
         entry = self._directory.living(message.actor, message.session_id)
         if entry is None:
             return
-        now = self._household.clock()
-        held, entry.held = entry.held or [], None
+        now = self._shared.clock()
+        parked, entry.parked_mail = entry.parked_mail or [], None
         self._directory.followed(message.actor, message.session_id, 0, now)
         self._directory.changed(entry, message.state, now)
         self._directory.slept(entry, message.state, message.log)
         for cleaning in self._cleanups:
             cleaning.left.discard(message.session_id)
         self._answer_cleanups()
-        for waiting, reply_to in held:
+        for waiting, reply_to in parked:
             self._forward(entry, waiting, reply_to)
         if self._ending is not None:
             self._ending.left.pop(message.session_id, None)
@@ -245,7 +241,7 @@ class RegistryActor(AsyncioActor):
             return
         asker, found = message.asker, list[ActiveTurn]()
         in_batches(
-            self._household.loop,
+            self._shared.loop,
             iter(list(self._directory.active.values())),
             PASS,
             lambda turns: found.extend(self._directory.listed(turns, asker)),
@@ -253,7 +249,7 @@ class RegistryActor(AsyncioActor):
         )
 
     def _on_counts(self, _message: GetCounts, reply_to: ReplyTo) -> None:
-        answer(reply_to, self._directory.counts(self._household.counters))
+        answer(reply_to, self._directory.counts(self._shared.counters))
 
     def _on_cleanup(self, message: Cleanup, reply_to: ReplyTo) -> None:
         asker = message.asker
@@ -269,7 +265,7 @@ class RegistryActor(AsyncioActor):
             cleaning.asked_all = True
             self._answer_cleanups()
 
-        in_batches(self._household.loop, iter(list(self._directory.resting.values())), PASS, look, done)
+        in_batches(self._shared.loop, iter(list(self._directory.resting.values())), PASS, look, done)
 
     def _answer_cleanups(self) -> None:
         for cleaning in [each for each in self._cleanups if each.asked_all and not each.left]:
@@ -279,15 +275,15 @@ class RegistryActor(AsyncioActor):
     # -- Sleep ----------------------------------------------------------------------------------------
 
     def _sweep_later(self) -> None:
-        household = self._household
-        every = min(30.0, max(0.05, household.settings.idle_ttl / 4))
+        shared = self._shared
+        every = min(30.0, max(0.05, shared.settings.idle_ttl / 4))
         if self._ending is None and self._actor_ref.is_alive():
-            self._sweeper = household.loop.call_later(every, self._actor_ref.tell, Sweep())
+            self._sweeper = shared.loop.call_later(every, self._actor_ref.tell, Sweep())
 
     def _on_sweep(self, _message: Sweep, _reply_to: ReplyTo) -> None:
         if self._ending is not None:
             return
-        directory, settings, now = self._directory, self._household.settings, self._household.clock()
+        directory, settings, now = self._directory, self._shared.settings, self._shared.clock()
         # A cancel that came before its send is remembered with its session.
         retention = max(settings.turn_retention, settings.idle_ttl, settings.early_cancel_ttl)
 
@@ -297,14 +293,14 @@ class RegistryActor(AsyncioActor):
                     directory.remove(entry)
 
         idle = directory.longest_idle(now, settings.idle_ttl)
-        in_batches(self._household.loop, idle, PASS, look, self._sweep_later)
+        in_batches(self._shared.loop, idle, PASS, look, self._sweep_later)
 
     def _put_to_sleep(self, entry: Entry) -> bool:
         """Ask a session to sleep; until it has answered, messages for it wait here."""
         # An actor that is not alive has failed, and its report is on the way.
         if not self._directory.may_sleep(entry) or not entry.actor.is_alive():
             return False
-        entry.held = []
+        entry.parked_mail = []
         entry.actor.tell(Sleep())
         return True
 
@@ -320,8 +316,8 @@ class RegistryActor(AsyncioActor):
                 if message.state is not None:
                     cleaning.cleaned.append(message.session_id)
         self._answer_cleanups()
-        held, entry.held = entry.held or [], None
-        for waiting, reply_to in held:
+        parked, entry.parked_mail = entry.parked_mail or [], None
+        for waiting, reply_to in parked:
             self._forward(entry, waiting, reply_to)
 
     # -- The end --------------------------------------------------------------------------------------
@@ -331,9 +327,9 @@ class RegistryActor(AsyncioActor):
 
         Of several the nearest deadline holds.
         """
-        household, ending = self._household, self._ending
-        deadline = household.settings.shutdown_deadline if message.deadline is None else message.deadline
-        due = household.loop.time() + deadline
+        shared, ending = self._shared, self._ending
+        deadline = shared.settings.shutdown_deadline if message.deadline is None else message.deadline
+        due = shared.loop.time() + deadline
         if ending is None:
             ending = self._ending = Ending()
             if self._sweeper is not None:
@@ -350,7 +346,7 @@ class RegistryActor(AsyncioActor):
                 self._end_if_drained()
                 return
             ending.overdue.cancel()
-        ending.overdue = household.loop.call_at(due, self._actor_ref.tell, ShutdownOverdue())
+        ending.overdue = shared.loop.call_at(due, self._actor_ref.tell, ShutdownOverdue())
         shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - SHUTDOWN_MARGIN))
         logger.info("shutting down: %d sessions awake", len(ending.left))
 
@@ -358,7 +354,7 @@ class RegistryActor(AsyncioActor):
             for entry in entries:
                 self._forward(entry, shut, None)
 
-        in_batches(household.loop, iter(list(ending.left.values())), PASS, close, self._end_if_drained)
+        in_batches(shared.loop, iter(list(ending.left.values())), PASS, close, self._end_if_drained)
 
     def _end_if_drained(self) -> None:
         ending = self._ending
@@ -394,5 +390,5 @@ class RegistryActor(AsyncioActor):
         for entry in self._directory.entries.values():
             if entry.actor is not None:
                 entry.actor.stop(block=False)
-            for _, reply_to in entry.held or ():
+            for _, reply_to in entry.parked_mail or ():
                 refuse(reply_to, ShuttingDown("the server is shutting down"))

@@ -47,10 +47,11 @@ from turnkeeper.actors.session.machine import CLOSE_TEXTS, FINISHED_TEXT, SHUTDO
 from turnkeeper.actors.session.states import Closed, Idle, State
 from turnkeeper.actors.session.views import find_turn, owed_answers, state_name, view, was_superseded
 from turnkeeper.actors.turn.context import Context
-from turnkeeper.actors.turn.turn import Turn, begin, outcome_of, raised
+from turnkeeper.actors.turn.run import begin, outcome_of, raised
+from turnkeeper.actors.turn.turn import Turn
 
-from .recovery import outlive, untold_ends
-from .shared import Household, logger
+from .recovery import missing_terminal_events, when_ended
+from .shared import Shared, logger
 
 LOST = "the session's actor failed; the session starts anew"
 #: What changes a session: the messages that `step` takes. A `Tick` is completed first.
@@ -63,10 +64,10 @@ class SessionActor(AsyncioActor):
     registered = False
 
     def __init__(
-        self, household: Household, registry: AsyncioRef[Any], state: State, log: EventLog | None = None
+        self, shared: Shared, registry: AsyncioRef[Any], state: State, log: EventLog | None = None
     ) -> None:
         super().__init__()
-        self.household = household
+        self.shared = shared
         self._registry = registry
         self._state = state
         self._log = EventLog() if log is None else log
@@ -104,17 +105,17 @@ class SessionActor(AsyncioActor):
                 super().on_message(message, reply_to)
 
     def _step(self, message: Any, reply_to: ReplyTo) -> None:
-        household = self.household
-        before, now = self._state, household.clock()
+        shared = self.shared
+        before, now = self._state, shared.clock()
         after, effects = step(before, message, now, reply_to)
         if after is not before:
             self._state = after
             # Before any answer: whoever is answered finds the directory up to date. Written here and not
             # by a report to the registry: a report is believed when it arrives, which is after the next step.
-            household.directory.report(self._actor_ref, after, now)
+            shared.directory.report(self._actor_ref, after, now)
             if type(after) is Closed:
                 self._forget_timer()  # when very many close at once, their ticks would hold up the others
-                household.contexts.forget(after.memory.home.session_id)
+                shared.contexts.forget(after.memory.home.session_id)
                 self._report(SessionClosed(self._actor_ref, after.memory.home.session_id))
             if logger.isEnabledFor(10):
                 logger.debug(
@@ -149,15 +150,15 @@ class SessionActor(AsyncioActor):
         traceback: TracebackType | None,
     ) -> None:
         """A handler of ours raised: leave nothing running and nobody waiting."""
-        left = after_failure(self._state, self.household.clock())
+        left = after_failure(self._state, self.shared.clock())
         failed = SessionFailed(self._actor_ref, left.memory.home.session_id, left, self._log)
         try:
-            for event in untold_ends(self._state, left, self._log.last):
+            for event in missing_terminal_events(self._state, left, self._log.last):
                 self._append(event)
         finally:
             self._abandon(SessionLost(LOST), "Session lost")
             grace = 0.0 if self._turn is None else self._turn.spec.grace
-            outlive(self._task, grace, lambda: self._report(failed))
+            when_ended(self._task, grace, lambda: self._report(failed))
 
     def _report(self, message: Any) -> None:
         """Tell the registry, unless it has stopped before us."""
@@ -166,15 +167,15 @@ class SessionActor(AsyncioActor):
 
     def _abandon(self, error: SessionError, text: str) -> None:
         self._forget_timer()
-        strays = self.household.strays
+        orphaned_tasks = self.shared.orphaned_tasks
         tasks = dict(self._quarantined or {})
         if self._turn is not None and self._task is not None:
             tasks[self._task] = self._turn
         for task, turn in tasks.items():
             turn.over = turn.cancel_requested = True
             task.cancel()
-            strays.add(task)
-            task.add_done_callback(strays.discard)
+            orphaned_tasks.add(task)
+            task.add_done_callback(orphaned_tasks.discard)
         waiting = [to for tos in (self._waiting or {}).values() for to in tos]
         for to in (*waiting, *owed_answers(self._state)):
             refuse(to, error)
@@ -203,20 +204,27 @@ class SessionActor(AsyncioActor):
             case Reply():
                 answer(effect.to, effect.value)
             case CountStale():
-                self.household.counters["stale_reports_total"] += 1
+                self.shared.counters["stale_reports_total"] += 1
             case _:
                 assert_never(effect)
 
     def _start_turn(self, effect: StartTurn) -> None:
-        household = self.household
+        shared = self.shared
         spec = effect.spec
-        turn = self._turn = Turn(spec, effect.epoch, self._state.memory.home.owner, self)
+        turn = self._turn = Turn(spec, effect.epoch, self._state.memory.home.owner, shared, self)
         # Published first: an eager task runs before create_task returns.
         self._append(Event("turn.started", effect.epoch, 0, None, spec))
         # In a copy from the start: a plain function may set context variables before it returns its
         # coroutine, and would set them for the turns of all.
         try:
-            self._task = copy_context().run(begin, household.agents[spec.agent], turn, household)
+            self._task = copy_context().run(
+                begin,
+                shared.agents[spec.agent],
+                turn,
+                shared.loop,
+                shared.load_context,
+                shared.save_context,
+            )
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the turn
@@ -238,7 +246,7 @@ class SessionActor(AsyncioActor):
         record = effect.record
         end = TurnEnd(record, effect.outcome)
         name = "turn." + record.status
-        counters = self.household.counters
+        counters = self.shared.counters
         counters[name] += 1
         turn = self._turn
         if record.epoch is None or turn is None:
@@ -250,7 +258,7 @@ class SessionActor(AsyncioActor):
                 if turn.has_context:
                     self._keep_context(turn)
                 self._turn = self._task = None
-            self._append(end_event(end, turn.n, self.household.settings.log_bytes))
+            self._append(end_event(end, turn.n, self.shared.settings.log_bytes))
             if isinstance(effect.outcome, Raised):
                 logger.error("turn %s failed", record.turn_id, exc_info=effect.outcome.error)
         if effect.ended_to is not None:
@@ -265,8 +273,8 @@ class SessionActor(AsyncioActor):
         context: Context | None = turn.take_context()
         if isinstance(self._state, Closed):
             return  # whoever closed the session wants its conversation forgotten
-        if context is not None and self.household.load_context is None:
-            self.household.contexts.keep(turn.session_id, context, f"{turn.epoch}-{turn.n}")
+        if context is not None and self.shared.load_context is None:
+            self.shared.contexts.keep(turn.session_id, context, f"{turn.epoch}-{turn.n}")
 
     def _cancel_turn(self, effect: CancelTurn) -> None:
         turn, task = self._turn, self._task
@@ -278,7 +286,7 @@ class SessionActor(AsyncioActor):
     def _quarantine(self) -> None:
         turn, task = self._turn, self._task
         self._turn = self._task = None
-        self.household.counters["unresponsive_total"] += 1
+        self.shared.counters["unresponsive_total"] += 1
         if turn is not None and task is not None:
             if self._quarantined is None:
                 self._quarantined = {}
@@ -287,13 +295,13 @@ class SessionActor(AsyncioActor):
 
     def _set_timer(self, at: float) -> None:
         """See to a `Tick` at that moment or before: the session asks again if it came too early."""
-        household = self.household
-        due = household.loop.time() + max(0.0, at - household.clock())
+        shared = self.shared
+        due = shared.loop.time() + max(0.0, at - shared.clock())
         if self._timer is not None:
             if self._timer.when() <= due:
                 return
             self._timer.cancel()
-        self._timer = household.loop.call_at(due, self._on_timer)
+        self._timer = shared.loop.call_at(due, self._on_timer)
 
     def _forget_timer(self) -> None:
         if self._timer is not None:
@@ -337,7 +345,7 @@ class SessionActor(AsyncioActor):
         self._append(Event(name, turn.epoch, turn.n, text))
 
     def _append(self, event: Event) -> None:
-        settings = self.household.settings
+        settings = self.shared.settings
         self._log.append(event, settings.log_events, settings.log_bytes)
         if self._readers is not None:
             self._readers.published(self._log.head)
@@ -348,7 +356,7 @@ class SessionActor(AsyncioActor):
             self._log,
             position,
             prelude,
-            self.household.settings.subscriber_buffer,
+            self.shared.settings.subscriber_buffer,
             self._on_reader_gone,
             self._on_overflow,
             close_on_superseded=message.close_on_superseded,
@@ -357,7 +365,7 @@ class SessionActor(AsyncioActor):
             subscription.end("Session closed")
         else:
             if self._readers is None:
-                self._readers = Readers(self.household.loop)
+                self._readers = Readers(self.shared.loop)
             self._readers.add(subscription)
             self._count_readers()
         answer(reply_to, subscription)
@@ -367,7 +375,7 @@ class SessionActor(AsyncioActor):
             self._tell(Unsubscribe(reader))
 
     def _on_overflow(self) -> None:
-        self.household.counters["sse_overflow_total"] += 1
+        self.shared.counters["sse_overflow_total"] += 1
 
     def _unsubscribe(self, reader: Subscription) -> None:
         if self._readers is not None and reader in self._readers:
@@ -377,9 +385,9 @@ class SessionActor(AsyncioActor):
             self._count_readers()
 
     def _count_readers(self) -> None:
-        household, home = self.household, self._state.memory.home
+        shared, home = self.shared, self._state.memory.home
         count = len(self._readers or ())
-        household.directory.followed(self._actor_ref, home.session_id, count, household.clock())
+        shared.directory.followed(self._actor_ref, home.session_id, count, shared.clock())
 
     def _close_streams(self, text: str) -> None:
         if self._readers is not None:

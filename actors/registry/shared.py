@@ -3,27 +3,19 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import UnknownSession
 from turnkeeper.actors.model.messages import Conversation, GetMessages
-from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
 from turnkeeper.actors.turn.context import ContextStore
+from turnkeeper.actors.turn.pipeline import Pipeline
 
 from .directory import Directory
-
-if TYPE_CHECKING:
-    from turnkeeper.actors.turn.pipeline import Pipeline
-    from turnkeeper.actors.turn.turn import Turn
-
-#: What a host registers: ``async def agent(turn)``, or an async generator function.
-Agent: TypeAlias = "Callable[[Turn], Awaitable[Any] | AsyncGenerator[Any, None]]"
-LoadContext: TypeAlias = Callable[[SessionId, str], Awaitable[Any]]
-SaveContext: TypeAlias = Callable[[Any], Awaitable[None]]
 
 logger = logging.getLogger("turnkeeper")
 
@@ -37,22 +29,27 @@ def debug_from(environ: Mapping[str, str]) -> None:
 
 
 @dataclass(slots=True, kw_only=True)
-class Household:
+class Shared:
     """The loop and its clock, the settings, agents and stages, the contexts, the directory, the counters."""
 
     loop: asyncio.AbstractEventLoop
     thread: int
     clock: Callable[[], float]
     settings: Settings
-    agents: Mapping[str, Agent]
+    agents: Mapping[str, AgentFunction]
     contexts: ContextStore
+    stages: Pipeline
     directory: Directory = field(default_factory=Directory)
     load_context: LoadContext | None = None
     save_context: SaveContext | None = None
     counters: Counter[str] = field(default_factory=Counter)
-    pipeline: "Pipeline | None" = None
-    #: What was given up and still runs: the loop itself would let the garbage collector have it.
-    strays: "set[asyncio.Future[Any]]" = field(default_factory=set)
+    #: The tasks that no actor holds any more and that still run: the loop itself holds its tasks weakly.
+    orphaned_tasks: "set[asyncio.Future[Any]]" = field(default_factory=set)
+    #: How many characters the data of one event may take. Not looked up for every event.
+    max_event_size: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.max_event_size = self.settings.log_bytes
 
     def conversation(self, asked: GetMessages) -> Conversation:
         """What was said, for whose session it is, or for whose it was if only this is left of it.

@@ -16,9 +16,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, StageFailed, WrongThread
-from turnkeeper.actors.registry.shared import Agent
 
-from .turn import Turn, finish
+from .agent import AgentFunction
+from .run import finish
+from .turn import Turn
 
 PRE_PROCESS, POST_PROCESS = "pre_process_msg", "process_results"
 
@@ -72,7 +73,7 @@ class Pipeline:
         if threading.get_ident() != self._thread:
             raise WrongThread("stages are registered by the thread that made the registry")
 
-    def around(self, agents: Mapping[str, Agent]) -> Mapping[str, Agent]:
+    def around(self, agents: Mapping[str, AgentFunction]) -> Mapping[str, AgentFunction]:
         """The agents with the stages around them, for a registry that starts: no stage is taken any more.
 
         Without a stage around them they are the agents themselves, and a turn costs what it did.
@@ -82,7 +83,7 @@ class Pipeline:
             return {name: self._staged(agent) for name, agent in agents.items()}
         return agents
 
-    def _staged(self, agent: Agent) -> Agent:
+    def _staged(self, agent: AgentFunction) -> AgentFunction:
         async def staged(turn: Turn) -> Any:
             if PRE_PROCESS in self._stages:
                 data = {

@@ -1,54 +1,69 @@
-"""Turn: what the host's coroutine is given, and how that coroutine is run."""
+"""Turn: what the host's coroutine is given."""
 
 import asyncio
-import inspect
 import threading
-from collections.abc import Coroutine
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from types import CoroutineType
 from typing import Any, Protocol
 
 from turnkeeper.actors.events.event import RESERVED_NAMES, RESERVED_PREFIX, to_json
 from turnkeeper.actors.model.exceptions import (
-    ContextLoadFailed,
     ContextNotCopyable,
-    ContextSaveFailed,
     EventNotJson,
     InvalidRequest,
-    NotAnAgent,
     ReservedEvent,
-    TurnkeeperError,
     TurnOver,
+    WaitsForItself,
     WrongThread,
 )
-from turnkeeper.actors.model.records import (
-    Epoch,
-    Outcome,
-    Raised,
-    Reason,
-    Returned,
-    SessionId,
-    Stopped,
-    TurnId,
-    TurnSpec,
-)
-from turnkeeper.actors.registry.shared import Agent, Household, LoadContext, SaveContext
+from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnSpec
 
-from .context import Context, clear_cancel, flag_cancel
+from .context import Context, ContextStore, flag_cancel
 
 MAX_EVENT_NAME = 200
 #: The turn whose task (or a task started by it) is running.
 current: ContextVar["Turn | None"] = ContextVar("turnkeeper_turn", default=None)
 
 
-class Publisher(Protocol):
-    """Where a turn's events go."""
+class Stages(Protocol):
+    """The stages that an agent may run."""
+
+    def run(self, name: str, data: dict[str, Any], turn: "Turn", /) -> Awaitable[dict[str, Any]]:
+        """Run the stages of that name, each with what the one before returned."""
+        ...
+
+
+class TurnHost(Protocol):
+    """What a turn needs of the registry it runs in."""
 
     @property
-    def household(self) -> Household:
-        """What the session shares with all others."""
+    def thread(self) -> int:
+        """The thread of the event loop."""
         ...
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Returns the time, in Unix seconds."""
+        ...
+
+    @property
+    def max_event_size(self) -> int:
+        """How many characters the data of one event may take."""
+        ...
+
+    @property
+    def contexts(self) -> ContextStore:
+        """The conversations of all sessions."""
+        ...
+
+    @property
+    def stages(self) -> Stages:
+        """The registry's stages."""
+        ...
+
+
+class Publisher(Protocol):
+    """Where a turn's events go."""
 
     def publish(self, turn: "Turn", name: str, text: str) -> None:
         """Append an event of this turn to the session's log."""
@@ -60,6 +75,7 @@ class Turn:
 
     __slots__ = (
         "_context",
+        "_host",
         "_message",
         "_publisher",
         "cancel_requested",
@@ -72,11 +88,14 @@ class Turn:
         "spec",
     )
 
-    def __init__(self, spec: TurnSpec, epoch: Epoch, owner: str, publisher: Publisher) -> None:
+    def __init__(
+        self, spec: TurnSpec, epoch: Epoch, owner: str, host: TurnHost, publisher: Publisher
+    ) -> None:
         self.spec = spec
         self.epoch = epoch
         #: Whose session this is; the turn's `user` may be an admin.
         self.owner = owner
+        self._host = host
         self._publisher = publisher
         self._message = spec.message
         self._context: Any = None
@@ -136,13 +155,12 @@ class Turn:
         if self._context is None:
             if self.over:
                 raise TurnOver(f"turn {self.turn_id} is over: its context is closed")
-            brought = None if self.spec.options is None else self.spec.options.context
+            brought = self.brought_context
             if brought is not None:
                 self._context = brought
             else:
-                contexts = self._publisher.household.contexts
                 try:
-                    self._context = contexts.copy_for(self.session_id, self.owner, self.agent)
+                    self._context = self._host.contexts.copy_for(self.session_id, self.owner, self.agent)
                 except Exception as error:
                     raise ContextNotCopyable("the session's context cannot be copied") from error
             if self.cancel_requested:
@@ -158,18 +176,17 @@ class Turn:
         `EventNotJson` for data that JSON cannot say or that is larger than ``log_bytes``, and
         `WrongThread` off the loop's thread (use ``loop.call_soon_threadsafe(turn.emit, ...)`` there).
         """
-        household = self._publisher.household
-        if threading.get_ident() != household.thread:
+        host = self._host
+        if threading.get_ident() != host.thread:
             raise WrongThread("emit belongs on the loop: loop.call_soon_threadsafe(turn.emit, event, data)")
         if self.over:
             raise TurnOver(f"turn {self.turn_id} is over: nothing more of it is published")
         check_event_name(event)
         text = to_json(data)
-        most = household.settings.log_bytes
-        if len(text) > most:
-            raise EventNotJson(f"the data takes {len(text)} characters, more than {most}")
+        if len(text) > host.max_event_size:
+            raise EventNotJson(f"the data takes {len(text)} characters, more than {host.max_event_size}")
         if self.first_event_at is None:
-            self.first_event_at = household.clock()
+            self.first_event_at = host.clock()
         self._publisher.publish(self, event, text)
 
     async def checkpoint(self) -> None:
@@ -189,8 +206,7 @@ class Turn:
         """
         if not isinstance(data, dict):
             raise InvalidRequest("stages are given a dict", field="data")
-        pipeline = self._publisher.household.pipeline
-        return data if pipeline is None else await pipeline.run(name, data, self)
+        return await self._host.stages.run(name, data, self)
 
     # -- what others do to it -----------------------------------------------------------------------
 
@@ -213,15 +229,17 @@ class Turn:
     def take_context(self) -> Context | None:
         """The context to keep, if this turn changed the session's own one."""
         context = self._context
-        return context if isinstance(context, Context) and not self._brought else None
+        return context if isinstance(context, Context) and self.brought_context is None else None
 
     @property
-    def _brought(self) -> bool:
-        return self.spec.options is not None and self.spec.options.context is not None
+    def brought_context(self) -> Any:
+        """The context that the caller brought, to be used as it is; ``None`` if it brought none."""
+        return None if self.spec.options is None else self.spec.options.context
 
-    def belongs_to(self, household: Household | None) -> bool:
-        """Whether this is a turn of that registry."""
-        return self._publisher.household is household
+    def is_awaited_by_itself(self, host: TurnHost | None, session_id: str, turn_id: str | None) -> bool:
+        """Whether it would wait for its own end that waits for this turn, or any turn, of this session."""
+        same = self._host is host and self.spec.session_id == session_id and not self.over
+        return same and turn_id in (None, self.spec.turn_id)
 
     def bring(self, context: Any) -> None:
         """Use what the host's ``load_context`` gave."""
@@ -229,6 +247,13 @@ class Turn:
 
     def __repr__(self) -> str:
         return f"<Turn {self.turn_id} of {self.session_id}, epoch {self.epoch}>"
+
+
+def refuse_to_wait_for_itself(host: TurnHost | None, session_id: str, turn_id: str | None = None) -> None:
+    """Raise `WaitsForItself` in a turn that would wait for its own end."""
+    turn = current.get()
+    if turn is not None and turn.is_awaited_by_itself(host, session_id, turn_id):
+        raise WaitsForItself("this turn would wait for its own end: use wait=False")
 
 
 def text_of(message: Any) -> str:
@@ -247,82 +272,3 @@ def check_event_name(name: Any) -> None:
         raise ReservedEvent(f"an event name has 1 to {MAX_EVENT_NAME} printable characters")
     if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX):
         raise ReservedEvent(f"{name!r} is an event of turnkeeper's own")
-
-
-def begin(agent: Agent, turn: Turn, household: Household) -> "asyncio.Future[Any]":
-    """Start the turn's task.
-
-    One that a plain function has started itself is taken as it is: a task around it that is cancelled before
-    its first step would leave it running.
-    """
-    current.set(turn)
-    work = _coroutine_of(agent, turn, household)
-    return work if isinstance(work, asyncio.Future) else household.loop.create_task(work)
-
-
-def _coroutine_of(
-    agent: Agent, turn: Turn, household: Household
-) -> "Coroutine[Any, Any, Any] | asyncio.Future[Any]":
-    """What the turn's task runs: the agent's own coroutine where nothing stands around it."""
-    brought = turn.spec.options is not None and turn.spec.options.context is not None
-    if brought:
-        clear_cancel(turn.context)
-    elif household.load_context is not None or household.save_context is not None:
-        return _run(agent, turn, household.load_context, household.save_context)
-    answer: Any = agent(turn)
-    if isinstance(answer, CoroutineType):
-        return answer
-    ours = isinstance(answer, asyncio.Future) and answer.get_loop() is household.loop
-    return answer if ours else finish(answer, turn)
-
-
-async def _run(agent: Agent, turn: Turn, load: LoadContext | None, save: SaveContext | None) -> Any:
-    if load is not None:
-        try:
-            context = await load(turn.session_id, turn.owner)
-        except Exception as error:
-            raise ContextLoadFailed("load_context raised") from error
-        if context is not None:
-            clear_cancel(context)
-            turn.bring(context)
-    try:
-        result = await finish(agent(turn), turn)
-    finally:
-        if save is not None and not turn.over:
-            try:
-                await save(turn.context)
-            except Exception as error:
-                raise ContextSaveFailed("save_context raised") from error
-    return result
-
-
-async def finish(answer: Any, turn: Turn) -> Any:
-    """Run what the agent answered to its end: publish what a generator yields, await anything else."""
-    if inspect.isasyncgen(answer):
-        async with aclosing(answer) as items:
-            async for item in items:
-                if isinstance(item, str):
-                    turn.emit("delta", {"text": item})
-                elif isinstance(item, tuple) and len(item) == 2:
-                    turn.emit(item[0], item[1])
-                else:
-                    raise NotAnAgent("an async generator yields texts, or pairs of an event and its data")
-        return None
-    if inspect.isawaitable(answer):
-        return await answer
-    raise NotAnAgent("an agent is a coroutine function or an async generator function")
-
-
-def raised(error: BaseException) -> Raised:
-    """What the coroutine raised, with the code its turn ends with."""
-    # A host may derive its own errors from ours, and give them codes of its own kind.
-    code = getattr(type(error), "code", None) if isinstance(error, TurnkeeperError) else None
-    return Raised(error, code.lower() if isinstance(code, str) else "agent_error")
-
-
-def outcome_of(task: "asyncio.Future[Any]") -> Outcome:
-    """How a finished task ended."""
-    if task.cancelled():
-        return Stopped()
-    error = task.exception()
-    return Returned(task.result()) if error is None else raised(error)

@@ -9,7 +9,7 @@ from aiohttp import web
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.actors.registry.front import SessionRegistry
-from turnkeeper.actors.registry.shared import Agent, LoadContext, SaveContext
+from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
 from turnkeeper.web.pages.assets import add_pages
 
 from . import handlers
@@ -43,7 +43,7 @@ ROUTES: tuple[tuple[str, str, Handler], ...] = (
 
 def setup(
     app: web.Application,
-    agents: "Agent | Mapping[str, Agent]",
+    agents: "AgentFunction | Mapping[str, AgentFunction]",
     *,
     prefix: str = "",
     authenticate: Authenticate | None = None,
@@ -116,7 +116,7 @@ def _methods() -> dict[str, str]:
 
 
 def create_app(
-    agents: "Agent | Mapping[str, Agent]",
+    agents: "AgentFunction | Mapping[str, AgentFunction]",
     *,
     authenticate: Authenticate | None = None,
     settings: WebSettings | None = None,

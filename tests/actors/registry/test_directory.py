@@ -142,7 +142,7 @@ def test_neither_the_active_nor_the_followed_nor_the_quarantined_are_due_for_sle
         directory.changed(entered(directory, session), state, 0.0)
     directory.entries[SessionId("s2")].actor = "its actor"
     directory.followed("its actor", SessionId("s2"), 1, 0.0)
-    entered(directory, "s4").held = []
+    entered(directory, "s4").parked_mail = []
     entered(directory, "s5")
     assert due(directory, 10 * TTL) == ["s5"]
 

@@ -22,7 +22,7 @@ from turnkeeper.actors.model.messages import Close, Send, TurnEnded
 from turnkeeper.actors.model.records import TurnStatus, Verdict
 from turnkeeper.actors.registry import session_actor
 from turnkeeper.actors.registry.front import SessionRegistry
-from turnkeeper.actors.registry.recovery import outlive
+from turnkeeper.actors.registry.recovery import when_ended
 from turnkeeper.actors.registry.session_actor import SessionActor
 from turnkeeper.actors.turn.turn import Turn
 
@@ -179,13 +179,13 @@ async def test_a_coroutine_that_was_given_up_is_not_collected(clock: VirtualCloc
         crash(registry)
         await registry.session("s1")
         gc.collect()
-        strays = registry._household.strays  # type: ignore[union-attr]
-        (stray,) = strays
+        orphaned = registry._shared.orphaned_tasks  # type: ignore[union-attr]
+        (task,) = orphaned
         assert cancels == 2
-        stray.cancel()
+        task.cancel()
         await settle()
         assert cancels == 3
-        assert not strays
+        assert not orphaned
 
 
 async def test_an_effect_that_fails_leaves_nobody_waiting_who_was_to_be_answered(
@@ -261,5 +261,5 @@ async def test_a_close_that_meets_a_failure_is_answered() -> None:
 
 async def test_without_a_task_nothing_is_waited_for() -> None:
     told: list[str] = []
-    outlive(None, 5.0, lambda: told.append("at once"))
+    when_ended(None, 5.0, lambda: told.append("at once"))
     assert told == ["at once"]

@@ -280,7 +280,7 @@ async def test_a_host_that_loads_the_conversation_itself_keeps_it_itself() -> No
         assert (await registry.messages("s1")).messages == ()
 
 
-@pytest.mark.parametrize("session", ["a/b", None, "messages"])
+@pytest.mark.parametrize("session", ["a/b", None, "events"])
 async def test_a_conversation_of_what_is_no_session_id_is_refused(session: Any) -> None:
     async with opened(done) as registry:
         with pytest.raises(InvalidRequest):
@@ -362,7 +362,7 @@ async def test_an_idle_session_goes_to_sleep_and_nothing_is_lost(clock: VirtualC
 
 def registry_entries(registry: SessionRegistry) -> list[Any]:
     """The directory's entries: how a session fares inside is nothing that an answer tells."""
-    return list(registry._household.directory.entries.values())  # type: ignore[union-attr]
+    return list(registry._shared.directory.entries.values())  # type: ignore[union-attr]
 
 
 async def test_a_session_that_somebody_follows_or_a_turn_holds_never_sleeps(clock: VirtualClock) -> None:
@@ -584,8 +584,8 @@ async def test_a_conversation_is_forgotten_also_if_its_turn_ends_in_the_moment_o
         entry = registry.directory.entries[receipt.session_id]
         entry.actor.tell(TurnEnded(run.turn.epoch, Returned()))
         await closing
-        assert registry._household is not None
-        assert registry._household.contexts.owner(receipt.session_id) is None
+        assert registry._shared is not None
+        assert registry._shared.contexts.owner(receipt.session_id) is None
         run.finish()
 
 

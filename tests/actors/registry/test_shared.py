@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from tests.fakes import ScriptedAgent, opened, plain
-from turnkeeper.actors.registry import shared as household
+from turnkeeper.actors.registry import shared
 from turnkeeper.actors.registry.shared import debug_from
 
 
@@ -13,7 +13,7 @@ from turnkeeper.actors.registry.shared import debug_from
 def bare_logger(monkeypatch: pytest.MonkeyPatch) -> logging.Logger:
     """The logger as it is in a process that has set up no logging."""
     bare = logging.Logger("turnkeeper")  # noqa: LOG001  one that pytest does not know
-    monkeypatch.setattr(household, "logger", bare)
+    monkeypatch.setattr(shared, "logger", bare)
     return bare
 
 
