@@ -7,12 +7,12 @@ import click
 from turnkeeper.web.command.commands import turnkeeper
 
 PAGE = Path(__file__).parent / "reference" / "command.md"
-MARK = "<!-- from here on written by docs/command_table.py -->\n"
+MARK = "<!-- written by docs/command_table.py from here on -->\n"
 ORDER = ("ps", "send", "cancel", "tail", "cleanup", "token", "serve", "audit")
 
 
 def section(name: str, parent: click.Context) -> str:
-    """What one command takes."""
+    """One command, with its options."""
     command = turnkeeper.commands[name]
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
@@ -21,13 +21,13 @@ def section(name: str, parent: click.Context) -> str:
         for option in command.params
         if isinstance(option, click.Option) and (record := option.get_help_record(context)) is not None
     ]
-    told = (command.help or "").replace("TURNKEEPER_<NAME>", "`TURNKEEPER_<NAME>`")
+    summary = (command.help or "").replace("TURNKEEPER_<NAME>", "`TURNKEEPER_<NAME>`")
     table = "\n".join(["| option | |", "|---|---|", *rows])
-    return f"### turnkeeper {name}\n\n```console\n{usage}\n```\n\n{told}\n\n{table}\n"
+    return f"### turnkeeper {name}\n\n```console\n{usage}\n```\n\n{summary}\n\n{table}\n"
 
 
 def page() -> str:
-    """The whole page: what was written by hand, and the commands."""
+    """The whole page: the part written by hand, then the commands."""
     assert sorted(ORDER) == sorted(turnkeeper.commands)
     parent = click.Context(turnkeeper, info_name="turnkeeper")
     by_hand = PAGE.read_text(encoding="utf-8").partition(MARK)[0]

@@ -12,18 +12,18 @@ from turnkeeper.web import WebSettings
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
-Each is a keyword of `turnkeeper.web.WebSettings` (those about sessions and turns also of
-`turnkeeper.actors.Settings`, for use without HTTP) and, for `turnkeeper serve`, an environment variable
-(`TURNKEEPER_CANCEL_GRACE` and so on) and a key of the file that `--config` names ([the command](command.md));
-in these two, `None` is written `none`. Spans are in seconds. A value out of its range is refused at the
-start, by name; so is a key of the file that is no setting. A variable `TURNKEEPER_...` that is none is told
-on stderr.
+Each setting is a keyword of `turnkeeper.web.WebSettings`; those about sessions and turns are also keywords of
+`turnkeeper.actors.Settings`, for use without HTTP. For `turnkeeper serve` each is also an environment
+variable (`TURNKEEPER_CANCEL_GRACE` and so on) and a key of the file that `--config` names
+([the command](command.md)); there, `None` is written `none`. Times are in seconds. A value out of range is
+refused at the start, with the setting's name, and so is an unknown key in the file. An unknown variable
+`TURNKEEPER_...` is reported on stderr.
 
 """
 
 
-def told(cls: type[Any]) -> dict[str, str]:
-    """What the string below each field of a class says, in one line."""
+def field_docs(cls: type[Any]) -> dict[str, str]:
+    """The string below each field of a class, in one line."""
     body = ast.parse(inspect.getsource(cls)).body[0]
     assert isinstance(body, ast.ClassDef)
     return {
@@ -39,9 +39,9 @@ def told(cls: type[Any]) -> dict[str, str]:
 
 def page() -> str:
     """The whole page."""
-    says = told(Settings) | told(WebSettings)
+    docs = field_docs(Settings) | field_docs(WebSettings)
     rows = [
-        f"| `{field.name}` | `{field.default!r}` | {says[field.name].replace('``', '`')} |"
+        f"| `{field.name}` | `{field.default!r}` | {docs[field.name].replace('``', '`')} |"
         for field in fields(WebSettings)
     ]
     return HEAD + "\n".join(["| setting | default | what it is |", "|---|---|---|", *rows]) + "\n"

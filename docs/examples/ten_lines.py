@@ -6,7 +6,7 @@ from turnkeeper.web import setup
 
 async def agent(turn: Turn):
     for word in turn.text.split():  # whatever the host does: call a model, run tools
-        turn.emit("delta", {"text": word})  # synchronous; never waits for readers
+        turn.emit("delta", {"text": word + " "})  # synchronous; never waits for readers
         await turn.checkpoint()
     return "done"
 
