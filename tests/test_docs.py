@@ -1,6 +1,7 @@
 """What the docs say is so: their examples run, their tables are the code's."""
 
 import asyncio
+import configparser
 import importlib.util
 import json
 import os
@@ -46,6 +47,25 @@ def test_the_ten_lines_of_the_readme_are_the_example_that_runs() -> None:
     assert (EXAMPLES / "ten_lines.py").read_text() in code_blocks(README, "python")
 
 
+def test_every_link_of_the_readme_leads_to_a_file() -> None:
+    targets = re.findall(r"\]\((?!https?://)([^)#]+)", README)
+    assert targets
+    assert [target for target in targets if not (ROOT / target).is_file()] == []
+
+
+def test_every_install_line_is_of_the_clone_and_its_extras_exist() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    extras = set(setup["options.extras_require"])
+    pages = [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
+    lines = [line for page in pages for line in re.findall(r"pip install[^`\n#]*", page.read_text())]
+    for line in lines:
+        assert "turnkeeper[" not in line.replace("/turnkeeper[", ""), f"there is no release: {line}"
+        named = re.search(r"\[(.+?)\]", line)
+        assert named is None or set(named[1].split(",")) <= extras, line
+    assert any("[" in line for line in lines)
+
+
 async def test_the_ten_lines_serve_a_chat_that_streams(aiohttp_client: AiohttpClient) -> None:
     app: web.Application = load(EXAMPLES / "ten_lines.py").app
     client = await aiohttp_client(app)
@@ -55,9 +75,9 @@ async def test_the_ten_lines_serve_a_chat_that_streams(aiohttp_client: AiohttpCl
         while "turn.completed" not in text:
             text += (await stream.content.readuntil(b"\n\n")).decode()
     assert [json.loads(data)["text"] for data in re.findall(r"event: delta\ndata: (.*)", text)] == [
-        "hello",
-        "big",
-        "world",
+        "hello ",
+        "big ",
+        "world ",
     ]
 
 
