@@ -12,7 +12,7 @@ def make_app() -> web.Application:
     model = OpenAIAgent(os.environ.get("MODEL", "gpt-4o-mini"), system="Answer in one sentence.")
 
     async def noted(turn: Turn) -> str:
-        """An agent of your own around it: whatever else it emits, its clients see in order."""
+        """An agent of your own around it: clients get its events in order with those of the model."""
         turn.emit("status", {"text": "thinking"})
         reply = await model(turn)
         turn.context.data["replies"] = turn.context.data.get("replies", 0) + 1

@@ -34,7 +34,7 @@ def censor(data: dict[str, Any], context: Any) -> dict[str, Any]:
 
 @registry.stage("before_tool")
 def only_logged_in(data: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Run when the agent says so, under a name of its own."""
+    """Run when the agent asks for it, under a name of its own."""
     return {**data, "allowed": context.username != "guest"}
 
 
