@@ -346,7 +346,7 @@ class Sleep:
 
 
 @value
-class SessionClosed:
+class SessionEnded:
     """The session is closed. Its state stands in the directory already."""
 
     actor: Any

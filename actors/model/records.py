@@ -5,7 +5,7 @@ unless its name says milliseconds.
 """
 
 from enum import StrEnum
-from typing import Any, NewType, TypeAlias
+from typing import Any, NewType, TypeAlias, assert_never
 
 from .value import value
 
@@ -21,13 +21,17 @@ Epoch: TypeAlias = int
 
 @value
 class Asker:
-    """On whose behalf a message is sent. ``sees_all`` is what admins and the host's own code have."""
+    """On whose behalf a message is sent. ``sees_all``: admins and the host's own code."""
 
     user: str
     sees_all: bool = False
 
+    def may_see(self, owner: str) -> bool:
+        """Whether the asker may know of a session that belongs to ``owner``."""
+        return self.sees_all or self.user == owner
 
-#: The host's own code, which needs nobody's leave.
+
+#: The host's own code, which may see every session.
 HOST = Asker("local", True)
 
 # -- What can be said of a turn -----------------------------------------------------------------------
@@ -56,7 +60,25 @@ class TurnStatus(StrEnum):
     UNRESPONSIVE = "unresponsive"
 
 
-TERMINAL = frozenset(TurnStatus) - {TurnStatus.QUEUED, TurnStatus.RUNNING, TurnStatus.CANCELLING}
+def is_terminal(status: TurnStatus) -> bool:
+    """Whether a turn of this status has ended."""
+    match status:
+        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
+            return False
+        case (
+            TurnStatus.COMPLETED
+            | TurnStatus.FAILED
+            | TurnStatus.CANCELLED
+            | TurnStatus.TIMED_OUT
+            | TurnStatus.INTERRUPTED
+            | TurnStatus.UNRESPONSIVE
+        ):
+            return True
+        case _:
+            assert_never(status)
+
+
+TERMINAL = frozenset(status for status in TurnStatus if is_terminal(status))
 
 
 class Verdict(StrEnum):
@@ -89,9 +111,38 @@ class CancelCode(StrEnum):
     SESSION_CLOSED = "session_closed"
 
 
+class StreamEnd(StrEnum):
+    """Why a stream of events ended: the text of its last event, ``close``."""
+
+    TASK_CANCELLED = "Task cancelled"
+    TASK_FINISHED = "Task finished"
+    TASK_UNRESPONSIVE = "Task unresponsive"
+    SESSION_CLOSED = "Session closed"
+    SESSION_LOST = "Session lost"
+    SHUTDOWN = "Server shutting down"
+
+
+def is_final(end: StreamEnd) -> bool:
+    """Whether nothing that the stream was about can follow on another one: no turn of the session runs on.
+
+    The others end the stream of one turn; the session's next turn is read on a new stream.
+    """
+    match end:
+        case StreamEnd.SESSION_CLOSED | StreamEnd.SESSION_LOST | StreamEnd.SHUTDOWN:
+            return True
+        case StreamEnd.TASK_CANCELLED | StreamEnd.TASK_FINISHED | StreamEnd.TASK_UNRESPONSIVE:
+            return False
+        case _:
+            assert_never(end)
+
+
+#: For those who have only the text of a ``close``, which an older or newer server may have sent.
+FINAL_ENDS: frozenset[str] = frozenset(end for end in StreamEnd if is_final(end))
+
+
 @value
 class Reason:
-    """Why, by whom, and in whose words."""
+    """Why a cancel was asked, by whom, and in whose words."""
 
     code: CancelCode
     by: str | None = None

@@ -46,10 +46,6 @@ class Entry:
         #: ``None`` while messages go straight to its actor.
         self.parked_mail: list[Any] | None = None
 
-    def visible_to(self, asker: Asker) -> bool:
-        """Whether the asker may know of this session."""
-        return asker.sees_all or asker.user == self.owner
-
 
 class Directory:
     """The sessions of one registry."""
@@ -72,14 +68,14 @@ class Directory:
 
     def listed(self, turns: list[InFlight], asker: Asker) -> Iterable[ActiveTurn]:
         """Those of these turns in flight that the asker may see."""
-        return turns if asker.sees_all else [turn for turn in turns if turn.owner == asker.user]
+        return turns if asker.sees_all else [turn for turn in turns if asker.may_see(turn.owner)]
 
     def find(self, session_id: object, asker: Asker) -> Entry | None:
         """The session of that id if the asker may know of it."""
         if not isinstance(session_id, str):
             return None
         entry = self.entries.get(SessionId(session_id))
-        return entry if entry is not None and entry.visible_to(asker) else None
+        return entry if entry is not None and asker.may_see(entry.owner) else None
 
     def living(self, actor: Any, session_id: SessionId) -> Entry | None:
         """The session, if that actor is its living part. The actor of another life is not believed."""

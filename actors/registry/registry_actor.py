@@ -20,7 +20,7 @@ from turnkeeper.actors.model.messages import (
     GetTurn,
     ListActive,
     Send,
-    SessionClosed,
+    SessionEnded,
     SessionFailed,
     Shut,
     Shutdown,
@@ -33,8 +33,8 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import Asker, CancelCode, Reason, SessionId, TurnId, Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
-from turnkeeper.actors.session.machine import stale
-from turnkeeper.actors.session.settings import cancel_code, check_text, resolve
+from turnkeeper.actors.session.machine import precondition_failed
+from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 
 from .directory import Directory, EarlyCancels, Entry
@@ -63,7 +63,7 @@ class RegistryActor(AsyncioActor):
         self._ending: Ending | None = None
         self._handlers: dict[type[Any], Callable[[Any, ReplyTo], None]] = {
             Send: self._on_send,
-            SessionClosed: self._on_closed,
+            SessionEnded: self._on_closed,
             Cancel: self._on_cancel,
             Subscribe: self._on_subscribe,
             Close: self._on_close,
@@ -124,7 +124,7 @@ class RegistryActor(AsyncioActor):
         )
         if entry is None:
             if message.if_match is not None:
-                raise stale(message.if_match)
+                raise precondition_failed(message.if_match)
             entry = self._open(session, message.asker, now)
         if message.turn_id is not None:
             early = self._early.take(message.asker.user, session, submit.spec.turn_id, now)
@@ -139,7 +139,7 @@ class RegistryActor(AsyncioActor):
         if entry is None:
             session = ids.session_id(message.session_id)
             if message.if_match is not None:
-                raise stale(message.if_match)
+                raise precondition_failed(message.if_match)
             remembered = None
             if turn is not None:
                 now = self._shared.clock()
@@ -185,7 +185,7 @@ class RegistryActor(AsyncioActor):
         """Open a session for the asker, unless it is somebody else's, known or remembered."""
         remembered = self._shared.contexts.owner(session)
         owner = asker.user if remembered is None else remembered
-        if session in self._directory.entries or not (asker.sees_all or owner == asker.user):
+        if session in self._directory.entries or not asker.may_see(owner):
             raise UnknownSession(f"no session {session!r}")
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
         entry = Entry(session, owner, state, now)
@@ -210,7 +210,7 @@ class RegistryActor(AsyncioActor):
 
     # -- Reports --------------------------------------------------------------------------------------
 
-    def _on_closed(self, message: SessionClosed, _reply_to: ReplyTo) -> None:
+    def _on_closed(self, message: SessionEnded, _reply_to: ReplyTo) -> None:
         if self._ending is not None and self._directory.living(message.actor, message.session_id):
             self._ending.left.pop(message.session_id, None)
             self._end_if_drained()
@@ -258,7 +258,7 @@ class RegistryActor(AsyncioActor):
 
         def look(entries: list[Entry]) -> None:
             for entry in entries:
-                if entry.visible_to(asker) and self._put_to_sleep(entry):
+                if asker.may_see(entry.owner) and self._put_to_sleep(entry):
                     cleaning.left.add(entry.session_id)
 
         def done() -> None:

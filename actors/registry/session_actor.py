@@ -14,7 +14,7 @@ from turnkeeper.actors.model.messages import (
     AwaitTurn,
     GetSession,
     GetTurn,
-    SessionClosed,
+    SessionEnded,
     SessionFailed,
     Shut,
     Sleep,
@@ -27,8 +27,9 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
     Unsubscribe,
 )
-from turnkeeper.actors.model.records import TERMINAL, Raised, Stopped, TurnId, TurnRecord
+from turnkeeper.actors.model.records import TERMINAL, Raised, Stopped, StreamEnd, TurnId, TurnRecord
 from turnkeeper.actors.runtime import AsyncioActor, AsyncioRef, ReplyTo, answer, answer_foreign, refuse
+from turnkeeper.actors.session.consequences import ENDS
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,
@@ -43,7 +44,7 @@ from turnkeeper.actors.session.effects import (
     StartTurn,
     addressees,
 )
-from turnkeeper.actors.session.machine import CLOSE_TEXTS, FINISHED_TEXT, SHUTDOWN_TEXT, after_failure, step
+from turnkeeper.actors.session.machine import after_failure, step
 from turnkeeper.actors.session.states import Closed, Idle, State
 from turnkeeper.actors.session.views import find_turn, owed_answers, state_name, view, was_superseded
 from turnkeeper.actors.turn.context import Context
@@ -116,7 +117,7 @@ class SessionActor(AsyncioActor):
             if type(after) is Closed:
                 self._forget_timer()  # when very many close at once, their ticks would hold up the others
                 shared.contexts.forget(after.memory.home.session_id)
-                self._report(SessionClosed(self._actor_ref, after.memory.home.session_id))
+                self._report(SessionEnded(self._actor_ref, after.memory.home.session_id))
             if logger.isEnabledFor(10):
                 logger.debug(
                     "session %s: %s -> %s on %s",
@@ -129,7 +130,7 @@ class SessionActor(AsyncioActor):
             for effect in effects:
                 if type(effect) is Reply:
                     if effect.to is not None:
-                        effect.to.set(effect.value)
+                        effect.to.set(effect.answer)
                 else:
                     self._perform(effect)
         except Exception:
@@ -141,7 +142,7 @@ class SessionActor(AsyncioActor):
 
     def on_stop(self) -> None:
         """Leave nobody waiting: before its deadline a shutdown has seen to that, at its deadline we do."""
-        self._abandon(ShuttingDown("the server is shutting down"), SHUTDOWN_TEXT)
+        self._abandon(ShuttingDown("the server is shutting down"), StreamEnd.SHUTDOWN)
 
     def on_failure(
         self,
@@ -156,7 +157,7 @@ class SessionActor(AsyncioActor):
             for event in missing_terminal_events(self._state, left, self._log.last):
                 self._append(event)
         finally:
-            self._abandon(SessionLost(LOST), "Session lost")
+            self._abandon(SessionLost(LOST), StreamEnd.SESSION_LOST)
             grace = 0.0 if self._turn is None else self._turn.spec.grace
             when_ended(self._task, grace, lambda: self._report(failed))
 
@@ -165,7 +166,7 @@ class SessionActor(AsyncioActor):
         if self._registry.is_alive():
             self._registry.tell(message)
 
-    def _abandon(self, error: SessionError, text: str) -> None:
+    def _abandon(self, error: SessionError, end: StreamEnd) -> None:
         self._forget_timer()
         orphaned_tasks = self.shared.orphaned_tasks
         tasks = dict(self._quarantined or {})
@@ -179,7 +180,7 @@ class SessionActor(AsyncioActor):
         waiting = [to for tos in (self._waiting or {}).values() for to in tos]
         for to in (*waiting, *owed_answers(self._state)):
             refuse(to, error)
-        self._close_streams(text)
+        self._close_streams(end)
 
     # -- Effects --------------------------------------------------------------------------------------
 
@@ -198,11 +199,11 @@ class SessionActor(AsyncioActor):
             case Refuse():
                 refuse(effect.to, effect.error)
             case CloseStreams():
-                self._close_streams(effect.text)
+                self._close_streams(effect.end)
             case Quarantine():
                 self._quarantine()
             case Reply():
-                answer(effect.to, effect.value)
+                answer(effect.to, effect.answer)
             case CountStale():
                 self.shared.counters["stale_reports_total"] += 1
             case _:
@@ -267,7 +268,7 @@ class SessionActor(AsyncioActor):
             for to in self._waiting.pop(record.turn_id, ()):
                 answer(to, end)
         if self._readers is not None and was_superseded(record):
-            self._readers.end_superseded(CLOSE_TEXTS.get(record.status, FINISHED_TEXT))
+            self._readers.end_superseded(ENDS[record.status].stream)
 
     def _keep_context(self, turn: Turn) -> None:
         context: Context | None = turn.take_context()
@@ -362,7 +363,7 @@ class SessionActor(AsyncioActor):
             close_on_superseded=message.close_on_superseded,
         )
         if isinstance(self._state, Closed):
-            subscription.end("Session closed")
+            subscription.end(StreamEnd.SESSION_CLOSED)
         else:
             if self._readers is None:
                 self._readers = Readers(self.shared.loop)
@@ -389,9 +390,9 @@ class SessionActor(AsyncioActor):
         count = len(self._readers or ())
         shared.directory.followed(self._actor_ref, home.session_id, count, shared.clock())
 
-    def _close_streams(self, text: str) -> None:
+    def _close_streams(self, end: StreamEnd) -> None:
         if self._readers is not None:
-            self._readers.end(text)
+            self._readers.end(end)
 
     # -- Sleep ----------------------------------------------------------------------------------------
 

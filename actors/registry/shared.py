@@ -59,6 +59,6 @@ class Shared:
         session, asker = ids.session_id(asked.session_id), asked.asker
         entry = self.directory.entries.get(session)
         owner = self.contexts.owner(session) if entry is None else entry.owner
-        if owner is None or not (asker.sees_all or owner == asker.user):
+        if owner is None or not asker.may_see(owner):
             raise UnknownSession(f"no session {session!r}")
         return self.contexts.conversation(session)

@@ -4,7 +4,7 @@ from typing import Any, TypeAlias
 
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import ReplyAddress
-from turnkeeper.actors.model.records import Epoch, Outcome, Reason, TurnRecord, TurnSpec
+from turnkeeper.actors.model.records import Epoch, Outcome, Reason, StreamEnd, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
 
 
@@ -52,7 +52,7 @@ class Reply:
     """Answer."""
 
     to: ReplyAddress | None
-    value: Any
+    answer: Any
 
 
 @value
@@ -72,9 +72,9 @@ class SetTimer:
 
 @value
 class CloseStreams:
-    """End the streams of all subscribers, with this text."""
+    """End the streams of all subscribers, and say why."""
 
-    text: str
+    end: StreamEnd
 
 
 @value

@@ -15,7 +15,6 @@ from turnkeeper.actors.model.exceptions import (
     SessionBusy,
     SessionClosed,
     SessionError,
-    StageFailed,
     TooManyUnresponsive,
     TurnIdReused,
 )
@@ -34,19 +33,17 @@ from turnkeeper.actors.model.records import (
     CancelCode,
     LateEnd,
     Outcome,
-    Raised,
     Reason,
     Returned,
-    Stopped,
     Strategy,
-    TurnError,
+    StreamEnd,
     TurnId,
-    TurnRecord,
     TurnSpec,
     TurnStatus,
     Verdict,
 )
 
+from .consequences import CAUSES, ENDS, ended_late_as, error_of, settled_as
 from .effects import (
     AnnounceQueued,
     CancelTurn,
@@ -60,32 +57,21 @@ from .effects import (
     SetTimer,
     StartTurn,
 )
+from .record import record_of, remember, unstarted
 from .states import Ask, Cancelling, Closed, Closing, EarlyCancel, Idle, Memory, Running, State, Successor
-from .views import current_turn, find_turn, queued_turns, record_of, unstarted, view
+from .views import current_turn, find_turn, queued_turns, view
 
 Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut
-Step: TypeAlias = tuple[State, tuple[Effect, ...]]
+Decision: TypeAlias = tuple[State, tuple[Effect, ...]]
 
-#: Cancels after which a session's streams end: somebody pressed Stop.
-ENDS_STREAMS = frozenset({CancelCode.USER_REQUEST, CancelCode.ADMIN})
-VERDICTS = {
-    TurnStatus.CANCELLED: Verdict.CANCELLED,
-    TurnStatus.UNRESPONSIVE: Verdict.UNRESPONSIVE,
-}
-CLOSE_TEXTS = {
-    TurnStatus.CANCELLED: "Task cancelled",
-    TurnStatus.UNRESPONSIVE: "Task unresponsive",
-}
-FINISHED_TEXT = "Task finished"
-SHUTDOWN_TEXT = "Server shutting down"
 #: Looked up once: on Python 3.11 each lookup on an enum costs 0.1 us, and every turn passes here.
 RUNNING, COMPLETED, FAILED = TurnStatus.RUNNING, TurnStatus.COMPLETED, TurnStatus.FAILED
-QUEUED, CANCELLED, SUPERSEDED = TurnStatus.QUEUED, TurnStatus.CANCELLED, CancelCode.SUPERSEDED
+QUEUED, SUPERSEDED = TurnStatus.QUEUED, CancelCode.SUPERSEDED
 
 # -- The machine --------------------------------------------------------------------------------------
 
 
-def step(state: State, message: Message, now: float, to: ReplyAddress | None = None) -> Step:
+def step(state: State, message: Message, now: float, to: ReplyAddress | None = None) -> Decision:
     """Say what a message does to a session: the next state, and what is to be done about it.
 
     ``now`` is in Unix seconds. ``to`` is where the asker of this message waits; it is answered by one
@@ -113,7 +99,7 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
                 case Cancelling():
                     if message.epoch != state.epoch:
                         return _ended_late(state, message, now)
-                    status = _status(state, message.outcome)
+                    status = settled_as(message.outcome, state.reason.code)
                     return _settle(state, status, message.outcome, now, message.first_event_at)
                 case Idle() | Closed():
                     return _ended_late(state, message, now)
@@ -142,7 +128,7 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
         case Shut():
             match state:
                 case Idle():
-                    return _close(state.memory, Closing(message.reason, (to,)), "Session closed")
+                    return _close(state.memory, Closing(message.reason, (to,)), StreamEnd.SESSION_CLOSED)
                 case Running():
                     return _shut_running(state, message, now, to)
                 case Cancelling():
@@ -158,11 +144,11 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
 # -- A send -------------------------------------------------------------------------------------------
 
 
-def _submit_idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> Step:
+def _submit_idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
     return _not_to_run(state, message, now, to) or _start(state.memory, message.spec, now, to, None)
 
 
-def _submit_running(state: Running, message: Submit, now: float, to: ReplyAddress | None) -> Step:
+def _submit_running(state: Running, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
     answered = _not_to_run(state, message, now, to)
     if answered is not None:
         return answered
@@ -175,7 +161,7 @@ def _submit_running(state: Running, message: Submit, now: float, to: ReplyAddres
     return cancelling, (*effects, *_queue(state, then, message.wait, to))
 
 
-def _submit_cancelling(state: Cancelling, message: Submit, now: float, to: ReplyAddress | None) -> Step:
+def _submit_cancelling(state: Cancelling, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
     if isinstance(state.then, Closing):
         return _known(state, message, to) or _refuse(state, to, _closed(state))
     answered = _not_to_run(state, message, now, to)
@@ -204,7 +190,7 @@ def _queue(
     )
 
 
-def _not_to_run(state: State, message: Submit, now: float, to: ReplyAddress | None) -> Step | None:
+def _not_to_run(state: State, message: Submit, now: float, to: ReplyAddress | None) -> Decision | None:
     """What keeps a send from becoming a turn, whatever the session is doing: mostly nothing."""
     spec = message.spec
     if spec.fingerprint is None and message.if_match is None and not state.memory.quarantined:
@@ -212,7 +198,7 @@ def _not_to_run(state: State, message: Submit, now: float, to: ReplyAddress | No
     return _known(state, message, to) or _crowded(state, to) or _born_dead(state, spec, now, to)
 
 
-def _known(state: State, message: Submit, to: ReplyAddress | None) -> Step | None:
+def _known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | None:
     """A turn id this session has heard before, or a precondition that does not hold.
 
     In this order: the first try of a repeated send may be what made its precondition stale.
@@ -221,7 +207,7 @@ def _known(state: State, message: Submit, to: ReplyAddress | None) -> Step | Non
     known = None if spec.fingerprint is None else find_turn(state, spec.turn_id)
     if known is None:
         if message.if_match is not None and not _matches(state, message.if_match):
-            return _refuse(state, to, stale(message.if_match))
+            return _refuse(state, to, precondition_failed(message.if_match))
         return None
     if known.fingerprint != spec.fingerprint:
         return _refuse(state, to, TurnIdReused(f"turn id {spec.turn_id!r} stands for another message"))
@@ -230,7 +216,7 @@ def _known(state: State, message: Submit, to: ReplyAddress | None) -> Step | Non
     )
 
 
-def _crowded(state: State, to: ReplyAddress | None) -> Step | None:
+def _crowded(state: State, to: ReplyAddress | None) -> Decision | None:
     """So many of the session's turns have ignored being cancelled, and still run, that it takes no more."""
     memory = state.memory
     if len(memory.quarantined) < memory.home.limits.quarantined:
@@ -239,14 +225,14 @@ def _crowded(state: State, to: ReplyAddress | None) -> Step | None:
     return _refuse(state, to, TooManyUnresponsive(text))
 
 
-def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None) -> Step | None:
+def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None) -> Decision | None:
     """A turn whose cancel came before its send is accepted, and over."""
     memory = state.memory
     for early in memory.early:
         if early.turn_id == spec.turn_id and now < early.asked_at + memory.home.limits.early_cancel_ttl:
             record = unstarted(spec, TurnStatus.CANCELLED, now, early.reason, asked_at=early.asked_at)
             rest = tuple(other for other in memory.early if other is not early)
-            memory = _remember(replace(memory, early=rest), record, now)
+            memory = remember(replace(memory, early=rest), record, now)
             accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED)
             return replace(state, memory=memory), (EndTurn(record, None, spec.ended_to), Reply(to, accepted))
     return None
@@ -274,17 +260,17 @@ def _start(
 # -- A cancel -----------------------------------------------------------------------------------------
 
 
-def _stop_at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Step:
+def _stop_at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     if message.if_match is not None and not _matches(state, message.if_match):
-        return _refuse(state, to, stale(message.if_match))
+        return _refuse(state, to, precondition_failed(message.if_match))
     if message.turn_id is None:
         return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
     return _stop_other(state, message.turn_id, message, now, to)
 
 
-def _stop_running(state: Running, message: Stop, now: float, to: ReplyAddress | None) -> Step:
+def _stop_running(state: Running, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     if message.if_match is not None and not _matches(state, message.if_match):
-        return _refuse(state, to, stale(message.if_match))
+        return _refuse(state, to, precondition_failed(message.if_match))
     if message.turn_id is not None and message.turn_id != state.spec.turn_id:
         return _stop_other(state, message.turn_id, message, now, to)
     asks = (Ask(to if message.wait else None, now, message.reason),)
@@ -292,10 +278,10 @@ def _stop_running(state: Running, message: Stop, now: float, to: ReplyAddress | 
     return cancelling, (*effects, *_requested(cancelling, message, to))
 
 
-def _stop_cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddress | None) -> Step:
+def _stop_cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Two Stops are one Stop: the coroutine is not cancelled again, its ladder goes on."""
     if message.if_match is not None and not _matches(state, message.if_match):
-        return _refuse(state, to, stale(message.if_match))
+        return _refuse(state, to, precondition_failed(message.if_match))
     then = state.then
     if isinstance(then, Successor) and message.turn_id == then.spec.turn_id:
         dropped, effects = _drop_successor(state, message.reason, now)
@@ -324,7 +310,9 @@ def _requested(state: Cancelling, message: Stop, to: ReplyAddress | None) -> tup
     return () if message.wait else (Reply(to, CancelAnswer(Verdict.REQUESTED, record_of(state))),)
 
 
-def _stop_other(state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAddress | None) -> Step:
+def _stop_other(
+    state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAddress | None
+) -> Decision:
     """A cancel aimed at a turn that does not hold the session: over, or not yet sent."""
     memory = state.memory
     record = find_turn(state, turn_id)
@@ -381,7 +369,7 @@ def _drop_successor(
     record = unstarted(spec, TurnStatus.CANCELLED, now, reason, superseded_by=by, queued_at=waiting.queued_at)
     superseded = Superseded(state.spec.turn_id, Verdict.REQUESTED, None)
     accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, superseded)
-    memory = _remember(state.memory, record, now)
+    memory = remember(state.memory, record, now)
     dropped = replace(state, memory=memory, then=None)
     return dropped, (EndTurn(record, None, spec.ended_to), Reply(waiting.to, accepted))
 
@@ -389,7 +377,7 @@ def _drop_successor(
 # -- Time -------------------------------------------------------------------------------------------
 
 
-def _tick_running(state: Running, now: float) -> Step:
+def _tick_running(state: Running, now: float) -> Decision:
     if state.deadline is None:
         return state, ()
     if now < state.deadline:
@@ -397,7 +385,7 @@ def _tick_running(state: Running, now: float) -> Step:
     return _cancel(state, Reason(CancelCode.TIMEOUT), state.spec.grace, now, (), None)
 
 
-def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Step:
+def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Decision:
     if state.again_at is None:
         if now < state.end_at:
             return state, (SetTimer(state.end_at),)
@@ -414,36 +402,22 @@ def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Step:
 # -- The end of a turn --------------------------------------------------------------------------------
 
 
-def _ended_running(state: Running, message: TurnEnded, now: float) -> Step:
+def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
     outcome = message.outcome
     if isinstance(outcome, Returned):
         record = record_of(state, COMPLETED, now, None, message.first_event_at)
     else:
-        record = record_of(state, FAILED, now, _error_of(outcome), message.first_event_at)
-    memory = _remember(state.memory, record, now)
+        record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at)
+    memory = remember(state.memory, record, now)
     return Idle(memory), (EndTurn(record, outcome, state.spec.ended_to),)
-
-
-def _status(state: Cancelling, outcome: Outcome) -> TurnStatus:
-    """What the end of a cancelled coroutine is called: from whether it was asked, and how it ended."""
-    match outcome:
-        case Stopped():
-            timed_out = state.reason.code is CancelCode.TIMEOUT
-            return TurnStatus.TIMED_OUT if timed_out else CANCELLED
-        case Returned():
-            return COMPLETED
-        case Raised():
-            return FAILED
-        case _:
-            assert_never(outcome)
 
 
 def _settle(
     state: Cancelling, status: TurnStatus, outcome: Outcome | None, now: float, first_event_at: float | None
-) -> Step:
+) -> Decision:
     """The cancelled turn lets go of the session: answer all who waited for that, and go on."""
     then = state.then
-    error = _error_of(outcome) if status is FAILED else None
+    error = error_of(outcome) if status is FAILED else None
     record = record_of(state, status, now, error, first_event_at)
     effects: list[Effect] = [EndTurn(record, outcome, state.spec.ended_to)]
     if outcome is None:
@@ -452,80 +426,56 @@ def _settle(
             state.memory, last_epoch=state.epoch, quarantined=(*state.memory.quarantined, record)
         )
     else:
-        memory = _remember(state.memory, record, now)
-    verdict = VERDICTS.get(status, Verdict.FINISHED_FIRST)
+        memory = remember(state.memory, record, now)
+    end = ENDS[status]
     effects += [
-        Reply(ask.to, CancelAnswer(verdict, record, (now - ask.at) * 1000.0))
+        Reply(ask.to, CancelAnswer(end.verdict, record, (now - ask.at) * 1000.0))
         for ask in state.asks
         if ask.to is not None
     ]
     if isinstance(then, Closing):
-        closed, closing = _close(memory, then, CLOSE_TEXTS.get(status, FINISHED_TEXT))
+        closed, closing = _close(memory, then, end.stream)
         return closed, (*effects, *closing)
     if then is None:
-        if any(ask.reason.code in ENDS_STREAMS for ask in state.asks):
-            effects.append(CloseStreams(CLOSE_TEXTS.get(status, FINISHED_TEXT)))
+        if any(CAUSES[ask.reason.code].ends_streams for ask in state.asks):
+            effects.append(CloseStreams(end.stream))
         return Idle(memory), tuple(effects)
     spec = then.spec
-    superseded = Superseded(record.turn_id, verdict, (now - spec.submitted_at) * 1000.0)
+    superseded = Superseded(record.turn_id, end.verdict, (now - spec.submitted_at) * 1000.0)
     running, started = _start(memory, spec, now, then.to, superseded, then.queued_at)
     return running, (*effects, *started)
 
 
-def _ended_late(state: State, message: TurnEnded, now: float) -> Step:
+def _ended_late(state: State, message: TurnEnded, now: float) -> Decision:
     """A coroutine that does not hold the session has ended: note it if it was quarantined."""
     memory = state.memory
     for record in memory.quarantined:
         if record.epoch == message.epoch:
-            late = replace(record, ended_late=LateEnd(_late_status(message.outcome), now))
+            late = replace(record, ended_late=LateEnd(ended_late_as(message.outcome), now))
             rest = tuple(other for other in memory.quarantined if other is not record)
-            memory = _remember(replace(memory, quarantined=rest), late, now)
+            memory = remember(replace(memory, quarantined=rest), late, now)
             return replace(state, memory=memory), ()
     return state, (CountStale(),)
-
-
-def _late_status(outcome: Outcome) -> TurnStatus:
-    match outcome:
-        case Returned():
-            return TurnStatus.COMPLETED
-        case Raised():
-            return TurnStatus.FAILED
-        case Stopped():
-            return TurnStatus.CANCELLED
-        case _:
-            assert_never(outcome)
-
-
-def _error_of(outcome: Outcome | None) -> TurnError | None:
-    match outcome:
-        case Raised(StageFailed() as error, code):
-            return TurnError(code, type(error.__cause__).__name__, error.stage)
-        case Raised():
-            return TurnError(outcome.code, type(outcome.error).__name__)
-        case Stopped():
-            return TurnError("spontaneous_cancel", "CancelledError")
-        case _:
-            return None
 
 
 # -- Closing ------------------------------------------------------------------------------------------
 
 
-def _shut_running(state: Running, message: Shut, now: float, to: ReplyAddress | None) -> Step:
+def _shut_running(state: Running, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
     grace = state.spec.grace
     if message.grace is not None:
         grace = min(grace, message.grace)
     return _cancel(state, message.reason, grace, now, (), Closing(message.reason, (to,)))
 
 
-def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddress | None) -> Step:
+def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
     dropped, effects = _drop_successor(state, message.reason, now)
     reason = message.reason
     waiting: tuple[ReplyAddress | None, ...] = (to,)
     if isinstance(dropped.then, Closing):
         waiting = (*dropped.then.to, to)
-        if dropped.then.reason.code is CancelCode.SHUTDOWN:
-            # A close that comes after the shutdown does not change what the streams are told.
+        if CAUSES[dropped.then.reason.code].closes_as is not None:
+            # A close that comes after the shutdown does not change why the streams end.
             reason = dropped.then.reason
     again_at, end_at = dropped.again_at, dropped.end_at
     if message.grace is not None:
@@ -535,12 +485,10 @@ def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddr
     return shut, (*effects, SetTimer(end_at if again_at is None else again_at))
 
 
-def _close(memory: Memory, closing: Closing, text: str) -> Step:
+def _close(memory: Memory, closing: Closing, end: StreamEnd) -> Decision:
     closed = Closed(memory, closing.reason)
-    if closing.reason.code is CancelCode.SHUTDOWN:
-        text = SHUTDOWN_TEXT
     answers = (Reply(to, view(closed)) for to in closing.to if to is not None)
-    return closed, (CloseStreams(text), *answers)
+    return closed, (CloseStreams(CAUSES[closing.reason.code].closes_as or end), *answers)
 
 
 def after_failure(state: State, now: float) -> Idle | Closed:
@@ -550,18 +498,18 @@ def after_failure(state: State, now: float) -> Idle | Closed:
     """
     memory = replace(state.memory, quarantined=())
     for record in state.memory.quarantined:
-        memory = _remember(memory, record, now)
+        memory = remember(memory, record, now)
     for queued in queued_turns(state):
-        memory = _remember(memory, replace(queued, status=TurnStatus.INTERRUPTED, ended_at=now), now)
+        memory = remember(memory, replace(queued, status=TurnStatus.INTERRUPTED, ended_at=now), now)
     if isinstance(state, Running | Cancelling):
-        memory = _remember(memory, record_of(state, TurnStatus.INTERRUPTED, now), now)
+        memory = remember(memory, record_of(state, TurnStatus.INTERRUPTED, now), now)
     return Closed(memory, state.reason) if isinstance(state, Closed) else Idle(memory)
 
 
 # -- Refusals -----------------------------------------------------------------------------------------
 
 
-def _refuse(state: State, to: ReplyAddress | None, error: SessionError) -> Step:
+def _refuse(state: State, to: ReplyAddress | None, error: SessionError) -> Decision:
     return state, (Refuse(to, error),)
 
 
@@ -573,30 +521,11 @@ def _closed(state: Cancelling | Closed) -> SessionError:
     return SessionClosed(f"session {state.memory.home.session_id!r} is closed")
 
 
-def stale(if_match: str) -> SessionError:
-    """The refusal of what was meant for a session that stands otherwise."""
+def precondition_failed(if_match: str) -> SessionError:
+    """The refusal of a message that was meant for another turn than the session's current or last one."""
     return PreconditionFailed(f"turn {if_match!r} is not the session's current or last turn")
 
 
 def _matches(state: State, if_match: str) -> bool:
     current = current_turn(state)
     return current is not None and current.turn_id == if_match
-
-
-# -- Remembering ------------------------------------------------------------------------------------
-
-
-def _remember(memory: Memory, record: TurnRecord, now: float) -> Memory:
-    """Keep the record of a finished turn, and let go of what is too old or too many."""
-    limits = memory.home.limits
-    records = memory.records
-    if records:
-        if len(records) >= limits.kept_turns:
-            records = records[len(records) - limits.kept_turns + 1 :]
-        oldest = now - limits.turn_retention
-        if records and (records[0].ended_at or now) < oldest:
-            records = tuple(kept for kept in records if (kept.ended_at or now) >= oldest)
-    epoch, last_epoch = record.epoch, memory.last_epoch
-    if epoch is not None and epoch > last_epoch:
-        last_epoch = epoch
-    return Memory(memory.home, last_epoch, (*records, record), memory.early, memory.quarantined)

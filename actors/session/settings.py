@@ -1,24 +1,19 @@
-"""The settings, and how those of one turn resolve: what the send says, else the defaults. Pure."""
+"""The settings, their ranges, and how the environment sets them. Pure."""
 
-import hashlib
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Self, TypeVar, get_args, get_type_hints
 
-from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
-from turnkeeper.actors.model.messages import Send, Submit
-from turnkeeper.actors.model.records import HOST, Asker, CancelCode, SessionId, Strategy, TurnId, TurnSpec
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.records import Strategy
 
 from .states import Limits
 
 ENVIRONMENT_PREFIX = "TURNKEEPER_"
-MAX_NAME = 200
-#: How many bytes the free text of a reason may take.
-MAX_TEXT = 2_000
 #: A week. Longer is a mistake, and infinity or NaN would never come.
 MAX_SECONDS = 7 * 24 * 3600.0
+#: How many cancels that came before their sends one session remembers.
+EARLY_CANCELS = 8
 E = TypeVar("E", bound="Settings")
 
 
@@ -64,7 +59,7 @@ class Settings:
             seconds(getattr(self, name), name)
         if self.turn_timeout is not None:
             seconds(self.turn_timeout, "turn_timeout", above=0.0)
-        _strategy(self.multitask_strategy)
+        strategy_named(self.multitask_strategy)
         for name in (
             "kept_turns",
             "unresponsive_per_session",
@@ -84,19 +79,21 @@ class Settings:
         """
         known = {field.name for field in fields(cls)}
         hints = get_type_hints(cls)
-        values: dict[str, Any] = {}
+        chosen: dict[str, Any] = {}
         for variable, text in environ.items():
             name = variable.removeprefix(ENVIRONMENT_PREFIX).lower()
             if variable.startswith(ENVIRONMENT_PREFIX) and name in known:
-                values[name] = _parsed(text, hints[name], variable)
-        return cls(**{**values, **{name: value for name, value in given.items() if value is not None}})
+                chosen[name] = _parsed(text, hints[name], variable)
+        chosen.update((name, setting) for name, setting in given.items() if setting is not None)
+        return cls(**chosen)
 
     @property
     def limits(self) -> Limits:
         """What a session needs to know of this."""
         return Limits(
-            self.kept_turns,
-            self.turn_retention,
+            kept_turns=self.kept_turns,
+            turn_retention=self.turn_retention,
+            early_cancels=EARLY_CANCELS,
             early_cancel_ttl=self.early_cancel_ttl,
             quarantined=self.unresponsive_per_session,
         )
@@ -121,7 +118,7 @@ def _parsed(text: str, hint: Any, variable: str) -> Any:
 
 
 def seconds(number: Any, name: str, *, above: float = -1.0) -> float:
-    """Check a span. Raises `InvalidRequest`; NaN and infinity are none."""
+    """Check a span of time and return it. Raises `InvalidRequest`, also for NaN and infinity."""
     if isinstance(number, bool) or not isinstance(number, int | float) or not above < number <= MAX_SECONDS:
         least = "above 0" if above == 0.0 else "from 0"
         raise InvalidRequest(f"{name} must be a number of seconds {least} to {MAX_SECONDS:.0f}", field=name)
@@ -131,7 +128,7 @@ def seconds(number: Any, name: str, *, above: float = -1.0) -> float:
 
 
 def whole(number: Any, name: str, least: int, most: int | None = None) -> int:
-    """Check a whole number. Raises `InvalidRequest`."""
+    """Check a whole number and return it. Raises `InvalidRequest`."""
     is_whole = isinstance(number, int) and not isinstance(number, bool)
     if not is_whole or number < least or (most is not None and number > most):
         bounds = f"from {least}" if most is None else f"from {least} to {most}"
@@ -143,74 +140,10 @@ def whole(number: Any, name: str, least: int, most: int | None = None) -> int:
 _STRATEGIES: dict[Any, Strategy] = {strategy.value: strategy for strategy in Strategy}
 
 
-def _strategy(name: Any) -> Strategy:
+def strategy_named(name: Any) -> Strategy:
+    """Return the strategy of that name; raise `InvalidRequest` for a name that no strategy has."""
     try:
         return _STRATEGIES[name]
     except (KeyError, TypeError):
         text = f"multitask_strategy must be one of: {', '.join(Strategy)}"
         raise InvalidRequest(text, field="multitask_strategy") from None
-
-
-def fingerprint(message: Any) -> bytes:
-    """What tells a retry of a message from another one under the same turn id."""
-    try:
-        text = json.dumps(message, sort_keys=True, default=repr)
-    except Exception:  # noqa: BLE001  the repr of a host's own object may raise anything
-        raise InvalidRequest("the message cannot be told from another one", field="message") from None
-    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
-
-
-def check_text(text: Any) -> str | None:
-    """Return the free text of a reason; raise `InvalidRequest` for one that no event could carry."""
-    try:
-        if text is None or (isinstance(text, str) and len(text.encode()) <= MAX_TEXT):
-            return text
-    except UnicodeEncodeError:
-        pass
-    raise InvalidRequest(f"text must be a text of at most {MAX_TEXT} bytes", field="text")
-
-
-def resolve(
-    send: Send,
-    session: SessionId,
-    settings: Settings,
-    agents: Collection[str],
-    default_agent: str,
-    new_turn_id: TurnId,
-    now: float,
-) -> Submit:
-    """Fill in what a send leaves open. Raises `InvalidRequest` or `UnknownAgent`."""
-    agent: Any = send.agent
-    if agent is None:
-        agent = default_agent
-    elif not isinstance(agent, str) or agent not in agents:
-        raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}")
-    strategy = _strategy(settings.multitask_strategy if send.strategy is None else send.strategy)
-    timeout = settings.turn_timeout
-    if send.timeout is not None:
-        timeout = seconds(send.timeout, "timeout", above=0.0)
-    if send.turn_id is None:
-        turn_id, print_ = new_turn_id, None
-    else:
-        turn_id, print_ = ids.turn_id(send.turn_id), fingerprint([send.message, agent])
-    spec = TurnSpec(
-        session,
-        turn_id,
-        send.message,
-        send.asker.user,
-        agent,
-        now,
-        timeout,
-        settings.cancel_grace,
-        print_,
-        send.options,
-        send.ended_to,
-    )
-    return Submit(spec, strategy, send.wait, send.if_match)
-
-
-def cancel_code(given: CancelCode | None, asker: Asker, owner: str) -> CancelCode:
-    """Why a session is told to stop: as given, else because of who asks. The host speaks for the user."""
-    if given is not None:
-        return given
-    return CancelCode.USER_REQUEST if asker.user == owner or asker == HOST else CancelCode.ADMIN

@@ -11,14 +11,14 @@ from turnkeeper.actors.model.value import value
 class Limits:
     """How much a session remembers: finished turns, for how long, and early cancels, for how long.
 
-    With ``quarantined`` turns that were given up and still run it takes no sends.
+    With ``quarantined`` turns that were given up and still run it takes no sends. `Settings.limits` makes it.
     """
 
-    kept_turns: int = 20
-    turn_retention: float = 3600.0
-    early_cancels: int = 8
-    early_cancel_ttl: float = 30.0
-    quarantined: int = 8
+    kept_turns: int
+    turn_retention: float
+    early_cancels: int
+    early_cancel_ttl: float
+    quarantined: int
 
 
 @value
@@ -27,7 +27,7 @@ class Home:
 
     session_id: SessionId
     owner: str
-    limits: Limits = Limits()
+    limits: Limits
 
 
 @value

@@ -4,70 +4,19 @@ from typing import assert_never
 
 from turnkeeper.actors.model.messages import ReplyAddress, SessionView
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Moment,
     Reason,
     SessionId,
     SessionState,
-    TurnError,
     TurnId,
     TurnOptions,
     TurnRecord,
-    TurnSpec,
     TurnStatus,
 )
 
+from .consequences import CAUSES
+from .record import record_of, unstarted
 from .states import Cancelling, Closed, Idle, Running, State, Successor
-
-
-def record_of(
-    state: Running | Cancelling,
-    status: TurnStatus | None = None,
-    ended_at: float | None = None,
-    error: TurnError | None = None,
-    first_event_at: float | None = None,
-) -> TurnRecord:
-    """The turn that holds the session, as a record; with a terminal status the record of its end."""
-    spec = state.spec
-    if isinstance(state, Running):
-        return TurnRecord(
-            spec.turn_id,
-            state.epoch,
-            status or TurnStatus.RUNNING,
-            spec.user,
-            spec.agent,
-            spec.submitted_at,
-            state.started_at,
-            None,
-            None,
-            ended_at,
-            None,
-            None,
-            error,
-            spec.fingerprint,
-            None,
-            state.queued_at,
-            first_event_at,
-        )
-    return TurnRecord(
-        spec.turn_id,
-        state.epoch,
-        status or TurnStatus.CANCELLING,
-        spec.user,
-        spec.agent,
-        spec.submitted_at,
-        state.started_at,
-        state.asked_at,
-        state.again,
-        ended_at,
-        state.reason,
-        state.then.spec.turn_id if isinstance(state.then, Successor) else None,
-        error,
-        spec.fingerprint,
-        None,
-        state.queued_at,
-        first_event_at,
-    )
 
 
 class InFlight:
@@ -115,37 +64,6 @@ class InFlight:
 
     def __repr__(self) -> str:
         return f"<Turn {self.turn_id} in flight in {self.session_id} of {self.owner}>"
-
-
-def unstarted(
-    spec: TurnSpec,
-    status: TurnStatus,
-    ended_at: float | None = None,
-    reason: Reason | None = None,
-    *,
-    superseded_by: TurnId | None = None,
-    asked_at: float | None = None,
-    queued_at: float | None = None,
-) -> TurnRecord:
-    """A turn that never held the session, as a record: it waits, or was over before it began."""
-    return TurnRecord(
-        spec.turn_id,
-        None,
-        status,
-        spec.user,
-        spec.agent,
-        spec.submitted_at,
-        None,
-        asked_at if asked_at is not None else ended_at,
-        None,
-        ended_at,
-        reason,
-        superseded_by,
-        None,
-        spec.fingerprint,
-        None,
-        queued_at,
-    )
 
 
 def current_turn(state: State, first_event_at: float | None = None) -> TurnRecord | None:
@@ -211,7 +129,7 @@ def view(state: State, subscribers: int = 0, first_event_at: float | None = None
 
 def was_superseded(record: TurnRecord) -> bool:
     """Whether a turn that had started had to make way for another one."""
-    by_another = record.reason is not None and record.reason.code is CancelCode.SUPERSEDED
+    by_another = record.reason is not None and CAUSES[record.reason.code].supersedes
     return record.epoch is not None and (by_another or record.superseded_by is not None)
 
 

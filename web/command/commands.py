@@ -17,6 +17,7 @@ import click
 from turnkeeper.actors.events.event import CLOSE
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.records import FINAL_ENDS
 from turnkeeper.web.audit.command import audit
 from turnkeeper.web.http.access import ADMIN, Tokens
 
@@ -35,8 +36,6 @@ VERDICTS = {
     "unresponsive": Exit.UNRESPONSIVE,
     "not_running": Exit.UNKNOWN,
 }
-#: The close that says that there is nothing to come, and no use in opening the stream again.
-NO_MORE = ("Session closed", "Session lost", "Server shutting down")
 
 
 def _say_version(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -306,7 +305,7 @@ async def tail(
                     screen.json({"id": event.id, "event": event.name, "data": event.data})
                 else:
                     screen.event(event)
-                if event.name == CLOSE and (event.text in NO_MORE or not forever):
+                if event.name == CLOSE and (event.text in FINAL_ENDS or not forever):
                     return Exit.OK
 
 

@@ -8,6 +8,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 from turnkeeper.actors.events.event import CLOSE, SNAPSHOT
+from turnkeeper.actors.model.records import FINAL_ENDS, TERMINAL
 
 from .client import Client, Event, Refused, Unreachable
 from .exit_codes import Exit, Failure
@@ -18,9 +19,6 @@ JSON = dict[str, Any]
 STREAM_LAG = 5.0
 #: Pauses before a send is tried again on a lost connection, in seconds.
 RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)
-OVER = ("completed", "failed", "cancelled", "timed_out", "unresponsive", "interrupted")
-#: After these the session's turn cannot be followed any more. Others, "Task cancelled" say, end one stream.
-FINAL = ("Session closed", "Session lost", "Server shutting down")
 
 
 async def send(
@@ -113,7 +111,7 @@ class _Following:
         if before:
             told = f"{before['verdict']} after {ms(before['settled_after_ms'])}"
             self._screen.note(f"the turn before this one, {before['task_id']}: {told}")
-        if answer["task_status"] not in OVER:
+        if answer["task_status"] not in TERMINAL:
             return None
         turn = await self._client.turn(self._session, self._task)
         return turn if turn["started_at"] is None else None
@@ -142,7 +140,7 @@ class _Following:
     async def _heard(self, event: Event) -> JSON | None:
         if event.name == CLOSE:
             turn = await self._looked_up()
-            if turn is None and event.text in FINAL:
+            if turn is None and event.text in FINAL_ENDS:
                 raise Failure(Exit.FAILED, f"the stream ended before the turn did: {event.text}")
             return turn
         data = event.data
@@ -159,7 +157,7 @@ class _Following:
                 self._mine = ours
             if ours:
                 self._show(event, None)
-                return data if data.get("status") in OVER else None
+                return data if data.get("status") in TERMINAL else None
         elif self._mine:
             self._show(event, data)
         return None
@@ -186,7 +184,7 @@ class _Following:
                 text = "the server does not know the turn any more, and so not how it ended"
                 raise Failure(Exit.FAILED, text) from None
             raise
-        return turn if turn["status"] in OVER else None
+        return turn if turn["status"] in TERMINAL else None
 
     # -- The ending -----------------------------------------------------------------------------------
 

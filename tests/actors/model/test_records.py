@@ -7,6 +7,7 @@ import pytest
 
 from turnkeeper.actors.model import records
 from turnkeeper.actors.model.records import (
+    FINAL_ENDS,
     HOST,
     TERMINAL,
     Asker,
@@ -16,6 +17,7 @@ from turnkeeper.actors.model.records import (
     Returned,
     Stopped,
     Strategy,
+    StreamEnd,
     TurnStatus,
     Verdict,
 )
@@ -44,15 +46,22 @@ def test_every_status_but_three_is_terminal() -> None:
     assert set(TurnStatus) - TERMINAL == {TurnStatus.QUEUED, TurnStatus.RUNNING, TurnStatus.CANCELLING}
 
 
+def test_a_stream_ends_for_good_when_no_turn_of_its_session_runs_on() -> None:
+    assert {"Session closed", "Session lost", "Server shutting down"} == FINAL_ENDS
+    assert {"Task cancelled", "Task finished", "Task unresponsive"} == set(StreamEnd) - FINAL_ENDS
+
+
 @pytest.mark.parametrize("kind", [TurnStatus, Verdict, Strategy, CancelCode])
 def test_words_for_programs_are_their_own_text(kind: type[TurnStatus]) -> None:
     for word in kind:
         assert str(word) == word.value == word.name.lower()
 
 
-def test_the_hosts_own_code_sees_all_and_nobody_else_by_default() -> None:
-    assert HOST.sees_all
-    assert not Asker("ada").sees_all
+def test_a_session_is_seen_by_its_owner_and_by_those_who_see_all() -> None:
+    assert HOST.may_see("ada")
+    assert not Asker("bob").may_see("ada")
+    assert Asker("ada").may_see("ada")
+    assert Asker("root", sees_all=True).may_see("ada")
 
 
 def test_a_reason_needs_neither_a_name_nor_words() -> None:

@@ -1,5 +1,6 @@
 """Which sessions there are, who may see them, and who is due for what."""
 
+from tests.turns import LIMITS
 from turnkeeper.actors.model.messages import ActiveTurn
 from turnkeeper.actors.model.records import (
     HOST,
@@ -21,7 +22,7 @@ LOST = TurnRecord(TurnId("t"), 1, TurnStatus.UNRESPONSIVE, "ada", "default", 0.0
 
 
 def idle(session: str, owner: str = "ada", *, epoch: int = 0, quarantined: int = 0) -> Idle:
-    return Idle(Memory(Home(SessionId(session), owner), epoch, quarantined=(LOST,) * quarantined))
+    return Idle(Memory(Home(SessionId(session), owner, LIMITS), epoch, quarantined=(LOST,) * quarantined))
 
 
 def running(session: str, owner: str = "ada", *, epoch: int = 1) -> Running:

@@ -403,7 +403,7 @@ class _Step:
 
     def _closed_streams(self, effect: CloseStreams) -> None:
         self.closes += 1
-        text = effect.text
+        text = effect.end
         shut = self.facts.shut or isinstance(self.message, Shut)
         shutdown = self.facts.shutdown or self._shuts_down()
         if (text == "Server shutting down") != (shut and shutdown):
@@ -434,7 +434,7 @@ class _Step:
         if effect.to is None:
             return
         asked = self._answered(effect.to)
-        value: Any = effect.value
+        value: Any = effect.answer
         if isinstance(value, Accepted) and asked.word is Submit and value.turn_id == asked.turn_id:
             self._accepted(asked, value)
         elif isinstance(value, CancelAnswer) and asked.word is Stop:

@@ -39,7 +39,7 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.session.effects import Effect
-from turnkeeper.actors.session.machine import Message, Step, step
+from turnkeeper.actors.session.machine import Decision, Message, step
 from turnkeeper.actors.session.states import (
     Ask,
     Cancelling,
@@ -55,7 +55,7 @@ from turnkeeper.actors.session.states import (
 from turnkeeper.actors.session.views import find_turn
 
 Witness: TypeAlias = Callable[["Node", Message, State, tuple[Effect, ...]], None]
-StepFunction: TypeAlias = Callable[[State, Message, float, ReplyAddress | None], Step]
+StepFunction: TypeAlias = Callable[[State, Message, float, ReplyAddress | None], Decision]
 
 START = 1_000.0
 GRACE = 4.0
@@ -63,7 +63,9 @@ TIMEOUT = 3.0
 EARLY_TTL = 30.0
 SESSION = SessionId("s")
 #: Two remembered turns and two early cancels: enough to find them, and to see one forgotten.
-LIMITS = Limits(kept_turns=2, early_cancels=2, early_cancel_ttl=EARLY_TTL, quarantined=2)
+LIMITS = Limits(
+    kept_turns=2, turn_retention=3600.0, early_cancels=2, early_cancel_ttl=EARLY_TTL, quarantined=2
+)
 
 # -- The alphabet ----------------------------------------------------------------------------------
 

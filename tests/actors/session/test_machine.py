@@ -1,5 +1,6 @@
 """The life of one session, told as stories; the monitor of the search watches each of them."""
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.actors.session.monitor import Facts, observe
 from tests.actors.session.search import Address
+from tests.turns import LIMITS
 from turnkeeper.actors.model.exceptions import (
     PreconditionFailed,
     SessionBusy,
@@ -82,7 +84,7 @@ class Session:
     """A session, the clock on its wall, and all that was ever answered to its askers."""
 
     def __init__(self, limits: Limits | None = None) -> None:
-        self.state: State = Idle(Memory(Home(SessionId("s"), "ada", limits or Limits())))
+        self.state: State = Idle(Memory(Home(SessionId("s"), "ada", limits or LIMITS)))
         self.facts = Facts()
         self.now = START
         self.effects: tuple[Effect, ...] = ()
@@ -96,7 +98,7 @@ class Session:
         self.facts = observe(self.facts, before, message, self.now, to, self.state, self.effects)
         for effect in self.effects:
             if isinstance(effect, Reply) and effect.to is not None:
-                self.answers[effect.to] = effect.value
+                self.answers[effect.to] = effect.answer
             elif isinstance(effect, Refuse) and effect.to is not None:
                 self.answers[effect.to] = effect.error
         return self.effects
@@ -508,7 +510,7 @@ def test_a_successor_starts_after_a_quarantine_and_not_before(running: Session) 
 
 def test_a_session_whose_turns_do_not_stop_takes_no_more_sends_at_its_bound() -> None:
     """G8: each would leave another coroutine running."""
-    session = Session(Limits(quarantined=2))
+    session = Session(replace(LIMITS, quarantined=2))
     epochs = []
     for turn_id in ("t1", "t2"):
         session.send(turn_id)
@@ -522,7 +524,7 @@ def test_a_session_whose_turns_do_not_stop_takes_no_more_sends_at_its_bound() ->
 
 
 def test_a_retry_is_answered_even_at_that_bound() -> None:
-    session = Session(Limits(quarantined=1))
+    session = Session(replace(LIMITS, quarantined=1))
     session.send("t1", fingerprint=b"same")
     session.stop()
     session.swallow()
@@ -569,7 +571,7 @@ def test_an_id_that_stands_for_another_message_is_refused(session: Session, over
 
 
 def test_a_forgotten_id_starts_anew(session: Session) -> None:
-    session = Session(Limits(kept_turns=1))
+    session = Session(replace(LIMITS, kept_turns=1))
     session.send("a", fingerprint=b"1")
     session.end()
     session.send("t2")
@@ -705,7 +707,7 @@ def test_a_stop_aimed_at_the_successor_drops_it_and_says_cancelled(running: Sess
     assert running.answer(sender, Accepted).status is TurnStatus.CANCELLED
     running.end(Stopped())
     assert isinstance(running.state, Idle)
-    assert running.one(CloseStreams).text == "Task cancelled", "a person stopped it, and nothing goes on"
+    assert running.one(CloseStreams).end == "Task cancelled", "a person stopped it, and nothing goes on"
 
 
 @pytest.mark.parametrize("outcome", [Returned(), Raised(OSError()), Stopped()])
@@ -867,7 +869,7 @@ def test_a_stop_after_the_timeout_is_told_that_the_turn_timed_out(session: Sessi
     answer = session.answer(asker, CancelAnswer)
     assert (answer.verdict, answer.turn) == (Verdict.FINISHED_FIRST, record)
     assert record.status is TurnStatus.TIMED_OUT
-    assert session.one(CloseStreams).text == "Task finished"
+    assert session.one(CloseStreams).end == "Task finished"
 
 
 def test_a_timeout_after_a_stop_changes_nothing(session: Session) -> None:
@@ -977,14 +979,14 @@ def test_a_cancel_by_a_user_or_an_admin_ends_the_streams(
 ) -> None:
     running.stop(reason=reason, wait=False)
     running.end(outcome)
-    assert running.one(CloseStreams).text == text
+    assert running.one(CloseStreams).end == text
     assert running.did() == [EndTurn, CloseStreams], "the terminal event comes first"
 
 
 def test_streams_are_told_when_a_task_does_not_stop(running: Session) -> None:
     running.stop()
     running.swallow()
-    assert running.one(CloseStreams).text == "Task unresponsive"
+    assert running.one(CloseStreams).end == "Task unresponsive"
 
 
 @pytest.mark.parametrize("reason", [POLICY, GONE])
@@ -998,7 +1000,7 @@ def test_a_user_who_joins_another_cancel_ends_the_streams(running: Session) -> N
     running.stop(reason=POLICY)
     running.stop(reason=USER, wait=False)
     running.end(Stopped())
-    assert running.one(CloseStreams).text == "Task cancelled"
+    assert running.one(CloseStreams).end == "Task cancelled"
 
 
 def test_a_supersede_leaves_the_streams_open(superseding: Session) -> None:
@@ -1016,7 +1018,7 @@ def test_a_stop_that_is_followed_by_a_send_leaves_the_streams_open(running: Sess
 def test_a_stop_of_the_whole_session_ends_the_streams_also_while_superseding(superseding: Session) -> None:
     superseding.stop()
     superseding.end(Stopped())
-    assert superseding.one(CloseStreams).text == "Task cancelled"
+    assert superseding.one(CloseStreams).end == "Task cancelled"
 
 
 # -- Closing ------------------------------------------------------------------------------------------
@@ -1026,7 +1028,7 @@ def test_a_stop_of_the_whole_session_ends_the_streams_also_while_superseding(sup
 def test_an_idle_session_is_closed_at_once(session: Session, reason: Reason, text: str) -> None:
     asker = session.shut(reason)
     assert session.did() == [CloseStreams, Reply]
-    assert session.one(CloseStreams).text == text
+    assert session.one(CloseStreams).end == text
     assert session.answer(asker, SessionView).state is SessionState.CLOSED
     assert isinstance(session.state, Closed)
     assert session.state.reason == reason
@@ -1039,7 +1041,7 @@ def test_closing_cancels_first(running: Session, outcome: Outcome, text: str) ->
     assert asker not in running.answers
     record = running.end(outcome)
     assert running.did() == [EndTurn, CloseStreams, Reply]
-    assert running.one(CloseStreams).text == text
+    assert running.one(CloseStreams).end == text
     view = running.answer(asker, SessionView)
     assert (view.state, view.turn, view.recent) == (SessionState.CLOSED, record, (record,))
 
@@ -1048,14 +1050,14 @@ def test_shutdown_tells_every_stream(running: Session) -> None:
     running.shut(SHUTDOWN)
     record = running.end(Stopped())
     assert (record.status, record.reason) == (TurnStatus.CANCELLED, SHUTDOWN)
-    assert running.one(CloseStreams).text == "Server shutting down"
+    assert running.one(CloseStreams).end == "Server shutting down"
 
 
 def test_a_close_does_not_hide_a_shutdown(running: Session) -> None:
     first = running.shut(SHUTDOWN)
     second = running.shut(CLOSE)
     running.end(Stopped())
-    assert running.one(CloseStreams).text == "Server shutting down"
+    assert running.one(CloseStreams).end == "Server shutting down"
     assert {first, second} <= running.answers.keys()
 
 
@@ -1063,7 +1065,7 @@ def test_a_shutdown_overtakes_a_close(running: Session) -> None:
     running.shut(CLOSE)
     running.shut(SHUTDOWN)
     running.end(Stopped())
-    assert running.one(CloseStreams).text == "Server shutting down"
+    assert running.one(CloseStreams).end == "Server shutting down"
 
 
 def test_closing_answers_everyone_who_waits(running: Session) -> None:
@@ -1110,7 +1112,7 @@ def test_closing_quarantines_what_does_not_stop(running: Session) -> None:
     asker = running.shut()
     running.swallow()
     assert running.did() == [EndTurn, Quarantine, CloseStreams, Reply]
-    assert running.one(CloseStreams).text == "Task unresponsive"
+    assert running.one(CloseStreams).end == "Task unresponsive"
     assert len(running.answer(asker, SessionView).quarantined) == 1
 
 
@@ -1163,7 +1165,7 @@ class AnyLife(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session(Limits(kept_turns=3, turn_retention=50.0, early_cancels=3))
+        self.session = Session(replace(LIMITS, kept_turns=3, turn_retention=50.0, early_cancels=3))
         self.sent = 0
         self.epochs: list[int] = []
 

@@ -11,7 +11,7 @@ from tests.actors.session.search import START, USER, A, Names, StepFunction, sea
 from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import TurnStatus, Verdict
 from turnkeeper.actors.session.effects import CancelTurn, EndTurn, Reply, SetTimer
-from turnkeeper.actors.session.machine import Message, Step, step
+from turnkeeper.actors.session.machine import Decision, Message, step
 from turnkeeper.actors.session.states import Ask, Cancelling, Idle, Running, State, Successor
 from turnkeeper.actors.session.views import find_turn
 
@@ -54,42 +54,42 @@ def every_path(depth: int) -> list[tuple[str, ...]]:
 # -- Planted bugs ----------------------------------------------------------------------------------
 
 
-def believes_stale_reports(state: State, message: Message, now: float, to: To) -> Step:
+def believes_stale_reports(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, TurnEnded) and isinstance(state, Running | Cancelling):
         message = replace(message, epoch=state.epoch)
     return step(state, message, now, to)
 
 
-def starts_while_cancelling(state: State, message: Message, now: float, to: To) -> Step:
+def starts_while_cancelling(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, Submit) and isinstance(state, Cancelling) and state.then is None:
         return step(Idle(replace(state.memory, last_epoch=state.epoch)), message, now, to)
     return step(state, message, now, to)
 
 
-def late_cancel_hits_the_successor(state: State, message: Message, now: float, to: To) -> Step:
+def late_cancel_hits_the_successor(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, Stop) and isinstance(state, Running) and find_turn(state, message.turn_id or ""):
         message = replace(message, turn_id=None)
     return step(state, message, now, to)
 
 
-def second_stop_cancels_again(state: State, message: Message, now: float, to: To) -> Step:
+def second_stop_cancels_again(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
     if isinstance(message, Stop) and isinstance(state, Cancelling) and isinstance(after, Cancelling):
         effects = (*effects, CancelTurn(state.epoch, message.reason))
     return after, effects
 
 
-def forgets_an_asker(state: State, message: Message, now: float, to: To) -> Step:
+def forgets_an_asker(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, TurnEnded) and isinstance(state, Cancelling) and state.then is None:
         state = replace(state, asks=state.asks[:1])
     return step(state, message, now, to)
 
 
-def says_cancelled_too_early(state: State, message: Message, now: float, to: To) -> Step:
+def says_cancelled_too_early(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
     if isinstance(message, Stop) and not message.wait and isinstance(after, Cancelling):
         effects = tuple(
-            replace(effect, value=replace(effect.value, verdict=Verdict.CANCELLED))
+            replace(effect, answer=replace(effect.answer, verdict=Verdict.CANCELLED))
             if isinstance(effect, Reply)
             else effect
             for effect in effects
@@ -97,7 +97,7 @@ def says_cancelled_too_early(state: State, message: Message, now: float, to: To)
     return after, effects
 
 
-def calls_what_finished_cancelled(state: State, message: Message, now: float, to: To) -> Step:
+def calls_what_finished_cancelled(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
     if isinstance(state, Cancelling) and isinstance(message, TurnEnded):
         effects = tuple(
@@ -109,26 +109,26 @@ def calls_what_finished_cancelled(state: State, message: Message, now: float, to
     return after, effects
 
 
-def sleeps_through_the_ladder(state: State, message: Message, now: float, to: To) -> Step:
+def sleeps_through_the_ladder(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
     if isinstance(message, Tick):
         effects = tuple(effect for effect in effects if not isinstance(effect, SetTimer))
     return after, effects
 
 
-def forgets_the_early_cancel(state: State, message: Message, now: float, to: To) -> Step:
+def forgets_the_early_cancel(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, Submit):
         state = replace(state, memory=replace(state.memory, early=()))
     return step(state, message, now, to)
 
 
-def quarantines_at_once(state: State, message: Message, now: float, to: To) -> Step:
+def quarantines_at_once(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, Tick) and isinstance(state, Cancelling):
         state = replace(state, again_at=None, end_at=now)
     return step(state, message, now, to)
 
 
-def starts_a_dropped_turn(state: State, message: Message, now: float, to: To) -> Step:
+def starts_a_dropped_turn(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
     if not (isinstance(message, Stop) and isinstance(state, Cancelling) and isinstance(after, Cancelling)):
         return after, effects
@@ -137,7 +137,7 @@ def starts_a_dropped_turn(state: State, message: Message, now: float, to: To) ->
     return after, effects
 
 
-def draws_an_epoch_twice(state: State, message: Message, now: float, to: To) -> Step:
+def draws_an_epoch_twice(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, Submit) and message.spec.fingerprint is None:
         state = replace(state, memory=replace(state.memory, last_epoch=0))
     return step(state, message, now, to)

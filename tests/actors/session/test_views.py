@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.turns import LIMITS
 from turnkeeper.actors.model.records import (
     CancelCode,
     LateEnd,
@@ -11,7 +12,6 @@ from turnkeeper.actors.model.records import (
     Reason,
     SessionId,
     SessionState,
-    TurnError,
     TurnId,
     TurnRecord,
     TurnSpec,
@@ -20,7 +20,6 @@ from turnkeeper.actors.model.records import (
 from turnkeeper.actors.session.states import (
     Cancelling,
     Closed,
-    Closing,
     Home,
     Idle,
     Memory,
@@ -52,7 +51,7 @@ def record(turn_id: str, epoch: int | None, status: TurnStatus = TurnStatus.COMP
 
 OLD, LAST, FLED = record("old", 1), record("last", 3), record("fled", 2, TurnStatus.UNRESPONSIVE)
 NEVER = record("never", None, TurnStatus.CANCELLED)
-MEMORY = Memory(Home(SessionId("s"), "ada"), 3, (OLD, LAST, NEVER), (), (FLED,))
+MEMORY = Memory(Home(SessionId("s"), "ada", LIMITS), 3, (OLD, LAST, NEVER), (), (FLED,))
 RUNNING = Running(MEMORY, spec("t"), 4, 2.0, None)
 CANCELLING = Cancelling(
     MEMORY, spec("t"), 4, 2.0, USER, 3.0, None, 5.0, 7.0, (), Successor(spec("next"), None)
@@ -74,18 +73,6 @@ def test_a_view_tells_the_state_and_what_is_remembered(name: SessionState, state
     assert told.queue == queued_turns(state)
 
 
-def test_a_running_turn_is_told_as_it_stands() -> None:
-    told = record_of(RUNNING)
-    assert (told.turn_id, told.epoch, told.status, told.started_at) == ("t", 4, TurnStatus.RUNNING, 2.0)
-    assert (told.cancel_requested_at, told.ended_at, told.fingerprint) == (None, None, b"f")
-
-
-def test_a_cancelling_turn_tells_who_asked_when_and_who_comes_next() -> None:
-    told = record_of(CANCELLING)
-    assert (told.status, told.reason, told.superseded_by) == (TurnStatus.CANCELLING, USER, "next")
-    assert (told.cancel_requested_at, told.cancelled_again_at, told.ended_at) == (3.0, 5.0, None)
-
-
 @pytest.mark.parametrize("state", [RUNNING, CANCELLING])
 def test_a_turn_in_a_list_tells_what_its_record_tells(state: Running | Cancelling) -> None:
     told = InFlight(state)
@@ -97,18 +84,6 @@ def test_a_turn_in_a_list_tells_what_its_record_tells(state: Running | Cancellin
     assert "turn t in flight in s of ada" in repr(told).lower()
 
 
-@pytest.mark.parametrize("then", [None, Closing(USER, ())])
-def test_a_turn_with_no_successor_is_not_superseded(then: Closing | None) -> None:
-    assert record_of(replace(CANCELLING, then=then)).superseded_by is None
-
-
-@pytest.mark.parametrize("state", [RUNNING, CANCELLING])
-def test_the_record_of_an_end_adds_only_the_end(state: Running | Cancelling) -> None:
-    error = TurnError("X")
-    expected = replace(record_of(state), status=TurnStatus.FAILED, ended_at=9.0, error=error)
-    assert record_of(state, TurnStatus.FAILED, 9.0, error) == expected
-
-
 @pytest.mark.parametrize("name", [SessionState.IDLE, SessionState.CLOSED])
 def test_at_rest_the_current_turn_is_the_last_that_held_the_session(name: SessionState) -> None:
     assert current_turn(STATES[name]) == LAST
@@ -117,7 +92,7 @@ def test_at_rest_the_current_turn_is_the_last_that_held_the_session(name: Sessio
 
 
 def test_a_new_session_has_no_turn() -> None:
-    assert current_turn(Idle(Memory(Home(SessionId("s"), "ada")))) is None
+    assert current_turn(Idle(Memory(Home(SessionId("s"), "ada", LIMITS)))) is None
 
 
 def test_only_a_successor_is_queued() -> None:
@@ -132,14 +107,6 @@ def test_every_known_turn_is_found(turn_id: str) -> None:
     assert found is not None
     assert found.turn_id == turn_id
     assert find_turn(CANCELLING, "unknown") is None
-
-
-def test_a_turn_that_never_started_has_no_epoch() -> None:
-    told = unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, superseded_by=TurnId("n"))
-    assert (told.epoch, told.started_at, told.ended_at) == (None, None, 9.0)
-    assert (told.cancel_requested_at, told.superseded_by, told.reason) == (9.0, "n", USER)
-    assert unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, asked_at=8.0).cancel_requested_at == 8.0
-    assert unstarted(spec("t"), TurnStatus.QUEUED).cancel_requested_at is None
 
 
 @pytest.mark.parametrize("state", [RUNNING, CANCELLING])

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.fakes import plain
+from tests.turns import LIMITS
 from tests.web.fakes_web import EventSourceParser
 from turnkeeper.actors.events.event import CLOSE, Event, to_json
 from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest
@@ -282,7 +283,7 @@ def test_active_tasks_tell_of_the_turn_and_the_one_that_waits() -> None:
 
 def test_all_active_tasks_are_told_by_session() -> None:
     spec = TurnSpec(SessionId("s"), TurnId("t1"), "hello", "ada", "echo", 100.0, None, 5.0)
-    in_flight = InFlight(Running(Memory(Home(SessionId("s"), "ada")), spec, 7, 101.0, None))
+    in_flight = InFlight(Running(Memory(Home(SessionId("s"), "ada", LIMITS)), spec, 7, 101.0, None))
 
     answer = codec.encode_all_active((in_flight,))
 

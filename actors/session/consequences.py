@@ -1,0 +1,128 @@
+"""What follows from why a turn was cancelled, and from how it ended. Every code and status is decided here.
+
+A new `CancelCode` or `TurnStatus` is a type error in this file until it is decided what it means.
+"""
+
+from typing import assert_never
+
+from turnkeeper.actors.model.exceptions import StageFailed
+from turnkeeper.actors.model.records import (
+    TERMINAL,
+    CancelCode,
+    Outcome,
+    Raised,
+    Returned,
+    Stopped,
+    StreamEnd,
+    TurnError,
+    TurnStatus,
+    Verdict,
+)
+from turnkeeper.actors.model.value import value
+
+# -- Why a turn was cancelled -------------------------------------------------------------------------
+
+
+@value
+class Cause:
+    """What a cancel with this code means to the turn and to the session's streams.
+
+    ``stopped_as`` is the status of a turn that stopped because of it. ``ends_streams``: a person pressed
+    Stop, so the session's streams end with the turn. ``supersedes``: another turn takes the session over.
+    ``closes_as`` is why the streams end when the session is closed with this code; ``None``: as its last turn
+    ended.
+    """
+
+    stopped_as: TurnStatus = TurnStatus.CANCELLED
+    ends_streams: bool = False
+    supersedes: bool = False
+    closes_as: StreamEnd | None = None
+
+
+def _cause(code: CancelCode) -> Cause:
+    match code:
+        case CancelCode.USER_REQUEST | CancelCode.ADMIN:
+            return Cause(ends_streams=True)
+        case CancelCode.SUPERSEDED:
+            return Cause(supersedes=True)
+        case CancelCode.TIMEOUT:
+            return Cause(stopped_as=TurnStatus.TIMED_OUT)
+        case CancelCode.SHUTDOWN:
+            return Cause(closes_as=StreamEnd.SHUTDOWN)
+        case CancelCode.CLIENT_DISCONNECTED | CancelCode.POLICY | CancelCode.SESSION_CLOSED:
+            return Cause()
+        case _:
+            assert_never(code)
+
+
+#: Asked once for each code: a look-up costs a tenth of the call.
+CAUSES = {code: _cause(code) for code in CancelCode}
+
+# -- How a turn ended ---------------------------------------------------------------------------------
+
+
+@value
+class End:
+    """What a terminal status means to those who waited: the verdict of a cancel, the end of a stream."""
+
+    verdict: Verdict
+    stream: StreamEnd
+
+
+def _end(status: TurnStatus) -> End:
+    match status:
+        case TurnStatus.CANCELLED:
+            return End(Verdict.CANCELLED, StreamEnd.TASK_CANCELLED)
+        case TurnStatus.UNRESPONSIVE:
+            return End(Verdict.UNRESPONSIVE, StreamEnd.TASK_UNRESPONSIVE)
+        case TurnStatus.COMPLETED | TurnStatus.FAILED | TurnStatus.TIMED_OUT | TurnStatus.INTERRUPTED:
+            return End(Verdict.FINISHED_FIRST, StreamEnd.TASK_FINISHED)
+        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
+            raise ValueError(f"a turn that is {status} has not ended")
+        case _:
+            assert_never(status)
+
+
+#: By terminal status.
+ENDS = {status: _end(status) for status in TERMINAL}
+
+
+def settled_as(outcome: Outcome, code: CancelCode) -> TurnStatus:
+    """The status of a turn that was cancelled with this code and whose coroutine has ended like this."""
+    match outcome:
+        case Stopped():
+            return CAUSES[code].stopped_as
+        case Returned():
+            return TurnStatus.COMPLETED
+        case Raised():
+            return TurnStatus.FAILED
+        case _:
+            assert_never(outcome)
+
+
+def ended_late_as(outcome: Outcome) -> TurnStatus:
+    """What is noted of a quarantined turn whose coroutine has ended after all."""
+    match outcome:
+        case Returned():
+            return TurnStatus.COMPLETED
+        case Raised():
+            return TurnStatus.FAILED
+        case Stopped():
+            return TurnStatus.CANCELLED
+        case _:
+            assert_never(outcome)
+
+
+def error_of(outcome: Outcome | None) -> TurnError | None:
+    """What the record of a failed turn says of it. A cancellation that was not asked for is a failure."""
+    match outcome:
+        case Raised(StageFailed() as error, code):
+            return TurnError(code, type(error.__cause__).__name__, error.stage)
+        case Raised(error, code):
+            return TurnError(code, type(error).__name__)
+        case Stopped():
+            return TurnError("spontaneous_cancel", "CancelledError")
+        case Returned() | None:
+            return None
+        case _:
+            assert_never(outcome)

@@ -1,0 +1,83 @@
+"""What a send or a cancel leaves open is filled in: as it says, else as the settings say. Pure."""
+
+import hashlib
+import json
+from collections.abc import Collection
+from typing import Any
+
+from turnkeeper.actors.model import ids
+from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
+from turnkeeper.actors.model.messages import Send, Submit
+from turnkeeper.actors.model.records import HOST, Asker, CancelCode, SessionId, TurnId, TurnSpec
+
+from .settings import Settings, seconds, strategy_named
+
+#: How much of a name that no agent has is repeated in the refusal.
+MAX_NAME = 200
+#: How many bytes the free text of a reason may take.
+MAX_TEXT = 2_000
+
+
+def fingerprint(message: Any) -> bytes:
+    """A digest of the message, by which a retry is told from another message under the same turn id."""
+    try:
+        text = json.dumps(message, sort_keys=True, default=repr)
+    except Exception:  # noqa: BLE001  the repr of a host's own object may raise anything
+        raise InvalidRequest("the message cannot be fingerprinted", field="message") from None
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def check_text(text: Any) -> str | None:
+    """Return the free text of a reason; raise `InvalidRequest` for one that no event could carry."""
+    try:
+        if text is None or (isinstance(text, str) and len(text.encode()) <= MAX_TEXT):
+            return text
+    except UnicodeEncodeError:
+        pass
+    raise InvalidRequest(f"text must be a string of at most {MAX_TEXT} bytes", field="text")
+
+
+def resolve(
+    send: Send,
+    session: SessionId,
+    settings: Settings,
+    agents: Collection[str],
+    default_agent: str,
+    new_turn_id: TurnId,
+    now: float,
+) -> Submit:
+    """Fill in what a send leaves open. Raises `InvalidRequest` or `UnknownAgent`."""
+    agent: Any = send.agent
+    if agent is None:
+        agent = default_agent
+    elif not isinstance(agent, str) or agent not in agents:
+        raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}")
+    strategy = strategy_named(settings.multitask_strategy if send.strategy is None else send.strategy)
+    timeout = settings.turn_timeout
+    if send.timeout is not None:
+        timeout = seconds(send.timeout, "timeout", above=0.0)
+    if send.turn_id is None:
+        turn_id, print_ = new_turn_id, None
+    else:
+        turn_id, print_ = ids.turn_id(send.turn_id), fingerprint([send.message, agent])
+    spec = TurnSpec(
+        session,
+        turn_id,
+        send.message,
+        send.asker.user,
+        agent,
+        now,
+        timeout,
+        settings.cancel_grace,
+        print_,
+        send.options,
+        send.ended_to,
+    )
+    return Submit(spec, strategy, send.wait, send.if_match)
+
+
+def cancel_code(given: CancelCode | None, asker: Asker, owner: str) -> CancelCode:
+    """The code of a cancel: the one given, else by who asks. The host's own code speaks for the owner."""
+    if given is not None:
+        return given
+    return CancelCode.USER_REQUEST if asker.user == owner or asker == HOST else CancelCode.ADMIN

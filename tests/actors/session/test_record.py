@@ -1,0 +1,96 @@
+"""The records of turns, and which of them a session keeps."""
+
+from dataclasses import replace
+
+import pytest
+
+from tests.turns import LIMITS
+from turnkeeper.actors.model.records import (
+    CancelCode,
+    Reason,
+    SessionId,
+    TurnError,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+    TurnStatus,
+)
+from turnkeeper.actors.session.record import record_of, remember, unstarted
+from turnkeeper.actors.session.states import Cancelling, Closing, Home, Memory, Running, Successor
+
+USER = Reason(CancelCode.USER_REQUEST, "ada")
+MEMORY = Memory(Home(SessionId("s"), "ada", replace(LIMITS, kept_turns=3, turn_retention=50.0)))
+
+
+def spec(turn_id: str) -> TurnSpec:
+    return TurnSpec(SessionId("s"), TurnId(turn_id), "hi", "ada", "coder", 1.0, None, 4.0, b"f")
+
+
+RUNNING = Running(MEMORY, spec("t"), 4, 2.0, None)
+CANCELLING = Cancelling(
+    MEMORY, spec("t"), 4, 2.0, USER, 3.0, None, 5.0, 7.0, (), Successor(spec("next"), None)
+)
+
+
+def test_the_record_of_a_running_turn_is_a_snapshot() -> None:
+    told = record_of(RUNNING)
+    assert (told.turn_id, told.epoch, told.status, told.started_at) == ("t", 4, TurnStatus.RUNNING, 2.0)
+    assert (told.cancel_requested_at, told.ended_at, told.fingerprint) == (None, None, b"f")
+
+
+def test_a_cancelling_turn_tells_who_asked_when_and_who_comes_next() -> None:
+    told = record_of(CANCELLING)
+    assert (told.status, told.reason, told.superseded_by) == (TurnStatus.CANCELLING, USER, "next")
+    assert (told.cancel_requested_at, told.cancelled_again_at, told.ended_at) == (3.0, 5.0, None)
+
+
+@pytest.mark.parametrize("then", [None, Closing(USER, ())])
+def test_a_turn_with_no_successor_is_not_superseded(then: Closing | None) -> None:
+    assert record_of(replace(CANCELLING, then=then)).superseded_by is None
+
+
+@pytest.mark.parametrize("state", [RUNNING, CANCELLING])
+def test_the_record_of_an_end_adds_only_the_end(state: Running | Cancelling) -> None:
+    error = TurnError("X")
+    expected = replace(record_of(state), status=TurnStatus.FAILED, ended_at=9.0, error=error)
+    assert record_of(state, TurnStatus.FAILED, 9.0, error) == expected
+
+
+def test_a_turn_that_never_started_has_no_epoch() -> None:
+    told = unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, superseded_by=TurnId("n"))
+    assert (told.epoch, told.started_at, told.ended_at) == (None, None, 9.0)
+    assert (told.cancel_requested_at, told.superseded_by, told.reason) == (9.0, "n", USER)
+    assert unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, asked_at=8.0).cancel_requested_at == 8.0
+    assert unstarted(spec("t"), TurnStatus.QUEUED).cancel_requested_at is None
+
+
+# -- Remembering ------------------------------------------------------------------------------------
+
+
+def ended(turn_id: str, at: float, epoch: int | None = None) -> TurnRecord:
+    return replace(unstarted(spec(turn_id), TurnStatus.CANCELLED, at), epoch=epoch)
+
+
+def kept(memory: Memory) -> str:
+    return " ".join(record.turn_id for record in memory.records)
+
+
+def test_the_newest_records_are_kept_up_to_a_number() -> None:
+    memory = MEMORY
+    for number in range(1, 6):
+        memory = remember(memory, ended(f"t{number}", float(number)), float(number))
+        assert len(memory.records) <= 3
+    assert kept(memory) == "t3 t4 t5"
+
+
+def test_a_record_is_kept_for_its_time() -> None:
+    memory = remember(remember(MEMORY, ended("t1", 10.0), 10.0), ended("t2", 40.0), 40.0)
+    assert kept(remember(memory, ended("t3", 60.0), 60.0)) == "t1 t2 t3"
+    assert kept(remember(memory, ended("t3", 61.0), 61.0)) == "t2 t3"
+
+
+def test_the_last_epoch_never_goes_back() -> None:
+    memory = remember(MEMORY, ended("t1", 0.0, epoch=7), 0.0)
+    assert memory.last_epoch == 7
+    assert remember(memory, ended("t2", 1.0, epoch=6), 1.0).last_epoch == 7
+    assert remember(memory, ended("t3", 1.0), 1.0).last_epoch == 7

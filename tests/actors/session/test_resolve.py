@@ -1,0 +1,152 @@
+"""How what a send or a cancel leaves open is filled in."""
+
+import math
+from typing import Any
+
+import pytest
+
+from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
+from turnkeeper.actors.model.messages import Send, Submit
+from turnkeeper.actors.model.records import HOST, Asker, CancelCode, SessionId, Strategy, TurnId, TurnOptions
+from turnkeeper.actors.session.resolve import MAX_TEXT, cancel_code, check_text, fingerprint, resolve
+from turnkeeper.actors.session.settings import Settings
+
+AGENTS = {"default": None, "coder": None}
+
+
+def resolved(settings: Settings | None = None, **said: Any) -> Submit:
+    send = Send("s1", said.pop("message", "hello"), Asker("ada"), **said)
+    return resolve(send, SessionId("s1"), settings or Settings(), AGENTS, "default", TurnId("new"), 7.0)
+
+
+def refused(**said: Any) -> InvalidRequest:
+    with pytest.raises(InvalidRequest) as caught:
+        resolved(**said)
+    return caught.value
+
+
+# -- A send -----------------------------------------------------------------------------------------
+
+
+def test_what_a_send_leaves_open_the_settings_say() -> None:
+    submit = resolved(Settings(turn_timeout=60, cancel_grace=2, multitask_strategy="reject"))
+    spec = submit.spec
+    assert (spec.session_id, spec.turn_id, spec.message, spec.user) == ("s1", "new", "hello", "ada")
+    assert (spec.agent, spec.submitted_at, spec.timeout, spec.grace) == ("default", 7.0, 60, 2)
+    assert submit.strategy is Strategy.REJECT
+    assert submit.wait
+    assert spec.fingerprint is None
+
+
+def test_what_a_send_says_stands_above_the_settings() -> None:
+    options = TurnOptions(max_iterations=3)
+    submit = resolved(
+        Settings(turn_timeout=60, multitask_strategy="reject"),
+        agent="coder",
+        strategy="interrupt",
+        turn_id="mine",
+        timeout=1,
+        wait=False,
+        options=options,
+        if_match="other",
+    )
+    spec = submit.spec
+    assert (spec.agent, spec.turn_id, spec.timeout, spec.options) == ("coder", "mine", 1.0, options)
+    assert (submit.strategy, submit.wait, submit.if_match) == (Strategy.INTERRUPT, False, "other")
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, "5", True, [], 1e12])
+def test_a_timeout_that_is_no_span_is_refused(timeout: Any) -> None:
+    assert refused(timeout=timeout).field == "timeout"
+
+
+@pytest.mark.parametrize("strategy", ["", "queue", "INTERRUPT", 1, [], {}, object()])
+def test_an_unknown_strategy_is_refused_and_the_known_ones_named(strategy: Any) -> None:
+    error = refused(strategy=strategy)
+    assert error.field == "multitask_strategy"
+    assert "interrupt, reject" in str(error)
+
+
+@pytest.mark.parametrize("agent", ["", "nobody", "Default", 1, [], {}, object(), "x" * 100_000])
+def test_an_unknown_agent_is_refused(agent: Any) -> None:
+    with pytest.raises(UnknownAgent) as caught:
+        resolved(agent=agent)
+    assert caught.value.code == "UNKNOWN_AGENT"
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("turn_id", ["", "a b", "events", 1, [], "x" * 201])
+def test_a_turn_id_that_breaks_the_rule_is_refused(turn_id: Any) -> None:
+    assert refused(turn_id=turn_id).field == "turn_id"
+
+
+# -- Fingerprints -----------------------------------------------------------------------------------
+
+
+def test_the_same_message_has_the_same_fingerprint_in_whatever_order_its_keys_stand() -> None:
+    assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1})
+    assert fingerprint("hello") == fingerprint("hello")
+
+
+@pytest.mark.parametrize("other", ["hello ", ["hello"], None, {"text": "hello"}, "hell\u00f6", "\ud800", 1])
+def test_another_message_has_another_fingerprint(other: Any) -> None:
+    assert fingerprint("hello") != fingerprint(other)
+
+
+def test_the_agent_is_part_of_what_a_turn_id_stands_for() -> None:
+    one, two = resolved(turn_id="t").spec, resolved(turn_id="t", agent="coder").spec
+    assert one.fingerprint != two.fingerprint
+
+
+def nested(depth: int) -> list[Any]:
+    """A list in a list in a list."""
+    inner: list[Any] = []
+    for _ in range(depth):
+        inner = [inner]
+    return inner
+
+
+@pytest.mark.parametrize("message", [nested(100_000), {("a", "b"): 1}], ids=["deep", "odd keys"])
+def test_a_message_that_cannot_be_fingerprinted_takes_no_turn_id_of_the_clients(message: Any) -> None:
+    assert refused(message=message, turn_id="t").field == "message"
+    assert resolved(message=message).spec.message is message
+
+
+def test_a_message_whose_repr_raises_takes_no_turn_id_of_the_clients() -> None:
+    class Odd:
+        def __repr__(self) -> str:
+            raise KeyError("odd")
+
+    assert refused(message=Odd(), turn_id="t").field == "message"
+
+
+# -- Reasons ----------------------------------------------------------------------------------------
+
+
+def test_a_text_is_returned_as_it_is_up_to_a_bound_in_bytes() -> None:
+    assert check_text(None) is None
+    assert check_text("\u00f6" * (MAX_TEXT // 2)) == "\u00f6" * (MAX_TEXT // 2)
+
+
+@pytest.mark.parametrize("text", ["\u00f6" * (MAX_TEXT // 2 + 1), "\ud800", 1, b"text", ["text"]])
+def test_a_text_that_no_event_could_carry_is_refused(text: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check_text(text)
+    assert caught.value.field == "text"
+
+
+@pytest.mark.parametrize(
+    ("asker", "code"),
+    [
+        (Asker("ada"), CancelCode.USER_REQUEST),
+        (HOST, CancelCode.USER_REQUEST),
+        (Asker("ada", sees_all=True), CancelCode.USER_REQUEST),
+        (Asker("root", sees_all=True), CancelCode.ADMIN),
+    ],
+)
+def test_a_cancel_is_the_users_or_the_admins_by_who_asks(asker: Asker, code: CancelCode) -> None:
+    assert cancel_code(None, asker, "ada") is code
+
+
+def test_a_cancel_that_names_its_code_keeps_it() -> None:
+    assert cancel_code(CancelCode.POLICY, Asker("root", sees_all=True), "ada") is CancelCode.POLICY
