@@ -48,25 +48,30 @@ help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F: '{printf "  make %-10s%s\n", $$1, $$2}'
 
 $(VENV)/.for-run: $(VENV)/.made $(META)
-	$(PIP) install -qq -e '.[cli]'
+	@echo "installing turnkeeper and its command into $(VENV); the first time this can take a minute"
+	@$(PIP) install -qq -e '.[cli]'
 	@touch $@
 
 $(VENV)/.for-test: $(VENV)/.made $(META)
-	$(PIP) install -qq -e '.[cli,test,uvloop]'
+	@echo "installing turnkeeper and what its tests need into $(VENV); the first time this can take a minute"
+	@$(PIP) install -qq -e '.[cli,test,uvloop]'
 	@touch $@ $(VENV)/.for-run
 
 $(VENV)/.for-bench: $(VENV)/.made $(META)
-	$(PIP) install -qq -e '.[bench]'
+	@echo "installing what the benchmarks need into $(VENV); the first time this can take a minute"
+	@$(PIP) install -qq -e '.[bench]'
 	@touch $@
 
 $(VENV)/.for-lint: $(VENV)/.made $(META)
-	$(PIP) install -qq -e '.[lint]'
+	@echo "installing the linters and type checkers into $(VENV); the first time this can take a minute"
+	@$(PIP) install -qq -e '.[lint]'
 	@touch $@
 
 $(VENV)/.for-docs: $(VENV)/.made $(META)
-	$(PIP) install -qq -e '.[docs]'
+	@echo "installing what builds the docs into $(VENV); the first time this can take a minute"
+	@$(PIP) install -qq -e '.[docs]'
 	@touch $@
 
 $(VENV)/.made:
-	@python=$$(.ci/python $(PYTHON)) && echo "$(VENV): $$($$python -V)" && $$python -m venv --clear $(VENV)
+	@python=$$(.ci/python $(PYTHON)) && echo "making $(VENV) with $$($$python -V)" && $$python -m venv --clear $(VENV)
 	@touch $@
