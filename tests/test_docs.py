@@ -20,9 +20,8 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.web.agents.upstream import says, upstream
 from turnkeeper.actors import SessionRegistry
-from turnkeeper.actors.model import exceptions
-from turnkeeper.web.http.app import ROUTES
-from turnkeeper.web.http.errors import STATUS
+from turnkeeper.web.http.problems import Code
+from turnkeeper.web.http.routes import ROUTES, Route
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -139,15 +138,15 @@ def test_the_settings_page_is_what_the_code_says() -> None:
     assert table.PAGE.read_text() == table.page(), "run python docs/settings_table.py"
 
 
-@pytest.mark.parametrize(("method", "path"), [(method, path) for method, path, _ in ROUTES if method != "*"])
-def test_the_http_page_tells_every_route(method: str, path: str) -> None:
-    assert f"| `{method} {path}` |" in HTTP_PAGE
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+def test_the_http_page_tells_every_route(route: Route) -> None:
+    assert f"| `{route.method} {route.path}` |" in HTTP_PAGE
 
 
-@pytest.mark.parametrize("error", STATUS, ids=lambda error: error.__name__)
-def test_the_http_page_tells_every_refusal_with_its_status(error: type[exceptions.TurnkeeperError]) -> None:
-    row = next(line for line in HTTP_PAGE.splitlines() if line.startswith(f"| {STATUS[error]} |"))
-    assert f"`{error.code}`" in row
+@pytest.mark.parametrize("code", Code)
+def test_the_http_page_tells_every_refusal_with_its_status(code: Code) -> None:
+    row = next(line for line in HTTP_PAGE.splitlines() if line.startswith(f"| {code.status} |"))
+    assert f"`{code}`" in row
 
 
 #: The command, with an echo that takes its time: it still speaks when the next line has been typed, also on

@@ -14,7 +14,8 @@ if not __name__.startswith("turnkeeper."):
 
 from typing import TYPE_CHECKING, Any
 
-from .http.access import Authenticate, Principal, Tokens
+from .http.access.principal import Authenticate, Principal
+from .http.access.tokens import Tokens
 from .http.app import REGISTRY, create_app, setup
 from .http.settings import WebSettings
 
@@ -23,9 +24,10 @@ if TYPE_CHECKING:
     from .agents.openai import OpenAIAgent as OpenAIAgent
 
 __all__ = [
-    # http.access
+    # http.access.principal
     "Authenticate",
     "Principal",
+    # http.access.tokens
     "Tokens",
     # http.app
     "REGISTRY",

@@ -4,8 +4,8 @@
   streams (`stream`) and speaks plain bytes (`raw`, `connect`) for what no client library would send.
 * `EventSourceParser` follows WHATWG HTML 9.2.6, "Interpreting an event stream", and nothing of ours.
 * `free_port` is one that stays free until it is used, although other programs are at work.
-* `Writer` and `streaming_request` stand in for a connection where a test counts writes, or
-  lets one get stuck.
+* `asking` is a request by itself; `Writer` and `streaming_request` stand in for a connection where a test
+  counts writes, or lets one get stuck.
 """
 
 import asyncio
@@ -30,6 +30,7 @@ import yarl
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.test_utils import make_mocked_request
+from hypothesis import strategies as st
 
 from tests.fakes import ScriptedAgent, done, settle
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -53,6 +54,20 @@ def free_port() -> int:
                 continue
             return port
     raise AssertionError("unreachable: the ports are tried for ever")
+
+
+# -- JSON ---------------------------------------------------------------------------------------------
+
+texts = st.text(st.characters(codec="utf-8"))
+any_json = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | texts,
+    lambda inner: st.lists(inner) | st.dictionaries(texts, inner),
+    max_leaves=20,
+)
 
 
 # -- Server-Sent Events, the reader's side ----------------------------------------------------------
@@ -486,6 +501,12 @@ class Transport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self.closing or self.aborted.is_set()
+
+
+def asking(*, peer: Any = ("127.0.0.1", 4711), **headers: str) -> web.Request:
+    """A request with these headers (``_`` for ``-``) from that peer."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return make_mocked_request("GET", "/", headers=named, transport=Transport(peer=peer))
 
 
 def streaming_request(writer: Writer, transport: Transport) -> web.Request:

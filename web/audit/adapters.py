@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.web.http.access import is_loopback
+from turnkeeper.web.http.access.loopback import is_loopback
 
 TOKEN = re.compile(r"\[([0-9a-f]{8})-(\d{1,6})\]")
 JSON_TYPE = {"Content-Type": "application/json"}

@@ -19,7 +19,8 @@ from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.records import FINAL_ENDS
 from turnkeeper.web.audit.command import audit
-from turnkeeper.web.http.access import ADMIN, Tokens
+from turnkeeper.web.http.access.principal import ADMIN
+from turnkeeper.web.http.access.tokens import Tokens
 
 from . import follow
 from .client import Client, Unreachable

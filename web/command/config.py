@@ -13,7 +13,7 @@ from typing import Any
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.session.settings import ENVIRONMENT_PREFIX
-from turnkeeper.web.http.access import Tokens, read_tokens
+from turnkeeper.web.http.access.tokens import Tokens, read_tokens
 from turnkeeper.web.http.settings import WebSettings
 
 #: What `serve` takes beside the settings: each name with its default. One more option is one more line.

@@ -11,7 +11,8 @@ from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents.builtin import BUILT_IN
 from turnkeeper.web.agents.load import load_agent
-from turnkeeper.web.http.access import Tokens, is_loopback
+from turnkeeper.web.http.access.loopback import is_loopback
+from turnkeeper.web.http.access.tokens import Tokens
 from turnkeeper.web.http.app import create_app
 from turnkeeper.web.http.server import run, why_not
 

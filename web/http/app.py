@@ -7,38 +7,22 @@ from collections.abc import AsyncIterator, Mapping
 from aiohttp import web
 
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
-from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
 from turnkeeper.web.pages.assets import add_pages
 
-from . import handlers
-from .access import Authenticate, local_only
-from .handlers import Desk, Handler
+from .access.loopback import local_only
+from .access.principal import Authenticate
+from .access.tickets import Tickets
+from .handlers import method_not_allowed
+from .mount import Mount, Who
+from .routes import ROUTES, methods
 from .settings import WebSettings
 from .stream import Streams
-from .tickets import Tickets
 
 #: Where an app keeps its registry: ``request.app[REGISTRY]``. With several mounts, the first one's.
 REGISTRY: web.AppKey[SessionRegistry] = web.AppKey("turnkeeper.registry", SessionRegistry)
-_MOUNTS: web.AppKey[dict[str, Desk]] = web.AppKey("turnkeeper.mounts", dict)
-
-ROUTES: tuple[tuple[str, str, Handler], ...] = (
-    ("GET", "/chat/active_send_tasks", handlers.all_active),
-    ("POST", "/chat/cleanup_completed_tasks", handlers.cleanup),
-    ("POST", "/chat/ticket", handlers.ticket),
-    ("POST", "/chat/{log_id}/send", handlers.send),
-    ("POST", "/chat/{log_id}/cancel_send_task", handlers.cancel_session),
-    ("POST", "/chat/{log_id}/{task_id}/cancel", handlers.cancel),
-    ("GET", "/chat/{log_id}/active_tasks", handlers.active),
-    ("GET", "/chat/{log_id}/events", handlers.events),
-    ("GET", "/chat/{log_id}/messages", handlers.messages),
-    ("GET", "/chat/{log_id}/turns/{task_id}", handlers.turn),
-    ("GET", "/chat/{log_id}", handlers.session),
-    ("DELETE", "/chat/{log_id}", handlers.close),
-    ("GET", "/healthz", handlers.health),
-    ("GET", "/readyz", handlers.ready),
-)
+_MOUNTS: web.AppKey[dict[str, Mount]] = web.AppKey("turnkeeper.mounts", dict)
 
 
 def setup(
@@ -69,18 +53,17 @@ def setup(
     registry = SessionRegistry(agents, settings=chosen, load_context=load_context, save_context=save_context)
     streams = Streams(chosen)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
-    desk = Desk(registry, chosen, authenticate or local_only, streams, tickets)
+    mount = Mount(registry, chosen, authenticate or local_only, streams, tickets)
     if not mounts:
         app.on_shutdown.append(_drain)
-    mounts[prefix] = desk
+    mounts[prefix] = mount
     app.setdefault(REGISTRY, registry)
-    for method, path, handler in ROUTES:
-        if method == "GET":
-            app.router.add_get(prefix + path, desk.route(handler), allow_head=handler is not handlers.events)
-        else:
-            app.router.add_route(method, prefix + path, desk.route(handler))
-    for path, allowed in _methods().items():
-        app.router.add_route("*", prefix + path, desk.route(handlers.method_not_allowed(allowed)))
+    for route in ROUTES:
+        endpoint = mount.endpoint(route.handler, route.who)
+        for method in (route.method, *["HEAD"] * route.has_head):
+            app.router.add_route(method, prefix + route.path, endpoint)
+    for path, allowed in methods().items():
+        app.router.add_route("*", prefix + path, mount.endpoint(method_not_allowed(allowed), Who.USERS))
     if pages:
         add_pages(app, prefix)
 
@@ -95,24 +78,11 @@ def setup(
 
 
 async def _drain(app: web.Application) -> None:
-    """Tell all streams, before cleanup, which waits for open connections.
+    """End all streams, before the cleanup, which waits for open connections.
 
-    All mounts at once: none has to wait for another one's stubborn turns.
+    All mounts at once: none waits for the stubborn turns of another.
     """
-    await asyncio.gather(*(desk.registry.drain() for desk in app[_MOUNTS].values()))
-
-
-def _methods() -> dict[str, str]:
-    """What may be asked of each path, for the others to be refused.
-
-    A path whose last word is reserved has no entry: it is that word as an id that is refused.
-    """
-    methods: dict[str, list[str]] = {}
-    for method, path, handler in ROUTES:
-        if path.rsplit("/", 1)[-1] not in RESERVED_IDS or "{" in path:
-            also = ["HEAD"] if method == "GET" and handler is not handlers.events else []
-            methods.setdefault(path, []).extend([method, *also])
-    return {path: ", ".join(names) for path, names in methods.items()}
+    await asyncio.gather(*(mount.registry.drain() for mount in app[_MOUNTS].values()))
 
 
 def create_app(

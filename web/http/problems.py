@@ -1,24 +1,155 @@
-"""A refusal that HTTP itself has a word for."""
+"""Refusals: their codes with the HTTP status of each, and the problem bodies (RFC 9457) they are."""
 
+import json
+import logging
 from collections.abc import Mapping
-from typing import Any
+from enum import StrEnum
+from typing import Any, Self
+
+from aiohttp import web
+from pykka import ActorDeadError
+
+from turnkeeper.actors.model import exceptions as errors
+
+logger = logging.getLogger("turnkeeper")
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "1"}
+
+
+class Code(StrEnum):
+    """The codes of refusals. Each is stable, and has the HTTP status and the meaning given beside it."""
+
+    status: int
+    meaning: str
+
+    def __new__(cls, code: str, status: int, meaning: str) -> Self:
+        """A code with its status and what it means."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.status = status
+        member.meaning = meaning
+        return member
+
+    BODY_INCOMPLETE = "BODY_INCOMPLETE", 400, "the body ended early, or is not encoded as its headers say"
+    UNAUTHORIZED = "UNAUTHORIZED", 401, "no token or ticket, or not a valid one"
+    SCOPE_MISSING = "SCOPE_MISSING", 403, "the token has none of the scopes that this needs"
+    FOREIGN_PEER = "FOREIGN_PEER", 403, "a server without tokens was asked from another machine"
+    FOREIGN_HOST = "FOREIGN_HOST", 403, "a server without tokens was asked under a name that is not loopback"
+    FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a server without tokens was asked by a page of another origin"
+    UNKNOWN_SESSION = errors.UnknownSession.code, 404, "no session of yours has this id"
+    UNKNOWN_TURN = errors.UnknownTurn.code, 404, "the session does not know this turn, or no longer does"
+    METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", 405, "the path has other methods: see `Allow`"
+    SESSION_BUSY = (
+        errors.SessionBusy.code,
+        409,
+        "a turn is in flight and the strategy is `reject`; `task_id` names it",
+    )
+    SESSION_CLOSED = errors.SessionClosed.code, 409, "the session was closed"
+    PRECONDITION_FAILED = (
+        errors.PreconditionFailed.code,
+        412,
+        "`If-Match` does not name the current or last turn",
+    )
+    BODY_TOO_LARGE = "BODY_TOO_LARGE", 413, "the body is larger than `max_body`"
+    INVALID_JSON = "INVALID_JSON", 422, "the body is not JSON"
+    INVALID_REQUEST = errors.InvalidRequest.code, 422, "a field breaks its rule; `field` names it"
+    UNKNOWN_AGENT = errors.UnknownAgent.code, 422, "there is no agent of that name"
+    TURN_ID_REUSED = errors.TurnIdReused.code, 422, "the `task_id` stands for another message already"
+    TOO_MANY_UNRESPONSIVE = (
+        errors.TooManyUnresponsive.code,
+        429,
+        "too many turns of the session ignored being cancelled and still run",
+    )
+    TOO_MANY_TICKETS = "TOO_MANY_TICKETS", 429, "you hold as many tickets as a user may"
+    INTERNAL = errors.TurnkeeperError.code, 500, "the server failed; its log says how, the answer does not"
+    SHUTTING_DOWN = errors.ShuttingDown.code, 503, "the server is shutting down"
+    SESSION_LOST = errors.SessionLost.code, 503, "the session failed inside and was opened anew"
+
+
+#: Those that an error of the actors may have, by its name there.
+_BY_NAME: Mapping[str, Code] = {code.value: code for code in Code if code is not Code.INTERNAL}
+#: What HTTP calls otherwise than the actors.
+HTTP_NAMES = {"session_id": "log_id", "turn_id": "task_id"}
+TITLES = {
+    400: "Bad Request",
+    401: "Unauthorized",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    409: "Conflict",
+    412: "Precondition Failed",
+    413: "Content Too Large",
+    422: "Unprocessable Content",
+    429: "Too Many Requests",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+}
 
 
 class Problem(Exception):
-    """A refusal that HTTP itself has a word for. ``more`` are further members of the body."""
+    """A refusal, in HTTP's words. ``more`` are further members of the body."""
 
     def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        **more: Any,
+        self, code: Code, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
     ) -> None:
         super().__init__(detail)
-        self.status = status
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
         self.more = more
+
+    @property
+    def status(self) -> int:
+        """The HTTP status, which its code decides."""
+        return self.code.status
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The members of the problem body, RFC 9457 section 3.1, and ours."""
+        return {
+            "type": "about:blank",
+            "title": TITLES[self.status],
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code.value,
+            **self.more,
+        }
+
+
+def problem_of(error: BaseException) -> Problem:
+    """The problem that an exception is. The details of one that was not foreseen go to the log only."""
+    match error:
+        case Problem():
+            return error
+        case ActorDeadError():
+            return Problem(Code.SHUTTING_DOWN, "the server is shutting down", headers=RETRY_AFTER)
+        case errors.SessionError() if error.code in _BY_NAME:
+            return _refusal(error, _BY_NAME[error.code])
+        case _:
+            logger.error("unhandled error in a request", exc_info=error)
+            return Problem(Code.INTERNAL, "the server failed to handle this request")
+
+
+def _refusal(error: errors.SessionError, code: Code) -> Problem:
+    detail, more = str(error), dict[str, Any]()
+    if isinstance(error, errors.SessionBusy) and error.turn_id is not None:
+        more["task_id"] = error.turn_id
+    if isinstance(error, errors.InvalidRequest) and error.field is not None:
+        name = more["field"] = HTTP_NAMES.get(error.field) or str(error.field)
+        detail = detail.replace(error.field, name, 1)
+    return Problem(code, detail, headers=RETRY_AFTER if code.status in (429, 503) else None, **more)
+
+
+def problem_response(error: BaseException) -> web.Response:
+    """The answer to a request that ended with this exception."""
+    problem = problem_of(error)
+    response = web.Response(
+        status=problem.status,
+        text=json.dumps(problem.body) + "\n",
+        content_type=PROBLEM_JSON,
+        headers=problem.headers,
+    )
+    if problem.headers.get("Connection") == "close":
+        response.force_close()  # the header alone would leave the connection open
+    return response

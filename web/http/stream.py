@@ -7,8 +7,8 @@ from aiohttp import web
 
 from turnkeeper.actors.events.subscription import Subscription
 
-from .codec import HEARTBEAT, encode_events, encode_retry
 from .settings import WebSettings
+from .sse import HEARTBEAT, encode_events, encode_retry
 
 logger = logging.getLogger("turnkeeper")
 

@@ -114,7 +114,7 @@ async def test_send_list_cancel_and_look_up_a_turn() -> None:
 @pytest.mark.parametrize(
     ("token", "session", "code"),
     [("", "s", Exit.NOT_ALLOWED), ("x", "s", Exit.NOT_ALLOWED), ("scopeless-token", "s", Exit.NOT_ALLOWED),
-     ("bob-token", "s", Exit.UNKNOWN), ("ada-token", "send", Exit.USAGE)],
+     ("bob-token", "s", Exit.UNKNOWN), ("ada-token", "turns", Exit.USAGE)],
 )  # fmt: skip
 async def test_a_refusal_has_its_exit_code_and_the_servers_words(
     token: str, session: str, code: Exit

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from turnkeeper.web.command import cli, commands
-from turnkeeper.web.http.access import Tokens
+from turnkeeper.web.http.access.tokens import Tokens
 
 ROOT = Path(__file__).parent.parent.parent.parent
 NOBODY = "http://127.0.0.1:1"
@@ -96,7 +96,7 @@ def test_a_name_that_no_token_can_have_is_refused(user: str, capsys: pytest.Capt
         ("ps", "--url", "nowhere"),
         ("send", "s"),
         ("send", "a/b", "hello"),
-        ("send", "send", "hello"),
+        ("send", "turns", "hello"),
         ("send", "s", "hello", "--strategy", "enqueue"),
         ("send", "s", "hello", "--timeout", "0"),
         ("cancel",),

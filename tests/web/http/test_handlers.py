@@ -17,7 +17,7 @@ from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import WebSettings, setup
 from turnkeeper.web.agents import builtin as agents
 from turnkeeper.web.http import handlers
-from turnkeeper.web.http.app import ROUTES
+from turnkeeper.web.http.routes import ROUTES
 
 #: As the code has it; `serving` waits longer.
 MARGIN = handlers.CANCEL_MARGIN
@@ -455,7 +455,7 @@ async def test_an_id_outside_the_rule_is_refused_on_every_route_and_every_method
         ("POST", "/chat/cleanup_completed_tasks"),
         ("POST", "/chat/ticket"),
     }
-    paths = dict.fromkeys(path for _, path, _ in ROUTES if "{log_id}" in path)
+    paths = dict.fromkeys(route.path for route in ROUTES if "{log_id}" in route.path)
     async with serving(done) as house:
         for path in paths:
             for method in METHODS:

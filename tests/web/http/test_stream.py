@@ -22,7 +22,7 @@ from tests.web.fakes_web import (
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import WebSettings
-from turnkeeper.web.http.codec import HEARTBEAT, PIECE
+from turnkeeper.web.http.sse import HEARTBEAT, PIECE
 from turnkeeper.web.http.stream import Streams
 
 # -- One connection, held in the hand ---------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""How an EventSource, which cannot send headers, says who it is: a ticket in the stream's URL."""
+"""Tickets in a stream's URL, for an EventSource, which cannot send headers, to say who it is."""
 
 import secrets
 from collections import Counter, OrderedDict
@@ -6,17 +6,18 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from .access import CHALLENGE, Principal
-from .problems import Problem
+from turnkeeper.actors.model.records import Asker
+from turnkeeper.web.http.problems import Code, Problem
 
-#: How many tickets a user may have out, and how many sessions each may name.
+from .principal import CHALLENGE
+
+#: How many tickets a user may hold at a time.
 MAX_TICKETS = 1_000
-MAX_SESSIONS = 100
 
 
 @dataclass(slots=True)
 class _Ticket:
-    principal: Principal
+    asker: Asker
     sessions: frozenset[str]
     expires_at: float
     streams: int = 0
@@ -36,33 +37,31 @@ class Tickets:
     def __len__(self) -> int:
         return len(self._tickets)
 
-    def issue(self, principal: Principal, sessions: frozenset[str]) -> str:
-        """A new ticket for these sessions. Raises `Problem` 422 and 429."""
-        if len(sessions) > MAX_SESSIONS:
-            detail = f"a ticket names at most {MAX_SESSIONS} sessions"
-            raise Problem(422, "INVALID_REQUEST", detail, field="log_ids")
+    def issue(self, asker: Asker, sessions: frozenset[str]) -> str:
+        """A new ticket for these sessions. Raises `Problem` 429."""
         self._expire()
-        if self._held[principal.user] >= MAX_TICKETS:
+        if self._held[asker.user] >= MAX_TICKETS:
             headers = {"Retry-After": str(int(self._ttl) or 1)}
-            raise Problem(429, "TOO_MANY_TICKETS", "too many of your tickets are out", headers=headers)
+            detail = f"a user has at most {MAX_TICKETS} tickets at a time"
+            raise Problem(Code.TOO_MANY_TICKETS, detail, headers=headers)
         name = secrets.token_urlsafe(24)
-        ticket = _Ticket(principal, sessions, self._clock() + self._ttl)
+        ticket = _Ticket(asker, sessions, self._clock() + self._ttl)
         self._tickets[name] = self._unused[name] = ticket
-        self._held[principal.user] += 1
+        self._held[asker.user] += 1
         return name
 
     @contextmanager
-    def use(self, name: str, session: str) -> Generator[Principal]:
+    def use(self, name: str, session: str) -> Generator[Asker]:
         """Who holds this ticket, while a stream of it is open. Raises `Problem` 401."""
         self._expire()
         ticket = self._tickets.get(name)
         if ticket is None or session not in ticket.sessions:
-            detail = "this ticket is not valid for this session, or no longer"
-            raise Problem(401, "UNAUTHORIZED", detail, headers=CHALLENGE)
+            detail = "the ticket is not valid for this session, or no longer valid"
+            raise Problem(Code.UNAUTHORIZED, detail, headers=CHALLENGE)
         ticket.streams += 1
         self._unused.pop(name, None)
         try:
-            yield ticket.principal
+            yield ticket.asker
         finally:
             ticket.streams -= 1
             if not ticket.streams:
@@ -76,6 +75,6 @@ class Tickets:
             if ticket.expires_at > now:
                 return
             del self._unused[name], self._tickets[name]
-            self._held[ticket.principal.user] -= 1
-            if not self._held[ticket.principal.user]:
-                del self._held[ticket.principal.user]
+            self._held[ticket.asker.user] -= 1
+            if not self._held[ticket.asker.user]:
+                del self._held[ticket.asker.user]

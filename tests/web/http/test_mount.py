@@ -1,0 +1,188 @@
+"""Who may reach what: every route against every role."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.fakes import ScriptedAgent
+from tests.web.fakes_web import Answer, House, by_token, serving
+from turnkeeper.actors.model.records import TurnStatus
+from turnkeeper.web.http import app as app_module
+from turnkeeper.web.http.routes import ROUTES
+
+ROLES = (
+    "owner", "other", "admin", "nobody", "wrong", "scopeless", "ticket", "ticket_elsewhere", "ticket_expired",
+)  # fmt: skip
+TOKENS = {
+    "owner": "ada-token",
+    "other": "bob-token",
+    "admin": "root-token",
+    "wrong": "eve-token",
+    "scopeless": "scopeless-token",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One route: how it is asked about ada's session ``s`` and its turn ``t``, and who gets what."""
+
+    path: str
+    codes: str
+    body: Any = None
+    unknown: str | None = None
+
+    def code(self, role: str) -> int:
+        return int(self.codes.split()[ROLES.index(role)])
+
+
+# The codes: owner other admin nobody wrong scopeless, and three tickets.
+TABLE: dict[tuple[str, str], Row] = {
+    ("POST", "/chat/{log_id}/send"): Row(
+        "/chat/s/send", "202 404 202 401 401 403 401 401 401", [{"type": "text", "text": "next"}]
+    ),
+    ("POST", "/chat/{log_id}/{task_id}/cancel"): Row(
+        "/chat/s/t/cancel", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/t/cancel"
+    ),
+    ("POST", "/chat/{log_id}/cancel_send_task"): Row(
+        "/chat/s/cancel_send_task",
+        "200 200 200 401 401 403 401 401 401",
+        unknown="/chat/unknown/cancel_send_task",
+    ),
+    ("GET", "/chat/{log_id}/active_tasks"): Row(
+        "/chat/s/active_tasks", "200 200 200 401 401 403 401 401 401", unknown="/chat/unknown/active_tasks"
+    ),
+    ("GET", "/chat/active_send_tasks"): Row("/chat/active_send_tasks", "200 200 200 401 401 403 401 401 401"),
+    ("POST", "/chat/cleanup_completed_tasks"): Row(
+        "/chat/cleanup_completed_tasks", "200 200 200 401 401 403 401 401 401"
+    ),
+    ("GET", "/chat/{log_id}/events"): Row("/chat/s/events", "200 404 200 401 401 403 200 401 401"),
+    ("GET", "/chat/{log_id}"): Row("/chat/s", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown"),
+    ("GET", "/chat/{log_id}/turns/{task_id}"): Row(
+        "/chat/s/turns/t", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/turns/t"
+    ),
+    ("GET", "/chat/{log_id}/messages"): Row(
+        "/chat/s/messages", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/messages"
+    ),
+    ("DELETE", "/chat/{log_id}"): Row(
+        "/chat/s", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown"
+    ),
+    ("POST", "/chat/ticket"): Row("/chat/ticket", "200 200 200 401 401 403 401 401 401", {"log_ids": ["s"]}),
+    ("GET", "/healthz"): Row("/healthz", "200 200 200 200 200 200 200 200 200"),
+    ("GET", "/readyz"): Row("/readyz", "200 200 200 200 200 200 200 200 200"),
+}
+ALLOWED = ("owner", "admin")
+
+
+def test_every_route_has_its_row_in_the_table() -> None:
+    assert {(route.method, route.path) for route in ROUTES} == set(TABLE)
+
+
+@asynccontextmanager
+async def adas_house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[House, "Tickets"]]:
+    """Ada's session ``s`` runs its turn ``t``; her other session is ``u``."""
+    tickets = Tickets()
+    monkeypatch.setattr(app_module, "time", SimpleNamespace(monotonic=lambda: tickets.now))
+    async with serving(ScriptedAgent(), authenticate=by_token) as house:
+        await house.sent("s", task_id="t", token="ada-token")
+        yield house, tickets
+
+
+class Tickets:
+    now = 1000.0
+
+    async def ask(self, house: House, role: str, method: str, path: str, body: Any = None) -> Answer:
+        """Ask in that role."""
+        more = {} if body is None else {"json": body}
+        if not role.startswith("ticket"):
+            return await house.ask(method, path, token=TOKENS.get(role), **more)
+        session = "u" if role == "ticket_elsewhere" else "s"
+        issued = await house.post("/chat/ticket", json={"log_ids": [session]}, token="ada-token")
+        if role == "ticket_expired":
+            self.now += issued.body["expires_in"]
+        return await house.ask(method, f"{path}?ticket={issued.body['ticket']}", **more)
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("route", TABLE, ids=" ".join)
+async def test_every_route_answers_every_role_as_the_table_says(
+    route: tuple[str, str], role: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = TABLE[route]
+    async with adas_house(monkeypatch) as (house, tickets):
+        before = await house.registry.session("s")
+
+        answer = await tickets.ask(house, role, route[0], row.path, row.body)
+
+        assert answer.status == row.code(role), answer.text
+        if answer.status >= 400 and answer.status != 404:
+            expected = {401: "UNAUTHORIZED", 403: "SCOPE_MISSING"}[answer.status]
+            assert answer.code == expected
+        if answer.status == 401:
+            assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        if role not in ALLOWED:
+            after = await house.registry.session("s")
+            assert (after.state, after.turn, after.queue) == (before.state, before.turn, before.queue)
+        if role == "other":
+            assert re.search(r"\bada\b", answer.text) is None  # it is also in some hexadecimal numbers
+            if row.unknown is not None:
+                unknown = await tickets.ask(house, role, route[0], row.unknown, row.body)
+                assert unknown.status == answer.status
+                assert unknown.text.replace("unknown", "s") == answer.text
+
+
+async def test_lists_and_cleanups_are_of_ones_own_sessions_and_of_all_for_an_admin() -> None:
+    agent = ScriptedAgent()
+    async with serving({"default": agent, "done": lambda turn: _nothing()}, authenticate=by_token) as house:
+        for person in ("ada", "bob"):
+            await house.sent(f"busy-{person}", token=f"{person}-token")
+            task = await house.sent(f"idle-{person}", token=f"{person}-token", agent="done")
+            async for event in house.registry.events(f"idle-{person}", after="0"):
+                if event.name == "turn.completed":
+                    break
+            assert task
+
+        async def listed(token: str) -> set[str]:
+            return set((await house.get("/chat/active_send_tasks", token=token)).body["active_tasks"])
+
+        assert await listed("ada-token") == {"busy-ada"}
+        assert await listed("root-token") == {"busy-ada", "busy-bob"}
+        cleaned = await house.post("/chat/cleanup_completed_tasks", token="ada-token")
+        assert cleaned.body["cleaned_up"] == ["idle-ada"]
+        cleaned = await house.post("/chat/cleanup_completed_tasks", token="root-token")
+        assert cleaned.body["cleaned_up"] == ["idle-bob"]
+        agent.release()
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def test_a_ticket_for_somebody_elses_session_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with adas_house(monkeypatch) as (house, _):
+        issued = await house.post("/chat/ticket", json={"log_ids": ["s"]}, token="bob-token")
+
+        answer = await house.get(f"/chat/s/events?ticket={issued.body['ticket']}")
+
+        assert (answer.status, answer.code) == (404, "UNKNOWN_SESSION")
+
+
+async def test_an_admins_cancel_of_anothers_session_says_that_it_was_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with adas_house(monkeypatch) as (house, _):
+        answer = await house.post("/chat/s/cancel_send_task", token="root-token")
+
+        assert answer.body["turn"]["reason"].items() >= {"code": "admin", "by": "root"}.items()
+        assert answer.body["turn"]["status"] == TurnStatus.CANCELLED
+
+
+async def test_a_session_belongs_to_whoever_opened_its_stream_first() -> None:
+    async with serving(authenticate=by_token) as house, house.stream("s", token="ada-token"):
+        answer = await house.send("s", token="bob-token")
+        assert (answer.status, answer.code) == (404, "UNKNOWN_SESSION")
+        assert (await house.send("s", token="ada-token")).status == 202

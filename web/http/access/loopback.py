@@ -1,0 +1,67 @@
+"""The rule of a server without tokens: only this machine may ask, and only by pages of this server."""
+
+import ipaddress
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from turnkeeper.web.http.problems import Code, Problem
+
+from .principal import ADMIN, CHAT, Principal
+
+#: Who everyone is where nothing says who they are.
+LOCAL_USER = "local"
+ONLY_HERE = "without tokens only this machine may ask: pass authenticate= or start with --token"
+ONLY_OURS = "without tokens only this server's own pages may ask"
+
+
+def local_only(request: web.Request) -> Principal:
+    """Everyone is `local` and may do everything, as long as both ends are on this machine.
+
+    A page of another site in this machine's browser is refused: its ``Origin`` is foreign, or, after
+    DNS rebinding, its ``Host`` is. Another machine is refused whatever it says. Raises `Problem` 403.
+    """
+    if request.remote and not is_loopback(request.remote):  # it is empty for a Unix socket
+        raise Problem(Code.FOREIGN_PEER, ONLY_HERE)
+    host = request.headers.get("Host", "")
+    if not _names_loopback(host):
+        raise Problem(Code.FOREIGN_HOST, ONLY_HERE)
+    origin = request.headers.get("Origin")
+    if origin is not None and _netloc(origin) != host.lower():
+        raise Problem(Code.FOREIGN_ORIGIN, ONLY_OURS)
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        raise Problem(Code.FOREIGN_ORIGIN, ONLY_OURS)
+    return Principal(LOCAL_USER, frozenset({CHAT, ADMIN}))
+
+
+# Both are asked of the same few names with every request, and an address is dear to parse.
+
+
+@lru_cache(maxsize=64)
+def _names_loopback(host: str) -> bool:
+    """Whether the host of a ``Host`` header, with or without a port, is this machine."""
+    try:
+        return is_loopback(urlsplit(f"//{host}").hostname or "")
+    except ValueError:
+        return False
+
+
+@lru_cache(maxsize=64)
+def is_loopback(host: str) -> bool:
+    """Whether an address or name means this machine and no other."""
+    if host.lower() in ("localhost", "localhost."):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    # A socket for both families shows an IPv4 peer as ::ffff:127.0.0.1.
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def _netloc(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""

@@ -1,0 +1,50 @@
+"""Who asks: a user with the scopes they have."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from aiohttp import web
+
+from turnkeeper.actors.model.records import Asker
+from turnkeeper.web.http.problems import Code, Problem
+
+CHAT, ADMIN = "chat", "admin"
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="turnkeeper"'}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A user and their scopes: ``chat`` is for their own sessions, ``admin`` for everyone's."""
+
+    user: str
+    scopes: frozenset[str] = frozenset({CHAT})
+
+    def __post_init__(self) -> None:
+        """Refuse a name that JSON cannot carry. Raises `TypeError` and `ValueError`."""
+        user: Any = self.user  # hosts hand in anything
+        if not isinstance(user, str):
+            raise TypeError(f"a principal's user must be a string, not {type(user).__name__}")
+        if not user.encode():  # it refuses lone surrogates
+            raise ValueError("a principal's user must not be empty")
+
+    @property
+    def asker(self) -> Asker:
+        """The same for the actors. Raises `Problem` 403 without a scope that counts here."""
+        if not self.scopes & {CHAT, ADMIN}:
+            raise Problem(Code.SCOPE_MISSING, "this needs the scope chat or admin")
+        return Asker(self.user, ADMIN in self.scopes)
+
+
+#: What a host plugs in: who sent this request, or ``None``. It may be a coroutine function.
+Authenticate: TypeAlias = Callable[[web.Request], Principal | Awaitable[Principal | None] | None]
+
+
+async def identify(authenticate: Authenticate, request: web.Request) -> Principal:
+    """Who sent this request. Raises `Problem` 401."""
+    answer = authenticate(request)
+    principal = await answer if inspect.isawaitable(answer) else answer
+    if principal is None:
+        raise Problem(Code.UNAUTHORIZED, "a valid token is needed", headers=CHALLENGE)
+    return principal

@@ -1,0 +1,218 @@
+"""Request bodies: their bytes, the JSON in them, and the types it is checked against."""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar, get_args
+
+import msgspec
+from aiohttp import ClientError, web
+from msgspec import Meta
+
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.ids import ID_RULE
+from turnkeeper.actors.model.records import Strategy
+from turnkeeper.actors.session.settings import MAX_SECONDS
+
+from .problems import Code, Problem
+
+#: How much of an unknown field's name an answer repeats.
+MAX_NAME = 100
+#: How many sessions a ticket may be for.
+MAX_SESSIONS = 100
+S = TypeVar("S", bound=msgspec.Struct)
+T = TypeVar("T")
+
+# -- Their bytes --------------------------------------------------------------------------------------
+
+
+async def read(request: web.Request, limit: int) -> bytes:
+    """The bytes of a request's body. Raises `Problem` 413 beyond ``limit`` bytes, and 400.
+
+    Counted here, because the limit of the app is the host's.
+    """
+    if (request.content_length or 0) > limit:
+        raise _too_large(limit)
+    chunks: list[bytes] = []
+    if request.content.at_eof():
+        # There is none, or a middleware of the host's has read it, which aiohttp remembers.
+        chunks.append(await request.read())
+    size = sum(map(len, chunks))
+    try:
+        async for chunk in request.content.iter_any():
+            size += len(chunk)
+            if size > limit:
+                break
+            chunks.append(chunk)
+    except (ClientError, ConnectionError, web.RequestPayloadError, web.PayloadAccessError):
+        detail = "the body ended early, or is not encoded as its headers say"
+        raise Problem(Code.BODY_INCOMPLETE, detail) from None
+    if size > limit:
+        raise _too_large(limit)
+    return b"".join(chunks)
+
+
+def _too_large(limit: int) -> Problem:
+    detail = f"the body must not be larger than {limit} bytes"
+    return Problem(Code.BODY_TOO_LARGE, detail, headers={"Connection": "close"})
+
+
+# -- What they say ------------------------------------------------------------------------------------
+
+#: One part of a message. It is handed to the agent as it came, with whatever members it has.
+Part: TypeAlias = dict[str, Any]
+
+
+def _rule(must: str, meaning: str, **more: Any) -> Meta:
+    """What a field is, and what it ``must`` be, in the words of its refusal."""
+    return Meta(description=meaning, extra={"must": must}, **more)
+
+
+class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A message, and how its turn is to be run."""
+
+    message: Annotated[
+        str | list[Part],
+        _rule("must be a string, or a list of at least one part", "A text, or a list of parts."),
+    ]
+    agent: Annotated[
+        str | None, _rule("must be a string", "The name of the agent; without it, the default one.")
+    ] = None
+    multitask_strategy: Annotated[
+        Strategy | None,
+        _rule(f"must be one of: {', '.join(Strategy)}", "What to do when a turn is in flight."),
+    ] = None
+    task_id: Annotated[
+        str | None,
+        _rule(
+            f"must be {ID_RULE}",
+            "An id for the turn, chosen by the client: a retry with the same id and message starts nothing.",
+        ),
+    ] = None
+    timeout: Annotated[
+        Annotated[float, Meta(gt=0, le=MAX_SECONDS)] | None,
+        _rule(
+            f"must be a number of seconds above 0 to {MAX_SECONDS:.0f}",
+            "After how many seconds the turn is cancelled, to end as `timed_out`.",
+        ),
+    ] = None
+
+
+class TicketBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sessions whose streams a ticket is to open."""
+
+    log_ids: Annotated[
+        Annotated[list[str], Meta(min_length=1, max_length=MAX_SESSIONS)],
+        _rule(f"must be a list of 1 to {MAX_SESSIONS} session ids", "The ids of the sessions."),
+    ]
+
+
+#: The JSON of a send: the parts of a message alone, or an object.
+SendJSON: TypeAlias = Annotated[list[Part], Meta(min_length=1)] | SendBody
+
+_SEND = msgspec.json.Decoder(SendJSON)
+_TICKET = msgspec.json.Decoder(TicketBody)
+#: What msgspec raises for a body that it refuses: bad JSON, a wrong shape, nesting, a number of many digits.
+_REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
+
+
+def decode_send(body: bytes) -> SendBody:
+    """The body of a send. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
+    try:
+        said = _SEND.decode(body)
+    except _REFUSED:
+        data = decode_json(body)
+        if not isinstance(data, list | dict):
+            text = "the body must be a list of parts, or an object with a message"
+            raise InvalidRequest(text, field="body") from None
+        said = _convert({"message": data} if isinstance(data, list) else data, SendBody)
+    else:
+        said = SendBody(said) if isinstance(said, list) else said
+    _check_message(said.message)
+    return said
+
+
+def decode_ticket(body: bytes) -> TicketBody:
+    """The body of a request for a ticket. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
+    try:
+        return _TICKET.decode(body)
+    except _REFUSED:
+        data = decode_json(body)
+        if not isinstance(data, dict):
+            raise InvalidRequest("the body must be an object with log_ids", field="log_ids") from None
+        return _convert(data, TicketBody)
+
+
+def _check_message(message: str | list[Part]) -> None:
+    parts = [{"type": "text", "text": message}] if isinstance(message, str) else message
+    if not parts:
+        raise InvalidRequest("message must have at least one part", field="message")
+    for part in parts:
+        if not isinstance(part.get("type"), str):
+            raise InvalidRequest("each part of message must be an object with a type", field="message")
+        text = part.get("text")
+        if part["type"] == "text" and not isinstance(text, str):
+            raise InvalidRequest("a part of type text must have a text, a string", field="message")
+        if isinstance(text, str) and not _is_unicode(text):
+            raise InvalidRequest("a text of message has half of a surrogate pair", field="message")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        return text.isascii() or bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+# -- The second look ----------------------------------------------------------------------------------
+
+# msgspec is quick, but says what is wrong in its own words, and refuses a few things that are JSON (half of a
+# surrogate pair, 1e999). So a body that it refuses is looked at again, slowly, and that decides.
+
+
+def decode_json(body: bytes) -> Any:
+    """The JSON (RFC 8259) in a body. Raises `Problem` 422 ``INVALID_JSON``."""
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise Problem(Code.INVALID_JSON, "the body is not UTF-8") from None
+    except RecursionError:
+        raise Problem(Code.INVALID_JSON, "the body is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        detail = f"the body is not JSON: {error.msg} at line {error.lineno} column {error.colno}"
+        raise Problem(Code.INVALID_JSON, detail) from None
+    except _NotJSON:
+        raise Problem(Code.INVALID_JSON, "NaN and Infinity are not JSON") from None
+    except ValueError:
+        raise Problem(Code.INVALID_JSON, "the body has a number with too many digits") from None
+
+
+class _NotJSON(Exception):
+    """Python's json reads it, but it is not JSON."""
+
+
+def _refuse_constant(_name: str) -> NoReturn:
+    raise _NotJSON
+
+
+def _convert(data: Mapping[str, Any], kind: type[S]) -> S:
+    """An object as that type; raises `InvalidRequest` for the first field that breaks its rule."""
+    fields = msgspec.structs.fields(kind)
+    unknown = sorted(set(data) - {field.name for field in fields})
+    if unknown:
+        raise InvalidRequest(f"unknown field {unknown[0][:MAX_NAME]!r}", field=unknown[0][:MAX_NAME])
+    said: dict[str, Any] = {}
+    for field in fields:
+        if field.name in data:
+            try:
+                said[field.name] = msgspec.convert(data[field.name], field.type)
+            except msgspec.ValidationError:
+                raise InvalidRequest(f"{field.name} {_must(field.type)}", field=field.name) from None
+        elif field.required:
+            raise InvalidRequest(f"{field.name} is required", field=field.name)
+    return kind(**said)
+
+
+def _must(annotated: Any) -> str:
+    return next(
+        str(each.extra["must"]) for each in get_args(annotated) if isinstance(each, Meta) and each.extra
+    )

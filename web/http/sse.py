@@ -1,0 +1,45 @@
+"""Event -> bytes of Server-Sent Events (WHATWG HTML, section 9.2). Pure."""
+
+from collections.abc import Iterable, Iterator
+
+from turnkeeper.actors.events.event import CLOSE, Event
+
+
+def encode_event(event: Event) -> bytes:
+    """An event as SSE bytes, made once however many read it."""
+    wire = event.wire
+    if wire is None:
+        head = f"event: {event.name}\n" if event.epoch is None else f"id: {event.id}\nevent: {event.name}\n"
+        data = str(event.data) if event.name == CLOSE else event.json
+        wire = event.wire = f"{head}data: {data}\n\n".encode()
+    return wire
+
+
+#: About how many bytes go out with one write. A peer that does not read holds up no more than that.
+PIECE = 65_536
+
+
+def encode_events(events: Iterable[Event]) -> Iterator[bytes]:
+    """Events as SSE bytes, joined into as few pieces of about `PIECE` bytes as may be."""
+    wires = [encode_event(event) for event in events]
+    if sum(map(len, wires)) <= PIECE:
+        yield b"".join(wires)
+        return
+    piece: list[bytes] = []
+    size = 0
+    for wire in wires:
+        piece.append(wire)
+        size += len(wire)
+        if size >= PIECE:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)
+
+
+def encode_retry(seconds: float) -> bytes:
+    """The field that tells an EventSource when to reconnect."""
+    return f"retry: {int(seconds * 1000)}\n\n".encode()
+
+
+HEARTBEAT = b":\n\n"
