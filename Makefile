@@ -12,7 +12,7 @@ META   := setup.cfg pyproject.toml
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test dev lint types contracts docs bench clean help
+.PHONY: run test dev lint types contracts docs bench bench-instructions clean help
 
 run: $(VENV)/.for-run  ## install what is needed and start the server (ARGS="--port 9000")
 	@exec $(BIN)/turnkeeper serve $(ARGS)
@@ -40,12 +40,15 @@ docs: $(VENV)/.for-docs  ## build the docs into docs/_build/html; a warning is a
 bench: $(VENV)/.for-test $(VENV)/.for-bench  ## the benchmarks, and their page in the docs (ARGS="--help")
 	$(BIN)/python tests/benchmarks/run.py --docs docs/reference $(ARGS)
 
+bench-instructions: $(VENV)/.for-test  ## instructions per operation, beside a floor's; needs valgrind (ARGS="--check")
+	$(BIN)/python tests/benchmarks/instructions/run.py $(ARGS)
+
 clean:  ## remove what was made
 	rm -rf .venv .venv-* build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F: '{printf "  make %-10s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):.*##/\1:/p' $(MAKEFILE_LIST) | awk -F: '{printf "  make %-20s%s\n", $$1, $$2}'
 
 $(VENV)/.for-run: $(VENV)/.made $(META)
 	@echo "installing turnkeeper and its command into $(VENV); the first time this can take a minute"

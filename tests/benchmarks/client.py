@@ -13,7 +13,17 @@ import time
 BODY = b'{"message": "hello"}'
 
 
-async def _answered(reader: asyncio.StreamReader) -> None:
+def request(port: int, path: str) -> bytes:
+    """A POST with a message."""
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
+        + BODY
+    )
+
+
+async def answered(reader: asyncio.StreamReader) -> None:
+    """Read one answer. Raises `RuntimeError` if it is a refusal."""
     head = await reader.readuntil(b"\r\n\r\n")
     if not 200 <= int(head[9:12]) < 300:
         raise RuntimeError(f"refused: {head!r}")
@@ -24,15 +34,10 @@ async def _answered(reader: asyncio.StreamReader) -> None:
 
 async def _post(port: int, number: int, requests: int, paths: list[str]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    heads = [
-        f"POST {path.format(n=number)} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(BODY)}\r\n\r\n".encode()
-        + BODY
-        for path in paths
-    ]
+    asked = [request(port, path.format(n=number)) for path in paths]
     for turn in range(requests):
-        writer.write(heads[turn % len(heads)])
-        await _answered(reader)
+        writer.write(asked[turn % len(asked)])
+        await answered(reader)
     writer.close()
 
 

@@ -6,6 +6,7 @@ look at whether its predecessor has ended. No design that runs a coroutine per t
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 Agent = Callable[[str], Coroutine[Any, Any, Any]]
@@ -50,3 +51,20 @@ class TaskTable:
             task.cancel()
         await asyncio.gather(*left, return_exceptions=True)
         self.tasks.clear()
+
+
+class AwaitingTable(TaskTable):
+    """The same, but what is cancelled is awaited: a successor starts when its predecessor has ended."""
+
+    async def supersede(self, session: str, message: str) -> None:
+        """Cancel the session's turn, wait for its end and start another one; return when that has begun."""
+        await self.cancel(session)
+        self.start(session, message)
+        await asyncio.sleep(0)
+
+    async def cancel(self, session: str) -> None:
+        """Cancel the session's turn and wait for its end."""
+        task = self.tasks.pop(session)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

@@ -11,7 +11,8 @@ from turnkeeper.web import create_app
 CONNECTIONS = 16
 
 
-async def _bare(request: web.Request) -> web.Response:
+async def bare(request: web.Request) -> web.Response:
+    """Read JSON, answer JSON."""
     body = await request.json()
     return web.json_response({"status": "ok", "message": body["message"]})
 
@@ -27,9 +28,9 @@ def _posting(port: int, requests: int, *paths: str) -> Round:
 async def posts(size: Size) -> list[Figure]:
     """Requests per second: a send and the cancel of its turn, by turns, on keep-alive connections."""
     requests = 2 * size.of(200)
-    bare = web.Application()
-    bare.router.add_post("/{session}", _bare)
-    async with served(bare) as floor_port, served(create_app(waits, pages=False)) as port:
+    floor = web.Application()
+    floor.router.add_post("/{session}", bare)
+    async with served(floor) as floor_port, served(create_app(waits, pages=False)) as port:
         found = await compare(
             _posting(floor_port, requests, "/session-{n}"),
             _posting(port, requests, "/chat/session-{n}/send", "/chat/session-{n}/cancel_send_task"),
