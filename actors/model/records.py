@@ -4,10 +4,10 @@ Every moment is in Unix seconds, read from a clock that never goes back; every s
 unless its name says milliseconds.
 """
 
-from enum import StrEnum
 from typing import Any, NewType, TypeAlias, assert_never
 
 from .value import value
+from .word import Word
 
 #: Names a session: 1 to 200 of ``A-Z a-z 0-9 . _ : @ -`` (``log_id`` over HTTP).
 SessionId = NewType("SessionId", str)
@@ -37,27 +37,30 @@ HOST = Asker("local", True)
 # -- What can be said of a turn -----------------------------------------------------------------------
 
 
-class SessionState(StrEnum):
+class SessionState(Word):
     """The states of a session."""
 
-    IDLE = "idle"
-    RUNNING = "running"
-    CANCELLING = "cancelling"
-    CLOSED = "closed"
+    IDLE = "idle", "no turn is in flight"
+    RUNNING = "running", "a turn runs"
+    CANCELLING = "cancelling", "a turn has been cancelled and has not settled yet"
+    CLOSED = "closed", "it takes no more messages"
 
 
-class TurnStatus(StrEnum):
+class TurnStatus(Word):
     """``queued -> running -> (cancelling ->)`` and then exactly one of the others."""
 
-    QUEUED = "queued"
-    RUNNING = "running"
-    CANCELLING = "cancelling"
-    COMPLETED = "completed"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    TIMED_OUT = "timed_out"
-    INTERRUPTED = "interrupted"
-    UNRESPONSIVE = "unresponsive"
+    QUEUED = "queued", "it was accepted, and waits for the turn before it to settle"
+    RUNNING = "running", "it holds its session"
+    CANCELLING = "cancelling", "a cancel was requested, and it has not settled yet"
+    COMPLETED = "completed", "the coroutine returned"
+    FAILED = "failed", "the coroutine raised, or what has to run before or after it did"
+    CANCELLED = "cancelled", "it was cancelled, and the coroutine ended because of that or never began"
+    TIMED_OUT = "timed_out", "its time was up, and the coroutine was cancelled for that"
+    INTERRUPTED = "interrupted", "turnkeeper itself failed"
+    UNRESPONSIVE = (
+        "unresponsive",
+        "the coroutine ignored being cancelled for the whole grace, and was quarantined",
+    )
 
 
 def is_terminal(status: TurnStatus) -> bool:
@@ -81,45 +84,48 @@ def is_terminal(status: TurnStatus) -> bool:
 TERMINAL = frozenset(status for status in TurnStatus if is_terminal(status))
 
 
-class Verdict(StrEnum):
+class Verdict(Word):
     """What a cancel came to."""
 
-    CANCELLED = "cancelled"
-    FINISHED_FIRST = "finished_first"
-    UNRESPONSIVE = "unresponsive"
-    NOT_RUNNING = "not_running"
-    REQUESTED = "requested"
+    CANCELLED = "cancelled", "the coroutine has ended, because it was cancelled"
+    FINISHED_FIRST = (
+        "finished_first",
+        "the coroutine ended by itself, now or long ago; the turn's status says how",
+    )
+    UNRESPONSIVE = "unresponsive", "the coroutine ignored being cancelled for the whole grace"
+    NOT_RUNNING = "not_running", "there was nothing to cancel"
+    REQUESTED = "requested", "the cancel was requested, and its outcome was not waited for"
 
 
-class Strategy(StrEnum):
+class Strategy(Word):
     """What a send does when a turn is in flight."""
 
-    INTERRUPT = "interrupt"
-    REJECT = "reject"
+    INTERRUPT = "interrupt", "cancel that turn, and start when it has settled"
+    REJECT = "reject", "refuse the send"
 
 
-class CancelCode(StrEnum):
+class CancelCode(Word):
     """Why a turn was cancelled (``reason.code``)."""
 
-    USER_REQUEST = "user_request"
-    SUPERSEDED = "superseded"
-    CLIENT_DISCONNECTED = "client_disconnected"
-    TIMEOUT = "timeout"
-    SHUTDOWN = "shutdown"
-    ADMIN = "admin"
-    POLICY = "policy"
-    SESSION_CLOSED = "session_closed"
+    USER_REQUEST = "user_request", "the user, or the host on the user's behalf, asked for it"
+    SUPERSEDED = "superseded", "a newer message took its place"
+    CLIENT_DISCONNECTED = "client_disconnected", "the client went away"
+    TIMEOUT = "timeout", "its time was up"
+    SHUTDOWN = "shutdown", "the server shut down"
+    ADMIN = "admin", "an admin who is not the owner asked for it"
+    POLICY = "policy", "a rule of the host's"
+    SESSION_CLOSED = "session_closed", "the session was closed"
 
 
-class StreamEnd(StrEnum):
+class StreamEnd(Word):
     """Why a stream of events ended: the text of its last event, ``close``."""
 
-    TASK_CANCELLED = "Task cancelled"
-    TASK_FINISHED = "Task finished"
-    TASK_UNRESPONSIVE = "Task unresponsive"
-    SESSION_CLOSED = "Session closed"
-    SESSION_LOST = "Session lost"
-    SHUTDOWN = "Server shutting down"
+    TASK_CANCELLED = "Task cancelled", "a user or an admin cancelled the turn, and it has stopped"
+    TASK_FINISHED = "Task finished", "a user or an admin cancelled the turn, but it had finished first"
+    TASK_UNRESPONSIVE = "Task unresponsive", "a user or an admin cancelled the turn, but it did not stop"
+    SESSION_CLOSED = "Session closed", "the session was closed"
+    SESSION_LOST = "Session lost", "the session failed inside turnkeeper"
+    SHUTDOWN = "Server shutting down", "the server is shutting down"
 
 
 def is_final(end: StreamEnd) -> bool:

@@ -118,7 +118,7 @@ _REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
 def decode_send(body: bytes) -> SendBody:
     """The body of a send. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
     try:
-        said = _SEND.decode(body)
+        said: SendBody | list[Part] = _SEND.decode(body)
     except _REFUSED:
         data = decode_json(body)
         if not isinstance(data, list | dict):
