@@ -3,6 +3,7 @@
 The layout, in the order in which data flows::
 
     runtime     where Pykka meets asyncio: actors on an event loop
+    metrics     what is counted                                                           (pure)
     model       the words: ids, records, messages, errors
     session     the life of one session: step(state, message, now)                        (pure)
     events      what a session published, and its readers

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .events.event import turn_data
+from .events.wire import turn_data
 from .model.exceptions import TurnCancelled, TurnFailed, UnknownAgent
 from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
 from .model.records import (

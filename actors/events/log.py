@@ -9,13 +9,11 @@ import re
 from turnkeeper.actors.model.records import Epoch
 from turnkeeper.actors.model.value import value
 
-from .event import GAP, Event, to_json
+from .event import Event
 
 #: What an event costs beside its text, in bytes. An estimate is enough to bound the log.
 _OVERHEAD = 200
 _CURSOR = re.compile(r"(\d{1,19})-(\d{1,19})", re.ASCII)
-#: How much of a cursor is told back.
-MAX_CURSOR = 100
 #: Cursors that ask for everything that is kept.
 BEGINNING = "0"
 FROM_START = frozenset({BEGINNING, "-"})
@@ -23,7 +21,10 @@ FROM_START = frozenset({BEGINNING, "-"})
 
 @value
 class Gap:
-    """A cursor that cannot be continued from. ``resume_at`` is the position from which reading goes on."""
+    """A cursor that cannot be continued from. ``resume_at`` is the position from which reading goes on.
+
+    ``since`` is the cursor, whatever it was that a client sent.
+    """
 
     since: str | None
     min_available: str | None
@@ -158,9 +159,3 @@ class EventLog:
     def _min_available(self) -> str | None:
         kept = (event.id for event in self._events[self._start :] if event.epoch is not None)
         return next(kept, None)
-
-
-def gap_event(gap: Gap) -> Event:
-    """Tell a reader of a gap. The cursor is whatever a client sent."""
-    since = None if gap.since is None else gap.since[:MAX_CURSOR].encode(errors="replace").decode()
-    return Event(GAP, text=to_json({"since": since, "min_available": gap.min_available}))

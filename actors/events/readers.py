@@ -7,8 +7,8 @@ from turnkeeper.actors.runtime import in_batches
 from turnkeeper.actors.session.states import Cancelling, Running, State
 from turnkeeper.actors.session.views import view
 
-from .event import Event, snapshot_event
-from .log import EventLog, Gap, gap_event
+from .event import Event, gap_event, snapshot_event
+from .log import EventLog, Gap
 from .subscription import Subscription
 
 #: How many readers are woken in one pass of the loop; the others wait for the next pass.
@@ -91,7 +91,7 @@ def beginning(log: EventLog, state: State, cursor: str | None) -> tuple[int, lis
     """Where a reader with this cursor starts in the log, and what it is told before."""
     found = log.locate(cursor, state.epoch if isinstance(state, Running | Cancelling) else None)
     position = found.resume_at if isinstance(found, Gap) else found
-    told = [gap_event(found)] if isinstance(found, Gap) else []
-    if told or cursor is None:
-        told.append(snapshot_event(view(state), log.cursor_at(position)))
-    return position, told
+    prelude = [gap_event(found.since, found.min_available)] if isinstance(found, Gap) else []
+    if prelude or cursor is None:
+        prelude.append(snapshot_event(view(state), log.cursor_at(position)))
+    return position, prelude

@@ -140,9 +140,7 @@ class Directory:
 
     def counts(self, counters: Mapping[str, int]) -> Counts:
         """How many there are of what, with what was counted elsewhere."""
-        return Counts(
-            len(self.entries), len(self.active), self.unresponsive, self.subscribers, dict(counters)
-        )
+        return Counts(len(self.entries), len(self.active), self.unresponsive, self.subscribers, counters)
 
     def longest_idle(self, now: float, idle_ttl: float) -> Iterator[Entry]:
         """Those awake and those asleep whom nothing has touched for ``idle_ttl`` seconds, and closed ones.

@@ -3,12 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from turnkeeper.actors.events.event import Event
-from turnkeeper.actors.model.records import TERMINAL
+from turnkeeper.actors.events.event import END_NAMES, Event, EventName
 from turnkeeper.actors.session.states import State
 from turnkeeper.actors.session.views import current_turn, find_turn, queued_turns
-
-TERMINAL_NAMES = frozenset(f"turn.{status}" for status in TERMINAL)
 
 
 def missing_terminal_events(before: State, left: State, last: Event | None) -> list[Event]:
@@ -18,7 +15,8 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
     id, which tells how far it got.
     """
     ends = [
-        Event("turn.interrupted", source=find_turn(left, queued.turn_id)) for queued in queued_turns(before)
+        Event(EventName.INTERRUPTED, source=find_turn(left, queued.turn_id))
+        for queued in queued_turns(before)
     ]
     record = current_turn(left)
     if record is None or record.epoch is None:
@@ -27,9 +25,9 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
     if reached > record.epoch:
         return ends  # another turn has begun since, so this one's end was told
     begun = last if reached == record.epoch else None
-    if begun is None or begun.name not in TERMINAL_NAMES:
+    if begun is None or begun.name not in END_NAMES.values():
         n = 0 if begun is None else begun.n + 1
-        ends.append(Event(f"turn.{record.status}", epoch=record.epoch, n=n, source=record))
+        ends.append(Event(END_NAMES[record.status], epoch=record.epoch, n=n, source=record))
     return ends
 
 

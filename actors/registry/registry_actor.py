@@ -249,7 +249,7 @@ class RegistryActor(AsyncioActor):
         )
 
     def _on_counts(self, _message: GetCounts, reply_to: ReplyTo) -> None:
-        answer(reply_to, self._directory.counts(self._shared.counters))
+        answer(reply_to, self._directory.counts(self._shared.meter.counts()))
 
     def _on_cleanup(self, message: Cleanup, reply_to: ReplyTo) -> None:
         asker = message.asker

@@ -3,12 +3,23 @@
 import asyncio
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
-from turnkeeper.actors.events.event import Event, end_event
+from turnkeeper.actors.events.event import END_NAMES, QUEUED, STARTED, Event, end_event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.readers import Readers, beginning
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.metrics.meter import (
+    STALE_REPORTS,
+    SUBSCRIBER_OVERFLOW,
+    TURN_CANCELLED,
+    TURN_COMPLETED,
+    TURN_FAILED,
+    TURN_INTERRUPTED,
+    TURN_TIMED_OUT,
+    TURN_UNRESPONSIVE,
+    UNRESPONSIVE,
+)
 from turnkeeper.actors.model.exceptions import SessionError, SessionLost, ShuttingDown, UnknownTurn
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
@@ -27,7 +38,15 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
     Unsubscribe,
 )
-from turnkeeper.actors.model.records import TERMINAL, Raised, Stopped, StreamEnd, TurnId, TurnRecord
+from turnkeeper.actors.model.records import (
+    TERMINAL,
+    Raised,
+    Stopped,
+    StreamEnd,
+    TurnId,
+    TurnRecord,
+    TurnStatus,
+)
 from turnkeeper.actors.runtime import AsyncioActor, AsyncioRef, ReplyTo, answer, answer_foreign, refuse
 from turnkeeper.actors.session.consequences import ENDS
 from turnkeeper.actors.session.effects import (
@@ -55,6 +74,15 @@ from .recovery import missing_terminal_events, when_ended
 from .shared import Shared, logger
 
 LOST = "the session's actor failed; the session starts anew"
+#: What counts the turns that have ended, by their terminal status.
+TURNS_ENDED: Final = {
+    TurnStatus.COMPLETED: TURN_COMPLETED,
+    TurnStatus.FAILED: TURN_FAILED,
+    TurnStatus.CANCELLED: TURN_CANCELLED,
+    TurnStatus.TIMED_OUT: TURN_TIMED_OUT,
+    TurnStatus.INTERRUPTED: TURN_INTERRUPTED,
+    TurnStatus.UNRESPONSIVE: TURN_UNRESPONSIVE,
+}
 #: What changes a session: the messages that `step` takes. A `Tick` is completed first.
 DECIDED_BY_THE_SESSION: frozenset[type[Any]] = frozenset({Submit, TurnEnded, Stop, Shut})
 
@@ -195,7 +223,7 @@ class SessionActor(AsyncioActor):
             case SetTimer():
                 self._set_timer(effect.at)
             case AnnounceQueued():
-                self._append(Event("turn.queued", None, 0, None, effect.record))
+                self._append(Event(QUEUED, None, 0, None, effect.record))
             case Refuse():
                 refuse(effect.to, effect.error)
             case CloseStreams():
@@ -205,7 +233,7 @@ class SessionActor(AsyncioActor):
             case Reply():
                 answer(effect.to, effect.answer)
             case CountStale():
-                self.shared.counters["stale_reports_total"] += 1
+                self.shared.meter.count(STALE_REPORTS)
             case _:
                 assert_never(effect)
 
@@ -214,7 +242,7 @@ class SessionActor(AsyncioActor):
         spec = effect.spec
         turn = self._turn = Turn(spec, effect.epoch, self._state.memory.home.owner, shared, self)
         # Published first: an eager task runs before create_task returns.
-        self._append(Event("turn.started", effect.epoch, 0, None, spec))
+        self._append(Event(STARTED, effect.epoch, 0, None, spec))
         # In a copy from the start: a plain function may set context variables before it returns its
         # coroutine, and would set them for the turns of all.
         try:
@@ -246,12 +274,10 @@ class SessionActor(AsyncioActor):
     def _end_turn(self, effect: EndTurn) -> None:
         record = effect.record
         end = TurnEnd(record, effect.outcome)
-        name = "turn." + record.status
-        counters = self.shared.counters
-        counters[name] += 1
+        self.shared.meter.count(TURNS_ENDED[record.status])
         turn = self._turn
         if record.epoch is None or turn is None:
-            self._append(Event(name, source=record))
+            self._append(Event(END_NAMES[record.status], source=record))
         else:
             turn.over = True
             turn.n += 1
@@ -287,7 +313,7 @@ class SessionActor(AsyncioActor):
     def _quarantine(self) -> None:
         turn, task = self._turn, self._task
         self._turn = self._task = None
-        self.shared.counters["unresponsive_total"] += 1
+        self.shared.meter.count(UNRESPONSIVE)
         if turn is not None and task is not None:
             if self._quarantined is None:
                 self._quarantined = {}
@@ -376,7 +402,7 @@ class SessionActor(AsyncioActor):
             self._tell(Unsubscribe(reader))
 
     def _on_overflow(self) -> None:
-        self.shared.counters["sse_overflow_total"] += 1
+        self.shared.meter.count(SUBSCRIBER_OVERFLOW)
 
     def _unsubscribe(self, reader: Subscription) -> None:
         if self._readers is not None and reader in self._readers:

@@ -2,11 +2,11 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import UnknownSession
 from turnkeeper.actors.model.messages import Conversation, GetMessages
@@ -42,7 +42,7 @@ class Shared:
     directory: Directory = field(default_factory=Directory)
     load_context: LoadContext | None = None
     save_context: SaveContext | None = None
-    counters: Counter[str] = field(default_factory=Counter)
+    meter: Meter = field(default_factory=Meter)
     #: The tasks that no actor holds any more and that still run: the loop itself holds its tasks weakly.
     orphaned_tasks: "set[asyncio.Future[Any]]" = field(default_factory=set)
     #: How many characters the data of one event may take. Not looked up for every event.

@@ -6,12 +6,12 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from turnkeeper.actors.events.event import RESERVED_NAMES, RESERVED_PREFIX, to_json
+from turnkeeper.actors.events.event import check_name
+from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.exceptions import (
     ContextNotCopyable,
     EventNotJson,
     InvalidRequest,
-    ReservedEvent,
     TurnOver,
     WaitsForItself,
     WrongThread,
@@ -20,7 +20,6 @@ from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, Tu
 
 from .context import Context, ContextStore, flag_cancel
 
-MAX_EVENT_NAME = 200
 #: The turn whose task (or a task started by it) is running.
 current: ContextVar["Turn | None"] = ContextVar("turnkeeper_turn", default=None)
 
@@ -181,7 +180,7 @@ class Turn:
             raise WrongThread("emit belongs on the loop: loop.call_soon_threadsafe(turn.emit, event, data)")
         if self.over:
             raise TurnOver(f"turn {self.turn_id} is over: nothing more of it is published")
-        check_event_name(event)
+        check_name(event)
         text = to_json(data)
         if len(text) > host.max_event_size:
             raise EventNotJson(f"the data takes {len(text)} characters, more than {host.max_event_size}")
@@ -264,11 +263,3 @@ def text_of(message: Any) -> str:
         texts = (part.get("text") for part in message if isinstance(part, dict))
         return "".join(text for text in texts if isinstance(text, str))
     return ""
-
-
-def check_event_name(name: Any) -> None:
-    """Raise `ReservedEvent` for a name that is ours, or that a stream cannot carry."""
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_EVENT_NAME or not name.isprintable():
-        raise ReservedEvent(f"an event name has 1 to {MAX_EVENT_NAME} printable characters")
-    if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX):
-        raise ReservedEvent(f"{name!r} is an event of turnkeeper's own")

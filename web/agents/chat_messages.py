@@ -8,7 +8,7 @@ take: no marks, no empty replies, never two messages of the user in a row.
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
-from turnkeeper.actors.events.event import to_json
+from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.exceptions import AgentError, EventNotJson
 
 Message: TypeAlias = dict[str, Any]

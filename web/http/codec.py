@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from turnkeeper.actors.events.event import to_json, turn_data
+from turnkeeper.actors.events.wire import to_json, turn_data
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import Accepted, ActiveTurn, CancelAnswer, Conversation, SessionView
 from turnkeeper.actors.model.records import Moment, SessionState, TurnRecord, TurnStatus, Verdict

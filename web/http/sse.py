@@ -7,11 +7,11 @@ from turnkeeper.actors.events.event import CLOSE, Event
 
 def encode_event(event: Event) -> bytes:
     """An event as SSE bytes, made once however many read it."""
-    wire = event.wire
+    wire = event.encoded
     if wire is None:
         head = f"event: {event.name}\n" if event.epoch is None else f"id: {event.id}\nevent: {event.name}\n"
         data = str(event.data) if event.name == CLOSE else event.json
-        wire = event.wire = f"{head}data: {data}\n\n".encode()
+        wire = event.encoded = f"{head}data: {data}\n\n".encode()
     return wire
 
 

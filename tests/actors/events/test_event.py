@@ -1,16 +1,17 @@
 """Events: their ids, and their data as JSON on one line, written when somebody reads."""
 
-import math
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnkeeper.actors.events.event import Event, end_event, to_json, turn_data
-from turnkeeper.actors.model.exceptions import EventNotJson
+from turnkeeper.actors.events.event import END_NAMES, Event, EventName, check_name, end_event
+from turnkeeper.actors.events.wire import to_json, turn_data
+from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import (
+    TERMINAL,
     CancelCode,
     LateEnd,
     Reason,
@@ -66,19 +67,6 @@ def test_data_is_what_was_written_on_one_line(data: Any) -> None:
     assert "\r" not in event.json
 
 
-@pytest.mark.parametrize("data", [object(), math.nan, math.inf, {1, 2}, "\ud800", {(1, 2): 3}])
-def test_what_json_cannot_say_is_refused(data: Any) -> None:
-    with pytest.raises(EventNotJson):
-        to_json(data)
-
-
-def test_a_list_that_holds_itself_is_refused() -> None:
-    endless: list[Any] = []
-    endless.append(endless)
-    with pytest.raises(EventNotJson):
-        to_json(endless)
-
-
 def test_the_data_is_the_readers_own_copy() -> None:
     event = Event("delta", text='{"a":[1]}')
     event.data["a"].append(2)
@@ -120,6 +108,26 @@ def test_the_size_of_an_event_counts_its_texts_wherever_they_are() -> None:
 def test_an_event_shows_its_id_and_name() -> None:
     assert repr(Event("delta", epoch=1, n=2)) == "<Event 1-2 delta>"
     assert repr(Event("gap")) == "<Event - gap>"
+
+
+# -- Names ------------------------------------------------------------------------------------------
+
+
+def test_every_terminal_status_has_an_event_and_every_event_of_a_turn_a_status() -> None:
+    assert set(END_NAMES) == TERMINAL
+    about_turns = {name for name in EventName if name.startswith("turn.")}
+    assert about_turns - set(END_NAMES.values()) == {"turn.queued", "turn.started"}
+
+
+@pytest.mark.parametrize("name", [*EventName, "turn.", "turn.x", "", "a\nb", "x" * 201, 7, None], ids=repr)
+def test_an_agent_cannot_emit_a_name_of_ours_or_one_that_a_stream_cannot_carry(name: Any) -> None:
+    with pytest.raises(ReservedEvent):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["delta", "turns", "Turn.started", "x" * 200, "ü"])
+def test_any_other_name_is_the_agents(name: str) -> None:
+    check_name(name)
 
 
 # -- The terminal event ---------------------------------------------------------------------------------

@@ -33,7 +33,15 @@ from turnkeeper.actors.model.exceptions import (
     UnknownTurn,
 )
 from turnkeeper.actors.model.messages import Accepted, Close, Send
-from turnkeeper.actors.model.records import HOST, CancelCode, Strategy, TurnRecord, TurnStatus, Verdict
+from turnkeeper.actors.model.records import (
+    HOST,
+    TERMINAL,
+    CancelCode,
+    Strategy,
+    TurnRecord,
+    TurnStatus,
+    Verdict,
+)
 from turnkeeper.actors.registry import session_actor
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.session_actor import SessionActor
@@ -230,7 +238,7 @@ async def test_every_way_to_end_is_one_status_one_terminal_event_and_nothing_aft
     async with opened(agent, log_events=100) as registry:
         stream = await registry.subscribe("s1")
         for status in TurnStatus:
-            if status not in session_actor.TERMINAL or status is TurnStatus.INTERRUPTED:
+            if status not in TERMINAL or status is TurnStatus.INTERRUPTED:
                 continue
             receipt = await registry.send("s1", status.value, timeout=9 if status == "timed_out" else None)
             if status in ("cancelled", "unresponsive"):
@@ -285,6 +293,10 @@ async def test_a_cancel_tells_after_how_many_milliseconds_the_turn_had_settled(c
         await clock.advance(1.25)
         run.finish()
         assert (await answer).settled_after_ms == pytest.approx(1_250, abs=5)
+
+
+def test_every_terminal_status_is_counted() -> None:
+    assert set(session_actor.TURNS_ENDED) == TERMINAL
 
 
 # -- Aimed cancels ----------------------------------------------------------------------------------

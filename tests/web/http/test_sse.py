@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.web.fakes_web import EventSourceParser, any_json
-from turnkeeper.actors.events.event import CLOSE, Event, to_json
+from turnkeeper.actors.events.event import CLOSE, Event, check_name
+from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.exceptions import EventNotJson
-from turnkeeper.actors.turn.turn import check_event_name
 from turnkeeper.web.http import sse
 
 
@@ -53,7 +53,7 @@ def test_retry_is_in_milliseconds_and_a_heartbeat_is_nothing_to_a_reader() -> No
 
 def is_a_name(name: str) -> bool:
     try:
-        check_event_name(name)
+        check_name(name)
     except Exception:  # noqa: BLE001 - refused, whatever the reason
         return False
     return True

@@ -1,0 +1,1 @@
+"""What a registry counts. Imports nothing else of turnkeeper."""

@@ -1,0 +1,58 @@
+"""How often what happened. Every counter is a constant here; nothing else spells a counter's name. Pure."""
+
+from typing import Final, NamedTuple
+
+
+class Counter(NamedTuple):
+    """One thing that is counted: its name, and what it means, in a sentence."""
+
+    name: str
+    help: str
+
+
+TURN_COMPLETED: Final = Counter("turn.completed", "Turns that ended as completed.")
+TURN_FAILED: Final = Counter("turn.failed", "Turns that ended as failed.")
+TURN_CANCELLED: Final = Counter("turn.cancelled", "Turns that ended as cancelled, started or not.")
+TURN_TIMED_OUT: Final = Counter("turn.timed_out", "Turns that ended because their time was up.")
+TURN_INTERRUPTED: Final = Counter("turn.interrupted", "Turns that were cut off by a failure.")
+TURN_UNRESPONSIVE: Final = Counter("turn.unresponsive", "Turns that ended as unresponsive.")
+UNRESPONSIVE: Final = Counter(
+    "unresponsive_total", "Coroutines that ignored being cancelled for the whole grace and were quarantined."
+)
+STALE_REPORTS: Final = Counter(
+    "stale_reports_total", "Reports of a turn's end that came when the turn no longer held its session."
+)
+SUBSCRIBER_OVERFLOW: Final = Counter(
+    "sse_overflow_total", "Streams that were ended because their reader lagged too far behind."
+)
+
+COUNTERS: Final = (
+    TURN_COMPLETED,
+    TURN_FAILED,
+    TURN_CANCELLED,
+    TURN_TIMED_OUT,
+    TURN_INTERRUPTED,
+    TURN_UNRESPONSIVE,
+    UNRESPONSIVE,
+    STALE_REPORTS,
+    SUBSCRIBER_OVERFLOW,
+)
+"""All of them."""
+
+
+class Meter:
+    """The counters of one registry, since it opened."""
+
+    __slots__ = ("_counts",)
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+
+    def count(self, counter: Counter) -> None:
+        """One more."""
+        name, counts = counter[0], self._counts
+        counts[name] = counts.get(name, 0) + 1
+
+    def counts(self) -> dict[str, int]:
+        """How often each thing happened, by its counter's name. What never happened is left out."""
+        return dict(self._counts)
