@@ -7,6 +7,7 @@ import click
 from turnkeeper.web.command.commands import turnkeeper
 
 PAGE = Path(__file__).parent / "reference" / "command.md"
+PIPE = r"\|"  # which would end a cell
 MARK = "<!-- written by docs/command_table.py from here on -->\n"
 ORDER = ("ps", "send", "cancel", "tail", "cleanup", "token", "serve", "audit")
 
@@ -17,11 +18,11 @@ def section(name: str, parent: click.Context) -> str:
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     rows = [
-        f"| `{record[0]}` | {option.help} |".replace("interrupt|reject", "interrupt\\|reject")
+        f"| `{record[0].replace('|', PIPE)}` | {option.help} |"
         for option in command.params
         if isinstance(option, click.Option) and (record := option.get_help_record(context)) is not None
     ]
-    summary = (command.help or "").replace("TURNKEEPER_<NAME>", "`TURNKEEPER_<NAME>`")
+    summary = " ".join((command.help or "").split()).replace("TURNKEEPER_<NAME>", "`TURNKEEPER_<NAME>`")
     table = "\n".join(["| option | |", "|---|---|", *rows])
     return f"### turnkeeper {name}\n\n```console\n{usage}\n```\n\n{summary}\n\n{table}\n"
 

@@ -27,7 +27,7 @@ NO_TEST_OF_ITS_OWN = {
     "actors/registry/receipt.py": "test_front.py and test_services.py ask every receipt",
     "actors/registry/passes.py": "two notebooks of the registry actor; test_registry_actor.py reads them",
     "actors/events/readers.py": "test_subscription.py and test_session_actor.py read through it",
-    "web/command/options.py": "test_serve.py and test_openai.py give them",
+    "web/command/options.py": "test_commands.py, test_launch.py and test_openai.py give them",
     "web/audit/command.py": "test_run.py runs it",
 }
 # Tests of no single file, each with what it is about.

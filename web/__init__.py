@@ -4,6 +4,7 @@ The layout::
 
     http        the handlers, their routes, streams, access, and setup(app, agents)
     agents      agents that come along
+    client      a client of the HTTP API, which the command asks with
     pages       the chat page
     audit       `turnkeeper audit`
     command     the `turnkeeper` command

@@ -67,7 +67,7 @@ async def test_a_stop_of_an_agent_that_ignores_it_ends_with_6() -> None:
         stopped = await said("cancel", "s", url=house.url(""))
 
         assert stopped.code == 6
-        assert "it does not stop: given up after" in stopped.out
+        assert "did not stop: given up after" in stopped.out
 
 
 async def test_who_asks_is_told_by_the_token_in_the_environment() -> None:
@@ -199,7 +199,7 @@ async def test_ctrl_c_stops_the_turn_and_the_screen_says_the_truth() -> None:
         async with at_terminal("send", "s", "one two three " * 30, url=house.url("")) as terminal:
             await terminal.until("two")
             terminal.press(CTRL_C)
-            await terminal.until("Ctrl-C again leaves")
+            await terminal.until("Ctrl-C again")
             await terminal.until("cancelled after")
             assert await terminal.ended() == 130
 
@@ -223,7 +223,7 @@ async def test_watch_shows_what_comes_and_goes(columns: int) -> None:
     async with serving(agent) as house, relay(house.port) as between:
         watching = at_terminal("ps", "--watch", "--interval", "0.1", url=between.url, columns=columns)
         async with watching as terminal:
-            await terminal.until("nothing runs")
+            await terminal.until("nothing is")
             await house.sent("chat-1")
             await terminal.until("chat-1")
             between.open = False

@@ -1,6 +1,6 @@
-"""The settings of `turnkeeper serve`, layer upon layer, and where each came from.
+"""The settings of `turnkeeper serve`, from all their layers, and where each came from.
 
-A default is overridden by the file, the file by the environment, the environment by a flag.
+A flag overrides the environment, the environment overrides the file, the file overrides the default.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from turnkeeper.actors.session.settings import ENVIRONMENT_PREFIX
 from turnkeeper.web.http.access.tokens import Tokens, read_tokens
 from turnkeeper.web.http.settings import WebSettings
 
-#: What `serve` takes beside the settings: each name with its default. One more option is one more line.
+#: The options of `serve` that are not settings, with their defaults.
 OPTIONS: dict[str, str | None] = {
     "agent": "echo",
     "base_url": None,
@@ -25,19 +25,19 @@ OPTIONS: dict[str, str | None] = {
     "temperature": None,
     "model_timeout": None,
 }
-#: Those of them that are numbers.
+#: The options that are numbers.
 NUMBERS = frozenset({"temperature", "model_timeout"})
 #: The tokens add up from everywhere; in the environment they are separated by spaces.
 TOKENS, TOKEN_FILE = "tokens", "token_file"
 NAMES = (*(field.name for field in fields(WebSettings)), *OPTIONS, TOKENS, TOKEN_FILE)
-#: What has the same prefix and is read by others: the commands that ask a server, the audit, click.
+#: Variables with the same prefix that are read elsewhere: by the commands that ask a server, and the audit.
 READ_ELSEWHERE = ("TURNKEEPER_CONFIG", "TURNKEEPER_URL", "TURNKEEPER_TOKEN", "TURNKEEPER_AUDIT_UPSTREAM")
 _POSITION = re.compile(r"\(at line (\d+), column (\d+)\)")
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A value, and who said so: ``default``, a file and its line, a variable, or a flag."""
+    """A value and its source: ``default``, a file and its line, a variable, or a flag."""
 
     name: str
     value: Any
@@ -50,16 +50,16 @@ class Config:
 
     settings: WebSettings
     options: Mapping[str, Any]
-    """What was said beside the settings; what nobody said and has no default is left out."""
+    """The options that are given or have a default."""
     tokens: tuple[str, ...]
-    told: tuple[Setting, ...]
-    """Each setting with its source. Tokens are told without their secrets."""
+    rows: tuple[Setting, ...]
+    """Every setting, option and token with its source, for ``--show-config``. Tokens have no secrets here."""
 
 
-def resolve(path: str | None, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
-    """Put the layers together. A flag that is ``None`` was not given.
+def combine(path: str | None, environ: Mapping[str, str], flags: Mapping[str, Any]) -> Config:
+    """Combine all layers. A flag that is ``None`` was not given.
 
-    Raises `InvalidRequest`, which names the file and the line, the variable or the flag.
+    Raises `InvalidRequest`, which names the file and line, the variable or the flag that is wrong.
     """
     found = {field.name: Setting(field.name, field.default, "default") for field in fields(WebSettings)}
     found |= {name: Setting(name, value, "default") for name, value in OPTIONS.items()}
@@ -78,8 +78,8 @@ def resolve(path: str | None, environ: Mapping[str, str], flags: Mapping[str, An
     settings = WebSettings(**{field.name: found[field.name].value for field in fields(WebSettings)})
     options = {name: found[name].value for name in OPTIONS if found[name].value is not None}
     secretless = (Setting("token", _without_secret(each.value), each.source) for each in tokens)
-    told = (*found.values(), *secretless)
-    return Config(settings, options, tuple(each.value for each in tokens), told)
+    rows = (*found.values(), *secretless)
+    return Config(settings, options, tuple(each.value for each in tokens), rows)
 
 
 # -- Layers -----------------------------------------------------------------------------------------
@@ -103,14 +103,14 @@ def _from_file(path: str | None) -> Iterator[Setting]:
         source = f"{path} line {lines.get(key, 1)}"
         name = key.replace("-", "_")
         if isinstance(value, dict) and name not in NAMES:
-            text = f"{source}: there is no section {key[:100]!r}: settings stand outside of sections"
+            text = f"{source}: there is no section {key[:100]!r}: settings go outside of sections"
             raise InvalidRequest(text, field=key[:100])
         if name not in NAMES:
             hint = _near(name, NAMES)
             raise InvalidRequest(f"{source}: there is no setting {key[:100]!r}{hint}", field=key[:100])
         if name == TOKENS:
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
-                raise InvalidRequest(f"{source}: tokens must be a list of texts", field=TOKENS)
+                raise InvalidRequest(f"{source}: tokens must be a list of strings", field=TOKENS)
         elif name == TOKEN_FILE:
             value = str(Path(path).parent / _text(name, value, source))  # noqa: PLW2901
         elif name == "turn_timeout" and value == "none":
@@ -129,7 +129,7 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Setting]:
             try:
                 value: Any = getattr(WebSettings.from_environment({variable: text}), name)
             except InvalidRequest as error:
-                raise _told_of(error, variable) from None
+                raise _located(error, variable) from None
             yield Setting(name, value, variable)
         elif name == TOKENS:
             yield Setting(name, text.split(), variable)
@@ -138,9 +138,9 @@ def _from_environment(environ: Mapping[str, str]) -> Iterator[Setting]:
 
 
 def unknown_variables(environ: Mapping[str, str]) -> Iterator[str]:
-    """A line for each variable that looks like a setting and is none.
+    """A line for each variable that looks like a setting but is not one.
 
-    They are told and not refused: the environment is everybody's, and some platforms add to it.
+    They are reported and not refused: some platforms add variables of their own.
     """
     known = [ENVIRONMENT_PREFIX + name.upper() for name in NAMES]
     for variable in environ:
@@ -172,13 +172,13 @@ def _checked(given: Setting) -> Setting:
     try:
         WebSettings(**{given.name: given.value})
     except InvalidRequest as error:
-        raise _told_of(error, given.source) from None
+        raise _located(error, given.source) from None
     return given
 
 
 def _text(name: str, value: Any, source: str) -> str:
     if not isinstance(value, str):
-        raise InvalidRequest(f"{source}: {name} must be a text", field=name)
+        raise InvalidRequest(f"{source}: {name} must be a string", field=name)
     return value
 
 
@@ -195,11 +195,11 @@ def _tokens(given: Setting) -> list[Setting]:
     try:
         Tokens(given.value)
     except InvalidRequest as error:
-        raise _told_of(error, given.source) from None
+        raise _located(error, given.source) from None
     return [Setting("token", token, given.source) for token in given.value]
 
 
-def _told_of(error: InvalidRequest, source: str) -> InvalidRequest:
+def _located(error: InvalidRequest, source: str) -> InvalidRequest:
     text = str(error)
     return InvalidRequest(text if text.startswith(source) else f"{source}: {text}", field=error.field)
 
@@ -214,10 +214,10 @@ def _without_secret(token: str) -> str:
 
 
 def _lines(text: str) -> dict[str, int]:
-    """On which line each top-level key begins; tomllib does not say.
+    """The line on which each top-level key begins, which tomllib does not report.
 
-    The text is read in ever longer pieces: a piece that ends inside a value is no TOML, so a key that
-    appears with a piece began on the line after the last piece that was.
+    The text is parsed in ever longer pieces. A piece that ends inside a value is not TOML, so a key that
+    first appears in a piece began on the line after the last piece that was.
     """
     begins: dict[str, int] = {}
     lines = text.splitlines()

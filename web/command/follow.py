@@ -1,4 +1,4 @@
-"""`turnkeeper send`: send, follow the answer, and stop the turn when Ctrl-C says so."""
+"""`turnkeeper send`: send a text, follow the reply, and stop the turn when Ctrl-C is pressed."""
 
 import asyncio
 import signal
@@ -7,34 +7,40 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import aclosing, contextmanager
 from typing import Any
 
-from turnkeeper.actors.events.event import CLOSE, SNAPSHOT
-from turnkeeper.actors.model.records import FINAL_ENDS, TERMINAL
+from turnkeeper.actors.events.event import CLOSE, GAP, RESERVED_PREFIX, SNAPSHOT, STARTED
+from turnkeeper.actors.model.records import FINAL_ENDS, TERMINAL, TurnStatus, Verdict
+from turnkeeper.web.client.client import Client
+from turnkeeper.web.client.errors import ClientError, Refused, Unreachable
+from turnkeeper.web.client.sse_parser import StreamEvent
 
-from .client import Client, Event, Refused, Unreachable
-from .exit_codes import Exit, Failure
-from .tables import Screen, ms
+from .exit_codes import CommandFailed, ExitCode
+from .outcomes import ending_exit_code, ending_text, status_of, verdict_of, verdict_text
+from .screen import Screen
+from .wording import ms
 
 JSON = dict[str, Any]
-#: How long the stream may take to tell the ending that an answer has told already, in seconds.
+#: How many seconds the cancel's answer may come after the stream has reported the turn's end.
 STREAM_LAG = 5.0
-#: Pauses before a send is tried again on a lost connection, in seconds.
+#: Pauses before a send is repeated on a lost connection, in seconds.
 RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)
 
 
 async def send(
     client: Client, screen: Screen, session: str, text: str, *, as_json: bool = False, **options: Any
-) -> Exit:
-    """Send a text and follow its turn to the end. The first Ctrl-C stops the turn, the second this.
+) -> ExitCode:
+    """Send a text and follow its turn to the end. The first Ctrl-C stops the turn; the second ends this.
 
-    Raises `Failure`. Cancelling it leaves the turn running.
+    Raises `CommandFailed` and `ClientError`. Cancelling it leaves the turn running.
     """
     await client.hello()
     following = _Following(client, screen, session, as_json)
-    with _interrupts(following.interrupt):
+    with _ctrl_c(following.interrupt):
         return await following.run(text, options)
 
 
 class _Following:
+    """One turn, from its send to its end."""
+
     def __init__(self, client: Client, screen: Screen, session: str, as_json: bool) -> None:
         self._client = client
         self._screen = screen
@@ -46,47 +52,48 @@ class _Following:
         self._listening: asyncio.Future[None] = self._loop.create_future()
         self._left: asyncio.Future[None] = self._loop.create_future()
         self._stop: asyncio.Task[None] | None = None
-        self._verdict: JSON | None = None
+        self._cancel_answer: JSON | None = None
         self._posted = False
-        self._mine = False
-        self._said = False
+        #: Whether the turn whose events arrive is this one.
+        self._ours = False
+        self._wrote_reply = False
         self._why: str | None = None
 
     # -- Ctrl-C ---------------------------------------------------------------------------------------
 
     def interrupt(self) -> None:
-        """The first time, stop the turn; the second time, leave."""
+        """Stop the turn; the second time, leave without waiting for it."""
         if self._stop is None:
-            self._screen.note("stopping the turn; Ctrl-C again leaves without waiting for it")
+            self._screen.note("stopping the turn; press Ctrl-C again to exit without waiting for it")
             self._stop = self._loop.create_task(self._cancel())
         elif not self._left.done():
             self._left.set_result(None)
 
     async def _cancel(self) -> None:
         try:
-            self._verdict = await self._client.cancel(self._session, self._task)
-        except Failure as error:
+            self._cancel_answer = await self._client.cancel(self._session, self._task)
+        except ClientError as error:
             self._screen.note(f"the turn could not be stopped and may still be running: {error}")
 
     # -- The turn -------------------------------------------------------------------------------------
 
-    async def run(self, text: str, options: Mapping[str, Any]) -> Exit:
+    async def run(self, text: str, options: Mapping[str, Any]) -> ExitCode:
         listen = self._loop.create_task(self._listen())
         post = self._loop.create_task(self._post(text, options))
         try:
-            turn = await self._ending(listen, post)
+            turn = await self._ended(listen, post)
         finally:
             tasks = [listen, post, *(() if self._stop is None else (self._stop,))]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
         if turn is None:
-            self._screen.note(f"left; turn {self._task} of {self._session} may still be running")
-            return Exit.INTERRUPTED
-        return self._told(turn)
+            self._screen.note(f"turn {self._task} of {self._session} may still be running")
+            return ExitCode.INTERRUPTED
+        return self._report(turn)
 
-    async def _ending(self, listen: "asyncio.Task[JSON]", post: "asyncio.Task[JSON | None]") -> JSON | None:
-        """The turn as it ended, or ``None`` if nobody waited for that. Raises `Failure`."""
+    async def _ended(self, listen: "asyncio.Task[JSON]", post: "asyncio.Task[JSON | None]") -> JSON | None:
+        """The turn as it ended, or ``None`` after a second Ctrl-C. Raises what the two tasks raise."""
         waiting: set[asyncio.Future[Any]] = {listen, post, self._left}
         turn: JSON | None = None
         while turn is None:
@@ -96,7 +103,7 @@ class _Following:
             turn = listen.result() if listen in done else post.result()
             waiting.discard(post)
         if self._stop is not None and not self._stop.done():
-            # The stream may tell the ending before the cancel's answer has come.
+            # The stream may report the end before the cancel's answer has come.
             await asyncio.wait(
                 {self._stop, self._left}, timeout=STREAM_LAG, return_when=asyncio.FIRST_COMPLETED
             )
@@ -105,18 +112,18 @@ class _Following:
     async def _post(self, text: str, options: Mapping[str, Any]) -> JSON | None:
         """Send it; the turn, if it has ended without ever having started."""
         await self._listening
-        answer = await self._sent(text, options)
+        answer = await self._send(text, options)
         self._posted = True
         before = answer.get("superseded")
         if before:
-            told = f"{before['verdict']} after {ms(before['settled_after_ms'])}"
-            self._screen.note(f"the turn before this one, {before['task_id']}: {told}")
+            outcome = f"{before['verdict']} after {ms(before['settled_after_ms'])}"
+            self._screen.note(f"the previous turn, {before['task_id']}: {outcome}")
         if answer["task_status"] not in TERMINAL:
             return None
         turn = await self._client.turn(self._session, self._task)
         return turn if turn["started_at"] is None else None
 
-    async def _sent(self, text: str, options: Mapping[str, Any]) -> JSON:
+    async def _send(self, text: str, options: Mapping[str, Any]) -> JSON:
         for pause in RETRIES:
             try:
                 return await self._client.send(self._session, self._task, text, **options)
@@ -126,52 +133,55 @@ class _Following:
         return await self._client.send(self._session, self._task, text, **options)
 
     async def _listen(self) -> JSON:
-        """Show what the turn says; the turn as it ended."""
+        """Show the turn's events; the turn as it ended."""
         after: str | None = None
         while True:
             events = self._client.events(self._session, after, notice=self._screen.note)
             async with aclosing(events):
                 async for event in events:
                     after = event.cursor or after
-                    turn = await self._heard(event)
+                    turn = await self._on_event(event)
                     if turn is not None:
                         return turn
 
-    async def _heard(self, event: Event) -> JSON | None:
+    async def _on_event(self, event: StreamEvent) -> JSON | None:
         if event.name == CLOSE:
             turn = await self._looked_up()
             if turn is None and event.text in FINAL_ENDS:
-                raise Failure(Exit.FAILED, f"the stream ended before the turn did: {event.text}")
+                text = f"the stream ended before the turn did: {event.text}"
+                raise CommandFailed(ExitCode.FAILED, text)
             return turn
         data = event.data
         if event.name == SNAPSHOT:
-            self._mine = (data.get("turn") or {}).get("task_id") == self._task
+            self._ours = (data.get("turn") or {}).get("task_id") == self._task
             if not self._listening.done():
                 self._listening.set_result(None)
-        elif event.name == "gap":
-            self._screen.note("a part of the answer was lost: the server does not keep it any more")
+        elif event.name == GAP:
+            self._screen.note("part of the reply is missing: the server no longer keeps it")
             return await self._looked_up()
-        elif event.name.startswith("turn."):
+        elif event.name.startswith(RESERVED_PREFIX):
             ours = data.get("task_id") == self._task
-            if event.name == "turn.started":
-                self._mine = ours
+            if event.name == STARTED:
+                self._ours = ours
             if ours:
                 self._show(event, None)
                 return data if data.get("status") in TERMINAL else None
-        elif self._mine:
+        elif self._ours:
             self._show(event, data)
         return None
 
-    def _show(self, event: Event, data: Any) -> None:
+    def _show(self, event: StreamEvent, data: Any) -> None:
         if self._json:
             self._screen.json({"id": event.id, "event": event.name, "data": event.data})
-        elif event.name == "delta" and isinstance(data, dict) and isinstance(data.get("text"), str):
-            self._said = True
-            self._screen.write(data["text"])
-        elif (
-            event.name == "upstream_error" and isinstance(data, dict) and isinstance(data.get("message"), str)
-        ):
-            self._why = data["message"]
+            return
+        match event.name, data:
+            case "delta", {"text": str(text)}:
+                self._wrote_reply = True
+                self._screen.write(text)
+            case "upstream_error", {"message": str(text)}:
+                self._why = text
+            case _:
+                pass  # an event of the agent's own
 
     async def _looked_up(self) -> JSON | None:
         """The turn, if the server knows that it has ended."""
@@ -180,68 +190,30 @@ class _Following:
         try:
             turn = await self._client.turn(self._session, self._task)
         except Refused as error:
-            if error.exit_code is Exit.UNKNOWN:
-                text = "the server does not know the turn any more, and so not how it ended"
-                raise Failure(Exit.FAILED, text) from None
+            if error.status == 404:
+                text = "the server no longer knows the turn, and so not how it ended"
+                raise CommandFailed(ExitCode.FAILED, text) from None
             raise
         return turn if turn["status"] in TERMINAL else None
 
-    # -- The ending -----------------------------------------------------------------------------------
+    # -- The end --------------------------------------------------------------------------------------
 
-    def _told(self, turn: JSON) -> Exit:
-        status, result = turn["status"], turn.get("result")
+    def _report(self, turn: JSON) -> ExitCode:
+        result, answer = turn.get("result"), self._cancel_answer
         if not self._json:
-            if not self._said and isinstance(result, str):
+            if not self._wrote_reply and isinstance(result, str):
                 self._screen.write(result)
             self._screen.end_line()
-        if self._verdict is not None and self._verdict["verdict"] != "not_running":
-            self._screen.note(verdict_told(self._verdict))
-        elif status != "completed":
-            self._screen.note(ending_told(turn, self._why))
-        if status == "cancelled" and self._stop is not None:
-            return Exit.INTERRUPTED
-        return {"completed": Exit.OK, "unresponsive": Exit.UNRESPONSIVE}.get(status, Exit.FAILED)
-
-
-def ending_told(turn: Mapping[str, Any], why: str | None = None) -> str:
-    """How a turn that did not complete ended, in words. ``why`` is what the agent said of its model."""
-    reason, error = turn.get("reason") or {}, turn.get("error") or {}
-    words = str(turn["status"]).replace("_", " ")
-    if error.get("code"):
-        where = ", ".join(error[name] for name in ("stage", "type") if error.get(name))
-        more = f": {why}" if why else f" ({where})" if where else ""
-        return f"{words}: {error['code']}{more}"
-    if turn.get("superseded_by"):
-        return f"{words}: superseded by {turn['superseded_by']}"
-    if reason.get("code"):
-        by = f", by {turn['by']}" if turn.get("by") else ""
-        return f"{words}: {reason['code']}{by}"
-    return words
-
-
-def verdict_told(answer: Mapping[str, Any]) -> str:
-    """What came of a cancel, in words."""
-    took = ms(answer.get("settled_after_ms"))
-    turn = answer.get("turn") or {}
-    match answer["verdict"]:
-        case "cancelled":
-            return f"cancelled after {took}"
-        case "finished_first":
-            status = str(turn.get("status", "finished")).replace("_", " ")
-            if status in ("cancelled", "timed out", "unresponsive", "interrupted"):
-                return f"it had ended already: {status}"
-            return f"it had finished before it could be stopped: {status}"
-        case "unresponsive":
-            return f"it does not stop: given up after {took}, and it may still be running"
-        case "requested":
-            return "asked to stop; whether it has is not known yet"
-        case _:
-            return "nothing is running"
+        if answer is not None and verdict_of(answer) is not Verdict.NOT_RUNNING:
+            self._screen.note(verdict_text(answer))
+        elif status_of(turn) is not TurnStatus.COMPLETED:
+            self._screen.note(ending_text(turn, self._why))
+        return ending_exit_code(turn, stopped=self._stop is not None)
 
 
 @contextmanager
-def _interrupts(handle: Callable[[], None]) -> Generator[None]:
-    """Have Ctrl-C call this, where the loop can; elsewhere it ends the command as usual."""
+def _ctrl_c(handle: Callable[[], None]) -> Generator[None]:
+    """Let Ctrl-C call this, where the loop can; elsewhere it ends the command as usual."""
     loop = asyncio.get_running_loop()
     try:
         loop.add_signal_handler(signal.SIGINT, handle)

@@ -166,7 +166,7 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
 async def test_it_says_what_it_serves_where_and_to_whom() -> None:
     async with served() as (process, door):
         assert re.fullmatch(
-            rf"turnkeeper serves echo on http://127\.0\.0\.1:{door.port}/  \(Ctrl-C ends it\)\n",
+            rf"turnkeeper serves echo on http://127\.0\.0\.1:{door.port}/  \(Ctrl-C stops it\)\n",
             process.announced,
         )
         assert process.process.stdout is not None

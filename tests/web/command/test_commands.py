@@ -1,6 +1,5 @@
 import importlib.util
 import re
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -15,7 +14,7 @@ NOBODY = "http://127.0.0.1:1"
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    code = commands.run(list(arguments))
+    code = cli.main(arguments)
     said = capsys.readouterr()
     return code, said.out, said.err
 
@@ -127,16 +126,3 @@ def test_a_server_that_is_not_there_is_told_in_one_line_and_ends_with_3(
 
     assert (code, out) == (3, "")
     assert re.fullmatch(r"turnkeeper: cannot reach http://127\.0\.0\.1:1/: [^\n]+\n", err)
-
-
-def test_without_its_libraries_the_command_says_in_one_line_how_to_get_them(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.delitem(sys.modules, "turnkeeper.web.command.commands")
-    monkeypatch.setitem(sys.modules, "click", None)
-
-    assert cli.main(["--help"]) == 1
-
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert re.fullmatch(r"turnkeeper: [^\n]*pip install 'turnkeeper\[cli\]'\n", said.err)

@@ -7,7 +7,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.web import WebSettings
-from turnkeeper.web.command.config import NAMES, OPTIONS, Config, resolve
+from turnkeeper.web.command.config import NAMES, OPTIONS, Config, combine
 
 Written = Callable[[str], str]
 
@@ -26,14 +26,14 @@ def written(tmp_path: Path) -> Written:
 
 def refusal(path: str | None = None, environ: dict[str, str] | None = None, **flags: Any) -> str:
     with pytest.raises(InvalidRequest) as refused:
-        resolve(path, environ or {}, flags)
+        combine(path, environ or {}, flags)
     text = str(refused.value)
     assert "\n" not in text
     return text
 
 
 def source(config: Config, name: str) -> str:
-    (setting,) = [each for each in config.told if each.name == name]
+    (setting,) = [each for each in config.rows if each.name == name]
     return setting.source
 
 
@@ -41,19 +41,19 @@ def source(config: Config, name: str) -> str:
 
 
 def test_without_anything_everything_is_the_default() -> None:
-    config = resolve(None, {}, {})
+    config = combine(None, {}, {})
 
     assert config.settings == WebSettings()
     assert (config.options["agent"], config.tokens) == ("echo", ())
-    assert {each.source for each in config.told} == {"default"}
-    assert {field.name for field in fields(WebSettings)} <= {each.name for each in config.told}
+    assert {each.source for each in config.rows} == {"default"}
+    assert {field.name for field in fields(WebSettings)} <= {each.name for each in config.rows}
 
 
 def test_a_flag_stands_above_the_environment_and_that_above_the_file(written: Written) -> None:
     path = written("port = 1\nhost = '::1'\n\n# three\nheartbeat = 3\n")
     environ = {"TURNKEEPER_PORT": "2", "TURNKEEPER_HOST": "localhost"}
 
-    config = resolve(path, environ, {"port": 3, "host": None})
+    config = combine(path, environ, {"port": 3, "host": None})
 
     assert (config.settings.port, config.settings.host, config.settings.heartbeat) == (3, "localhost", 3)
     assert source(config, "port") == "--port"
@@ -67,28 +67,28 @@ def test_every_setting_can_stand_in_the_file(written: Written) -> None:
     given["turn_timeout"] = 5
     text = "".join(f"{name} = {value!r}\n" for name, value in given.items())
 
-    config = resolve(written(text), {}, {})
+    config = combine(written(text), {}, {})
 
     assert config.settings == WebSettings(turn_timeout=5)
-    assert not {each.name for each in config.told if each.source == "default"} - set(OPTIONS)
+    assert not {each.name for each in config.rows if each.source == "default"} - set(OPTIONS)
 
 
 def test_the_file_can_say_that_there_is_no_timeout(written: Written) -> None:
-    assert resolve(written("turn_timeout = 'none'\n"), {}, {}).settings.turn_timeout is None
+    assert combine(written("turn_timeout = 'none'\n"), {}, {}).settings.turn_timeout is None
 
 
 def test_a_key_may_be_written_with_hyphens_like_its_flag(written: Written) -> None:
-    assert resolve(written("cancel-grace = 2\n"), {}, {}).settings.cancel_grace == 2
+    assert combine(written("cancel-grace = 2\n"), {}, {}).settings.cancel_grace == 2
 
 
 def test_tokens_add_up_and_are_told_without_their_secrets(written: Written, tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text("dan:four:admin\n")
     path = written('tokens = ["ada:one"]\ntoken_file = "secrets"\n')
 
-    config = resolve(path, {"TURNKEEPER_TOKENS": "bob:two"}, {"tokens": ("cyd:three",)})
+    config = combine(path, {"TURNKEEPER_TOKENS": "bob:two"}, {"tokens": ("cyd:three",)})
 
     assert config.tokens == ("ada:one", "bob:two", "cyd:three", "dan:four:admin")
-    told = [(each.value, each.source) for each in config.told if each.name == "token"]
+    told = [(each.value, each.source) for each in config.rows if each.name == "token"]
     assert told == [
         ("ada:***", f"{path} line 1"),
         ("bob:***", "TURNKEEPER_TOKENS"),
@@ -100,9 +100,9 @@ def test_tokens_add_up_and_are_told_without_their_secrets(written: Written, tmp_
 def test_the_agent_comes_from_any_layer(written: Written) -> None:
     path = written("agent = 'a:a'\n")
 
-    assert resolve(path, {}, {}).options["agent"] == "a:a"
-    assert resolve(path, {"TURNKEEPER_AGENT": "b:b"}, {}).options["agent"] == "b:b"
-    assert resolve(path, {"TURNKEEPER_AGENT": "b:b"}, {"agent": "c:c"}).options["agent"] == "c:c"
+    assert combine(path, {}, {}).options["agent"] == "a:a"
+    assert combine(path, {"TURNKEEPER_AGENT": "b:b"}, {}).options["agent"] == "b:b"
+    assert combine(path, {"TURNKEEPER_AGENT": "b:b"}, {"agent": "c:c"}).options["agent"] == "c:c"
 
 
 # -- What is refused --------------------------------------------------------------------------------
@@ -112,17 +112,17 @@ def test_the_agent_comes_from_any_layer(written: Written) -> None:
     ("text", "line", "says"),
     [
         ("prot = 1\n", 1, "'prot'; did you mean port?"),
-        ("port = 1\n\n[server]\nport = 2\n", 3, "no section 'server': settings stand outside of sections"),
+        ("port = 1\n\n[server]\nport = 2\n", 3, "no section 'server': settings go outside of sections"),
         ("# one\nport = 'eighty'\n", 2, "port must be a whole number"),
         ("port = 70000\n", 1, "port must be a whole number"),
         ("port = true\n", 1, "port"),
         ("heartbeat = [\n1,\n]\n", 1, "heartbeat"),
         ("cancel_grace = nan\n", 1, "cancel_grace"),
-        ("\n\nagent = 3\n", 3, "agent must be a text"),
+        ("\n\nagent = 3\n", 3, "agent must be a string"),
         ("tokens = 'ada:s3cret'\n", 1, "tokens must be a list"),
         ("tokens = [1]\n", 1, "tokens must be a list"),
         ("retry = 2\ntokens = [\n  'ada:s3cret:boss',\n]\n", 2, "user:secret"),
-        ("token_file = 3\n", 1, "token_file must be a text"),
+        ("token_file = 3\n", 1, "token_file must be a string"),
         ("note = '''\nport = 1\n'''\n", 1, "'note'"),
     ],
 )

@@ -13,10 +13,11 @@ from tests.web.command.terminal import Relay, relay
 from tests.web.fakes_web import House, by_token, serving, until
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents.upstream_errors import UpstreamRateLimited
-from turnkeeper.web.command.client import Client
-from turnkeeper.web.command.exit_codes import Exit, Failure
-from turnkeeper.web.command.follow import ending_told, send, verdict_told
-from turnkeeper.web.command.tables import Screen
+from turnkeeper.web.client.client import Client
+from turnkeeper.web.client.errors import ClientError
+from turnkeeper.web.command.exit_codes import ExitCode, exit_code_of
+from turnkeeper.web.command.follow import send
+from turnkeeper.web.command.screen import Screen
 
 
 class Desk:
@@ -27,7 +28,7 @@ class Desk:
         self.client = client
         self.out, self.err = io.StringIO(), io.StringIO()
 
-    def send(self, text: str = "hello", **options: Any) -> "asyncio.Task[Exit]":
+    def send(self, text: str = "hello", **options: Any) -> "asyncio.Task[ExitCode]":
         screen = Screen(self.out, self.err)
         return asyncio.ensure_future(send(self.client, screen, "s", text, **options))
 
@@ -65,14 +66,14 @@ async def broken(_turn: Turn) -> None:
 
 async def test_the_answer_is_shown_as_it_comes_and_nothing_else() -> None:
     async with desk(speak) as at:
-        assert await at.send() is Exit.OK
+        assert await at.send() is ExitCode.OK
 
     assert (at.out.getvalue(), at.err.getvalue()) == ("hello you\\x1b[31m\n", "")
 
 
 async def test_an_answer_that_was_only_returned_is_shown_too() -> None:
     async with desk(silent) as at:
-        assert await at.send() is Exit.OK
+        assert await at.send() is ExitCode.OK
 
     assert at.out.getvalue() == "the result\n"
 
@@ -80,7 +81,7 @@ async def test_an_answer_that_was_only_returned_is_shown_too() -> None:
 async def test_as_json_every_event_of_the_turn_is_a_line() -> None:
     async with desk(speak) as at:
         await at.house.sent("s", "another turn")
-        assert await at.send(as_json=True) is Exit.OK
+        assert await at.send(as_json=True) is ExitCode.OK
 
     lines = [json.loads(line) for line in at.out.getvalue().splitlines()]
     assert [line["event"] for line in lines][-5:] == [
@@ -96,7 +97,7 @@ async def test_as_json_every_event_of_the_turn_is_a_line() -> None:
 
 async def test_a_turn_that_fails_is_told_without_its_secrets() -> None:
     async with desk(broken) as at:
-        assert await at.send() is Exit.FAILED
+        assert await at.send() is ExitCode.FAILED
 
     assert at.err.getvalue() == "turnkeeper: failed: agent_error (LookupError)\n"
 
@@ -109,14 +110,14 @@ async def test_a_model_that_did_not_deliver_is_told_in_the_agents_words() -> Non
         raise UpstreamRateLimited
 
     async with desk(refused) as at:
-        assert await at.send() is Exit.FAILED
+        assert await at.send() is ExitCode.FAILED
 
     assert at.err.getvalue() == "turnkeeper: failed: upstream_rate_limited: no more for now (HTTP 429)\n"
 
 
 async def test_a_turn_that_takes_too_long_is_told() -> None:
     async with desk(ScriptedAgent()) as at:
-        assert await at.send(timeout=0.05) is Exit.FAILED
+        assert await at.send(timeout=0.05) is ExitCode.FAILED
 
     assert "timed out: timeout" in at.err.getvalue()
 
@@ -130,10 +131,10 @@ async def test_only_the_own_turn_is_shown_and_the_one_before_is_told_stopped() -
         run = await agent.run()
         run.turn.emit("delta", {"text": "of mine"})
         run.finish()
-        assert await sent is Exit.OK
+        assert await sent is ExitCode.OK
 
     assert at.out.getvalue() == "of mine\n"
-    assert f"the turn before this one, {first}: cancelled after " in at.err.getvalue()
+    assert f"the previous turn, {first}: cancelled after " in at.err.getvalue()
 
 
 async def test_being_superseded_is_told() -> None:
@@ -142,7 +143,7 @@ async def test_being_superseded_is_told() -> None:
         sent = at.send()
         await agent.run()
         later = await at.house.sent("s", "later")
-        assert await sent is Exit.FAILED
+        assert await sent is ExitCode.FAILED
 
     assert f"cancelled: superseded by {later}" in at.err.getvalue()
 
@@ -155,7 +156,7 @@ async def test_being_superseded_before_it_has_started_is_told() -> None:
         sent = at.send()
         await stubborn.cancelled.wait()
         later = asyncio.ensure_future(at.house.sent("s", "later"))
-        assert await sent is Exit.FAILED
+        assert await sent is ExitCode.FAILED
         stubborn.finish()
         task = await later
 
@@ -164,24 +165,24 @@ async def test_being_superseded_before_it_has_started_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("options", "code"),
-    [({"agent": "nobody"}, Exit.USAGE), ({"multitask_strategy": "reject"}, Exit.FAILED)],
+    [({"agent": "nobody"}, ExitCode.USAGE), ({"multitask_strategy": "reject"}, ExitCode.FAILED)],
 )
-async def test_a_send_that_is_refused_is_told(options: dict[str, Any], code: Exit) -> None:
+async def test_a_send_that_is_refused_is_told(options: dict[str, Any], code: ExitCode) -> None:
     async with desk(ScriptedAgent()) as at:
         await at.house.sent("s")
-        with pytest.raises(Failure) as failed:
+        with pytest.raises(ClientError) as failed:
             await at.send(**options)
 
-    assert failed.value.exit_code is code
+    assert exit_code_of(failed.value) is code
 
 
 async def test_somebody_elses_session_is_unknown() -> None:
     async with desk(ScriptedAgent(), authenticate=by_token, token="bob-token") as at:
         await at.house.sent("s", token="ada-token")
-        with pytest.raises(Failure) as failed:
+        with pytest.raises(ClientError) as failed:
             await at.send()
 
-    assert failed.value.exit_code is Exit.UNKNOWN
+    assert exit_code_of(failed.value) is ExitCode.UNKNOWN
 
 
 async def test_the_end_of_the_server_is_told() -> None:
@@ -190,7 +191,7 @@ async def test_the_end_of_the_server_is_told() -> None:
         sent = at.send()
         await agent.run()
         await at.house.registry.drain()
-        assert await sent is Exit.FAILED
+        assert await sent is ExitCode.FAILED
 
     assert "cancelled: shutdown" in at.err.getvalue()
 
@@ -208,7 +209,7 @@ async def test_the_answer_goes_on_where_it_was_cut_off() -> None:
         between.cut()
         run.turn.emit("delta", {"text": "two"})
         run.finish()
-        assert await sent is Exit.OK
+        assert await sent is ExitCode.OK
 
     assert at.out.getvalue() == "one two\n"
 
@@ -225,7 +226,7 @@ async def test_an_answer_to_the_send_that_got_lost_sends_nothing_twice() -> None
         mine = await agent.run()
         mine.turn.emit("delta", {"text": "once"})
         mine.finish()
-        assert await sent is Exit.OK
+        assert await sent is ExitCode.OK
 
     assert at.out.getvalue() == "once\n"
     assert len(agent.runs) == 2
@@ -240,7 +241,7 @@ async def test_ctrl_c_stops_the_turn_and_says_so() -> None:
         sent = at.send()
         run = await agent.run()
         signal.raise_signal(signal.SIGINT)
-        assert await sent is Exit.INTERRUPTED
+        assert await sent is ExitCode.INTERRUPTED
 
     assert run.cancels == 1
     assert "turnkeeper: cancelled after " in at.err.getvalue()
@@ -254,9 +255,9 @@ async def test_ctrl_c_that_comes_too_late_says_that_it_did() -> None:
         signal.raise_signal(signal.SIGINT)
         await run.cancelled.wait()
         run.finish("the end")
-        assert await sent is Exit.OK
+        assert await sent is ExitCode.OK
 
-    assert "it had finished before it could be stopped: completed" in at.err.getvalue()
+    assert "finished before it could be stopped: completed" in at.err.getvalue()
     assert at.out.getvalue() == "the end\n"
 
 
@@ -266,9 +267,9 @@ async def test_a_turn_that_does_not_stop_is_told_unresponsive() -> None:
         sent = at.send()
         await agent.run()
         signal.raise_signal(signal.SIGINT)
-        assert await sent is Exit.UNRESPONSIVE
+        assert await sent is ExitCode.UNRESPONSIVE
 
-    assert "it does not stop: given up after" in at.err.getvalue()
+    assert "did not stop: given up after" in at.err.getvalue()
 
 
 async def test_a_second_ctrl_c_leaves_at_once_and_says_what_it_left() -> None:
@@ -279,9 +280,9 @@ async def test_a_second_ctrl_c_leaves_at_once_and_says_what_it_left() -> None:
         signal.raise_signal(signal.SIGINT)
         await run.cancelled.wait()
         signal.raise_signal(signal.SIGINT)
-        assert await sent is Exit.INTERRUPTED
+        assert await sent is ExitCode.INTERRUPTED
 
-    assert f"left; turn {run.turn.turn_id} of s may still be running" in at.err.getvalue()
+    assert f"turn {run.turn.turn_id} of s may still be running" in at.err.getvalue()
 
 
 async def test_ctrl_c_while_it_waits_for_the_turn_before_it_stops_only_its_own() -> None:
@@ -292,7 +293,7 @@ async def test_ctrl_c_while_it_waits_for_the_turn_before_it_stops_only_its_own()
         sent = at.send()
         await first.cancelled.wait()
         signal.raise_signal(signal.SIGINT)
-        assert await sent is Exit.INTERRUPTED
+        assert await sent is ExitCode.INTERRUPTED
         first.finish()
 
     assert len(agent.runs) == 1
@@ -308,49 +309,4 @@ async def test_a_stop_that_does_not_arrive_is_told() -> None:
         signal.raise_signal(signal.SIGINT)
         await at.shown("the turn could not be stopped and may still be running: cannot reach")
         signal.raise_signal(signal.SIGINT)
-        assert await sent is Exit.INTERRUPTED
-
-
-# -- Words ------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("turn", "told"),
-    [
-        (
-            {"status": "failed", "error": {"code": "context_load_failed", "type": None}},
-            "failed: context_load_failed",
-        ),
-        (
-            {
-                "status": "failed",
-                "error": {"code": "stage_failed", "type": "ValueError", "stage": "msg:censor"},
-            },
-            "failed: stage_failed (msg:censor, ValueError)",
-        ),
-        ({"status": "cancelled", "reason": {"code": "admin"}, "by": "root"}, "cancelled: admin, by root"),
-        ({"status": "interrupted"}, "interrupted"),
-    ],
-)
-def test_an_ending_is_told_with_its_reason(turn: dict[str, Any], told: str) -> None:
-    assert ending_told(turn) == told
-
-
-@pytest.mark.parametrize(
-    ("verdict", "says"), [("requested", "not known yet"), ("not_running", "nothing is running")]
-)
-def test_a_verdict_says_no_more_than_is_known(verdict: str, says: str) -> None:
-    assert says in verdict_told({"verdict": verdict})
-
-
-@pytest.mark.parametrize(
-    ("status", "says"),
-    [
-        ("completed", "it had finished before it could be stopped: completed"),
-        ("failed", "it had finished before it could be stopped: failed"),
-        ("cancelled", "it had ended already: cancelled"),
-        ("timed_out", "it had ended already: timed out"),
-    ],
-)
-def test_a_turn_that_was_stopped_long_ago_is_not_said_to_have_finished(status: str, says: str) -> None:
-    assert verdict_told({"verdict": "finished_first", "turn": {"status": status}}) == says
+        assert await sent is ExitCode.INTERRUPTED

@@ -1,4 +1,4 @@
-"""`turnkeeper serve`: the settings, the agents and the tokens, put together and run."""
+"""`turnkeeper serve`: puts the settings, the agents and the tokens together, and runs the server."""
 
 import logging
 import os
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import click
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.turn.turn import Turn
@@ -16,25 +18,25 @@ from turnkeeper.web.http.access.tokens import Tokens
 from turnkeeper.web.http.app import create_app
 from turnkeeper.web.http.server import run, why_not
 
-from .config import Config, resolve, unknown_variables
-from .exit_codes import Exit, Failure
+from .config import Config, combine, unknown_variables
+from .exit_codes import CommandFailed, ExitCode
 
 Agents: TypeAlias = Mapping[str, Callable[[Turn], Any]]
 Closers: TypeAlias = list[Callable[[Any], Awaitable[None]]]
 
 
 def configure(path: str | None, flags: Mapping[str, Any]) -> Config:
-    """The settings from all layers. Raises `Failure` (2) in the words of whoever said it wrongly."""
+    """The settings of all layers. Raises `CommandFailed` (2), which names the layer that is wrong."""
     for line in unknown_variables(os.environ):
-        print(f"turnkeeper: {line}", file=sys.stderr)
+        click.echo(f"turnkeeper: {line}", err=True)
     try:
-        return resolve(path, os.environ, flags)
+        return combine(path, os.environ, flags)
     except InvalidRequest as error:
-        raise Failure(Exit.USAGE, str(error)) from None
+        raise CommandFailed(ExitCode.USAGE, str(error)) from None
 
 
 def agents_of(options: Mapping[str, Any]) -> tuple[Agents, Closers]:
-    """The agents that the options name, and what closes them; the first is the default one.
+    """The agents that the options name, the default one first, and the functions that close them.
 
     Raises `InvalidRequest`.
     """
@@ -65,29 +67,30 @@ def _openai(options: dict[str, Any]) -> tuple[Agents, Closers]:
     return {"default": agent}, [close]
 
 
-def serve(config: Config) -> int:
-    """Run the server until it is told to stop; the exit code. Raises `Failure`."""
+def launch(config: Config) -> int:
+    """Run the server until SIGINT or SIGTERM; the exit code. Raises `CommandFailed`."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     settings = config.settings
     try:
         tokens = Tokens(config.tokens)
         if not tokens and not is_loopback(settings.host):
             raise InvalidRequest(
-                f"without tokens only loopback is served, not {settings.host}: add --token user:secret"
+                f"without tokens, only loopback addresses are served, not {settings.host}:"
+                " add --token user:secret"
             )
         agents, close = agents_of(config.options)
     except InvalidRequest as error:
-        raise Failure(Exit.USAGE, str(error)) from None
+        raise CommandFailed(ExitCode.USAGE, str(error)) from None
     app = create_app(agents, authenticate=tokens or None, settings=settings)
     app.on_cleanup.extend(close)
 
     def announce(address: str) -> None:
-        print(f"turnkeeper serves {config.options['agent']} on {address}  (Ctrl-C ends it)", flush=True)
+        click.echo(f"turnkeeper serves {config.options['agent']} on {address}  (Ctrl-C stops it)")
         if not tokens:
-            print("No tokens: this machine may do everything, nobody else is served.", flush=True)
+            click.echo("No tokens: only this machine is served, and all its users may do everything.")
 
     try:
         return run(app, settings, announce)
     except (OSError, UnicodeError) as error:  # no such address, in use, not allowed, no host name at all
         text = f"cannot listen on {settings.host} port {settings.port}: {why_not(error)}"
-        raise Failure(Exit.FAILED, text) from None
+        raise CommandFailed(ExitCode.FAILED, text) from None

@@ -7,9 +7,9 @@ import pytest
 
 from turnkeeper.actors import InvalidRequest
 from turnkeeper.web.agents.builtin import BUILT_IN
-from turnkeeper.web.command import commands
-from turnkeeper.web.command.exit_codes import Exit, Failure
-from turnkeeper.web.command.serve import agents_of, configure, serve
+from turnkeeper.web.command import cli
+from turnkeeper.web.command.exit_codes import CommandFailed, ExitCode
+from turnkeeper.web.command.launch import agents_of, configure, launch
 
 
 @pytest.fixture(autouse=True)
@@ -21,17 +21,17 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
 
 
 def test_what_is_wrong_is_a_usage_failure_in_the_words_of_its_layer() -> None:
-    with pytest.raises(Failure, match="--port: port must be") as failed:
+    with pytest.raises(CommandFailed, match="--port: port must be") as failed:
         configure(None, {"port": -1})
 
-    assert failed.value.exit_code is Exit.USAGE
+    assert failed.value.exit_code is ExitCode.USAGE
 
 
 def test_without_tokens_only_loopback_is_served() -> None:
-    with pytest.raises(Failure, match="only loopback") as failed:
-        serve(configure(None, {"host": "0.0.0.0"}))
+    with pytest.raises(CommandFailed, match="only loopback") as failed:
+        launch(configure(None, {"host": "0.0.0.0"}))
 
-    assert failed.value.exit_code is Exit.USAGE
+    assert failed.value.exit_code is ExitCode.USAGE
 
 
 def test_the_built_in_agents_come_with_echo_and_one_of_ones_own_alone(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_show_config_says_each_value_and_where_it_came_from(
     (tmp_path / "t.toml").write_text('heartbeat = 5\ntokens = ["ada:s3cret"]\n')
     monkeypatch.setenv("TURNKEEPER_HOST", "::1")
 
-    assert commands.run(["serve", "--config", "t.toml", "--port", "1", "--show-config"]) == 0
+    assert cli.main(["serve", "--config", "t.toml", "--port", "1", "--show-config"]) == 0
 
     said = capsys.readouterr().out
     rows = {line.split()[0]: line.split(None, 2)[1:] for line in said.splitlines()}
@@ -61,7 +61,7 @@ def test_show_config_says_each_value_and_where_it_came_from(
 
 
 def test_show_config_as_json_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
-    assert commands.run(["serve", "--port", "1", "--show-config", "--json"]) == 0
+    assert cli.main(["serve", "--port", "1", "--show-config", "--json"]) == 0
 
     told = json.loads(capsys.readouterr().out)
     assert {"name": "port", "value": 1, "from": "--port"} in told
@@ -79,7 +79,7 @@ def test_a_number_may_come_from_the_environment_and_must_be_one(monkeypatch: pyt
     monkeypatch.setenv("TURNKEEPER_TEMPERATURE", "0.5")
     assert configure(None, {}).options["temperature"] == 0.5
     monkeypatch.setenv("TURNKEEPER_TEMPERATURE", "warm")
-    with pytest.raises(Failure, match="TURNKEEPER_TEMPERATURE: temperature must be a number"):
+    with pytest.raises(CommandFailed, match="TURNKEEPER_TEMPERATURE: temperature must be a number"):
         configure(None, {})
 
 

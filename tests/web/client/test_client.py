@@ -1,99 +1,17 @@
 import asyncio
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent, chatty, virtual_time
-from tests.web.command.terminal import answering, http, relay
+from tests.fakes import ScriptedAgent, virtual_time
+from tests.web.command.terminal import relay
 from tests.web.fakes_web import PATIENCE, by_token, serving
 from turnkeeper.actors.turn.turn import Turn
-from turnkeeper.web.command.client import PAUSES, VERSION, Client, Event, Parser, Refused, Unreachable
-from turnkeeper.web.command.exit_codes import Exit, Failure
-
-# -- Addresses and tokens ---------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "127.0.0.1:8000",
-        "ftp://x",
-        "http://",
-        "http://a:b@x",
-        "http://x/?a=1",
-        "http://x#a",
-        "http://x:99999",
-    ],
-)
-def test_an_address_that_is_none_is_refused_as_usage(url: str) -> None:
-    with pytest.raises(Failure) as refused:
-        Client(url)
-
-    assert refused.value.exit_code is Exit.USAGE
-
-
-@pytest.mark.parametrize("token", ["a b", "a\r\nX-Other: 1", "\x00"])
-def test_a_token_that_no_header_can_carry_is_refused_and_not_repeated(token: str) -> None:
-    with pytest.raises(Failure, match="TURNKEEPER_TOKEN") as refused:
-        Client("http://x", token)
-
-    assert token not in str(refused.value)
-
-
-# -- Who answers ------------------------------------------------------------------------------------
-
-
-async def test_nobody_at_that_port_is_told_with_the_address() -> None:
-    async with Client("http://127.0.0.1:1") as client:
-        with pytest.raises(Unreachable, match=r"cannot reach http://127\.0\.0\.1:1/: Connection refused"):
-            await client.hello()
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        http("<h1>hi</h1>", kind="text/html"),
-        http('{"status": "ok"}'),
-        http("[]"),
-        http("", "404 Not Found"),
-        http("", "302 Found", more="Location: http://127.0.0.1:1/\r\n"),
-        b"SSH-2.0-OpenSSH_9.2\r\n",
-        b"",
-        b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 200_000,
-    ],
-    ids=["a page", "other JSON", "a list", "404", "elsewhere", "not HTTP", "nothing", "without end"],
-)
-async def test_something_else_on_that_port_is_told_and_never_given_the_token(answer: bytes) -> None:
-    async with answering(answer) as (url, asked), Client(url, "s3cret") as client:
-        with pytest.raises(Unreachable):
-            await client.hello()
-
-    assert asked
-    assert not any(b"s3cret" in request for request in asked)
-
-
-@pytest.mark.parametrize(
-    ("version", "speaks"), [(VERSION, True), ("0.1.999", True), ("0.2.0", False), ("7.0.0", False)]
-)
-async def test_a_server_of_another_version_is_told(version: str, speaks: bool) -> None:
-    body = json.dumps({"status": "ok", "incarnation": "1", "version": version})
-    async with answering(http(body)) as (url, _), Client(url) as client:
-        if speaks:
-            assert (await client.hello())["version"] == version
-            return
-        with pytest.raises(Unreachable, match=f"is turnkeeper '{version}', this is {VERSION}"):
-            await client.hello()
-
-
-async def test_a_server_under_a_prefix_is_asked_there() -> None:
-    async with serving(chatty, prefix="/ai") as house, Client(house.url("/")) as client:
-        assert (await client.hello())["status"] == "ok"
-        assert await client.active() == {}
-
+from turnkeeper.web.client.client import PAUSES, Client
+from turnkeeper.web.client.errors import Refused, Unreachable
+from turnkeeper.web.client.sse_parser import StreamEvent
 
 # -- Asking -----------------------------------------------------------------------------------------
 
@@ -109,40 +27,6 @@ async def test_send_list_cancel_and_look_up_a_turn() -> None:
         assert (await client.cancel("s"))["verdict"] == "not_running"
         assert (await client.turn("s", "t1"))["status"] == "cancelled"
         assert await client.cleanup() == ["s"]
-
-
-@pytest.mark.parametrize(
-    ("token", "session", "code"),
-    [("", "s", Exit.NOT_ALLOWED), ("x", "s", Exit.NOT_ALLOWED), ("scopeless-token", "s", Exit.NOT_ALLOWED),
-     ("bob-token", "s", Exit.UNKNOWN), ("ada-token", "turns", Exit.USAGE)],
-)  # fmt: skip
-async def test_a_refusal_has_its_exit_code_and_the_servers_words(
-    token: str, session: str, code: Exit
-) -> None:
-    async with serving(ScriptedAgent(), authenticate=by_token) as house:
-        await house.sent("s", token="ada-token")
-        async with Client(house.url(""), token) as client:
-            with pytest.raises(Refused) as refused:
-                await client.send(session, "t", "hello")
-
-    assert refused.value.exit_code is code
-    assert str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("token", "says"),
-    [(None, "a valid token is needed; TURNKEEPER_TOKEN is where this command looks for one"),
-     ("wr0ng", "the server does not accept the token in TURNKEEPER_TOKEN")],
-)  # fmt: skip
-async def test_a_token_that_is_missing_is_told_from_one_that_is_wrong(token: str | None, says: str) -> None:
-    async with (
-        serving(ScriptedAgent(), authenticate=by_token) as house,
-        Client(house.url(""), token) as client,
-    ):
-        with pytest.raises(Refused) as refused:
-            await client.active()
-
-    assert str(refused.value) == says
 
 
 # -- Following --------------------------------------------------------------------------------------
@@ -209,8 +93,8 @@ class Leaving(Client):
             raise Unreachable("it is away")
         return {"incarnation": "1"}
 
-    async def _stream(self, _session: str, _cursor: str | None) -> AsyncGenerator[Event, None]:
-        yield Event(None, "snapshot", "{}")
+    async def stream(self, _session: str, _cursor: str | None) -> AsyncGenerator[StreamEvent, None]:
+        yield StreamEvent(None, "snapshot", "{}")
         self.there = False
         raise Unreachable("it has left")
 
@@ -269,16 +153,4 @@ async def test_a_server_that_was_started_anew_is_told() -> None:
             async with asyncio.timeout(PATIENCE):
                 assert (await anext(events)).name == "turn.started"
 
-    assert "the server was started anew: what it kept is gone" in notices
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_a_stream_is_parsed_however_it_is_cut_into_pieces(size: int) -> None:
-    wire = 'retry: 2000\n\n:\n\nid: 7-0\nevent: delta\ndata: {"text": "ü"}\r\n\r\n'
-    wire += "event: close\ndata: Task\ndata: end\n\n"
-    data = wire.encode()
-    parser = Parser()
-    events = [each for at in range(0, len(data), size) for each in parser.feed(data[at : at + size])]
-
-    assert events == [Event("7-0", "delta", '{"text": "ü"}'), Event(None, "close", "Task\nend")]
-    assert (events[0].cursor, events[0].data, events[1].data) == ("7-0", {"text": "ü"}, "Task\nend")
+    assert "the server has been restarted: what it kept is gone" in notices

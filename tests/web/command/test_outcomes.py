@@ -1,0 +1,101 @@
+from typing import Any
+
+import pytest
+
+from turnkeeper.actors.model.records import TERMINAL, TurnStatus, Verdict
+from turnkeeper.web.command.exit_codes import ExitCode
+from turnkeeper.web.command.outcomes import (
+    cancel_exit_code,
+    ending_exit_code,
+    ending_text,
+    verdict_text,
+)
+
+
+@pytest.mark.parametrize(
+    ("turn", "text"),
+    [
+        (
+            {"status": "failed", "error": {"code": "context_load_failed", "type": None}},
+            "failed: context_load_failed",
+        ),
+        (
+            {
+                "status": "failed",
+                "error": {"code": "stage_failed", "type": "ValueError", "stage": "msg:censor"},
+            },
+            "failed: stage_failed (msg:censor, ValueError)",
+        ),
+        ({"status": "cancelled", "reason": {"code": "admin"}, "by": "root"}, "cancelled: admin, by root"),
+        ({"status": "interrupted"}, "interrupted"),
+    ],
+)
+def test_an_ending_is_shown_with_its_reason(turn: dict[str, Any], text: str) -> None:
+    assert ending_text(turn) == text
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_every_verdict_has_words_and_an_exit_code(verdict: Verdict) -> None:
+    answer = {"verdict": verdict.value, "turn": None, "settled_after_ms": 3.0}
+
+    assert " " in verdict_text(answer)
+    assert cancel_exit_code(answer, waited=True) in ExitCode
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text"),
+    [("requested", "asked to stop; the outcome is not known yet"), ("not_running", "nothing is running"),
+     ("cancelled", "cancelled after 3.0 ms"),
+     ("unresponsive", "did not stop: given up after 3.0 ms; it may still be running")],
+)  # fmt: skip
+def test_a_verdict_says_no_more_than_is_known(verdict: str, text: str) -> None:
+    assert verdict_text({"verdict": verdict, "settled_after_ms": 3.0}) == text
+
+
+@pytest.mark.parametrize("waited", [True, False])
+def test_a_cancel_that_is_not_waited_for_is_done_when_it_is_asked(waited: bool) -> None:
+    code = cancel_exit_code({"verdict": "requested"}, waited=waited)
+
+    assert code is (ExitCode.UNRESPONSIVE if waited else ExitCode.OK)
+
+
+@pytest.mark.parametrize("status", TurnStatus)
+def test_every_status_of_a_turn_that_finished_first_has_words(status: TurnStatus) -> None:
+    assert status.replace("_", " ") in verdict_text({"verdict": "finished_first", "turn": {"status": status}})
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        ("completed", "finished before it could be stopped: completed"),
+        ("failed", "finished before it could be stopped: failed"),
+        ("cancelled", "had ended already: cancelled"),
+        ("timed_out", "had ended already: timed out"),
+    ],
+)
+def test_a_turn_that_was_stopped_long_ago_is_not_said_to_have_finished(status: str, text: str) -> None:
+    assert verdict_text({"verdict": "finished_first", "turn": {"status": status}}) == text
+
+
+@pytest.mark.parametrize("status", TurnStatus)
+def test_a_turn_has_an_exit_code_exactly_if_it_has_ended(status: TurnStatus) -> None:
+    if status in TERMINAL:
+        code = ending_exit_code({"status": status.value}, stopped=False)
+        assert (code is ExitCode.OK) is (status is TurnStatus.COMPLETED)
+    else:
+        with pytest.raises(ValueError, match="has not ended"):
+            ending_exit_code({"status": status.value}, stopped=False)
+
+
+def test_a_turn_that_ctrl_c_has_stopped_ends_as_a_command_does() -> None:
+    assert ending_exit_code({"status": "cancelled"}, stopped=True) is ExitCode.INTERRUPTED
+    assert ending_exit_code({"status": "completed"}, stopped=True) is ExitCode.OK
+
+
+def test_a_word_of_a_later_server_is_shown_as_it_is() -> None:
+    answer = {"verdict": "postponed", "turn": {"status": "parked"}}
+
+    assert verdict_text(answer) == "postponed"
+    assert cancel_exit_code(answer, waited=True) is ExitCode.FAILED
+    assert ending_text({"status": "parked"}) == "parked"
+    assert ending_exit_code({"status": "parked"}, stopped=False) is ExitCode.FAILED

@@ -1,0 +1,88 @@
+"""A small client of the HTTP API: its requests by name, and a session's events across lost connections."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+from turnkeeper.actors.events.event import CLOSE
+
+from .connection import JSON, Connection
+from .errors import Unreachable
+from .sse_parser import StreamEvent
+
+#: The shortest and the longest pause before connecting again, in seconds.
+PAUSES = (0.1, 5.0)
+
+
+class Client(Connection):
+    """A client of one server, used as ``async with Client(url, token) as client``.
+
+    ``patience`` is how many seconds `events` keeps trying to connect again. Raises `ClientError` and nothing
+    else.
+    """
+
+    def __init__(self, url: str, token: str | None = None, *, patience: float = 60.0) -> None:
+        super().__init__(url, token)
+        self._patience = patience
+
+    async def send(self, session: str, task: str, text: str, **options: Any) -> JSON:
+        """Send a text as the turn ``task``; returns once the turn has started or ended."""
+        body = {name: value for name, value in options.items() if value is not None}
+        body |= {"message": text, "task_id": task}
+        return await self.ask("POST", "chat", session, "send", body=body, within=None)
+
+    async def cancel(self, session: str, task: str | None = None, *, wait: bool = True) -> JSON:
+        """Cancel a turn, or whichever turn the session runs; the answer's ``verdict`` is the outcome."""
+        path = [session, "cancel_send_task"] if task is None else [session, task, "cancel"]
+        return await self.ask("POST", "chat", *path, query=None if wait else {"wait": "false"}, within=None)
+
+    async def active(self) -> dict[str, JSON]:
+        """The turns in flight, by session: the user's own, or all for an admin."""
+        answer = await self.ask("GET", "chat", "active_send_tasks")
+        found: dict[str, JSON] = answer["active_tasks"]
+        return found
+
+    async def turn(self, session: str, task: str) -> JSON:
+        """One turn with its timeline."""
+        return await self.ask("GET", "chat", session, "turns", task)
+
+    async def cleanup(self) -> list[str]:
+        """Put idle sessions to sleep; their ids."""
+        return list((await self.ask("POST", "chat", "cleanup_completed_tasks"))["cleaned_up"])
+
+    async def events(
+        self, session: str, after: str | None = None, *, notice: Callable[[str], None]
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """A session's events until the server closes the stream, each once and in order.
+
+        A lost connection is resumed after the last event; ``notice`` is called with a line about it. Raises
+        `Unreachable` when nothing has arrived for ``patience`` seconds. Closing the generator closes the
+        connection and nothing else.
+        """
+        loop = asyncio.get_running_loop()
+        heard_at, failures, incarnation = loop.time(), -1, None
+        while True:
+            try:
+                now = (await self.hello())["incarnation"]
+                if incarnation not in (None, now):
+                    notice("the server has been restarted: what it kept is gone")
+                if failures > 0:
+                    notice("connected again")
+                incarnation, failures = now, 0
+                async with aclosing(self.stream(session, after)) as stream:
+                    async for event in stream:
+                        heard_at = loop.time()
+                        after = event.cursor or after
+                        yield event
+                        if event.name == CLOSE:
+                            return
+            except Unreachable as error:
+                if failures < 0 or loop.time() - heard_at > self._patience:
+                    raise
+                if failures == 0:
+                    notice(f"{error}; trying again")
+            failures += 1
+            pause = min(PAUSES[1], PAUSES[0] * 2.0**failures)
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret

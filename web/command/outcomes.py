@@ -1,0 +1,114 @@
+"""What a cancel came to, and how a turn ended: in words, and as the command's exit code. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from turnkeeper.actors.model.records import TurnStatus, Verdict
+
+from .exit_codes import ExitCode
+from .wording import ms
+
+
+_VERDICTS = {verdict.value: verdict for verdict in Verdict}
+_STATUSES = {status.value: status for status in TurnStatus}
+
+
+def verdict_of(answer: Mapping[str, Any]) -> Verdict | None:
+    """The verdict of a cancel's answer; ``None`` for one that only a later server knows."""
+    return _VERDICTS.get(answer["verdict"])
+
+
+def status_of(turn: Mapping[str, Any]) -> TurnStatus | None:
+    """The status of a turn's record; ``None`` for one that only a later server knows."""
+    return _STATUSES.get(turn["status"])
+
+
+def verdict_text(answer: Mapping[str, Any]) -> str:
+    """What a cancel came to."""
+    took = ms(answer.get("settled_after_ms"))
+    verdict = verdict_of(answer)
+    match verdict:
+        case Verdict.CANCELLED:
+            return f"cancelled after {took}"
+        case Verdict.FINISHED_FIRST:
+            return _finished_first(answer.get("turn") or {"status": "finished"})
+        case Verdict.UNRESPONSIVE:
+            return f"did not stop: given up after {took}; it may still be running"
+        case Verdict.REQUESTED:
+            return "asked to stop; the outcome is not known yet"
+        case Verdict.NOT_RUNNING:
+            return "nothing is running"
+        case None:
+            return str(answer["verdict"])
+        case _:
+            assert_never(verdict)
+
+
+def _finished_first(turn: Mapping[str, Any]) -> str:
+    words = _words(turn)
+    status = status_of(turn)
+    match status:
+        case TurnStatus.CANCELLED | TurnStatus.TIMED_OUT | TurnStatus.UNRESPONSIVE | TurnStatus.INTERRUPTED:
+            return f"had ended already: {words}"
+        case TurnStatus.COMPLETED | TurnStatus.FAILED | None:
+            return f"finished before it could be stopped: {words}"
+        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
+            return f"finished first, and is {words}"  # a later turn under the same id
+        case _:
+            assert_never(status)
+
+
+def cancel_exit_code(answer: Mapping[str, Any], *, waited: bool) -> ExitCode:
+    """The exit code of a cancel; ``waited`` is whether it asked to wait for the outcome."""
+    verdict = verdict_of(answer)
+    match verdict:
+        case Verdict.CANCELLED | Verdict.FINISHED_FIRST:
+            return ExitCode.OK
+        case Verdict.UNRESPONSIVE:
+            return ExitCode.UNRESPONSIVE
+        case Verdict.REQUESTED:
+            return ExitCode.UNRESPONSIVE if waited else ExitCode.OK
+        case Verdict.NOT_RUNNING:
+            return ExitCode.UNKNOWN
+        case None:
+            return ExitCode.FAILED
+        case _:
+            assert_never(verdict)
+
+
+def ending_text(turn: Mapping[str, Any], why: str | None = None) -> str:
+    """How a turn that did not complete ended. ``why`` is what the agent reported about its model."""
+    reason, error = turn.get("reason") or {}, turn.get("error") or {}
+    words = _words(turn)
+    if error.get("code"):
+        where = ", ".join(error[name] for name in ("stage", "type") if error.get(name))
+        more = f": {why}" if why else f" ({where})" if where else ""
+        return f"{words}: {error['code']}{more}"
+    if turn.get("superseded_by"):
+        return f"{words}: superseded by {turn['superseded_by']}"
+    if reason.get("code"):
+        by = f", by {turn['by']}" if turn.get("by") else ""
+        return f"{words}: {reason['code']}{by}"
+    return words
+
+
+def ending_exit_code(turn: Mapping[str, Any], *, stopped: bool) -> ExitCode:
+    """The exit code of a turn that was followed to its end; ``stopped`` is whether Ctrl-C was pressed."""
+    status = status_of(turn)
+    match status:
+        case TurnStatus.COMPLETED:
+            return ExitCode.OK
+        case TurnStatus.UNRESPONSIVE:
+            return ExitCode.UNRESPONSIVE
+        case TurnStatus.CANCELLED:
+            return ExitCode.INTERRUPTED if stopped else ExitCode.FAILED
+        case TurnStatus.FAILED | TurnStatus.TIMED_OUT | TurnStatus.INTERRUPTED | None:
+            return ExitCode.FAILED
+        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
+            raise ValueError(f"the turn has not ended: {turn['status']}")
+        case _:
+            assert_never(status)
+
+
+def _words(turn: Mapping[str, Any]) -> str:
+    return str(turn["status"]).replace("_", " ")

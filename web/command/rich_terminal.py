@@ -1,0 +1,69 @@
+"""A terminal with colours, and with tables that fit it and change in place. Needs ``turnkeeper[cli]``."""
+
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from typing import TextIO
+
+import rich.table
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from .tables import Table
+from .wording import one_line
+
+#: The columns that are cut where a terminal is too narrow; the others are short.
+NARROWED = ("SESSION", "USER", "AGENT", "TASK", "VALUE", "FROM")
+STYLES = {"turn.completed": "green", "turn.failed": "red", "turn.unresponsive": "red", "gap": "yellow"}
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to the command, which ends quietly; rich would end the process itself."""
+        raise BrokenPipeError
+
+
+class RichTerminal:
+    """A terminal that `rich` drives. Every text must have been made harmless before."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._console = _Console(file=out, force_terminal=True, highlight=False, markup=False, emoji=False)
+
+    @property
+    def width(self) -> int:
+        """How many columns there are."""
+        return self._console.width
+
+    def event(self, cursor: str, name: str, text: str) -> None:
+        """Show an event on a line of its own."""
+        line = Text()
+        line.append(f"{cursor} ", style="dim")
+        line.append(name, style=STYLES.get(name, "cyan"))
+        line.append(f" {text}")
+        self._console.print(line, soft_wrap=True)
+        self._out.flush()
+
+    def table(self, table: Table) -> None:
+        """Show a table, cut to fit."""
+        self._console.print(_fitted(table))
+
+    @contextmanager
+    def changing(self) -> Generator[Callable[[Table], None]]:
+        """A table that changes in its place."""
+        with Live(console=self._console, auto_refresh=False) as live:
+            yield lambda table: live.update(_fitted(table), refresh=True)
+
+
+def _fitted(table: Table) -> rich.table.Table:
+    fitted = rich.table.Table(
+        box=None, pad_edge=False, show_edge=False, header_style="bold", caption_justify="left"
+    )
+    if table.caption:
+        fitted.caption = Text(one_line(table.caption))
+    for name in table.columns:
+        # Rich narrows only columns that may wrap; the cells themselves never do.
+        fitted.add_column(Text(name), no_wrap=name not in NARROWED, overflow="ellipsis")
+    for row in table.rows:
+        fitted.add_row(*(Text(one_line(cell), no_wrap=True, overflow="ellipsis") for cell in row))
+    return fitted
