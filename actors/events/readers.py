@@ -89,7 +89,7 @@ def _wake_all(readers: list[Subscription]) -> None:
 
 def beginning(log: EventLog, state: State, cursor: str | None) -> tuple[int, list[Event]]:
     """Where a reader with this cursor starts in the log, and what it is told before."""
-    found = log.locate(cursor, state.epoch if isinstance(state, Running | Cancelling) else None)
+    found = log.locate(cursor, state.turn.epoch if isinstance(state, Running | Cancelling) else None)
     position = found.resume_at if isinstance(found, Gap) else found
     prelude = [gap_event(found.since, found.min_available)] if isinstance(found, Gap) else []
     if prelude or cursor is None:

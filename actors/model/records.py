@@ -173,26 +173,6 @@ class LateEnd:
 
 
 @value
-class TurnSpec:
-    """One accepted message and how its turn is to be run. It never changes.
-
-    ``ended_to`` is where whoever sent it waits for the turn's end.
-    """
-
-    session_id: SessionId
-    turn_id: TurnId
-    message: Any
-    user: str
-    agent: str
-    submitted_at: float
-    timeout: float | None
-    grace: float
-    fingerprint: bytes | None = None
-    options: "TurnOptions | None" = None
-    ended_to: Any = None
-
-
-@value
 class TurnOptions:
     """What a caller inside the process may hand to its turn: it is passed on, never looked at."""
 
@@ -201,30 +181,110 @@ class TurnOptions:
 
 
 @value
-class TurnRecord:
+class TurnHead:
+    """What a turn is from its send on, and what its record goes on saying. It never changes.
+
+    A new field of a send that is to be seen on its turn goes here; both spec and record then have it.
+    """
+
+    turn_id: TurnId
+    user: str
+    agent: str
+    submitted_at: float
+    fingerprint: bytes | None = None
+
+
+class _Headed:
+    """What spec and record say of a turn in the words of its head."""
+
+    __slots__ = ()
+    head: TurnHead
+
+    @property
+    def turn_id(self) -> TurnId:
+        """Which turn (``task_id`` over HTTP)."""
+        return self.head.turn_id
+
+    @property
+    def user(self) -> str:
+        """Who sent its message."""
+        return self.head.user
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent that runs it."""
+        return self.head.agent
+
+    @property
+    def submitted_at(self) -> float:
+        """When its send came in."""
+        return self.head.submitted_at
+
+    @property
+    def fingerprint(self) -> bytes | None:
+        """A digest of its message and agent, if the client chose its id."""
+        return self.head.fingerprint
+
+
+@value
+class TurnSpec(_Headed):
+    """One accepted message and how its turn is to be run. It never changes.
+
+    ``ended_to`` is where its sender waits for the turn's end.
+    """
+
+    head: TurnHead
+    session_id: SessionId
+    message: Any
+    timeout: float | None
+    grace: float
+    options: TurnOptions | None = None
+    ended_to: Any = None
+
+
+@value
+class Cancellation:
+    """That a turn was asked to stop: why, when, and when its coroutine was cancelled once more."""
+
+    reason: Reason
+    asked_at: float
+    again_at: float | None = None
+
+
+@value
+class TurnRecord(_Headed):
     """What is remembered of a turn. In flight it is a snapshot, after that it is the truth.
 
     ``queued_at`` is set if it had to wait for the session, ``first_event_at`` if its agent emitted anything
     (in flight: where it was asked for by `GetTurn` or `GetSession`).
     """
 
-    turn_id: TurnId
+    head: TurnHead
     epoch: Epoch | None
     status: TurnStatus
-    user: str
-    agent: str
-    submitted_at: float
-    started_at: float | None = None
-    cancel_requested_at: float | None = None
-    cancelled_again_at: float | None = None
-    ended_at: float | None = None
-    reason: Reason | None = None
-    superseded_by: TurnId | None = None
-    error: TurnError | None = None
-    fingerprint: bytes | None = None
-    ended_late: LateEnd | None = None
     queued_at: float | None = None
+    started_at: float | None = None
     first_event_at: float | None = None
+    cancellation: Cancellation | None = None
+    ended_at: float | None = None
+    error: TurnError | None = None
+    superseded_by: TurnId | None = None
+    ended_late: LateEnd | None = None
+
+    @property
+    def reason(self) -> Reason | None:
+        """Why it was asked to stop, if it was."""
+        return None if self.cancellation is None else self.cancellation.reason
+
+    @property
+    def cancel_requested_at(self) -> float | None:
+        """When it was asked to stop, if it was."""
+        return None if self.cancellation is None else self.cancellation.asked_at
+
+    @property
+    def cancelled_again_at(self) -> float | None:
+        """When its coroutine was cancelled for the second time, if it was."""
+        return None if self.cancellation is None else self.cancellation.again_at
 
 
 @value

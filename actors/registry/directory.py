@@ -169,7 +169,7 @@ class Directory:
 def last_epoch(state: State) -> Epoch:
     """The newest epoch the session has drawn."""
     if isinstance(state, Running | Cancelling):
-        return state.epoch
+        return state.turn.epoch
     return state.memory.last_epoch
 
 

@@ -33,7 +33,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import Asker, CancelCode, Reason, SessionId, TurnId, Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
-from turnkeeper.actors.session.machine import precondition_failed
+from turnkeeper.actors.session.refusals import precondition_failed
 from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 

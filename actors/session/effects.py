@@ -7,6 +7,8 @@ from turnkeeper.actors.model.messages import ReplyAddress
 from turnkeeper.actors.model.records import Epoch, Outcome, Reason, StreamEnd, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
 
+from .states import State
+
 
 @value
 class StartTurn:
@@ -94,6 +96,8 @@ Effect: TypeAlias = (
     | CloseStreams
     | CountStale
 )
+#: What `step` answers: the next state, and what is to be done, in order.
+Decision: TypeAlias = tuple[State, tuple[Effect, ...]]
 
 
 def addressees(effects: tuple[Effect, ...]) -> list[ReplyAddress | None]:

@@ -8,7 +8,7 @@ from typing import Any
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
 from turnkeeper.actors.model.messages import Send, Submit
-from turnkeeper.actors.model.records import HOST, Asker, CancelCode, SessionId, TurnId, TurnSpec
+from turnkeeper.actors.model.records import HOST, Asker, CancelCode, SessionId, TurnHead, TurnId, TurnSpec
 
 from .settings import Settings, seconds, strategy_named
 
@@ -57,22 +57,11 @@ def resolve(
     if send.timeout is not None:
         timeout = seconds(send.timeout, "timeout", above=0.0)
     if send.turn_id is None:
-        turn_id, print_ = new_turn_id, None
+        head = TurnHead(new_turn_id, send.asker.user, agent, now)
     else:
-        turn_id, print_ = ids.turn_id(send.turn_id), fingerprint([send.message, agent])
-    spec = TurnSpec(
-        session,
-        turn_id,
-        send.message,
-        send.asker.user,
-        agent,
-        now,
-        timeout,
-        settings.cancel_grace,
-        print_,
-        send.options,
-        send.ended_to,
-    )
+        turn_id, digest = ids.turn_id(send.turn_id), fingerprint([send.message, agent])
+        head = TurnHead(turn_id, send.asker.user, agent, now, digest)
+    spec = TurnSpec(head, session, send.message, timeout, settings.cancel_grace, send.options, send.ended_to)
     return Submit(spec, strategy, send.wait, send.if_match)
 
 

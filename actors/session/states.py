@@ -3,7 +3,15 @@
 from typing import TypeAlias
 
 from turnkeeper.actors.model.messages import ReplyAddress
-from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnRecord, TurnSpec
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    Epoch,
+    Reason,
+    SessionId,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+)
 from turnkeeper.actors.model.value import value
 
 
@@ -50,9 +58,45 @@ class Memory:
     quarantined: tuple[TurnRecord, ...] = ()
 
 
+# -- The turn that holds the session ------------------------------------------------------------------
+
+
+@value
+class Holder:
+    """The turn that holds the session, from its start to its end.
+
+    ``queued_at`` is when it began to wait for its predecessor, if it had to.
+    """
+
+    spec: TurnSpec
+    epoch: Epoch
+    started_at: float
+    queued_at: float | None = None
+
+
+@value
+class Asked:
+    """The first rung of the ladder: its coroutine has been cancelled, and is once more at ``again_at``."""
+
+    again_at: float
+    end_at: float
+
+
+@value
+class Again:
+    """The second rung: its coroutine has been cancelled twice; at ``end_at`` it is given up."""
+
+    end_at: float
+
+
+Rung: TypeAlias = Asked | Again
+
+# -- Those who wait for its end -----------------------------------------------------------------------
+
+
 @value
 class Ask:
-    """Somebody asked for the turn in flight to stop, and waits for the verdict if ``to`` is set."""
+    """A cancel of the turn in flight, answered with the verdict if ``to`` is set."""
 
     to: ReplyAddress | None
     at: float
@@ -61,7 +105,7 @@ class Ask:
 
 @value
 class Successor:
-    """The turn that starts once its predecessor has settled, and who waits for that."""
+    """The turn that starts once its predecessor has settled; ``to`` is answered when it does."""
 
     spec: TurnSpec
     to: ReplyAddress | None
@@ -70,10 +114,13 @@ class Successor:
 
 @value
 class Closing:
-    """The session is closed once its turn has settled; these wait for that."""
+    """The session is closed once its turn has settled; ``to`` are answered when it is."""
 
     reason: Reason
     to: tuple[ReplyAddress | None, ...]
+
+
+# -- The states ---------------------------------------------------------------------------------------
 
 
 @value
@@ -85,38 +132,23 @@ class Idle:
 
 @value
 class Running:
-    """A turn holds the session. ``deadline`` is when its time is up.
-
-    ``queued_at`` is when it began to wait for its predecessor, if it had to.
-    """
+    """A turn holds the session. ``deadline`` is when its time is up."""
 
     memory: Memory
-    spec: TurnSpec
-    epoch: Epoch
-    started_at: float
+    turn: Holder
     deadline: float | None
-    queued_at: float | None = None
 
 
 @value
 class Cancelling:
-    """The turn has been cancelled and still holds the session, until it settles or at ``end_at``.
-
-    At ``again_at`` it is cancelled once more (``None``: that has happened, at ``again``).
-    """
+    """The turn has been cancelled and still holds the session: until it settles, or is given up."""
 
     memory: Memory
-    spec: TurnSpec
-    epoch: Epoch
-    started_at: float
-    reason: Reason
-    asked_at: float
-    again_at: float | None
-    again: float | None
-    end_at: float
+    turn: Holder
+    cancellation: Cancellation
+    rung: Rung
     asks: tuple[Ask, ...]
     then: Successor | Closing | None
-    queued_at: float | None = None
 
 
 @value

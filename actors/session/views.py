@@ -30,7 +30,7 @@ class InFlight:
     @property
     def session_id(self) -> SessionId:
         """The session that it holds."""
-        return self._state.spec.session_id
+        return self._state.turn.spec.session_id
 
     @property
     def owner(self) -> str:
@@ -40,22 +40,22 @@ class InFlight:
     @property
     def turn_id(self) -> TurnId:
         """The turn."""
-        return self._state.spec.turn_id
+        return self._state.turn.spec.turn_id
 
     @property
     def agent(self) -> str:
         """The name of the agent that runs."""
-        return self._state.spec.agent
+        return self._state.turn.spec.agent
 
     @property
     def options(self) -> TurnOptions | None:
         """What the host gave along with its message."""
-        return self._state.spec.options
+        return self._state.turn.spec.options
 
     @property
     def started_at(self) -> float:
         """When it started."""
-        return self._state.started_at
+        return self._state.turn.started_at
 
     @property
     def turn(self) -> TurnRecord:
@@ -79,7 +79,7 @@ def queued_turns(state: State) -> tuple[TurnRecord, ...]:
     """The turns that wait for the session."""
     if isinstance(state, Cancelling) and isinstance(state.then, Successor):
         then = state.then
-        return (unstarted(then.spec, TurnStatus.QUEUED, queued_at=then.queued_at),)
+        return (unstarted(then.spec, TurnStatus.QUEUED, then.queued_at),)
     return ()
 
 
@@ -88,7 +88,7 @@ def find_turn(state: State, turn_id: str, first_event_at: float | None = None) -
 
     ``first_event_at`` is that of the turn in flight, which its state does not know.
     """
-    if isinstance(state, Running | Cancelling) and state.spec.turn_id == turn_id:
+    if isinstance(state, Running | Cancelling) and state.turn.spec.turn_id == turn_id:
         return record_of(state, first_event_at=first_event_at)
     memory = state.memory
     for record in (*queued_turns(state), *memory.quarantined, *memory.records):
@@ -137,7 +137,7 @@ def owed_answers(state: State) -> list[ReplyAddress | None]:
     """Everyone whom the session has not answered yet."""
     owed: list[ReplyAddress | None] = []
     if isinstance(state, Running | Cancelling):
-        owed.append(state.spec.ended_to)
+        owed.append(state.turn.spec.ended_to)
     if isinstance(state, Cancelling):
         owed += [ask.to for ask in state.asks]
         if isinstance(state.then, Successor):

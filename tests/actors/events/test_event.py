@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.turns import record, spec
 from turnkeeper.actors.events.event import END_NAMES, Event, EventName, check_name, end_event
 from turnkeeper.actors.events.wire import to_json, turn_data
 from turnkeeper.actors.model.exceptions import ReservedEvent
@@ -13,42 +14,31 @@ from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import (
     TERMINAL,
     CancelCode,
+    Cancellation,
     LateEnd,
     Reason,
     Returned,
-    SessionId,
     TurnError,
     TurnId,
-    TurnRecord,
-    TurnSpec,
     TurnStatus,
 )
 
-RECORD = TurnRecord(
-    TurnId("t"),
+RECORD = record(
+    "t",
     7,
     TurnStatus.UNRESPONSIVE,
-    "ada",
-    "coder",
-    1.0,
-    2.0,
-    3.0,
-    4.0,
-    5.0,
-    Reason(CancelCode.SUPERSEDED, "ada", "faster"),
-    TurnId("t2"),
-    TurnError("MODEL_DOWN", "OSError"),
-    b"secret",
-    LateEnd(TurnStatus.COMPLETED, 6.0),
+    fingerprint=b"secret",
+    started_at=2.0,
+    cancellation=Cancellation(Reason(CancelCode.SUPERSEDED, "ada", "faster"), 3.0, 4.0),
+    ended_at=5.0,
+    error=TurnError("MODEL_DOWN", "OSError"),
+    superseded_by=TurnId("t2"),
+    ended_late=LateEnd(TurnStatus.COMPLETED, 6.0),
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
     lambda children: st.lists(children) | st.dictionaries(st.text("ab\n"), children),
 )
-
-
-def spec(message: Any) -> TurnSpec:
-    return TurnSpec(SessionId("s"), TurnId("t"), message, "ada", "coder", 1.0, None, 5.0)
 
 
 def test_the_id_is_epoch_and_number() -> None:
@@ -91,18 +81,18 @@ def test_no_event_tells_a_fingerprint() -> None:
 
 
 def test_a_started_turn_tells_its_message() -> None:
-    assert Event("turn.started", epoch=1, source=spec([{"type": "text", "text": "hi"}])).data["message"] == [
-        {"type": "text", "text": "hi"}
-    ]
+    assert Event("turn.started", epoch=1, source=spec(message=[{"type": "text", "text": "hi"}])).data[
+        "message"
+    ] == [{"type": "text", "text": "hi"}]
 
 
 def test_a_message_that_json_cannot_say_is_null() -> None:
-    assert Event("turn.started", epoch=1, source=spec(object())).data["message"] is None
+    assert Event("turn.started", epoch=1, source=spec(message=object())).data["message"] is None
 
 
 def test_the_size_of_an_event_counts_its_texts_wherever_they_are() -> None:
     assert Event("delta", text='"abc"').size == 5
-    assert Event("turn.started", source=spec([{"type": "text", "text": "x" * 1000}])).size >= 1000
+    assert Event("turn.started", source=spec(message=[{"type": "text", "text": "x" * 1000}])).size >= 1000
 
 
 def test_an_event_shows_its_id_and_name() -> None:
@@ -134,8 +124,7 @@ def test_any_other_name_is_the_agents(name: str) -> None:
 
 
 def completed(result: object) -> TurnEnd:
-    record = TurnRecord(TurnId("t1"), 7, TurnStatus.COMPLETED, "ada", "default", 1.0, 2.0, ended_at=3.0)
-    return TurnEnd(record, Returned(result))
+    return TurnEnd(record("t1", 7, started_at=2.0, ended_at=3.0), Returned(result))
 
 
 @pytest.mark.parametrize("result", [None, True, 7, 1.5, "done", "x" * 2_000, [1, {"a": None}], {"b": "ü"}])

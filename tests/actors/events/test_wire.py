@@ -8,17 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.turns import record, spec
 from turnkeeper.actors.events.wire import MAX_CURSOR, completed_data, gap_data, size_of, started_data, to_json
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import (
     Returned,
-    SessionId,
     Stopped,
-    TurnId,
-    TurnRecord,
-    TurnSpec,
-    TurnStatus,
 )
 
 
@@ -47,13 +43,11 @@ def test_what_json_can_say_is_written_on_one_line_and_read_back(data: Any) -> No
 
 
 def test_a_message_and_a_result_that_json_cannot_say_are_null_and_the_rest_stays() -> None:
-    spec = TurnSpec(SessionId("s"), TurnId("t"), object(), "ada", "coder", 1.0, None, 5.0)
-    started = started_data(spec)
+    started = started_data(spec(message=object()))
     assert (started["message"], started["status"], started["agent"]) == (None, "running", "coder")
-    record = TurnRecord(TurnId("t"), 7, TurnStatus.COMPLETED, "ada", "coder", 1.0)
-    completed = completed_data(TurnEnd(record, Returned({1, 2})))
+    completed = completed_data(TurnEnd(record(), Returned({1, 2})))
     assert (completed["result"], completed["status"]) == (None, "completed")
-    assert completed_data(TurnEnd(record, Stopped()))["result"] is None
+    assert completed_data(TurnEnd(record(), Stopped()))["result"] is None
 
 
 @pytest.mark.parametrize("cursor", ["\ud800", "x" * 5_000, "\n"])

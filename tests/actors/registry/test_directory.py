@@ -1,6 +1,7 @@
 """Which sessions there are, who may see them, and who is due for what."""
 
-from tests.turns import LIMITS
+from tests import turns
+from tests.turns import memory, record, spec
 from turnkeeper.actors.model.messages import ActiveTurn
 from turnkeeper.actors.model.records import (
     HOST,
@@ -9,31 +10,27 @@ from turnkeeper.actors.model.records import (
     Reason,
     SessionId,
     TurnId,
-    TurnRecord,
-    TurnSpec,
     TurnStatus,
 )
 from turnkeeper.actors.registry.directory import MAX_EARLY_CANCELS, Directory, EarlyCancels, Entry
-from turnkeeper.actors.session.states import Cancelling, Closed, Home, Idle, Memory, Running, State
+from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State
 
 ADA, BOB, ADMIN = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
 TTL, RETENTION = 300.0, 3600.0
-LOST = TurnRecord(TurnId("t"), 1, TurnStatus.UNRESPONSIVE, "ada", "default", 0.0)
+LOST = record("t", 1, TurnStatus.UNRESPONSIVE)
 
 
 def idle(session: str, owner: str = "ada", *, epoch: int = 0, quarantined: int = 0) -> Idle:
-    return Idle(Memory(Home(SessionId(session), owner, LIMITS), epoch, quarantined=(LOST,) * quarantined))
+    return Idle(memory(owner, session=session, last_epoch=epoch, quarantined=(LOST,) * quarantined))
 
 
 def running(session: str, owner: str = "ada", *, epoch: int = 1) -> Running:
-    spec = TurnSpec(SessionId(session), TurnId("t"), "hello", owner, "default", 0.0, None, 5.0)
-    return Running(idle(session, owner).memory, spec, epoch, 0.0, None)
+    sent = spec("t", session=session, user=owner, agent="default", submitted_at=0.0)
+    return turns.running(sent, epoch, started_at=0.0, memory=memory(owner, session=session))
 
 
 def cancelling(session: str) -> Cancelling:
-    reason = Reason(CancelCode.USER_REQUEST)
-    was = running(session)
-    return Cancelling(was.memory, was.spec, 1, 0.0, reason, 1.0, 3.5, None, 6.0, (), None)
+    return turns.cancelling(running(session), Reason(CancelCode.USER_REQUEST))
 
 
 def closed(session: str) -> Closed:

@@ -25,6 +25,7 @@ from tests.actors.session.monitor import Broken, Facts, observe
 from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import (
     CancelCode,
+    Cancellation,
     Epoch,
     LateEnd,
     Outcome,
@@ -34,16 +35,20 @@ from turnkeeper.actors.model.records import (
     SessionId,
     Stopped,
     Strategy,
+    TurnHead,
     TurnId,
     TurnRecord,
     TurnSpec,
 )
-from turnkeeper.actors.session.effects import Effect
-from turnkeeper.actors.session.machine import Decision, Message, step
+from turnkeeper.actors.session.effects import Decision, Effect
+from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import (
+    Again,
     Ask,
+    Asked,
     Cancelling,
     EarlyCancel,
+    Holder,
     Home,
     Idle,
     Limits,
@@ -92,7 +97,8 @@ class Address:
 
 
 def _spec(turn_id: str, *, timeout: float | None = None, fingerprint: bytes | None = None) -> TurnSpec:
-    return TurnSpec(SESSION, TurnId(turn_id), "hi", "u", "agent", START, timeout, GRACE, fingerprint)
+    head = TurnHead(TurnId(turn_id), "u", "agent", START, fingerprint)
+    return TurnSpec(head, SESSION, "hi", timeout, GRACE)
 
 
 INTERRUPT, REJECT = Strategy.INTERRUPT, Strategy.REJECT
@@ -208,35 +214,30 @@ def _ticks(facts: Facts, now: float) -> Iterator[Letter]:
 DECIDES, TOLD, EPOCH, AS_IT_IS = "decides", "told", "epoch", "as it is"
 HOW: dict[tuple[type, str], str] = {
     (Running, "deadline"): DECIDES,
-    (Cancelling, "again_at"): DECIDES,
-    (Cancelling, "end_at"): DECIDES,
+    (Asked, "again_at"): DECIDES,
+    (Asked, "end_at"): DECIDES,
+    (Again, "end_at"): DECIDES,
     (EarlyCancel, "asked_at"): DECIDES,
-    (TurnSpec, "submitted_at"): TOLD,
-    (TurnRecord, "submitted_at"): TOLD,
+    (TurnHead, "submitted_at"): TOLD,
+    (Holder, "queued_at"): TOLD,
+    (Holder, "started_at"): TOLD,
+    (Cancellation, "asked_at"): TOLD,
+    (Cancellation, "again_at"): TOLD,
+    (TurnRecord, "queued_at"): TOLD,
     (TurnRecord, "started_at"): TOLD,
-    (TurnRecord, "cancel_requested_at"): TOLD,
-    (TurnRecord, "cancelled_again_at"): TOLD,
+    (TurnRecord, "first_event_at"): TOLD,
     (TurnRecord, "ended_at"): TOLD,
     (LateEnd, "at"): TOLD,
-    (Running, "started_at"): TOLD,
-    (Cancelling, "started_at"): TOLD,
-    (Cancelling, "asked_at"): TOLD,
-    (Cancelling, "again"): TOLD,
     (Ask, "at"): TOLD,
-    (Running, "queued_at"): TOLD,
-    (Cancelling, "queued_at"): TOLD,
     (Successor, "queued_at"): TOLD,
-    (TurnRecord, "queued_at"): TOLD,
-    (TurnRecord, "first_event_at"): TOLD,
-    (Running, "epoch"): EPOCH,
-    (Cancelling, "epoch"): EPOCH,
+    (Holder, "epoch"): EPOCH,
     (TurnRecord, "epoch"): EPOCH,
     (Memory, "last_epoch"): EPOCH,
 }
 #: From when on a moment that decides is as good as any earlier one.
 PAST = {EarlyCancel: -EARLY_TTL}
 #: Values that many states share, and in which no moment decides.
-LASTING = frozenset({TurnRecord, TurnSpec, Reason, Home})
+LASTING = frozenset({TurnRecord, TurnSpec, TurnHead, Holder, Cancellation, Reason, Home})
 Field: TypeAlias = tuple[str, Callable[[Any], Any]]
 
 

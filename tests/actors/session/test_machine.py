@@ -1,40 +1,30 @@
 """The life of one session, told as stories; the monitor of the search watches each of them."""
 
 from dataclasses import replace
-from typing import Any, TypeVar
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tests.actors.session.monitor import Facts, observe
-from tests.actors.session.search import Address
-from tests.turns import LIMITS
+from tests.actors.session.stories import ADMIN, CLOSE, GONE, GRACE, POLICY, SHUTDOWN, START, USER, Session
+from tests.turns import LIMITS, spec
 from turnkeeper.actors.model.exceptions import (
-    PreconditionFailed,
-    SessionBusy,
     SessionClosed,
-    SessionError,
     StageFailed,
-    TooManyUnresponsive,
-    TurnIdReused,
 )
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
-    ReplyAddress,
     SessionView,
     Shut,
     Stop,
     Submit,
-    Superseded,
     Tick,
     TurnEnded,
 )
 from turnkeeper.actors.model.records import (
     CancelCode,
-    LateEnd,
     Outcome,
     Raised,
     Reason,
@@ -45,7 +35,6 @@ from turnkeeper.actors.model.records import (
     Strategy,
     TurnError,
     TurnId,
-    TurnRecord,
     TurnSpec,
     TurnStatus,
     Verdict,
@@ -55,171 +44,14 @@ from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
     CountStale,
-    Effect,
     EndTurn,
     Quarantine,
-    Refuse,
     Reply,
     SetTimer,
     StartTurn,
 )
-from turnkeeper.actors.session.machine import Message, step
-from turnkeeper.actors.session.states import Cancelling, Closed, Home, Idle, Limits, Memory, Running, State
-from turnkeeper.actors.session.views import find_turn, state_name
-
-E = TypeVar("E", bound=Effect)
-V = TypeVar("V")
-
-START = 1_000.0
-GRACE = 4.0
-USER = Reason(CancelCode.USER_REQUEST, "ada", "enough")
-ADMIN = Reason(CancelCode.ADMIN, "root")
-POLICY = Reason(CancelCode.POLICY)
-GONE = Reason(CancelCode.CLIENT_DISCONNECTED)
-CLOSE = Reason(CancelCode.SESSION_CLOSED, "ada")
-SHUTDOWN = Reason(CancelCode.SHUTDOWN)
-
-
-class Session:
-    """A session, the clock on its wall, and all that was ever answered to its askers."""
-
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.state: State = Idle(Memory(Home(SessionId("s"), "ada", limits or LIMITS)))
-        self.facts = Facts()
-        self.now = START
-        self.effects: tuple[Effect, ...] = ()
-        self.answers: dict[ReplyAddress, Any] = {}
-        self.askers = 0
-
-    def tell(self, message: Message, to: ReplyAddress | None = None) -> tuple[Effect, ...]:
-        """One step, watched by the monitor."""
-        before = self.state
-        self.state, self.effects = step(before, message, self.now, to)
-        self.facts = observe(self.facts, before, message, self.now, to, self.state, self.effects)
-        for effect in self.effects:
-            if isinstance(effect, Reply) and effect.to is not None:
-                self.answers[effect.to] = effect.answer
-            elif isinstance(effect, Refuse) and effect.to is not None:
-                self.answers[effect.to] = effect.error
-        return self.effects
-
-    def ask(self, message: Message) -> Address:
-        """One step on behalf of somebody whose answer is looked up later."""
-        self.askers += 1
-        asker = Address(self.askers)
-        self.tell(message, asker)
-        return asker
-
-    def answer(self, asker: Address, kind: type[V]) -> V:
-        answer = self.answers[asker]
-        assert isinstance(answer, kind)
-        return answer
-
-    def send(
-        self,
-        turn_id: str = "t1",
-        *,
-        strategy: Strategy = Strategy.INTERRUPT,
-        wait: bool = True,
-        timeout: float | None = None,
-        grace: float = GRACE,
-        fingerprint: bytes | None = None,
-        if_match: str | None = None,
-    ) -> Address:
-        spec = TurnSpec(
-            SessionId("s"), TurnId(turn_id), "hi", "ada", "agent", self.now, timeout, grace, fingerprint
-        )
-        return self.ask(Submit(spec, strategy, wait, if_match))
-
-    def stop(
-        self,
-        turn_id: str | None = None,
-        reason: Reason = USER,
-        *,
-        wait: bool = True,
-        if_match: str | None = None,
-    ) -> Address:
-        return self.ask(Stop(None if turn_id is None else TurnId(turn_id), reason, wait, if_match))
-
-    def shut(self, reason: Reason = CLOSE, grace: float | None = None) -> Address:
-        return self.ask(Shut(reason, grace))
-
-    def end(self, outcome: Outcome | None = None, epoch: int | None = None) -> TurnRecord:
-        """The coroutine ends; the record it leaves."""
-        self.tell(TurnEnded(self.epoch if epoch is None else epoch, outcome or Returned("done")))
-        return self.one(EndTurn).record
-
-    def wait(self, seconds: float) -> tuple[Effect, ...]:
-        """Time passes, and a tick comes."""
-        self.now += seconds
-        return self.tell(Tick())
-
-    def swallow(self) -> int:
-        """The holder ignores its whole ladder; its epoch."""
-        epoch = self.epoch
-        self.wait(GRACE / 2)
-        self.wait(GRACE / 2)
-        return epoch
-
-    @property
-    def epoch(self) -> int:
-        assert isinstance(self.state, Running | Cancelling)
-        return self.state.epoch
-
-    @property
-    def records(self) -> tuple[TurnRecord, ...]:
-        return self.state.memory.records
-
-    def turn(self, turn_id: str) -> TurnRecord:
-        record = find_turn(self.state, turn_id)
-        assert record is not None
-        return record
-
-    def one(self, kind: type[E]) -> E:
-        """The one effect of this kind in the last step."""
-        (effect,) = self.all(kind)
-        return effect
-
-    def all(self, kind: type[E]) -> list[E]:
-        return [effect for effect in self.effects if isinstance(effect, kind)]
-
-    def did(self) -> list[type[Effect]]:
-        """The kinds of the last step's effects, in order; answers to nobody left out."""
-        return [type(effect) for effect in self.effects if getattr(effect, "to", effect) is not None]
-
-
-@pytest.fixture
-def session() -> Session:
-    return Session()
-
-
-@pytest.fixture
-def running(session: Session) -> Session:
-    session.send("t1")
-    session.now += 1.0
-    return session
-
-
-@pytest.fixture
-def cancelling(running: Session) -> Session:
-    """t1 was stopped by somebody who did not wait, and for a reason that ends no streams."""
-    running.stop("t1", POLICY, wait=False)
-    running.now += 1.0
-    return running
-
-
-@pytest.fixture
-def superseding(running: Session) -> Session:
-    """t2 waits for t1 to settle; nobody waits for the answer."""
-    running.send("t2", wait=False)
-    running.now += 1.0
-    return running
-
-
-def closed(session: Session) -> Session:
-    session.shut()
-    return session
-
+from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Memory
+from turnkeeper.actors.session.views import state_name
 
 # -- A send to an idle session ----------------------------------------------------------------------
 
@@ -414,213 +246,6 @@ def test_a_stale_report_changes_nothing_and_is_counted(running: Session) -> None
     assert running.tell(TurnEnded(first, Returned())) == (CountStale(),)
 
 
-# -- A send to a busy session -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("state", ["running", "cancelling", "superseding"])
-def test_a_rejecting_send_to_a_busy_session_is_refused(request: pytest.FixtureRequest, state: str) -> None:
-    session: Session = request.getfixturevalue(state)
-    asker = session.send("t9", strategy=Strategy.REJECT)
-    assert session.answer(asker, SessionBusy).turn_id == "t1"
-
-
-def test_an_interrupting_send_cancels_and_waits_in_line(running: Session) -> None:
-    asker = running.send("t2")
-    assert running.did() == [CancelTurn, SetTimer, AnnounceQueued]
-    assert running.one(CancelTurn).reason == Reason(CancelCode.SUPERSEDED, "ada")
-    queued = running.one(AnnounceQueued).record
-    assert (queued.turn_id, queued.status, queued.epoch) == ("t2", TurnStatus.QUEUED, None)
-    assert asker not in running.answers
-
-
-def test_a_send_in_line_starts_when_its_predecessor_has_settled(running: Session) -> None:
-    asker = running.send("t2")
-    running.now += 0.5
-    record = running.end(Stopped())
-    assert running.did() == [EndTurn, StartTurn, Reply]
-    assert (record.status, record.superseded_by) == (TurnStatus.CANCELLED, "t2")
-    accepted = running.answer(asker, Accepted)
-    assert accepted.status is TurnStatus.RUNNING
-    assert accepted.epoch == running.epoch
-    assert accepted.superseded == Superseded(TurnId("t1"), Verdict.CANCELLED, 500.0)
-
-
-@pytest.mark.parametrize(
-    ("outcome", "verdict"),
-    [(Returned(), Verdict.FINISHED_FIRST), (Raised(OSError()), Verdict.FINISHED_FIRST)],
-)
-def test_a_send_is_told_that_its_predecessor_finished_first(
-    running: Session, outcome: Outcome, verdict: Verdict
-) -> None:
-    asker = running.send("t2")
-    running.end(outcome)
-    superseded = running.answer(asker, Accepted).superseded
-    assert superseded is not None
-    assert superseded.verdict is verdict
-
-
-def test_a_send_that_does_not_wait_is_told_requested(running: Session) -> None:
-    asker = running.send("t2", wait=False)
-    superseded = Superseded(TurnId("t1"), Verdict.REQUESTED, None)
-    expected = Accepted(SessionId("s"), TurnId("t2"), None, TurnStatus.QUEUED, superseded)
-    assert running.answer(asker, Accepted) == expected
-    running.end(Stopped())
-    assert running.one(StartTurn).spec.turn_id == "t2"
-
-
-def test_a_send_after_a_stop_waits_for_the_same_end(cancelling: Session) -> None:
-    cancelling.send("t2", wait=False)
-    assert cancelling.did() == [AnnounceQueued, Reply]
-    cancelling.end(Stopped())
-    assert cancelling.one(StartTurn).spec.turn_id == "t2"
-
-
-def test_of_three_quick_sends_the_last_one_runs(running: Session) -> None:
-    """t2 is over before it began, and its sender hears of it; t1 is cancelled once."""
-    second = running.send("t2")
-    third = running.send("t3")
-    assert running.did() == [EndTurn, Reply, AnnounceQueued]
-    dropped = running.one(EndTurn).record
-    assert (dropped.turn_id, dropped.status, dropped.epoch) == ("t2", TurnStatus.CANCELLED, None)
-    assert (dropped.superseded_by, dropped.started_at) == ("t3", None)
-    answer = running.answer(second, Accepted)
-    assert answer.status is TurnStatus.CANCELLED
-    assert answer.superseded == Superseded(TurnId("t1"), Verdict.REQUESTED, None)
-    record = running.end(Stopped())
-    assert record.superseded_by == "t3"
-    assert running.answer(third, Accepted).status is TurnStatus.RUNNING
-
-
-def test_a_successor_with_a_timeout_gets_its_whole_time(running: Session) -> None:
-    running.send("t2", timeout=3.0)
-    running.now += 2.0
-    running.end(Stopped())
-    assert running.one(SetTimer).at == running.now + 3.0
-
-
-def test_a_successor_starts_after_a_quarantine_and_not_before(running: Session) -> None:
-    asker = running.send("t2")
-    running.wait(GRACE / 2)
-    assert running.did() == [CancelTurn, SetTimer]
-    running.wait(GRACE / 2)
-    assert running.did() == [EndTurn, Quarantine, StartTurn, Reply]
-    superseded = running.answer(asker, Accepted).superseded
-    assert superseded == Superseded(TurnId("t1"), Verdict.UNRESPONSIVE, GRACE * 1000)
-
-
-def test_a_session_whose_turns_do_not_stop_takes_no_more_sends_at_its_bound() -> None:
-    """G8: each would leave another coroutine running."""
-    session = Session(replace(LIMITS, quarantined=2))
-    epochs = []
-    for turn_id in ("t1", "t2"):
-        session.send(turn_id)
-        session.stop()
-        epochs.append(session.swallow())
-    assert isinstance(session.answer(session.send("t3"), SessionError), TooManyUnresponsive)
-    assert not session.all(StartTurn)
-    session.tell(TurnEnded(epochs[0], Stopped()))
-    session.send("t4")
-    assert session.one(StartTurn).spec.turn_id == "t4"
-
-
-def test_a_retry_is_answered_even_at_that_bound() -> None:
-    session = Session(replace(LIMITS, quarantined=1))
-    session.send("t1", fingerprint=b"same")
-    session.stop()
-    session.swallow()
-    assert session.answer(session.send("t1", fingerprint=b"same"), Accepted).repeated
-
-
-# -- Repeated ids and preconditions -------------------------------------------------------------------
-
-
-def test_a_repeated_send_to_the_running_turn_starts_nothing(session: Session) -> None:
-    session.send("a", fingerprint=b"1")
-    asker = session.send("a", fingerprint=b"1")
-    assert session.did() == [Reply]
-    expected = Accepted(SessionId("s"), TurnId("a"), session.epoch, TurnStatus.RUNNING, repeated=True)
-    assert session.answer(asker, Accepted) == expected
-
-
-def test_a_repeated_send_is_told_how_its_turn_stands(running: Session) -> None:
-    def told(strategy: Strategy = Strategy.INTERRUPT) -> TurnStatus:
-        answer = running.answer(running.send("a", strategy=strategy, fingerprint=b"1"), Accepted)
-        assert answer.repeated
-        return answer.status
-
-    running.send("a", fingerprint=b"1")
-    assert told() is TurnStatus.QUEUED
-    running.end(Stopped())
-    assert told(Strategy.REJECT) is TurnStatus.RUNNING
-    running.stop()
-    assert told() is TurnStatus.CANCELLING
-    epoch = running.swallow()
-    assert told() is TurnStatus.UNRESPONSIVE
-    running.tell(TurnEnded(epoch, Returned()))
-    assert told() is TurnStatus.UNRESPONSIVE
-    running.shut()
-    assert told() is TurnStatus.UNRESPONSIVE
-
-
-@pytest.mark.parametrize("over", [False, True])
-def test_an_id_that_stands_for_another_message_is_refused(session: Session, over: bool) -> None:
-    session.send("a", fingerprint=b"1")
-    if over:
-        session.end()
-    session.answer(session.send("a", fingerprint=b"2"), TurnIdReused)
-
-
-def test_a_forgotten_id_starts_anew(session: Session) -> None:
-    session = Session(replace(LIMITS, kept_turns=1))
-    session.send("a", fingerprint=b"1")
-    session.end()
-    session.send("t2")
-    session.end()
-    assert not session.answer(session.send("a", fingerprint=b"2"), Accepted).repeated
-
-
-@pytest.mark.parametrize("match", ["t1", None])
-def test_a_send_whose_precondition_holds_is_taken(running: Session, match: str | None) -> None:
-    running.end()
-    running.answer(running.send("t2", if_match=match), Accepted)
-
-
-def test_a_precondition_may_name_the_turn_in_flight(running: Session) -> None:
-    running.answer(running.send("t2", wait=False, if_match="t1"), Accepted)
-    running.answer(running.send("t3", wait=False, if_match="t1"), Accepted)
-
-
-@pytest.mark.parametrize("state", ["session", "running", "superseding"])
-def test_a_send_whose_precondition_is_stale_is_refused(request: pytest.FixtureRequest, state: str) -> None:
-    session: Session = request.getfixturevalue(state)
-    session.answer(session.send("t9", if_match="t2"), PreconditionFailed)
-
-
-@pytest.mark.parametrize("state", ["session", "running", "superseding"])
-def test_a_stop_whose_precondition_is_stale_is_refused(request: pytest.FixtureRequest, state: str) -> None:
-    session: Session = request.getfixturevalue(state)
-    session.answer(session.stop(if_match="t2"), PreconditionFailed)
-
-
-def test_a_stop_whose_precondition_holds_is_taken(running: Session) -> None:
-    running.stop(if_match="t1", wait=False)
-    assert running.one(CancelTurn).epoch == running.epoch
-
-
-def test_a_repeated_send_is_known_although_it_made_its_own_precondition_stale(running: Session) -> None:
-    """The answer to the first try was lost on its way; the retry must not read as a conflict."""
-    running.end()
-    running.send("a", fingerprint=b"1", if_match="t1")
-    assert running.answer(running.send("a", fingerprint=b"1", if_match="t1"), Accepted).repeated
-
-
-def test_a_turn_that_never_started_is_not_the_last_turn(superseding: Session) -> None:
-    superseding.stop()
-    superseding.end(Stopped())
-    superseding.answer(superseding.send("t3", if_match="t2"), PreconditionFailed)
-    superseding.answer(superseding.send("t3", if_match="t1"), Accepted)
-
-
 # -- Stops ------------------------------------------------------------------------------------------------
 
 
@@ -741,195 +366,6 @@ def test_a_turn_that_somebody_tells_to_stop_needs_no_reply_address(running: Sess
     running.tell(Stop(None, USER))
     running.end(Stopped())
     assert running.did() == [EndTurn, CloseStreams]
-
-
-# -- Early cancels ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("state", ["session", "running", "cancelling", "superseding"])
-def test_a_cancel_that_comes_before_its_send_counts(request: pytest.FixtureRequest, state: str) -> None:
-    session: Session = request.getfixturevalue(state)
-    answer = session.answer(session.stop("a"), CancelAnswer)
-    assert answer == CancelAnswer(Verdict.NOT_RUNNING, remembered_for=30.0)
-    asked_at = session.now
-    session.now += 29.0
-    sender = session.send("a", fingerprint=b"1")
-    assert session.did() == [EndTurn, Reply]
-    record = session.one(EndTurn).record
-    assert (record.status, record.reason, record.epoch) == (TurnStatus.CANCELLED, USER, None)
-    assert (record.cancel_requested_at, record.ended_at) == (asked_at, session.now)
-    assert session.answer(sender, Accepted).status is TurnStatus.CANCELLED
-
-
-def test_an_early_cancel_counts_once_and_the_retry_is_told(session: Session) -> None:
-    session.stop("a")
-    session.send("a", fingerprint=b"1")
-    assert session.state.memory.early == ()
-    retry = session.answer(session.send("a", fingerprint=b"1"), Accepted)
-    assert (retry.status, retry.repeated) == (TurnStatus.CANCELLED, True)
-
-
-def test_an_early_cancel_is_forgotten_after_its_time(session: Session) -> None:
-    session.stop("a")
-    session.now += 30.0
-    assert session.answer(session.send("a", fingerprint=b"1"), Accepted).status is TurnStatus.RUNNING
-
-
-def test_asking_again_renews_an_early_cancel(session: Session) -> None:
-    session.stop("a")
-    session.now += 20.0
-    session.stop("a")
-    session.now += 20.0
-    assert len(session.state.memory.early) == 1
-    assert session.answer(session.send("a", fingerprint=b"1"), Accepted).status is TurnStatus.CANCELLED
-
-
-def test_early_cancels_are_bounded_and_the_oldest_goes_first(session: Session) -> None:
-    for n in range(9):
-        session.stop(f"a{n}")
-    assert [early.turn_id for early in session.state.memory.early] == [f"a{n}" for n in range(1, 9)]
-
-
-def test_early_cancels_that_are_too_old_are_let_go(session: Session) -> None:
-    session.stop("a")
-    session.now += 30.0
-    session.stop("b")
-    assert [early.turn_id for early in session.state.memory.early] == ["b"]
-
-
-def test_an_early_cancel_does_not_hit_another_turn(session: Session) -> None:
-    session.stop("a")
-    assert session.answer(session.send("b", fingerprint=b"1"), Accepted).status is TurnStatus.RUNNING
-
-
-# -- The ladder ---------------------------------------------------------------------------------------
-
-
-def test_the_ladder_is_cancelled_cancelled_again_quarantined(running: Session) -> None:
-    asker = running.stop()
-    asked_at = running.now
-    assert running.one(SetTimer).at == asked_at + GRACE / 2
-    running.wait(GRACE / 2)
-    assert running.effects == (CancelTurn(running.epoch, USER), SetTimer(asked_at + GRACE))
-    assert running.turn("t1").cancelled_again_at == asked_at + GRACE / 2
-    epoch = running.epoch
-    running.wait(GRACE / 2)
-    assert running.did() == [EndTurn, Quarantine, Reply, CloseStreams]
-    assert running.one(Quarantine).epoch == epoch
-    record = running.one(EndTurn).record
-    assert (record.status, record.ended_at) == (TurnStatus.UNRESPONSIVE, asked_at + GRACE)
-    assert record.cancelled_again_at == asked_at + GRACE / 2
-    assert running.answer(asker, CancelAnswer) == CancelAnswer(Verdict.UNRESPONSIVE, record, GRACE * 1000)
-    assert running.state.memory.quarantined == (record,)
-    assert running.records == ()
-
-
-def test_a_tick_that_comes_too_early_sets_the_timer_again(session: Session) -> None:
-    session.send(timeout=10.0)
-    assert session.wait(9.0) == (SetTimer(START + 10.0),)
-    session.stop()
-    assert session.wait(1.0) == (SetTimer(START + 11.0),)
-    session.wait(1.0)
-    assert session.wait(1.0) == (SetTimer(START + 13.0),)
-
-
-def test_a_tick_that_comes_very_late_skips_no_rung(running: Session) -> None:
-    """The loop was blocked, so the coroutine had no chance yet to end."""
-    running.stop()
-    running.wait(10 * GRACE)
-    assert running.effects == (CancelTurn(running.epoch, USER), SetTimer(running.now + GRACE / 2))
-    running.wait(GRACE / 2)
-    assert running.did() == [EndTurn, Quarantine, Reply, CloseStreams]
-
-
-def test_a_tick_at_rest_does_nothing(session: Session) -> None:
-    assert session.wait(1.0) == ()
-    assert closed(session).wait(1.0) == ()
-
-
-def test_the_end_of_the_time_starts_the_ladder(session: Session) -> None:
-    session.send(timeout=3.0)
-    session.wait(3.0)
-    assert session.effects == (
-        CancelTurn(session.epoch, Reason(CancelCode.TIMEOUT)),
-        SetTimer(START + 3.0 + GRACE / 2),
-    )
-    session.wait(GRACE / 2)
-    session.wait(GRACE / 2)
-    record = session.one(EndTurn).record
-    assert (record.status, record.reason) == (TurnStatus.UNRESPONSIVE, Reason(CancelCode.TIMEOUT))
-
-
-def test_a_stop_after_the_timeout_is_told_that_the_turn_timed_out(session: Session) -> None:
-    session.send(timeout=3.0)
-    session.wait(3.0)
-    asker = session.stop()
-    assert session.effects == ()
-    record = session.end(Stopped())
-    answer = session.answer(asker, CancelAnswer)
-    assert (answer.verdict, answer.turn) == (Verdict.FINISHED_FIRST, record)
-    assert record.status is TurnStatus.TIMED_OUT
-    assert session.one(CloseStreams).end == "Task finished"
-
-
-def test_a_timeout_after_a_stop_changes_nothing(session: Session) -> None:
-    session.send(timeout=3.0)
-    session.now += 2.0
-    session.stop()
-    session.wait(1.0)
-    assert session.effects == (SetTimer(START + 2.0 + GRACE / 2),)
-    assert session.end(Stopped()).status is TurnStatus.CANCELLED
-
-
-@pytest.mark.parametrize(
-    ("outcome", "status"),
-    [
-        (Returned(), TurnStatus.COMPLETED),
-        (Raised(OSError()), TurnStatus.FAILED),
-        (Stopped(), TurnStatus.CANCELLED),
-    ],
-)
-def test_the_late_end_of_a_quarantined_turn_is_noted_and_not_published(
-    running: Session, outcome: Outcome, status: TurnStatus
-) -> None:
-    running.send("t2")
-    epoch = running.swallow()
-    running.now += 7.0
-    assert running.tell(TurnEnded(epoch, outcome)) == ()
-    record = running.turn("t1")
-    assert (record.status, record.ended_late) == (TurnStatus.UNRESPONSIVE, LateEnd(status, running.now))
-    assert running.state.memory.quarantined == ()
-    assert running.records == (record,)
-    assert running.turn("t2").status is TurnStatus.RUNNING
-
-
-@pytest.mark.parametrize("state", ["idle", "cancelling", "closed"])
-def test_a_late_end_is_noted_in_every_state(running: Session, state: str) -> None:
-    running.stop()
-    epoch = running.swallow()
-    match state:
-        case "cancelling":
-            running.send("t2")
-            running.stop()
-        case "closed":
-            running.shut()
-        case _:
-            pass
-    assert running.tell(TurnEnded(epoch, Returned())) == ()
-    assert running.turn("t1").ended_late == LateEnd(TurnStatus.COMPLETED, running.now)
-    assert running.tell(TurnEnded(epoch, Returned())) == (CountStale(),)
-
-
-def test_several_turns_may_be_quarantined_and_end_in_any_order(running: Session) -> None:
-    epochs = []
-    for n in (2, 3):
-        running.send(f"t{n}")
-        epochs.append(running.swallow())
-    assert [record.turn_id for record in running.state.memory.quarantined] == ["t1", "t2"]
-    running.tell(TurnEnded(epochs[1], Returned()))
-    running.tell(TurnEnded(epochs[0], Returned()))
-    assert [record.turn_id for record in running.records] == ["t2", "t1"]
-    assert running.epoch > max(epochs)
 
 
 # -- What is remembered -------------------------------------------------------------------------------
@@ -1116,41 +552,6 @@ def test_closing_quarantines_what_does_not_stop(running: Session) -> None:
     assert len(running.answer(asker, SessionView).quarantined) == 1
 
 
-def test_a_shutdown_may_give_less_grace_but_not_more(session: Session) -> None:
-    session.send("t1")
-    session.shut(SHUTDOWN, grace=1.0)
-    assert session.one(SetTimer).at == START + 0.5
-    other = Session()
-    other.send("t1")
-    other.shut(SHUTDOWN, grace=100.0)
-    assert other.one(SetTimer).at == START + GRACE / 2
-
-
-def test_a_shutdown_shortens_the_ladder_and_keeps_its_rungs(running: Session) -> None:
-    running.stop()
-    running.shut(SHUTDOWN, grace=1.0)
-    assert running.one(SetTimer).at == running.now + 0.5
-    running.wait(0.5)
-    assert running.did() == [CancelTurn, SetTimer]
-    running.wait(0.5)
-    assert running.did() == [EndTurn, Quarantine, Reply, CloseStreams, Reply]
-
-
-def test_a_shutdown_late_in_the_ladder_does_not_lengthen_it(running: Session) -> None:
-    running.stop()
-    end_at = running.now + GRACE
-    running.wait(GRACE / 2)
-    running.shut(SHUTDOWN, grace=100.0)
-    assert running.one(SetTimer).at == end_at
-
-
-def test_a_close_without_a_grace_leaves_the_ladder_as_it_is(running: Session) -> None:
-    running.stop()
-    again_at = running.now + GRACE / 2
-    running.shut()
-    assert running.one(SetTimer).at == again_at
-
-
 # -- Longer runs --------------------------------------------------------------------------------------
 
 IDS = st.sampled_from([TurnId(f"c{n}") for n in range(4)])
@@ -1188,9 +589,10 @@ class AnyLife(RuleBasedStateMachine):
         self, strategy: Strategy, wait: bool, timeout: float | None, grace: float, match: str | None
     ) -> None:
         self.sent += 1
-        turn_id = TurnId(f"s{self.sent}")
-        spec = TurnSpec(SessionId("s"), turn_id, "hi", "u", "agent", self.session.now, timeout, grace)
-        self.submit(spec, strategy, wait, match)
+        now = self.session.now
+        self.submit(
+            spec(f"s{self.sent}", submitted_at=now, timeout=timeout, grace=grace), strategy, wait, match
+        )
 
     @rule(
         turn_id=IDS,
@@ -1202,9 +604,8 @@ class AnyLife(RuleBasedStateMachine):
     def send_again(
         self, turn_id: TurnId, strategy: Strategy, wait: bool, fingerprint: bytes, match: str | None
     ) -> None:
-        now = self.session.now
-        spec = TurnSpec(SessionId("s"), turn_id, "hi", "u", "agent", now, None, GRACE, fingerprint)
-        self.submit(spec, strategy, wait, match)
+        sent = spec(turn_id, submitted_at=self.session.now, grace=GRACE, fingerprint=fingerprint)
+        self.submit(sent, strategy, wait, match)
 
     @rule(reason=REASONS, wait=st.booleans(), match=MATCHES)
     def stop(self, reason: Reason, wait: bool, match: str | None) -> None:

@@ -4,31 +4,27 @@ from dataclasses import replace
 
 import pytest
 
-from tests.turns import LIMITS
+from tests import turns
+from tests.turns import LIMITS, memory, spec
 from turnkeeper.actors.model.records import (
     CancelCode,
+    Cancellation,
     Reason,
-    SessionId,
     TurnError,
     TurnId,
     TurnRecord,
-    TurnSpec,
     TurnStatus,
 )
 from turnkeeper.actors.session.record import record_of, remember, unstarted
-from turnkeeper.actors.session.states import Cancelling, Closing, Home, Memory, Running, Successor
+from turnkeeper.actors.session.states import Again, Cancelling, Closing, Memory, Running, Successor
 
 USER = Reason(CancelCode.USER_REQUEST, "ada")
-MEMORY = Memory(Home(SessionId("s"), "ada", replace(LIMITS, kept_turns=3, turn_retention=50.0)))
+MEMORY = memory(limits=replace(LIMITS, kept_turns=3, turn_retention=50.0))
 
 
-def spec(turn_id: str) -> TurnSpec:
-    return TurnSpec(SessionId("s"), TurnId(turn_id), "hi", "ada", "coder", 1.0, None, 4.0, b"f")
-
-
-RUNNING = Running(MEMORY, spec("t"), 4, 2.0, None)
-CANCELLING = Cancelling(
-    MEMORY, spec("t"), 4, 2.0, USER, 3.0, None, 5.0, 7.0, (), Successor(spec("next"), None)
+RUNNING = turns.running(spec(fingerprint=b"f"), memory=MEMORY)
+CANCELLING = turns.cancelling(
+    RUNNING, USER, again_at=5.0, rung=Again(7.0), then=Successor(spec("next"), None)
 )
 
 
@@ -57,18 +53,18 @@ def test_the_record_of_an_end_adds_only_the_end(state: Running | Cancelling) -> 
 
 
 def test_a_turn_that_never_started_has_no_epoch() -> None:
-    told = unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, superseded_by=TurnId("n"))
-    assert (told.epoch, told.started_at, told.ended_at) == (None, None, 9.0)
-    assert (told.cancel_requested_at, told.superseded_by, told.reason) == (9.0, "n", USER)
-    assert unstarted(spec("t"), TurnStatus.CANCELLED, 9.0, USER, asked_at=8.0).cancel_requested_at == 8.0
-    assert unstarted(spec("t"), TurnStatus.QUEUED).cancel_requested_at is None
+    asked = Cancellation(USER, 8.0)
+    told = unstarted(spec(), TurnStatus.CANCELLED, 2.0, asked, 9.0, superseded_by=TurnId("n"))
+    assert (told.epoch, told.started_at, told.queued_at, told.ended_at) == (None, None, 2.0, 9.0)
+    assert (told.cancel_requested_at, told.superseded_by, told.reason) == (8.0, "n", USER)
+    assert unstarted(spec(), TurnStatus.QUEUED).cancel_requested_at is None
 
 
 # -- Remembering ------------------------------------------------------------------------------------
 
 
 def ended(turn_id: str, at: float, epoch: int | None = None) -> TurnRecord:
-    return replace(unstarted(spec(turn_id), TurnStatus.CANCELLED, at), epoch=epoch)
+    return turns.record(turn_id, epoch, ended_at=at)
 
 
 def kept(memory: Memory) -> str:

@@ -5,14 +5,25 @@ from typing import TypeAlias
 
 import pytest
 
+from tests import turns
 from tests.actors.session import search as searching
 from tests.actors.session.monitor import Facts
 from tests.actors.session.search import START, USER, A, Names, StepFunction, search
 from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import TurnStatus, Verdict
-from turnkeeper.actors.session.effects import CancelTurn, EndTurn, Reply, SetTimer
-from turnkeeper.actors.session.machine import Decision, Message, step
-from turnkeeper.actors.session.states import Ask, Cancelling, Idle, Running, State, Successor
+from turnkeeper.actors.session.effects import CancelTurn, Decision, EndTurn, Reply, SetTimer
+from turnkeeper.actors.session.machine import Message, step
+from turnkeeper.actors.session.states import (
+    Again,
+    Ask,
+    Asked,
+    Cancelling,
+    Idle,
+    Memory,
+    Running,
+    State,
+    Successor,
+)
 from turnkeeper.actors.session.views import find_turn
 
 DEPTH = 6
@@ -56,13 +67,13 @@ def every_path(depth: int) -> list[tuple[str, ...]]:
 
 def believes_stale_reports(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, TurnEnded) and isinstance(state, Running | Cancelling):
-        message = replace(message, epoch=state.epoch)
+        message = replace(message, epoch=state.turn.epoch)
     return step(state, message, now, to)
 
 
 def starts_while_cancelling(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, Submit) and isinstance(state, Cancelling) and state.then is None:
-        return step(Idle(replace(state.memory, last_epoch=state.epoch)), message, now, to)
+        return step(Idle(replace(state.memory, last_epoch=state.turn.epoch)), message, now, to)
     return step(state, message, now, to)
 
 
@@ -75,7 +86,7 @@ def late_cancel_hits_the_successor(state: State, message: Message, now: float, t
 def second_stop_cancels_again(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
     if isinstance(message, Stop) and isinstance(state, Cancelling) and isinstance(after, Cancelling):
-        effects = (*effects, CancelTurn(state.epoch, message.reason))
+        effects = (*effects, CancelTurn(state.turn.epoch, message.reason))
     return after, effects
 
 
@@ -124,7 +135,7 @@ def forgets_the_early_cancel(state: State, message: Message, now: float, to: To)
 
 def quarantines_at_once(state: State, message: Message, now: float, to: To) -> Decision:
     if isinstance(message, Tick) and isinstance(state, Cancelling):
-        state = replace(state, again_at=None, end_at=now)
+        state = replace(state, rung=Again(now))
     return step(state, message, now, to)
 
 
@@ -174,8 +185,8 @@ def idle(*, last_epoch: int = 0, **fields: object) -> Idle:
     return Idle(replace(searching.start().state.memory, last_epoch=last_epoch, **fields))  # type: ignore[arg-type]
 
 
-def running(epoch: int, deadline: float | None = None) -> Running:
-    return Running(idle().memory, A, epoch, START, deadline)
+def running(epoch: int, deadline: float | None = None, memory: Memory | None = None) -> Running:
+    return turns.running(A, epoch, deadline=deadline, memory=memory or idle().memory)
 
 
 def same(first: State, second: State, *, moved: float = 0.0) -> bool:
@@ -186,9 +197,9 @@ def same(first: State, second: State, *, moved: float = 0.0) -> bool:
 
 def test_epochs_are_renumbered_but_keep_their_order() -> None:
     assert same(running(7), running(9))
-    assert not same(replace(running(7), memory=idle(last_epoch=3).memory), running(7))
     before, after = idle(last_epoch=3).memory, idle(last_epoch=30).memory
-    assert not same(replace(running(7), memory=before), replace(running(7), memory=after))
+    assert not same(running(7, memory=before), running(7))
+    assert not same(running(7, memory=before), running(7, memory=after))
 
 
 def test_moments_that_decide_count_relative_to_now() -> None:
@@ -199,7 +210,7 @@ def test_moments_that_decide_count_relative_to_now() -> None:
 
 def test_states_of_another_type_or_with_another_asker_differ() -> None:
     asker = searching.Address(0)
-    cancelling = Cancelling(idle().memory, A, 1, START, USER, START, None, None, START + 1, (), None)
+    cancelling = turns.cancelling(running(1), USER, rung=Asked(START, START + 1))
     assert not same(running(1), cancelling)
     assert not same(cancelling, replace(cancelling, asks=(Ask(asker, START, USER),)))
     told = replace(cancelling, asks=(Ask(None, START, USER),))

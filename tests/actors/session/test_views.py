@@ -1,28 +1,27 @@
 """What can be told of a session, in each of its states."""
 
 from dataclasses import replace
+from typing import TypeVar
 
 import pytest
 
-from tests.turns import LIMITS
+from tests import turns
+from tests.turns import memory, record, spec
 from turnkeeper.actors.model.records import (
     CancelCode,
+    Cancellation,
     LateEnd,
     Moment,
     Reason,
-    SessionId,
     SessionState,
-    TurnId,
     TurnRecord,
-    TurnSpec,
     TurnStatus,
 )
 from turnkeeper.actors.session.states import (
+    Again,
     Cancelling,
     Closed,
-    Home,
     Idle,
-    Memory,
     Running,
     State,
     Successor,
@@ -38,24 +37,23 @@ from turnkeeper.actors.session.views import (
     view,
 )
 
+H = TypeVar("H", Running, Cancelling)
 USER = Reason(CancelCode.USER_REQUEST, "ada")
-
-
-def spec(turn_id: str) -> TurnSpec:
-    return TurnSpec(SessionId("s"), TurnId(turn_id), "hi", "ada", "coder", 1.0, None, 4.0, b"f")
-
-
-def record(turn_id: str, epoch: int | None, status: TurnStatus = TurnStatus.COMPLETED) -> TurnRecord:
-    return TurnRecord(TurnId(turn_id), epoch, status, "ada", "coder", 1.0)
 
 
 OLD, LAST, FLED = record("old", 1), record("last", 3), record("fled", 2, TurnStatus.UNRESPONSIVE)
 NEVER = record("never", None, TurnStatus.CANCELLED)
-MEMORY = Memory(Home(SessionId("s"), "ada", LIMITS), 3, (OLD, LAST, NEVER), (), (FLED,))
-RUNNING = Running(MEMORY, spec("t"), 4, 2.0, None)
-CANCELLING = Cancelling(
-    MEMORY, spec("t"), 4, 2.0, USER, 3.0, None, 5.0, 7.0, (), Successor(spec("next"), None)
+MEMORY = memory(last_epoch=3, records=(OLD, LAST, NEVER), quarantined=(FLED,))
+RUNNING = turns.running(spec(fingerprint=b"f"), memory=MEMORY)
+CANCELLING = turns.cancelling(
+    RUNNING, USER, again_at=5.0, rung=Again(7.0), then=Successor(spec("next"), None)
 )
+
+
+def waited(state: H, since: float) -> H:
+    return replace(state, turn=replace(state.turn, queued_at=since))
+
+
 STATES: dict[SessionState, State] = {
     SessionState.IDLE: Idle(MEMORY),
     SessionState.RUNNING: RUNNING,
@@ -80,7 +78,7 @@ def test_a_turn_in_a_list_tells_what_its_record_tells(state: Running | Cancellin
     record = record_of(state)
     assert told.turn == record
     assert (told.turn_id, told.agent, told.started_at) == (record.turn_id, record.agent, record.started_at)
-    assert told.options is state.spec.options
+    assert told.options is state.turn.spec.options
     assert "turn t in flight in s of ada" in repr(told).lower()
 
 
@@ -92,7 +90,7 @@ def test_at_rest_the_current_turn_is_the_last_that_held_the_session(name: Sessio
 
 
 def test_a_new_session_has_no_turn() -> None:
-    assert current_turn(Idle(Memory(Home(SessionId("s"), "ada", LIMITS)))) is None
+    assert current_turn(Idle(memory())) is None
 
 
 def test_only_a_successor_is_queued() -> None:
@@ -123,8 +121,8 @@ def test_the_first_event_of_the_turn_in_flight_is_told_by_who_knows_it(state: Ru
 
 
 def test_a_turn_that_waited_says_since_when_whatever_becomes_of_it() -> None:
-    assert record_of(replace(RUNNING, queued_at=1.5)).queued_at == 1.5
-    assert record_of(replace(CANCELLING, queued_at=1.5)).queued_at == 1.5
+    assert record_of(waited(RUNNING, 1.5)).queued_at == 1.5
+    assert record_of(waited(CANCELLING, 1.5)).queued_at == 1.5
     waits = replace(CANCELLING, then=Successor(spec("next"), None, 3.5))
     assert [turn.queued_at for turn in queued_turns(waits)] == [3.5]
 
@@ -137,7 +135,7 @@ def told(record: TurnRecord) -> list[tuple[str, float]]:
 
 
 def test_the_timeline_of_a_turn_has_only_what_has_happened() -> None:
-    waits = unstarted(spec("t"), TurnStatus.QUEUED, queued_at=1.0)
+    waits = unstarted(spec(), TurnStatus.QUEUED, 1.0)
     assert told(waits) == [("submitted", 0.0), ("queued", 0.0)]
     assert told(record_of(RUNNING)) == [("submitted", 0.0), ("started", 1000.0)]
     over = record_of(RUNNING, TurnStatus.COMPLETED, 9.0, None, 2.5)
@@ -147,7 +145,7 @@ def test_the_timeline_of_a_turn_has_only_what_has_happened() -> None:
 
 def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to_let_go() -> None:
     fled = replace(
-        record_of(replace(CANCELLING, queued_at=1.25), TurnStatus.UNRESPONSIVE, 7.0, None, 2.5),
+        record_of(waited(CANCELLING, 1.25), TurnStatus.UNRESPONSIVE, 7.0, None, 2.5),
         ended_late=LateEnd(TurnStatus.COMPLETED, 11.0),
     )
     assert timeline(fled) == (
@@ -164,12 +162,12 @@ def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to
 
 
 def test_a_turn_that_never_held_the_session_has_nothing_to_settle() -> None:
-    never = unstarted(spec("t"), TurnStatus.CANCELLED, 3.0, USER, queued_at=2.0)
+    never = unstarted(spec(), TurnStatus.CANCELLED, 2.0, Cancellation(USER, 3.0), 3.0)
     assert [step for step, _ in told(never)] == ["submitted", "queued", "cancel_requested", "ended"]
 
 
 def test_a_timeline_is_in_the_order_in_which_it_happened() -> None:
-    early = unstarted(spec("t"), TurnStatus.CANCELLED, 1.0, USER, asked_at=0.5)
+    early = unstarted(spec(), TurnStatus.CANCELLED, None, Cancellation(USER, 0.5), 1.0)
     assert told(early) == [("cancel_requested", -500.0), ("submitted", 0.0), ("ended", 0.0)]
     last_words = record_of(CANCELLING, TurnStatus.COMPLETED, 9.0, None, 4.0)
     steps = [step for step, _ in told(last_words)]

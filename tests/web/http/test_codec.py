@@ -3,11 +3,12 @@ from typing import Any
 
 import pytest
 
+from tests import turns
 from tests.fakes import plain
-from tests.turns import LIMITS
 from turnkeeper.actors.model.messages import Accepted, CancelAnswer, Conversation, SessionView, Superseded
 from turnkeeper.actors.model.records import (
     CancelCode,
+    Cancellation,
     LateEnd,
     Reason,
     SessionId,
@@ -15,17 +16,16 @@ from turnkeeper.actors.model.records import (
     TurnError,
     TurnId,
     TurnRecord,
-    TurnSpec,
     TurnStatus,
     Verdict,
 )
-from turnkeeper.actors.session.states import Home, Memory, Running
 from turnkeeper.actors.session.views import InFlight
 from turnkeeper.web.http import codec
 
 
-def record(**more: Any) -> TurnRecord:
-    return TurnRecord(TurnId("t1"), 7, more.pop("status", TurnStatus.RUNNING), "ada", "echo", 100.0, **more)
+def record(turn_id: str = "t1", epoch: int | None = 7, **more: Any) -> TurnRecord:
+    fields = {"status": TurnStatus.RUNNING, "agent": "echo", "submitted_at": 100.0, **more}
+    return turns.record(turn_id, epoch, **fields)
 
 
 def test_an_accepted_send_names_its_task_and_what_it_superseded() -> None:
@@ -82,7 +82,7 @@ def test_a_session_at_rest_has_no_active_tasks(state: SessionState) -> None:
 
 def test_active_tasks_tell_of_the_turn_and_the_one_that_waits() -> None:
     turn = record(status=TurnStatus.CANCELLING, started_at=101.0)
-    waiting = TurnRecord(TurnId("t2"), None, TurnStatus.QUEUED, "ada", "echo", 102.0)
+    waiting = record("t2", None, status=TurnStatus.QUEUED, submitted_at=102.0)
     view = SessionView(SessionId("s"), "ada", SessionState.CANCELLING, turn, (waiting,))
 
     active = codec.encode_active(view)["active_tasks"]
@@ -95,8 +95,8 @@ def test_active_tasks_tell_of_the_turn_and_the_one_that_waits() -> None:
 
 
 def test_all_active_tasks_are_told_by_session() -> None:
-    spec = TurnSpec(SessionId("s"), TurnId("t1"), "hello", "ada", "echo", 100.0, None, 5.0)
-    in_flight = InFlight(Running(Memory(Home(SessionId("s"), "ada", LIMITS)), spec, 7, 101.0, None))
+    sent = turns.spec("t1", agent="echo", submitted_at=100.0)
+    in_flight = InFlight(turns.running(sent, 7, started_at=101.0, memory=turns.memory()))
 
     answer = codec.encode_all_active((in_flight,))
 
@@ -114,7 +114,7 @@ def test_all_active_tasks_are_told_by_session() -> None:
 
 def test_a_session_tells_its_newest_turns_first() -> None:
     older = record(status=TurnStatus.COMPLETED)
-    newer = TurnRecord(TurnId("t2"), 8, TurnStatus.CANCELLED, "ada", "echo", 105.0)
+    newer = record("t2", 8, status=TurnStatus.CANCELLED, submitted_at=105.0)
     view = SessionView(SessionId("s"), "ada", SessionState.IDLE, newer, recent=(older, newer), subscribers=2)
 
     answer = codec.encode_session(view)
@@ -175,10 +175,8 @@ def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:
     turn = record(
         status=TurnStatus.UNRESPONSIVE,
         started_at=100.5,
-        cancel_requested_at=101.0,
-        cancelled_again_at=102.0,
+        cancellation=Cancellation(Reason(CancelCode.USER_REQUEST, "ada", "enough"), 101.0, 102.0),
         ended_at=103.0,
-        reason=Reason(CancelCode.USER_REQUEST, "ada", "enough"),
         ended_late=LateEnd(TurnStatus.COMPLETED, 110.0),
     )
 

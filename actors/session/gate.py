@@ -1,0 +1,69 @@
+"""The gate that every send passes before it becomes a turn, whatever the session is doing."""
+
+from dataclasses import replace
+
+from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit
+from turnkeeper.actors.model.records import Cancellation, TurnSpec, TurnStatus
+
+from .effects import Decision, EndTurn, Reply
+from .record import remember, unstarted
+from .refusals import crowded, precondition_failed, refuse, reused
+from .states import State
+from .views import current_turn, find_turn
+
+
+def stopped(state: State, message: Submit, now: float, to: ReplyAddress | None) -> Decision | None:
+    """What keeps a send from becoming a turn: mostly nothing.
+
+    The send is a repeated one, its precondition does not hold, too many turns of the session were given up
+    and still run, or its cancel came before it.
+    """
+    spec = message.spec
+    if spec.head.fingerprint is None and message.if_match is None and not state.memory.quarantined:
+        return None
+    return known(state, message, to) or _crowded(state, to) or _born_dead(state, spec, now, to)
+
+
+def known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | None:
+    """The answer to a turn id that this session has heard before, or to a precondition that does not hold.
+
+    In this order: the first try of a repeated send may be what made its precondition fail.
+    """
+    head = message.spec.head
+    record = None if head.fingerprint is None else find_turn(state, head.turn_id)
+    if record is None:
+        if message.if_match is not None and not matches(state, message.if_match):
+            return refuse(state, to, precondition_failed(message.if_match))
+        return None
+    if record.fingerprint != head.fingerprint:
+        return refuse(state, to, reused(head.turn_id))
+    session_id = message.spec.session_id
+    accepted = Accepted(session_id, head.turn_id, record.epoch, record.status, repeated=True)
+    return state, (Reply(to, accepted),)
+
+
+def matches(state: State, if_match: str) -> bool:
+    """Whether the session's current turn, else the last one that held it, is the one that is meant."""
+    current = current_turn(state)
+    return current is not None and current.turn_id == if_match
+
+
+def _crowded(state: State, to: ReplyAddress | None) -> Decision | None:
+    memory = state.memory
+    if len(memory.quarantined) < memory.home.limits.quarantined:
+        return None
+    return refuse(state, to, crowded(state))
+
+
+def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None) -> Decision | None:
+    """A turn whose cancel came before its send is accepted, and over."""
+    memory = state.memory
+    for early in memory.early:
+        if early.turn_id == spec.turn_id and now < early.asked_at + memory.home.limits.early_cancel_ttl:
+            asked = Cancellation(early.reason, early.asked_at)
+            record = unstarted(spec, TurnStatus.CANCELLED, cancellation=asked, ended_at=now)
+            rest = tuple(other for other in memory.early if other is not early)
+            memory = remember(replace(memory, early=rest), record, now)
+            accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED)
+            return replace(state, memory=memory), (EndTurn(record, None, spec.ended_to), Reply(to, accepted))
+    return None

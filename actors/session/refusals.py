@@ -1,0 +1,47 @@
+"""What a session refuses, and in which words. A refusal changes nothing."""
+
+from turnkeeper.actors.model.exceptions import (
+    PreconditionFailed,
+    SessionBusy,
+    SessionClosed,
+    SessionError,
+    TooManyUnresponsive,
+    TurnIdReused,
+)
+from turnkeeper.actors.model.messages import ReplyAddress
+from turnkeeper.actors.model.records import TurnId
+
+from .effects import Decision, Refuse
+from .states import Cancelling, Closed, Running, State
+
+
+def refuse(state: State, to: ReplyAddress | None, error: SessionError) -> Decision:
+    """Answer with the error, and leave the session as it is."""
+    return state, (Refuse(to, error),)
+
+
+def busy(state: Running | Cancelling) -> SessionError:
+    """A send that may neither interrupt the turn in flight nor wait for it."""
+    return SessionBusy("a turn is in flight in this session", turn_id=state.turn.spec.turn_id)
+
+
+def closed(state: Cancelling | Closed) -> SessionError:
+    """A send to a session that is closed, or closes."""
+    return SessionClosed(f"session {state.memory.home.session_id!r} is closed")
+
+
+def crowded(state: State) -> SessionError:
+    """A send to a session with too many turns that were given up and still run."""
+    return TooManyUnresponsive(
+        f"{len(state.memory.quarantined)} turns of this session did not stop and still run"
+    )
+
+
+def reused(turn_id: TurnId) -> SessionError:
+    """A send whose turn id stands for another message."""
+    return TurnIdReused(f"turn id {turn_id!r} stands for another message")
+
+
+def precondition_failed(if_match: str) -> SessionError:
+    """A message that was meant for another turn than the session's current or last one."""
+    return PreconditionFailed(f"turn {if_match!r} is not the session's current or last turn")

@@ -1,0 +1,156 @@
+"""One session whose story a test tells; the monitor of the search watches every step."""
+
+from typing import Any, TypeVar
+
+from tests.actors.session.monitor import Facts, observe
+from tests.actors.session.search import Address
+from tests.turns import LIMITS, memory, spec
+from turnkeeper.actors.model.messages import (
+    ReplyAddress,
+    Shut,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+)
+from turnkeeper.actors.model.records import (
+    CancelCode,
+    Outcome,
+    Reason,
+    Returned,
+    Strategy,
+    TurnId,
+    TurnRecord,
+)
+from turnkeeper.actors.session.effects import (
+    Effect,
+    EndTurn,
+    Refuse,
+    Reply,
+)
+from turnkeeper.actors.session.machine import Message, step
+from turnkeeper.actors.session.states import Cancelling, Idle, Limits, Running, State
+from turnkeeper.actors.session.views import find_turn
+
+E = TypeVar("E", bound=Effect)
+V = TypeVar("V")
+
+START = 1_000.0
+GRACE = 4.0
+USER = Reason(CancelCode.USER_REQUEST, "ada", "enough")
+ADMIN = Reason(CancelCode.ADMIN, "root")
+POLICY = Reason(CancelCode.POLICY)
+GONE = Reason(CancelCode.CLIENT_DISCONNECTED)
+CLOSE = Reason(CancelCode.SESSION_CLOSED, "ada")
+SHUTDOWN = Reason(CancelCode.SHUTDOWN)
+
+
+class Session:
+    """A session, the clock on its wall, and all that was ever answered to its askers."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.state: State = Idle(memory(limits=limits or LIMITS))
+        self.facts = Facts()
+        self.now = START
+        self.effects: tuple[Effect, ...] = ()
+        self.answers: dict[ReplyAddress, Any] = {}
+        self.askers = 0
+
+    def tell(self, message: Message, to: ReplyAddress | None = None) -> tuple[Effect, ...]:
+        """One step, watched by the monitor."""
+        before = self.state
+        self.state, self.effects = step(before, message, self.now, to)
+        self.facts = observe(self.facts, before, message, self.now, to, self.state, self.effects)
+        for effect in self.effects:
+            if isinstance(effect, Reply) and effect.to is not None:
+                self.answers[effect.to] = effect.answer
+            elif isinstance(effect, Refuse) and effect.to is not None:
+                self.answers[effect.to] = effect.error
+        return self.effects
+
+    def ask(self, message: Message) -> Address:
+        """One step on behalf of somebody whose answer is looked up later."""
+        self.askers += 1
+        asker = Address(self.askers)
+        self.tell(message, asker)
+        return asker
+
+    def answer(self, asker: Address, kind: type[V]) -> V:
+        answer = self.answers[asker]
+        assert isinstance(answer, kind)
+        return answer
+
+    def send(
+        self,
+        turn_id: str = "t1",
+        *,
+        strategy: Strategy = Strategy.INTERRUPT,
+        wait: bool = True,
+        timeout: float | None = None,
+        grace: float = GRACE,
+        fingerprint: bytes | None = None,
+        if_match: str | None = None,
+    ) -> Address:
+        sent = spec(turn_id, submitted_at=self.now, timeout=timeout, grace=grace, fingerprint=fingerprint)
+        return self.ask(Submit(sent, strategy, wait, if_match))
+
+    def stop(
+        self,
+        turn_id: str | None = None,
+        reason: Reason = USER,
+        *,
+        wait: bool = True,
+        if_match: str | None = None,
+    ) -> Address:
+        return self.ask(Stop(None if turn_id is None else TurnId(turn_id), reason, wait, if_match))
+
+    def shut(self, reason: Reason = CLOSE, grace: float | None = None) -> Address:
+        return self.ask(Shut(reason, grace))
+
+    def end(self, outcome: Outcome | None = None, epoch: int | None = None) -> TurnRecord:
+        """The coroutine ends; the record it leaves."""
+        self.tell(TurnEnded(self.epoch if epoch is None else epoch, outcome or Returned("done")))
+        return self.one(EndTurn).record
+
+    def wait(self, seconds: float) -> tuple[Effect, ...]:
+        """Time passes, and a tick comes."""
+        self.now += seconds
+        return self.tell(Tick())
+
+    def swallow(self) -> int:
+        """The holder ignores its whole ladder; its epoch."""
+        epoch = self.epoch
+        self.wait(GRACE / 2)
+        self.wait(GRACE / 2)
+        return epoch
+
+    @property
+    def epoch(self) -> int:
+        assert isinstance(self.state, Running | Cancelling)
+        return self.state.turn.epoch
+
+    @property
+    def records(self) -> tuple[TurnRecord, ...]:
+        return self.state.memory.records
+
+    def turn(self, turn_id: str) -> TurnRecord:
+        record = find_turn(self.state, turn_id)
+        assert record is not None
+        return record
+
+    def one(self, kind: type[E]) -> E:
+        """The one effect of this kind in the last step."""
+        (effect,) = self.all(kind)
+        return effect
+
+    def all(self, kind: type[E]) -> list[E]:
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+    def did(self) -> list[type[Effect]]:
+        """The kinds of the last step's effects, in order; answers to nobody left out."""
+        return [type(effect) for effect in self.effects if getattr(effect, "to", effect) is not None]
+
+
+def closed(session: Session) -> Session:
+    session.shut()
+    return session

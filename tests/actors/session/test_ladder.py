@@ -1,0 +1,196 @@
+"""The grace ladder: cancelled, cancelled again, given up."""
+
+import pytest
+
+from tests.actors.session.stories import GRACE, SHUTDOWN, START, USER, Session, closed
+from turnkeeper.actors.model.messages import (
+    CancelAnswer,
+    TurnEnded,
+)
+from turnkeeper.actors.model.records import (
+    CancelCode,
+    LateEnd,
+    Outcome,
+    Raised,
+    Reason,
+    Returned,
+    Stopped,
+    TurnStatus,
+    Verdict,
+)
+from turnkeeper.actors.session.effects import (
+    CancelTurn,
+    CloseStreams,
+    CountStale,
+    EndTurn,
+    Quarantine,
+    Reply,
+    SetTimer,
+)
+
+# -- The ladder ---------------------------------------------------------------------------------------
+
+
+def test_the_ladder_is_cancelled_cancelled_again_quarantined(running: Session) -> None:
+    asker = running.stop()
+    asked_at = running.now
+    assert running.one(SetTimer).at == asked_at + GRACE / 2
+    running.wait(GRACE / 2)
+    assert running.effects == (CancelTurn(running.epoch, USER), SetTimer(asked_at + GRACE))
+    assert running.turn("t1").cancelled_again_at == asked_at + GRACE / 2
+    epoch = running.epoch
+    running.wait(GRACE / 2)
+    assert running.did() == [EndTurn, Quarantine, Reply, CloseStreams]
+    assert running.one(Quarantine).epoch == epoch
+    record = running.one(EndTurn).record
+    assert (record.status, record.ended_at) == (TurnStatus.UNRESPONSIVE, asked_at + GRACE)
+    assert record.cancelled_again_at == asked_at + GRACE / 2
+    assert running.answer(asker, CancelAnswer) == CancelAnswer(Verdict.UNRESPONSIVE, record, GRACE * 1000)
+    assert running.state.memory.quarantined == (record,)
+    assert running.records == ()
+
+
+def test_a_tick_that_comes_too_early_sets_the_timer_again(session: Session) -> None:
+    session.send(timeout=10.0)
+    assert session.wait(9.0) == (SetTimer(START + 10.0),)
+    session.stop()
+    assert session.wait(1.0) == (SetTimer(START + 11.0),)
+    session.wait(1.0)
+    assert session.wait(1.0) == (SetTimer(START + 13.0),)
+
+
+def test_a_tick_that_comes_very_late_skips_no_rung(running: Session) -> None:
+    """The loop was blocked, so the coroutine had no chance yet to end."""
+    running.stop()
+    running.wait(10 * GRACE)
+    assert running.effects == (CancelTurn(running.epoch, USER), SetTimer(running.now + GRACE / 2))
+    running.wait(GRACE / 2)
+    assert running.did() == [EndTurn, Quarantine, Reply, CloseStreams]
+
+
+def test_a_tick_at_rest_does_nothing(session: Session) -> None:
+    assert session.wait(1.0) == ()
+    assert closed(session).wait(1.0) == ()
+
+
+def test_the_end_of_the_time_starts_the_ladder(session: Session) -> None:
+    session.send(timeout=3.0)
+    session.wait(3.0)
+    assert session.effects == (
+        CancelTurn(session.epoch, Reason(CancelCode.TIMEOUT)),
+        SetTimer(START + 3.0 + GRACE / 2),
+    )
+    session.wait(GRACE / 2)
+    session.wait(GRACE / 2)
+    record = session.one(EndTurn).record
+    assert (record.status, record.reason) == (TurnStatus.UNRESPONSIVE, Reason(CancelCode.TIMEOUT))
+
+
+def test_a_stop_after_the_timeout_is_told_that_the_turn_timed_out(session: Session) -> None:
+    session.send(timeout=3.0)
+    session.wait(3.0)
+    asker = session.stop()
+    assert session.effects == ()
+    record = session.end(Stopped())
+    answer = session.answer(asker, CancelAnswer)
+    assert (answer.verdict, answer.turn) == (Verdict.FINISHED_FIRST, record)
+    assert record.status is TurnStatus.TIMED_OUT
+    assert session.one(CloseStreams).end == "Task finished"
+
+
+def test_a_timeout_after_a_stop_changes_nothing(session: Session) -> None:
+    session.send(timeout=3.0)
+    session.now += 2.0
+    session.stop()
+    session.wait(1.0)
+    assert session.effects == (SetTimer(START + 2.0 + GRACE / 2),)
+    assert session.end(Stopped()).status is TurnStatus.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Returned(), TurnStatus.COMPLETED),
+        (Raised(OSError()), TurnStatus.FAILED),
+        (Stopped(), TurnStatus.CANCELLED),
+    ],
+)
+def test_the_late_end_of_a_quarantined_turn_is_noted_and_not_published(
+    running: Session, outcome: Outcome, status: TurnStatus
+) -> None:
+    running.send("t2")
+    epoch = running.swallow()
+    running.now += 7.0
+    assert running.tell(TurnEnded(epoch, outcome)) == ()
+    record = running.turn("t1")
+    assert (record.status, record.ended_late) == (TurnStatus.UNRESPONSIVE, LateEnd(status, running.now))
+    assert running.state.memory.quarantined == ()
+    assert running.records == (record,)
+    assert running.turn("t2").status is TurnStatus.RUNNING
+
+
+@pytest.mark.parametrize("state", ["idle", "cancelling", "closed"])
+def test_a_late_end_is_noted_in_every_state(running: Session, state: str) -> None:
+    running.stop()
+    epoch = running.swallow()
+    match state:
+        case "cancelling":
+            running.send("t2")
+            running.stop()
+        case "closed":
+            running.shut()
+        case _:
+            pass
+    assert running.tell(TurnEnded(epoch, Returned())) == ()
+    assert running.turn("t1").ended_late == LateEnd(TurnStatus.COMPLETED, running.now)
+    assert running.tell(TurnEnded(epoch, Returned())) == (CountStale(),)
+
+
+def test_several_turns_may_be_quarantined_and_end_in_any_order(running: Session) -> None:
+    epochs = []
+    for n in (2, 3):
+        running.send(f"t{n}")
+        epochs.append(running.swallow())
+    assert [record.turn_id for record in running.state.memory.quarantined] == ["t1", "t2"]
+    running.tell(TurnEnded(epochs[1], Returned()))
+    running.tell(TurnEnded(epochs[0], Returned()))
+    assert [record.turn_id for record in running.records] == ["t2", "t1"]
+    assert running.epoch > max(epochs)
+
+
+# -- Less time ----------------------------------------------------------------------------------------
+
+
+def test_a_shutdown_may_give_less_grace_but_not_more(session: Session) -> None:
+    session.send("t1")
+    session.shut(SHUTDOWN, grace=1.0)
+    assert session.one(SetTimer).at == START + 0.5
+    other = Session()
+    other.send("t1")
+    other.shut(SHUTDOWN, grace=100.0)
+    assert other.one(SetTimer).at == START + GRACE / 2
+
+
+def test_a_shutdown_shortens_the_ladder_and_keeps_its_rungs(running: Session) -> None:
+    running.stop()
+    running.shut(SHUTDOWN, grace=1.0)
+    assert running.one(SetTimer).at == running.now + 0.5
+    running.wait(0.5)
+    assert running.did() == [CancelTurn, SetTimer]
+    running.wait(0.5)
+    assert running.did() == [EndTurn, Quarantine, Reply, CloseStreams, Reply]
+
+
+def test_a_shutdown_late_in_the_ladder_does_not_lengthen_it(running: Session) -> None:
+    running.stop()
+    end_at = running.now + GRACE
+    running.wait(GRACE / 2)
+    running.shut(SHUTDOWN, grace=100.0)
+    assert running.one(SetTimer).at == end_at
+
+
+def test_a_close_without_a_grace_leaves_the_ladder_as_it_is(running: Session) -> None:
+    running.stop()
+    again_at = running.now + GRACE / 2
+    running.shut()
+    assert running.one(SetTimer).at == again_at

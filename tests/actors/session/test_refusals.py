@@ -1,0 +1,40 @@
+"""What a session refuses is said in one place, and changes nothing."""
+
+import pytest
+
+from tests.turns import cancelling, memory, running, spec
+from turnkeeper.actors.model.exceptions import SessionError
+from turnkeeper.actors.model.records import CancelCode, Reason, TurnId
+from turnkeeper.actors.session import refusals
+from turnkeeper.actors.session.effects import Refuse
+from turnkeeper.actors.session.states import Closed, State
+
+CLOSE = Reason(CancelCode.SESSION_CLOSED)
+RUNNING = running(spec(), memory=memory())
+
+
+def test_a_refusal_answers_the_asker_and_leaves_the_session_as_it_is() -> None:
+    error = refusals.precondition_failed("x")
+    assert refusals.refuse(RUNNING, None, error) == (RUNNING, (Refuse(None, error),))
+
+
+@pytest.mark.parametrize("state", [RUNNING, cancelling(RUNNING, CLOSE)])
+def test_a_busy_session_names_the_turn_that_holds_it(state: State) -> None:
+    error = refusals.busy(state)  # type: ignore[arg-type]
+    assert (error.code, getattr(error, "turn_id", None)) == ("SESSION_BUSY", "t")
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (refusals.closed(Closed(memory(), CLOSE)), "SESSION_CLOSED", "session 's' is closed"),
+        (refusals.crowded(RUNNING), "TOO_MANY_UNRESPONSIVE", "0 turns of this session did not stop"),
+        (refusals.reused(TurnId("t")), "TURN_ID_REUSED", "turn id 't' stands for another message"),
+        (refusals.precondition_failed("x"), "PRECONDITION_FAILED", "turn 'x' is not the session's"),
+    ],
+)
+def test_each_refusal_has_its_code_and_names_what_it_is_about(
+    error: SessionError, code: str, said: str
+) -> None:
+    assert error.code == code
+    assert str(error).startswith(said)
