@@ -5,7 +5,8 @@ own (`MARKS`) say what became of it. A request tells what a model has to know, i
 take: no marks, no empty replies, never two messages of the user in a row.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any, TypeAlias
 
 from turnkeeper.actors.events.wire import to_json
@@ -22,6 +23,11 @@ Message: TypeAlias = dict[str, Any]
 MARKS = frozenset({"cut_off", "error", "refused", "finish_reason", "usage"})
 
 
+#: How much of the history a model is sent: how many messages, and about how many characters.
+MOST_MESSAGES = 400
+MOST_TEXT = 1_000_000
+
+
 class UnsupportedMessage(AgentError):
     """The turn's message is neither a text nor a list of parts of type ``text`` and ``image_url``."""
 
@@ -31,16 +37,27 @@ class UnsupportedMessage(AgentError):
 def user_message(message: Any) -> Message:
     """What was sent, as a message of the protocol. Raises `UnsupportedMessage`.
 
-    A text, or a single text part, is the content itself, which servers that know no parts take too.
+    Neighbouring text parts become one: a model reads the same, and a request has no thousands of them. A text,
+    or a single text part, is the content itself, which servers that know no parts take too.
     """
     if isinstance(message, str):
         return {"role": "user", "content": whole_text(message)}
     if not isinstance(message, list) or not message:
         raise UnsupportedMessage("a message is a text, or a list of parts")
-    parts = [_part(part) for part in message]
+    parts = _joined_texts([_part(part) for part in message])
     if len(parts) == 1 and parts[0]["type"] == "text":
         return {"role": "user", "content": parts[0]["text"]}
     return {"role": "user", "content": parts}
+
+
+def _joined_texts(parts: list[Message]) -> list[Message]:
+    joined: list[Message] = []
+    for is_text, run in groupby(parts, lambda part: part["type"] == "text"):
+        neighbours = list(run)
+        if is_text:
+            neighbours = [{"type": "text", "text": "".join(part["text"] for part in neighbours)}]
+        joined += neighbours
+    return joined
 
 
 def _part(part: Any) -> Message:
@@ -60,16 +77,23 @@ def _part(part: Any) -> Message:
     )
 
 
-def request_messages(history: Iterable[Any], system: str | None = None) -> list[Message]:
+def request_messages(
+    history: Sequence[Any],
+    system: str | None = None,
+    *,
+    most_messages: int = MOST_MESSAGES,
+    most_text: int = MOST_TEXT,
+) -> list[Message]:
     """The messages of a request: the history without our marks, valid whatever became of earlier turns.
 
     What the upstream refused is left out, and so is a reply of which nothing had arrived; the user's messages
     that are neighbours then become one. Messages with other fields (a host's tool calls) are passed on.
+
+    Only the end of the history is sent: ``most_messages`` messages or about ``most_text`` characters of it,
+    beginning with one of the user's. The newest is always sent.
     """
     messages: list[Message] = [] if system is None else [{"role": "system", "content": system}]
-    for each in history:
-        if not isinstance(each, Mapping) or "role" not in each or each.get("refused"):
-            continue
+    for each in _last(history, most_messages, most_text):
         message = {name: value for name, value in each.items() if name not in MARKS}
         if message in ({"role": "assistant", "content": ""}, {"role": "assistant", "content": None}):
             continue
@@ -77,6 +101,35 @@ def request_messages(history: Iterable[Any], system: str | None = None) -> list[
             message["content"] = _joined(messages.pop()["content"], message["content"])
         messages.append(message)
     return messages
+
+
+def _last(history: Sequence[Any], most_messages: int, most_text: int) -> list[Mapping[str, Any]]:
+    """The last messages of the history that may be sent, in order. What lies before is not looked at."""
+    last: list[Mapping[str, Any]] = []
+    for each in reversed(history):
+        if not isinstance(each, Mapping) or "role" not in each or each.get("refused"):
+            continue
+        most_text -= _size(each.get("content"))
+        if last and (len(last) == most_messages or most_text < 0):
+            # The answer to a question that is left out, or the result of a call, would be refused.
+            while len(last) > 1 and last[-1]["role"] != "user":
+                last.pop()
+            break
+        last.append(each)
+    return last[::-1]
+
+
+def _size(content: Any) -> int:
+    """About how many characters a content takes."""
+    match content:
+        case str():
+            return len(content)
+        case list():
+            return sum(_size(part) for part in content)
+        case dict():
+            return sum(_size(each) for each in content.values())
+        case _:
+            return 0
 
 
 def _plain(message: Message) -> bool:

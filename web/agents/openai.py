@@ -14,10 +14,10 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest
-from turnkeeper.actors.session.settings import seconds
+from turnkeeper.actors.session.settings import seconds, whole
 from turnkeeper.actors.turn.turn import Turn
 
-from .chat_messages import request_messages, user_message
+from .chat_messages import MOST_MESSAGES, MOST_TEXT, request_messages, user_message
 from .model_reply import ModelReply
 from .openai_client import CLIENT_ERRORS, chunks, failure_of, open_client, take
 from .upstream_errors import (
@@ -51,7 +51,8 @@ class OpenAIAgent:
     ``base_url`` and ``api_key`` are read from ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY`` if they are not
     given; with a base URL no key is needed. ``timeout`` is how many seconds the upstream may be silent,
     before its answer or within. ``options`` are further fields of the request, such as
-    ``{"max_tokens": 500}``, and ``include_usage=False`` is for servers that refuse ``stream_options``.
+    ``{"max_tokens": 500}``, and ``include_usage=False`` is for servers that refuse ``stream_options``. Of the
+    history the last ``most_messages`` are sent, of about ``most_text`` characters.
 
     Its connections are kept until `aclose`, which belongs at the end of what opened it. Raises
     `InvalidRequest` for what it cannot work with.
@@ -68,6 +69,8 @@ class OpenAIAgent:
         *,
         include_usage: bool = True,
         options: Mapping[str, Any] | None = None,
+        most_messages: int = MOST_MESSAGES,
+        most_text: int = MOST_TEXT,
     ) -> None:
         name: Any = model  # hosts hand in anything
         if not isinstance(name, str) or not name.strip():
@@ -81,13 +84,20 @@ class OpenAIAgent:
             self._fields["temperature"] = _temperature(temperature)
         if include_usage:
             self._fields["stream_options"] = {"include_usage": True}
+        self._most_messages = whole(most_messages, "most_messages", 1)
+        self._most_text = whole(most_text, "most_text", 1)
         wait = seconds(timeout, "timeout", above=0.0)
         self._client = open_client(self._key, _url(base_url), wait)
 
     async def __call__(self, turn: Turn) -> str:
         """Answer the turn's message. Cancelling it closes the connection and keeps what had arrived."""
         asked = user_message(turn.message)
-        messages = request_messages([*turn.context.messages, asked], self.system)
+        messages = request_messages(
+            [*turn.context.messages, asked],
+            self.system,
+            most_messages=self._most_messages,
+            most_text=self._most_text,
+        )
         reply, failure = ModelReply(), None
         try:
             failure = await self._ask(turn, messages, reply)
@@ -108,7 +118,10 @@ class OpenAIAgent:
         failure: UpstreamError | None = None
         create: Any = self._client.chat.completions.create  # its types know no fields of other servers
         try:
-            stream = await create(messages=messages, **self._fields)
+            # As further fields of the body, which go out as they are: the client's own `messages` are walked
+            # through by their types, and with many parts that blocks the loop for seconds.
+            body = {**self._fields, "messages": messages}
+            stream = await create(messages=(), model=self.model, stream=True, extra_body=body)
             async with stream, aclosing(chunks(stream)) as pieces, asyncio.timeout(None) as patience:
                 async for chunk in pieces:
                     text = take(chunk, reply)

@@ -118,3 +118,70 @@ def test_whatever_became_of_earlier_turns_a_request_takes_turns_and_ends_with_th
     assert roles == (["user", "assistant"] * len(roles))[: len(roles)]
     assert roles[-1] == "user"
     assert all(message.keys() == {"role", "content"} and message["content"] for message in messages)
+
+
+def test_text_parts_that_are_neighbours_are_one() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:x"}}
+    texts = [{"type": "text", "text": text} for text in "abcd"]
+
+    said = user_message([*texts[:3], image, image, texts[3]])
+
+    assert said["content"] == [
+        {"type": "text", "text": "abc"},
+        image,
+        image,
+        {"type": "text", "text": "d"},
+    ]
+    assert user_message(texts) == {"role": "user", "content": "abcd"}
+
+
+def rounds_of(number: int) -> list[dict[str, Any]]:
+    return [{"role": role, "content": f"{n} {role}"} for n in range(number) for role in ("user", "assistant")]
+
+
+def test_only_the_last_messages_are_sent_and_none_before_one_of_the_users() -> None:
+    history = [*rounds_of(10), {"role": "user", "content": "now"}]
+
+    assert contents(request_messages(history, "system", most_messages=4)) == [
+        "system",
+        "9 user",
+        "9 assistant",
+        "now",
+    ]
+    assert contents(request_messages(history, most_messages=1)) == ["now"]
+    assert request_messages(history) == history
+
+
+def test_only_so_many_characters_are_sent_but_always_the_newest_message() -> None:
+    image = {"type": "image_url", "image_url": {"url": "x" * 50}}
+    history = [
+        {"role": "user", "content": "old"},
+        {"role": "assistant", "content": "y" * 50},
+        {"role": "user", "content": [image]},
+    ]
+
+    assert len(request_messages(history, most_text=200)) == 3
+    assert request_messages(history, most_text=1) == history[2:]
+
+
+def test_what_lies_before_the_last_messages_is_not_looked_at() -> None:
+    class Untouched(list[Any]):
+        def __getitem__(self, index: Any) -> Any:
+            raise AssertionError("no slices")
+
+    looked: list[int] = []
+
+    class Watched(dict[str, Any]):
+        def __getitem__(self, name: str) -> Any:
+            looked.append(1)
+            return dict.__getitem__(self, name)
+
+    history = Untouched([Watched(each) for each in rounds_of(10_000)])
+
+    request_messages(history, most_messages=2)
+
+    assert len(looked) < 10
+
+
+def contents(messages: list[dict[str, Any]]) -> list[Any]:
+    return [message["content"] for message in messages]
