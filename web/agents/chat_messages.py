@@ -37,8 +37,8 @@ class UnsupportedMessage(AgentError):
 def user_message(message: Any) -> Message:
     """What was sent, as a message of the protocol. Raises `UnsupportedMessage`.
 
-    Neighbouring text parts become one: a model reads the same, and a request has no thousands of them. A text,
-    or a single text part, is the content itself, which servers that know no parts take too.
+    Neighbouring text parts become one: a model reads the same, and a request does not have thousands of them.
+    A text, or a single text part, is the content itself, which servers that know no parts take too.
     """
     if isinstance(message, str):
         return {"role": "user", "content": whole_text(message)}
