@@ -15,7 +15,7 @@ import pytest
 from tests.deploy.running import FILES, PAGE, TURNKEEPER, environment, process, served, stop
 from tests.web.fakes_web import PATIENCE, Door
 from turnkeeper.web import WebSettings
-from turnkeeper.web.command.exit_codes import Exit
+from turnkeeper.web.command.exit_codes import ExitCode
 from turnkeeper.web.http.server import SIGNALS
 
 UNIT = FILES / "turnkeeper.service"
@@ -43,7 +43,7 @@ def test_a_stop_is_a_signal_that_the_server_handles_and_goes_to_no_other_process
 
 def test_a_restart_follows_every_failure_that_it_can_cure() -> None:
     assert SERVICE["Restart"] == "on-failure"
-    assert [int(code) for code in SERVICE["RestartPreventExitStatus"].split()] == [Exit.USAGE]
+    assert [int(code) for code in SERVICE["RestartPreventExitStatus"].split()] == [ExitCode.USAGE]
 
 
 def test_the_server_gives_up_its_rights() -> None:
