@@ -29,6 +29,8 @@ NO_TEST_OF_ITS_OWN = {
     "actors/events/readers.py": "test_subscription.py and test_session_actor.py read through it",
     "web/command/options.py": "test_commands.py, test_launch.py and test_openai.py give them",
     "web/audit/command.py": "test_run.py runs it",
+    "web/audit/log.py": "what is written down; test_judge.py and test_users.py read it",
+    "web/audit/reader.py": "test_users.py reads, drops and comes back with it",
 }
 # Tests of no single file, each with what it is about.
 TESTS_OF_MORE = {

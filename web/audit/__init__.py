@@ -1,1 +1,1 @@
-"""`turnkeeper audit`: plays the model and a crowd for any chat server, and counts its faults."""
+"""`turnkeeper audit`: plays the model and a crowd of users for a chat server, and counts its faults."""

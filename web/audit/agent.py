@@ -1,4 +1,4 @@
-"""The agent of `turnkeeper audit`: asks the model whose address the environment tells, over plain aiohttp."""
+"""The agent of `turnkeeper audit`: it asks the model at the address in the environment."""
 
 import json
 import os
@@ -9,12 +9,12 @@ import aiohttp
 from turnkeeper.actors.turn.turn import Turn
 
 UPSTREAM_VARIABLE = "TURNKEEPER_AUDIT_UPSTREAM"
-#: How an agent is named to `turnkeeper serve`.
+#: The agent's name for `turnkeeper serve`.
 AGENT = "turnkeeper.web.audit.agent:model"
 
 
 async def model(turn: Turn) -> AsyncIterator[str]:
-    """Stream the model's answer to the message. Cancelled, it hangs up on the model."""
+    """Stream the model's reply to the message. Cancelling it closes the connection to the model."""
     url = os.environ[UPSTREAM_VARIABLE] + "/chat/completions"
     asked = {"model": "audit", "stream": True, "messages": [{"role": "user", "content": turn.text}]}
     timeout = aiohttp.ClientTimeout(total=None)

@@ -1,4 +1,4 @@
-"""`turnkeeper audit`: its options. What it does is in `audit`."""
+"""The options of `turnkeeper audit`."""
 
 from typing import Any
 
@@ -8,20 +8,23 @@ from . import run as audits
 from .agent import AGENT
 
 
-@click.command(
-    help="Measure what users of a chat server live to see. Plays its model and a crowd that is impatient. "
-    "Without --url, turnkeeper itself is started and measured."
-)
-@click.option("--url", metavar="URL", help="The server under test, on this machine.")
-@click.option("--adapter", metavar="TOML", help="A file that says how to speak to it.")
-@click.option("--agent", default=AGENT, metavar="AGENT", help="The agent of turnkeeper itself.")
+@click.command()
+@click.option("--url", metavar="URL", help="The server to audit, on this machine.")
+@click.option("--adapter", metavar="TOML", help="A file that describes that server's API.")
+@click.option("--agent", default=AGENT, metavar="AGENT", help="Without --url: turnkeeper's agent.")
 @click.option(
-    "--upstream-port", type=int, default=0, metavar="PORT", help="Where to be the model (a free port)."
+    "--upstream-port",
+    type=int,
+    default=0,
+    metavar="PORT",
+    help="Where to listen as the model (a free port).",
 )
 @click.option("--users", type=int, default=50, metavar="NUMBER", help="How many users (50).")
-@click.option("--turns", type=int, default=4, metavar="NUMBER", help="How many messages each (4).")
+@click.option("--turns", type=int, default=4, metavar="NUMBER", help="How many messages each user sends (4).")
 @click.option("--seed", type=int, default=1, metavar="NUMBER", help="The same seed, the same plan (1).")
-@click.option("--json", is_flag=True, help="The figures and findings as JSON.")
+@click.option("--json", is_flag=True, help="Print the figures and findings as JSON.")
 def audit(**options: Any) -> int:
-    """Is told by `help=`."""
+    """Measure how a chat server treats impatient users. The audit plays its model and a crowd of users.
+    Without --url it starts and measures turnkeeper itself.
+    """
     return audits.main(audits.Options(**options))

@@ -1,90 +1,20 @@
-"""From what the upstream saw and what the users lived to see: figures and faults. Pure.
+"""From what the model and the users wrote down: figures and faults. Pure.
 
-A server's word is held against it, never for it: an answer that says "stopped" can only add a fault.
+What a server says is held against it, never for it: an answer that says "stopped" can only add a fault.
 """
 
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
+from .log import AuditLog, ModelRequest, ReadEntry, RequestEnd, SendEntry, StopEntry
 from .plan import Fate
-
-# -- What was written down --------------------------------------------------------------------------
-
-
-class End(Enum):
-    """How a request to the upstream ended."""
-
-    FINISHED = "all tokens generated"
-    CLIENT_LEFT = "the server hung up"
-    AUDIT_OVER = "it still ran when the audit was over"
-
-
-@dataclass(slots=True)
-class Request:
-    """One request to the upstream that carried a marker; ``tokens`` are the moments they were made."""
-
-    id: str
-    session: str
-    n: int
-    began: float
-    tokens: list[float] = field(default_factory=list)
-    ended: float = math.inf
-    end: End = End.AUDIT_OVER
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """A send as its user saw it. ``status`` 0: there was no answer."""
-
-    session: str
-    n: int
-    asked: float
-    answered: float
-    status: int
-    fate: Fate
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """A Stop as its user saw it; ``late``: it named a turn that was over."""
-
-    session: str
-    n: int
-    asked: float
-    answered: float
-    status: int
-    said_stopped: bool
-    late: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """All that one session's reader saw, in that order, as (request, number of the token)."""
-
-    session: str
-    tokens: tuple[tuple[str, int], ...]
-
-
-@dataclass(slots=True)
-class Log:
-    """Everything the judge needs to know."""
-
-    requests: list[Request] = field(default_factory=list)
-    unmarked: int = 0
-    sends: list[Sent] = field(default_factory=list)
-    stops: list[Stopped] = field(default_factory=list)
-    seen: list[Seen] = field(default_factory=list)
-    out_of_time: int = 0
-
-
-# -- What it comes to -------------------------------------------------------------------------------
 
 
 class Fault(Enum):
-    """What can be wrong, in the words of the report."""
+    """What can be wrong, in the report's words."""
 
     AFTER_STOP = "tokens generated after Stop was answered"
     OVERLAP = "turns that overlapped"
@@ -93,21 +23,21 @@ class Fault(Enum):
     WRONG_TURN = "late Stops that hit the next turn"
     LOST = "tokens that readers lost"
     DOUBLED = "tokens that readers got twice or out of order"
-    INVENTED = "tokens that readers got and no model made for them"
+    INVENTED = "tokens that readers got but no model generated"
     NEVER_REACHED = "messages that never reached the model"
-    CUT_SHORT = "turns cut short that nobody had stopped"
+    CUT_SHORT = "turns cut short without a Stop"
     REPEATED = "messages given to the model twice"
     REFUSED = "sends refused while nothing ran"
     UNANSWERED = "requests without an answer"
-    OUT_OF_TIME = "users who were not done in time"
-    NOTHING = "nothing of it reached the model"
+    OUT_OF_TIME = "users who did not finish in time"
+    NOTHING = "no message reached the model"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One fault, at one turn of one session; ``count`` is in the fault's own unit.
+    """A fault at one turn of one session, ``count`` times or tokens.
 
-    ``status`` is what the server answered, where that is the fault.
+    ``status`` is the status of the answer, where that is the fault.
     """
 
     fault: Fault
@@ -118,7 +48,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Judgement:
     """The figures of one audit."""
 
     findings: tuple[Finding, ...]
@@ -131,10 +61,10 @@ class Report:
     seen: int
     refused_while_busy: int
     silence: tuple[float, ...]
-    """From Stop to silence, in seconds, sorted; of the Stops that found something to stop."""
+    """The seconds from each Stop that had something to stop to the end of the model's work, sorted."""
 
     def count(self, fault: Fault) -> int:
-        """How often, or how many tokens."""
+        """How many times the fault was found, or how many tokens it concerns."""
         return sum(each.count for each in self.findings if each.fault is fault)
 
     @property
@@ -143,9 +73,9 @@ class Report:
         return not self.findings
 
 
-def judge(log: Log, slack: float, lost_after: float) -> Report:
+def judge(log: AuditLog, slack: float, lost_after: float) -> Judgement:
     """Every fault that the log shows. ``slack`` and ``lost_after`` are those of `Pace`."""
-    requests: dict[str, list[Request]] = defaultdict(list)
+    requests: dict[str, list[ModelRequest]] = defaultdict(list)
     for each in sorted(log.requests, key=lambda request: request.began):
         requests[each.session].append(each)
     findings: list[Finding] = []
@@ -164,9 +94,9 @@ def judge(log: Log, slack: float, lost_after: float) -> Report:
         busy += excused
         findings += found
     fates = {(sent.session, sent.n): sent.fate for sent in log.sends}
-    for seen in log.seen:
-        findings += _reading(seen, requests[seen.session], fates)
-    return Report(
+    for read in log.reads:
+        findings += _reading(read, requests[read.session], fates)
+    return Judgement(
         findings=tuple(findings),
         sends=len(log.sends),
         stops=sum(not stop.late for stop in log.stops),
@@ -174,13 +104,13 @@ def judge(log: Log, slack: float, lost_after: float) -> Report:
         requests=len(log.requests),
         unmarked=log.unmarked,
         generated=sum(len(request.tokens) for request in log.requests),
-        seen=sum(len(seen.tokens) for seen in log.seen),
+        seen=sum(len(read.tokens) for read in log.reads),
         refused_while_busy=busy,
         silence=tuple(sorted(_silences(log.stops, requests))),
     )
 
 
-def _overlaps(session: str, requests: Sequence[Request], slack: float) -> Iterable[Finding]:
+def _overlaps(session: str, requests: Sequence[ModelRequest], slack: float) -> Iterable[Finding]:
     """A turn overlaps if the model still made a token for an earlier one after its own request began."""
     for at, later in enumerate(requests):
         last = max((token for earlier in requests[:at] for token in earlier.tokens), default=-math.inf)
@@ -188,14 +118,14 @@ def _overlaps(session: str, requests: Sequence[Request], slack: float) -> Iterab
             yield Finding(Fault.OVERLAP, session, later.n)
 
 
-def _repeats(session: str, requests: Sequence[Request]) -> Iterable[Finding]:
+def _repeats(session: str, requests: Sequence[ModelRequest]) -> Iterable[Finding]:
     for n, times in Counter(request.n for request in requests).items():
         if times > 1:
             yield Finding(Fault.REPEATED, session, n, times - 1)
 
 
 def _stops(
-    stops: Sequence[Stopped], requests: dict[str, list[Request]], slack: float, lost_after: float
+    stops: Sequence[StopEntry], requests: dict[str, list[ModelRequest]], slack: float, lost_after: float
 ) -> Iterable[Finding]:
     paid: set[tuple[str, int]] = set()
     for stop in sorted(stops, key=lambda stop: stop.asked):
@@ -217,17 +147,17 @@ def _stops(
             yield Finding(Fault.LOST_STOP, stop.session, stop.n)
 
 
-def _is_lost_on(stop: Stopped, request: Request, slack: float, lost_after: float) -> bool:
+def _is_lost_on(stop: StopEntry, request: ModelRequest, slack: float, lost_after: float) -> bool:
     """Whether a turn went on long after a Stop that was meant for it.
 
-    A Stop that took long but did it, and was answered when it had, is slow and not lost.
+    A Stop that took long, but was answered only once the turn had stopped, is slow and not lost.
     """
     last = request.tokens[-1] if request.tokens else -math.inf
-    did_it = request.end is End.CLIENT_LEFT and last <= stop.answered + slack
+    did_it = request.end is RequestEnd.CLIENT_LEFT and last <= stop.answered + slack
     return last > stop.asked + lost_after and not did_it
 
 
-def _silences(stops: Sequence[Stopped], requests: dict[str, list[Request]]) -> Iterable[float]:
+def _silences(stops: Sequence[StopEntry], requests: dict[str, list[ModelRequest]]) -> Iterable[float]:
     for stop in stops:
         ends = [
             request.ended
@@ -239,9 +169,9 @@ def _silences(stops: Sequence[Stopped], requests: dict[str, list[Request]]) -> I
 
 
 def _send(
-    sent: Sent, requests: Sequence[Request], hit_late: set[tuple[str, int]]
+    sent: SendEntry, requests: Sequence[ModelRequest], hit_late: set[tuple[str, int]]
 ) -> tuple[bool, list[Finding]]:
-    """Whether it was refused for a good reason, and what is wrong with it."""
+    """Whether the send was refused for a good reason, and what is wrong with it."""
 
     def finding(fault: Fault) -> tuple[bool, list[Finding]]:
         return False, [Finding(fault, sent.session, sent.n)]
@@ -249,14 +179,14 @@ def _send(
     if not sent.status:
         return finding(Fault.UNANSWERED)
     if not 200 <= sent.status < 300:
-        # That something ran is for the upstream to say, not for the server.
+        # Whether something was running is for the model to say, not for the server.
         if any(each.began <= sent.answered and each.ended >= sent.asked for each in requests):
             return True, []
         return False, [Finding(Fault.REFUSED, sent.session, sent.n, status=sent.status)]
     if sent.fate is not Fate.FINISH:
         return False, []
     mine = [request for request in requests if request.n == sent.n]
-    if any(request.end is End.FINISHED for request in mine):
+    if any(request.end is RequestEnd.FINISHED for request in mine):
         return False, []
     if (sent.session, sent.n) in hit_late:
         return finding(Fault.WRONG_TURN)
@@ -264,7 +194,7 @@ def _send(
 
 
 def _reading(
-    seen: Seen, requests: Sequence[Request], fates: dict[tuple[str, int], Fate]
+    seen: ReadEntry, requests: Sequence[ModelRequest], fates: dict[tuple[str, int], Fate]
 ) -> Iterable[Finding]:
     by_id = {request.id: request for request in requests}
     got: dict[str, set[int]] = defaultdict(set)
@@ -284,13 +214,13 @@ def _reading(
     for n, times in twice.items():
         yield Finding(Fault.DOUBLED, seen.session, n, times)
     for request in requests:
-        # Of a turn that somebody stopped or overtook, the end may be missing, but nothing before it.
-        whole = request.end is End.FINISHED and fates.get((seen.session, request.n)) is Fate.FINISH
+        # The end of a turn that was stopped or superseded may be missing, but nothing before it.
+        whole = request.end is RequestEnd.FINISHED and fates.get((seen.session, request.n)) is Fate.FINISH
         expected = len(request.tokens) if whole else highest.get(request.id, -1) + 1
         if expected > len(got[request.id]):
             yield Finding(Fault.LOST, seen.session, request.n, expected - len(got[request.id]))
 
 
 def percentile(values: Sequence[float], percent: float) -> float | None:
-    """The nearest-rank percentile of sorted values; ``None`` of none."""
+    """The nearest-rank percentile of sorted values; ``None`` if there are none."""
     return values[max(0, math.ceil(len(values) * percent / 100) - 1)] if values else None

@@ -1,4 +1,4 @@
-"""What the audit's crowd is going to do: who sends what, how long each answer is, where Stop falls. Pure.
+"""What the crowd is going to do: who sends what, how long each reply is, when Stop is pressed. Pure.
 
 The same seed gives the same plan. The names of the sessions differ from run to run (``run``), so that a
 server that remembers an earlier audit is not asked to continue it.
@@ -15,24 +15,24 @@ MARKER = re.compile(r"audit:([A-Za-z0-9_-]{1,100}):(\d{1,6})(?!\d)")
 
 
 class Act(Enum):
-    """What an impatient user does with a turn or two."""
+    """What a user does with a turn or two."""
 
     READ = "send, and read to the end"
-    STOP_THEN_SEND = "Stop in the middle, and send again in the same breath"
+    STOP_THEN_SEND = "Stop in the middle, and send again at once"
     STOP_EARLY = "Stop before the first token"
     STOP_RACING = "Stop at the same moment as the send"
     TWO_QUICKLY = "send, and send again at once"
     STOP_TWICE = "Stop twice at the same moment"
-    LATE_STOP = "Stop a turn that is over, right after the next one was sent"
+    LATE_STOP = "Stop a turn that is over, just after the next one was sent"
     DROP = "drop the stream in the middle, and come back with the cursor"
     SLOW = "read slowly"
-    LEAVE = "leave in the middle without a word"
+    LEAVE = "leave in the middle"
 
 
 class Fate(Enum):
-    """What is meant to become of a turn."""
+    """How a turn is meant to end."""
 
-    FINISH = "nobody stops it: it has to run to its end"
+    FINISH = "it is not stopped, and has to run to its end"
     STOP = "its user stops it"
     GIVE_WAY = "another message follows while it runs"
     ANY = "its user is gone"
@@ -44,58 +44,58 @@ MESSAGES = {Act.STOP_THEN_SEND: 2, Act.TWO_QUICKLY: 2, Act.LATE_STOP: 2}
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast the upstream is, and how much time servers are given. All in seconds."""
+    """How fast the model is, and how much time servers are given. All in seconds."""
 
     token: float = 0.025
     """Between two tokens."""
     lost_after: float = 0.75
-    """A Stop after which the model still generates that much later is lost."""
+    """How long after a Stop the model may still generate before the Stop counts as lost."""
     patience: float = 3.0
-    """How long a user waits for an answer, or for the rest of a text, beyond what the model needs."""
+    """How long a user waits for an answer, or for the rest of a reply, beyond what the model needs."""
 
     @property
     def first(self) -> float:
-        """From a request to its first token: time enough for a Stop."""
+        """From a request to its first token: enough time for a Stop."""
         return 6 * self.token
 
     @property
     def slack(self) -> float:
-        """How much the clocks of two sockets may differ before something is called a fault."""
+        """How far apart events on two connections must be before their order counts."""
         return self.token / 2
 
     @property
     def long(self) -> int:
-        """The tokens of an answer that somebody stops: enough to notice if nobody did."""
+        """How many tokens a reply that is stopped has: enough to notice that it goes on."""
         return math.ceil(2 * self.lost_after / self.token)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One act of one user, from its message number ``n`` on."""
+class PlannedAct:
+    """One act of one user, beginning with message number ``n``."""
 
-    act: Act
+    kind: Act
     n: int
     after_tokens: int
-    """How many tokens the user reads before the act's deed in the middle."""
+    """How many tokens the user reads before acting in the middle of a reply."""
     names_turn: bool
-    """Whether Stop names its turn, where the server lets it."""
+    """Whether Stop names its turn, where the server allows it."""
     pause: float
-    """How long the user rests before it."""
+    """How many seconds the user waits before the act."""
 
 
 @dataclass(frozen=True, slots=True)
-class User:
-    """One user, who has one session."""
+class PlannedUser:
+    """One user with one session."""
 
     session: str
-    steps: tuple[Step, ...]
+    acts: tuple[PlannedAct, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The whole crowd, and how many tokens each of their messages is answered with."""
+    """The whole crowd, and the length of the reply to each message, in tokens."""
 
-    users: tuple[User, ...]
+    users: tuple[PlannedUser, ...]
     lengths: dict[tuple[str, int], int]
     pace: Pace
 
@@ -106,32 +106,34 @@ class Plan:
 
 
 def make_plan(users: int, turns: int, seed: int, run: str, pace: Pace) -> Plan:
-    """A plan for that many users with that many messages each; acts are dealt evenly."""
+    """A plan for so many users with so many messages each, with every act about equally often."""
     rng = random.Random(seed)  # noqa: S311 - a plan to be repeated, not a secret
     used = dict.fromkeys(Act, 0)
     lengths: dict[tuple[str, int], int] = {}
-    crowd: list[User] = []
+    crowd: list[PlannedUser] = []
     for number in range(users):
-        session, steps, n = f"audit-{run}-{number}", [], 0
+        session, acts, n = f"audit-{run}-{number}", [], 0
         while n < turns:
             act = _deal(rng, used, turns - n)
             used[act] += 1
-            steps.append(Step(act, n, rng.randint(2, 6), rng.random() < 0.5, _pause(rng, pace, first=not n)))
+            acts.append(
+                PlannedAct(act, n, rng.randint(2, 6), rng.random() < 0.5, _pause(rng, pace, first=not n))
+            )
             for offset, length in enumerate(_lengths(rng, act, pace)):
                 lengths[session, n + offset] = length
             n += MESSAGES.get(act, 1)
-        crowd.append(User(session, tuple(steps)))
+        crowd.append(PlannedUser(session, tuple(acts)))
     return Plan(tuple(crowd), lengths, pace)
 
 
 def _deal(rng: random.Random, used: dict[Act, int], left: int) -> Act:
-    """One of the acts that were dealt least so far and fit; who leaves does so at last."""
+    """One of the rarest acts so far that fit; leaving comes last."""
     fit = [act for act in Act if MESSAGES.get(act, 1) <= left and (act is not Act.LEAVE or left == 1)]
     return min(fit, key=lambda act: (used[act], rng.random()))
 
 
 def _pause(rng: random.Random, pace: Pace, *, first: bool) -> float:
-    # The crowd trickles in, or all do the same at the same moment.
+    # The crowd arrives bit by bit: otherwise everyone would do the same at the same moment.
     return rng.uniform(0, 20 * pace.token if first else 2 * pace.token)
 
 
@@ -151,7 +153,7 @@ def _lengths(rng: random.Random, act: Act, pace: Pace) -> tuple[int, ...]:
 
 
 def message(session: str, n: int) -> str:
-    """What a user says: the marker, by which the upstream knows whose turn it is."""
+    """What a user sends: the marker by which the model knows the turn."""
     return f"audit:{session}:{n}"
 
 

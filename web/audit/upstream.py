@@ -1,6 +1,6 @@
-"""A model to be audited with: an OpenAI-compatible server that writes down what it had to generate.
+"""The model of the audit: an OpenAI-compatible server that writes down what it had to generate.
 
-It streams chat completions slowly, one numbered token at a time, and notes when its client went away.
+It streams chat completions slowly, one numbered token at a time, and notes when its client goes away.
 """
 
 import asyncio
@@ -14,31 +14,31 @@ from typing import Any
 
 from aiohttp import web
 
-from .adapters import token
-from .judge import End, Log, Request
+from .log import AuditLog, ModelRequest, RequestEnd
 from .plan import Plan, find_marker
+from .tokens import token
 
 MODEL = "audit"
-#: The tokens of an answer to a message without a marker, such as one that asks for a title.
+#: How many tokens answer a message without a marker, such as one that asks for a title.
 UNMARKED_LENGTH = 5
 STREAM = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
 
 
 class Upstream:
-    """The model's side of one audit."""
+    """The model of one audit."""
 
-    def __init__(self, plan: Plan, log: Log) -> None:
+    def __init__(self, plan: Plan, log: AuditLog) -> None:
         self._plan = plan
         self._log = log
-        self._running: dict[str, tuple[Request, web.Request]] = {}
+        self._running: dict[str, tuple[ModelRequest, web.Request]] = {}
 
     @asynccontextmanager
     async def serving(self, port: int) -> AsyncGenerator[str]:
-        """Listen on 127.0.0.1 and give the base URL, for clients of OpenAI's API."""
+        """Listen on 127.0.0.1; the base URL for clients of OpenAI's API."""
         app = web.Application(client_max_size=16 * 2**20)
         app.router.add_post("/v1/chat/completions", self._complete)
         app.router.add_get("/v1/models", _models)
-        # A handler is cancelled in the moment its client leaves.
+        # A handler is cancelled as soon as its client leaves.
         runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
         await runner.setup()
         try:
@@ -55,23 +55,23 @@ class Upstream:
         )
 
     def close(self) -> None:
-        """The audit is over: whatever still runs has not stopped."""
+        """End the audit: every request that is still running has not been stopped."""
         self._look()
         for request, _ in list(self._running.values()):
-            self._end(request, End.AUDIT_OVER)
+            self._end(request, RequestEnd.AUDIT_OVER)
 
     # -- one request --------------------------------------------------------------------------------
 
     async def _complete(self, http: web.Request) -> web.StreamResponse:
-        """Generate one answer. Cancelling it, which happens when the client leaves, ends it."""
+        """Generate one reply. Cancelling it, which happens when the client leaves, ends it."""
         try:
             body = await http.json()
             marker = find_marker(_last_words(body["messages"]))
         except (ValueError, KeyError, TypeError, AttributeError):
             error = {"message": "not a chat completion request", "type": "invalid_request_error"}
             return web.json_response({"error": error}, status=400)
-        self._look()  # who has gone, has gone before this one came
-        request = Request(secrets.token_hex(4), *(marker or ("", 0)), began=time.monotonic())
+        self._look()  # a client that has gone, went before this one came
+        request = ModelRequest(secrets.token_hex(4), *(marker or ("", 0)), began=time.monotonic())
         length = UNMARKED_LENGTH
         if marker in self._plan.lengths:
             length = self._plan.lengths[marker]
@@ -86,13 +86,13 @@ class Upstream:
             return response
         finally:
             if request.id in self._running:
-                self._end(request, End.CLIENT_LEFT)
+                self._end(request, RequestEnd.CLIENT_LEFT)
 
     async def _answer(
         self,
         http: web.Request,
         response: web.StreamResponse,
-        request: Request,
+        request: ModelRequest,
         length: int,
         body: dict[str, Any],
     ) -> web.StreamResponse:
@@ -111,7 +111,7 @@ class Upstream:
                 await response.write(
                     _chunk(request.id, {"role": "assistant", "content": token(request.id, k)})
                 )
-        self._end(request, End.FINISHED)
+        self._end(request, RequestEnd.FINISHED)
         if not streams:
             return web.json_response(_whole(request.id, length))
         await response.write(_chunk(request.id, {}, "stop"))
@@ -121,22 +121,22 @@ class Upstream:
         await response.write_eof()
         return response
 
-    def _end(self, request: Request, end: End) -> None:
+    def _end(self, request: ModelRequest, end: RequestEnd) -> None:
         del self._running[request.id]
         request.ended, request.end = time.monotonic(), end
 
     def _look(self) -> None:
-        """See who has hung up by now, whether the loop has got round to telling or not."""
+        """Notice every client that has closed its connection by now, even if the loop has not yet."""
         for request, http in list(self._running.values()):
             if _has_left(http):
-                self._end(request, End.CLIENT_LEFT)
+                self._end(request, RequestEnd.CLIENT_LEFT)
 
 
 def _has_left(http: web.Request) -> bool:
-    """Whether the other end has closed the connection, by what the kernel knows at this very moment.
+    """Whether the other end has closed the connection, according to the kernel at this moment.
 
-    The loop hears of it in its own time, together with the answer to a Stop, in any order. The client has
-    nothing more to say, so that a connection with something to read is one that was closed.
+    The loop learns of it later, along with the answer to a Stop, in any order. The client has nothing more to
+    send, so a connection that is readable is one that was closed.
     """
     transport = http.transport
     if transport is None or transport.is_closing():

@@ -8,7 +8,6 @@ from turnkeeper.actors.model.records import TurnStatus, Verdict
 from .exit_codes import ExitCode
 from .wording import ms
 
-
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _STATUSES = {status.value: status for status in TurnStatus}
 

@@ -4,10 +4,10 @@ from tests.fakes import opened, read_to_end
 from tests.web.audit.test_upstream import a_model
 from turnkeeper.actors.model.records import TurnStatus, Verdict
 from turnkeeper.web.agents.load import load_agent
-from turnkeeper.web.audit.adapters import TOKEN
 from turnkeeper.web.audit.agent import AGENT, UPSTREAM_VARIABLE, model
-from turnkeeper.web.audit.judge import End
+from turnkeeper.web.audit.log import RequestEnd
 from turnkeeper.web.audit.plan import message
+from turnkeeper.web.audit.tokens import TOKEN
 
 
 def test_the_command_finds_it_by_its_name() -> None:
@@ -37,7 +37,7 @@ async def test_a_cancel_is_answered_when_it_has_hung_up(monkeypatch: pytest.Monk
         assert answer.verdict is Verdict.CANCELLED
         upstream.upstream.close()  # what had not ended by now, would be AUDIT_OVER
         subscription.close()
-        assert upstream.log.requests[0].end is End.CLIENT_LEFT
+        assert upstream.log.requests[0].end is RequestEnd.CLIENT_LEFT
 
 
 async def test_a_model_that_refuses_fails_the_turn(monkeypatch: pytest.MonkeyPatch) -> None:

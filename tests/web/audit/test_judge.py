@@ -9,60 +9,51 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnkeeper.web.audit.judge import (
-    End,
-    Fault,
-    Finding,
-    Log,
-    Report,
-    Request,
-    Seen,
-    Sent,
-    Stopped,
-    judge,
-    percentile,
-)
+from turnkeeper.web.audit.judge import Fault, Finding, Judgement, judge, percentile
+from turnkeeper.web.audit.log import AuditLog, ModelRequest, ReadEntry, RequestEnd, SendEntry, StopEntry
 from turnkeeper.web.audit.plan import Fate
 
 TOKEN, SLACK, LOST_AFTER = 0.1, 0.05, 1.0
 
 
-def judged(log: Log) -> Report:
+def judged(log: AuditLog) -> Judgement:
     return judge(log, SLACK, LOST_AFTER)
 
 
-def faults(log: Log) -> set[Fault]:
+def faults(log: AuditLog) -> set[Fault]:
     return {each.fault for each in judged(log).findings}
 
 
 @st.composite
-def honest_logs(draw: st.DrawFn) -> Log:
+def honest_logs(draw: st.DrawFn) -> AuditLog:
     """Sessions with a server that does everything right; in each a turn is read, and one is stopped."""
-    log = Log(unmarked=draw(st.integers(0, 2)))
+    log = AuditLog(unmarked=draw(st.integers(0, 2)))
     for number in range(draw(st.integers(1, 3))):
         session, now, seen = f"s{number}", draw(st.floats(0, 5)), list[tuple[str, int]]()
         more = draw(st.lists(st.sampled_from([Fate.FINISH, Fate.STOP, Fate.GIVE_WAY]), max_size=3))
         for n, fate in enumerate([Fate.FINISH, Fate.STOP, *more, Fate.FINISH]):
             made = draw(st.integers(2, 8))
-            request = Request(f"{session}-{n}", session, n, now + 0.02)
-            log.sends.append(Sent(session, n, now, now + 0.01, 202, fate))
+            request = ModelRequest(f"{session}-{n}", session, n, now + 0.02)
+            log.sends.append(SendEntry(session, n, now, now + 0.01, 202, fate))
             request.tokens = [request.began + TOKEN * (k + 1) for k in range(made)]
             request.ended = request.tokens[-1] + 0.01
-            request.end = End.FINISHED if fate is Fate.FINISH else End.CLIENT_LEFT
+            request.end = RequestEnd.FINISHED if fate is Fate.FINISH else RequestEnd.CLIENT_LEFT
             log.requests.append(request)
             read = made if fate is Fate.FINISH else draw(st.integers(0, made))
             seen += [(request.id, k) for k in range(read)]
             if fate is Fate.STOP:
                 asked = request.tokens[-1] + 0.005
-                stop = Stopped(session, n, asked, request.ended + 0.01, 200, said_stopped=draw(st.booleans()))
+                stop = StopEntry(
+                    session, n, asked, request.ended + 0.01, 200, said_stopped=draw(st.booleans())
+                )
                 log.stops += [stop] * draw(st.integers(1, 2))
             now = request.ended + draw(st.floats(0.02, 1))
-        log.seen.append(Seen(session, tuple(seen)))
+        log.reads.append(ReadEntry(session, tuple(seen)))
     return log
 
 
 @given(honest_logs())
-def test_an_honest_server_is_clean(log: Log) -> None:
+def test_an_honest_server_is_clean(log: AuditLog) -> None:
     report = judged(log)
     assert report.findings == ()
     assert report.clean
@@ -71,18 +62,20 @@ def test_an_honest_server_is_clean(log: Log) -> None:
 
 
 @given(honest_logs(), st.randoms(use_true_random=False))
-def test_the_order_in_which_things_were_written_down_does_not_matter(log: Log, rng: random.Random) -> None:
+def test_the_order_in_which_things_were_written_down_does_not_matter(
+    log: AuditLog, rng: random.Random
+) -> None:
     # But for a fault, so that there is something to be told.
     log.requests[0].tokens.append(log.requests[0].tokens[-1] + 60)
     before = judged(log)
-    for each in (log.requests, log.sends, log.stops, log.seen):
+    for each in (log.requests, log.sends, log.stops, log.reads):
         rng.shuffle(each)
     after = judged(log)
     assert sorted(map(repr, after.findings)) == sorted(map(repr, before.findings))
     assert replace(after, findings=()) == replace(before, findings=())
 
 
-Plant = Callable[[Log], None]
+Plant = Callable[[AuditLog], None]
 PLANTS: list[tuple[Fault, Plant]] = []
 
 
@@ -94,149 +87,151 @@ def plants(fault: Fault) -> Callable[[Plant], Plant]:
     return keep
 
 
-def first(log: Log, n: int) -> Request:
+def first(log: AuditLog, n: int) -> ModelRequest:
     """Turn 0 of the first session is read to its end, turn 1 is stopped."""
     return next(each for each in log.requests if (each.session, each.n) == ("s0", n))
 
 
-def answered(log: Log) -> float:
+def answered(log: AuditLog) -> float:
     return next(stop.answered for stop in log.stops if stop.session == "s0")
 
 
 @plants(Fault.AFTER_STOP)
-def _one_token_too_many(log: Log) -> None:
+def _one_token_too_many(log: AuditLog) -> None:
     first(log, 1).tokens.append(answered(log) + 2 * SLACK)
 
 
 @plants(Fault.LIE)
-def _a_word_that_was_not_kept(log: Log) -> None:
+def _a_word_that_was_not_kept(log: AuditLog) -> None:
     log.stops = [replace(stop, said_stopped=True) for stop in log.stops]
     first(log, 1).tokens.append(answered(log) + 2 * SLACK)
 
 
 @plants(Fault.LIE)
-def _a_second_request_for_what_was_stopped(log: Log) -> None:
+def _a_second_request_for_what_was_stopped(log: AuditLog) -> None:
     log.stops = [replace(stop, said_stopped=True) for stop in log.stops]
     at = answered(log) + 2 * SLACK
-    log.requests.append(Request("again", "s0", 1, at, [at + TOKEN], at + 2 * TOKEN, End.CLIENT_LEFT))
+    log.requests.append(
+        ModelRequest("again", "s0", 1, at, [at + TOKEN], at + 2 * TOKEN, RequestEnd.CLIENT_LEFT)
+    )
 
 
 @plants(Fault.LOST_STOP)
-def _a_stop_that_did_nothing(log: Log) -> None:
+def _a_stop_that_did_nothing(log: AuditLog) -> None:
     request = first(log, 1)
     request.tokens += [request.tokens[-1] + TOKEN * k for k in range(1, 20)]
-    request.ended, request.end = request.tokens[-1], End.FINISHED
+    request.ended, request.end = request.tokens[-1], RequestEnd.FINISHED
 
 
 @plants(Fault.LOST_STOP)
-def _a_stop_that_is_answered_when_all_is_generated_anyway(log: Log) -> None:
+def _a_stop_that_is_answered_when_all_is_generated_anyway(log: AuditLog) -> None:
     _a_stop_that_did_nothing(log)
     log.stops = [replace(stop, answered=first(log, 1).ended + 1) for stop in log.stops]
 
 
 @plants(Fault.OVERLAP)
-def _one_token_beside_the_next_turn(log: Log) -> None:
+def _one_token_beside_the_next_turn(log: AuditLog) -> None:
     first(log, 0).tokens.append(first(log, 1).began + 2 * SLACK)
 
 
 @plants(Fault.LOST)
-def _a_hole_in_what_was_read(log: Log) -> None:
-    log.seen = [replace(seen, tokens=seen.tokens[1:]) for seen in log.seen]
+def _a_hole_in_what_was_read(log: AuditLog) -> None:
+    log.reads = [replace(seen, tokens=seen.tokens[1:]) for seen in log.reads]
 
 
 @plants(Fault.LOST)
-def _an_end_that_was_not_read(log: Log) -> None:
-    log.seen = [replace(seen, tokens=seen.tokens[:-1]) for seen in log.seen]
+def _an_end_that_was_not_read(log: AuditLog) -> None:
+    log.reads = [replace(seen, tokens=seen.tokens[:-1]) for seen in log.reads]
 
 
 @plants(Fault.LOST)
-def _nothing_read_at_all(log: Log) -> None:
-    log.seen = [replace(seen, tokens=()) for seen in log.seen]
+def _nothing_read_at_all(log: AuditLog) -> None:
+    log.reads = [replace(seen, tokens=()) for seen in log.reads]
 
 
 @plants(Fault.DOUBLED)
-def _a_token_read_twice(log: Log) -> None:
-    log.seen = [replace(seen, tokens=seen.tokens[:2] + seen.tokens[1:]) for seen in log.seen]
+def _a_token_read_twice(log: AuditLog) -> None:
+    log.reads = [replace(seen, tokens=seen.tokens[:2] + seen.tokens[1:]) for seen in log.reads]
 
 
 @plants(Fault.DOUBLED)
-def _tokens_out_of_order(log: Log) -> None:
-    log.seen = [replace(seen, tokens=seen.tokens[1::-1] + seen.tokens[2:]) for seen in log.seen]
+def _tokens_out_of_order(log: AuditLog) -> None:
+    log.reads = [replace(seen, tokens=seen.tokens[1::-1] + seen.tokens[2:]) for seen in log.reads]
 
 
 @plants(Fault.INVENTED)
-def _a_token_that_nobody_made(log: Log) -> None:
-    log.seen = [replace(seen, tokens=(*seen.tokens, ("canned", 0))) for seen in log.seen]
+def _a_token_that_nobody_made(log: AuditLog) -> None:
+    log.reads = [replace(seen, tokens=(*seen.tokens, ("canned", 0))) for seen in log.reads]
 
 
 @plants(Fault.INVENTED)
-def _a_token_before_it_was_made(log: Log) -> None:
-    log.seen = [replace(seen, tokens=(*seen.tokens, (first(log, 0).id, 99))) for seen in log.seen]
+def _a_token_before_it_was_made(log: AuditLog) -> None:
+    log.reads = [replace(seen, tokens=(*seen.tokens, (first(log, 0).id, 99))) for seen in log.reads]
 
 
 @plants(Fault.INVENTED)
-def _a_token_of_another_session(log: Log) -> None:
-    log.seen.append(Seen("stranger", ((first(log, 0).id, 0),)))
+def _a_token_of_another_session(log: AuditLog) -> None:
+    log.reads.append(ReadEntry("stranger", ((first(log, 0).id, 0),)))
 
 
 @plants(Fault.NEVER_REACHED)
-def _a_message_that_is_kept_from_the_model(log: Log) -> None:
+def _a_message_that_is_kept_from_the_model(log: AuditLog) -> None:
     log.requests.remove(first(log, 0))
 
 
 @plants(Fault.CUT_SHORT)
-def _a_turn_that_is_ended_by_nobody(log: Log) -> None:
-    first(log, 0).end = End.CLIENT_LEFT
+def _a_turn_that_is_ended_by_nobody(log: AuditLog) -> None:
+    first(log, 0).end = RequestEnd.CLIENT_LEFT
 
 
 @plants(Fault.CUT_SHORT)
-def _a_turn_that_never_ends(log: Log) -> None:
-    first(log, 0).end = End.AUDIT_OVER
+def _a_turn_that_never_ends(log: AuditLog) -> None:
+    first(log, 0).end = RequestEnd.AUDIT_OVER
 
 
 @plants(Fault.WRONG_TURN)
-def _a_late_stop_that_hits_the_next_turn(log: Log) -> None:
+def _a_late_stop_that_hits_the_next_turn(log: AuditLog) -> None:
     last = max((each for each in log.requests if each.session == "s0"), key=lambda request: request.n)
-    last.end = End.CLIENT_LEFT
-    log.stops.append(Stopped("s0", last.n - 1, last.began, last.ended, 200, said_stopped=True, late=True))
+    last.end = RequestEnd.CLIENT_LEFT
+    log.stops.append(StopEntry("s0", last.n - 1, last.began, last.ended, 200, said_stopped=True, late=True))
 
 
 @plants(Fault.REPEATED)
-def _a_message_that_is_paid_for_twice(log: Log) -> None:
+def _a_message_that_is_paid_for_twice(log: AuditLog) -> None:
     request = first(log, 0)
     log.requests.append(replace(request, id="twice", tokens=[]))
 
 
 @plants(Fault.REFUSED)
-def _a_send_that_is_refused_though_nothing_runs(log: Log) -> None:
+def _a_send_that_is_refused_though_nothing_runs(log: AuditLog) -> None:
     log.sends = [replace(log.sends[0], status=409), *log.sends[1:]]
     log.requests.remove(first(log, 0))
 
 
 @plants(Fault.UNANSWERED)
-def _a_send_without_an_answer(log: Log) -> None:
+def _a_send_without_an_answer(log: AuditLog) -> None:
     log.sends = [replace(log.sends[0], status=0), *log.sends[1:]]
 
 
 @plants(Fault.UNANSWERED)
-def _a_stop_without_an_answer(log: Log) -> None:
+def _a_stop_without_an_answer(log: AuditLog) -> None:
     log.stops = [replace(log.stops[0], status=0), *log.stops[1:]]
 
 
 @plants(Fault.OUT_OF_TIME)
-def _a_user_who_is_not_done(log: Log) -> None:
+def _a_user_who_is_not_done(log: AuditLog) -> None:
     log.out_of_time = 1
 
 
 @plants(Fault.NOTHING)
-def _a_model_that_is_never_asked(log: Log) -> None:
+def _a_model_that_is_never_asked(log: AuditLog) -> None:
     log.requests = []
 
 
 @pytest.mark.parametrize(("fault", "plant"), PLANTS, ids=[plant.__name__.strip("_") for _, plant in PLANTS])
 @settings(max_examples=20)
 @given(log=honest_logs())
-def test_a_planted_fault_is_found(fault: Fault, plant: Plant, log: Log) -> None:
+def test_a_planted_fault_is_found(fault: Fault, plant: Plant, log: AuditLog) -> None:
     plant(log)
     assert fault in faults(log)
 
@@ -246,7 +241,7 @@ def test_every_fault_has_been_planted() -> None:
 
 
 @given(honest_logs(), st.sampled_from([plant for _, plant in PLANTS]))
-def test_a_servers_word_can_only_be_held_against_it(log: Log, plant: Plant) -> None:
+def test_a_servers_word_can_only_be_held_against_it(log: AuditLog, plant: Plant) -> None:
     plant(log)
     silent, loud = deepcopy(log), deepcopy(log)
     silent.stops = [replace(stop, said_stopped=False) for stop in log.stops]
@@ -256,29 +251,32 @@ def test_a_servers_word_can_only_be_held_against_it(log: Log, plant: Plant) -> N
 
 
 def test_a_refusal_is_excused_while_the_model_works_for_that_session_and_only_then() -> None:
-    log = Log(requests=[Request("a", "s", 0, 1.0, [1.5], 2.0, End.FINISHED)])
-    log.sends = [Sent("s", 0, 0.9, 0.95, 202, Fate.FINISH), Sent("s", 1, 1.5, 1.6, 409, Fate.FINISH)]
-    log.seen = [Seen("s", (("a", 0),))]
+    log = AuditLog(requests=[ModelRequest("a", "s", 0, 1.0, [1.5], 2.0, RequestEnd.FINISHED)])
+    log.sends = [
+        SendEntry("s", 0, 0.9, 0.95, 202, Fate.FINISH),
+        SendEntry("s", 1, 1.5, 1.6, 409, Fate.FINISH),
+    ]
+    log.reads = [ReadEntry("s", (("a", 0),))]
     assert judged(log).clean
     assert judged(log).refused_while_busy == 1
-    log.sends[1] = Sent("s", 1, 2.1, 2.2, 409, Fate.FINISH)
+    log.sends[1] = SendEntry("s", 1, 2.1, 2.2, 409, Fate.FINISH)
     assert judged(log).findings == (Finding(Fault.REFUSED, "s", 1, status=409),)
-    log.sends[1] = Sent("other", 1, 1.5, 1.6, 409, Fate.FINISH)
+    log.sends[1] = SendEntry("other", 1, 1.5, 1.6, 409, Fate.FINISH)
     assert judged(log).findings == (Finding(Fault.REFUSED, "other", 1, status=409),)
 
 
 def test_a_stop_that_takes_long_but_is_true_is_slow_and_not_lost() -> None:
-    log = Log(requests=[Request("a", "s", 0, 0.0, [0.1, 3.0], 3.05, End.CLIENT_LEFT)])
-    log.stops = [Stopped("s", 0, 0.2, 3.1, 200, said_stopped=True)]
+    log = AuditLog(requests=[ModelRequest("a", "s", 0, 0.0, [0.1, 3.0], 3.05, RequestEnd.CLIENT_LEFT)])
+    log.stops = [StopEntry("s", 0, 0.2, 3.1, 200, said_stopped=True)]
     assert judged(log).clean
     assert judged(log).silence == (3.05 - 0.2,)
-    log.requests[0].end = End.FINISHED
+    log.requests[0].end = RequestEnd.FINISHED
     assert {finding.fault for finding in judged(log).findings} == {Fault.LOST_STOP}
 
 
 def test_tokens_after_two_stops_are_counted_once() -> None:
-    log = Log(requests=[Request("a", "s", 0, 0.0, [0.1, 0.5, 0.6], 0.7, End.CLIENT_LEFT)])
-    log.stops = [Stopped("s", 0, 0.2, 0.3, 200, said_stopped=True)] * 2
+    log = AuditLog(requests=[ModelRequest("a", "s", 0, 0.0, [0.1, 0.5, 0.6], 0.7, RequestEnd.CLIENT_LEFT)])
+    log.stops = [StopEntry("s", 0, 0.2, 0.3, 200, said_stopped=True)] * 2
     assert judged(log).count(Fault.AFTER_STOP) == 2
     assert judged(log).count(Fault.LIE) == 2
 

@@ -21,7 +21,7 @@ def test_the_same_seed_is_the_same_plan_and_another_is_another() -> None:
 def test_a_run_has_sessions_of_its_own_and_does_the_same() -> None:
     first, second = plan(run="a"), plan(run="b")
     assert not {user.session for user in first.users} & {user.session for user in second.users}
-    assert [user.steps for user in first.users] == [user.steps for user in second.users]
+    assert [user.acts for user in first.users] == [user.acts for user in second.users]
     assert list(first.lengths.values()) == list(second.lengths.values())
 
 
@@ -31,10 +31,10 @@ def test_every_user_sends_as_many_messages_as_were_asked_for(users: int, turns: 
     assert made.turns == users * turns
     for user in made.users:
         n = 0
-        for step in user.steps:
+        for step in user.acts:
             assert step.n == n
-            n += MESSAGES.get(step.act, 1)
-            assert step.act is not Act.LEAVE or n == turns, "who has left does nothing more"
+            n += MESSAGES.get(step.kind, 1)
+            assert step.kind is not Act.LEAVE or n == turns, "who has left does nothing more"
         assert n == turns
         assert {key for key in made.lengths if key[0] == user.session} == {
             (user.session, each) for each in range(turns)
@@ -42,7 +42,7 @@ def test_every_user_sends_as_many_messages_as_were_asked_for(users: int, turns: 
 
 
 def test_a_crowd_does_everything_and_nothing_too_often() -> None:
-    counts = Counter(step.act for user in plan().users for step in user.steps)
+    counts = Counter(step.kind for user in plan().users for step in user.acts)
     assert set(counts) == set(Act)
     assert max(counts.values()) <= 4 * min(counts.values())
 
@@ -50,8 +50,8 @@ def test_a_crowd_does_everything_and_nothing_too_often() -> None:
 def test_what_is_stopped_is_long_enough_to_notice_that_it_was_not() -> None:
     made = plan()
     for user in made.users:
-        for step in user.steps:
-            if step.act.name.startswith("STOP"):
+        for step in user.acts:
+            if step.kind.name.startswith("STOP"):
                 left = made.lengths[user.session, step.n] - step.after_tokens
                 assert left * PACE.token > PACE.lost_after
 

@@ -7,16 +7,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from turnkeeper.web.audit.adapters import TOKEN
-from turnkeeper.web.audit.judge import End, Log
+from turnkeeper.web.audit.log import AuditLog, RequestEnd
 from turnkeeper.web.audit.plan import Pace, Plan, message
+from turnkeeper.web.audit.tokens import TOKEN
 from turnkeeper.web.audit.upstream import UNMARKED_LENGTH, Upstream
 
 PLAN = Plan((), {("s", 0): 5, ("s", 1): 10_000}, Pace(token=0.002))
 
 
 class Model:
-    def __init__(self, base: str, log: Log, upstream: Upstream, client: aiohttp.ClientSession) -> None:
+    def __init__(self, base: str, log: AuditLog, upstream: Upstream, client: aiohttp.ClientSession) -> None:
         self.base, self.log, self.upstream, self.client = base, log, upstream, client
 
     def ask(self, content: Any, **more: Any) -> Any:
@@ -26,7 +26,7 @@ class Model:
 
 @asynccontextmanager
 async def a_model() -> AsyncGenerator[Model]:
-    log = Log()
+    log = AuditLog()
     upstream = Upstream(PLAN, log)
     async with upstream.serving(0) as base, aiohttp.ClientSession() as client:
         yield Model(base, log, upstream, client)
@@ -49,7 +49,7 @@ async def test_it_streams_numbered_tokens_as_clients_of_openai_expect_them() -> 
         assert TOKEN.findall(text) == [(request.id, str(k)) for k in range(5)]
         assert end["choices"] == [{"index": 0, "delta": {}, "finish_reason": "stop"}]
         assert (usage["choices"], usage["usage"]["completion_tokens"]) == ([], 5)
-        assert (request.session, request.n, request.end) == ("s", 0, End.FINISHED)
+        assert (request.session, request.n, request.end) == ("s", 0, RequestEnd.FINISHED)
         assert len(request.tokens) == 5
         assert request.began < request.tokens[0] < request.tokens[-1] <= request.ended
         assert request.tokens[0] - request.began >= PLAN.pace.first
@@ -64,7 +64,7 @@ async def test_it_answers_in_one_piece_who_does_not_stream() -> None:
             body = await answer.json()
         assert TOKEN.findall(body["choices"][0]["message"]["content"])[-1] == (model.log.requests[0].id, "4")
         assert body["usage"]["completion_tokens"] == 5
-        assert model.log.requests[0].end is End.FINISHED
+        assert model.log.requests[0].end is RequestEnd.FINISHED
 
 
 async def test_it_sees_at_once_who_hangs_up() -> None:
@@ -75,10 +75,10 @@ async def test_it_sees_at_once_who_hangs_up() -> None:
         async with model.ask(message("s", 0)) as answer:
             await answer.read()
         left, whole = model.log.requests
-        assert left.end is End.CLIENT_LEFT
+        assert left.end is RequestEnd.CLIENT_LEFT
         assert left.ended <= whole.began
         assert 1 <= len(left.tokens) < 5_000
-        assert whole.end is End.FINISHED
+        assert whole.end is RequestEnd.FINISHED
 
 
 async def test_what_still_runs_at_the_end_has_not_stopped() -> None:
@@ -86,7 +86,7 @@ async def test_what_still_runs_at_the_end_has_not_stopped() -> None:
         await answer.content.readline()
         model.upstream.close()
         (request,) = model.log.requests
-        assert request.end is End.AUDIT_OVER
+        assert request.end is RequestEnd.AUDIT_OVER
         made = len(request.tokens)
         assert b"[DONE]" not in await answer.content.read()
         assert len(request.tokens) == made, "nothing is written down once the audit is over"
@@ -119,7 +119,7 @@ async def test_what_is_no_request_is_refused(body: bytes) -> None:
         async with model.client.post(f"{model.base}/chat/completions", data=body) as answer:
             assert answer.status == 400
             assert (await answer.json())["error"]["type"] == "invalid_request_error"
-        assert model.log == Log()
+        assert model.log == AuditLog()
 
 
 async def test_it_names_its_model() -> None:
@@ -136,4 +136,4 @@ async def test_a_client_that_leaves_before_the_first_byte_is_no_error() -> None:
         await asyncio.wait([asking])
         async with model.ask(message("s", 0)) as answer:
             await answer.read()
-        assert model.log.requests[0].end is End.CLIENT_LEFT
+        assert model.log.requests[0].end is RequestEnd.CLIENT_LEFT

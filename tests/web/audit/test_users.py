@@ -11,11 +11,13 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from turnkeeper.web.audit.adapters import Adapter, Verb, token
-from turnkeeper.web.audit.judge import Log, Request
-from turnkeeper.web.audit.plan import Act, Fate, Pace, Plan, Step, User
+from turnkeeper.web.audit.adapter import Adapter, Verb
+from turnkeeper.web.audit.log import AuditLog, ModelRequest
+from turnkeeper.web.audit.plan import Act, Fate, Pace, Plan, PlannedAct, PlannedUser
+from turnkeeper.web.audit.target import Target
+from turnkeeper.web.audit.tokens import token
 from turnkeeper.web.audit.upstream import Upstream
-from turnkeeper.web.audit.users import Server, unleash
+from turnkeeper.web.audit.users import run_crowd
 
 PACE = Pace(token=0.001, lost_after=0.01, patience=60.0)
 #: Seconds to wait for what will not come. What has to come before may need more of them, up to the last.
@@ -64,7 +66,7 @@ class Notes:
 
 
 @asynccontextmanager
-async def serving(notes: Any, pace: Pace) -> AsyncGenerator[Server]:
+async def serving(notes: Any, pace: Pace) -> AsyncGenerator[Target]:
     app = web.Application()
     app.router.add_post("/send", notes.send)
     app.router.add_post("/stop", notes.stop)
@@ -75,7 +77,7 @@ async def serving(notes: Any, pace: Pace) -> AsyncGenerator[Server]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         async with aiohttp.ClientSession() as client:
-            yield Server(client, f"http://127.0.0.1:{runner.addresses[0][1]}", ADAPTER, pace)
+            yield Target(client, f"http://127.0.0.1:{runner.addresses[0][1]}", ADAPTER, pace)
     finally:
         await runner.cleanup()
 
@@ -88,14 +90,14 @@ async def live(
     answered: bool = True,
     pace: Pace = PACE,
     seconds: float = 60.0,
-) -> Log:
+) -> AuditLog:
     """Let a user do that. ``answered``: the model was asked, so that its answer has an end to wait for."""
-    user = User("s", (Step(act, 0, 2, names_turn, 0.0),))
-    plan, log = Plan((user,), {("s", 0): 5, ("s", 1): 5}, pace), Log()
+    user = PlannedUser("s", (PlannedAct(act, 0, 2, names_turn, 0.0),))
+    plan, log = Plan((user,), {("s", 0): 5, ("s", 1): 5}, pace), AuditLog()
     if answered:
-        log.requests += [Request(MODELS, "s", n, 0.0) for n in range(2)]
+        log.requests += [ModelRequest(MODELS, "s", n, 0.0) for n in range(2)]
     async with serving(notes, pace) as server:
-        await unleash(plan, server, Upstream(plan, log), log, seconds)
+        await run_crowd(plan, server, Upstream(plan, log), log, seconds)
     return log
 
 
@@ -123,7 +125,7 @@ async def test_an_act_does_what_it_is_called(act: Act, asked: str) -> None:
     fates = [sent.fate for sent in log.sends]
     assert (Fate.STOP in fates) == (act.name.startswith("STOP"))
     assert (fates[-1] is Fate.ANY) == (act is Act.LEAVE)
-    (seen,) = log.seen
+    (seen,) = log.reads
     assert seen.tokens == tuple((MODELS, k) for k in range(5))
     assert log.out_of_time == 0
 
@@ -163,16 +165,16 @@ async def test_what_is_refused_or_never_answered_holds_nobody_up() -> None:
     log = await live(Act.STOP_EARLY, Broken(), pace=replace(PACE, patience=SPANS[0]))
     (stop,) = log.stops
     assert (stop.status, stop.said_stopped) == (0, False)
-    assert log.seen[0].tokens == ()
+    assert log.reads[0].tokens == ()
 
 
 async def test_who_is_not_done_in_time_is_counted_and_what_they_saw_is_kept() -> None:
     for seconds in SPANS:
         log = await live(Act.READ, Notes(), answered=False, seconds=seconds)
         assert log.out_of_time == 1
-        if log.seen[0].tokens:
+        if log.reads[0].tokens:
             break
-    assert len(log.seen[0].tokens) == 5
+    assert len(log.reads[0].tokens) == 5
 
 
 class Elsewhere(Notes):

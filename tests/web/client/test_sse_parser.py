@@ -49,3 +49,9 @@ def test_the_last_id_outlives_events_that_carry_none() -> None:
 def test_a_snapshot_moves_the_cursor_to_where_it_says() -> None:
     assert StreamEvent(None, "snapshot", '{"cursor": "7-3"}').cursor == "7-3"
     assert StreamEvent(None, "gap", "{}").cursor is None
+
+
+def test_an_empty_id_takes_the_last_one_back() -> None:
+    parser = SseParser()
+    parser.feed(b"id: 1\ndata: a\n\nid\ndata: b\n\n")
+    assert parser.last_id == ""
