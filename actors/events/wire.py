@@ -1,11 +1,25 @@
 """The JSON of events and turns: the domain's wire form, whatever carries it. Pure."""
 
 import json
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypedDict
+
+from msgspec import Meta
 
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
-from turnkeeper.actors.model.records import Returned, TurnError, TurnRecord, TurnSpec, TurnStatus
+from turnkeeper.actors.model.records import (
+    CancelCode,
+    LateEnd,
+    Reason,
+    Returned,
+    SessionId,
+    SessionState,
+    TurnError,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+    TurnStatus,
+)
 
 #: How much of a client's cursor is repeated to it.
 MAX_CURSOR = 100
@@ -24,37 +38,127 @@ def to_json(data: Any) -> str:
     return text
 
 
-def turn_data(record: TurnRecord) -> dict[str, Any]:
+def _is(meaning: str, *examples: Any) -> Meta:
+    return Meta(description=meaning, examples=list(examples) or None)
+
+
+class ReasonData(TypedDict):
+    """Why a cancel was requested."""
+
+    code: Annotated[CancelCode, _is("Why.", CancelCode.USER_REQUEST)]
+    by: Annotated[str | None, _is("Which user requested it.", "ada")]
+    text: Annotated[str | None, _is("In that user's own words.", None)]
+
+
+class ErrorData(TypedDict):
+    """What a failed turn tells of its error."""
+
+    code: Annotated[str, _is("A stable code.", "agent_error")]
+    type: Annotated[str | None, _is("The class of the exception.", "ValueError")]
+    stage: NotRequired[Annotated[str, _is("The stage that failed.", "pre_process_msg:censor")]]
+
+
+class LateEndData(TypedDict):
+    """How the coroutine of an unresponsive turn ended after all."""
+
+    outcome: Annotated[TurnStatus, _is("As what it would have ended.", TurnStatus.COMPLETED)]
+    at: Annotated[float, _is("When.", 1763842075.5)]
+
+
+class TurnData(TypedDict):
+    """A turn, as ``turn.*`` events and answers show it. What does not apply is ``null``."""
+
+    task_id: Annotated[TurnId, _is("Which turn.", "t1")]
+    status: Annotated[TurnStatus, _is("How it stands.", TurnStatus.CANCELLED)]
+    agent: Annotated[str, _is("The name of its agent.", "default")]
+    user: Annotated[str, _is("Who sent its message.", "ada")]
+    submitted_at: Annotated[float, _is("When the message arrived.", 1763842008.123)]
+    started_at: Annotated[float | None, _is("When it got hold of the session.", 1763842008.124)]
+    cancel_requested_at: Annotated[float | None, _is("When its cancel was requested.", 1763842010.5)]
+    ended_at: Annotated[float | None, _is("When it got its final status.", 1763842010.501)]
+    reason: Annotated[ReasonData | None, _is("Why its cancel was requested.")]
+    by: Annotated[str | None, _is("The same as `reason.by`.", "ada")]
+    superseded_by: Annotated[TurnId | None, _is("The turn that took its place.", None)]
+    error: Annotated[ErrorData | None, _is("Why it failed.", None)]
+    ended_late: Annotated[LateEndData | None, _is("How it ended after it was given up.", None)]
+    usage: Annotated[None, _is("For what the agent reports of its use; not yet in use.", None)]
+
+
+def turn_data(record: TurnRecord) -> TurnData:
     """A turn, as ``turn.*`` events and answers show it."""
-    reason, late = record.reason, record.ended_late
+    reason, error, late = record.reason, record.error, record.ended_late
     return {
         "task_id": record.turn_id,
-        "status": record.status.value,
+        "status": record.status,
         "agent": record.agent,
         "user": record.user,
         "submitted_at": record.submitted_at,
         "started_at": record.started_at,
         "cancel_requested_at": record.cancel_requested_at,
         "ended_at": record.ended_at,
-        "reason": reason and {"code": reason.code.value, "by": reason.by, "text": reason.text},
-        "by": reason and reason.by,
+        "reason": None if reason is None else _reason_data(reason),
+        "by": None if reason is None else reason.by,
         "superseded_by": record.superseded_by,
-        "error": record.error and _error_data(record.error),
-        "ended_late": late and {"outcome": late.outcome.value, "at": late.at},
+        "error": None if error is None else _error_data(error),
+        "ended_late": None if late is None else _late_end_data(late),
         "usage": None,
     }
 
 
-def _error_data(error: TurnError) -> dict[str, Any]:
-    data = {"code": error.code, "type": error.type}
-    return data if error.stage is None else {**data, "stage": error.stage}
+def _reason_data(reason: Reason) -> ReasonData:
+    return {"code": reason.code, "by": reason.by, "text": reason.text}
 
 
-def started_data(spec: TurnSpec) -> dict[str, Any]:
+def _error_data(error: TurnError) -> ErrorData:
+    data: ErrorData = {"code": error.code, "type": error.type}
+    if error.stage is not None:
+        data["stage"] = error.stage
+    return data
+
+
+def _late_end_data(late: LateEnd) -> LateEndData:
+    return {"outcome": late.outcome, "at": late.at}
+
+
+class StartedData(TypedDict):
+    """The data of ``turn.started``."""
+
+    task_id: TurnId
+    status: TurnStatus
+    agent: str
+    user: str
+    submitted_at: float
+    message: Any
+
+
+class CompletedData(TurnData):
+    """The data of ``turn.completed``."""
+
+    result: Any
+
+
+class SnapshotData(TypedDict):
+    """The data of ``snapshot``."""
+
+    session: SessionId
+    state: SessionState
+    turn: TurnData | None
+    queue: list[TurnData]
+    cursor: str
+
+
+class GapData(TypedDict):
+    """The data of ``gap``."""
+
+    since: str | None
+    min_available: str | None
+
+
+def started_data(spec: TurnSpec) -> StartedData:
     """The data of ``turn.started``: the turn and its message (``null`` if JSON cannot say it)."""
     return {
         "task_id": spec.turn_id,
-        "status": TurnStatus.RUNNING.value,
+        "status": TurnStatus.RUNNING,
         "agent": spec.agent,
         "user": spec.user,
         "submitted_at": spec.submitted_at,
@@ -62,7 +166,7 @@ def started_data(spec: TurnSpec) -> dict[str, Any]:
     }
 
 
-def completed_data(end: TurnEnd) -> dict[str, Any]:
+def completed_data(end: TurnEnd) -> CompletedData:
     """The data of ``turn.completed``: the turn and its result (``null`` if JSON cannot say it)."""
     result = end.outcome.result if isinstance(end.outcome, Returned) else None
     return {**turn_data(end.turn), "result": _or_null(result)}
@@ -76,18 +180,19 @@ def _or_null(data: Any) -> Any:
     return data
 
 
-def snapshot_data(view: SessionView, cursor: str) -> dict[str, Any]:
+def snapshot_data(view: SessionView, cursor: str) -> SnapshotData:
     """The data of ``snapshot``: the session as it stands. What comes next comes after ``cursor``."""
+    turn = view.turn
     return {
         "session": view.session_id,
-        "state": view.state.value,
-        "turn": view.turn and turn_data(view.turn),
+        "state": view.state,
+        "turn": None if turn is None else turn_data(turn),
         "queue": [turn_data(record) for record in view.queue],
         "cursor": cursor,
     }
 
 
-def gap_data(since: str | None, min_available: str | None) -> dict[str, Any]:
+def gap_data(since: str | None, min_available: str | None) -> GapData:
     """The data of ``gap``: the cursor that cannot be continued from, and the oldest id that is kept.
 
     The cursor is whatever a client sent: it is shortened, and made into what a stream can carry.

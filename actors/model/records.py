@@ -7,7 +7,7 @@ unless its name says milliseconds.
 from typing import Any, NewType, TypeAlias, assert_never
 
 from .value import value
-from .word import Word
+from .word import Word, word
 
 #: Names a session: 1 to 200 of ``A-Z a-z 0-9 . _ : @ -`` (``log_id`` over HTTP).
 SessionId = NewType("SessionId", str)
@@ -40,24 +40,24 @@ HOST = Asker("local", True)
 class SessionState(Word):
     """The states of a session."""
 
-    IDLE = "idle", "no turn is in flight"
-    RUNNING = "running", "a turn runs"
-    CANCELLING = "cancelling", "a turn has been cancelled and has not settled yet"
-    CLOSED = "closed", "it takes no more messages"
+    IDLE = word("idle", "no turn is in flight")
+    RUNNING = word("running", "a turn runs")
+    CANCELLING = word("cancelling", "a turn has been cancelled and has not settled yet")
+    CLOSED = word("closed", "it takes no more messages")
 
 
 class TurnStatus(Word):
     """``queued -> running -> (cancelling ->)`` and then exactly one of the others."""
 
-    QUEUED = "queued", "it was accepted, and waits for the turn before it to settle"
-    RUNNING = "running", "it holds its session"
-    CANCELLING = "cancelling", "a cancel was requested, and it has not settled yet"
-    COMPLETED = "completed", "the coroutine returned"
-    FAILED = "failed", "the coroutine raised, or what has to run before or after it did"
-    CANCELLED = "cancelled", "it was cancelled, and the coroutine ended because of that or never began"
-    TIMED_OUT = "timed_out", "its time was up, and the coroutine was cancelled for that"
-    INTERRUPTED = "interrupted", "turnkeeper itself failed"
-    UNRESPONSIVE = (
+    QUEUED = word("queued", "it was accepted, and waits for the turn before it to settle")
+    RUNNING = word("running", "it holds its session")
+    CANCELLING = word("cancelling", "a cancel was requested, and it has not settled yet")
+    COMPLETED = word("completed", "the coroutine returned")
+    FAILED = word("failed", "the coroutine raised, or what has to run before or after it did")
+    CANCELLED = word("cancelled", "it was cancelled, and the coroutine ended because of that or never began")
+    TIMED_OUT = word("timed_out", "its time was up, and the coroutine was cancelled for that")
+    INTERRUPTED = word("interrupted", "turnkeeper itself failed")
+    UNRESPONSIVE = word(
         "unresponsive",
         "the coroutine ignored being cancelled for the whole grace, and was quarantined",
     )
@@ -87,45 +87,47 @@ TERMINAL = frozenset(status for status in TurnStatus if is_terminal(status))
 class Verdict(Word):
     """What a cancel came to."""
 
-    CANCELLED = "cancelled", "the coroutine has ended, because it was cancelled"
-    FINISHED_FIRST = (
+    CANCELLED = word("cancelled", "the coroutine has ended, because it was cancelled")
+    FINISHED_FIRST = word(
         "finished_first",
         "the coroutine ended by itself, now or long ago; the turn's status says how",
     )
-    UNRESPONSIVE = "unresponsive", "the coroutine ignored being cancelled for the whole grace"
-    NOT_RUNNING = "not_running", "there was nothing to cancel"
-    REQUESTED = "requested", "the cancel was requested, and its outcome was not waited for"
+    UNRESPONSIVE = word("unresponsive", "the coroutine ignored being cancelled for the whole grace")
+    NOT_RUNNING = word("not_running", "there was nothing to cancel")
+    REQUESTED = word("requested", "the cancel was requested, and its outcome was not waited for")
 
 
 class Strategy(Word):
     """What a send does when a turn is in flight."""
 
-    INTERRUPT = "interrupt", "cancel that turn, and start when it has settled"
-    REJECT = "reject", "refuse the send"
+    INTERRUPT = word("interrupt", "cancel that turn, and start when it has settled")
+    REJECT = word("reject", "refuse the send")
 
 
 class CancelCode(Word):
     """Why a turn was cancelled (``reason.code``)."""
 
-    USER_REQUEST = "user_request", "the user, or the host on the user's behalf, asked for it"
-    SUPERSEDED = "superseded", "a newer message took its place"
-    CLIENT_DISCONNECTED = "client_disconnected", "the client went away"
-    TIMEOUT = "timeout", "its time was up"
-    SHUTDOWN = "shutdown", "the server shut down"
-    ADMIN = "admin", "an admin who is not the owner asked for it"
-    POLICY = "policy", "a rule of the host's"
-    SESSION_CLOSED = "session_closed", "the session was closed"
+    USER_REQUEST = word("user_request", "the user, or the host on the user's behalf, asked for it")
+    SUPERSEDED = word("superseded", "a newer message took its place")
+    CLIENT_DISCONNECTED = word("client_disconnected", "the client went away")
+    TIMEOUT = word("timeout", "its time was up")
+    SHUTDOWN = word("shutdown", "the server shut down")
+    ADMIN = word("admin", "an admin who is not the owner asked for it")
+    POLICY = word("policy", "a rule of the host's")
+    SESSION_CLOSED = word("session_closed", "the session was closed")
 
 
 class StreamEnd(Word):
     """Why a stream of events ended: the text of its last event, ``close``."""
 
-    TASK_CANCELLED = "Task cancelled", "a user or an admin cancelled the turn, and it has stopped"
-    TASK_FINISHED = "Task finished", "a user or an admin cancelled the turn, but it had finished first"
-    TASK_UNRESPONSIVE = "Task unresponsive", "a user or an admin cancelled the turn, but it did not stop"
-    SESSION_CLOSED = "Session closed", "the session was closed"
-    SESSION_LOST = "Session lost", "the session failed inside turnkeeper"
-    SHUTDOWN = "Server shutting down", "the server is shutting down"
+    TASK_CANCELLED = word("Task cancelled", "a user or an admin cancelled the turn, and it has stopped")
+    TASK_FINISHED = word("Task finished", "a user or an admin cancelled the turn, but it had finished first")
+    TASK_UNRESPONSIVE = word(
+        "Task unresponsive", "a user or an admin cancelled the turn, but it did not stop"
+    )
+    SESSION_CLOSED = word("Session closed", "the session was closed")
+    SESSION_LOST = word("Session lost", "the session failed inside turnkeeper")
+    SHUTDOWN = word("Server shutting down", "the server is shutting down")
 
 
 def is_final(end: StreamEnd) -> bool:

@@ -4,8 +4,20 @@ from enum import StrEnum
 from typing import Self
 
 
+class _Meant(str):
+    __slots__ = ("meaning",)
+    meaning: str
+
+
+def word(text: str, meaning: str) -> str:
+    """A member of a `Word`, with what it means."""
+    meant = _Meant(text)
+    meant.meaning = meaning
+    return meant
+
+
 class Word(StrEnum):
-    """An enum whose members say what they mean: ``NAME = "word", "what it means"``.
+    """An enum whose members say what they mean: ``NAME = word("text", "what it means")``.
 
     The docs and the OpenAPI document are made from the meanings; a member without one raises `TypeError`
     where it is defined.
@@ -13,9 +25,11 @@ class Word(StrEnum):
 
     meaning: str
 
-    def __new__(cls, word: str, meaning: str) -> Self:
+    def __new__(cls, text: str) -> Self:
         """The word, with its meaning beside it."""
-        member = str.__new__(cls, word)
-        member._value_ = word
-        member.meaning = meaning
+        if not isinstance(text, _Meant):
+            raise TypeError(f'{cls.__name__}: {text!r} lacks a meaning: word({text!r}, "what it means")')
+        member = str.__new__(cls, text)
+        member._value_ = str(text)
+        member.meaning = text.meaning
         return member
