@@ -1,11 +1,11 @@
 """One thing a session published, and the names that are turnkeeper's own."""
 
 import json
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, assert_never
 
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
-from turnkeeper.actors.model.records import TERMINAL, Epoch, Returned, TurnRecord, TurnSpec
+from turnkeeper.actors.model.records import TERMINAL, Epoch, Returned, TurnRecord, TurnSpec, TurnStatus
 from turnkeeper.actors.model.word import Word, word
 
 from .wire import completed_data, gap_data, size_of, snapshot_data, started_data, to_json, turn_data
@@ -32,10 +32,37 @@ class EventName(Word):
 
 
 # Looked up once: on Python 3.11 each lookup on an enum costs 0.1 us, and every turn passes here.
-SNAPSHOT, GAP, CLOSE = EventName.SNAPSHOT, EventName.GAP, EventName.CLOSE
-QUEUED, STARTED = EventName.QUEUED, EventName.STARTED
+SNAPSHOT: Final[str] = EventName.SNAPSHOT
+GAP: Final[str] = EventName.GAP
+CLOSE: Final[str] = EventName.CLOSE
+QUEUED: Final[str] = EventName.QUEUED
+STARTED: Final[str] = EventName.STARTED
+#: The events whose data is plain text; that of all others is JSON.
+_PLAIN: Final[frozenset[str]] = frozenset({CLOSE})
+
+
+def _end_name(status: TurnStatus) -> EventName:
+    match status:
+        case TurnStatus.COMPLETED:
+            return EventName.COMPLETED
+        case TurnStatus.FAILED:
+            return EventName.FAILED
+        case TurnStatus.CANCELLED:
+            return EventName.CANCELLED
+        case TurnStatus.TIMED_OUT:
+            return EventName.TIMED_OUT
+        case TurnStatus.INTERRUPTED:
+            return EventName.INTERRUPTED
+        case TurnStatus.UNRESPONSIVE:
+            return EventName.UNRESPONSIVE
+        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
+            raise ValueError(f"no event ends a turn that is {status}")
+        case _:
+            assert_never(status)
+
+
 #: The name of the event that ends a turn, by the turn's terminal status.
-END_NAMES: Final = {status: EventName(f"turn.{status}") for status in TERMINAL}
+END_NAMES: Final = {status: _end_name(status) for status in TERMINAL}
 
 #: An agent cannot emit a name that begins like this, whether or not there is such an event.
 RESERVED_PREFIX = "turn."
@@ -110,7 +137,7 @@ class Event:
     @property
     def data(self) -> Any:
         """The data. It is the reader's own copy: changing it changes nothing here."""
-        return self._text if self.name == CLOSE else json.loads(self.json)
+        return self._text if self.name in _PLAIN else json.loads(self.json)
 
     def __repr__(self) -> str:
         return f"<Event {self.id or '-'} {self.name}>"

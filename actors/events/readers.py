@@ -3,12 +3,9 @@
 import asyncio
 from collections.abc import Iterator
 
+from turnkeeper.actors.model.records import StreamEnd
 from turnkeeper.actors.runtime import in_batches
-from turnkeeper.actors.session.states import Cancelling, Running, State
-from turnkeeper.actors.session.views import view
 
-from .event import Event, gap_event, snapshot_event
-from .log import EventLog, Gap
 from .subscription import Subscription
 
 #: How many readers are woken in one pass of the loop; the others wait for the next pass.
@@ -34,7 +31,7 @@ class Readers:
         return reader in self._subscriptions
 
     def __iter__(self) -> Iterator[Subscription]:
-        """A snapshot of them: whoever is told something may leave."""
+        """A snapshot of them: what is done to one may remove it."""
         return iter(list(self._subscriptions))
 
     def add(self, reader: Subscription) -> None:
@@ -70,28 +67,18 @@ class Readers:
         else:
             self._waking = False
 
-    def end(self, text: str) -> None:
-        """End the streams of all, with this text."""
+    def end(self, end: StreamEnd) -> None:
+        """End the streams of all."""
         for reader in self:
-            reader.end(text)
+            reader.end(end)
 
-    def end_superseded(self, text: str) -> None:
-        """End the streams of those who wanted that when a turn is superseded."""
+    def end_superseded(self, end: StreamEnd) -> None:
+        """End the streams of those that asked for it when a turn is superseded."""
         for reader in self:
             if reader.close_on_superseded:
-                reader.end(text)
+                reader.end(end)
 
 
 def _wake_all(readers: list[Subscription]) -> None:
     for reader in readers:
         reader.wake()
-
-
-def beginning(log: EventLog, state: State, cursor: str | None) -> tuple[int, list[Event]]:
-    """Where a reader with this cursor starts in the log, and what it is told before."""
-    found = log.locate(cursor, state.turn.epoch if isinstance(state, Running | Cancelling) else None)
-    position = found.resume_at if isinstance(found, Gap) else found
-    prelude = [gap_event(found.since, found.min_available)] if isinstance(found, Gap) else []
-    if prelude or cursor is None:
-        prelude.append(snapshot_event(view(state), log.cursor_at(position)))
-    return position, prelude

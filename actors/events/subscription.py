@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
+from turnkeeper.actors.model.records import StreamEnd
+
 from .event import CLOSE, Event
 from .log import EventLog
 
@@ -122,12 +124,12 @@ class Subscription:
         self._poked = True
         self.wake()
 
-    def end(self, text: str) -> None:
-        """Nothing more comes after what is in the log now but ``close`` with this text."""
+    def end(self, end: StreamEnd) -> None:
+        """Nothing more comes after what is in the log now but ``close``, which says why."""
         if not self.ended:
             self.ended = True
             self._stop_at = self._log.head
-            self._close = Event(CLOSE, text=text)
+            self._close = Event(CLOSE, text=end)
             self.wake()
 
     def overflow(self) -> None:

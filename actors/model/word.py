@@ -24,6 +24,8 @@ class Word(StrEnum):
     """
 
     meaning: str
+    #: A word equals its text, so it has its hash. Enum's own is another one, and a call in Python.
+    __hash__ = str.__hash__
 
     def __new__(cls, text: str) -> Self:
         """The word, with its meaning beside it."""

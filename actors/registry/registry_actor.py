@@ -52,6 +52,7 @@ class RegistryActor(AsyncioActor):
     def __init__(self, shared: Shared, directory: Directory, default_agent: str, incarnation: str) -> None:
         super().__init__()
         self._shared = shared
+        shared.registry = self._actor_ref
         self._default_agent = default_agent
         self._limits = shared.settings.limits
         self._directory = directory
@@ -190,7 +191,7 @@ class RegistryActor(AsyncioActor):
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
         entry = Entry(session, owner, state, now)
         self._directory.add(entry)
-        entry.actor = SessionActor.start(self._shared, self._actor_ref, state)
+        entry.actor = SessionActor.start(self._shared, state)
         logger.debug("session %s: opened for %s", session, owner)
         return entry
 
@@ -200,7 +201,7 @@ class RegistryActor(AsyncioActor):
             return
         actor = entry.actor
         if actor is None:
-            actor = SessionActor.start(self._shared, self._actor_ref, entry.state, entry.log)
+            actor = SessionActor.start(self._shared, entry.state, entry.log)
             self._directory.woke(entry, actor)
         elif actor._stopped:
             # It failed, and its report is on the way: this waits for its successor.

@@ -10,6 +10,7 @@ from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import UnknownSession
 from turnkeeper.actors.model.messages import Conversation, GetMessages
+from turnkeeper.actors.runtime import AsyncioRef
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
 from turnkeeper.actors.turn.context import ContextStore
@@ -18,6 +19,7 @@ from turnkeeper.actors.turn.pipeline import Pipeline
 from .directory import Directory
 
 logger = logging.getLogger("turnkeeper")
+DEBUG = logging.DEBUG
 
 
 def debug_from(environ: Mapping[str, str]) -> None:
@@ -43,6 +45,8 @@ class Shared:
     load_context: LoadContext | None = None
     save_context: SaveContext | None = None
     meter: Meter = field(default_factory=Meter)
+    #: The registry actor's ref, once that is made.
+    registry: AsyncioRef[Any] | None = None
     #: The tasks that no actor holds any more and that still run: the loop itself holds its tasks weakly.
     orphaned_tasks: "set[asyncio.Future[Any]]" = field(default_factory=set)
     #: How many characters the data of one event may take. Not looked up for every event.
@@ -50,6 +54,11 @@ class Shared:
 
     def __post_init__(self) -> None:
         self.max_event_size = self.settings.log_bytes
+
+    def report(self, message: Any) -> None:
+        """Send the registry a report, unless it has stopped."""
+        if self.registry is not None:
+            self.registry.tell_if_alive(message)
 
     def conversation(self, asked: GetMessages) -> Conversation:
         """What was said, for whose session it is, or for whose it was if only this is left of it.

@@ -9,6 +9,7 @@
     run_queue   which of the actors that have mail is next
     actor       AsyncioActor and its ref
     batches     work on very many things, a batch in each pass of the loop
+    timer       one alarm on a loop that can be moved
 
 Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it cannot be.
 """
@@ -20,6 +21,7 @@ from .errors import BlockingCallOnLoop, LoopClosed, RuntimeMisuse, TurnkeeperErr
 from .future import ActorLoopClosed, AsyncioFuture
 from .query import Query
 from .run_queue import ReplyTo
+from .timer import Timer
 
 __all__ = [
     "ActorLoopClosed",
@@ -31,6 +33,7 @@ __all__ = [
     "Query",
     "ReplyTo",
     "RuntimeMisuse",
+    "Timer",
     "TurnkeeperError",
     "answer",
     "answer_foreign",

@@ -140,6 +140,16 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
             raise _dead(self)
         self._queue.put(self, (message, None))
 
+    def tell_if_alive(self, message: Any) -> bool:
+        """Send ``message`` unless the actor has stopped or its loop is closed; whether it was sent."""
+        if self._stopped:
+            return False
+        try:
+            self._queue.put(self, (message, None))
+        except ActorLoopClosed:
+            return False
+        return True
+
     # Narrower than Pykka's: the type of the reply is that of the query.
     @overload  # type: ignore[override]
     def ask(

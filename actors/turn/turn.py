@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Protocol
 
-from turnkeeper.actors.events.event import check_name
+from turnkeeper.actors.events.event import Event, check_name
+from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.exceptions import (
     ContextNotCopyable,
@@ -61,22 +62,14 @@ class TurnHost(Protocol):
         ...
 
 
-class Publisher(Protocol):
-    """Where a turn's events go."""
-
-    def publish(self, turn: "Turn", name: str, text: str) -> None:
-        """Append an event of this turn to the session's log."""
-        ...
-
-
 class Turn:
     """One run of the host's coroutine, for one message."""
 
     __slots__ = (
         "_context",
+        "_feed",
         "_host",
         "_message",
-        "_publisher",
         "cancel_requested",
         "epoch",
         "first_event_at",
@@ -87,15 +80,13 @@ class Turn:
         "spec",
     )
 
-    def __init__(
-        self, spec: TurnSpec, epoch: Epoch, owner: str, host: TurnHost, publisher: Publisher
-    ) -> None:
+    def __init__(self, spec: TurnSpec, epoch: Epoch, owner: str, host: TurnHost, feed: Feed) -> None:
         self.spec = spec
         self.epoch = epoch
         #: Whose session this is; the turn's `user` may be an admin.
         self.owner = owner
         self._host = host
-        self._publisher = publisher
+        self._feed = feed
         self._message = spec.message
         self._context: Any = None
         #: Whether somebody asked this turn to stop. Other threads may read it.
@@ -186,7 +177,8 @@ class Turn:
             raise EventNotJson(f"the data takes {len(text)} characters, more than {host.max_event_size}")
         if self.first_event_at is None:
             self.first_event_at = host.clock()
-        self._publisher.publish(self, event, text)
+        self.n += 1
+        self._feed.append(Event(event, self.epoch, self.n, text))
 
     async def checkpoint(self) -> None:
         """Let a cancellation through here; raise CancelledError if one was asked and swallowed.
@@ -220,14 +212,20 @@ class Turn:
         if self._context is not None:
             flag_cancel(self._context)
 
+    def close(self) -> int:
+        """Publish and keep nothing of it any more; return the number of the event that ends it."""
+        self.over = True
+        self.n += 1
+        return self.n
+
     @property
-    def has_context(self) -> bool:
-        """Whether anybody has looked at the context: who has not cannot have changed it."""
-        return self._context is not None
+    def last_event_id(self) -> str:
+        """The id of its last event."""
+        return f"{self.epoch}-{self.n}"
 
     def take_context(self) -> Context | None:
-        """The context to keep, if this turn changed the session's own one."""
-        context = self._context
+        """The context to keep, if this turn may have changed the session's own one."""
+        context = self._context  # None if nothing has looked at it
         return context if isinstance(context, Context) and self.brought_context is None else None
 
     @property

@@ -46,3 +46,8 @@ def test_every_word_of_the_records_says_what_it_means(words: type[Word]) -> None
     for each in words:
         assert len(each.meaning) > 5, each
         assert not each.meaning.endswith("."), each
+
+
+def test_a_word_is_found_by_its_text() -> None:
+    assert "red" in set(Colour)
+    assert {"red": 1}[Colour.RED] == 1

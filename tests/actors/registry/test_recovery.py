@@ -20,10 +20,10 @@ from tests.fakes import (
 from turnkeeper.actors.model.exceptions import SessionClosed, SessionLost
 from turnkeeper.actors.model.messages import Close, Send, TurnEnded
 from turnkeeper.actors.model.records import TurnStatus, Verdict
-from turnkeeper.actors.registry import session_actor
+from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.registry.performer import Performer
 from turnkeeper.actors.registry.recovery import when_ended
-from turnkeeper.actors.registry.session_actor import SessionActor
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -38,14 +38,14 @@ def crash(registry: SessionRegistry, session: str = "s1") -> None:
 
 @pytest.fixture(autouse=True)
 def _a_bug_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    step = session_actor.step
+    step = decisions.step
 
     def fail_at_odd(state: Any, message: Any, now: float, to: Any = None) -> Any:
         if isinstance(getattr(message, "outcome", None), Odd):
             raise ZeroDivisionError("a bug of ours")
         return step(state, message, now, to)
 
-    monkeypatch.setattr(session_actor, "step", fail_at_odd)
+    monkeypatch.setattr(decisions, "step", fail_at_odd)
 
 
 async def test_after_a_failure_no_turn_begins_before_the_last_ones_coroutine_has_ended() -> None:
@@ -203,7 +203,7 @@ async def test_an_effect_that_fails_leaves_nobody_waiting_who_was_to_be_answered
         run = await agent.run()
         cancelling = asyncio.create_task(registry.cancel("s1"))
         await run.cancelled.wait()
-        monkeypatch.setattr(SessionActor, "_end_turn", fail)
+        monkeypatch.setattr(Performer, "_end_turn", fail)
         for waiting in (cancelling, asyncio.create_task(receipt.ended())):
             with pytest.raises(SessionLost):
                 await waiting
@@ -222,7 +222,7 @@ async def test_an_end_that_could_not_be_published_is_published_as_what_it_was(
     async with opened(agent) as registry:
         stream = await registry.subscribe("s1")
         receipt = await registry.send("s1", "hello")
-        monkeypatch.setattr(SessionActor, "_end_turn", fail)
+        monkeypatch.setattr(Performer, "_end_turn", fail)
         (await agent.run()).finish()
         assert names(await read_to_end(stream))[1:] == ["turn.started", "turn.completed", "close"]
         assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.COMPLETED

@@ -1,11 +1,8 @@
 """SessionActor: performs what the session decides (G1-G8 with real coroutines)."""
 
 import asyncio
-import contextvars
-import sys
 from typing import Any
 
-import pykka
 import pytest
 
 from tests.fakes import (
@@ -20,21 +17,15 @@ from tests.fakes import (
     settle,
     waiting,
 )
-from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.model.exceptions import (
     SessionBusy,
     SessionClosed,
-    SessionError,
-    SessionLost,
     TurnCancelled,
-    TurnFailed,
     TurnIdReused,
     TurnOver,
     UnknownTurn,
 )
-from turnkeeper.actors.model.messages import Accepted, Close, Send
 from turnkeeper.actors.model.records import (
-    HOST,
     TERMINAL,
     CancelCode,
     Strategy,
@@ -42,11 +33,7 @@ from turnkeeper.actors.model.records import (
     TurnStatus,
     Verdict,
 )
-from turnkeeper.actors.registry import session_actor
 from turnkeeper.actors.registry.front import SessionRegistry
-from turnkeeper.actors.registry.session_actor import SessionActor
-from turnkeeper.actors.runtime import AsyncioFuture
-from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_ACTOR
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -293,10 +280,6 @@ async def test_a_cancel_tells_after_how_many_milliseconds_the_turn_had_settled(c
         await clock.advance(1.25)
         run.finish()
         assert (await answer).settled_after_ms == pytest.approx(1_250, abs=5)
-
-
-def test_every_terminal_status_is_counted() -> None:
-    assert set(session_actor.TURNS_ENDED) == TERMINAL
 
 
 # -- Aimed cancels ----------------------------------------------------------------------------------
@@ -682,24 +665,6 @@ async def test_closing_drops_the_turn_that_waits_and_tells_its_sender() -> None:
         assert len(agent.runs) == 1
 
 
-async def test_a_session_that_is_closed_leaves_no_timer_behind() -> None:
-    """G8. With very many closed at once, their ticks would hold up the shutdown."""
-
-    def timers() -> int:
-        scheduled: list[asyncio.TimerHandle] = getattr(asyncio.get_running_loop(), "_scheduled")  # noqa: B009
-        return sum(not timer.cancelled() and "SessionActor" in repr(timer) for timer in scheduled)
-
-    agent = ScriptedAgent(swallows=1)
-    async with opened(agent) as registry:
-        _, run = await started(registry, agent)
-        closing = registry.ask(Close("s1"))
-        await run.cancelled.wait()
-        assert timers() == 1
-        run.finish()
-        await closing
-        assert timers() == 0
-
-
 async def test_a_closed_sessions_conversation_is_forgotten_also_that_of_the_turn_in_flight(
     clock: VirtualClock,
 ) -> None:
@@ -712,285 +677,3 @@ async def test_a_closed_sessions_conversation_is_forgotten_also_that_of_the_turn
         _, run = await started(registry, agent, user="bob")
         assert run.turn.context.messages == []
         assert run.turn.context.username == "bob"
-
-
-# -- What the host's coroutine may not do to others -------------------------------------------------
-
-request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="nobody's")
-
-
-async def test_the_senders_context_variables_do_not_leak_into_the_turn() -> None:
-    async def agent(turn: Turn) -> str:
-        return request.get()
-
-    async with opened(agent) as registry:
-        request.set("ada's")
-        assert await (await registry.send("s1", "hello")).result() == "nobody's"
-        stream = await registry.subscribe("s1")
-        stream.close()
-        assert await (await registry.send("s1", "hello")).result() == "nobody's"
-
-
-async def test_one_turns_context_variables_do_not_leak_into_another() -> None:
-    def agent(turn: Turn) -> Any:
-        seen = request.get()
-        request.set(turn.user)
-
-        async def run() -> str:
-            request.set(f"{turn.user} again")
-            return seen
-
-        return run()
-
-    async with opened(agent) as registry:
-        assert await (await registry.send("s1", "hello", user="ada")).result() == "nobody's"
-        assert await (await registry.send("s2", "hello", user="bob")).result() == "nobody's"
-
-
-if sys.version_info >= (3, 12):
-
-    @pytest.mark.parametrize("kind", ["returns", "raises", "emits"])
-    async def test_an_eager_task_that_ends_before_it_is_stored_is_a_turn_like_any_other(kind: str) -> None:
-        """G2, G7: the record exists before the task does."""
-
-        async def agent(turn: Turn) -> str:
-            if kind == "raises":
-                raise KeyError
-            if kind == "emits":
-                turn.emit("word", 1)
-            return turn.text
-
-        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
-        async with opened(agent) as registry:
-            stream = await registry.subscribe("s1")
-            receipt = await registry.send("s1", "hello")
-            if kind == "raises":
-                with pytest.raises(TurnFailed):
-                    await receipt.result()
-            else:
-                assert await receipt.result() == "hello"
-            await settle()
-            events = [event for event in waiting(stream) if event.id is not None]
-            stream.close()
-            assert names(events)[0] == "turn.started"
-            assert [event.n for event in events if event.epoch == receipt.epoch] == list(
-                range(sum(event.epoch == receipt.epoch for event in events))
-            )
-        asyncio.get_running_loop().set_task_factory(None)
-
-    async def test_an_eager_turn_is_cancelled_and_superseded_like_any_other() -> None:
-        """G1."""
-        agent = ScriptedAgent()
-        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
-        async with opened(agent) as registry:
-            await started(registry, agent)
-            await started(registry, agent)
-            assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
-            assert agent.most_at_once == 1
-        asyncio.get_running_loop().set_task_factory(None)
-
-
-# -- What belongs to the host may raise anything ------------------------------------------------------
-
-
-class Grudging(dict[str, Any]):
-    """A host's own kind of dict."""
-
-    def items(self) -> Any:
-        raise KeyError("not today")
-
-    values = items
-
-
-async def test_a_message_or_a_result_that_raises_when_it_is_looked_at_is_told_as_null() -> None:
-    """G2: the turn has its end, and its session works."""
-
-    async def agent(turn: Turn) -> Any:
-        return turn.message
-
-    async with opened(agent) as registry:
-        stream = await registry.subscribe("s1")
-        receipt = await registry.send("s1", Grudging(a=1))
-        assert isinstance(await receipt.result(), Grudging)
-        _, started_event, completed = waiting(stream)
-        assert started_event.data["message"] is None
-        assert completed.data["result"] is None
-        stream.close()
-
-
-async def test_an_error_with_a_code_of_the_hosts_own_kind_is_a_failure_like_any_other() -> None:
-    class NotFound(SessionError):
-        code = 404  # type: ignore[assignment]
-
-    async def agent(turn: Turn) -> None:
-        raise NotFound("nothing here")
-
-    async with opened(agent) as registry:
-        record = await asyncio.wait_for((await registry.send("s1", "hello")).ended(), 5)
-        assert record.error is not None
-        assert record.error.code == "agent_error"
-
-
-async def test_an_address_that_takes_no_answer_is_no_failure_of_the_session() -> None:
-    """One message that is sent twice brings one address along twice."""
-    async with opened(done) as registry:
-        ended: AsyncioFuture[Any] = AsyncioFuture()
-        actors: set[Any] = set()
-        for _ in range(2):
-            accepted = await registry.ask(Send("s1", "hello", ended_to=ended))
-            await settle()
-            actors.add(registry.directory.entries[accepted.session_id].actor)
-        assert (await ended).turn.status is TurnStatus.COMPLETED
-        assert len(actors - {None}) == 1
-        assert None not in actors
-
-
-async def test_a_task_that_a_plain_function_has_started_is_stopped_before_its_first_step_too() -> None:
-    """G3, G5: nothing goes on behind the verdict."""
-    tasks: list[asyncio.Task[None]] = []
-
-    async def work() -> None:
-        await asyncio.Event().wait()
-
-    def agent(turn: Turn) -> Any:
-        tasks.append(asyncio.create_task(work()))
-        return tasks[-1]
-
-    async with opened(agent) as registry:
-        registry.ref.tell(Send("s1", "hello"))
-        answer = await registry.cancel("s1")
-        assert answer.verdict is Verdict.CANCELLED
-        assert tasks[0].cancelled()
-
-
-# -- An actor that fails ----------------------------------------------------------------------------
-
-
-def failing(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
-    """Let the session's next step for a message of that type raise."""
-    step = session_actor.step
-
-    def fail(state: Any, each: Any, now: float, to: Any = None) -> Any:
-        if type(each).__name__ == message:
-            monkeypatch.setattr(session_actor, "step", step)
-            raise ZeroDivisionError("a bug of ours")
-        return step(state, each, now, to)
-
-    monkeypatch.setattr(session_actor, "step", fail)
-
-
-async def test_a_session_whose_actor_failed_starts_anew_and_everyone_is_told(
-    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
-) -> None:
-    """G6, G10: nobody waits for what is gone."""
-    agent = ScriptedAgent(swallows=1)
-    async with opened(agent) as registry:
-        done_before, run = await started(registry, agent)
-        run.finish()
-        await done_before.result()
-        receipt, run = await started(registry, agent)
-        again = await registry.send("s1", "hello", turn_id="waits")
-        sending = asyncio.create_task(registry.send("s1", "third"))
-        stream = await registry.subscribe("s1")
-        last = await agent.run()
-        assert last.turn.turn_id == again.turn_id
-        await last.cancelled.wait()
-        cancelling = asyncio.create_task(registry.cancel("s1", again.turn_id))
-        waits = [asyncio.create_task(again.result()), asyncio.create_task(again.ended())]
-        await settle()
-        failing(monkeypatch, "TurnEnded")
-        last.finish()
-        for waiting_one in (sending, cancelling, *waits):
-            with pytest.raises(SessionLost) as caught:
-                await waiting_one
-            assert caught.value.code == "SESSION_LOST"
-        events = await read_to_end(stream)
-        assert (events[-1].name, events[-1].data) == ("close", "Session lost")
-        record = await record_of(registry, again)
-        assert record.status is TurnStatus.INTERRUPTED, "G2, G11: it does not read running for ever"
-        assert record.ended_at is not None
-        fourth, run = await started(registry, agent)
-        assert fourth.epoch is not None
-        assert again.epoch is not None
-        assert fourth.epoch > again.epoch
-        run.finish("works")
-        assert await fourth.result() == "works"
-        assert (await registry.turn("s1", done_before.turn_id)).status is TurnStatus.COMPLETED
-        assert (await registry.counts()).turns_in_flight == 0
-        assert receipt.turn_id != again.turn_id
-
-
-async def test_whoever_asked_for_the_step_that_failed_is_answered_and_the_session_works(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    async with opened(done) as registry:
-        failing(monkeypatch, "Submit")
-        with pytest.raises((ZeroDivisionError, SessionLost)):
-            await registry.send("s1", "hello")
-        assert await (await registry.send("s1", "again")).result() == "done: again"
-
-
-async def test_an_effect_that_fails_does_not_leave_a_session_that_looks_busy_for_ever(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """G6: the state said that a turn runs, and none did."""
-
-    def fail(*_: Any) -> None:
-        monkeypatch.undo()
-        raise ZeroDivisionError("a bug of ours")
-
-    async with opened(done) as registry:
-        monkeypatch.setattr(SessionActor, "_start_turn", fail)
-        with pytest.raises(SessionLost):
-            await registry.send("s1", "hello", strategy="reject")
-        assert await (await registry.send("s1", "again", strategy="reject")).result() == "done: again"
-
-
-async def test_messages_to_a_failed_session_that_nobody_asked_for_do_not_take_the_registry_along(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """G6: many messages are under way to a session when it fails."""
-
-    def fail(*_: Any) -> None:
-        raise ZeroDivisionError("a bug of ours")
-
-    async with opened(done) as registry:
-        await (await registry.send("s1", "hello")).result()
-        with monkeypatch.context() as patch:
-            patch.setattr(session_actor, "step", fail)
-            for _ in range(200):
-                registry.ref.tell(Send("s1", "hello", HOST))
-            await settle()
-        assert registry.ref.is_alive()
-        assert await (await registry.send("s1", "again")).result() == "done: again"
-
-
-async def test_messages_that_come_between_a_failure_and_its_report_wait_for_the_successor(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """G6: only what lay in the failed actor's own mailbox is turned away."""
-    async with opened(done) as registry:
-        await (await registry.send("s1", "hello")).result()
-        failing(monkeypatch, "Submit")
-        registry.ref.tell(Send("s1", "fails", HOST))
-        sends = [registry.ask(Send("s1", str(n), wait=False)) for n in range(200)]
-        answers = await asyncio.gather(*sends, return_exceptions=True)
-        dead = [answer for answer in answers if isinstance(answer, pykka.ActorDeadError)]
-        assert len(dead) < MESSAGES_PER_ACTOR
-        assert len([answer for answer in answers if isinstance(answer, Accepted)]) == 200 - len(dead)
-
-
-async def test_a_cleanup_that_meets_a_failing_session_is_still_answered(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def fail(*_: Any) -> None:
-        raise ZeroDivisionError("a bug of ours")
-
-    async with opened(done) as registry:
-        for session in ("s1", "s2"):
-            await (await registry.send(session, "hello")).result()
-        with monkeypatch.context() as patch:
-            patch.setattr(EventLog, "forget_all_but_last", fail)
-            assert await registry.cleanup() == ()
-        assert await (await registry.send("s1", "again")).result() == "done: again"
-        assert await registry.cleanup() == ("s1",)

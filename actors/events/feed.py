@@ -1,0 +1,121 @@
+"""What a session publishes, and who reads it: its log and its readers as one."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from turnkeeper.actors.metrics.meter import SUBSCRIBER_OVERFLOW, Meter
+from turnkeeper.actors.model.records import StreamEnd
+from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.session.states import Cancelling, Running, State
+from turnkeeper.actors.session.views import view
+
+from .event import Event, gap_event, snapshot_event
+from .log import EventLog, Gap
+from .readers import Readers
+from .subscription import Subscription
+
+
+class FeedHost(Protocol):
+    """What the feeds of all sessions of a registry have in common."""
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """The bounds of logs and readers."""
+        ...
+
+    @property
+    def meter(self) -> Meter:
+        """Where overflows are counted."""
+        ...
+
+
+class Feed:
+    """One session's events. A session without readers keeps no more than its log."""
+
+    __slots__ = ("_host", "log", "readers")
+
+    def __init__(self, host: FeedHost, log: EventLog | None = None) -> None:
+        self._host = host
+        #: ``None`` while nothing reads.
+        self.readers: Readers | None = None
+        self.log = EventLog() if log is None else log
+
+    def append(self, event: Event) -> None:
+        """Publish an event: keep it in the log, and wake the readers."""
+        settings = self._host.settings
+        self.log.append(event, settings.log_events, settings.log_bytes)
+        if self.readers is not None:
+            self.readers.published(self.log.head)
+
+    # -- Readers ----------------------------------------------------------------------------------------
+
+    @property
+    def reader_count(self) -> int:
+        """How many read it."""
+        return 0 if self.readers is None else len(self.readers)
+
+    def reader(
+        self,
+        state: State,
+        cursor: str | None,
+        on_end: Callable[[Subscription], None],
+        *,
+        close_on_superseded: bool,
+    ) -> Subscription:
+        """A reader that begins behind ``cursor``; it is woken and ended once it has been added.
+
+        Where the cursor cannot be continued from, or there is none, it is first given how the session stands.
+        """
+        found = self.log.locate(cursor, state.turn.epoch if isinstance(state, Running | Cancelling) else None)
+        position = found.resume_at if isinstance(found, Gap) else found
+        prelude = [gap_event(found.since, found.min_available)] if isinstance(found, Gap) else []
+        if prelude or cursor is None:
+            prelude.append(snapshot_event(view(state), self.log.cursor_at(position)))
+        return Subscription(
+            self.log,
+            position,
+            prelude,
+            self._host.settings.subscriber_buffer,
+            on_end,
+            self._count_overflow,
+            close_on_superseded=close_on_superseded,
+        )
+
+    def _count_overflow(self) -> None:
+        self._host.meter.count(SUBSCRIBER_OVERFLOW)
+
+    def add(self, reader: Subscription) -> None:
+        """Wake this reader from now on."""
+        if self.readers is None:
+            self.readers = Readers(self._host.loop)
+        self.readers.add(reader)
+
+    def has(self, reader: Subscription) -> bool:
+        """Whether this reader was added and not removed since."""
+        return self.readers is not None and reader in self.readers
+
+    def remove(self, reader: Subscription) -> bool:
+        """Let go of this reader. False if it was not there."""
+        readers = self.readers
+        if readers is None or reader not in readers:
+            return False
+        readers.remove(reader)
+        if not readers:
+            self.readers = None
+        return True
+
+    def end(self, end: StreamEnd) -> None:
+        """End the streams of all readers."""
+        if self.readers is not None:
+            self.readers.end(end)
+
+    def end_superseded(self, end: StreamEnd) -> None:
+        """End the streams of those readers that asked for it when a turn is superseded."""
+        if self.readers is not None:
+            self.readers.end_superseded(end)

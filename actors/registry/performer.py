@@ -1,0 +1,192 @@
+"""Performs the effects of a session's decisions: the one place where a session touches the world."""
+
+from typing import Any, Final, assert_never
+
+from turnkeeper.actors.events.event import END_NAMES, QUEUED, STARTED, Event, end_event
+from turnkeeper.actors.events.feed import Feed
+from turnkeeper.actors.metrics.meter import (
+    STALE_REPORTS,
+    TURN_CANCELLED,
+    TURN_COMPLETED,
+    TURN_FAILED,
+    TURN_INTERRUPTED,
+    TURN_TIMED_OUT,
+    TURN_UNRESPONSIVE,
+    UNRESPONSIVE,
+    Counter,
+)
+from turnkeeper.actors.model.exceptions import SessionError
+from turnkeeper.actors.model.messages import Tick, TurnEnd
+from turnkeeper.actors.model.records import TERMINAL, Raised, StreamEnd, TurnId, TurnStatus
+from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer, answer_foreign, refuse
+from turnkeeper.actors.session.consequences import ENDS
+from turnkeeper.actors.session.effects import (
+    AnnounceQueued,
+    CancelTurn,
+    CloseStreams,
+    CountStale,
+    Effect,
+    EndTurn,
+    Quarantine,
+    Refuse,
+    Reply,
+    SetTimer,
+    StartTurn,
+)
+from turnkeeper.actors.session.states import Closed, State
+from turnkeeper.actors.session.views import owed_answers, was_superseded
+from turnkeeper.actors.turn.running import RunningTurns
+from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.waiters import Waiters
+
+from .shared import Shared, logger
+
+
+def _end_counter(status: TurnStatus) -> Counter:
+    match status:
+        case TurnStatus.COMPLETED:
+            return TURN_COMPLETED
+        case TurnStatus.FAILED:
+            return TURN_FAILED
+        case TurnStatus.CANCELLED:
+            return TURN_CANCELLED
+        case TurnStatus.TIMED_OUT:
+            return TURN_TIMED_OUT
+        case TurnStatus.INTERRUPTED:
+            return TURN_INTERRUPTED
+        case TurnStatus.UNRESPONSIVE:
+            return TURN_UNRESPONSIVE
+        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
+            raise ValueError(f"a turn that is {status} has not ended")
+        case _:
+            assert_never(status)
+
+
+#: What counts the turns that have ended, by their terminal status.
+END_COUNTERS: Final = {status: _end_counter(status) for status in TERMINAL}
+
+
+class Performer:
+    """The hands of one session, and what they hold: running turns, events, a timer, waiting askers."""
+
+    __slots__ = ("_actor", "_shared", "_timer", "_waiters", "feed", "turns")
+
+    def __init__(self, shared: Shared, actor: AsyncioRef[Any], feed: Feed) -> None:
+        self._shared = shared
+        self._actor = actor
+        # Most sessions never have these.
+        self._timer: Timer | None = None
+        self._waiters: Waiters | None = None
+        self.feed = feed
+        self.turns = RunningTurns(actor)
+
+    @property
+    def busy(self) -> bool:
+        """Whether somebody reads, waits for a turn, or still runs though the session is at rest."""
+        return bool(self.feed.readers or self.turns.quarantined or self._waiters)
+
+    def perform(self, effects: tuple[Effect, ...], state: State) -> None:
+        """Do what was decided, in order. ``state`` is the one that was decided along with it."""
+        for effect in effects:
+            if type(effect) is Reply:  # the usual one, at a third of the price
+                if effect.to is not None:
+                    effect.to.set(effect.answer)
+                continue
+            match effect:
+                case StartTurn():
+                    self._start_turn(effect, state)
+                case EndTurn():
+                    self._end_turn(effect, state)
+                case CancelTurn():
+                    self.turns.cancel(effect.reason)
+                case SetTimer():
+                    self._set_timer(effect.at)
+                case AnnounceQueued():
+                    self.feed.append(Event(QUEUED, None, 0, None, effect.record))
+                case Refuse():
+                    refuse(effect.to, effect.error)
+                case CloseStreams():
+                    self.feed.end(effect.end)
+                case Quarantine():
+                    self._shared.meter.count(UNRESPONSIVE)
+                    self.turns.quarantine()
+                case Reply():
+                    answer(effect.to, effect.answer)
+                case CountStale():
+                    self._shared.meter.count(STALE_REPORTS)
+                case _:
+                    assert_never(effect)
+
+    # -- Turns ------------------------------------------------------------------------------------------
+
+    def _start_turn(self, effect: StartTurn, state: State) -> None:
+        shared, spec = self._shared, effect.spec
+        turn = Turn(spec, effect.epoch, state.memory.home.owner, shared, self.feed)
+        # Published first: an eager task runs before the call that starts it returns.
+        self.feed.append(Event(STARTED, effect.epoch, 0, None, spec))
+        self.turns.start(
+            turn, shared.agents[spec.agent], shared.loop, shared.load_context, shared.save_context
+        )
+
+    def _end_turn(self, effect: EndTurn, state: State) -> None:
+        record, outcome = effect.record, effect.outcome
+        end = TurnEnd(record, outcome)
+        self._shared.meter.count(END_COUNTERS[record.status])
+        turn = self.turns.turn
+        if record.epoch is None or turn is None:
+            self.feed.append(Event(END_NAMES[record.status], source=record))
+        else:
+            n = turn.close()
+            if outcome is not None:
+                self._keep_context(turn, state)
+                self.turns.turn = self.turns.task = None
+            self.feed.append(end_event(end, n, self._shared.max_event_size))
+            if isinstance(outcome, Raised):
+                logger.error("turn %s failed", record.turn_id, exc_info=outcome.error)
+        if effect.ended_to is not None:
+            answer_foreign(effect.ended_to, end)
+        if self._waiters is not None:
+            self._waiters.answer(end)
+        if self.feed.readers is not None and was_superseded(record):
+            self.feed.end_superseded(ENDS[record.status].stream)
+
+    def _keep_context(self, turn: Turn, state: State) -> None:
+        """Keep the conversation as the turn leaves it, unless the host keeps it, or it is to be forgotten."""
+        context = turn.take_context()
+        if context is not None and self._shared.load_context is None and not isinstance(state, Closed):
+            self._shared.contexts.keep(turn.session_id, context, turn.last_event_id)
+
+    def wait_for(self, turn_id: TurnId, to: ReplyTo) -> None:
+        """Answer this one when the turn ends, which is in flight or waits."""
+        if self._waiters is None:
+            self._waiters = Waiters()
+        self._waiters.add(turn_id, to)
+
+    # -- The timer --------------------------------------------------------------------------------------
+
+    def _set_timer(self, at: float) -> None:
+        """See to a `Tick` at that moment or before: the session asks again if it came too early."""
+        shared = self._shared
+        if self._timer is None:
+            self._timer = Timer(shared.loop, self._tick)
+        self._timer.set(shared.loop.time() + max(0.0, at - shared.clock()))
+
+    def _tick(self) -> None:
+        self._actor.tell_if_alive(Tick())
+
+    def forget_timer(self) -> None:
+        """Send no `Tick` any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+
+    # -- The end ----------------------------------------------------------------------------------------
+
+    def abandon(self, state: State, error: SessionError, end: StreamEnd) -> None:
+        """The actor is gone: leave no turn uncancelled, nobody waiting, and no stream open."""
+        self.forget_timer()
+        self.turns.abandon(self._shared.orphaned_tasks)
+        if self._waiters is not None:
+            self._waiters.refuse(error)
+        for to in owed_answers(state):
+            refuse(to, error)
+        self.feed.end(end)

@@ -1,0 +1,102 @@
+"""The turns of one session whose coroutines run: the one that holds it, and those that were quarantined.
+
+A task is held here until it ends, because the loop holds its tasks weakly. Its end is a message to the
+session's actor, sent from a synchronous done-callback: a task that is cancelled before its first step runs
+neither its coroutine nor that coroutine's ``finally``, so nothing that has to happen may stand there.
+"""
+
+import asyncio
+import logging
+from contextvars import copy_context
+from typing import Any
+
+from turnkeeper.actors.model.messages import TurnEnded
+from turnkeeper.actors.model.records import Reason, Stopped
+from turnkeeper.actors.runtime import AsyncioRef
+
+from .agent import AgentFunction, LoadContext, SaveContext
+from .run import begin, outcome_of, raised
+from .turn import Turn
+
+logger = logging.getLogger("turnkeeper")
+
+
+class RunningTurns:
+    """The turns of one session that run. ``turn`` is the one that holds the session, ``task`` runs it."""
+
+    __slots__ = ("_actor", "_quarantined", "task", "turn")
+
+    def __init__(self, actor: AsyncioRef[Any]) -> None:
+        self._actor = actor
+        # Most sessions never have one, and an empty dict costs 64 bytes.
+        self._quarantined: dict[asyncio.Future[Any], Turn] | None = None
+        self.task: asyncio.Future[Any] | None = None
+        self.turn: Turn | None = None
+
+    @property
+    def quarantined(self) -> bool:
+        """Whether a quarantined turn still runs."""
+        return bool(self._quarantined)
+
+    @property
+    def first_event_at(self) -> float | None:
+        """When the turn that holds the session emitted its first event, if it did."""
+        return None if self.turn is None else self.turn.first_event_at
+
+    def start(
+        self,
+        turn: Turn,
+        agent: AgentFunction,
+        loop: asyncio.AbstractEventLoop,
+        load_context: LoadContext | None,
+        save_context: SaveContext | None,
+    ) -> None:
+        """Let this turn run. The actor is sent a `TurnEnded` when its coroutine has ended."""
+        self.turn = turn
+        # In a copy from the start: a plain function may set context variables before it returns its
+        # coroutine, and would set them for the turns of all.
+        context = copy_context()
+        try:
+            self.task = context.run(begin, agent, turn, loop, load_context, save_context)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the turn
+            outcome = Stopped() if isinstance(error, asyncio.CancelledError) else raised(error)
+            self._actor.tell_if_alive(TurnEnded(turn.epoch, outcome, turn.first_event_at))
+            return
+        self.task.add_done_callback(self._on_done)
+
+    def _on_done(self, task: "asyncio.Future[Any]") -> None:
+        outcome = outcome_of(task)  # looked at in any case, or asyncio complains of an error nobody saw
+        quarantined = self._quarantined
+        turn = self.turn if quarantined is None else quarantined.pop(task, self.turn)
+        if turn is not None:
+            self._actor.tell_if_alive(TurnEnded(turn.epoch, outcome, turn.first_event_at))
+
+    def cancel(self, reason: Reason) -> None:
+        """Deliver a cancellation to the coroutine of the turn that holds the session."""
+        if self.turn is not None:
+            self.turn.ask_to_stop(reason)
+        if self.task is not None:
+            self.task.cancel(str(reason.code))
+
+    def quarantine(self) -> None:
+        """The turn that holds the session did not stop: hold its task until it ends after all."""
+        turn, task = self.turn, self.task
+        self.turn = self.task = None
+        if turn is not None and task is not None:
+            if self._quarantined is None:
+                self._quarantined = {}
+            self._quarantined[task] = turn
+            logger.warning("turn %s did not stop and is quarantined", turn)
+
+    def abandon(self, orphaned: "set[asyncio.Future[Any]]") -> None:
+        """The actor is gone: cancel what runs, and let ``orphaned`` hold it until it ends."""
+        tasks = dict(self._quarantined or {})
+        if self.turn is not None and self.task is not None:
+            tasks[self.task] = self.turn
+        for task, turn in tasks.items():
+            turn.over = turn.cancel_requested = True
+            task.cancel()
+            orphaned.add(task)
+            task.add_done_callback(orphaned.discard)

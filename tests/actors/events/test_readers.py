@@ -1,0 +1,152 @@
+"""All readers of one session: who is woken when, and whose stream ends (G8, G9)."""
+
+import asyncio
+from contextlib import aclosing
+
+from tests.fakes import ScriptedAgent, names, opened, settle, waiting
+from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.log import EventLog
+from turnkeeper.actors.events.readers import LAG_CHECK, WAKE_BATCH, Readers
+from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.model.records import StreamEnd
+
+
+class Stand:
+    """A log with so many readers, without a session around them."""
+
+    def __init__(self, count: int, max_lag: int = 1_000) -> None:
+        self.log = EventLog()
+        self.readers = Readers(asyncio.get_running_loop())
+        self.overflows = 0
+        self.each = [
+            Subscription(
+                self.log,
+                0,
+                [],
+                max_lag,
+                lambda _: None,
+                self._count,
+                close_on_superseded=bool(n % 2),
+            )
+            for n in range(count)
+        ]
+        for reader in self.each:
+            self.readers.add(reader)
+
+    def _count(self) -> None:
+        self.overflows += 1
+
+    def publish(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.log.append(Event("word", epoch=1, n=self.log.head, text="1"), 10_000, 1 << 30)
+            self.readers.published(self.log.head)
+
+
+async def read_on(reader: Subscription, got: list[int]) -> None:
+    while batch := await reader.read():
+        got += [event.n for event in batch]
+
+
+async def test_readers_come_and_go() -> None:
+    stand = Stand(2)
+    one, other = stand.each
+    assert len(stand.readers) == 2
+    stand.readers.remove(one)
+    assert one not in stand.readers
+    assert list(stand.readers) == [other]
+
+
+async def test_few_readers_are_woken_at_once() -> None:
+    stand = Stand(WAKE_BATCH)
+    reading = [asyncio.create_task(reader.read()) for reader in stand.each]
+    await settle()
+    stand.publish()
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert all(task.done() for task in reading)
+
+
+async def test_many_readers_are_woken_batch_by_batch() -> None:
+    stand = Stand(2 * WAKE_BATCH + 1)
+    reading = [asyncio.create_task(reader.read()) for reader in stand.each]
+    await settle()
+    stand.publish()
+    woken: list[int] = []
+    while not all(task.done() for task in reading):
+        await asyncio.sleep(0)
+        woken.append(sum(task.done() for task in reading))
+    assert max(after - before for before, after in zip([0, *woken], woken, strict=False)) <= WAKE_BATCH
+
+
+async def test_whoever_was_woken_too_early_for_the_last_event_is_woken_again() -> None:
+    """What is published while a pass is under way starts no other pass, and is not missed."""
+    stand = Stand(3 * WAKE_BATCH)
+    got: list[list[int]] = [[] for _ in stand.each]
+    reading = [asyncio.create_task(read_on(*each)) for each in zip(stand.each, got, strict=True)]
+    await settle()
+    for _ in range(3):
+        stand.publish()
+        await asyncio.sleep(0)
+    await settle()
+    assert {tuple(each) for each in got} == {(0, 1, 2)}
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await asyncio.gather(*reading)
+
+
+async def test_a_reader_that_never_looks_is_found_now_and_then_and_its_stream_ends() -> None:
+    """G8: without its doing, so that a writer stuck in the network is freed."""
+    stand = Stand(1, max_lag=8)
+    stand.publish(LAG_CHECK)
+    assert stand.each[0].overflowed
+    stand.publish(LAG_CHECK)
+    assert stand.overflows == 1
+
+
+async def test_all_streams_end_or_those_that_are_to_end_when_a_turn_is_superseded() -> None:
+    stand = Stand(4)
+    stand.readers.end_superseded(StreamEnd.TASK_CANCELLED)
+    assert [reader.ended for reader in stand.each] == [False, True, False, True]
+    stand.readers.end(StreamEnd.SHUTDOWN)
+    last = [waiting(reader)[-1] for reader in stand.each]
+    assert names(last) == ["close"] * 4
+    assert [event.data for event in last] == [
+        "Server shutting down",
+        "Task cancelled",
+        "Server shutting down",
+        "Task cancelled",
+    ]
+
+
+async def test_a_thousand_readers_are_woken_in_batches_and_all_get_everything() -> None:
+    """G9."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        streams = [await registry.subscribe("s1") for _ in range(1_000)]
+        got: list[list[str]] = [[] for _ in streams]
+
+        async def follow(n: int) -> None:
+            async with aclosing(streams[n].events()) as events:
+                async for event in events:
+                    got[n].append(event.name)
+            streams[n].close()
+
+        readers = [asyncio.create_task(follow(n)) for n in range(len(streams))]
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        await settle()
+        assert {tuple(each) for each in got} == {("snapshot", "turn.started")}
+        run.turn.emit("word", 1)
+        awake: list[int] = []
+        while not awake or awake[-1] < len(streams):
+            await asyncio.sleep(0)
+            awake.append(sum("word" in each for each in got))
+            run.turn.emit("more", len(awake)) if len(awake) == 2 else None
+        steps = [after - before for before, after in zip([0, *awake], awake, strict=False)]
+        assert max(steps) <= WAKE_BATCH
+        assert len(awake) >= len(streams) // WAKE_BATCH
+        await settle()
+        assert {each[-1] for each in got} == {"more"}
+        await registry.cancel("s1")
+        await asyncio.gather(*readers)
+        expected = ["snapshot", "turn.started", "word", "more", "turn.cancelled", "close"]
+        assert all(each == expected for each in got)

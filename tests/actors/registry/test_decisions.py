@@ -1,0 +1,174 @@
+"""What a session decides is done; and what happens where deciding or doing it fails (G6, G10)."""
+
+import asyncio
+from typing import Any
+
+import pykka
+import pytest
+
+from tests.fakes import (
+    Run,
+    ScriptedAgent,
+    VirtualClock,
+    done,
+    opened,
+    read_to_end,
+    settle,
+)
+from turnkeeper.actors.events.log import EventLog
+from turnkeeper.actors.model.exceptions import (
+    SessionLost,
+)
+from turnkeeper.actors.model.messages import Accepted, Send
+from turnkeeper.actors.model.records import (
+    HOST,
+    TurnRecord,
+    TurnStatus,
+)
+from turnkeeper.actors.registry import decisions
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.registry.performer import Performer
+from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_ACTOR
+
+
+async def started(registry: SessionRegistry, agent: ScriptedAgent, **keywords: Any) -> tuple[Any, Run]:
+    """A turn of s1 that runs: its receipt and its run."""
+    receipt = await registry.send("s1", "hello", **keywords)
+    return receipt, await agent.run()
+
+
+async def record_of(registry: SessionRegistry, receipt: Any) -> TurnRecord:
+    return await registry.turn(receipt.session_id, receipt.turn_id)
+
+
+# -- One turn ---------------------------------------------------------------------------------------
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    """Let the session's next step for a message of that type raise."""
+    step = decisions.step
+
+    def fail(state: Any, each: Any, now: float, to: Any = None) -> Any:
+        if type(each).__name__ == message:
+            monkeypatch.setattr(decisions, "step", step)
+            raise ZeroDivisionError("a bug of ours")
+        return step(state, each, now, to)
+
+    monkeypatch.setattr(decisions, "step", fail)
+
+
+async def test_a_session_whose_actor_failed_starts_anew_and_everyone_is_told(
+    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
+) -> None:
+    """G6, G10: nobody waits for what is gone."""
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        done_before, run = await started(registry, agent)
+        run.finish()
+        await done_before.result()
+        receipt, run = await started(registry, agent)
+        again = await registry.send("s1", "hello", turn_id="waits")
+        sending = asyncio.create_task(registry.send("s1", "third"))
+        stream = await registry.subscribe("s1")
+        last = await agent.run()
+        assert last.turn.turn_id == again.turn_id
+        await last.cancelled.wait()
+        cancelling = asyncio.create_task(registry.cancel("s1", again.turn_id))
+        waits = [asyncio.create_task(again.result()), asyncio.create_task(again.ended())]
+        await settle()
+        failing(monkeypatch, "TurnEnded")
+        last.finish()
+        for waiting_one in (sending, cancelling, *waits):
+            with pytest.raises(SessionLost) as caught:
+                await waiting_one
+            assert caught.value.code == "SESSION_LOST"
+        events = await read_to_end(stream)
+        assert (events[-1].name, events[-1].data) == ("close", "Session lost")
+        record = await record_of(registry, again)
+        assert record.status is TurnStatus.INTERRUPTED, "G2, G11: it does not read running for ever"
+        assert record.ended_at is not None
+        fourth, run = await started(registry, agent)
+        assert fourth.epoch is not None
+        assert again.epoch is not None
+        assert fourth.epoch > again.epoch
+        run.finish("works")
+        assert await fourth.result() == "works"
+        assert (await registry.turn("s1", done_before.turn_id)).status is TurnStatus.COMPLETED
+        assert (await registry.counts()).turns_in_flight == 0
+        assert receipt.turn_id != again.turn_id
+
+
+async def test_whoever_asked_for_the_step_that_failed_is_answered_and_the_session_works(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(done) as registry:
+        failing(monkeypatch, "Submit")
+        with pytest.raises((ZeroDivisionError, SessionLost)):
+            await registry.send("s1", "hello")
+        assert await (await registry.send("s1", "again")).result() == "done: again"
+
+
+async def test_an_effect_that_fails_does_not_leave_a_session_that_looks_busy_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G6: the state said that a turn runs, and none did."""
+
+    def fail(*_: Any) -> None:
+        monkeypatch.undo()
+        raise ZeroDivisionError("a bug of ours")
+
+    async with opened(done) as registry:
+        monkeypatch.setattr(Performer, "_start_turn", fail)
+        with pytest.raises(SessionLost):
+            await registry.send("s1", "hello", strategy="reject")
+        assert await (await registry.send("s1", "again", strategy="reject")).result() == "done: again"
+
+
+async def test_messages_to_a_failed_session_that_nobody_asked_for_do_not_take_the_registry_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G6: many messages are under way to a session when it fails."""
+
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    async with opened(done) as registry:
+        await (await registry.send("s1", "hello")).result()
+        with monkeypatch.context() as patch:
+            patch.setattr(decisions, "step", fail)
+            for _ in range(200):
+                registry.ref.tell(Send("s1", "hello", HOST))
+            await settle()
+        assert registry.ref.is_alive()
+        assert await (await registry.send("s1", "again")).result() == "done: again"
+
+
+async def test_messages_that_come_between_a_failure_and_its_report_wait_for_the_successor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G6: only what lay in the failed actor's own mailbox is turned away."""
+    async with opened(done) as registry:
+        await (await registry.send("s1", "hello")).result()
+        failing(monkeypatch, "Submit")
+        registry.ref.tell(Send("s1", "fails", HOST))
+        sends = [registry.ask(Send("s1", str(n), wait=False)) for n in range(200)]
+        answers = await asyncio.gather(*sends, return_exceptions=True)
+        dead = [answer for answer in answers if isinstance(answer, pykka.ActorDeadError)]
+        assert len(dead) < MESSAGES_PER_ACTOR
+        assert len([answer for answer in answers if isinstance(answer, Accepted)]) == 200 - len(dead)
+
+
+async def test_a_cleanup_that_meets_a_failing_session_is_still_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    async with opened(done) as registry:
+        for session in ("s1", "s2"):
+            await (await registry.send(session, "hello")).result()
+        with monkeypatch.context() as patch:
+            patch.setattr(EventLog, "forget_all_but_last", fail)
+            assert await registry.cleanup() == ()
+        assert await (await registry.send("s1", "again")).result() == "done: again"
+        assert await registry.cleanup() == ("s1",)

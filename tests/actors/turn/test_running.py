@@ -1,0 +1,132 @@
+"""The turns of one session whose coroutines run, and what they may not do to others."""
+
+import asyncio
+import contextvars
+import sys
+from typing import Any
+
+import pytest
+
+from tests.fakes import (
+    Run,
+    ScriptedAgent,
+    names,
+    opened,
+    settle,
+    waiting,
+)
+from turnkeeper.actors.model.exceptions import (
+    TurnFailed,
+)
+from turnkeeper.actors.model.messages import Send
+from turnkeeper.actors.model.records import (
+    TurnRecord,
+    Verdict,
+)
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.turn import Turn
+
+
+async def started(registry: SessionRegistry, agent: ScriptedAgent, **keywords: Any) -> tuple[Any, Run]:
+    """A turn of s1 that runs: its receipt and its run."""
+    receipt = await registry.send("s1", "hello", **keywords)
+    return receipt, await agent.run()
+
+
+async def record_of(registry: SessionRegistry, receipt: Any) -> TurnRecord:
+    return await registry.turn(receipt.session_id, receipt.turn_id)
+
+
+# -- One turn ---------------------------------------------------------------------------------------
+
+
+request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="nobody's")
+
+
+async def test_the_senders_context_variables_do_not_leak_into_the_turn() -> None:
+    async def agent(turn: Turn) -> str:
+        return request.get()
+
+    async with opened(agent) as registry:
+        request.set("ada's")
+        assert await (await registry.send("s1", "hello")).result() == "nobody's"
+        stream = await registry.subscribe("s1")
+        stream.close()
+        assert await (await registry.send("s1", "hello")).result() == "nobody's"
+
+
+async def test_one_turns_context_variables_do_not_leak_into_another() -> None:
+    def agent(turn: Turn) -> Any:
+        seen = request.get()
+        request.set(turn.user)
+
+        async def run() -> str:
+            request.set(f"{turn.user} again")
+            return seen
+
+        return run()
+
+    async with opened(agent) as registry:
+        assert await (await registry.send("s1", "hello", user="ada")).result() == "nobody's"
+        assert await (await registry.send("s2", "hello", user="bob")).result() == "nobody's"
+
+
+if sys.version_info >= (3, 12):
+
+    @pytest.mark.parametrize("kind", ["returns", "raises", "emits"])
+    async def test_an_eager_task_that_ends_before_it_is_stored_is_a_turn_like_any_other(kind: str) -> None:
+        """G2, G7: the record exists before the task does."""
+
+        async def agent(turn: Turn) -> str:
+            if kind == "raises":
+                raise KeyError
+            if kind == "emits":
+                turn.emit("word", 1)
+            return turn.text
+
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        async with opened(agent) as registry:
+            stream = await registry.subscribe("s1")
+            receipt = await registry.send("s1", "hello")
+            if kind == "raises":
+                with pytest.raises(TurnFailed):
+                    await receipt.result()
+            else:
+                assert await receipt.result() == "hello"
+            await settle()
+            events = [event for event in waiting(stream) if event.id is not None]
+            stream.close()
+            assert names(events)[0] == "turn.started"
+            assert [event.n for event in events if event.epoch == receipt.epoch] == list(
+                range(sum(event.epoch == receipt.epoch for event in events))
+            )
+        asyncio.get_running_loop().set_task_factory(None)
+
+    async def test_an_eager_turn_is_cancelled_and_superseded_like_any_other() -> None:
+        """G1."""
+        agent = ScriptedAgent()
+        asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
+        async with opened(agent) as registry:
+            await started(registry, agent)
+            await started(registry, agent)
+            assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
+            assert agent.most_at_once == 1
+        asyncio.get_running_loop().set_task_factory(None)
+
+
+async def test_a_task_that_a_plain_function_has_started_is_stopped_before_its_first_step_too() -> None:
+    """G3, G5: nothing goes on behind the verdict."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def work() -> None:
+        await asyncio.Event().wait()
+
+    def agent(turn: Turn) -> Any:
+        tasks.append(asyncio.create_task(work()))
+        return tasks[-1]
+
+    async with opened(agent) as registry:
+        registry.ref.tell(Send("s1", "hello"))
+        answer = await registry.cancel("s1")
+        assert answer.verdict is Verdict.CANCELLED
+        assert tasks[0].cancelled()
