@@ -11,12 +11,9 @@ from itertools import takewhile
 from typing import Any
 
 from turnkeeper.actors.model.messages import ActiveTurn, Counts
-from turnkeeper.actors.model.records import Asker, CancelCode, Epoch, Reason, SessionId, TurnId
+from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
 from turnkeeper.actors.session.views import InFlight
-
-#: How many early cancels are kept for sessions that are not open, whoever asked.
-MAX_EARLY_CANCELS = 10_000
 
 
 class Entry:
@@ -171,50 +168,3 @@ def last_epoch(state: State) -> Epoch:
     if isinstance(state, Running | Cancelling):
         return state.turn.epoch
     return state.memory.last_epoch
-
-
-class EarlyCancels:
-    """Cancels for sessions that are not open: bounded per user and in all, and only for a while."""
-
-    def __init__(self, per_user: int, ttl: float) -> None:
-        self._per_user = per_user
-        self._ttl = ttl
-        self._asked: OrderedDict[tuple[str, SessionId, TurnId], tuple[Reason, float]] = OrderedDict()
-        self._count: dict[str, int] = {}
-
-    def __len__(self) -> int:
-        return len(self._asked)
-
-    def remember(self, user: str, session: SessionId, turn: TurnId, text: str | None, now: float) -> None:
-        """Remember that this user wants that turn stopped, should it come."""
-        key = (user, session, turn)
-        self._drop(key)
-        self._expire(now)
-        if self._count.get(user, 0) >= self._per_user:
-            self._drop(next(other for other in self._asked if other[0] == user))
-        if len(self._asked) >= MAX_EARLY_CANCELS:
-            self._drop(next(iter(self._asked)))
-        self._asked[key] = (Reason(CancelCode.USER_REQUEST, user, text), now)
-        self._count[user] = self._count.get(user, 0) + 1
-
-    def take(self, user: str, session: SessionId, turn: TurnId, now: float) -> tuple[Reason, float] | None:
-        """The cancel of this turn and when it was asked, if one is remembered."""
-        if not self._asked:
-            return None
-        self._expire(now)
-        found = self._asked.get((user, session, turn))
-        self._drop((user, session, turn))
-        return found
-
-    def _expire(self, now: float) -> None:
-        while self._asked:
-            key, (_, asked_at) = next(iter(self._asked.items()))
-            if now < asked_at + self._ttl:
-                return
-            self._drop(key)
-
-    def _drop(self, key: tuple[str, SessionId, TurnId]) -> None:
-        if self._asked.pop(key, None) is not None:
-            self._count[key[0]] -= 1
-            if not self._count[key[0]]:
-                del self._count[key[0]]

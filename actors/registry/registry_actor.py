@@ -37,7 +37,8 @@ from turnkeeper.actors.session.refusals import precondition_failed
 from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 
-from .directory import Directory, EarlyCancels, Entry
+from .directory import Directory, Entry
+from .early_cancels import EarlyCancels
 from .passes import PASS, Cleaning, Ending
 from .session_actor import SessionActor
 from .shared import Shared, logger
@@ -130,7 +131,7 @@ class RegistryActor(AsyncioActor):
         if message.turn_id is not None:
             early = self._early.take(message.asker.user, session, submit.spec.turn_id, now)
             if early is not None:
-                self._forward(entry, Stop(submit.spec.turn_id, early[0], wait=False), None)
+                self._forward(entry, Stop(submit.spec.turn_id, early, wait=False), None)
         self._forward(entry, submit, reply_to)
 
     def _on_cancel(self, message: Cancel, reply_to: ReplyTo) -> None:

@@ -1,0 +1,29 @@
+"""Cancels of turns in sessions that are not open yet: the send may still be on its way. Pure."""
+
+from turnkeeper.actors.model.records import CancelCode, Reason, SessionId, TurnId
+
+from .expiring import ExpiringTable
+
+#: How many early cancels are kept in all.
+MAX_EARLY_CANCELS = 10_000
+
+
+class EarlyCancels:
+    """Early cancels by user, session and turn: the oldest give way, and all expire after ``ttl`` seconds."""
+
+    def __init__(self, per_user: int, ttl: float) -> None:
+        self._table: ExpiringTable[tuple[str, SessionId, TurnId], Reason] = ExpiringTable(
+            ttl, per_user, MAX_EARLY_CANCELS
+        )
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    def remember(self, user: str, session: SessionId, turn: TurnId, text: str | None, now: float) -> None:
+        """Remember that this user wants that turn stopped, should it come."""
+        reason = Reason(CancelCode.USER_REQUEST, user, text)
+        self._table.put(user, (user, session, turn), reason, now, make_room=True)
+
+    def take(self, user: str, session: SessionId, turn: TurnId, now: float) -> Reason | None:
+        """Why this turn is to be stopped, if that is remembered; it is given out once."""
+        return self._table.pop((user, session, turn), now) if len(self._table) else None
