@@ -12,7 +12,7 @@ from .states import State
 
 @value
 class StartTurn:
-    """Run the coroutine under this epoch, publish ``turn.started`` as its event 0."""
+    """Publish ``turn.started`` as event 0 of this epoch, and run the coroutine."""
 
     spec: TurnSpec
     epoch: Epoch
@@ -28,14 +28,14 @@ class CancelTurn:
 
 @value
 class Quarantine:
-    """Fence the coroutine off and let go of the session; hold its task until it ends."""
+    """Fence off a coroutine that did not stop: nothing of it is published, its task is kept until it ends."""
 
     epoch: Epoch
 
 
 @value
 class EndTurn:
-    """The turn has its terminal status: publish its terminal event, answer who waits for its end."""
+    """Publish the terminal event of a turn, and answer those who wait for its end."""
 
     record: TurnRecord
     outcome: Outcome | None
@@ -44,14 +44,14 @@ class EndTurn:
 
 @value
 class AnnounceQueued:
-    """Tell the subscribers of a turn that waits for its predecessor to settle."""
+    """Publish that a turn waits for its predecessor to settle."""
 
     record: TurnRecord
 
 
 @value
 class Reply:
-    """Answer."""
+    """Answer the asker."""
 
     to: ReplyAddress | None
     answer: Any
@@ -59,7 +59,7 @@ class Reply:
 
 @value
 class Refuse:
-    """Answer with an error; nothing has changed."""
+    """Answer the asker with an error: nothing has changed."""
 
     to: ReplyAddress | None
     error: SessionError
@@ -74,14 +74,14 @@ class SetTimer:
 
 @value
 class CloseStreams:
-    """End the streams of all subscribers, and say why."""
+    """End the streams of all subscribers, with the reason as the text of ``close``."""
 
     end: StreamEnd
 
 
 @value
 class CountStale:
-    """A report came from a turn that does not hold the session (any more)."""
+    """Count a report from a turn that does not hold the session, or no longer does."""
 
 
 Effect: TypeAlias = (
@@ -101,7 +101,7 @@ Decision: TypeAlias = tuple[State, tuple[Effect, ...]]
 
 
 def addressees(effects: tuple[Effect, ...]) -> list[ReplyAddress | None]:
-    """Everyone whom these effects answer."""
+    """The addresses that these effects answer."""
     return [
         effect.ended_to if isinstance(effect, EndTurn) else effect.to
         for effect in effects

@@ -1,10 +1,73 @@
 """The life of one session.
 
-Rule 1: everything that decides what happens to a session is in this file.
+Rule 1: everything that decides what happens to a session is in this package.
 Rule 2: nothing here waits, reads a clock, or touches the world.
 
-``step(state, message, now)`` answers with the next state and with what is to be done, in order. The
-epoch of a turn is its fencing token: a report that names another one is stale and changes nothing.
+`step` takes a state, a message and the time, and answers with the next state and with what is to be done, in
+order. The session's actor performs that; it decides nothing itself. What `step` may do is laid down as data
+in `table`, and held there by a search through every sequence of messages up to a length.
+
+What a session is
+-----------------
+One conversation, which runs at most one turn at a time. A turn is a coroutine of the host's, and asyncio can
+only *ask* a coroutine to stop: it may clean up first, finish anyway, or ignore it. So a cancelled turn goes
+on holding its session until its coroutine has returned, or until it has ignored its whole grace. This is what
+most of the states and races below are about.
+
+    Idle         nothing runs
+    Running      a turn holds the session
+    Cancelling   a turn holds the session and was asked to stop; `then` is what follows once it has let go:
+                 nothing, the next turn, or the close
+    Closed       nothing will run any more; what ran can still be asked about
+
+Three things look like states and are none. A turn that waits for its predecessor is the `then` of
+`Cancelling`: it has no epoch, no coroutine and no event with an id, and can be dropped without anyone having
+to stop. A turn that ignored its grace is in `memory.quarantined`: it runs, but holds nothing and may say
+nothing. A cancel that came before its send is in `memory.early`. They stand beside the states, so that four
+states times whatever comes stay four.
+
+Two kinds of messages
+---------------------
+`Submit`, `Stop` and `Shut` are wishes: they may be refused, and each is answered exactly once, now or when
+the turn in flight has settled. `TurnEnded` and `Tick` are facts: they are never refused, but they may be
+stale.
+
+The races, and the rule that answers each
+-----------------------------------------
+* *A Stop and the turn's own end.* Whichever message is first. After a Stop the coroutine's outcome decides:
+  what returned or raised had `finished_first`, and only what raised CancelledError is `cancelled`.
+* *A Stop and the next turn.* A Stop that names a turn hits that turn or none (`_stop_other`).
+* *A Stop and its own send.* A Stop that names a turn which has not been sent is kept for a while, and the
+  send is over at once.
+* *Two Stops.* They are one: the coroutine is not cancelled again, the ladder goes on, both get the verdict.
+* *A send while a turn is on its way out.* The newest send waits, the one that waited before is over. Both are
+  told.
+* *A send and its own retry.* The same turn id with the same fingerprint is the same turn, and is looked at
+  before the precondition, because the first try may be what made that fail.
+* *The end of a turn that was given up.* Its epoch is not that of the turn in flight: it is noted, not
+  believed. The epoch is drawn when a turn starts, and grows even where the clock does not.
+* *A tick and what it was set for.* A tick carries no meaning: `step` looks at what is due. One that comes too
+  soon sets the timer again, one that comes too late skips no rung of the ladder.
+* *A close and everything else.* It cancels first, drops what waits, and from then on sends are refused. A
+  later close waits for the same end; once it is a shutdown, it stays one.
+
+The order of effects
+--------------------
+A turn's end is published before anyone is told of it, and both before the next turn starts. Whoever is
+answered finds the directory up to date, because the actor writes the state down before it performs the first
+effect.
+
+What is weak
+------------
+* One turn can wait, not several: the strategies that queue will turn `then` into a line of their own.
+* Nothing comes back from an effect. If one raises, the actor gives up the session (`after_failure`) rather
+  than guess how much of the decision was done.
+* Records are let go of when another turn ends (`record.remember`), not by time: a quiet session keeps its old
+  ones until it is forgotten. Early cancels are bounded, and in a flood of them the oldest is lost.
+* A retry is recognised only while the record of its turn is kept; after that the same id starts a new turn.
+* `find_turn` walks through what is remembered, which is cheap for the twenty records that are kept by
+  default.
+* A grace of nothing still takes two ticks: the second cancel is never skipped.
 """
 
 from dataclasses import replace

@@ -1,12 +1,16 @@
-"""Draws what the search saw a session do: `docs/explanation/state-diagram.md` and its picture.
+"""Draws the transition table: `docs/explanation/state-diagram.md` and its picture.
 
-python -m tests.actors.session.diagram        writes both files anew
+The moves of a session are those of the table, to which the search holds `step`. The moves of its turns are
+those that the search sees.
+
+    python -m tests.actors.session.diagram        writes both files anew
 """
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, get_args
 
 from tests.actors.session.monitor import Facts
 from tests.actors.session.search import Node, search
@@ -14,6 +18,7 @@ from turnkeeper.actors.model.records import SessionState, TurnId, TurnStatus
 from turnkeeper.actors.session.effects import AnnounceQueued, CancelTurn, Effect, EndTurn, StartTurn
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import State
+from turnkeeper.actors.session.table import ROWS, Row
 from turnkeeper.actors.session.views import state_name
 
 FOLDER = Path(__file__).parent.parent.parent.parent / "docs" / "explanation"
@@ -22,32 +27,42 @@ DEPTH = 5
 
 Moves: TypeAlias = Mapping[tuple[str, str], Iterable[str]]
 
-# -- What was seen ------------------------------------------------------------------------------------
+# -- The moves ----------------------------------------------------------------------------------------
+
+#: The public name of each state.
+NAMES: dict[type[Any], SessionState] = {
+    kind: state_name(kind(*(None for _ in dataclasses.fields(kind)))) for kind in get_args(State)
+}
 
 
-class Seen:
-    """The moves of the session and of its turns, each with the messages that made it."""
+def session_moves(rows: Iterable[Row] = ROWS) -> dict[tuple[str, str], set[str]]:
+    """From which state to which a session goes, each with the messages that make it."""
+    moves: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for row in rows:
+        moves[NAMES[row.state], NAMES[row.then or row.state]].add(row.message.__name__)
+    return moves
+
+
+class TurnMoves:
+    """From which status to which a turn goes, each with the messages that make it."""
 
     def __init__(self) -> None:
-        self.session: dict[tuple[str, str], set[str]] = defaultdict(set)
-        self.turn: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.moves: dict[tuple[str, str], set[str]] = defaultdict(set)
 
-    def witness(self, node: Node, message: Message, after: State, effects: tuple[Effect, ...]) -> None:
-        word = type(message).__name__
-        self.session[state_name(node.state), state_name(after)].add(word)
+    def witness(self, node: Node, message: Message, _after: State, effects: tuple[Effect, ...]) -> None:
         for effect in effects:
-            self._turn_moved(node.facts, effect, word)
+            self._moved(node.facts, effect, type(message).__name__)
 
-    def _turn_moved(self, facts: Facts, effect: Effect, word: str) -> None:
+    def _moved(self, facts: Facts, effect: Effect, word: str) -> None:
         match effect:
             case AnnounceQueued():
-                self.turn[_status(facts, effect.record.turn_id), TurnStatus.QUEUED].add(word)
+                self.moves[_status(facts, effect.record.turn_id), TurnStatus.QUEUED].add(word)
             case StartTurn():
-                self.turn[_status(facts, effect.spec.turn_id), TurnStatus.RUNNING].add(word)
+                self.moves[_status(facts, effect.spec.turn_id), TurnStatus.RUNNING].add(word)
             case CancelTurn() if facts.cause is None:
-                self.turn[TurnStatus.RUNNING, TurnStatus.CANCELLING].add(word)
+                self.moves[TurnStatus.RUNNING, TurnStatus.CANCELLING].add(word)
             case EndTurn():
-                self.turn[_status(facts, effect.record.turn_id), effect.record.status].add(word)
+                self.moves[_status(facts, effect.record.turn_id), effect.record.status].add(word)
             case _:
                 pass
 
@@ -60,12 +75,12 @@ def _status(facts: Facts, turn_id: TurnId) -> str:
     return "sent"
 
 
-def seen() -> Seen:
+def turn_moves() -> dict[tuple[str, str], set[str]]:
     """What a search of a few messages sees."""
-    moves = Seen()
-    found = search(DEPTH, witness=moves.witness).found
+    turn = TurnMoves()
+    found = search(DEPTH, witness=turn.witness).found
     assert found is None, str(found)
-    return moves
+    return turn.moves
 
 
 # -- The picture --------------------------------------------------------------------------------------
@@ -112,7 +127,7 @@ STYLE = """\
   <rect width="680" height="620" style="fill: #fff; stroke: none"/>"""
 
 
-def picture(moves: Seen) -> str:
+def picture(session: Moves, turn: Moves) -> str:
     """Both diagrams as one SVG."""
     return "\n".join(
         [
@@ -120,9 +135,9 @@ def picture(moves: Seen) -> str:
             "  <title>The states of a session and of its turns</title>",
             STYLE,
             '  <text class="title" x="32" y="20">A session</text>',
-            *_drawing(SESSION, moves.session, words=True),
+            *_drawing(SESSION, session, words=True),
             '  <text class="title" x="32" y="345">A turn</text>',
-            *_drawing(TURN, moves.turn, words=False),
+            *_drawing(TURN, turn, words=False),
             "</svg>",
             "",
         ]
@@ -168,13 +183,13 @@ def _reach(across: float, down: float) -> float:
 PAGE = """\
 # The states of a session and of a turn
 
-Generated by `python -m tests.actors.session.diagram` from the moves that the exhaustive search saw `step`
-make; a test holds this page to the code. Do not edit it by hand.
+Generated by `python -m tests.actors.session.diagram` from the transition table in `actors/session/table.py`.
+The exhaustive search holds the code to the table, and a test holds this page to it. Do not edit it by hand.
 
 ![The states of a session and of its turns](state-diagram.svg)
 
-`interrupted` is not in the picture: it is what a turn is called after a crash, when no session was there to
-see its end.
+What moves a session is a message: `Submit` is a send, `Stop` a cancel, `Shut` a close or the shutdown,
+`Tick` the session's own timer, `TurnEnded` the end of a coroutine.
 
 ## A session
 
@@ -188,32 +203,75 @@ see its end.
 |---|---|---|
 {turn}
 
-What moves a session is a message: `Submit` is a send, `Stop` a cancel, `Shut` a close or the shutdown,
-`Tick` the session's own timer, `TurnEnded` the end of a coroutine.
+`interrupted` is not in the picture: a turn is called that after a crash, or when its session's actor failed.
+
+## The transition table
+
+Each message takes exactly one row. *Must* is what is done, in this order; *may* is what may be done besides,
+once or several times. Where *to* is empty, the session stays exactly as it is.
+
+{table}
+
+## What is done
+
+| | |
+|---|---|
+{effects}
 """
 
 
-def page(moves: Seen) -> str:
-    """The page, with every move in a table."""
-    return PAGE.format(session=_table(moves.session), turn=_table(moves.turn))
+def page(session: Moves, turn: Moves) -> str:
+    """The page, with every move and every row in a table."""
+    return PAGE.format(
+        session=_moves(session), turn=_moves(turn), table="\n\n".join(_rows(ROWS)), effects=_effects()
+    )
 
 
-def _table(moves: Moves) -> str:
+def _moves(moves: Moves) -> str:
     order = [*SESSION, *TURN]
     rows = sorted(moves.items(), key=lambda row: (order.index(row[0][0]), order.index(row[0][1])))
-    return "\n".join(f"| {start} | {end} | {_words(told)} |" for (start, end), told in rows)
+    return "\n".join(f"| {start} | {end} | {_words(sorted(told))} |" for (start, end), told in rows)
+
+
+def _rows(rows: Iterable[Row]) -> Iterable[str]:
+    """A table for each state."""
+    for kind, name in NAMES.items():
+        yield "\n".join(
+            [
+                f"### {name}",
+                "",
+                "| by | when | what happens | to | must | may |",
+                "|---|---|---|---|---|---|",
+                *(
+                    f"| `{row.message.__name__}` | {row.when.text} | {row.name} | "
+                    f"{'' if row.then is None else NAMES[row.then]} | "
+                    f"{_words(each.__name__ for each in row.must)} | "
+                    f"{_words(each.__name__ for each in row.may)} |"
+                    for row in rows
+                    if row.state is kind
+                ),
+            ]
+        )
+
+
+def _effects() -> str:
+    return "\n".join(f"| `{kind.__name__}` | {_said(kind)} |" for kind in get_args(Effect))
+
+
+def _said(kind: type[Any]) -> str:
+    return " ".join((kind.__doc__ or "").split()).replace("``", "`")
 
 
 def _words(told: Iterable[str]) -> str:
-    return ", ".join(f"`{word}`" for word in sorted(told))
+    return ", ".join(f"`{word}`" for word in told)
 
 
-def files() -> dict[str, str]:
+def files(turn: Moves) -> dict[str, str]:
     """What the files in `docs/explanation` must say."""
-    moves = seen()
-    return {"state-diagram.md": page(moves), "state-diagram.svg": picture(moves)}
+    session = session_moves()
+    return {"state-diagram.md": page(session, turn), "state-diagram.svg": picture(session, turn)}
 
 
 if __name__ == "__main__":
-    for name, text in files().items():
+    for name, text in files(turn_moves()).items():
         (FOLDER / name).write_text(text)

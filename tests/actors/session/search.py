@@ -8,6 +8,9 @@ compared as it is, with its type: a new one can make the search larger, never bl
 
 A pair that is cancelling is also drained: left alone but for its timer it must come to rest within two ticks.
 
+Each step is also held against the transition table: it takes exactly one row and does what the row says. What
+a few messages cannot bring about from a new session is reached from a seed, so that every row is taken.
+
     python -m tests.actors.session.search --depth 7
 """
 
@@ -22,6 +25,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
 from tests.actors.session.monitor import Broken, Facts, observe
+from tests.actors.session.rows import Table, Taken
 from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import (
     CancelCode,
@@ -370,18 +374,42 @@ class Figures:
         )
 
 
-def search(depth: int, step: StepFunction = step, witness: Witness | None = None) -> Figures:
-    """Explore all sequences of ``depth`` messages; stop at the first broken guarantee."""
-    return _Search(depth, step, witness).run()
+#: Paths to what a few messages from a new session do not reach. Here: a turn runs, and two were given up.
+GIVE_UP = ("the due tick", "the due tick")
+SEEDS = {"crowded": ("send", "stop", *GIVE_UP, "send", "send", *GIVE_UP)}
+SEED_DEPTH = 3
+
+
+def search(
+    depth: int,
+    step: StepFunction = step,
+    witness: Witness | None = None,
+    *,
+    table: Table | None = None,
+    seed: tuple[str, ...] = (),
+) -> Figures:
+    """Explore all sequences of ``depth`` messages after ``seed``; stop at the first broken guarantee.
+
+    Or at the first transition outside the ``table``, if there is one.
+    """
+    return _Search(depth, step, witness, table, seed).run()
 
 
 class _Search:
-    def __init__(self, depth: int, step: StepFunction, witness: Witness | None) -> None:
+    def __init__(
+        self,
+        depth: int,
+        step: StepFunction,
+        witness: Witness | None,
+        table: Table | None,
+        seed: tuple[str, ...],
+    ) -> None:
         self.figures = Figures(depth)
         self.step = step
         self.witness = witness
+        self.table = table
         self.names = Names()
-        first = start()
+        first = grown(seed)
         self.nodes = [first]
         self.numbers = {self.names.key(first.state, first.facts, first.now): 0}
         #: Of each expanded node the nodes it leads to; of those of the last layer only how many.
@@ -431,7 +459,7 @@ class _Search:
 
     def _take(self, number: int, node: Node, letter: Letter) -> Node | None:
         try:
-            return take(self.step, node, letter, number, self.witness)
+            return take(self.step, node, letter, number, self.witness, self.table)
         except Broken as error:
             self.figures.found = Found((*self._path(number), letter.name), str(error))
             return None
@@ -489,14 +517,30 @@ def start() -> Node:
     return Node(Idle(Memory(Home(SESSION, "u", LIMITS))), Facts(), START, -1, "")
 
 
+def grown(seed: tuple[str, ...]) -> Node:
+    """Where the letters of these names lead from a new session."""
+    node = start()
+    for name in seed:
+        found = letters(node.state, node.facts, node.now)
+        node = take(step, node, next(letter for letter in found if letter.name == name))
+    return node._replace(letter="")
+
+
 def take(
-    step: StepFunction, node: Node, letter: Letter, parent: int = -1, witness: Witness | None = None
+    step: StepFunction,
+    node: Node,
+    letter: Letter,
+    parent: int = -1,
+    witness: Witness | None = None,
+    table: Table | None = None,
 ) -> Node:
-    """Where this letter leads. Raises `Broken` when the step breaks a guarantee."""
+    """Where this letter leads. Raises `Broken` when the step breaks a guarantee or leaves the table."""
     state, facts, now, message = node.state, node.facts, node.now + letter.delay, letter.message
     to = None if isinstance(message, Tick | TurnEnded) else _free_asker(facts)
     after, effects = step(state, message, now, to)
     facts = observe(facts, state, message, now, to, after, effects)
+    if table is not None:
+        table.check(Taken(state, message, now, after, effects))
     if witness is not None:
         witness(node, message, after, effects)
     return Node(after, facts, now, parent, letter.name)
@@ -512,11 +556,17 @@ def main(arguments: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--depth", type=int, default=6, help="how many messages (default: 6)")
-    figures = search(parser.parse_args(arguments).depth)
-    print(figures)
-    if figures.found is not None:
-        print(figures.found)
-    return 0 if figures.found is None else 1
+    table = Table()
+    depth = parser.parse_args(arguments).depth
+    searches = {"": search(depth, table=table)}
+    for name, seed in SEEDS.items():
+        searches[f"{name}, "] = search(min(depth, SEED_DEPTH), table=table, seed=seed)
+    for name, figures in searches.items():
+        print(f"{name}{figures}")
+        if figures.found is not None:
+            print(figures.found)
+    print(table)
+    return 0 if not any(figures.found for figures in searches.values()) and table.covered else 1
 
 
 if __name__ == "__main__":

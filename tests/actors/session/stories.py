@@ -3,6 +3,7 @@
 from typing import Any, TypeVar
 
 from tests.actors.session.monitor import Facts, observe
+from tests.actors.session.rows import Table, Taken
 from tests.actors.session.search import Address
 from tests.turns import LIMITS, memory, spec
 from turnkeeper.actors.model.messages import (
@@ -44,6 +45,9 @@ GONE = Reason(CancelCode.CLIENT_DISCONNECTED)
 CLOSE = Reason(CancelCode.SESSION_CLOSED, "ada")
 SHUTDOWN = Reason(CancelCode.SHUTDOWN)
 
+#: All stories are held against one.
+TABLE = Table()
+
 
 class Session:
     """A session, the clock on its wall, and all that was ever answered to its askers."""
@@ -57,10 +61,11 @@ class Session:
         self.askers = 0
 
     def tell(self, message: Message, to: ReplyAddress | None = None) -> tuple[Effect, ...]:
-        """One step, watched by the monitor."""
+        """One step, watched by the monitor and held against the table."""
         before = self.state
         self.state, self.effects = step(before, message, self.now, to)
         self.facts = observe(self.facts, before, message, self.now, to, self.state, self.effects)
+        TABLE.check(Taken(before, message, self.now, self.state, self.effects))
         for effect in self.effects:
             if isinstance(effect, Reply) and effect.to is not None:
                 self.answers[effect.to] = effect.answer

@@ -1,5 +1,6 @@
 """The exhaustive search finds nothing, and would find something."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -7,23 +8,35 @@ import pytest
 
 from tests import turns
 from tests.actors.session import search as searching
-from tests.actors.session.monitor import Facts
-from tests.actors.session.search import START, USER, A, Names, StepFunction, search
+from tests.actors.session.monitor import Broken, Facts
+from tests.actors.session.rows import Table
+from tests.actors.session.search import SEED_DEPTH, SEEDS, START, USER, A, Names, StepFunction, search
 from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import TurnStatus, Verdict
-from turnkeeper.actors.session.effects import CancelTurn, Decision, EndTurn, Reply, SetTimer
+from turnkeeper.actors.session.conditions import ALWAYS, UNAIMED, When
+from turnkeeper.actors.session.effects import (
+    CancelTurn,
+    Decision,
+    EndTurn,
+    Quarantine,
+    Reply,
+    SetTimer,
+    StartTurn,
+)
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import (
     Again,
     Ask,
     Asked,
     Cancelling,
+    Closed,
     Idle,
     Memory,
     Running,
     State,
     Successor,
 )
+from turnkeeper.actors.session.table import ROWS, Row
 from turnkeeper.actors.session.views import find_turn
 
 DEPTH = 6
@@ -31,14 +44,42 @@ To: TypeAlias = ReplyAddress | None
 
 
 @pytest.fixture(scope="module")
-def figures() -> searching.Figures:
-    found = search(DEPTH)
+def table() -> Table:
+    """What the searches below have seen of the table. They run once, in this order."""
+    return Table()
+
+
+@pytest.fixture(scope="module")
+def figures(table: Table) -> searching.Figures:
+    found = search(DEPTH, table=table)
     print(f"\n{found}")
     return found
 
 
-def test_no_sequence_of_six_messages_breaks_a_guarantee(figures: searching.Figures) -> None:
+@pytest.fixture(scope="module")
+def seeded(figures: searching.Figures, table: Table) -> dict[str, searching.Figures]:
+    found = {name: search(SEED_DEPTH, table=table, seed=seed) for name, seed in SEEDS.items()}
+    print("", *found.values(), table, sep="\n")
+    return found
+
+
+def test_no_sequence_of_six_messages_breaks_a_guarantee_or_leaves_the_table(
+    figures: searching.Figures,
+) -> None:
     assert figures.found is None, str(figures.found)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_sequence_after_a_seed_breaks_a_guarantee_or_leaves_the_table(
+    seeded: dict[str, searching.Figures], seed: str
+) -> None:
+    assert seeded[seed].found is None, str(seeded[seed].found)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_every_row_of_the_table_is_taken_and_does_all_that_it_may(table: Table) -> None:
+    assert table.unseen() == []
+    assert table.undone() == []
 
 
 def test_the_search_covers_many_more_paths_than_it_walks(figures: searching.Figures) -> None:
@@ -176,6 +217,108 @@ def test_a_planted_bug_is_caught(planted: StepFunction, said: str) -> None:
     found = search(4, planted).found
     assert found is not None
     assert said in found.what
+
+
+# -- Planted bugs that only the table notices -------------------------------------------------------
+
+
+def answers_nobody(state: State, message: Message, now: float, to: To) -> Decision:
+    after, effects = step(state, message, now, to)
+    return after, (*effects, Reply(None, None)) if isinstance(message, TurnEnded) else effects
+
+
+def wakes_for_nothing(state: State, message: Message, now: float, to: To) -> Decision:
+    after, effects = step(state, message, now, to)
+    return after, (*effects, SetTimer(now + 1)) if isinstance(after, Idle) and not effects else effects
+
+
+def becomes_another_session(state: State, message: Message, now: float, to: To) -> Decision:
+    if isinstance(message, Tick) and isinstance(state, Idle):
+        return Idle(replace(state.memory, early=())), ()
+    return step(state, message, now, to)
+
+
+def counts_the_time_before_the_turn_starts(state: State, message: Message, now: float, to: To) -> Decision:
+    after, effects = step(state, message, now, to)
+    if isinstance(state, Idle) and len(effects) == 3 and isinstance(effects[0], StartTurn):
+        return after, (effects[1], effects[0], effects[2])
+    return after, effects
+
+
+@pytest.mark.parametrize(
+    ("planted", "said"),
+    [
+        (answers_nobody, "<Row Running, TurnEnded: the turn has ended>: Reply is out of place"),
+        (wakes_for_nothing, "<Row Idle, Tick: nothing is due>: SetTimer is out of place"),
+        (becomes_another_session, "<Row Idle, Tick: nothing is due>: the session changes"),
+        (
+            counts_the_time_before_the_turn_starts,
+            "<Row Idle, Submit: the turn starts>: SetTimer is out of place",
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_planted_bug_that_breaks_no_guarantee_leaves_the_table(planted: StepFunction, said: str) -> None:
+    assert search(2, planted).found is None
+    found = search(2, planted, table=Table()).found
+    assert found is not None
+    assert f"table: {said}" in found.what
+
+
+# -- Planted rows ----------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_row_that_is_left_out_is_missed(table: Table) -> None:
+    for number, taken in table.taken.items():
+        without = Table((*table.rows[:number], *table.rows[number + 1 :]))
+        with pytest.raises(Broken, match=r"one row, please, and not \[\]"):
+            without.check(taken)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_row_that_is_there_twice_is_noticed(table: Table) -> None:
+    for number, taken in table.taken.items():
+        with pytest.raises(Broken, match="one row, please"):
+            Table((*table.rows, table.rows[number])).check(taken)
+
+
+def wrong(row: Row) -> Iterator[Row]:
+    """The row with something wrong about it, in each of the ways that there are."""
+    yield replace(row, then=Idle if Closed in (row.state, row.then) else Closed)
+    if row.then is not None:
+        yield replace(row, then=None)
+    for number in range(len(row.must)):
+        # What it must do is not even allowed.
+        yield replace(row, must=(*row.must[:number], *row.must[number + 1 :]), may=())
+    yield replace(row, must=(*row.must, Quarantine))
+    if len(set(row.must)) > 1:
+        yield replace(row, must=row.must[::-1])
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_wrong_row_is_noticed(table: Table) -> None:
+    for number, taken in table.taken.items():
+        for row in wrong(table.rows[number]):
+            with pytest.raises(Broken, match="table: "):
+                Table((*table.rows[:number], row, *table.rows[number + 1 :])).check(taken)
+
+
+def test_a_condition_that_says_too_much_is_found_by_the_search() -> None:
+    """Where no turn is in flight a Stop that names none and one that names a turn are told apart."""
+    rows = tuple(replace(row, when=ALWAYS) if row.when is UNAIMED else row for row in ROWS)
+    found = search(3, table=Table(rows)).found
+    assert found is not None
+    assert "one row, please" in found.what
+
+
+def test_a_row_that_nothing_takes_is_told() -> None:
+    never = Row(Idle, Tick, "never", When("never", lambda state, tick, now: False), Running)
+    table = Table((*ROWS, never))
+    assert search(2, table=table).found is None
+    assert never in table.unseen()
+    assert not table.covered
+    assert "never taken: <Row Idle, Tick: never>" in str(table)
 
 
 # -- What counts as the same -----------------------------------------------------------------------

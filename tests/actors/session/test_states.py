@@ -12,8 +12,11 @@ from turnkeeper.actors.session.views import state_name
 
 
 @pytest.fixture(scope="module")
-def seen() -> diagram.Seen:
-    return diagram.seen()
+def turn() -> diagram.Moves:
+    return diagram.turn_moves()
+
+
+SESSION = diagram.session_moves()
 
 
 def test_every_state_is_a_type_with_a_public_name() -> None:
@@ -34,26 +37,25 @@ def test_every_state_remembers() -> None:
         assert dataclasses.fields(kind)[0].name == "memory"
 
 
-def test_a_session_reaches_every_state(seen: diagram.Seen) -> None:
-    assert {end for _, end in seen.session} == set(SessionState)
+def test_a_session_reaches_every_state() -> None:
+    assert {end for _, end in SESSION} == set(SessionState)
 
 
-def test_nothing_leaves_closed(seen: diagram.Seen) -> None:
-    assert {end for start, end in seen.session if start == "closed"} == {"closed"}
+def test_nothing_leaves_closed() -> None:
+    assert {end for start, end in SESSION if start == "closed"} == {"closed"}
 
 
-def test_a_turn_reaches_every_status_but_interrupted(seen: diagram.Seen) -> None:
-    assert {end for _, end in seen.turn} == set(TurnStatus) - {TurnStatus.INTERRUPTED}
+def test_a_turn_reaches_every_status_but_interrupted(turn: diagram.Moves) -> None:
+    assert {end for _, end in turn} == set(TurnStatus) - {TurnStatus.INTERRUPTED}
 
 
-def test_only_a_report_or_the_end_of_the_ladder_lets_go_of_the_session(seen: diagram.Seen) -> None:
-    assert seen.session["running", "idle"] == {"TurnEnded"}
-    assert seen.session["cancelling", "idle"] == {"TurnEnded", "Tick"}
-    assert seen.session["cancelling", "running"] == {"TurnEnded", "Tick"}
-    assert ("running", "closed") not in seen.session
+def test_only_a_report_or_the_end_of_the_ladder_lets_go_of_the_session() -> None:
+    assert SESSION["running", "idle"] == {"TurnEnded"}
+    assert SESSION["cancelling", "idle"] == {"TurnEnded", "Tick"}
+    assert SESSION["cancelling", "running"] == {"TurnEnded", "Tick"}
+    assert ("running", "closed") not in SESSION
 
 
-@pytest.mark.parametrize("name", ["state-diagram.md", "state-diagram.svg"])
-def test_the_page_says_what_the_search_sees(seen: diagram.Seen, name: str) -> None:
-    made = {"state-diagram.md": diagram.page, "state-diagram.svg": diagram.picture}[name](seen)
-    assert (diagram.FOLDER / name).read_text() == made, "run: python -m tests.actors.session.diagram"
+def test_the_pages_say_what_the_table_says(turn: diagram.Moves) -> None:
+    for name, text in diagram.files(turn).items():
+        assert (diagram.FOLDER / name).read_text() == text, "run: python -m tests.actors.session.diagram"

@@ -1,0 +1,219 @@
+"""On what a transition depends: the conditions that the transition table is written in, each with its test.
+
+They look at the session themselves instead of asking `machine` and its helpers, so that the table is a second
+opinion and not an echo.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from turnkeeper.actors.model.messages import Stop, Submit
+from turnkeeper.actors.model.records import Epoch, Strategy
+
+from .consequences import CAUSES
+from .states import Again, Asked, Cancelling, Closing, Running, State, Successor
+from .views import current_turn, find_turn
+
+#: Whether a condition holds: asked with the state, the message and now.
+Test: TypeAlias = Callable[[Any, Any, float], bool]
+
+
+class When:
+    """A condition: in words, and as the tests that must all hold. ``&`` joins two, ``~`` is the opposite."""
+
+    __slots__ = ("opposite", "tests", "text")
+
+    def __init__(self, text: str, *tests: Test, opposite: str = "") -> None:
+        self.text = text
+        self.tests = tests
+        #: The opposite in words, of a condition that has one.
+        self.opposite = opposite
+
+    def holds(self, state: State, message: Any, now: float) -> bool:
+        """Whether all of it holds."""
+        return all(test(state, message, now) for test in self.tests)
+
+    def __and__(self, other: "When") -> "When":
+        text = ", ".join(words for words in (self.text, other.text) if words)
+        return When(text, *self.tests, *other.tests)
+
+    def __invert__(self) -> "When":
+        return When(self.opposite, lambda *at: not self.holds(*at), opposite=self.text)
+
+    def __repr__(self) -> str:
+        return f"<When {self.text or 'always'}>"
+
+
+ALWAYS = When("")
+
+# -- What comes after the turn in flight --------------------------------------------------------------
+
+
+def _successor(state: State) -> Successor | None:
+    then = state.then if isinstance(state, Cancelling) else None
+    return then if isinstance(then, Successor) else None
+
+
+CLOSES = When(
+    "the session is to be closed",
+    lambda state, message, now: isinstance(state.then, Closing),
+    opposite="the session is not to be closed",
+)
+NEXT = When(
+    "another turn waits",
+    lambda state, message, now: _successor(state) is not None,
+    opposite="no other turn waits",
+)
+NOTHING = When("nothing follows", lambda state, message, now: state.then is None)
+PRESSED = When(
+    "a person pressed Stop",
+    lambda state, message, now: any(CAUSES[ask.reason.code].ends_streams for ask in state.asks),
+    opposite="no person pressed Stop",
+)
+
+# -- Of a send ----------------------------------------------------------------------------------------
+
+
+def _known_as(state: State, send: Submit) -> bytes | None:
+    """The fingerprint under which the session knows the turn id that the client chose."""
+    head = send.spec.head
+    record = None if head.fingerprint is None else find_turn(state, head.turn_id)
+    return None if record is None else record.fingerprint
+
+
+def _repeated(state: State, send: Submit, now: float) -> bool:
+    known = _known_as(state, send)
+    return known is not None and known == send.spec.fingerprint
+
+
+def _reused(state: State, send: Submit, now: float) -> bool:
+    known = _known_as(state, send)
+    return known is not None and known != send.spec.fingerprint
+
+
+def _fails(state: State, message: Submit | Stop) -> bool:
+    """Whether ``If-Match`` names another turn than the current or last one."""
+    current = current_turn(state)
+    return message.if_match is not None and (current is None or current.turn_id != message.if_match)
+
+
+def _new(state: State, send: Submit) -> bool:
+    return _known_as(state, send) is None and not _fails(state, send)
+
+
+def _crowded(state: State) -> bool:
+    return len(state.memory.quarantined) >= state.memory.home.limits.quarantined
+
+
+def _early(state: State, send: Submit, now: float) -> bool:
+    ttl = state.memory.home.limits.early_cancel_ttl
+    early = state.memory.early
+    return any(each.turn_id == send.spec.turn_id and now < each.asked_at + ttl for each in early)
+
+
+REPEATED = When("its turn id is known, and the message", _repeated)
+REUSED = When("its turn id is known, for another message", _reused)
+MISSES = When(
+    "its turn id is new, `If-Match` fails",
+    lambda state, send, now: _known_as(state, send) is None and _fails(state, send),
+)
+NEW = When("its turn id is new", lambda state, send, now: _new(state, send))
+CROWDED = When(
+    "its turn id is new, too many turns were given up and still run",
+    lambda state, send, now: _new(state, send) and _crowded(state),
+)
+CANCELLED_EARLY = When(
+    "its turn id is new, its cancel came first",
+    lambda state, send, now: _new(state, send) and not _crowded(state) and _early(state, send, now),
+)
+TAKEN = When(
+    "it may become a turn",
+    lambda state, send, now: _new(state, send) and not _crowded(state) and not _early(state, send, now),
+)
+INTERRUPTS = When("it interrupts", lambda state, send, now: send.strategy is Strategy.INTERRUPT)
+REJECTS = When("it rejects", lambda state, send, now: send.strategy is Strategy.REJECT)
+TIMED = When(
+    "it has a timeout",
+    lambda state, send, now: send.spec.timeout is not None,
+    opposite="it has no timeout",
+)
+#: Of a send and of a cancel.
+WAITS = When("the asker waits", lambda state, message, now: message.wait, opposite="the asker does not wait")
+
+# -- Of a cancel --------------------------------------------------------------------------------------
+
+
+def _aims(text: str, test: Callable[[State, str | None], bool]) -> When:
+    """A cancel whose precondition holds, by the turn that it names."""
+    return When(text, lambda state, stop, now: not _fails(state, stop) and test(state, stop.turn_id))
+
+
+def _is_holder(state: State, turn_id: str | None) -> bool:
+    return isinstance(state, Running | Cancelling) and state.turn.spec.turn_id == turn_id
+
+
+def _is_successor(state: State, turn_id: str | None) -> bool:
+    successor = _successor(state)
+    return successor is not None and successor.spec.turn_id == turn_id
+
+
+def _is_over(state: State, turn_id: str | None) -> bool:
+    alive = turn_id is None or _is_holder(state, turn_id) or _is_successor(state, turn_id)
+    return not alive and find_turn(state, str(turn_id)) is not None
+
+
+STOP_MISSES = When("`If-Match` fails", lambda state, stop, now: _fails(state, stop))
+UNAIMED = _aims("it names no turn", lambda state, turn_id: turn_id is None)
+AT_HOLDER = _aims("it names the turn in flight", _is_holder)
+AT_HOLDER_OR_ALL = _aims(
+    "it names the turn in flight or none",
+    lambda state, turn_id: turn_id is None or _is_holder(state, turn_id),
+)
+AT_SUCCESSOR = _aims("it names the turn that waits", _is_successor)
+AT_FINISHED = _aims("it names a turn that is over", _is_over)
+AT_UNKNOWN = _aims(
+    "it names a turn that nothing is known of",
+    lambda state, turn_id: turn_id is not None and find_turn(state, turn_id) is None,
+)
+
+# -- Of time ------------------------------------------------------------------------------------------
+
+
+def _rung_due(state: Cancelling, now: float) -> bool:
+    return now >= (state.rung.again_at if isinstance(state.rung, Asked) else state.rung.end_at)
+
+
+NO_DEADLINE = When("the turn has no timeout", lambda state, tick, now: state.deadline is None)
+BEFORE_DEADLINE = When(
+    "before the timeout", lambda state, tick, now: state.deadline is not None and now < state.deadline
+)
+AT_DEADLINE = When(
+    "at the timeout", lambda state, tick, now: state.deadline is not None and now >= state.deadline
+)
+BEFORE_RUNG = When("before the next rung", lambda state, tick, now: not _rung_due(state, now))
+AT_HALF = When(
+    "at half of the grace",
+    lambda state, tick, now: isinstance(state.rung, Asked) and _rung_due(state, now),
+)
+AT_END = When(
+    "at the end of the grace",
+    lambda state, tick, now: isinstance(state.rung, Again) and _rung_due(state, now),
+)
+
+# -- Of the end of a coroutine ------------------------------------------------------------------------
+
+
+def _held_by(state: State, epoch: Epoch) -> bool:
+    return isinstance(state, Running | Cancelling) and state.turn.epoch == epoch
+
+
+def _given_up(state: State, epoch: Epoch) -> bool:
+    return any(record.epoch == epoch for record in state.memory.quarantined)
+
+
+OF_HOLDER = When("it is the turn in flight", lambda state, ended, now: _held_by(state, ended.epoch))
+OF_GIVEN_UP = When("it is a turn that was given up", lambda state, ended, now: _given_up(state, ended.epoch))
+OF_NOTHING = When(
+    "it is neither",
+    lambda state, ended, now: not _held_by(state, ended.epoch) and not _given_up(state, ended.epoch),
+)

@@ -1,0 +1,338 @@
+"""The transition table of a session, as data: what each message does in each state, and when.
+
+`machine.step` decides; the table says beforehand what it may decide. The exhaustive search holds one against
+the other, both ways: every transition takes exactly one row and does what that row says, and every row is
+taken. `docs/explanation/state-diagram.md` is made from it.
+
+A row says what must be done, in this order, and what may be done besides. A new state or message is a block
+of rows; a new condition stands in `conditions`.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from turnkeeper.actors.model.messages import Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.value import value
+
+from .conditions import (
+    ALWAYS,
+    AT_DEADLINE,
+    AT_END,
+    AT_FINISHED,
+    AT_HALF,
+    AT_HOLDER,
+    AT_HOLDER_OR_ALL,
+    AT_SUCCESSOR,
+    AT_UNKNOWN,
+    BEFORE_DEADLINE,
+    BEFORE_RUNG,
+    CANCELLED_EARLY,
+    CLOSES,
+    CROWDED,
+    INTERRUPTS,
+    MISSES,
+    NEW,
+    NEXT,
+    NO_DEADLINE,
+    NOTHING,
+    OF_GIVEN_UP,
+    OF_HOLDER,
+    OF_NOTHING,
+    PRESSED,
+    REJECTS,
+    REPEATED,
+    REUSED,
+    STOP_MISSES,
+    TAKEN,
+    TIMED,
+    UNAIMED,
+    WAITS,
+    When,
+)
+from .effects import (
+    AnnounceQueued,
+    CancelTurn,
+    CloseStreams,
+    CountStale,
+    Effect,
+    EndTurn,
+    Quarantine,
+    Refuse,
+    Reply,
+    SetTimer,
+    StartTurn,
+)
+from .states import Cancelling, Closed, Idle, Running, State
+
+Kinds = tuple[type[Effect], ...]
+
+
+@value
+class Row:
+    """What a message does to a session in this state, where the condition holds.
+
+    ``then`` is the type of the next state; ``None``: the session stays as it is.
+    """
+
+    state: type[State]
+    message: type[Any]
+    name: str
+    when: When
+    then: type[State] | None
+    must: Kinds = ()
+    may: Kinds = ()
+
+    def fault(self, before: State, after: State, effects: tuple[Effect, ...]) -> str | None:
+        """What is wrong with a transition that takes this row; ``None`` if nothing is."""
+        if self.then is None and after is not before:
+            return "the session changes"
+        if self.then is not None and type(after) is not self.then:
+            return f"the session is {type(after).__name__}, not {self.then.__name__}"
+        missing = list(self.must)
+        for effect in effects:
+            kind = type(effect)
+            if missing and kind is missing[0]:
+                del missing[0]
+            elif kind not in self.may:
+                return f"{kind.__name__} is out of place"
+        return f"{missing[0].__name__} is missing" if missing else None
+
+    def __repr__(self) -> str:
+        return f"<Row {self.state.__name__}, {self.message.__name__}: {self.name}>"
+
+
+EVERY = (Idle, Running, Cancelling, Closed)
+
+
+def _stays(
+    states: tuple[type[State], ...], message: type[Any], name: str, when: When, *must: type[Effect]
+) -> Iterator[Row]:
+    """The same row for several states, none of which is left or changed."""
+    for state in states:
+        yield Row(state, message, name, when, None, must)
+
+
+def _notes(
+    states: tuple[type[State], ...], message: type[Any], name: str, when: When, *must: type[Effect]
+) -> Iterator[Row]:
+    """The same row for several states, none of which is left, but which remember something."""
+    for state in states:
+        yield Row(state, message, name, when, state, must)
+
+
+#: A send: first the gate, which is the same in every state.
+SENDS = (
+    *_stays(EVERY, Submit, "the retry is told how its turn stands", REPEATED, Reply),
+    *_stays(EVERY, Submit, "refused: the id stands for another message", REUSED, Refuse),
+    *_stays(EVERY, Submit, "refused: the precondition fails", MISSES, Refuse),
+    *_stays((Idle, Running), Submit, "refused: too many turns did not stop", CROWDED, Refuse),
+    *_stays((Cancelling,), Submit, "refused: too many turns did not stop", CROWDED & ~CLOSES, Refuse),
+    *_stays((Cancelling,), Submit, "refused: the session is closed", NEW & CLOSES, Refuse),
+    *_stays((Closed,), Submit, "refused: the session is closed", NEW, Refuse),
+    *_notes((Idle, Running), Submit, "the turn is over before it starts", CANCELLED_EARLY, EndTurn, Reply),
+    Row(
+        Cancelling,
+        Submit,
+        "the turn is over before it starts",
+        CANCELLED_EARLY & ~CLOSES,
+        Cancelling,
+        (EndTurn, Reply),
+    ),
+    Row(Idle, Submit, "the turn starts", TAKEN & ~TIMED, Running, (StartTurn, Reply)),
+    Row(Idle, Submit, "the turn starts", TAKEN & TIMED, Running, (StartTurn, SetTimer, Reply)),
+    *_stays((Running,), Submit, "refused: a turn is in flight", TAKEN & REJECTS, Refuse),
+    *_stays((Cancelling,), Submit, "refused: a turn is in flight", TAKEN & ~CLOSES & REJECTS, Refuse),
+    Row(
+        Running,
+        Submit,
+        "the turn supersedes",
+        TAKEN & INTERRUPTS & WAITS,
+        Cancelling,
+        (CancelTurn, SetTimer, AnnounceQueued),
+    ),
+    Row(
+        Running,
+        Submit,
+        "the turn supersedes",
+        TAKEN & INTERRUPTS & ~WAITS,
+        Cancelling,
+        (CancelTurn, SetTimer, AnnounceQueued, Reply),
+    ),
+    Row(
+        Cancelling,
+        Submit,
+        "the turn waits for the same end",
+        TAKEN & INTERRUPTS & NOTHING & WAITS,
+        Cancelling,
+        (AnnounceQueued,),
+    ),
+    Row(
+        Cancelling,
+        Submit,
+        "the turn waits for the same end",
+        TAKEN & INTERRUPTS & NOTHING & ~WAITS,
+        Cancelling,
+        (AnnounceQueued, Reply),
+    ),
+    Row(
+        Cancelling,
+        Submit,
+        "the turn replaces the one that waits",
+        TAKEN & INTERRUPTS & NEXT & WAITS,
+        Cancelling,
+        (EndTurn, Reply, AnnounceQueued),
+    ),
+    Row(
+        Cancelling,
+        Submit,
+        "the turn replaces the one that waits",
+        TAKEN & INTERRUPTS & NEXT & ~WAITS,
+        Cancelling,
+        (EndTurn, Reply, AnnounceQueued, Reply),
+    ),
+)
+
+#: A cancel.
+STOPS = (
+    *_stays(EVERY, Stop, "refused: the precondition fails", STOP_MISSES, Refuse),
+    *_stays((Idle, Closed), Stop, "there is nothing to stop", UNAIMED, Reply),
+    *_stays(EVERY, Stop, "the turn is over already", AT_FINISHED, Reply),
+    *_notes(EVERY, Stop, "the cancel is kept for its send", AT_UNKNOWN, Reply),
+    Row(
+        Running,
+        Stop,
+        "the turn is cancelled",
+        AT_HOLDER_OR_ALL & WAITS,
+        Cancelling,
+        (CancelTurn, SetTimer),
+    ),
+    Row(
+        Running,
+        Stop,
+        "the turn is cancelled",
+        AT_HOLDER_OR_ALL & ~WAITS,
+        Cancelling,
+        (CancelTurn, SetTimer, Reply),
+    ),
+    Row(Cancelling, Stop, "the waiting turn is dropped", AT_SUCCESSOR, Cancelling, (EndTurn, Reply, Reply)),
+    Row(Cancelling, Stop, "the two cancels are one", AT_HOLDER & WAITS, Cancelling),
+    Row(Cancelling, Stop, "the two cancels are one", AT_HOLDER & ~WAITS, Cancelling, (Reply,)),
+    Row(Cancelling, Stop, "the two cancels are one", UNAIMED & ~NEXT & WAITS, Cancelling),
+    Row(Cancelling, Stop, "the two cancels are one", UNAIMED & ~NEXT & ~WAITS, Cancelling, (Reply,)),
+    Row(
+        Cancelling,
+        Stop,
+        "the waiting turn is dropped too",
+        UNAIMED & NEXT & WAITS,
+        Cancelling,
+        (EndTurn, Reply),
+    ),
+    Row(
+        Cancelling,
+        Stop,
+        "the waiting turn is dropped too",
+        UNAIMED & NEXT & ~WAITS,
+        Cancelling,
+        (EndTurn, Reply, Reply),
+    ),
+)
+
+#: A moment that the session asked for, or any other.
+TICKS = (
+    *_stays((Idle, Closed), Tick, "nothing is due", ALWAYS),
+    *_stays((Running,), Tick, "nothing is due", NO_DEADLINE),
+    *_stays((Running,), Tick, "the tick came too soon", BEFORE_DEADLINE, SetTimer),
+    Row(Running, Tick, "the turn has used up its time", AT_DEADLINE, Cancelling, (CancelTurn, SetTimer)),
+    *_stays((Cancelling,), Tick, "the tick came too soon", BEFORE_RUNG, SetTimer),
+    Row(Cancelling, Tick, "the turn is cancelled again", AT_HALF, Cancelling, (CancelTurn, SetTimer)),
+    Row(
+        Cancelling,
+        Tick,
+        "the turn is given up",
+        AT_END & NOTHING & ~PRESSED,
+        Idle,
+        (EndTurn, Quarantine),
+        (Reply,),
+    ),
+    Row(
+        Cancelling,
+        Tick,
+        "the turn is given up, the streams end",
+        AT_END & NOTHING & PRESSED,
+        Idle,
+        (EndTurn, Quarantine, CloseStreams),
+        (Reply,),
+    ),
+    Row(
+        Cancelling,
+        Tick,
+        "the turn is given up, the next one starts",
+        AT_END & NEXT,
+        Running,
+        (EndTurn, Quarantine, StartTurn, Reply),
+        (Reply, SetTimer),
+    ),
+    Row(
+        Cancelling,
+        Tick,
+        "the turn is given up, the session is closed",
+        AT_END & CLOSES,
+        Closed,
+        (EndTurn, Quarantine, CloseStreams),
+        (Reply,),
+    ),
+)
+
+#: The end of a coroutine.
+ENDS = (
+    Row(Running, TurnEnded, "the turn has ended", OF_HOLDER, Idle, (EndTurn,)),
+    Row(
+        Cancelling,
+        TurnEnded,
+        "the turn has settled",
+        OF_HOLDER & NOTHING & ~PRESSED,
+        Idle,
+        (EndTurn,),
+        (Reply,),
+    ),
+    Row(
+        Cancelling,
+        TurnEnded,
+        "the turn has settled, the streams end",
+        OF_HOLDER & NOTHING & PRESSED,
+        Idle,
+        (EndTurn, CloseStreams),
+        (Reply,),
+    ),
+    Row(
+        Cancelling,
+        TurnEnded,
+        "the turn has settled, the next one starts",
+        OF_HOLDER & NEXT,
+        Running,
+        (EndTurn, StartTurn, Reply),
+        (Reply, SetTimer),
+    ),
+    Row(
+        Cancelling,
+        TurnEnded,
+        "the turn has settled, the session is closed",
+        OF_HOLDER & CLOSES,
+        Closed,
+        (EndTurn, CloseStreams),
+        (Reply,),
+    ),
+    *_notes(EVERY, TurnEnded, "a late end is noted", OF_GIVEN_UP),
+    *_stays(EVERY, TurnEnded, "a stale report is counted", OF_NOTHING, CountStale),
+)
+
+#: A close, or the shutdown.
+SHUTS = (
+    Row(Idle, Shut, "the session is closed", ALWAYS, Closed, (CloseStreams,), (Reply,)),
+    Row(Running, Shut, "the turn is cancelled first", ALWAYS, Cancelling, (CancelTurn, SetTimer)),
+    Row(Cancelling, Shut, "the session closes after its turn", ~NEXT, Cancelling, (SetTimer,)),
+    Row(Cancelling, Shut, "the waiting turn is dropped", NEXT, Cancelling, (EndTurn, Reply, SetTimer)),
+    *_stays((Closed,), Shut, "the session is closed already", ALWAYS, Reply),
+)
+
+ROWS: tuple[Row, ...] = (*SENDS, *STOPS, *TICKS, *ENDS, *SHUTS)

@@ -1,0 +1,92 @@
+"""Holds transitions against the table: each takes one row and does what it says, and every row is taken."""
+
+from collections import Counter, defaultdict
+from typing import Any, NamedTuple
+
+from tests.actors.session.monitor import Broken
+from turnkeeper.actors.session.conditions import Test
+from turnkeeper.actors.session.effects import Effect
+from turnkeeper.actors.session.machine import Message
+from turnkeeper.actors.session.states import State
+from turnkeeper.actors.session.table import ROWS, Row
+
+
+class Taken(NamedTuple):
+    """A transition that took a row, as it was first seen."""
+
+    before: State
+    message: Message
+    now: float
+    after: State
+    effects: tuple[Effect, ...]
+
+
+class Table:
+    """The rows by state and message, with what was seen of each."""
+
+    def __init__(self, rows: tuple[Row, ...] = ROWS) -> None:
+        self.rows = rows
+        self.seen: Counter[int] = Counter()
+        #: For each row that was seen one transition that took it, and what it did of what it may.
+        self.taken: dict[int, Taken] = {}
+        self.done: dict[int, set[type[Effect]]] = defaultdict(set)
+        self._blocks: dict[tuple[type[Any], type[Any]], list[tuple[int, Row]]] = defaultdict(list)
+        for number, row in enumerate(rows):
+            self._blocks[row.state, row.message].append((number, row))
+
+    def check(self, taken: Taken) -> None:
+        """Note which row this transition takes. Raises `Broken` for one outside the table."""
+        number, row = self.row(taken.before, taken.message, taken.now)
+        fault = row.fault(taken.before, taken.after, taken.effects)
+        if fault is not None:
+            raise Broken(f"table: {row}: {fault}\n  {taken.message}\n  {taken.effects}\n  {taken.before}")
+        self.seen[number] += 1
+        if row.may:
+            self.done[number].update(map(type, taken.effects))
+        if number not in self.taken:
+            self.taken[number] = taken
+
+    def row(self, state: State, message: Message, now: float) -> tuple[int, Row]:
+        """The one row that this message takes in this state, with its number."""
+        known: dict[Test, bool] = {}
+
+        def holds(test: Test) -> bool:
+            # Many rows share their tests, and the search asks a million times.
+            answer = known.get(test)
+            if answer is None:
+                answer = known[test] = test(state, message, now)
+            return answer
+
+        block = self._blocks[type(state), type(message)]
+        found = [(number, row) for number, row in block if all(map(holds, row.when.tests))]
+        if len(found) != 1:
+            names = [row for _, row in found]
+            raise Broken(f"table: one row, please, and not {names}\n  message {message}\n  before {state}")
+        return found[0]
+
+    @property
+    def covered(self) -> bool:
+        """Whether every row was taken, and has done all that it may."""
+        return not self.unseen() and not self.undone()
+
+    def __str__(self) -> str:
+        return "\n".join(
+            [
+                f"table: {len(self.taken)} of {len(self.rows)} rows taken",
+                *(f"never taken: {row}" for row in self.unseen()),
+                *(f"never done: {kind.__name__} in {row}" for row, kind in self.undone()),
+            ]
+        )
+
+    def unseen(self) -> list[Row]:
+        """The rows that no transition took."""
+        return [row for number, row in enumerate(self.rows) if not self.seen[number]]
+
+    def undone(self) -> list[tuple[Row, type[Effect]]]:
+        """What a row allows, and no transition did."""
+        return [
+            (row, kind)
+            for number, row in enumerate(self.rows)
+            for kind in row.may
+            if kind not in self.done[number]
+        ]
