@@ -1,22 +1,22 @@
-// The chat page: what people do, and what follows from it. Data flows one way,
-// events and answers -> state (store.js, conversation.js) -> render().
+// The chat page: what users do, and what follows from it. Data flows one way:
+// events and answers -> state (store.js, chat.js) -> render().
 
 import { call, keepToken, path, problemOf, whenUnauthorized } from "./net/api.js";
-import { Conversation } from "./state/conversation.js";
-import { $, copyText, focusMessage, setText } from "./render/dom.js";
-import { turnsOf } from "./state/history.js";
 import { watchRunning } from "./net/running.js";
-import { UNTITLED, renderSessions, sessionAt, titleOfSession } from "./render/session-list.js";
+import { Stream } from "./net/stream.js";
+import { $, copyText, focusMessage } from "./render/dom.js";
+import { narrow, renderFrame, renderTheme } from "./render/frame.js";
+import { renderSessions, sessionAt } from "./render/session-list.js";
+import { renderTurns, turnAt } from "./render/turn-list.js";
+import { Chat } from "./state/chat.js";
+import { turnsOf } from "./state/history.js";
 import { KEY, forgetSession, loadSessions, noteSession, renameSession } from "./state/sessions.js";
 import { change, state, whenChanged } from "./state/store.js";
-import { Stream } from "./net/stream.js";
-import { renderTurns, turnAt } from "./render/turn-list.js";
-import { CONNECTION, titleOf } from "./state/words.js";
+import { titleOf } from "./state/words.js";
 
-const MOST_KEPT = 8; // conversations that can be gone back to without asking for all of them again
+const MOST_KEPT = 8; // chats that can be reopened without reading all of them again
 
-const kept = new Map(); // session -> Conversation, the latest last
-const narrow = matchMedia("(max-width: 48rem)");
+const kept = new Map(); // session -> Chat, the latest last
 
 let stream = null;
 
@@ -30,21 +30,21 @@ function randomId() {
 function openSession() {
   if (location.hash.length < 2) history.replaceState(null, "", `#${randomId()}`);
   const session = location.hash.slice(1);
-  const before = state.conversation;
+  const before = state.chat;
   if (before) before.draft = $("message").value;
-  const conversation = kept.get(session) ?? new Conversation(session);
+  const chat = kept.get(session) ?? new Chat(session);
   kept.delete(session);
-  kept.set(session, conversation);
+  kept.set(session, chat);
   if (kept.size > MOST_KEPT) kept.delete(kept.keys().next().value);
   change(() => {
     if (before?.current) state.running.add(before.session);
     state.unseen.delete(session);
-    Object.assign(state, { conversation, connection: "connecting", drawer: false, renaming: null });
+    Object.assign(state, { chat, connection: "connecting", drawer: false, renaming: null });
   });
-  $("message").value = conversation.draft;
+  $("message").value = chat.draft;
   $("scroller").scrollTop = 0;
   stream?.close();
-  stream = new Stream(conversation, onEvent, onConnection);
+  stream = new Stream(chat, onEvent, onConnection);
   stream.connect();
   focusMessage();
 }
@@ -54,25 +54,25 @@ function onEvent(edit) {
     edit();
     remember();
   });
-  askPast();
+  askForHistory();
 }
 
-// Events are kept for a while, what was said for longer. Without an answer the page shows what it has.
-async function askPast() {
-  const { conversation, connection } = state;
-  if (!conversation.wantsPast || connection !== "connected") return;
-  conversation.wantsPast = false;
-  const { ok, status, data } = await call("GET", path(conversation.session, "messages"));
+// The server keeps messages longer than events. Without an answer the page shows what it has.
+async function askForHistory() {
+  const { chat, connection } = state;
+  if (!chat.wantsHistory || connection !== "connected") return;
+  chat.wantsHistory = false;
+  const { ok, status, data } = await call("GET", path(chat.session, "messages"));
   change(() => {
-    if (ok) conversation.onPast(turnsOf(data), data.cursor);
-    else conversation.onNoPast(!status);
+    if (ok) chat.onHistory(turnsOf(data), data.cursor);
+    else chat.onNoHistory(!status);
     remember();
   });
 }
 
-// A session is this browser's own once something is said in it. Its first message names it.
+// A session is in this browser's list once a message is sent in it. The first message is its title.
 function remember(at) {
-  const { session, firstMessage } = state.conversation;
+  const { session, firstMessage } = state.chat;
   const isKnown = state.sessions.some(({ id }) => id === session);
   if (firstMessage && (at || !isKnown)) state.sessions = noteSession(session, titleOf(firstMessage), at ?? Date.now());
 }
@@ -80,17 +80,17 @@ function remember(at) {
 function onConnection(connection, note) {
   change(() => {
     state.connection = connection;
-    if (note) state.conversation.note(note);
+    if (note) state.chat.note(note);
   });
   if (connection !== "connected") return;
-  askRunning();
-  askPast();
+  askForRunning();
+  askForHistory();
 }
 
 function onRunning(ids) {
   change(() => {
     const now = new Set(ids ?? []);
-    const ended = [...state.running].filter((id) => ids && !now.has(id) && id !== state.conversation.session);
+    const ended = [...state.running].filter((id) => ids && !now.has(id) && id !== state.chat.session);
     for (const id of ended) state.unseen.add(id);
     for (const id of now) state.unseen.delete(id);
     state.running = now;
@@ -110,7 +110,7 @@ async function deleteSession() {
   }
   kept.delete(session);
   change(() => Object.assign(state, { sessions: forgetSession(session), deleting: null }));
-  if (session === state.conversation.session) newSession();
+  if (session === state.chat.session) newSession();
 }
 
 function newSession() {
@@ -119,35 +119,35 @@ function newSession() {
 
 // -- Turns ----------------------------------------------------------------------------------------------
 
-// The page chooses the turn's id: sent again, a message that did arrive is not taken twice, and Stop can
-// name the turn before the server has answered.
-function say(message) {
+// The page chooses the turn's id: a message that did arrive is not taken twice when it is sent again, and Stop
+// can name the turn before the server has answered.
+function sendNew(message) {
   const turn = { id: randomId(), epoch: null, message, text: "" };
-  state.conversation.items.push(turn);
+  state.chat.items.push(turn);
   $("scroller").scrollTop = 0; // the end: the column is reversed, so that it stays there by itself
   return send(turn);
 }
 
 async function send(turn) {
-  const { conversation } = state;
+  const { chat } = state;
   change(() => {
     Object.assign(turn, { status: "sending", detail: "" });
     remember(Date.now());
   });
   const body = { message: turn.message, task_id: turn.id };
-  const answer = await call("POST", path(conversation.session, "send"), body);
-  change(() => conversation.onSendAnswered(turn, answer, problemOf(answer)));
+  const answer = await call("POST", path(chat.session, "send"), body);
+  change(() => chat.onSendAnswered(turn, answer, problemOf(answer)));
 }
 
 async function stop() {
-  const { conversation } = state;
-  const turn = conversation.current;
+  const { chat } = state;
+  const turn = chat.current;
   if (!turn || turn.stopping) return;
-  if (document.activeElement === $("stop")) $("message").focus(); // the button is about to be of no use
+  if (document.activeElement === $("stop")) $("message").focus(); // the button is about to be disabled
   change(() => Object.assign(turn, { stopping: true, detail: "" }));
-  const { session } = conversation;
+  const { session } = chat;
   const answer = await call("POST", turn.id ? path(session, turn.id, "cancel") : path(session, "cancel_send_task"));
-  change(() => conversation.onStopAnswered(turn, answer, problemOf(answer)));
+  change(() => chat.onStopAnswered(turn, answer, problemOf(answer)));
 }
 
 // -- State -> page --------------------------------------------------------------------------------------
@@ -155,54 +155,10 @@ async function stop() {
 function render() {
   renderTurns(state);
   renderSessions(state);
-  renderFrame();
+  renderFrame(state);
 }
 
-function renderFrame() {
-  const { conversation, connection } = state;
-  const turn = conversation.current;
-  const title = titleOfSession(state, conversation.session);
-  const isKnown = state.sessions.some(({ id }) => id === conversation.session);
-  document.title = title === UNTITLED ? "turnkeeper" : `${title} · turnkeeper`;
-  setText($("title"), title);
-  setText($("connection"), CONNECTION[connection]);
-  $("connection").dataset.state = connection;
-  const isEmpty = conversation.past && !conversation.shown.length && connection === "connected";
-  $("empty").hidden = !isEmpty || isKnown;
-  $("forgotten").hidden = !isEmpty || !isKnown;
-  $("stop").disabled = !turn || Boolean(turn.stopping);
-  setText($("hint"), turn ? $("hint").dataset.running : $("hint").dataset.idle);
-  renderDrawer();
-  renderLogin();
-}
-
-function renderDrawer() {
-  const open = state.drawer && narrow.matches;
-  $("room").inert = open;
-  $("open-drawer").setAttribute("aria-expanded", String(open));
-  if ($("sidebar").classList.contains("open") === open) return;
-  $("sidebar").classList.toggle("open", open);
-  $("shade").hidden = !open;
-  if (open) $("new").focus();
-  else if (narrow.matches) $("open-drawer").focus();
-}
-
-function renderLogin() {
-  const login = state.connection === "login";
-  setText($("login-problem"), state.loginProblem);
-  if ($("login").hidden !== login) return;
-  $("login").hidden = !login;
-  $("composer").hidden = login;
-  $(login ? "token" : "message").focus();
-}
-
-function renderTheme() {
-  const name = { system: "as the system", light: "light", dark: "dark" }[theme.current()];
-  $("theme").setAttribute("aria-label", `Colours: ${name}`);
-  $("theme").title = `Colours: ${name}`;
-}
-
-// -- What people do -------------------------------------------------------------------------------------
+// -- What users do --------------------------------------------------------------------------------------
 
 const on = (target, name, handle) => target.addEventListener(name, handle);
 
@@ -211,7 +167,7 @@ on($("composer"), "submit", (event) => {
   const message = $("message").value;
   if (!message.trim()) return;
   $("message").value = "";
-  say(message);
+  sendNew(message);
 });
 on($("message"), "keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
@@ -225,16 +181,16 @@ on($("login"), "submit", (event) => {
   change(() => (state.connection = "connecting"));
   stream.connect();
 });
-on($("conversation"), "click", ({ target }) => {
+on($("turns"), "click", ({ target }) => {
   if (target.matches(".copy")) copyText(target, target.closest(".code").querySelector("code").textContent);
   else if (target.matches(".copy-reply")) copyText(target, turnAt(target).text);
   else if (target.matches(".again")) again(turnAt(target));
 });
 
-// What may have arrived is sent as what it was; what has ended is said anew.
+// A message that may have arrived is sent as the same turn; for one that has ended there is a new turn.
 function again(turn) {
   if (turn.status === "unsent") send(turn);
-  else say(turn.message);
+  else sendNew(turn.message);
   focusMessage(); // the button is gone
 }
 
@@ -304,13 +260,13 @@ change(() => (state.sessions = loadSessions()));
 on(window, "storage", ({ key }) => key === KEY && change(() => (state.sessions = loadSessions())));
 on(window, "hashchange", openSession);
 on(window, "online", () => state.connection === "reconnecting" && stream.connect());
-// A page that the browser keeps for the Back button would keep its connection too, and there are only six.
+// A page that the browser keeps for its Back button would keep its connection too, of which there are only six.
 on(window, "pagehide", () => stream.close());
 on(window, "pageshow", ({ persisted }) => persisted && stream.connect());
 renderTheme();
 openSession();
-const askRunning = watchRunning(
-  () => state.connection === "connected" && state.sessions.some(({ id }) => id !== state.conversation.session),
+const askForRunning = watchRunning(
+  () => state.connection === "connected" && state.sessions.some(({ id }) => id !== state.chat.session),
   onRunning,
 );
-on(window, "hashchange", askRunning);
+on(window, "hashchange", askForRunning);

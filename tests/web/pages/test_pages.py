@@ -1,5 +1,6 @@
 """The chat page, in a headless Chromium."""
 
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +12,7 @@ from tests.web.fakes_web import free_port
 from tests.web.pages.browser import CHROMIUM, DRIVER, HOST, MISSING, SERVE, Page, Server, chromium
 from tests.web.pages.markdown_samples import CHECK, HOSTILE_SAMPLES, STREAM, floods, noise
 from tests.web.pages.page_server import ARTICLE, HALT, HOSTILE, KEPT_EVENTS, PREFIX
+from turnkeeper.actors.model.records import CancelCode, TurnStatus, Verdict
 
 pytestmark = [
     pytest.mark.browser,
@@ -543,6 +545,33 @@ def test_a_reply_that_is_cut_off_keeps_what_it_looked_like(host_page: Page) -> N
     host_page.wait_for_rest("cut")
 
 
+# -- Words ------------------------------------------------------------------------------------------
+
+
+def test_every_word_of_the_server_reads_as_words(page: Page) -> None:
+    script = """
+        const [statuses, verdicts, codes, done] = arguments;
+        import(new URL("state/words.js", document.baseURI)).then(({ outcomeOf }) => {
+          const record = { error: { code: "boom" } };
+          const ended = statuses.map((status) => [status, outcomeOf({ status, record }, true)[1]]);
+          const cancelled = verdicts.flatMap((verdict) => codes.map((cause) => {
+            const turn = { status: "cancelled", record, answer: { cause, verdict, ms: 5 } };
+            return [`${verdict} by ${cause}`, outcomeOf(turn, true)[1]];
+          }));
+          done([...ended, ...cancelled]);
+        });"""
+    words = [[each.value for each in enum] for enum in (TurnStatus, Verdict, CancelCode)]
+    shown = dict(page.driver.execute_async_script(script, *words))  # type: ignore[no-untyped-call]
+
+    assert shown.pop("completed") == "", "that it went well goes without saying"
+    assert len(shown) == len(TurnStatus) - 1 + len(Verdict) * len(CancelCode)
+    for word, text in shown.items():
+        assert re.fullmatch(r"[A-Z].*[.…] ?", text), word
+        assert "undefined" not in text
+        assert "_" not in text, "a word of the protocol's"
+    assert shown["cancelled by user_request"] == "Stop: cancelled after 5 ms."
+
+
 # -- What goes wrong --------------------------------------------------------------------------------
 
 
@@ -602,9 +631,9 @@ def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
         page.wait_for_reply(BEGUN)
         server.kill()
         page.wait_for_connection("Reconnecting…")
-        page.wait_for_outcome("^In flight when last heard of…$")
+        page.wait_for_outcome("^In flight when the connection was lost…$")
         page.say("anyone there?")
-        page.wait_for_outcome("^No answer: the server may not have got this")
+        page.wait_for_outcome("^No answer: the server may not have received this")
         server.start()
         page.wait_for_connection("Connected")
         page.wait_for_note("^Something is missing here")

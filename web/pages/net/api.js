@@ -1,10 +1,10 @@
-// Asking the server. Addresses are relative, so that the page works under a prefix.
+// Requests to the server. Addresses are relative, so that the page works under a prefix.
 
 const TOKEN_KEY = "turnkeeper.token";
 
 let unauthorized = () => {};
 
-// The handler is told whether there was a token, which was refused then.
+// The handler gets whether a token was sent, which was refused then.
 export function whenUnauthorized(handler) {
   unauthorized = handler;
 }
@@ -13,11 +13,11 @@ export const keepToken = (token) => sessionStorage.setItem(TOKEN_KEY, token);
 
 export const path = (session, ...tail) => ["chat", session, ...tail].map(encodeURIComponent).join("/");
 
-// The answer as {status, ok, data}; status 0 is no answer.
+// The answer as {status, ok, data}; status 0 means that there was none.
 export async function call(method, address, body) {
   const token = sessionStorage.getItem(TOKEN_KEY);
   const headers = { "Content-Type": "application/json" };
-  // A header takes bytes, one a character.
+  // A header carries bytes, one per character.
   if (token) headers.Authorization = `Bearer ${String.fromCharCode(...new TextEncoder().encode(token))}`;
   try {
     const response = await fetch(address, { method, headers, body: body && JSON.stringify(body) });

@@ -1,10 +1,10 @@
-// Which sessions have a turn in flight: asked for now and then, as long as somebody looks at the page.
+// Which sessions have a turn in flight: asked for every two seconds while the page is visible.
 
 import { call } from "./api.js";
 
 const EVERY = 2000; // milliseconds
 
-// The handler gets the ids, or null when the server does not say. Returns a function that asks at once.
+// The handler gets the ids, or null if the server does not answer. Returns a function that asks at once.
 export function watchRunning(isWanted, handler) {
   let timer = null;
   let asked = 0;
@@ -14,7 +14,7 @@ export function watchRunning(isWanted, handler) {
     const mine = (asked += 1);
     if (!document.hidden && isWanted()) {
       const { ok, data } = await call("GET", "chat/active_send_tasks");
-      if (mine !== asked) return; // asked again meanwhile: that answer is newer
+      if (mine !== asked) return; // a newer request is on its way
       handler(ok ? Object.keys(data.active_tasks) : null);
     }
     timer = setTimeout(ask, EVERY);

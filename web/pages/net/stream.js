@@ -1,7 +1,10 @@
 // The connection to one session's events: made, lost, and made again.
 
 import { call, path, problemOf } from "./api.js";
-import { TURN_EVENTS } from "../state/conversation.js";
+import { EVENTS, STREAM_ENDS } from "../state/vocabulary.js";
+
+// The events of agents that the page shows; the others are for other clients.
+const AGENT_EVENTS = ["delta", "upstream_error"];
 
 const LONGEST_WAIT = 8000;
 
@@ -12,30 +15,30 @@ export class Stream {
   #attempt = 0;
   #connected = false;
 
-  // The conversation is told events; on(connection, words) how the connection stands, and why it ended.
-  constructor(conversation, change, on) {
-    Object.assign(this, { conversation, change, on });
+  // The chat gets the events, inside of change(); on(state, note) gets the state of the connection.
+  constructor(chat, change, on) {
+    Object.assign(this, { chat, change, on });
   }
 
   close() {
-    this.#attempt += 1; // whatever an older attempt still waits for is not wanted any more
+    this.#attempt += 1; // what an older attempt still waits for no longer counts
     clearTimeout(this.#timer);
     this.#source?.close();
     this.#source = null;
   }
 
-  // Every connection, the first as well as a later one, asks for a ticket: EventSource sends no token and
-  // shows no status code, this request does both. The cursor travels in the address.
+  // Every connection begins with a ticket: EventSource sends no token and shows no status code, the request for
+  // a ticket does both. The cursor is part of the address.
   async connect() {
     this.close();
     const attempt = this.#attempt;
-    const { session } = this.conversation;
+    const { session } = this.chat;
     const answer = await call("POST", "chat/ticket", { log_ids: [session] });
     if (attempt !== this.#attempt) return;
     if (answer.status === 422 || answer.status === 403) this.#refuse("refused", problemOf(answer));
     else if (!answer.ok) this.#connectLater();
     else {
-      const query = new URLSearchParams({ ticket: answer.data.ticket, last_event_id: this.conversation.cursor ?? "0" });
+      const query = new URLSearchParams({ ticket: answer.data.ticket, last_event_id: this.chat.cursor ?? "0" });
       this.#listen(new EventSource(`${path(session, "events")}?${query}`));
     }
   }
@@ -49,10 +52,10 @@ export class Stream {
         last = event.lastEventId;
         this.change(() => handle(id, event.data));
       });
-    for (const name of ["delta", "gap", "snapshot", "upstream_error", ...TURN_EVENTS.map((each) => `turn.${each}`)]) {
-      on(name, (id, data) => this.conversation.onEvent(name, id, JSON.parse(data)));
+    for (const name of [...AGENT_EVENTS, ...EVENTS]) {
+      if (name === "close") on(name, (_id, text) => this.#onClose(text));
+      else on(name, (id, data) => this.chat.onEvent(name, id, JSON.parse(data)));
     }
-    on("close", (_id, text) => this.#onClose(text));
     source.onopen = () => {
       this.#connected = true;
       this.on("connected");
@@ -61,10 +64,11 @@ export class Stream {
     this.#source = source;
   }
 
-  // The server ends a stream after a Stop; what comes next is read on a new one.
+  // A Stop ends the stream; the next turn is read on a new one.
   #onClose(text) {
-    if (text === "Session closed") this.#refuse("closed", "This session is closed. Start a new one.");
-    else if (text.startsWith("Task ")) this.connect();
+    const next = STREAM_ENDS[text] ?? "later";
+    if (next === "never") this.#refuse("closed", "This session is closed. Start a new one.");
+    else if (next === "now") this.connect();
     else this.#connectLater();
   }
 
@@ -72,7 +76,7 @@ export class Stream {
     this.#connectLater();
     const attempt = this.#attempt;
     if (!answered) return;
-    const { status } = await call("GET", path(this.conversation.session));
+    const { status } = await call("GET", path(this.chat.session));
     if (status !== 404 || attempt !== this.#attempt) return;
     this.#refuse("refused", "This session is not yours. Start a new one.");
   }

@@ -1,10 +1,10 @@
-// Small things that rendering needs everywhere.
+// Small helpers of all rendering.
 
 export const $ = (id) => document.getElementById(id);
 
 export const copyOf = (template) => $(template).content.firstElementChild.cloneNode(true);
 
-// Only what is new is added: a selection stays.
+// Only new text is added, so that a selection stays.
 export function setText(element, text) {
   const shown = element.textContent;
   element.hidden = !text;
@@ -12,7 +12,7 @@ export function setText(element, text) {
   else if (shown !== text) element.textContent = text;
 }
 
-// Bring a list's elements into this order, moving none that stands right.
+// Bring a list's elements into this order, moving only those that are out of place.
 export function arrange(list, elements) {
   elements.forEach((element, place) => {
     const there = list.children[place];
@@ -21,7 +21,7 @@ export function arrange(list, elements) {
   while (list.children.length > elements.length) list.lastElementChild.remove();
 }
 
-// Where a keyboard would cover half of the screen, it is not opened unasked.
+// On a touch screen this would open a keyboard over half of the screen.
 export function focusMessage() {
   if (!matchMedia("(pointer: coarse)").matches) $("message").focus();
 }

@@ -1,9 +1,9 @@
-// Markdown -> a tree of plain data: strings, and {tag, attributes, children}. Pure; tree.js draws it.
-// What it does not know (HTML, entities, images) stays the text it is.
+// Markdown -> a tree of plain data: strings, and {tag, attributes, children}. Pure; render-markdown.js draws it.
+// What it does not know (HTML, entities, images) stays text.
 //
-// `open` says that the text has not come to its end. It is "growing", or was "cut" off: what is begun counts
-// as meant (an unclosed ** is bold already). Of a growing one, what cannot be told yet (a lone "-", half a
-// link) is held back, so that nothing is shown to be taken back.
+// `open` says that the text is not whole. It is "growing", or was "cut" off: what has been begun counts as meant
+// (an unclosed ** is bold already). In a growing text, what is still undecided (a lone "-", half a link) is held
+// back, so that nothing is shown and then taken back.
 
 const DEEPEST = 8; // quotes and lists in each other; emphasis in emphasis
 

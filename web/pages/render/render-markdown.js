@@ -1,5 +1,5 @@
-// Trees of plain data -> elements. The only place that makes elements of what a model said, and it makes
-// these alone: text becomes text nodes, whatever it looks like.
+// Trees of plain data -> elements. Only here a model's text becomes elements, and only these: text becomes text
+// nodes, whatever it looks like.
 
 import { blocksOf, isSafe } from "./markdown.js";
 
@@ -10,8 +10,8 @@ const ATTRIBUTES = new Set(["aria-label", "class", "href", "role", "start", "tab
 
 const drawn = new WeakMap(); // element -> {source, open, keys} of the Markdown it shows
 
-// Make the element show this Markdown. Blocks that have not changed are not touched, of the others only what
-// changed: a selection stays, and nothing flickers.
+// Make the element show this Markdown. Only what has changed is touched: a selection stays, and nothing
+// flickers.
 export function showMarkdown(element, source, open) {
   const before = drawn.get(element);
   if (before?.source === source && before.open === open) return;

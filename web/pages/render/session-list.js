@@ -1,4 +1,4 @@
-// State -> the list of sessions on the page, and what it asks.
+// State -> the list of sessions on the page, and its dialog.
 
 import { $, arrange, copyOf, setText } from "./dom.js";
 
@@ -11,12 +11,12 @@ export const sessionAt = (element) => element.closest("[data-session]").dataset.
 export const titleOfSession = ({ sessions }, id) => sessions.find((each) => each.id === id)?.title || UNTITLED;
 
 export function renderSessions(state) {
-  const current = state.conversation.session;
+  const current = state.chat.session;
   const isKept = state.sessions.some(({ id }) => id === current);
   const ids = [...(isKept ? [] : [current]), ...state.sessions.map(({ id }) => id)];
   for (const id of elements.keys()) if (!ids.includes(id)) elements.delete(id);
   arrange($("sessions"), ids.map((id) => renderSession(state, id)));
-  renderQuestion(state);
+  renderDialog(state);
 }
 
 function renderSession(state, id) {
@@ -24,8 +24,8 @@ function renderSession(state, id) {
   const part = (name) => element.querySelector(name);
   const title = titleOfSession(state, id);
   const isKept = state.sessions.some((each) => each.id === id);
-  const isCurrent = id === state.conversation.session;
-  const running = isCurrent ? Boolean(state.conversation.current) : state.running.has(id);
+  const isCurrent = id === state.chat.session;
+  const running = isCurrent ? Boolean(state.chat.current) : state.running.has(id);
   setText(part(".title"), title);
   part("a").title = title;
   if (isCurrent) part("a").setAttribute("aria-current", "page");
@@ -60,7 +60,7 @@ function renderName(element, renaming, title) {
   } else if (document.activeElement === document.body) element.querySelector("a").focus();
 }
 
-function renderQuestion(state) {
+function renderDialog(state) {
   const dialog = $("delete-dialog");
   setText($("delete-problem"), state.deleteProblem);
   if (dialog.open === Boolean(state.deleting)) return;

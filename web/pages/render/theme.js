@@ -1,4 +1,4 @@
-// Dark or light, before anything is painted: this one is not a module, which would come too late.
+// Dark or light, before anything is painted: not a module, because that would run too late.
 const theme = (() => {
   const KEY = "turnkeeper.theme";
   const NEXT = { system: "light", light: "dark", dark: "system" };
@@ -9,7 +9,7 @@ const theme = (() => {
     try {
       localStorage.setItem(KEY, current());
     } catch {
-      // Then it lasts as long as the page.
+      // No storage: the choice lasts as long as the page.
     }
   };
   try {

@@ -1,11 +1,11 @@
-// State -> the conversation on the page.
+// State -> the turns on the page.
 
-import { isInFlight } from "../state/conversation.js";
+import { isInFlight } from "../state/chat.js";
 import { $, arrange, copyOf, setText } from "./dom.js";
 import { showMarkdown } from "./render-markdown.js";
 import { againOf, outcomeOf, textOf } from "../state/words.js";
 
-const LONGEST_SAID = 2000;
+const LONGEST_READ_OUT = 2000;
 
 const shown = new WeakMap(); // item -> {element, inFlight}
 const items = new WeakMap(); // element -> item
@@ -13,13 +13,13 @@ const items = new WeakMap(); // element -> item
 // The turn that a button on the page belongs to.
 export const turnAt = (button) => items.get(button.closest(".turn"));
 
-export function renderTurns({ conversation, connection }) {
-  const elements = conversation.shown.map((item) => {
+export function renderTurns({ chat, connection }) {
+  const elements = chat.shown.map((item) => {
     const view = shown.get(item) ?? create(item);
     if (!item.note) renderTurn(item, view, connection === "connected");
     return view.element;
   });
-  arrange($("conversation"), elements);
+  arrange($("turns"), elements);
 }
 
 function create(item) {
@@ -49,10 +49,10 @@ function renderTurn(turn, view, connected) {
   view.inFlight = inFlight;
 }
 
-// A screen reader is told a reply once it is whole, and how it ended if not well; not every word as it comes.
+// A screen reader reads a reply once it is whole, and how it ended if not well; not every word as it comes.
 function announce(reply, outcome) {
   const copy = reply.cloneNode(true);
   for (const bar of copy.querySelectorAll(".bar")) bar.remove();
   const text = [...copy.children].map((block) => block.textContent).join("\n");
-  $("announcer").textContent = [text.slice(0, LONGEST_SAID), outcome].filter(Boolean).join("\n");
+  $("announcer").textContent = [text.slice(0, LONGEST_READ_OUT), outcome].filter(Boolean).join("\n");
 }

@@ -1,15 +1,15 @@
-// What the server kept of a conversation -> what the page shows of it. Pure.
+// The messages that the server kept -> turns. Pure.
 
 import { textOf } from "./words.js";
 
 const contentOf = ({ content }) => (typeof content === "string" || Array.isArray(content) ? content : "");
 
-const standingOf = ({ cut_off, error }) => {
+const endOf = ({ cut_off, error }) => {
   if (typeof error === "string") return { status: "failed", record: { error: { code: error } } };
   return { status: cut_off === true ? "cut_off" : "completed" };
 };
 
-// What messages look like is the agent's choice: shown is what people and the assistant said, as turns.
+// The shape of messages is the agent's choice: the user's and the assistant's are shown, as turns.
 export function turnsOf({ messages, omitted }) {
   const turns = [];
   for (const each of messages) {
@@ -18,8 +18,8 @@ export function turnsOf({ messages, omitted }) {
     if (each?.role !== "assistant") continue;
     if (!turns.length) turns.push(turn);
     const [last, text] = [turns.at(-1), textOf(contentOf(each))];
-    Object.assign(last, standingOf(each), { text: [last.text, text].filter(Boolean).join("\n\n") });
+    Object.assign(last, endOf(each), { text: [last.text, text].filter(Boolean).join("\n\n") });
   }
-  if (omitted) turns.unshift({ note: "The beginning of this conversation is too long ago to be shown." });
+  if (omitted) turns.unshift({ note: "The beginning of this conversation is no longer shown." });
   return turns;
 }

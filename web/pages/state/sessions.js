@@ -10,7 +10,7 @@ export function loadSessions() {
     const found = JSON.parse(localStorage.getItem(KEY)) ?? [];
     return found.filter(({ id, title }) => typeof id === "string" && typeof title === "string");
   } catch {
-    return []; // somebody else's, or no storage at all
+    return []; // not ours, or no storage at all
   }
 }
 

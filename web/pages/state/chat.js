@@ -1,23 +1,21 @@
-// What was said in one session, from its events and from the answers to what was asked. Pure.
+// One session's turns, from its events and from the answers to this page's requests. Pure.
 
-export const TURN_EVENTS = "queued started completed failed cancelled timed_out interrupted unresponsive".split(" ");
+import { STATUSES } from "./vocabulary.js";
 
-const IN_FLIGHT = new Set(["sending", "queued", "running", "cancelling"]);
-
-export const isInFlight = (turn) => IN_FLIGHT.has(turn.status);
+export const isInFlight = ({ status }) => status === "sending" || Boolean(STATUSES[status]?.inFlight);
 
 const numbers = (id) => id.split("-").map(Number);
 
 const isBefore = ([epoch, n], [otherEpoch, otherN]) => epoch < otherEpoch || (epoch === otherEpoch && n < otherN);
 
-export class Conversation {
+export class Chat {
   // Turns {id, epoch, message, text, status, record, answer, stopping, detail, cut, why}, and {note, gap}.
   items = [];
   cursor = null;
   draft = "";
-  // What the server kept of what was said up to the event `upTo`, as {turns, upTo}; and if it is to be asked.
-  past = null;
-  wantsPast = true;
+  // The messages that the server kept, as {turns, upTo}: all up to the event `upTo`. And whether to ask for them.
+  history = null;
+  wantsHistory = true;
 
   constructor(session) {
     this.session = session;
@@ -31,16 +29,16 @@ export class Conversation {
     return this.shown.find((item) => item.message)?.message;
   }
 
-  // Where events are missing, what was kept stands for all turns up to there.
+  // Where events are missing, the kept messages stand for all turns up to there.
   get shown() {
     if (!this.#isIncomplete()) return this.items;
-    const [epoch] = this.past.upTo;
+    const [epoch] = this.history.upTo;
     const follows = (item) => (item.epoch ? item.epoch > epoch : !item.gap);
-    return [...this.past.turns, ...this.items.filter(follows)];
+    return [...this.history.turns, ...this.items.filter(follows)];
   }
 
   #isIncomplete() {
-    const { turns, upTo } = this.past ?? {};
+    const { turns, upTo } = this.history ?? {};
     if (!turns?.length) return false;
     if (this.cursor && isBefore(numbers(this.cursor), upTo)) return false; // the replay is still on its way
     const known = this.items.filter((item) => item.epoch && item.epoch <= upTo[0]);
@@ -52,7 +50,7 @@ export class Conversation {
     return this.items.findLast((item) => (id && item.id === id) || (epoch && item.epoch === epoch));
   }
 
-  // The turn an event is about. An event whose turn.started is no longer kept makes a turn that says so.
+  // The turn of an event. Where its turn.started is no longer kept, a turn is made that says so.
   #turnFor(id, epoch) {
     const unknown = { id, epoch, message: null, text: "", status: "running", cut: Boolean(epoch) };
     const turn = this.#known(id, epoch) ?? unknown;
@@ -66,7 +64,7 @@ export class Conversation {
     return isBefore(numbers(this.cursor ?? "0-0"), numbers(id));
   }
 
-  // `id` is null for what does not move the cursor; such an event may come twice, and changes nothing then.
+  // `id` is null for an event that does not move the cursor. Such an event may come twice; that changes nothing.
   onEvent(name, id, data) {
     if (id && !this.#isNew(id)) return;
     if (id) this.cursor = id;
@@ -80,7 +78,7 @@ export class Conversation {
   }
 
   #onStarted(turn, data, epoch) {
-    this.items = [...this.items.filter((item) => item !== turn), turn]; // the newest, whoever sent it
+    this.items = [...this.items.filter((item) => item !== turn), turn]; // the newest, also if another client sent it
     Object.assign(turn, { id: data.task_id, epoch, message: data.message, text: "", status: "running", cut: false });
   }
 
@@ -90,11 +88,11 @@ export class Conversation {
 
   #onGap() {
     this.cursor = null;
-    this.wantsPast = true;
-    this.note("Something is missing here: the server no longer has what happened meanwhile.", true);
+    this.wantsHistory = true;
+    this.note("Something is missing here: the server no longer keeps what happened in between.", true);
   }
 
-  // After a gap, what the server says of its turns counts; a turn it does not speak of is gone.
+  // After a gap the snapshot counts: a turn that it does not have is gone.
   #onSnapshot({ turn, queue }) {
     for (const ours of this.items.filter((item) => isInFlight(item) && item.status !== "sending")) {
       const record = [turn, ...queue].find((each) => each?.task_id === ours.id);
@@ -107,21 +105,21 @@ export class Conversation {
     if (this.items.at(-1)?.note !== text) this.items.push({ note: text, gap });
   }
 
-  onPast(turns, cursor) {
-    this.past = { turns, upTo: numbers(cursor ?? "0-0") };
+  onHistory(turns, cursor) {
+    this.history = { turns, upTo: numbers(cursor ?? "0-0") };
   }
 
-  onNoPast(isAskedAgain) {
-    this.past ??= { turns: [], upTo: [0, 0] };
-    this.wantsPast ||= isAskedAgain; // when it is connected again
+  onNoHistory(isAskedAgain) {
+    this.history ??= { turns: [], upTo: [0, 0] };
+    this.wantsHistory ||= isAskedAgain; // when it is connected again
   }
 
   // -- Answers --------------------------------------------------------------------------------------------
 
   onSendAnswered(turn, answer, problem) {
-    // Its events may have come before the answer.
+    // The turn's events may have come before this answer.
     const status = answer.ok ? answer.data.task_status : "unsent";
-    const detail = answer.status ? `Not sent: ${problem}.` : "No answer: the server may not have got this.";
+    const detail = answer.status ? `Not sent: ${problem}.` : "No answer: the server may not have received this.";
     if (turn.status === "sending") Object.assign(turn, { status, detail: answer.ok ? "" : detail });
     const { task_id: id, verdict, settled_after_ms: ms } = answer.data.superseded ?? {};
     const old = this.#known(id);
@@ -132,7 +130,7 @@ export class Conversation {
     const { verdict, settled_after_ms: ms, turn: record } = answer.data;
     turn.stopping = false;
     if (verdict) turn.answer = { cause: "user_request", verdict, ms };
-    else turn.detail = `No word of what Stop came to: ${problem}.`;
+    else turn.detail = `The outcome of Stop is not known: ${problem}.`;
     if (record && isInFlight(turn)) this.#onRecord(turn, record);
   }
 }

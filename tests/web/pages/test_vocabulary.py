@@ -1,0 +1,62 @@
+"""The page's words, held against the server's: a word that the page does not know fails here, by its name."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from turnkeeper.actors.events.event import EventName
+from turnkeeper.actors.model.records import CancelCode, StreamEnd, TurnStatus, Verdict, is_final, is_terminal
+
+FILE = "web/pages/state/vocabulary.js"
+SOURCE = (Path(__file__).parent.parent.parent.parent / FILE).read_text(encoding="utf-8")
+
+
+def table(name: str) -> dict[str, str]:
+    """A table or list of the file: the word that begins each row, and the rest of the row."""
+    found = re.search(rf"^export const {name} = [{{[]\n(.*?)^[}}\]];$", SOURCE, re.MULTILINE | re.DOTALL)
+    assert found is not None, f"{FILE} has no table {name}"
+    rows: dict[str, str] = {}
+    for line in found[1].splitlines():
+        row = re.fullmatch(r'  (?:"([^"]+)"|(\w+))(?:: (.+))?,', line)
+        assert row is not None, f"{FILE}: {name} has a line that is no row: {line!r}"
+        rows[row[1] or row[2]] = row[3] or ""
+    return rows
+
+
+def test_the_tables_are_read_as_they_stand() -> None:
+    assert table("CANCEL_CODES")["user_request"] == '"Stop"'
+    assert table("STREAM_ENDS")["Session closed"] == '"never"'
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("STATUSES", TurnStatus),
+        ("CANCEL_CODES", CancelCode),
+        ("VERDICTS", Verdict),
+        ("EVENTS", EventName),
+        ("STREAM_ENDS", StreamEnd),
+    ],
+)
+def test_the_page_knows_every_word_of_the_servers_and_no_other(name: str, words: Iterable[str]) -> None:
+    ours, theirs = set(table(name)), set(map(str, words))
+    assert not theirs - ours, f"{FILE}: {name} lacks {sorted(theirs - ours)}"
+    assert not ours - theirs, f"{FILE}: {name} has {sorted(ours - theirs)}, which no server says"
+
+
+@pytest.mark.parametrize("status", TurnStatus)
+def test_the_page_takes_exactly_the_statuses_that_have_not_ended_for_in_flight(status: TurnStatus) -> None:
+    row = table("STATUSES")[status]
+    assert ("inFlight: true" in row) is not is_terminal(status)
+    verdict = re.search(r'verdict: "(\w+)"', row)
+    assert (verdict is not None) is is_terminal(status), f"{FILE}: what a cancel came to"
+    assert verdict is None or verdict[1] in {*map(str, Verdict), "timed_out"}
+
+
+@pytest.mark.parametrize("end", StreamEnd)
+def test_the_page_opens_the_next_stream_at_once_exactly_after_an_end_that_is_not_final(
+    end: StreamEnd,
+) -> None:
+    assert (table("STREAM_ENDS")[end] == '"now"') is not is_final(end)
