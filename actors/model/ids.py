@@ -21,7 +21,8 @@ RESERVED_IDS = frozenset(
     }
 )
 ID_RULE = "1 to 200 of A-Z a-z 0-9 . _ : @ - and not a reserved word"
-_ID = re.compile(r"[A-Za-z0-9._:@-]{1,200}")
+ID_PATTERN = "[A-Za-z0-9._:@-]{1,200}"
+_ID = re.compile(ID_PATTERN)
 
 
 def _checked(text: object, field: str) -> str:

@@ -9,14 +9,16 @@ from aiohttp import web
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
+from turnkeeper.web.openapi.operation import Who
 from turnkeeper.web.pages.assets import add_pages
 
+from . import handlers
 from .access.loopback import local_only
 from .access.principal import Authenticate
 from .access.tickets import Tickets
-from .handlers import method_not_allowed
-from .mount import Mount, Who
-from .routes import ROUTES, methods
+from .docs import add_docs
+from .mount import Handler, Mount, expect
+from .routes import ROUTES, allowed_methods
 from .settings import WebSettings
 from .stream import Streams
 
@@ -33,13 +35,16 @@ def setup(
     authenticate: Authenticate | None = None,
     settings: WebSettings | None = None,
     pages: bool = False,
+    docs: bool = False,
     load_context: LoadContext | None = None,
     save_context: SaveContext | None = None,
 ) -> SessionRegistry:
     """Mount turnkeeper in an aiohttp app, under ``prefix``; the registry lives as long as the app.
 
     Without ``authenticate`` everyone is `local`, and only this machine may ask. ``pages=True`` adds the
-    chat page at the prefix. Nothing of the host's is touched: no middleware, no body limit.
+    chat page at the prefix, ``docs=True`` the OpenAPI document and a page that shows it, at ``/openapi.json``
+    and ``/docs``. Beside these only ``/chat...``, ``/healthz`` and ``/readyz`` are ours: nothing else of the
+    host's is touched, no path, no middleware, no body limit.
 
     Raises `AlreadyStarted` for a second mount under the same prefix, and `InvalidRequest` for a prefix
     that is not ``""`` or ``/like/this``.
@@ -58,12 +63,9 @@ def setup(
         app.on_shutdown.append(_drain)
     mounts[prefix] = mount
     app.setdefault(REGISTRY, registry)
-    for route in ROUTES:
-        endpoint = mount.endpoint(route.handler, route.who)
-        for method in (route.method, *["HEAD"] * route.has_head):
-            app.router.add_route(method, prefix + route.path, endpoint)
-    for path, allowed in methods().items():
-        app.router.add_route("*", prefix + path, mount.endpoint(method_not_allowed(allowed), Who.USERS))
+    _add_routes(app, prefix, mount)
+    if docs:
+        add_docs(app, prefix, mount)
     if pages:
         add_pages(app, prefix)
 
@@ -75,6 +77,22 @@ def setup(
 
     app.cleanup_ctx.append(live)
     return registry
+
+
+def _add_routes(app: web.Application, prefix: str, mount: Mount) -> None:
+    """The routes, and behind them what refuses everything else on our paths."""
+
+    def add(method: str, path: str, handler: Handler, who: Who = Who.USERS) -> None:
+        endpoint = mount.endpoint(handler, who)
+        app.router.add_route(method, prefix + path, endpoint, expect_handler=expect)
+
+    for route in ROUTES:
+        for method in route.methods:
+            add(method, route.path, route.handler, route.who)
+    for path, allowed in allowed_methods().items():
+        add("*", path, handlers.method_not_allowed(allowed))
+    for path in ("/chat", "/chat/{rest:.*}"):
+        add("*", path, handlers.not_found)
 
 
 async def _drain(app: web.Application) -> None:
@@ -91,8 +109,9 @@ def create_app(
     authenticate: Authenticate | None = None,
     settings: WebSettings | None = None,
     pages: bool = True,
+    docs: bool = True,
 ) -> web.Application:
-    """An app of its own, with the chat page at ``/``."""
+    """An app of its own, with the chat page at ``/`` and the API's documentation at ``/docs``."""
     app = web.Application()
-    setup(app, agents, authenticate=authenticate, settings=settings, pages=pages)
+    setup(app, agents, authenticate=authenticate, settings=settings, pages=pages, docs=docs)
     return app

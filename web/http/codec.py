@@ -1,155 +1,419 @@
-"""What the actors answer -> JSON. Pure."""
+"""What the actors answer -> the types of the answers over HTTP, and their JSON. Pure."""
 
 import json
-from typing import Any
+from typing import Annotated, Any, Literal, TypeAlias, assert_never
 
-from turnkeeper.actors.events.wire import to_json, turn_data
+import msgspec
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
+
+from turnkeeper.actors.events.wire import TurnData, to_json, turn_data
+from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
-from turnkeeper.actors.model.messages import Accepted, ActiveTurn, CancelAnswer, Conversation, SessionView
-from turnkeeper.actors.model.records import Moment, SessionState, TurnRecord, TurnStatus, Verdict
+from turnkeeper.actors.model.records import CancelCode, SessionState, TurnRecord, TurnStatus, Verdict
 from turnkeeper.actors.session.views import timeline
 
-JSON = dict[str, Any]
+from .problems import Code, Problem
+
+_ENCODER = msgspec.json.Encoder()
 
 
-def encode_accepted(accepted: Accepted) -> JSON:
+def encode(answer: Any) -> bytes:
+    """An answer as JSON, with its line ended for those who read it in a terminal."""
+    try:
+        return _ENCODER.encode(answer) + b"\n"
+    except UnicodeEncodeError:  # half of a surrogate pair, for which JSON has an escape
+        return json.dumps(msgspec.to_builtins(answer)).encode() + b"\n"
+
+
+def _is(meaning: str, *examples: Any) -> Meta:
+    return Meta(description=meaning, examples=list(examples) or None)
+
+
+Ok: TypeAlias = Annotated[Literal["ok"], Meta(examples=["ok"])]
+LogId: TypeAlias = Annotated[str, _is("The session.", "s1")]
+TaskId: TypeAlias = Annotated[str, _is("The turn.", "t1")]
+Milliseconds: TypeAlias = Annotated[
+    float | None,
+    _is(
+        "How many milliseconds after the cancel was requested the turn settled; `null` if it did not.", 0.412
+    ),
+]
+
+
+# -- Turns ------------------------------------------------------------------------------------------
+
+
+class SupersededTurn(Struct):
+    """What became of the turn that a send found in its way."""
+
+    task_id: Annotated[str, _is("The turn.", "t0")]
+    verdict: Annotated[Verdict, _is("What its cancel came to.", Verdict.CANCELLED)]
+    settled_after_ms: Milliseconds
+
+
+class SendAnswer(Struct, kw_only=True):
+    """The turn has started, is queued, or has ended already, as `task_status` says."""
+
+    status: Ok = "ok"
+    task_id: TaskId
+    superseded: Annotated[SupersededTurn | None, _is("The turn that was in the way, or `null`.")]
+    log_id: LogId
+    task_status: Annotated[TurnStatus, _is("How the turn stands.", TurnStatus.RUNNING)]
+    repeated: Annotated[
+        bool, _is("The turn was known before: the send was a retry and started nothing.", False)
+    ]
+
+
+def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
     """The answer to a send."""
-    superseded = accepted.superseded
-    return {
-        "status": "ok",
-        "task_id": accepted.turn_id,
-        "superseded": superseded
-        and {
-            "task_id": superseded.turn_id,
-            "verdict": superseded.verdict.value,
-            "settled_after_ms": _ms(superseded.settled_after_ms),
-        },
-        "log_id": accepted.session_id,
-        "task_status": accepted.status.value,
-        "repeated": accepted.repeated,
-    }
+    lost = accepted.superseded
+    superseded = None
+    if lost is not None:
+        superseded = SupersededTurn(lost.turn_id, lost.verdict, _ms(lost.settled_after_ms))
+    return SendAnswer(
+        task_id=accepted.turn_id,
+        superseded=superseded,
+        log_id=accepted.session_id,
+        task_status=accepted.status,
+        repeated=accepted.repeated,
+    )
 
 
-#: What `/{task_id}/cancel` says in words, by verdict: status field and message.
-CANCEL_WORDS = {
-    Verdict.CANCELLED: ("ok", "Task cancelled successfully"),
-    Verdict.FINISHED_FIRST: ("ok", "Task had already finished"),
-    Verdict.UNRESPONSIVE: ("error", "Task did not stop"),
-    Verdict.REQUESTED: ("ok", "Cancellation requested"),
-    Verdict.NOT_RUNNING: ("error", "No active task found for this session"),
-}
+class CancelAnswer(Struct):
+    """What a cancel that named its turn came to."""
+
+    status: Annotated[Literal["ok", "error"], _is("`error` if the turn did not stop.", "ok")]
+    message: Annotated[str, _is("The verdict in words.", "Task cancelled successfully")]
+    verdict: Annotated[Verdict, _is("What the cancel came to.", Verdict.CANCELLED)]
+    settled_after_ms: Milliseconds
+    turn: Annotated[TurnData | None, _is("The turn.")]
 
 
-def encode_cancel(answer: CancelAnswer) -> JSON:
+class UnknownTurnProblem(Struct, kw_only=True):
+    """A problem body and the answer to a cancel in one: existing clients read `status` and `message`."""
+
+    type: Annotated[Literal["about:blank"], Meta(examples=["about:blank"])] = "about:blank"
+    title: Annotated[str, _is("The HTTP status in words.", "Not Found")]
+    status: Annotated[Literal["error"], Meta(examples=["error"])] = "error"
+    detail: Annotated[str, _is("What is wrong, for people.", "No active task found for this session")]
+    code: Annotated[Literal["UNKNOWN_TURN"], _is("What is wrong, for programs.")]
+    remembered_for: Annotated[
+        float | None,
+        _is("For how many seconds the cancel will count if a send with this id arrives after it.", 30.0),
+    ]
+    message: Annotated[str, _is("The verdict in words.", "No active task found for this session")]
+    verdict: Annotated[Verdict, _is("What the cancel came to.", Verdict.NOT_RUNNING)]
+    settled_after_ms: Annotated[None, _is("Nothing settled.", None)] = None
+    turn: Annotated[None, _is("There is none.", None)] = None
+
+
+class SessionCancelAnswer(Struct):
+    """What a cancel of whatever the session does came to."""
+
+    status: Annotated[Verdict, _is("The verdict.", Verdict.CANCELLED)]
+    log_id: LogId
+    verdict: Annotated[Verdict, _is("The same.", Verdict.CANCELLED)]
+    settled_after_ms: Milliseconds
+    turn: Annotated[TurnData | None, _is("The turn that was cancelled, if there was one.")]
+
+
+def cancel_words(verdict: Verdict) -> tuple[Literal["ok", "error"], str]:
+    """The ``status`` and ``message`` of a cancel that named its turn, as existing clients know them."""
+    match verdict:
+        case Verdict.CANCELLED:
+            return "ok", "Task cancelled successfully"
+        case Verdict.FINISHED_FIRST:
+            return "ok", "Task had already finished"
+        case Verdict.UNRESPONSIVE:
+            return "error", "Task did not stop"
+        case Verdict.REQUESTED:
+            return "ok", "Cancellation requested"
+        case Verdict.NOT_RUNNING:
+            return "error", "No active task found for this session"
+        case _:
+            assert_never(verdict)
+
+
+def encode_cancel(answer: messages.CancelAnswer) -> CancelAnswer:
     """The answer to a cancel that named its turn."""
-    status, message = CANCEL_WORDS[answer.verdict]
-    return {"status": status, "message": message, **_cancelled(answer)}
+    status, message = cancel_words(answer.verdict)
+    return CancelAnswer(status, message, answer.verdict, _ms(answer.settled_after_ms), _turn(answer.turn))
 
 
-def encode_cancel_session(log_id: str, answer: CancelAnswer) -> JSON:
+def encode_unknown_turn(answer: messages.CancelAnswer) -> UnknownTurnProblem:
+    """The answer to a cancel that named a turn which is not known."""
+    _, message = cancel_words(answer.verdict)
+    problem = Problem(Code.UNKNOWN_TURN, message).body
+    return UnknownTurnProblem(
+        title=problem.title,
+        detail=message,
+        code="UNKNOWN_TURN",
+        remembered_for=answer.remembered_for,
+        message=message,
+        verdict=answer.verdict,
+    )
+
+
+def encode_cancel_session(log_id: str, answer: messages.CancelAnswer) -> SessionCancelAnswer:
     """The answer to a cancel of whatever the session does."""
-    return {"status": answer.verdict.value, "log_id": log_id, **_cancelled(answer)}
+    verdict = answer.verdict
+    return SessionCancelAnswer(verdict, log_id, verdict, _ms(answer.settled_after_ms), _turn(answer.turn))
 
 
-def _cancelled(answer: CancelAnswer) -> JSON:
-    return {
-        "verdict": answer.verdict.value,
-        "settled_after_ms": _ms(answer.settled_after_ms),
-        "turn": answer.turn and turn_data(answer.turn),
-    }
+class Moment(Struct, kw_only=True):
+    """One step of a turn's timeline."""
+
+    step: Annotated[str, _is("What happened.", "started")]
+    at: Annotated[float, _is("When, in Unix seconds.", 1763842008.124)]
+    ms: Annotated[float, _is("How many milliseconds after the turn was submitted.", 1.0)]
+    by: Annotated[str | None, _is("Of a cancel: who requested it.", "ada")] | UnsetType = UNSET
+    code: Annotated[CancelCode, _is("Of a cancel: why.", CancelCode.USER_REQUEST)] | UnsetType = UNSET
+    text: Annotated[str | None, _is("Of a cancel: in whose words.", None)] | UnsetType = UNSET
+    outcome: Annotated[TurnStatus, _is("Of a late end: as what it would have ended.")] | UnsetType = UNSET
+    status: Annotated[TurnStatus, _is("Of an end: the status.", TurnStatus.CANCELLED)] | UnsetType = UNSET
+    settled_after_ms: Annotated[float, _is("How long after the cancel it settled.", 0.4)] | UnsetType = UNSET
 
 
-def encode_active(view: SessionView | None) -> JSON:
-    """What a session does, in the words existing clients know; empty when it does nothing."""
-    turn = view.turn if view is not None else None
-    busy = view is not None and view.state in (SessionState.RUNNING, SessionState.CANCELLING)
-    if view is None or turn is None or not busy:
-        return {"status": "ok", "active_tasks": {}}
-    waiting = [record.turn_id for record in view.queue]
-    return {
-        "status": "ok",
-        "active_tasks": {
-            "session_id": view.session_id,
-            "task_active": True,
-            "task_cancelled": turn.status is TurnStatus.CANCELLING,
-            "created_at": turn.started_at,
-            "router_tasks": [turn.turn_id, *waiting],
-            "task_id": turn.turn_id,
-        },
-    }
+_TIMELINE = [
+    Moment(step="submitted", at=1763842008.123, ms=0.0),
+    Moment(step="started", at=1763842008.124, ms=1.0),
+    Moment(step="ended", at=1763842010.501, ms=2378.0, status=TurnStatus.COMPLETED),
+]
 
 
-def encode_all_active(active: tuple[ActiveTurn, ...]) -> JSON:
-    """All turns in flight, by session."""
-    return {
-        "status": "ok",
-        "active_tasks": {
-            each.session_id: {
-                "active": True,
-                "created_at": each.started_at,
-                "task_id": each.turn_id,
-                "user": each.owner,
-                "agent": each.agent,
-            }
-            for each in active
-        },
-    }
+class TurnAnswer(TurnData):
+    """A turn with its timeline."""
+
+    log_id: LogId
+    timeline: Annotated[list[Moment], _is("What happened, in that order.", _TIMELINE)]
 
 
-def encode_session(view: SessionView) -> JSON:
-    """A session with its turns, the newest first."""
-    return {
-        "log_id": view.session_id,
-        "user": view.user,
-        "state": view.state.value,
-        "turn": view.turn and turn_data(view.turn),
-        "queue": [turn_data(record) for record in view.queue],
-        "recent_turns": [turn_data(record) for record in reversed(view.recent)],
-        "unresponsive_turns": [turn_data(record) for record in view.quarantined],
-        "subscribers": view.subscribers,
-    }
-
-
-def encode_turn(log_id: str, record: TurnRecord) -> JSON:
-    """One turn with its timeline; ``ms`` counts from its submission."""
+def encode_turn(log_id: str, record: TurnRecord) -> TurnAnswer:
+    """One turn with its timeline."""
     return {"log_id": log_id, **turn_data(record), "timeline": [_moment(each) for each in timeline(record)]}
 
 
-def _moment(moment: Moment) -> JSON:
-    told: JSON = {"step": moment.step, "at": moment.at, "ms": _ms(moment.ms)}
-    reason, status = moment.reason, moment.status
-    if reason is not None:
-        told |= {"by": reason.by, "code": reason.code.value, "text": reason.text}
-    if status is not None:
-        told["outcome" if moment.step == "ended_late" else "status"] = status.value
-    if moment.settled_after_ms is not None:
-        told["settled_after_ms"] = _ms(moment.settled_after_ms)
-    return told
+def _moment(moment: records.Moment) -> Moment:
+    reason, status, late = moment.reason, moment.status, moment.step == "ended_late"
+    after = moment.settled_after_ms
+    return Moment(
+        step=moment.step,
+        at=moment.at,
+        ms=round(moment.ms, 3),
+        by=UNSET if reason is None else reason.by,
+        code=UNSET if reason is None else reason.code,
+        text=UNSET if reason is None else reason.text,
+        outcome=UNSET if status is None or not late else status,
+        status=UNSET if status is None or late else status,
+        settled_after_ms=UNSET if after is None else round(after, 3),
+    )
 
 
-def encode_messages(conversation: Conversation, most: int) -> str:
-    """A conversation as JSON text, the last of it that fits into about ``most`` bytes.
+# -- Sessions ---------------------------------------------------------------------------------------
 
-    A message that JSON cannot say is told as ``null``.
+
+class ActiveTask(Struct):
+    """What a session does, in the words existing clients know; `{}` when it does nothing."""
+
+    session_id: LogId | UnsetType = UNSET
+    task_active: Literal[True] | UnsetType = UNSET
+    task_cancelled: Annotated[bool, _is("Its cancel has been requested.", False)] | UnsetType = UNSET
+    created_at: (
+        Annotated[float | None, _is("When it started, in Unix seconds.", 1763842008.124)] | UnsetType
+    ) = UNSET
+    router_tasks: (
+        Annotated[list[str], _is("The turn, and the one that waits for it.", ["t1"])] | UnsetType
+    ) = UNSET
+    task_id: TaskId | UnsetType = UNSET
+
+
+class ActiveAnswer(Struct, kw_only=True):
+    """What a session does."""
+
+    status: Ok = "ok"
+    active_tasks: ActiveTask
+
+
+def encode_active(view: messages.SessionView | None) -> ActiveAnswer:
+    """What a session does; empty when it does nothing."""
+    turn = view.turn if view is not None else None
+    if view is None or turn is None or not _in_flight(view.state):
+        return ActiveAnswer(active_tasks=ActiveTask())
+    return ActiveAnswer(
+        active_tasks=ActiveTask(
+            view.session_id,
+            True,
+            turn.status is TurnStatus.CANCELLING,
+            turn.started_at,
+            [turn.turn_id, *(record.turn_id for record in view.queue)],
+            turn.turn_id,
+        )
+    )
+
+
+def _in_flight(state: SessionState) -> bool:
+    match state:
+        case SessionState.RUNNING | SessionState.CANCELLING:
+            return True
+        case SessionState.IDLE | SessionState.CLOSED:
+            return False
+        case _:
+            assert_never(state)
+
+
+class ListedTask(Struct, kw_only=True):
+    """A turn in flight, in a list of all of them."""
+
+    active: Literal[True] = True
+    created_at: Annotated[float, _is("When it started, in Unix seconds.", 1763842008.124)]
+    task_id: TaskId
+    user: Annotated[str, _is("Whose session it is.", "ada")]
+    agent: Annotated[str, _is("The name of its agent.", "default")]
+
+
+_LISTED = {"s1": ListedTask(created_at=1763842008.124, task_id="t1", user="ada", agent="default")}
+
+
+class ActiveListAnswer(Struct, kw_only=True):
+    """All turns in flight."""
+
+    status: Ok = "ok"
+    active_tasks: Annotated[dict[str, ListedTask], _is("The turns, by session.", _LISTED)]
+
+
+def encode_all_active(active: tuple[messages.ActiveTurn, ...]) -> ActiveListAnswer:
+    """All turns in flight, by session."""
+    return ActiveListAnswer(
+        active_tasks={
+            each.session_id: ListedTask(
+                created_at=each.started_at, task_id=each.turn_id, user=each.owner, agent=each.agent
+            )
+            for each in active
+        }
+    )
+
+
+class CleanupAnswer(Struct, kw_only=True):
+    """The sessions that were put to sleep."""
+
+    status: Ok = "ok"
+    cleaned_up: Annotated[list[str], _is("Their ids.", ["s1"])]
+
+
+class SessionAnswer(Struct):
+    """A session with its turns."""
+
+    log_id: LogId
+    user: Annotated[str, _is("Whose it is.", "ada")]
+    state: Annotated[SessionState, _is("How it stands.", SessionState.IDLE)]
+    turn: Annotated[TurnData | None, _is("The turn that holds the session, or else the last one that did.")]
+    queue: Annotated[list[TurnData], _is("The turns that wait.", [])]
+    recent_turns: Annotated[list[TurnData], _is("The turns that have ended, the newest first.", [])]
+    unresponsive_turns: Annotated[list[TurnData], _is("The turns that were given up and still run.", [])]
+    subscribers: Annotated[int, _is("How many streams are open on it.", 1)]
+
+
+class ClosedAnswer(SessionAnswer, kw_only=True):
+    """The session as it was closed."""
+
+    status: Ok = "ok"
+
+
+def encode_session(view: messages.SessionView) -> SessionAnswer:
+    """A session with its turns, the newest first."""
+    return SessionAnswer(*_session(view))
+
+
+def encode_closed(view: messages.SessionView) -> ClosedAnswer:
+    """The same, for a close."""
+    return ClosedAnswer(*_session(view))
+
+
+def _session(view: messages.SessionView) -> tuple[Any, ...]:
+    return (
+        view.session_id,
+        view.user,
+        view.state,
+        _turn(view.turn),
+        [turn_data(record) for record in view.queue],
+        [turn_data(record) for record in reversed(view.recent)],
+        [turn_data(record) for record in view.quarantined],
+        view.subscribers,
+    )
+
+
+class MessagesAnswer(Struct, kw_only=True):
+    """A conversation."""
+
+    status: Ok = "ok"
+    log_id: LogId
+    cursor: Annotated[
+        str | None,
+        _is("The last event of the turn that last changed it.", "1763842008123-4"),
+    ]
+    omitted: Annotated[int, _is("How many messages there are before these.", 0)]
+    messages: Annotated[
+        list[Raw],
+        _is("What was said, as the agent keeps it.", [{"role": "user", "content": "hello"}]),
+    ]
+
+
+def encode_messages(conversation: messages.Conversation, most: int) -> MessagesAnswer:
+    """A conversation, the last of it that fits into about ``most`` bytes.
+
+    A message that JSON cannot say is ``null``.
     """
-    texts: list[str] = []
+    texts: list[Raw] = []
     for message in reversed(conversation.messages):
-        text = _text_or_null(message)
+        # Each is written by itself and not within a larger one: what was nested just not too deeply still is.
+        text = _json_or_null(message)
         most -= len(text)
         if most < 0:
             break
-        texts.append(text)
-    told: JSON = {"status": "ok", "log_id": conversation.session_id, "cursor": conversation.cursor}
-    told["omitted"] = len(conversation.messages) - len(texts)
-    # Each is written once and not within a larger one: what was nested just not too deep still is.
-    return f'{json.dumps(told)[:-1]}, "messages": [{", ".join(reversed(texts))}]}}\n'
+        texts.append(Raw(text.encode()))
+    return MessagesAnswer(
+        log_id=conversation.session_id,
+        cursor=conversation.cursor,
+        omitted=len(conversation.messages) - len(texts),
+        messages=texts[::-1],
+    )
 
 
-def _text_or_null(message: Any) -> str:
+def _json_or_null(message: Any) -> str:
     try:
         return to_json(message)
     except EventNotJson:
         return "null"
+
+
+# -- Tickets, health --------------------------------------------------------------------------------
+
+
+class TicketAnswer(Struct, kw_only=True):
+    """A ticket for the streams of some sessions."""
+
+    status: Ok = "ok"
+    ticket: Annotated[str, _is("The ticket, for `?ticket=`.", "pJ2lYt6C5z0o3xwqkq4Yv7Z1mZqk4x9d")]
+    log_ids: Annotated[list[str], _is("The sessions that it is for.", ["s1"])]
+    expires_in: Annotated[float, _is("How many seconds it lives unused.", 60.0)]
+
+
+class HealthAnswer(Struct, kw_only=True):
+    """The process is alive."""
+
+    status: Ok = "ok"
+    incarnation: Annotated[str, _is("This run of the server; the next one has another.", "1x7k2p")]
+    version: Annotated[str, _is("The version of turnkeeper.", "0.1.0")]
+
+
+class ReadyAnswer(Struct):
+    """Sends are taken."""
+
+    status: Annotated[Literal["ready"], Meta(examples=["ready"])] = "ready"
+
+
+def _turn(record: TurnRecord | None) -> TurnData | None:
+    return None if record is None else turn_data(record)
 
 
 def _ms(span: float | None) -> float | None:

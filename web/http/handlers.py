@@ -1,9 +1,8 @@
 """One function per route: read the request, ask the actors, answer."""
 
 import asyncio
-import json
 from importlib import metadata
-from typing import Any
+from typing import assert_never
 
 from aiohttp import web
 
@@ -22,11 +21,12 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
 )
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId, Verdict
+from turnkeeper.web.openapi.operation import PROBLEM_JSON
 
 from . import body, codec
-from .mount import Handler, Mount
-from .parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, WAIT
-from .problems import PROBLEM_JSON, Code, Problem, problem_response
+from .mount import Handler, Mount, respond
+from .parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, LOG_ID, TASK_ID, WAIT
+from .problems import Code, Problem
 
 #: Read once: looking it up reads files.
 VERSION = metadata.version("turnkeeper")
@@ -34,35 +34,21 @@ VERSION = metadata.version("turnkeeper")
 CANCEL_MARGIN = 0.5
 
 
-def _log_id(request: web.Request) -> SessionId:
-    return ids.session_id(request.match_info["log_id"])
-
-
-def _task_id(request: web.Request) -> TurnId:
-    return ids.turn_id(request.match_info["task_id"])
-
-
-def _json(
-    data: Any,
-    status: int = 200,
-    headers: dict[str, str] | None = None,
-    content_type: str = "application/json",
-) -> web.Response:
-    text = json.dumps(data) + "\n"  # for those who read it in a terminal
-    return web.Response(status=status, text=text, content_type=content_type, headers=headers)
-
-
 def method_not_allowed(allowed: str) -> Handler:
     """The answer to any other method on a path of ours. A reserved word as an id is refused as such first."""
 
     async def refuse(_mount: Mount, request: web.Request, _asker: Asker) -> web.StreamResponse:
-        if "log_id" in request.match_info:
-            _log_id(request)
-        if "task_id" in request.match_info:
-            _task_id(request)
+        for part in (LOG_ID, TASK_ID):
+            if part.name in request.match_info:
+                part.of(request)
         raise Problem(Code.METHOD_NOT_ALLOWED, f"this path has only {allowed}", headers={"Allow": allowed})
 
     return refuse
+
+
+async def not_found(_mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
+    """The answer to a path that is ours and leads nowhere."""
+    raise Problem(Code.NOT_FOUND, "there is no such path")
 
 
 # -- Turns ------------------------------------------------------------------------------------------
@@ -70,7 +56,7 @@ def method_not_allowed(allowed: str) -> Handler:
 
 async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/{log_id}/send``."""
-    log_id = _log_id(request)
+    log_id = LOG_ID.of(request)
     wait = WAIT.of(request)
     if_match = IF_MATCH.of(request)
     said = body.decode_send(await body.read(request, mount.settings.max_body))
@@ -89,47 +75,51 @@ async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     )
     # From the path as it came: only the host knows where a subapp of its is mounted.
     location = request.rel_url.raw_path.removesuffix("send") + f"turns/{accepted.turn_id}"
-    return _json(codec.encode_accepted(accepted), 202, {"Location": location})
+    return respond(codec.encode_accepted(accepted), 202, {"Location": location})
 
 
 async def cancel(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/{log_id}/{task_id}/cancel``."""
-    turn_id = _task_id(request)
-    answer = await _cancel(mount, request, Cancel(_log_id(request), turn_id, asker))
-    data = codec.encode_cancel(answer)
+    turn_id = TASK_ID.of(request)
+    answer = await _cancel(mount, request, LOG_ID.of(request), turn_id, asker)
     if answer.verdict is Verdict.NOT_RUNNING:
-        problem = Problem(Code.UNKNOWN_TURN, data["message"], remembered_for=answer.remembered_for)
-        return _json({**problem.body, **data}, 404, content_type=PROBLEM_JSON)
-    return _json(data, _cancel_status(answer))
+        return respond(codec.encode_unknown_turn(answer), 404, media=PROBLEM_JSON)
+    return respond(codec.encode_cancel(answer), _status_of(answer.verdict))
 
 
 async def cancel_session(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/{log_id}/cancel_send_task``."""
-    log_id = _log_id(request)
-    answer = await _cancel(mount, request, Cancel(log_id, None, asker))
-    return _json(codec.encode_cancel_session(log_id, answer), _cancel_status(answer))
+    log_id = LOG_ID.of(request)
+    answer = await _cancel(mount, request, log_id, None, asker)
+    return respond(codec.encode_cancel_session(log_id, answer), _status_of(answer.verdict))
 
 
-async def _cancel(mount: Mount, request: web.Request, message: Cancel) -> CancelAnswer:
-    wait = WAIT.of(request)
-    if_match = IF_MATCH.of(request)
-    asked = Cancel(message.session_id, message.turn_id, message.asker, wait, if_match=if_match)
+async def _cancel(
+    mount: Mount, request: web.Request, log_id: SessionId, turn_id: TurnId | None, asker: Asker
+) -> CancelAnswer:
+    message = Cancel(log_id, turn_id, asker, WAIT.of(request), if_match=IF_MATCH.of(request))
     try:
         async with asyncio.timeout(mount.settings.cancel_grace + CANCEL_MARGIN):
-            return await mount.registry.ask(asked)
+            return await mount.registry.ask(message)
     except TimeoutError:
         return CancelAnswer(Verdict.REQUESTED)
 
 
-def _cancel_status(answer: CancelAnswer) -> int:
-    return 202 if answer.verdict is Verdict.REQUESTED else 200
+def _status_of(verdict: Verdict) -> int:
+    match verdict:
+        case Verdict.REQUESTED:
+            return 202
+        case Verdict.CANCELLED | Verdict.FINISHED_FIRST | Verdict.UNRESPONSIVE | Verdict.NOT_RUNNING:
+            return 200
+        case _:
+            assert_never(verdict)
 
 
 async def turn(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}/turns/{task_id}``."""
-    log_id = _log_id(request)
-    record = await mount.registry.ask(GetTurn(log_id, _task_id(request), asker))
-    return _json(codec.encode_turn(log_id, record))
+    log_id = LOG_ID.of(request)
+    record = await mount.registry.ask(GetTurn(log_id, TASK_ID.of(request), asker))
+    return respond(codec.encode_turn(log_id, record))
 
 
 # -- Sessions ---------------------------------------------------------------------------------------
@@ -137,43 +127,42 @@ async def turn(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
 
 async def session(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}``."""
-    return _json(codec.encode_session(await mount.registry.ask(GetSession(_log_id(request), asker))))
+    return respond(codec.encode_session(await mount.registry.ask(GetSession(LOG_ID.of(request), asker))))
 
 
 async def messages(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}/messages``."""
-    conversation = await mount.registry.ask(GetMessages(_log_id(request), asker))
-    text = codec.encode_messages(conversation, mount.settings.log_bytes)
-    return web.Response(text=text, content_type="application/json")
+    conversation = await mount.registry.ask(GetMessages(LOG_ID.of(request), asker))
+    return respond(codec.encode_messages(conversation, mount.settings.log_bytes))
 
 
 async def close(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``DELETE /chat/{log_id}``."""
-    log_id = _log_id(request)
+    log_id = LOG_ID.of(request)
     if "If-Match" in request.headers:  # a condition must not be passed over where all would be lost
         raise InvalidRequest("DELETE does not support If-Match", field="If-Match")
     view = await mount.registry.ask(Close(log_id, asker))
-    return _json({"status": "ok", **codec.encode_session(view)})
+    return respond(codec.encode_closed(view))
 
 
 async def active(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}/active_tasks``."""
     try:
-        view = await mount.registry.ask(GetSession(_log_id(request), asker))
+        view = await mount.registry.ask(GetSession(LOG_ID.of(request), asker))
     except UnknownSession:
         view = None  # existing clients ask before their first send
-    return _json(codec.encode_active(view))
+    return respond(codec.encode_active(view))
 
 
 async def all_active(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/active_send_tasks``."""
-    return _json(codec.encode_all_active(await mount.registry.ask(ListActive(asker))))
+    return respond(codec.encode_all_active(await mount.registry.ask(ListActive(asker))))
 
 
 async def cleanup(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/cleanup_completed_tasks``."""
     cleaned = await mount.registry.ask(Cleanup(asker))
-    return _json({"status": "ok", "cleaned_up": list(cleaned)})
+    return respond(codec.CleanupAnswer(cleaned_up=list(cleaned)))
 
 
 # -- Streams ----------------------------------------------------------------------------------------
@@ -181,7 +170,7 @@ async def cleanup(mount: Mount, request: web.Request, asker: Asker) -> web.Strea
 
 async def events(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}/events``."""
-    log_id = _log_id(request)
+    log_id = LOG_ID.of(request)
     # A reconnecting EventSource keeps its old URL, so its header is the newer of the two.
     cursor = LAST_EVENT_ID.of(request) or LAST_EVENT_ID_QUERY.of(request)
     message = Subscribe(log_id, cursor, asker, CLOSE_ON.of(request))
@@ -193,13 +182,8 @@ async def ticket(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
     said = body.decode_ticket(await body.read(request, mount.settings.max_body))
     sessions = frozenset(map(ids.session_id, said.log_ids))
     name = mount.tickets.issue(asker, sessions)
-    return _json(
-        {
-            "status": "ok",
-            "ticket": name,
-            "log_ids": sorted(sessions),
-            "expires_in": mount.settings.ticket_ttl,
-        }
+    return respond(
+        codec.TicketAnswer(ticket=name, log_ids=sorted(sessions), expires_in=mount.settings.ticket_ttl)
     )
 
 
@@ -208,11 +192,11 @@ async def ticket(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
 
 async def health(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
     """``GET /healthz``: the process is alive."""
-    return _json({"status": "ok", "incarnation": mount.registry.incarnation, "version": VERSION})
+    return respond(codec.HealthAnswer(incarnation=mount.registry.incarnation, version=VERSION))
 
 
 async def ready(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
     """``GET /readyz``: sends are taken."""
     if not mount.registry.accepting:
-        return problem_response(ShuttingDown("the server is shutting down"))
-    return _json({"status": "ready"})
+        raise ShuttingDown("the server is shutting down")
+    return respond(codec.ReadyAnswer())

@@ -1,20 +1,21 @@
 """One mount: what its handlers work with, who may reach them, and what becomes of what they raise."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
-from typing import TypeAlias, assert_never
+from typing import Any, TypeAlias, assert_never
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
-from turnkeeper.actors.model.ids import session_id
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.web.openapi.operation import JSON, PROBLEM_JSON, Who
 
+from .access.loopback import local_only
 from .access.principal import Authenticate, identify
 from .access.tickets import Tickets
-from .parameters import TICKET
-from .problems import problem_response
+from .codec import encode
+from .parameters import LOG_ID, TICKET
+from .problems import Code, Problem, problem_of
 from .settings import WebSettings
 from .stream import Streams
 
@@ -23,19 +24,8 @@ Handler: TypeAlias = Callable[["Mount", web.Request, Asker], Awaitable[web.Strea
 #: A handler as aiohttp wants it.
 Endpoint: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-#: Who asks where it does not matter.
+#: Who asks where it does not matter who does.
 NOBODY = Asker("")
-
-
-class Who(Enum):
-    """Who may reach a route."""
-
-    ANYONE = auto()
-    """No identity is asked for."""
-    USERS = auto()
-    """Users with the scope `chat`, for their own sessions, or `admin`, for everyone's."""
-    TICKETS = auto()
-    """The same, or the holder of a ticket for the session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +43,8 @@ class Mount:
         match who:
             case Who.ANYONE:
                 answer = self._answer_anyone
+            case Who.VISITORS:
+                answer = self._answer_visitor
             case Who.USERS:
                 answer = self._answer_user
             case Who.TICKETS:
@@ -73,6 +65,11 @@ class Mount:
     async def _answer_anyone(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         return await handler(self, request, NOBODY)
 
+    async def _answer_visitor(self, handler: Handler, request: web.Request) -> web.StreamResponse:
+        if self.authenticate is local_only:
+            local_only(request)
+        return await handler(self, request, NOBODY)
+
     async def _answer_user(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         return await handler(self, request, (await identify(self.authenticate, request)).asker)
 
@@ -80,5 +77,33 @@ class Mount:
         ticket = TICKET.of(request)
         if ticket is None or "Authorization" in request.headers:
             return await self._answer_user(handler, request)
-        with self.tickets.use(ticket, session_id(request.match_info["log_id"])) as asker:
+        with self.tickets.use(ticket, LOG_ID.of(request)) as asker:
             return await handler(self, request, asker)
+
+
+def respond(
+    answer: Any, status: int = 200, headers: Mapping[str, str] | None = None, media: str = JSON
+) -> web.Response:
+    """An answer of one of the types in `codec`, as JSON."""
+    said = {"Content-Type": f"{media}; charset=utf-8", **(headers or {})}
+    return web.Response(status=status, body=encode(answer), headers=said)
+
+
+def problem_response(error: BaseException) -> web.Response:
+    """The answer to a request that ended with this exception."""
+    problem = problem_of(error)
+    response = respond(problem.body, problem.status, problem.headers, PROBLEM_JSON)
+    if problem.headers.get("Connection") == "close":
+        response.force_close()  # the header alone would leave the connection open
+    return response
+
+
+async def expect(request: web.Request) -> web.StreamResponse | None:
+    """Answer an ``Expect`` header (RFC 9110 section 10.1.1): only ``100-continue`` can be met."""
+    if request.version < HttpVersion11:
+        return None
+    if request.headers["Expect"].lower() != "100-continue":
+        return problem_response(Problem(Code.EXPECTATION_FAILED, "Expect may only be 100-continue"))
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # as aiohttp's own: the answer itself has not begun
+    return None

@@ -1,38 +1,39 @@
-"""What a request says beside its body: its query parameters and headers, each read in one place."""
+"""What a request says beside its body, in its path, its query and its headers: each is read in one place."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Generic, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar, assert_never
 
 from aiohttp import web
+from msgspec import Meta
 
+from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.records import SessionId, TurnId
+from turnkeeper.web.openapi.operation import Parameter, Where
 
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Where(StrEnum):
-    """Where a parameter stands."""
-
-    QUERY = "query"
-    HEADER = "header"
-
-
 @dataclass(frozen=True, slots=True)
-class Parameter(Generic[T_co]):
-    """A query parameter or a header: how it is called, what it means, and how it is read."""
+class Readable(Parameter, Generic[T_co]):
+    """A parameter that can be read."""
 
-    name: str
-    where: Where
     read: Callable[[str | None], T_co]
     """Its text, or ``None``, as a value. Raises `InvalidRequest`."""
-    meaning: str
 
     def of(self, request: web.Request) -> T_co:
         """Its value in this request. Raises `InvalidRequest`."""
-        said = request.query if self.where is Where.QUERY else request.headers
-        return self.read(said.get(self.name))
+        match self.where:
+            case Where.PATH:
+                return self.read(request.match_info.get(self.name))
+            case Where.QUERY:
+                return self.read(request.query.get(self.name))
+            case Where.HEADER:
+                return self.read(request.headers.get(self.name))
+            case _:
+                assert_never(self.where)
 
 
 def _read_wait(text: str | None) -> bool:
@@ -64,40 +65,64 @@ def _read_text(text: str | None) -> str | None:
     return text or None
 
 
-WAIT = Parameter(
+def _as_it_is(text: str | None) -> str | None:
+    return text
+
+
+def _like(*examples: str, **schema: Any) -> Meta:
+    return Meta(examples=list(examples) or None, extra_json_schema=schema or None)
+
+
+#: The schema of an id: the rule of `ids`, for who makes one up.
+_RESERVED = "|".join(map(re.escape, sorted(ids.RESERVED_IDS)))
+_ID = {"pattern": f"^(?!(?:{_RESERVED})$){ids.ID_PATTERN}$"}
+
+LOG_ID: Readable[SessionId] = Readable(
+    "log_id", Where.PATH, Annotated[str, _like("s1", **_ID)], "The session.", ids.session_id
+)
+TASK_ID: Readable[TurnId] = Readable(
+    "task_id", Where.PATH, Annotated[str, _like("t1", **_ID)], "The turn.", ids.turn_id
+)
+WAIT = Readable(
     "wait",
     Where.QUERY,
-    _read_wait,
+    Annotated[bool, _like(default=True)],
     "`false`: answer at once, instead of when the turn has started or settled.",
+    _read_wait,
 )
 #: RFC 9110 section 13.1.1.
-IF_MATCH = Parameter(
+IF_MATCH = Readable(
     "If-Match",
     Where.HEADER,
-    _read_if_match,
+    Annotated[str, _like('"t1"', pattern='^"[^"]+"$')],
     "Act only if this is the session's current or last turn: its task id, in quotes.",
+    _read_if_match,
 )
-LAST_EVENT_ID = Parameter(
+LAST_EVENT_ID = Readable(
     "Last-Event-ID",
     Where.HEADER,
-    _read_text,
+    Annotated[str, _like("0")],
     "Start after this event: `<epoch>-<n>`, or `0` for all that is kept. It wins over `last_event_id`.",
+    _read_text,
 )
-LAST_EVENT_ID_QUERY = Parameter(
+LAST_EVENT_ID_QUERY = Readable(
     "last_event_id",
     Where.QUERY,
-    _read_text,
+    Annotated[str, _like("0")],
     "The same, for a client that cannot send headers.",
+    _read_text,
 )
-CLOSE_ON = Parameter(
+CLOSE_ON = Readable(
     "close_on",
     Where.QUERY,
-    _read_close_on,
+    Literal["superseded"],
     "`superseded`: end the stream also when a turn is superseded.",
+    _read_close_on,
 )
-TICKET = Parameter(
+TICKET = Readable(
     "ticket",
     Where.QUERY,
-    lambda text: text,
+    str,
     "A ticket for this stream, for a client that cannot send an `Authorization` header.",
+    _as_it_is,
 )

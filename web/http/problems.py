@@ -1,19 +1,17 @@
 """Refusals: their codes with the HTTP status of each, and the problem bodies (RFC 9457) they are."""
 
-import json
 import logging
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Self
+from typing import Annotated, Literal, Self
 
-from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType
 from pykka import ActorDeadError
 
 from turnkeeper.actors.model import exceptions as errors
 
 logger = logging.getLogger("turnkeeper")
 
-PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
 
 
@@ -31,6 +29,11 @@ class Code(StrEnum):
         member.meaning = meaning
         return member
 
+    @property
+    def status_text(self) -> str:
+        """Its status in words, as RFC 9110 has them."""
+        return TITLES[self.status]
+
     BODY_INCOMPLETE = "BODY_INCOMPLETE", 400, "the body ended early, or is not encoded as its headers say"
     UNAUTHORIZED = "UNAUTHORIZED", 401, "no token or ticket, or not a valid one"
     SCOPE_MISSING = "SCOPE_MISSING", 403, "the token has none of the scopes that this needs"
@@ -39,6 +42,7 @@ class Code(StrEnum):
     FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a server without tokens was asked by a page of another origin"
     UNKNOWN_SESSION = errors.UnknownSession.code, 404, "no session of yours has this id"
     UNKNOWN_TURN = errors.UnknownTurn.code, 404, "the session does not know this turn, or no longer does"
+    NOT_FOUND = "NOT_FOUND", 404, "there is no such path"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", 405, "the path has other methods: see `Allow`"
     SESSION_BUSY = (
         errors.SessionBusy.code,
@@ -52,6 +56,7 @@ class Code(StrEnum):
         "`If-Match` does not name the current or last turn",
     )
     BODY_TOO_LARGE = "BODY_TOO_LARGE", 413, "the body is larger than `max_body`"
+    EXPECTATION_FAILED = "EXPECTATION_FAILED", 417, "`Expect` asks for something other than `100-continue`"
     INVALID_JSON = "INVALID_JSON", 422, "the body is not JSON"
     INVALID_REQUEST = errors.InvalidRequest.code, 422, "a field breaks its rule; `field` names it"
     UNKNOWN_AGENT = errors.UnknownAgent.code, 422, "there is no agent of that name"
@@ -80,6 +85,7 @@ TITLES = {
     409: "Conflict",
     412: "Precondition Failed",
     413: "Content Too Large",
+    417: "Expectation Failed",
     422: "Unprocessable Content",
     429: "Too Many Requests",
     500: "Internal Server Error",
@@ -87,17 +93,36 @@ TITLES = {
 }
 
 
+class ProblemBody(Struct, kw_only=True):
+    """A problem body (RFC 9457), with members of ours."""
+
+    type: Annotated[Literal["about:blank"], Meta(examples=["about:blank"])] = "about:blank"
+    title: Annotated[str, Meta(description="The HTTP status in words.")]
+    status: Annotated[int, Meta(description="The HTTP status.")]
+    detail: Annotated[str, Meta(description="What is wrong, for people.")]
+    code: Annotated[Code, Meta(description="What is wrong, for programs.")]
+    field: Annotated[str, Meta(description="The field or parameter at fault.")] | UnsetType = UNSET
+    task_id: Annotated[str, Meta(description="The turn that is in the way.")] | UnsetType = UNSET
+
+
 class Problem(Exception):
-    """A refusal, in HTTP's words. ``more`` are further members of the body."""
+    """A refusal, in HTTP's words. ``field`` and ``task_id`` name what is at fault or in the way."""
 
     def __init__(
-        self, code: Code, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+        self,
+        code: Code,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        field: str | UnsetType = UNSET,
+        task_id: str | UnsetType = UNSET,
     ) -> None:
         super().__init__(detail)
         self.code = code
         self.detail = detail
         self.headers = dict(headers or {})
-        self.more = more
+        self.field = field
+        self.task_id = task_id
 
     @property
     def status(self) -> int:
@@ -105,16 +130,16 @@ class Problem(Exception):
         return self.code.status
 
     @property
-    def body(self) -> dict[str, Any]:
-        """The members of the problem body, RFC 9457 section 3.1, and ours."""
-        return {
-            "type": "about:blank",
-            "title": TITLES[self.status],
-            "status": self.status,
-            "detail": self.detail,
-            "code": self.code.value,
-            **self.more,
-        }
+    def body(self) -> ProblemBody:
+        """What is answered."""
+        return ProblemBody(
+            title=self.code.status_text,
+            status=self.status,
+            detail=self.detail,
+            code=self.code,
+            field=self.field,
+            task_id=self.task_id,
+        )
 
 
 def problem_of(error: BaseException) -> Problem:
@@ -132,24 +157,12 @@ def problem_of(error: BaseException) -> Problem:
 
 
 def _refusal(error: errors.SessionError, code: Code) -> Problem:
-    detail, more = str(error), dict[str, Any]()
-    if isinstance(error, errors.SessionBusy) and error.turn_id is not None:
-        more["task_id"] = error.turn_id
-    if isinstance(error, errors.InvalidRequest) and error.field is not None:
-        name = more["field"] = HTTP_NAMES.get(error.field) or str(error.field)
-        detail = detail.replace(error.field, name, 1)
-    return Problem(code, detail, headers=RETRY_AFTER if code.status in (429, 503) else None, **more)
-
-
-def problem_response(error: BaseException) -> web.Response:
-    """The answer to a request that ended with this exception."""
-    problem = problem_of(error)
-    response = web.Response(
-        status=problem.status,
-        text=json.dumps(problem.body) + "\n",
-        content_type=PROBLEM_JSON,
-        headers=problem.headers,
-    )
-    if problem.headers.get("Connection") == "close":
-        response.force_close()  # the header alone would leave the connection open
-    return response
+    headers = RETRY_AFTER if code.status in (429, 503) else None
+    match error:
+        case errors.SessionBusy(turn_id=str(turn_id)):
+            return Problem(code, str(error), task_id=turn_id)
+        case errors.InvalidRequest(field=str(field)):
+            name = HTTP_NAMES.get(field, field)
+            return Problem(code, str(error).replace(field, name, 1), field=name)
+        case _:
+            return Problem(code, str(error), headers=headers)

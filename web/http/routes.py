@@ -1,53 +1,286 @@
-"""The routes: one table."""
+"""The routes: one table. What is served, refused with 405 and documented comes from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import assert_never
 
 from turnkeeper.actors.model.ids import RESERVED_IDS
+from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, Answer, Operation, Who
 
-from . import handlers
-from .mount import Handler, Who
+from . import codec, handlers
+from .body import SendJSON, TicketBody
+from .mount import Handler
+from .parameters import (
+    CLOSE_ON,
+    IF_MATCH,
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_QUERY,
+    LOG_ID,
+    TASK_ID,
+    TICKET,
+    WAIT,
+)
+from .problems import Code
+
+#: The groups of routes, with what each is about.
+TAGS = {
+    "turns": "Send a message, and stop what it set off.",
+    "sessions": "What a session does and did, and what was said in it.",
+    "streams": "Follow a session's events as they happen.",
+    "lists": "All of one's sessions; for an admin, everyone's.",
+    "health": "For load balancers and supervisors.",
+}
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One route."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route(Operation):
+    """One route, with the function that answers it."""
 
-    method: str
-    path: str
     handler: Handler
-    who: Who = Who.USERS
 
     @property
-    def has_head(self) -> bool:
-        """Whether HEAD is answered too, as GET is but for the body. A stream has no end to be measured."""
-        return self.method == "GET" and self.handler is not handlers.events
+    def methods(self) -> tuple[str, ...]:
+        """Its method, and HEAD, which is as GET but for the body. A stream has no end to be measured."""
+        head = self.method == "GET" and all(each.media != EVENT_STREAM for each in self.answers.values())
+        return (self.method, "HEAD") if head else (self.method,)
 
 
-ROUTES = (
-    Route("GET", "/chat/active_send_tasks", handlers.all_active),
-    Route("POST", "/chat/cleanup_completed_tasks", handlers.cleanup),
-    Route("POST", "/chat/ticket", handlers.ticket),
-    Route("POST", "/chat/{log_id}/send", handlers.send),
-    Route("POST", "/chat/{log_id}/cancel_send_task", handlers.cancel_session),
-    Route("POST", "/chat/{log_id}/{task_id}/cancel", handlers.cancel),
-    Route("GET", "/chat/{log_id}/active_tasks", handlers.active),
-    Route("GET", "/chat/{log_id}/events", handlers.events, Who.TICKETS),
-    Route("GET", "/chat/{log_id}/messages", handlers.messages),
-    Route("GET", "/chat/{log_id}/turns/{task_id}", handlers.turn),
-    Route("GET", "/chat/{log_id}", handlers.session),
-    Route("DELETE", "/chat/{log_id}", handlers.close),
-    Route("GET", "/healthz", handlers.health, Who.ANYONE),
-    Route("GET", "/readyz", handlers.ready, Who.ANYONE),
+#: What every route may refuse with, and what those may that ask who asks, name a session, or take a body.
+OF_ALL = (Code.EXPECTATION_FAILED, Code.INTERNAL)
+OF_USERS = (
+    Code.UNAUTHORIZED,
+    Code.SCOPE_MISSING,
+    Code.FOREIGN_PEER,
+    Code.FOREIGN_HOST,
+    Code.FOREIGN_ORIGIN,
+    Code.SHUTTING_DOWN,
+)
+OF_PARAMETERS = (Code.INVALID_REQUEST,)
+OF_BODIES = (Code.BODY_INCOMPLETE, Code.BODY_TOO_LARGE, Code.INVALID_JSON, Code.INVALID_REQUEST)
+
+
+def _complete(route: Route) -> Route:
+    """The route with the refusals that it has because of what it is, beside its own."""
+    may = [*OF_ALL, *route.refusals, *_of_who(route.who)]
+    may += OF_PARAMETERS if route.parameters else ()
+    may += OF_BODIES if route.body is not None else ()
+    return replace(route, refusals=tuple(code for code in Code if code in may))
+
+
+def _of_who(who: Who) -> tuple[Code, ...]:
+    match who:
+        case Who.USERS | Who.TICKETS:
+            return OF_USERS
+        case Who.ANYONE | Who.VISITORS:
+            return ()
+        case _:
+            assert_never(who)
+
+
+_TABLE = (
+    Route(
+        method="GET",
+        path="/chat/active_send_tasks",
+        handler=handlers.all_active,
+        tag="lists",
+        summary="All turns in flight",
+        about="One's own; all of them for an admin.",
+        answers={200: Answer(codec.ActiveListAnswer, "The turns in flight, by session.")},
+    ),
+    Route(
+        method="POST",
+        path="/chat/cleanup_completed_tasks",
+        handler=handlers.cleanup,
+        tag="lists",
+        summary="Put idle sessions to sleep",
+        about="Those without readers, now instead of after `idle_ttl`. Their turns and conversations stay "
+        "known. One's own; everyone's for an admin.",
+        answers={200: Answer(codec.CleanupAnswer, "The sessions that were put to sleep.")},
+    ),
+    Route(
+        method="POST",
+        path="/chat/ticket",
+        handler=handlers.ticket,
+        tag="streams",
+        summary="Get a ticket for a stream's URL",
+        about="For an EventSource, which cannot send headers. It may be used again, by reconnects.",
+        body=TicketBody,
+        examples={"one session": {"log_ids": ["s1"]}},
+        answers={200: Answer(codec.TicketAnswer, "The ticket.")},
+        refusals=(Code.TOO_MANY_TICKETS,),
+    ),
+    Route(
+        method="POST",
+        path="/chat/{log_id}/send",
+        handler=handlers.send,
+        tag="turns",
+        summary="Send a message",
+        about="Cancels the turn in flight and starts when that has settled, or does as `multitask_strategy` "
+        "says. Answers once the turn has started, or has ended already because it was superseded or "
+        "cancelled while it waited.",
+        parameters=(LOG_ID, WAIT, IF_MATCH),
+        body=SendJSON,
+        examples={
+            "a text": {"message": "hello"},
+            "a list of parts": [{"type": "text", "text": "hello"}],
+            "with options": {
+                "message": "hello",
+                "multitask_strategy": "reject",
+                "task_id": "t1",
+                "timeout": 60,
+            },
+        },
+        answers={
+            202: Answer(
+                codec.SendAnswer, "The message was accepted.", headers={"Location": "The turn's path."}
+            )
+        },
+        refusals=(
+            Code.UNKNOWN_SESSION,
+            Code.SESSION_BUSY,
+            Code.SESSION_CLOSED,
+            Code.PRECONDITION_FAILED,
+            Code.UNKNOWN_AGENT,
+            Code.TURN_ID_REUSED,
+            Code.TOO_MANY_UNRESPONSIVE,
+            Code.SESSION_LOST,
+        ),
+    ),
+    Route(
+        method="POST",
+        path="/chat/{log_id}/cancel_send_task",
+        handler=handlers.cancel_session,
+        tag="turns",
+        summary="Cancel whatever a session does",
+        about="The turn in flight, and a send that waits for it. Answers when the turn has settled, at most "
+        "`cancel_grace` + 0.5 seconds later.",
+        parameters=(LOG_ID, WAIT, IF_MATCH),
+        answers={
+            200: Answer(codec.SessionCancelAnswer, "What the cancel came to."),
+            202: Answer(
+                codec.SessionCancelAnswer, "The cancel was requested, and its outcome not waited for."
+            ),
+        },
+        refusals=(Code.PRECONDITION_FAILED, Code.SESSION_LOST),
+    ),
+    Route(
+        method="POST",
+        path="/chat/{log_id}/{task_id}/cancel",
+        handler=handlers.cancel,
+        tag="turns",
+        summary="Cancel one turn",
+        about="That turn and no other one. Answers when it has settled, at most `cancel_grace` + 0.5 seconds "
+        "later.",
+        parameters=(LOG_ID, TASK_ID, WAIT, IF_MATCH),
+        answers={
+            200: Answer(codec.CancelAnswer, "What the cancel came to."),
+            202: Answer(codec.CancelAnswer, "The cancel was requested, and its outcome not waited for."),
+            404: Answer(
+                codec.UnknownTurnProblem,
+                "There is no such turn. A send with this id that arrives soon will be cancelled.",
+                PROBLEM_JSON,
+            ),
+        },
+        refusals=(Code.PRECONDITION_FAILED, Code.SESSION_LOST),
+    ),
+    Route(
+        method="GET",
+        path="/chat/{log_id}/active_tasks",
+        handler=handlers.active,
+        tag="sessions",
+        summary="What a session does",
+        about="Empty inside when it does nothing, or is not known.",
+        parameters=(LOG_ID,),
+        answers={200: Answer(codec.ActiveAnswer, "The turn in flight.")},
+        refusals=(Code.SESSION_LOST,),
+    ),
+    Route(
+        method="GET",
+        path="/chat/{log_id}/events",
+        handler=handlers.events,
+        tag="streams",
+        summary="Follow a session (SSE)",
+        about="Server-Sent Events without an end. Leaving the stream cancels nothing. Without a cursor it "
+        "starts with a `snapshot` and the turn in flight from its first event.",
+        who=Who.TICKETS,
+        parameters=(LOG_ID, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, CLOSE_ON, TICKET),
+        answers={200: Answer(str, "The events.", EVENT_STREAM)},
+        refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+    ),
+    Route(
+        method="GET",
+        path="/chat/{log_id}/messages",
+        handler=handlers.messages,
+        tag="sessions",
+        summary="The conversation",
+        about="What was said, as the agent keeps it. It is there also while the session sleeps.",
+        parameters=(LOG_ID,),
+        answers={200: Answer(codec.MessagesAnswer, "The last messages.")},
+        refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+    ),
+    Route(
+        method="GET",
+        path="/chat/{log_id}/turns/{task_id}",
+        handler=handlers.turn,
+        tag="sessions",
+        summary="One turn, with its timeline",
+        parameters=(LOG_ID, TASK_ID),
+        answers={200: Answer(codec.TurnAnswer, "The turn.")},
+        refusals=(Code.UNKNOWN_SESSION, Code.UNKNOWN_TURN, Code.SESSION_LOST),
+    ),
+    Route(
+        method="GET",
+        path="/chat/{log_id}",
+        handler=handlers.session,
+        tag="sessions",
+        summary="The session, with its turns",
+        parameters=(LOG_ID,),
+        answers={200: Answer(codec.SessionAnswer, "The session.")},
+        refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+    ),
+    Route(
+        method="DELETE",
+        path="/chat/{log_id}",
+        handler=handlers.close,
+        tag="sessions",
+        summary="Close a session",
+        about="Cancels what is in flight, ends the streams and forgets the conversation; answers when that "
+        "is done. Later sends are refused until the session is forgotten. `If-Match` is not supported.",
+        parameters=(LOG_ID,),
+        answers={200: Answer(codec.ClosedAnswer, "The session as it was closed.")},
+        refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+    ),
+    Route(
+        method="GET",
+        path="/healthz",
+        handler=handlers.health,
+        tag="health",
+        summary="The process is alive",
+        who=Who.ANYONE,
+        answers={200: Answer(codec.HealthAnswer, "It is.")},
+    ),
+    Route(
+        method="GET",
+        path="/readyz",
+        handler=handlers.ready,
+        tag="health",
+        summary="Sends are taken",
+        who=Who.ANYONE,
+        answers={200: Answer(codec.ReadyAnswer, "They are.")},
+        refusals=(Code.SHUTTING_DOWN,),
+    ),
 )
 
+#: All of them.
+ROUTES = tuple(map(_complete, _TABLE))
 
-def methods() -> dict[str, str]:
-    """What each path may be asked, as in ``Allow``, so that the other methods are refused.
+
+def allowed_methods() -> dict[str, str]:
+    """The methods of each path, as in ``Allow``, so that the others are refused.
 
     A path that is a reserved word has no entry: it is that word as an id that is refused.
     """
     found: dict[str, list[str]] = {}
     for route in ROUTES:
         if "{" in route.path or route.path.rsplit("/", 1)[-1] not in RESERVED_IDS:
-            found.setdefault(route.path, []).extend([route.method, *["HEAD"] * route.has_head])
+            found.setdefault(route.path, []).extend(route.methods)
     return {path: ", ".join(names) for path, names in found.items()}

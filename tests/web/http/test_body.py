@@ -29,7 +29,7 @@ def refusal(body: bytes) -> tuple[str, str | None]:
     error = refused.value
     if isinstance(error, Problem):
         assert error.status == 422
-        return error.code, error.more.get("field")
+        return error.code, error.field if error.field is not msgspec.UNSET else None
     return error.code, error.field
 
 

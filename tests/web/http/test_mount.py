@@ -1,5 +1,6 @@
 """Who may reach what: every route against every role."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 from tests.fakes import ScriptedAgent
-from tests.web.fakes_web import Answer, House, by_token, serving
+from tests.web.fakes_web import Answer, House, by_token, read_answer, serving
 from turnkeeper.actors.model.records import TurnStatus
 from turnkeeper.web.http import app as app_module
+from turnkeeper.web.http.mount import problem_response
+from turnkeeper.web.http.problems import Code, Problem
 from turnkeeper.web.http.routes import ROUTES
 
 ROLES = (
@@ -186,3 +189,69 @@ async def test_a_session_belongs_to_whoever_opened_its_stream_first() -> None:
         answer = await house.send("s", token="bob-token")
         assert (answer.status, answer.code) == (404, "UNKNOWN_SESSION")
         assert (await house.send("s", token="ada-token")).status == 202
+
+
+# -- Refusals -----------------------------------------------------------------------------------------
+
+
+def test_the_response_is_problem_json_with_the_problems_headers() -> None:
+    response = problem_response(Problem(Code.UNAUTHORIZED, "x", headers={"WWW-Authenticate": "Bearer"}))
+
+    assert response.content_type == "application/problem+json"
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/chat", 404, "NOT_FOUND"),
+        ("POST", "/chat/", 404, "NOT_FOUND"),
+        ("GET", "/chat/s/", 404, "NOT_FOUND"),
+        ("GET", "/chat/s/nothing", 404, "NOT_FOUND"),
+        ("PATCH", "/chat/s/t/u/v/w", 404, "NOT_FOUND"),
+        ("PUT", "/healthz", 405, "METHOD_NOT_ALLOWED"),
+    ],
+)
+@pytest.mark.parametrize("prefix", ["", "/ai"])
+async def test_on_our_paths_every_refusal_is_a_problem(
+    method: str, path: str, status: int, code: str, prefix: str
+) -> None:
+    async with serving(prefix=prefix) as house:
+        answer = await house.ask(method, path)
+
+        assert (answer.status, answer.code) == (status, code)
+
+
+@pytest.mark.parametrize("path", ["/chatter", "/healthz/x", "/", "/ready"])
+async def test_the_paths_of_the_host_are_the_hosts(path: str) -> None:
+    async with serving() as house:
+        answer = await house.get(path)
+
+        assert (answer.status, answer.headers["Content-Type"][:10]) == (404, "text/plain")
+
+
+async def test_a_path_of_ours_that_leads_nowhere_asks_who_wants_to_know() -> None:
+    async with serving(authenticate=by_token) as house:
+        for path in ("/chat", "/chat/s/nothing"):
+            assert (await house.get(path)).status == 401
+            assert (await house.get(path, token="ada-token")).status == 404
+
+
+async def test_an_expectation_is_met_or_refused_as_a_problem() -> None:
+    async with serving(ScriptedAgent()) as house:
+        body = b'{"message": "x"}'
+        asked = (
+            f"POST /chat/s/send HTTP/1.1\r\nHost: {house.host}\r\nContent-Length: {len(body)}\r\n".encode()
+        )
+
+        refused = await house.raw(asked + b"Expect: tea\r\n\r\n" + body)
+        assert (refused.status, refused.code) == (417, "EXPECTATION_FAILED")
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(asked + b"Expect: 100-Continue\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(body)
+        assert (await read_answer(reader)).status == 202
+        writer.close()
+        # HTTP/1.0 has no such header.
+        old = await house.raw(asked.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Expect: tea\r\n\r\n" + body)
+        assert old.status == 202
