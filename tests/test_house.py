@@ -4,6 +4,7 @@ import ast
 import configparser
 import importlib
 import inspect
+import json
 import re
 import sys
 import tomllib
@@ -206,7 +207,8 @@ def dependencies() -> set[str]:
     lists = [config["options"]["install_requires"], *config["options.extras_require"].values()]
     lists += tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     found = {re.match(r"[\w.-]+", line) for text in lists for line in text.split("\n") if line}
-    return {match.group() for match in found if match}
+    vendored = {json.loads(path.read_text())["name"] for path in (ROOT / "web").rglob("package.json")}
+    return {match.group() for match in found if match} | vendored
 
 
 def test_every_dependency_has_a_line_with_its_reason() -> None:
