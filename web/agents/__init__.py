@@ -1,1 +1,1 @@
-"""The agents that come along, and how an agent is loaded by name."""
+"""The built-in agents, the agent for OpenAI-compatible models, and loading an agent by name."""

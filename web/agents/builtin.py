@@ -1,10 +1,9 @@
-"""Agents that come along: an echo to try things with, and one that does not stop."""
+"""The built-in agents: an echo to try things with, and one that does not stop."""
 
 import asyncio
 import re
-from collections.abc import Callable
-from typing import Any
 
+from turnkeeper.actors.turn.agent import AgentFunction
 from turnkeeper.actors.turn.turn import Turn
 
 #: Seconds between two words: slow enough to press Stop.
@@ -14,7 +13,7 @@ WORD_PAUSE = 0.15
 async def echo(turn: Turn) -> str:
     """Stream the message back word by word, and keep the conversation.
 
-    Cancelled, it keeps what it had said so far, marked as cut off.
+    Cancelling it keeps what it has said so far, marked as cut off.
     """
     said: list[str] = []
     cut_off = True
@@ -32,7 +31,7 @@ async def echo(turn: Turn) -> str:
 
 
 async def stubborn(turn: Turn) -> str:
-    """Ignore being cancelled for a minute: an agent to try `unresponsive` with."""
+    """Ignore being cancelled for a minute, to try `unresponsive` with."""
     turn.emit("delta", {"text": "I do not listen. "})
     end = asyncio.get_running_loop().time() + 60
     while (left := end - asyncio.get_running_loop().time()) > 0:
@@ -43,5 +42,5 @@ async def stubborn(turn: Turn) -> str:
     return "done"
 
 
-#: What `turnkeeper serve` runs without ``--agent``.
-BUILT_IN: dict[str, Callable[[Turn], Any]] = {"echo": echo, "stubborn": stubborn}
+#: The agents of `turnkeeper serve` without ``--agent``; the first is the default one.
+BUILT_IN: dict[str, AgentFunction] = {"echo": echo, "stubborn": stubborn}

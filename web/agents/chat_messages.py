@@ -1,8 +1,8 @@
 """Messages in the shape of the chat completions protocol: what was sent, and what a model is sent. Pure.
 
-The history in a turn's context tells what happened: each message is ``{"role", "content"}``, and marks of our
-own (`MARKS`) say what became of it. A request tells what a model has to know, in a form that strict servers
-take: no marks, no empty replies, never two messages of the user in a row.
+The history in a turn's context records what happened: each message is ``{"role", "content"}``, with marks of
+our own (`MARKS`) about how it ended. A request has what the model must know, in a form that strict servers
+accept: no marks, no empty replies, never two messages of the user in a row.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from turnkeeper.actors.model.exceptions import AgentError, EventNotJson
 
 Message: TypeAlias = dict[str, Any]
 
-#: What the history says of a message and no model is told:
+#: What the history records about a message and no model is sent:
 #:
 #: * ``cut_off``: the reply is not whole, because the turn was cancelled or the upstream failed;
 #: * ``error``: the code of that failure;
@@ -35,7 +35,7 @@ class UnsupportedMessage(AgentError):
 
 
 def user_message(message: Any) -> Message:
-    """What was sent, as a message of the protocol. Raises `UnsupportedMessage`.
+    """The turn's message as a message of the protocol. Raises `UnsupportedMessage`.
 
     Neighbouring text parts become one: a model reads the same, and a request does not have thousands of them.
     A text, or a single text part, is the content itself, which servers that know no parts take too.
@@ -43,7 +43,7 @@ def user_message(message: Any) -> Message:
     if isinstance(message, str):
         return {"role": "user", "content": whole_text(message)}
     if not isinstance(message, list) or not message:
-        raise UnsupportedMessage("a message is a text, or a list of parts")
+        raise UnsupportedMessage("a message must be a text or a list of parts")
     parts = _joined_texts([_part(part) for part in message])
     if len(parts) == 1 and parts[0]["type"] == "text":
         return {"role": "user", "content": parts[0]["text"]}
@@ -66,14 +66,14 @@ def _part(part: Any) -> Message:
         return {"type": "text", "text": whole_text(part["text"])}
     if kind == "image_url" and isinstance(part.get("image_url"), dict):
         if not isinstance(part["image_url"].get("url"), str):
-            raise UnsupportedMessage("an image_url has a url")
+            raise UnsupportedMessage("an image_url needs a url")
         try:
             to_json(part)
         except EventNotJson as error:
-            raise UnsupportedMessage("JSON cannot say this image_url") from error
+            raise UnsupportedMessage("this image_url cannot be written as JSON") from error
         return dict(part)
     raise UnsupportedMessage(
-        "a part is of type text, with its text, or of type image_url, with its image_url"
+        "a part must be of type text, with a text, or of type image_url, with an image_url"
     )
 
 
@@ -84,10 +84,11 @@ def request_messages(
     most_messages: int = MOST_MESSAGES,
     most_text: int = MOST_TEXT,
 ) -> list[Message]:
-    """The messages of a request: the history without our marks, valid whatever became of earlier turns.
+    """The messages of a request: the history without our marks, valid however earlier turns ended.
 
-    What the upstream refused is left out, and so is a reply of which nothing had arrived; the user's messages
-    that are neighbours then become one. Messages with other fields (a host's tool calls) are passed on.
+    Messages that the upstream refused are left out, and so are replies of which nothing arrived; messages of
+    the user that become neighbours are joined. Messages with other fields, such as a host's tool calls, are
+    passed on.
 
     Only the end of the history is sent: ``most_messages`` messages or about ``most_text`` characters of it,
     beginning with one of the user's. The newest is always sent.
@@ -147,7 +148,7 @@ def _parts(content: Any) -> list[Any]:
 
 
 def whole_text(text: str) -> str:
-    """The text with surrogate pairs joined and lone surrogates, which nobody can send, replaced."""
+    """The text with surrogate pairs joined, and lone surrogates, which cannot be sent, replaced."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -1,11 +1,10 @@
 """Finding an agent by its name."""
 
 import importlib
-from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.agent import AgentFunction
 
 from .builtin import BUILT_IN
 
@@ -14,14 +13,15 @@ def _in_one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def load_agent(name: str) -> Callable[[Turn], Any]:
+def load_agent(name: str) -> AgentFunction:
     """The agent ``package.module:callable``, or a built-in one by its name. Raises `InvalidRequest`."""
     if name in BUILT_IN:
         return BUILT_IN[name]
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
         raise InvalidRequest(
-            f"agent {name!r} is neither echo, openai nor package.module:callable", field="agent"
+            f"agent {name!r} is neither {', '.join(BUILT_IN)}, openai nor package.module:callable",
+            field="agent",
         )
     try:
         found: Any = importlib.import_module(module_name)
@@ -39,5 +39,4 @@ def load_agent(name: str) -> Callable[[Turn], Any]:
         found = getattr(found, part)
     if not callable(found):
         raise InvalidRequest(f"agent {name!r} cannot be called", field="agent")
-    agent: Callable[[Turn], Any] = found
-    return agent
+    return cast("AgentFunction", found)  # the turn refuses what it returns, if that is nothing to run

@@ -1,4 +1,4 @@
-"""A model's reply, as it arrives in pieces, and what the upstream counted for it. Pure."""
+"""A model's reply as it arrives in pieces, and its usage. Pure."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,18 +14,18 @@ class ModelReply:
     def __init__(self) -> None:
         self._pieces: list[str] = []
         self._held = ""
-        #: Why the model stopped; ``None`` until it has: a reply that ends without one was broken off.
+        #: Why the model stopped; ``None`` until it has. A reply that ends without one was broken off.
         self.finish_reason: str | None = None
-        #: What the upstream counted, if it told.
+        #: What the upstream counted, if it reported that.
         self.usage: dict[str, Any] | None = None
 
     @property
     def text(self) -> str:
-        """What has arrived."""
+        """The text that has arrived."""
         return "".join(self._pieces)
 
     def add(self, text: str) -> str:
-        """Take a piece; answer what of it can be shown: half a surrogate pair waits for its other half."""
+        """Take a piece; what of it can be shown: half a surrogate pair waits for its other half."""
         text = self._held + text
         self._held = ""
         if "\ud800" <= text[-1:] <= "\udbff":
@@ -36,7 +36,7 @@ class ModelReply:
         return text
 
     def message(self, *, cut_off: bool, error: str | None = None) -> Message:
-        """The reply for the history."""
+        """The reply as a message of the history."""
         message: Message = {"role": "assistant", "content": self.text}
         if cut_off:
             message["cut_off"] = True
@@ -50,7 +50,7 @@ class ModelReply:
 
 
 def counts(usage: Mapping[str, Any], depth: int = 2) -> dict[str, Any]:
-    """What is a number in the upstream's report of its usage, two levels deep: nothing else is passed on."""
+    """The numbers in the upstream's report of its usage, two levels deep; nothing else is passed on."""
     found: dict[str, Any] = {}
     for name, value in usage.items():
         if isinstance(value, int) and not isinstance(value, bool):

@@ -1,6 +1,6 @@
-"""OpenAIAgent: any model behind an API that speaks OpenAI's chat completions.
+"""OpenAIAgent: any model behind an API that is compatible with OpenAI's chat completions.
 
-Needs ``pip install turnkeeper[openai]``, which is why nothing else here imports this file.
+Needs ``pip install turnkeeper[openai]``, so nothing imports this file before it is used.
 """
 
 import asyncio
@@ -30,32 +30,32 @@ from .upstream_errors import (
 
 logger = logging.getLogger("turnkeeper")
 
-#: How many seconds the upstream may be silent, unless it is told otherwise.
+#: How many seconds the upstream may be silent, by default.
 TIMEOUT = 60.0
-#: How many seconds the usage and the end of the answer may take once the model has said that it is done.
+#: How many seconds the usage and the end of the answer may take once the model has finished.
 LAST_WORDS = 5.0
-#: What a server that asks for no key is sent, because the client insists on one.
+#: What is sent to a server that needs no key, because the client library insists on one.
 NO_KEY = "none"
+#: How much of an upstream's error is logged, in characters.
 MAX_LOGGED = 300
 
 
 class OpenAIAgent:
     """An agent that asks a model for its reply and streams it.
 
-    Each piece is a ``delta`` event ``{"text"}``, what the upstream counted a ``usage`` event, and a failure
-    an ``upstream_error`` event ``{"code", "message", "status", "retry_after"}`` before the turn's end. The
-    conversation is kept in ``turn.context.messages``. Cancelling a turn closes its connection at once; what
-    had arrived stays in the history, marked ``cut_off``, and so it does when the upstream fails, which is an
-    `UpstreamError`. A request is never repeated: that would be billed twice.
+    Each piece of the reply is a ``delta`` event ``{"text"}``; what the upstream counted is a ``usage`` event;
+    a failure is an ``upstream_error`` event ``{"code", "message", "status", "retry_after"}`` before the end
+    of the turn, and raises an `UpstreamError`. The conversation is kept in ``turn.context.messages``.
+    Cancelling a turn closes its connection at once; what has arrived stays in the history, marked ``cut_off``,
+    as it does after a failure. No request is repeated: it would be billed twice.
 
-    ``base_url`` and ``api_key`` are read from ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY`` if they are not
-    given; with a base URL no key is needed. ``timeout`` is how many seconds the upstream may be silent,
-    before its answer or within. ``options`` are further fields of the request, such as
-    ``{"max_tokens": 500}``, and ``include_usage=False`` is for servers that refuse ``stream_options``. Of the
-    history the last ``most_messages`` are sent, of about ``most_text`` characters.
+    ``base_url`` and ``api_key`` default to ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``; with a base URL no key
+    is needed. ``timeout`` is how many seconds the upstream may be silent, before its answer or within it.
+    ``options`` are further fields of the request, such as ``{"max_tokens": 500}``; ``include_usage=False`` is
+    for servers that refuse ``stream_options``. At most ``most_messages`` of the history are sent, of about
+    ``most_text`` characters.
 
-    Its connections are kept until `aclose`, which belongs at the end of what opened it. Raises
-    `InvalidRequest` for what it cannot work with.
+    Its connections are kept until `aclose`. Raises `InvalidRequest` for arguments that it cannot use.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class OpenAIAgent:
     ) -> None:
         name: Any = model  # hosts hand in anything
         if not isinstance(name, str) or not name.strip():
-            raise InvalidRequest("an openai agent needs the name of a model", field="model")
+            raise InvalidRequest("the openai agent needs the name of a model", field="model")
         base_url = base_url or os.environ.get("OPENAI_BASE_URL") or None
         self._key = _key(api_key, base_url)
         self.model = model
@@ -90,7 +90,7 @@ class OpenAIAgent:
         self._client = open_client(self._key, _url(base_url), wait)
 
     async def __call__(self, turn: Turn) -> str:
-        """Answer the turn's message. Cancelling it closes the connection and keeps what had arrived."""
+        """Answer the turn's message. Cancelling it closes the connection and keeps what has arrived."""
         asked = user_message(turn.message)
         messages = request_messages(
             [*turn.context.messages, asked],
@@ -101,7 +101,7 @@ class OpenAIAgent:
         reply, failure = ModelReply(), None
         try:
             failure = await self._ask(turn, messages, reply)
-            # A library below may take a cancellation for a timeout of its own, which ends in the same moment.
+            # A library may take a cancellation for its own timeout, if both come at the same moment.
             if turn.cancel_requested and failure is not None:
                 raise asyncio.CancelledError
         finally:
@@ -114,7 +114,7 @@ class OpenAIAgent:
     async def _ask(
         self, turn: Turn, messages: list[dict[str, Any]], reply: ModelReply
     ) -> UpstreamError | None:
-        """Fill the reply; answer what went wrong. Cancelling it closes the connection."""
+        """Fill the reply; what went wrong, if anything did. Cancelling it closes the connection."""
         failure: UpstreamError | None = None
         create: Any = self._client.chat.completions.create  # its types know no fields of other servers
         try:
@@ -140,7 +140,7 @@ class OpenAIAgent:
         except CLIENT_ERRORS as error:
             failure = failure_of(error)
             self._log(failure, error)
-        # What comes after the model has said that it is done takes nothing from its reply.
+        # What goes wrong after the model has finished takes nothing from its reply.
         return failure if reply.finish_reason is None else None
 
     def _log(self, failure: UpstreamError, error: Exception) -> None:
@@ -148,7 +148,7 @@ class OpenAIAgent:
         logger.warning("%s: %s: %s", failure.code.lower(), type(error).__name__, said[:MAX_LOGGED])
 
     async def aclose(self) -> None:
-        """Close the connections. Turns that still run end as `UpstreamError`; there are no further ones."""
+        """Close the connections. Turns that still run fail with an `UpstreamError`, and so do later ones."""
         await self._client.close()
 
     async def __aenter__(self) -> Self:
@@ -163,7 +163,7 @@ class OpenAIAgent:
         return f"<OpenAIAgent {self.model}>"
 
 
-# -- What is handed in ------------------------------------------------------------------------------
+# -- Arguments --------------------------------------------------------------------------------------
 
 
 def _key(api_key: str | None, base_url: str | None) -> str:
@@ -171,7 +171,7 @@ def _key(api_key: str | None, base_url: str | None) -> str:
     if not key and base_url is None:
         raise InvalidRequest("the openai agent needs a key in OPENAI_API_KEY, or a base URL", field="api_key")
     if not key.isascii() or not key.isprintable():
-        raise InvalidRequest("the key in OPENAI_API_KEY is not one line of ASCII", field="api_key")
+        raise InvalidRequest("the key in OPENAI_API_KEY must be one line of ASCII", field="api_key")
     return key or NO_KEY
 
 
@@ -182,12 +182,14 @@ def _url(base_url: str | None) -> str | None:
         parts = urlsplit(base_url)
         if parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port):
             return base_url
-    raise InvalidRequest(f"base URL {base_url!r} is not like http://127.0.0.1:8080/v1", field="base_url")
+    raise InvalidRequest(
+        f"the base URL must be like http://127.0.0.1:8080/v1, not {base_url!r}", field="base_url"
+    )
 
 
 def _temperature(number: Any) -> float:
     if isinstance(number, bool) or not isinstance(number, int | float) or not 0 <= number < math.inf:
-        raise InvalidRequest("temperature must be a number from 0", field="temperature")
+        raise InvalidRequest("temperature must be a number, 0 or more", field="temperature")
     return float(number)
 
 
@@ -195,14 +197,14 @@ def _temperature(number: Any) -> float:
 
 
 def _keep(turn: Turn, asked: dict[str, Any], reply: ModelReply, failure: UpstreamError | None) -> None:
-    """Put the turn into its history, and tell what the stream has not told."""
+    """Put the turn into its history, and emit its usage and its failure."""
     code = None if failure is None or turn.cancel_requested else failure.code.lower()
     if isinstance(failure, UpstreamRefused) and not reply.text:
-        # Sent again with every later message, it would be refused again, and the session were lost.
+        # Sent again with every later message, it would be refused each time, and the session would be lost.
         asked = {**asked, "refused": True}
     turn.context.messages += [asked, reply.message(cut_off=reply.finish_reason is None, error=code)]
     if reply.usage is not None:
         turn.emit("usage", reply.usage)
     if code is not None and failure is not None:
-        told = {"code": code, "message": str(failure), "status": failure.status}
-        turn.emit("upstream_error", {**told, "retry_after": failure.retry_after})
+        data = {"code": code, "message": str(failure), "status": failure.status}
+        turn.emit("upstream_error", {**data, "retry_after": failure.retry_after})

@@ -1,6 +1,6 @@
 """The openai package behind `OpenAIAgent`: a client with limits, its chunks checked, its errors in our words.
 
-Needs ``pip install turnkeeper[openai]``, which is why nothing but `OpenAIAgent` imports this file.
+Needs ``pip install turnkeeper[openai]``, so only `OpenAIAgent` imports this file.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
@@ -25,28 +25,28 @@ except ImportError as error:
         "OpenAIAgent needs the openai package: pip install 'turnkeeper[openai]'", name=error.name
     ) from error
 
-#: How many seconds a connection to the upstream may take at the most.
+#: How many seconds connecting to the upstream may take.
 CONNECT_TIMEOUT = 10.0
-#: The most bytes of one answer that are read: a model that never ends costs no more memory than this.
+#: The most bytes of one answer that are read, so that a model that never ends takes no more memory.
 MAX_BYTES = 64 * 1024 * 1024
 
 
 class TooLong(Exception):
-    """Raised out of the HTTP client by the stream that counts."""
+    """The answer has more than `MAX_BYTES`. Raised through the HTTP client."""
 
 
 class Unreadable(Exception):
-    """The client could not read a chunk; why is the ``__cause__``."""
+    """The client could not read a chunk; the ``__cause__`` is why."""
 
 
-#: What this client raises while an answer is asked for or read; `failure_of` says what each means.
+#: Everything the client raises while it asks for an answer or reads it; `failure_of` translates it.
 CLIENT_ERRORS = (openai.OpenAIError, httpx2.HTTPError, TooLong, Unreadable)
 
 
 def open_client(key: str, base_url: str | None, timeout: float) -> openai.AsyncOpenAI:
-    """A client that waits for no answer longer than ``timeout`` seconds, and asks nothing twice."""
+    """A client that waits at most ``timeout`` seconds for anything, and never repeats a request."""
     limit = httpx2.Timeout(timeout, connect=min(timeout, CONNECT_TIMEOUT))
-    # As many connections as turns: a turn that waited for another one's would look like a slow model.
+    # No limit on connections: a turn that waited for another turn's would look like a slow model.
     http = openai.DefaultAsyncHttpxClient(
         timeout=limit,
         limits=httpx2.Limits(max_connections=None, max_keepalive_connections=100),
@@ -66,7 +66,7 @@ def open_client(key: str, base_url: str | None, timeout: float) -> openai.AsyncO
 
 
 class _Bounded(httpx2.AsyncByteStream):
-    """The bytes of an answer, up to `MAX_BYTES`: errors and lines without an end are read to theirs."""
+    """The bytes of an answer, at most `MAX_BYTES`: the client reads errors and lines to their end."""
 
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
         self._stream = stream
@@ -84,8 +84,8 @@ class _Bounded(httpx2.AsyncByteStream):
 
 
 async def _bound(response: httpx2.Response) -> None:
-    # A small answer may unpack to gigabytes. One that is packed, though we asked for none, stays so: its
-    # status still counts, and what is in it cannot be read.
+    # A small compressed answer may expand to gigabytes. We ask for uncompressed ones; one that is compressed
+    # all the same stays so: its status still counts, and its content is unreadable.
     response.headers.pop("Content-Encoding", None)
     if isinstance(response.stream, httpx2.AsyncByteStream):
         response.stream = _Bounded(response.stream)
@@ -104,22 +104,22 @@ async def chunks(stream: Any) -> AsyncGenerator[Any, None]:
 
 
 def take(chunk: Any, reply: ModelReply) -> str:
-    """Put a chunk into the reply; answer the text that is new. Raises `UpstreamError`.
+    """Put a chunk into the reply; its text. Raises `UpstreamError`.
 
-    The client builds its objects without checking them, so nothing is taken for granted here.
+    The client library does not check the objects it makes, so everything is checked here.
     """
     usage, choices = getattr(chunk, "usage", None), getattr(chunk, "choices", None)
     if getattr(chunk, "error", None):
         raise UpstreamError
     if usage is not None:
-        told = getattr(usage, "model_dump", lambda: usage)()
-        reply.usage = (counts(told) if isinstance(told, Mapping) else None) or reply.usage
+        report = getattr(usage, "model_dump", lambda: usage)()
+        reply.usage = (counts(report) if isinstance(report, Mapping) else None) or reply.usage
     if choices is None and usage is not None:
         return ""
     if not isinstance(choices, list):
         raise UpstreamRubbish
     if not choices:
-        return ""  # what only tells the usage
+        return ""  # a chunk with only the usage
     finish, delta = getattr(choices[0], "finish_reason", None), getattr(choices[0], "delta", None)
     if finish is None and delta is None:
         raise UpstreamRubbish
@@ -137,7 +137,7 @@ def take(chunk: Any, reply: ModelReply) -> str:
 
 
 def failure_of(error: Exception) -> UpstreamError:
-    """What an error of the client's means."""
+    """The meaning of an error that the client raised."""
     if isinstance(error, openai.APIStatusError):
         return of_status(error.status_code, error.response.headers)
     if isinstance(error, openai.APITimeoutError):

@@ -1,4 +1,4 @@
-"""What can go wrong with a model's API, in words of ours: clients are told these and nothing else."""
+"""What can go wrong with a model's API, in our words: clients get these texts and no others."""
 
 import time
 from collections.abc import Mapping
@@ -8,21 +8,21 @@ from typing import ClassVar
 
 from turnkeeper.actors.model.exceptions import TurnkeeperError
 
-#: The most seconds of a Retry-After that are passed on.
+#: The longest Retry-After that is passed on, in seconds.
 MAX_RETRY_AFTER = 24 * 3600.0
 
 
 class UpstreamError(TurnkeeperError):
-    """The upstream did not deliver. The text says what happened in our words, never in its."""
+    """The upstream failed. The text is in our words, never in the upstream's."""
 
     code = "UPSTREAM_ERROR"
     says: ClassVar[str] = "the model reported an error"
 
     def __init__(self, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(self.says if status is None else f"{self.says} (HTTP {status})")
-        #: The status it answered with, if it did.
+        #: The HTTP status of its answer, if it answered.
         self.status = status
-        #: After how many seconds it would like to be asked again, if it said.
+        #: After how many seconds to ask again, if the upstream says so.
         self.retry_after = retry_after
 
 
@@ -44,7 +44,7 @@ class UpstreamRateLimited(UpstreamError):
     """429: too many requests, or the quota is used up."""
 
     code = "UPSTREAM_RATE_LIMITED"
-    says = "the model's API takes no more requests for now"
+    says = "the model's API accepts no more requests for now"
 
 
 class UpstreamRefused(UpstreamError):
@@ -76,21 +76,21 @@ class UpstreamBrokeOff(UpstreamError):
 
 
 class UpstreamRubbish(UpstreamError):
-    """What it answered is not the protocol."""
+    """Its answer does not follow the protocol."""
 
     code = "UPSTREAM_RUBBISH"
-    says = "what the model's API answered could not be understood"
+    says = "the answer of the model's API could not be understood"
 
 
 class UpstreamTooLong(UpstreamError):
-    """The answer took more bytes than are read."""
+    """The answer has more bytes than are read."""
 
     code = "UPSTREAM_TOO_LONG"
     says = "the model's answer was too long"
 
 
 def of_status(status: int, headers: Mapping[str, str]) -> UpstreamError:
-    """What an answer that is not 200 means."""
+    """The error for an answer that is not 200."""
     again = retry_after(headers)
     match status:
         case 401 | 403:

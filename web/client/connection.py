@@ -67,17 +67,17 @@ class Connection:
                 self._http.get(self._at("healthz"), allow_redirects=False) as response,
             ):
                 body = await response.content.read(MOST_OF_A_HELLO)
-                said = _object(body) if response.status == 200 else {}
+                answer = _object(body) if response.status == 200 else {}
         except aiohttp.ClientResponseError:
-            said = {}  # it answers, but not in HTTP
+            answer = {}  # it answers, but not in HTTP
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from None
-        version = said.get("version")
-        if not isinstance(version, str) or "incarnation" not in said:
+        version = answer.get("version")
+        if not isinstance(version, str) or "incarnation" not in answer:
             raise Unreachable(f"what answers at {self.url} is not turnkeeper")
         if _line(version) != _line(VERSION):
             raise Unreachable(f"the server at {self.url} is turnkeeper {version[:40]!r}, this is {VERSION}")
-        return said
+        return answer
 
     async def ask(
         self,
@@ -99,15 +99,15 @@ class Connection:
                     allow_redirects=False,
                 ) as response,
             ):
-                said = _object(await response.read())
+                answer = _object(await response.read())
                 status = response.status
         except (aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from None
-        if status >= 300 and "verdict" not in said:
-            raise self._refused(status, said)
-        if not said:
+        if status >= 300 and "verdict" not in answer:
+            raise self._refused(status, answer)
+        if not answer:
             raise Unreachable(f"what answers at {self.url} is not turnkeeper")
-        return said
+        return answer
 
     async def stream(self, session: str, cursor: str | None) -> AsyncGenerator[StreamEvent, None]:
         """A session's events after a cursor, over one connection. Raises `Unreachable` or `Refused`."""
@@ -150,8 +150,8 @@ class Connection:
             why = getattr(cause, "strerror", None) or "the connection was cut"
         return Unreachable(f"cannot reach {self.url}: {why}")
 
-    def _refused(self, status: int, said: JSON) -> ClientError:
-        code, detail = said.get("code"), said.get("detail")
+    def _refused(self, status: int, answer: JSON) -> ClientError:
+        code, detail = answer.get("code"), answer.get("detail")
         if not isinstance(code, str) or not isinstance(detail, str):
             return Unreachable(f"what answers at {self.url} is not turnkeeper: HTTP {status}")
         if status == 401:

@@ -233,8 +233,8 @@ def _lines(text: str) -> dict[str, int]:
     return begins
 
 
-def _broken(path: str, said: str) -> str:
-    position = _POSITION.search(said)
+def _broken(path: str, complaint: str) -> str:
+    position = _POSITION.search(complaint)
     if position is None:
-        return f"{path}, at its end: {said.partition(' (at ')[0]}"
-    return f"{path} line {position[1]} column {position[2]}: {said[: position.start()].strip()}"
+        return f"{path}, at its end: {complaint.partition(' (at ')[0]}"
+    return f"{path} line {position[1]} column {position[2]}: {complaint[: position.start()].strip()}"

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import click
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.agent import AgentFunction
 from turnkeeper.web.agents.builtin import BUILT_IN
 from turnkeeper.web.agents.load import load_agent
 from turnkeeper.web.http.access.loopback import is_loopback
@@ -21,7 +21,7 @@ from turnkeeper.web.http.server import run, why_not
 from .config import Config, combine, unknown_variables
 from .exit_codes import CommandFailed, ExitCode
 
-Agents: TypeAlias = Mapping[str, Callable[[Turn], Any]]
+Agents: TypeAlias = Mapping[str, AgentFunction]
 Closers: TypeAlias = list[Callable[[Any], Awaitable[None]]]
 
 

@@ -24,7 +24,7 @@ class Screen:
     """The command's standard output and standard error.
 
     Only a terminal gets colours and tables that fit or change in place, and only if `rich` is installed;
-    everything else is plain text. What an agent or a user has said cannot steer a terminal.
+    everything else is plain text. No text of an agent's or a user's can steer a terminal.
     """
 
     def __init__(self, out: TextIO | None = None, err: TextIO | None = None) -> None:

@@ -19,7 +19,7 @@ SECURITY = {
 
 
 def files() -> Iterator[tuple[str, bytes]]:
-    """The page's files: the path of each below the page, and what is in it."""
+    """The page's files: the path of each below the page, and its content."""
     yield from _below(resources.files("turnkeeper.web.pages"), "")
 
 
@@ -45,7 +45,7 @@ def add_pages(app: web.Application, prefix: str) -> None:
 
 
 async def _add_slash(request: web.Request) -> web.Response:
-    # Relative, as everything on the page, so that it holds behind a proxy that maps the path.
+    # Relative, like everything on the page, so that it works behind a proxy that maps the path.
     raise web.HTTPFound(request.path.rsplit("/", 1)[-1] + "/")
 
 

@@ -40,7 +40,7 @@ def refused(
 @pytest.mark.parametrize(
     ("agent", "says"),
     [
-        ("nobody", "neither echo, openai nor package.module:callable"),
+        ("nobody", "neither echo, stubborn, openai nor package.module:callable"),
         ("not_there:run", "not_there"),
         ("not_there.at_all:run", "not_there"),
         ("turnkeeper.web.agents.builtin:nothing", "has no nothing"),
