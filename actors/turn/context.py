@@ -14,7 +14,10 @@ CANCEL_FLAGS = ("task_cancelled", "cancel_current_turn")
 
 
 class Context:
-    """What was said in a session, and whatever else the host keeps with it in ``data``."""
+    """What was said in a session, and whatever else the host keeps with it in ``data``.
+
+    ``log_id`` and ``username`` can also be read and set as ``session_id`` and ``user``.
+    """
 
     __slots__ = ("agent_name", "data", "log_id", "messages", "username")
 
@@ -31,6 +34,24 @@ class Context:
         self.agent_name = agent_name
         self.data: dict[str, Any] = {} if data is None else data
         self.messages: list[Any] = [] if messages is None else messages
+
+    @property
+    def session_id(self) -> str:
+        """The same as ``log_id``."""
+        return self.log_id
+
+    @session_id.setter
+    def session_id(self, session_id: str) -> None:
+        self.log_id = session_id
+
+    @property
+    def user(self) -> str:
+        """The same as ``username``."""
+        return self.username
+
+    @user.setter
+    def user(self, user: str) -> None:
+        self.username = user
 
     def copy(self) -> "Context":
         """A copy that shares nothing with this one. Raises whatever its values raise when copied."""

@@ -26,6 +26,15 @@ def test_a_context_begins_empty() -> None:
     assert (context.data, context.messages) == ({}, [])
 
 
+def test_the_session_and_the_user_each_have_two_names_for_one_value() -> None:
+    context = Context("s1", "ada")
+    assert (context.session_id, context.user) == ("s1", "ada")
+    context.session_id, context.user = "s2", "bob"
+    assert (context.log_id, context.username) == ("s2", "bob")
+    context.log_id, context.username = "s3", "eve"
+    assert (context.session_id, context.user) == ("s3", "eve")
+
+
 def test_what_was_kept_is_found_again_as_a_copy_that_shares_nothing() -> None:
     store = ContextStore(2)
     kept(store, S1, {"role": "user", "parts": ["hello"]})
