@@ -6,6 +6,7 @@ The layout::
     agents      agents that come along
     client      a client of the HTTP API, which the command asks with
     pages       the chat page
+    server      the server of `turnkeeper serve`: it listens, and keeps its connections
     audit       `turnkeeper audit`
     command     the `turnkeeper` command
 """

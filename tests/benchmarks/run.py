@@ -27,7 +27,7 @@ from tests.benchmarks.memory import memory
 from tests.benchmarks.posts import posts
 from tests.benchmarks.streams import streams
 from tests.benchmarks.turns import supersedes, turns
-from turnkeeper.web.http.server import calm_the_collector
+from turnkeeper.web.server.run import calm_the_collector
 
 BENCHMARKS: dict[str, Callable[[Size], Awaitable[list[Figure]]]] = {
     "turns": turns,

@@ -16,7 +16,7 @@ from tests.deploy.running import FILES, PAGE, TURNKEEPER, environment, process, 
 from tests.web.fakes_web import PATIENCE, Door
 from turnkeeper.web import WebSettings
 from turnkeeper.web.command.exit_codes import ExitCode
-from turnkeeper.web.http.server import SIGNALS
+from turnkeeper.web.server.run import SIGNALS
 
 UNIT = FILES / "turnkeeper.service"
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.web.http.server import why_not
+from turnkeeper.web.server.run import why_not
 
 from .adapter import OURS, Adapter
 from .adapter_toml import read_adapter

@@ -16,7 +16,7 @@ from turnkeeper.web.agents.load import load_agent
 from turnkeeper.web.http.access.loopback import is_loopback
 from turnkeeper.web.http.access.tokens import Tokens
 from turnkeeper.web.http.app import create_app
-from turnkeeper.web.http.server import run, why_not
+from turnkeeper.web.server.run import run, why_not
 
 from .config import Config, combine, unknown_variables
 from .exit_codes import CommandFailed, ExitCode

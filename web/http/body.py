@@ -1,5 +1,6 @@
 """Request bodies: their bytes, the JSON in them, and the types it is checked against."""
 
+import asyncio
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar, get_args
@@ -25,11 +26,20 @@ T = TypeVar("T")
 # -- Their bytes --------------------------------------------------------------------------------------
 
 
-async def read(request: web.Request, limit: int) -> bytes:
-    """The bytes of a request's body. Raises `Problem` 413 beyond ``limit`` bytes, and 400.
+async def read(request: web.Request, limit: int, seconds: float) -> bytes:
+    """The bytes of a request's body, at most ``limit`` of them, within ``seconds``.
 
-    Counted here, because the limit of the app is the host's.
+    Raises `Problem` 413, 408, and 400 where it breaks off. Bounded here, as the app's limit is the host's.
     """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read(request, limit)
+    except TimeoutError:
+        detail = f"the body took more than {seconds} seconds"
+        raise Problem(Code.BODY_TIMEOUT, detail, headers={"Connection": "close"}) from None
+
+
+async def _read(request: web.Request, limit: int) -> bytes:
     if (request.content_length or 0) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []

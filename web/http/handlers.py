@@ -34,6 +34,10 @@ VERSION = metadata.version("turnkeeper")
 CANCEL_MARGIN = 0.5
 
 
+async def _body(mount: Mount, request: web.Request) -> bytes:
+    return await body.read(request, mount.settings.max_body, mount.settings.body_timeout)
+
+
 def method_not_allowed(allowed: str) -> Handler:
     """The answer to any other method on a path of ours. A reserved word as an id is refused as such first."""
 
@@ -59,7 +63,7 @@ async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     log_id = LOG_ID.of(request)
     wait = WAIT.of(request)
     if_match = IF_MATCH.of(request)
-    said = body.decode_send(await body.read(request, mount.settings.max_body))
+    said = body.decode_send(await _body(mount, request))
     accepted = await mount.registry.ask(
         Send(
             log_id,
@@ -179,7 +183,7 @@ async def events(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
 
 async def ticket(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/ticket``."""
-    said = body.decode_ticket(await body.read(request, mount.settings.max_body))
+    said = body.decode_ticket(await _body(mount, request))
     sessions = frozenset(map(ids.session_id, said.log_ids))
     name = mount.tickets.issue(asker, sessions)
     return respond(

@@ -40,10 +40,13 @@ class Code(StrEnum):
     FOREIGN_PEER = "FOREIGN_PEER", 403, "a server without tokens was asked from another machine"
     FOREIGN_HOST = "FOREIGN_HOST", 403, "a server without tokens was asked under a name that is not loopback"
     FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a server without tokens was asked by a page of another origin"
+    FORWARDED = "FORWARDED", 403, "a server without tokens was asked through a proxy"
     UNKNOWN_SESSION = errors.UnknownSession.code, 404, "no session of yours has this id"
     UNKNOWN_TURN = errors.UnknownTurn.code, 404, "the session does not know this turn, or no longer does"
     NOT_FOUND = "NOT_FOUND", 404, "there is no such path"
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", 405, "the path has other methods: see `Allow`"
+    HEADER_TIMEOUT = "HEADER_TIMEOUT", 408, "the head of the request took longer than `header_timeout`"
+    BODY_TIMEOUT = "BODY_TIMEOUT", 408, "the body took longer than `body_timeout`"
     SESSION_BUSY = (
         errors.SessionBusy.code,
         409,
@@ -67,7 +70,13 @@ class Code(StrEnum):
         "too many turns of the session ignored being cancelled and still run",
     )
     TOO_MANY_TICKETS = "TOO_MANY_TICKETS", 429, "you hold as many tickets as a user may"
+    TOO_MANY_CONNECTIONS = (
+        "TOO_MANY_CONNECTIONS",
+        429,
+        "your address has as many connections as it may: `connections_per_peer`",
+    )
     INTERNAL = errors.TurnkeeperError.code, 500, "the server failed; its log says how, the answer does not"
+    SERVER_FULL = "SERVER_FULL", 503, "the server has as many connections as it may: `max_connections`"
     SHUTTING_DOWN = errors.ShuttingDown.code, 503, "the server is shutting down"
     SESSION_LOST = errors.SessionLost.code, 503, "the session failed inside and was opened anew"
 
@@ -82,6 +91,7 @@ TITLES = {
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
+    408: "Request Timeout",
     409: "Conflict",
     412: "Precondition Failed",
     413: "Content Too Large",
@@ -96,9 +106,7 @@ TITLES = {
 class ProblemBody(Struct, kw_only=True):
     """A problem body (RFC 9457), with members of ours."""
 
-    type: Annotated[
-        Literal["about:blank"], Meta(description="Says that `code` says it.", examples=["about:blank"])
-    ] = "about:blank"
+    type: Annotated[Literal["about:blank"], Meta(examples=["about:blank"])] = "about:blank"
     title: Annotated[str, Meta(description="The HTTP status in words.")]
     status: Annotated[int, Meta(description="The HTTP status.")]
     detail: Annotated[str, Meta(description="What is wrong, for people.")]

@@ -1,6 +1,7 @@
 """What can be set about the server, beside what can be set about sessions."""
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
@@ -26,16 +27,50 @@ class WebSettings(Settings):
     """After how many seconds an EventSource is told to reconnect."""
     max_body: int = 1_048_576
     """The largest request body, in bytes."""
+    header_timeout: float = 10.0
+    """How many seconds the head of a request may take. Only in `turnkeeper serve`."""
+    body_timeout: float = 60.0
+    """How many seconds the body of a request may take."""
+    keep_alive: float = 75.0
+    """How many seconds an idle connection is kept for another request. Only in `turnkeeper serve`."""
+    max_connections: int | None = None
+    """How many connections there may be. ``None``: as file descriptors allow. Only in `turnkeeper serve`."""
+    connections_per_peer: int = 256
+    """How many of them one address may have that is neither loopback nor a trusted proxy."""
+    trusted_proxies: str = ""
+    """The IP addresses of reverse proxies, separated by commas: `connections_per_peer` is not for them."""
     ticket_ttl: float = 60.0
     """How many seconds a stream's ticket lives unused, and after its stream has ended."""
 
     def __post_init__(self) -> None:
         """Refuse what is out of range: hosts and environments hand in anything."""
         Settings.__post_init__(self)
-        for name in ("heartbeat", "write_timeout", "retry", "ticket_ttl"):
+        for name in (
+            "heartbeat",
+            "write_timeout",
+            "retry",
+            "ticket_ttl",
+            "header_timeout",
+            "body_timeout",
+            "keep_alive",
+        ):
             seconds(getattr(self, name), name, above=0.0)
         whole(self.port, "port", 0, 65_535)
         whole(self.max_body, "max_body", 1)
+        whole(self.connections_per_peer, "connections_per_peer", 1)
+        if self.max_connections is not None:
+            whole(self.max_connections, "max_connections", 1)
+        addresses(self.trusted_proxies, "trusted_proxies")
         host: Any = self.host
         if not isinstance(host, str) or not host:
             raise InvalidRequest("host must be an address or a name", field="host")
+
+
+def addresses(text: Any, name: str) -> frozenset[str]:
+    """The addresses in a text, separated by commas. Raises `InvalidRequest`."""
+    try:
+        if isinstance(text, str):
+            return frozenset(str(ip_address(each.strip())) for each in text.split(",") if each.strip())
+    except ValueError:
+        pass
+    raise InvalidRequest(f"{name} must be IP addresses separated by commas", field=name)

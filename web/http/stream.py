@@ -2,6 +2,10 @@
 
 import asyncio
 import logging
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
 
 from aiohttp import web
 
@@ -12,6 +16,8 @@ from .sse import HEARTBEAT, encode_events, encode_retry
 
 logger = logging.getLogger("turnkeeper")
 
+#: How many bytes the kernel may hold for a stream whose peer does not read (Linux takes twice as many).
+SEND_BUFFER = 65_536
 #: How many streams beat in one pass of the loop.
 WAKE_BATCH = 256
 HEADERS = {
@@ -20,6 +26,22 @@ HEADERS = {
     "X-Accel-Buffering": "no",
     "X-Content-Type-Options": "nosniff",
 }
+
+
+class Line(Protocol):
+    """The connection that a request came over, where the server keeps its connections."""
+
+    def stream(self, on_gone: Callable[[], None], /) -> None:
+        """From here on events are written; ``on_gone`` is called once the peer hangs up or half closes."""
+        ...
+
+    def end_stream(self) -> None:
+        """No events are written any more."""
+        ...
+
+
+#: Where a request's line is found. Without one, it is a heartbeat that shows that the peer has gone.
+LINE: web.RequestKey[Line] = web.RequestKey("turnkeeper.line", Line)
 
 
 class _Stream:
@@ -61,10 +83,14 @@ class Streams:
         Cancelling it ends the connection; the turn it watches goes on.
         """
         loop = asyncio.get_running_loop()
+        _bound_send_buffer(request)
         response = web.StreamResponse(headers=HEADERS)
         stream = _Stream(request, subscription, loop.time())
         subscription.on_overflow = stream.abort_if_stuck
         self._add(stream, loop)
+        line = request.get(LINE)
+        if line is not None:
+            line.stream(subscription.close)
         try:
             await response.prepare(request)
             await self._write(stream, response, encode_retry(self._settings.retry), loop)
@@ -82,6 +108,8 @@ class Streams:
             stream.abort()
         finally:
             self._open.discard(stream)
+            if line is not None:
+                line.end_stream()
             subscription.close()
         return response
 
@@ -145,3 +173,11 @@ class Streams:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _bound_send_buffer(request: web.Request) -> None:
+    """A peer that does not read keeps what the kernel holds for it: by default that may be megabytes."""
+    sock = request.get_extra_info("socket")
+    if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+        with suppress(OSError):
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)

@@ -6,7 +6,7 @@ import pytest
 
 from turnkeeper.web.client.errors import Misconfigured, Refused, Unreachable
 from turnkeeper.web.command.exit_codes import CommandFailed, ExitCode, exit_code_of
-from turnkeeper.web.http.server import FORCED
+from turnkeeper.web.server.run import FORCED
 
 PAGE = (Path(__file__).parent.parent.parent.parent / "docs" / "reference" / "command.md").read_text()
 

@@ -353,6 +353,21 @@ async def test_a_body_without_end_is_refused_at_the_limit_and_not_kept() -> None
         writer.close()
 
 
+async def test_a_body_that_takes_too_long_is_refused_and_the_connection_ends() -> None:
+    async with serving(body_timeout=0.05) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        writer.write(
+            f"POST /chat/s/send HTTP/1.1\r\nHost: {house.host}\r\nContent-Length: 200\r\n\r\n".encode()
+        )
+        writer.write(b"[")
+
+        head, _, body = (await asyncio.wait_for(reader.read(), PATIENCE)).partition(b"\r\n\r\n")
+
+        assert head.startswith(b"HTTP/1.1 408")
+        assert json.loads(body)["code"] == "BODY_TIMEOUT"
+        writer.close()
+
+
 async def test_a_body_may_come_compressed_and_is_bounded_by_what_it_unpacks_to() -> None:
     async with serving(max_body=1000) as house:
         zipped = {"Content-Encoding": "gzip"}

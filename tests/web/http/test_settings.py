@@ -5,6 +5,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.web import WebSettings
+from turnkeeper.web.http.settings import addresses
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -20,10 +21,14 @@ def test_the_defaults_are_those_of_the_design() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *((name, value) for name in ("heartbeat", "write_timeout", "retry", "ticket_ttl")
+        *((name, value) for name in ("heartbeat", "write_timeout", "retry", "ticket_ttl", "header_timeout",
+                                     "body_timeout", "keep_alive")
           for value in (0, -1, math.nan, math.inf, True, "1", None, 604_801)),
         *(("port", value) for value in (-1, 65_536, 1.5, True, "8000", None)),
         *(("max_body", value) for value in (0, -1, 1.5, True, None)),
+        *((name, value) for name in ("max_connections", "connections_per_peer")
+          for value in (0, -1, 1.5, True)),
+        *(("trusted_proxies", value) for value in (None, 1, "localhost", "10.0.0.1 10.0.0.2")),
         *(("host", value) for value in ("", None, 1)),
         ("cancel_grace", -1),
         ("multitask_strategy", "enqueue"),
@@ -53,6 +58,11 @@ def test_every_setting_can_be_given_in_the_environment() -> None:
 
     assert (settings.host, settings.port, settings.heartbeat) == ("::1", 0, 2.5)
     assert (settings.cancel_grace, settings.max_body, settings.turn_timeout) == (1.0, 1000, None)
+
+
+def test_trusted_proxies_are_addresses_however_they_are_spelled() -> None:
+    assert addresses(" 10.0.0.1,::0001 ,", "trusted_proxies") == {"10.0.0.1", "::1"}
+    assert addresses(WebSettings().trusted_proxies, "trusted_proxies") == frozenset()
 
 
 def test_what_is_given_by_hand_stands_above_the_environment() -> None:

@@ -19,7 +19,7 @@ from turnkeeper.web.agents.builtin import BUILT_IN
 from turnkeeper.web.agents.upstream_errors import UpstreamRateLimited
 from turnkeeper.web.command import cli
 from turnkeeper.web.http import handlers
-from turnkeeper.web.http.server import run
+from turnkeeper.web.server.run import run
 
 PREFIX = "/ai"
 KEPT_EVENTS = 3_000

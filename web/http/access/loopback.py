@@ -14,35 +14,49 @@ from .principal import ADMIN, CHAT, Principal
 LOCAL_USER = "local"
 ONLY_HERE = "without tokens only this machine may ask: pass authenticate= or start with --token"
 ONLY_OURS = "without tokens only this server's own pages may ask"
+NOT_FORWARDED = "without tokens a proxy may not ask, which cannot say for whom: start with --token"
+#: What proxies add to a request, beside ``X-Forwarded-`` and more.
+_PROXY_HEADERS = frozenset({"forwarded", "via", "x-real-ip"})
 
 
 def local_only(request: web.Request) -> Principal:
     """Everyone is `local` and may do everything, as long as both ends are on this machine.
 
     A page of another site in this machine's browser is refused: its ``Origin`` is foreign, or, after
-    DNS rebinding, its ``Host`` is. Another machine is refused whatever it says. Raises `Problem` 403.
+    DNS rebinding, its ``Host`` is. Another machine is refused whatever it says, and so is a proxy on this
+    machine, behind which anyone may be. Raises `Problem` 403.
     """
     if request.remote and not is_loopback(request.remote):  # it is empty for a Unix socket
         raise Problem(Code.FOREIGN_PEER, ONLY_HERE)
     host = request.headers.get("Host", "")
     if not _names_loopback(host):
         raise Problem(Code.FOREIGN_HOST, ONLY_HERE)
-    origin = request.headers.get("Origin")
+    if any(_of_a_proxy(name) for name in request.headers):
+        raise Problem(Code.FORWARDED, NOT_FORWARDED)
+    origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     if origin is not None and _netloc(origin) != host.lower():
         raise Problem(Code.FOREIGN_ORIGIN, ONLY_OURS)
-    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+    # A page on another port of this machine is of the same site, and a GET of its carries no Origin.
+    if site == "cross-site" or (site == "same-site" and origin is None):
         raise Problem(Code.FOREIGN_ORIGIN, ONLY_OURS)
     return Principal(LOCAL_USER, frozenset({CHAT, ADMIN}))
 
 
-# Both are asked of the same few names with every request, and an address is dear to parse.
+# They are asked of the same few names with every request, and an address is dear to parse.
+
+
+@lru_cache(maxsize=256)
+def _of_a_proxy(header: str) -> bool:
+    """Whether proxies add a header of this name."""
+    name = header.lower()
+    return name in _PROXY_HEADERS or name.startswith("x-forwarded-")
 
 
 @lru_cache(maxsize=64)
 def _names_loopback(host: str) -> bool:
     """Whether the host of a ``Host`` header, with or without a port, is this machine."""
     try:
-        return is_loopback(urlsplit(f"//{host}").hostname or "")
+        return "@" not in host and is_loopback(urlsplit(f"//{host}").hostname or "")
     except ValueError:
         return False
 

@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 
 from tests.web.fakes_web import asking, serving
 from turnkeeper.web import Principal
@@ -36,7 +37,7 @@ def test_everyone_on_this_machine_is_local_and_may_everything(host: str) -> None
 @pytest.mark.parametrize(
     "host",
     ["evil.example", "evil.example:8000", "10.0.0.1:8000", "localhost.evil.example", "[::2]:8000", "[::1", "",
-     "]", "localhost@evil.example", "0.0.0.0:8000"],
+     "]", "localhost@evil.example", "0.0.0.0:8000", "evil@localhost:8000", "@127.0.0.1"],
 )  # fmt: skip
 def test_a_foreign_host_is_refused(host: str) -> None:
     assert refused_as(asking(Host=host)) == "FOREIGN_HOST"
@@ -57,6 +58,21 @@ def test_a_page_from_elsewhere_is_refused(origin: str) -> None:
 
 def test_a_link_from_elsewhere_is_refused() -> None:
     assert refused_as(asking(Host="localhost:8000", Sec_Fetch_Site="cross-site")) == "FOREIGN_ORIGIN"
+
+
+@pytest.mark.parametrize(
+    "header", ["Forwarded", "X-Forwarded-For", "x-forwarded-host", "X-Forwarded-Anything", "X-Real-IP", "Via"]
+)
+def test_a_proxy_on_this_machine_is_refused_for_anyone_may_be_behind_it(header: str) -> None:
+    request = make_mocked_request("GET", "/", {"Host": "localhost", header: "127.0.0.1"})
+
+    with pytest.raises(Problem) as refused:
+        local_only(request)
+    assert refused.value.code == "FORWARDED"
+
+
+def test_a_page_on_another_port_of_this_machine_is_refused_though_it_names_no_origin() -> None:
+    assert refused_as(asking(Host="localhost:8000", Sec_Fetch_Site="same-site")) == "FOREIGN_ORIGIN"
 
 
 @pytest.mark.parametrize("site", ["same-origin", "none"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.web.fakes_web import Command, Door, command, served
-from turnkeeper.web.http.server import FORCED
+from turnkeeper.web.server.run import FORCED
 
 #: The shutdown deadline where something has to be abandoned, in seconds, and where nothing has to be: a
 #: machine that stalls must not make one of the other.

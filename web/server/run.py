@@ -17,8 +17,11 @@ from types import FrameType
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from .app import REGISTRY
-from .settings import WebSettings
+from turnkeeper.web.http.app import REGISTRY
+from turnkeeper.web.http.settings import WebSettings, addresses
+
+from .connections import Bounds, Connections
+from .descriptors import complain_rarely, raise_limit
 
 logger = logging.getLogger("turnkeeper")
 
@@ -26,6 +29,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: What is kept of the shutdown deadline for closing connections and the loop, in seconds: at most this,
 #: and at most a quarter of the deadline.
 MARGIN = 1.0
+#: How many connections may wait to be accepted.
+BACKLOG = 128
 #: The exit status when something had to be abandoned.
 FORCED = 70
 
@@ -88,12 +93,28 @@ async def _serve(
     stop: asyncio.Event,
     margin: float,
 ) -> None:
+    loop = asyncio.get_running_loop()
+    complain_rarely(loop)
+    room = raise_limit()
     runner = web.AppRunner(
-        app, handle_signals=False, shutdown_timeout=margin / 2, access_log=None, logger=_http_logger()
+        app,
+        handle_signals=False,
+        shutdown_timeout=margin / 2,
+        keepalive_timeout=settings.keep_alive,
+        access_log=None,
+        logger=_http_logger(),
     )
+    bounds = Bounds(
+        in_all=room if settings.max_connections is None else min(room, settings.max_connections),
+        per_peer=settings.connections_per_peer,
+        header_timeout=settings.header_timeout,
+        trusted=addresses(settings.trusted_proxies, "trusted_proxies"),
+    )
+    connections = Connections(loop, lambda: _protocol(runner), bounds)
+    app.middlewares.append(connections.middleware)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port)
+        site = _Site(runner, connections, settings)
         await site.start()
         announce(_address(runner))
         await stop.wait()
@@ -101,6 +122,32 @@ async def _serve(
         await app[REGISTRY].drain(settings.shutdown_deadline - 2 * margin)
     finally:
         await runner.cleanup()
+
+
+def _protocol(runner: web.AppRunner) -> asyncio.Protocol:
+    assert runner.server is not None
+    return runner.server()
+
+
+class _Site(web.BaseSite):
+    """Where the server listens: as aiohttp's own site, but with our connections in front of its protocol."""
+
+    def __init__(self, runner: web.AppRunner, connections: Connections, settings: WebSettings) -> None:
+        super().__init__(runner)
+        self._connections = connections
+        self._settings = settings
+
+    @property
+    def name(self) -> str:
+        """The address as it was asked for."""
+        return f"http://{self._settings.host}:{self._settings.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises `OSError` if the address cannot be had."""
+        await super().start()
+        self._server = await asyncio.get_running_loop().create_server(
+            self._connections, self._settings.host, self._settings.port, backlog=BACKLOG
+        )
 
 
 def _http_logger() -> logging.Logger:

@@ -1,0 +1,1 @@
+"""The server that `turnkeeper serve` runs: it listens, keeps its connections, and ends when it should."""

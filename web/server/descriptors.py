@@ -1,0 +1,48 @@
+"""File descriptors: each connection takes one, and a process that has none left is deaf."""
+
+import asyncio
+import logging
+import sys
+from contextlib import suppress
+from typing import Any
+
+logger = logging.getLogger("turnkeeper.http")
+
+#: How many are kept for all that is no connection of ours: files, pipes, connections to models.
+SPARE = 64
+#: At most so often is it logged that connections could not be accepted, in seconds.
+COMPLAIN_EVERY = 60.0
+
+
+def raise_limit() -> int:
+    """Have as many descriptors as this process may, and say how many connections that leaves room for."""
+    try:
+        import resource
+    except ImportError:  # not on Windows, where there is no such limit
+        return sys.maxsize
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # macOS names a hard limit that it does not grant
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return max(1, soft - max(SPARE, soft // 8))
+
+
+def complain_rarely(loop: asyncio.AbstractEventLoop) -> None:
+    """Log once a minute, in one line, that connections cannot be accepted; asyncio would log each of them."""
+    since = [-COMPLAIN_EVERY, 0.0]
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if not str(context.get("message", "")).startswith("socket.accept()"):
+            loop.default_exception_handler(context)
+            return
+        since[1] += 1
+        if loop.time() >= since[0] + COMPLAIN_EVERY:
+            logger.error(
+                "could not accept connections, %d times: %s", since[1], type(context["exception"]).__name__
+            )
+            since[:] = [loop.time(), 0]
+
+    loop.set_exception_handler(handle)
