@@ -21,8 +21,10 @@ RESERVED_IDS = frozenset(
     }
 )
 ID_RULE = "1 to 200 of A-Z a-z 0-9 . _ : @ - and not a reserved word"
-ID_PATTERN = "[A-Za-z0-9._:@-]{1,200}"
-_ID = re.compile(ID_PATTERN)
+_CHARACTERS = "[A-Za-z0-9._:@-]{1,200}"
+_ID = re.compile(_CHARACTERS)
+#: The same rule for those who make an id up: a regular expression of JSON Schema.
+ID_PATTERN = f"(?!(?:{'|'.join(map(re.escape, sorted(RESERVED_IDS)))})$){_CHARACTERS}"
 
 
 def _checked(text: object, field: str) -> str:

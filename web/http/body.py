@@ -10,7 +10,7 @@ from aiohttp import ClientError, web
 from msgspec import Meta
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.ids import ID_RULE
+from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
 from turnkeeper.actors.model.records import Strategy
 from turnkeeper.actors.session.settings import MAX_SECONDS
 
@@ -77,6 +77,10 @@ def _rule(must: str, meaning: str, **more: Any) -> Meta:
     return Meta(description=meaning, extra={"must": must}, **more)
 
 
+#: An id, whose rule the schema says and `ids` checks.
+_Id: TypeAlias = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
+
+
 class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message, and how its turn is to be run."""
 
@@ -92,7 +96,7 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _rule(f"must be one of: {', '.join(Strategy)}", "What to do when a turn is in flight."),
     ] = None
     task_id: Annotated[
-        str | None,
+        _Id | None,
         _rule(
             f"must be {ID_RULE}",
             "An id for the turn, chosen by the client: a retry with the same id and message starts nothing.",
@@ -111,7 +115,7 @@ class TicketBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The sessions whose streams a ticket is to open."""
 
     log_ids: Annotated[
-        Annotated[list[str], Meta(min_length=1, max_length=MAX_SESSIONS)],
+        Annotated[list[_Id], Meta(min_length=1, max_length=MAX_SESSIONS)],
         _rule(f"must be a list of 1 to {MAX_SESSIONS} session ids", "The ids of the sessions."),
     ]
 

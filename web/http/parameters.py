@@ -1,6 +1,5 @@
 """What a request says beside its body, in its path, its query and its headers: each is read in one place."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, Literal, TypeVar, assert_never
@@ -73,9 +72,8 @@ def _like(*examples: str, **schema: Any) -> Meta:
     return Meta(examples=list(examples) or None, extra_json_schema=schema or None)
 
 
-#: The schema of an id: the rule of `ids`, for who makes one up.
-_RESERVED = "|".join(map(re.escape, sorted(ids.RESERVED_IDS)))
-_ID = {"pattern": f"^(?!(?:{_RESERVED})$){ids.ID_PATTERN}$"}
+#: The schema of an id.
+_ID = {"pattern": f"^{ids.ID_PATTERN}$"}
 
 LOG_ID: Readable[SessionId] = Readable(
     "log_id", Where.PATH, Annotated[str, _like("s1", **_ID)], "The session.", ids.session_id
@@ -94,7 +92,7 @@ WAIT = Readable(
 IF_MATCH = Readable(
     "If-Match",
     Where.HEADER,
-    Annotated[str, _like('"t1"', pattern='^"[^"]+"$')],
+    Annotated[str, _like('"t1"', pattern='^"[A-Za-z0-9._:@-]{1,200}"$')],
     "Act only if this is the session's current or last turn: its task id, in quotes.",
     _read_if_match,
 )
