@@ -2,12 +2,14 @@
 
 import ast
 import configparser
+import dataclasses
 import importlib
 import inspect
 import json
 import re
 import sys
 import tomllib
+import typing
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -155,6 +157,17 @@ def test_a_public_name_is_there_and_documented(room: str, name: str) -> None:
     else:
         source = reexported(room).get(name, "__init__").replace(".", "/")
         assert is_told(ROOT / room / f"{source}.py", name), f"{name}: a comment or a string should tell it"
+
+
+def test_what_a_public_value_is_made_of_is_public() -> None:
+    """A reader of `TurnEnd.outcome` needs `Returned`, one of `TurnRecord.head` needs `TurnHead`."""
+    room = importlib.import_module("turnkeeper.actors")
+    ours = {getattr(room, name): name for name in room.__all__ if inspect.isclass(getattr(room, name))}
+    for kind in [kind for kind in ours if dataclasses.is_dataclass(kind)]:
+        for hint in typing.get_type_hints(kind).values():
+            for part in (hint, *typing.get_args(hint)):
+                mine = inspect.isclass(part) and part.__module__.startswith("turnkeeper.")
+                assert not mine or part in ours, f"{ours[kind]} has a {part.__name__}"
 
 
 def is_told(path: Path, name: str) -> bool:

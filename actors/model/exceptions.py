@@ -4,7 +4,7 @@
 
     TurnkeeperError                     everything below; `code` is stable, the text is for people
     +-- SessionError                    a message that a session or the registry refused
-    |   +-- UnknownSession              nobody knows this id, or it is somebody else's
+    |   +-- UnknownSession              this id is not known, or it is another user's
     |   +-- UnknownTurn                 the session does not know (or no longer knows) this turn
     |   +-- UnknownAgent                no agent of that name
     |   +-- SessionBusy                 a turn is in flight and the strategy is `reject`
@@ -18,7 +18,7 @@
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
     |   +-- TurnFailed                  ... as `failed`; `__cause__` is what the agent raised
-    +-- AgentError                      what the host's coroutine did wrong, told to it
+    +-- AgentError                      what the host's coroutine did wrong, raised there
     |   +-- TurnOver                    emit or a context change after the turn's end
     |   +-- ReservedEvent               an agent may not emit an event of ours
     |   +-- EventNotJson                event data that JSON cannot say
@@ -47,7 +47,7 @@ class SessionError(TurnkeeperError):
 
 
 class UnknownSession(SessionError):
-    """Nobody knows this session id, or it belongs to somebody else (the same answer, on purpose)."""
+    """The session is not known, or it belongs to another user (the same answer, on purpose)."""
 
     code = "UNKNOWN_SESSION"
 

@@ -42,7 +42,7 @@ class ReplyAddress(Protocol):
 
 @value
 class Superseded:
-    """What became of the turn that a send found in its way."""
+    """What became of the turn that was in flight when a send came."""
 
     turn_id: TurnId
     verdict: Verdict
@@ -76,7 +76,7 @@ class CancelAnswer:
 
 @value
 class TurnEnd:
-    """The end of a turn with what it returned or raised, for whoever waits for it."""
+    """The end of a turn, with what its coroutine returned or raised."""
 
     turn: TurnRecord
     outcome: Outcome | None
@@ -84,7 +84,7 @@ class TurnEnd:
 
 @value
 class SessionView:
-    """A session as one may see it from outside."""
+    """A session as it is seen from outside."""
 
     session_id: SessionId
     user: str
@@ -100,7 +100,7 @@ class SessionView:
 class Conversation:
     """What was said in a session, as the turns that have ended left it; what runs has no part in it yet.
 
-    ``cursor`` is the id of the last event of the turn that last changed it: events after it tell what
+    ``cursor`` is the id of the last event of the turn that last changed it: the events after it are what
     followed. ``None`` where nothing is kept.
     """
 
@@ -139,13 +139,13 @@ class ActiveTurn(Protocol):
 
     @property
     def turn(self) -> TurnRecord:
-        """Its record, which is written when somebody looks: lists are long, and most want the above."""
+        """Its record, made when it is asked for: lists are long, and most readers want only the above."""
         ...
 
 
 @value
 class Counts:
-    """How many there are of what, and how often what happened since the registry opened."""
+    """How many sessions, turns and subscribers there are, and the counters since the registry opened."""
 
     sessions: int
     turns_in_flight: int
@@ -181,8 +181,8 @@ class Send(Query[Accepted]):
 class Cancel(Query[CancelAnswer]):
     """Stop the turn ``turn_id``, or, without one, whatever the session is doing.
 
-    ``wait=False`` answers ``requested`` at once. ``code`` is ``user_request`` by default, ``admin`` when
-    somebody who sees all stops a session of somebody else.
+    ``wait=False`` answers ``requested`` at once. ``code`` is ``user_request`` by default, and ``admin`` when
+    an admin stops another user's session.
     """
 
     session_id: str
@@ -223,9 +223,9 @@ class GetTurn(Query[TurnRecord]):
 
 @value
 class GetMessages(Query[Conversation]):
-    """The conversation of a session that is known, asleep, or forgotten but for its conversation.
+    """The conversation of a session, also of one that is asleep, or of which only the conversation is left.
 
-    The answer holds the very messages that are kept, to be read and not changed.
+    The answer holds the messages themselves and no copies: read them, do not change them.
     """
 
     session_id: str
@@ -250,7 +250,7 @@ class ListActive(Query[tuple[ActiveTurn, ...]]):
 
 @value
 class Cleanup(Query[tuple[SessionId, ...]]):
-    """Give back the memory of sessions that have nothing to do and nobody listening."""
+    """Put sessions to sleep that have nothing to do and no subscribers."""
 
     asker: Asker = HOST
 
@@ -262,7 +262,7 @@ class GetCounts(Query[Counts]):
 
 @value
 class Subscribe(Query[Any]):
-    """Follow a session's events after ``cursor``; opens the session if nobody knows it.
+    """Follow a session's events after ``cursor``. Opens the session if it is not known.
 
     ``cursor`` is ``None`` (the current turn, then live), or a text ``<epoch>-<n>`` or ``0``.
     """
@@ -275,7 +275,7 @@ class Subscribe(Query[Any]):
 
 @value
 class Shutdown(Query[None]):
-    """Stop everything: every turn gets its chance to clean up. Answered when all is drained."""
+    """Stop everything: every turn may clean up first. Answered when all sessions are closed."""
 
     deadline: float | None = None
 
@@ -313,7 +313,7 @@ class Shut:
 
 @value
 class Tick:
-    """A moment that the session asked to be told of has come.
+    """A moment for which the session set its timer has come.
 
     ``first_event_at`` is when the turn in flight emitted its first event, for its record if this ends it.
     """
@@ -323,7 +323,7 @@ class Tick:
 
 @value
 class TurnEnded:
-    """The coroutine of the turn with this epoch is done. ``first_event_at``: when it first emitted one."""
+    """The coroutine of the turn with this epoch has ended. ``first_event_at``: when it emitted its first."""
 
     epoch: Epoch
     outcome: Outcome
@@ -347,7 +347,7 @@ class Sleep:
 
 @value
 class SessionEnded:
-    """The session is closed. Its state stands in the directory already."""
+    """The session is closed; the directory has its state already."""
 
     actor: Any
     session_id: SessionId
@@ -375,7 +375,7 @@ class SessionFailed:
 
 @value
 class Sweep:
-    """Look for sessions that have been idle, or forgotten by everyone, for long enough."""
+    """Look for sessions that have been idle for long enough to sleep, or asleep for long enough to forget."""
 
 
 @value

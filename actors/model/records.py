@@ -1,4 +1,4 @@
-"""What can be said of a turn: ids, statuses, reasons, records, and how a coroutine ended. Data only.
+"""What a turn is and how it stands: ids, statuses, reasons, records, and how a coroutine ended. Data only.
 
 Every moment is in Unix seconds, read from a clock that never goes back; every span is in seconds
 unless its name says milliseconds.
@@ -13,6 +13,7 @@ from .word import Word, word
 SessionId = NewType("SessionId", str)
 #: Names a turn, by the same rule (``task_id`` over HTTP).
 TurnId = NewType("TurnId", str)
+#: The number that a turn draws when it starts: it fences off everything that belongs to an older one.
 Epoch: TypeAlias = int
 
 
@@ -34,7 +35,7 @@ class Asker:
 #: The host's own code, which may see every session.
 HOST = Asker("local", True)
 
-# -- What can be said of a turn -----------------------------------------------------------------------
+# -- The words for how it stands -----------------------------------------------------------------------
 
 
 class SessionState(Word):
@@ -81,6 +82,7 @@ def is_terminal(status: TurnStatus) -> bool:
             assert_never(status)
 
 
+#: The statuses of turns that have ended.
 TERMINAL = frozenset(status for status in TurnStatus if is_terminal(status))
 
 
@@ -144,7 +146,7 @@ def is_final(end: StreamEnd) -> bool:
             assert_never(end)
 
 
-#: For those who have only the text of a ``close``, which an older or newer server may have sent.
+#: To compare with the text of a ``close``, which an older or newer server may have sent.
 FINAL_ENDS: frozenset[str] = frozenset(end for end in StreamEnd if is_final(end))
 
 
@@ -159,7 +161,7 @@ class Reason:
 
 @value
 class TurnError:
-    """What a failed turn may tell: a stable ``code``, the type of what was raised, and the stage that did."""
+    """Why a turn failed: a stable ``code``, the type of what was raised, and the stage that raised it."""
 
     code: str
     type: str | None = None
@@ -176,7 +178,7 @@ class LateEnd:
 
 @value
 class TurnOptions:
-    """What a caller inside the process may hand to its turn: it is passed on, never looked at."""
+    """What a caller inside the process hands to its turn: passed on as it is."""
 
     max_iterations: int | None = None
     context: Any = None
@@ -184,9 +186,9 @@ class TurnOptions:
 
 @value
 class TurnHead:
-    """What a turn is from its send on, and what its record goes on saying. It never changes.
+    """What is known of a turn from its send on, and stays in its record. It never changes.
 
-    A new field of a send that is to be seen on its turn goes here; both spec and record then have it.
+    A new field of a send that its record shows goes here: the spec and the record then both have it.
     """
 
     turn_id: TurnId
@@ -197,7 +199,7 @@ class TurnHead:
 
 
 class _Headed:
-    """What spec and record say of a turn in the words of its head."""
+    """What a spec and a record read from the head that they share."""
 
     __slots__ = ()
     head: TurnHead
@@ -219,7 +221,7 @@ class _Headed:
 
     @property
     def submitted_at(self) -> float:
-        """When its send came in."""
+        """When its send arrived."""
         return self.head.submitted_at
 
     @property
@@ -246,7 +248,7 @@ class TurnSpec(_Headed):
 
 @value
 class Cancellation:
-    """That a turn was asked to stop: why, when, and when its coroutine was cancelled once more."""
+    """A turn was asked to stop: why, when, and when its coroutine was cancelled for the second time."""
 
     reason: Reason
     asked_at: float
@@ -293,8 +295,8 @@ class TurnRecord(_Headed):
 class Moment:
     """One step of a turn's timeline; ``ms`` counts from the turn's submission.
 
-    ``reason`` tells why and by whom a cancel was asked, ``status`` what the turn ended as (``ended_late``:
-    what its coroutine did in the end), ``settled_after_ms`` how long after the cancel it let go.
+    ``reason`` is that of a cancel, ``status`` the turn's last one (of ``ended_late``: what its coroutine did
+    in the end), ``settled_after_ms`` how long after the cancel the turn let go of its session.
     """
 
     step: str
@@ -325,7 +327,8 @@ class Raised:
 
 @value
 class Stopped:
-    """The coroutine raised CancelledError. Whether anybody asked for it is for the session to say."""
+    """The coroutine raised CancelledError. The session knows whether it was asked to."""
 
 
+#: How a coroutine ended.
 Outcome: TypeAlias = Returned | Raised | Stopped

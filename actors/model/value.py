@@ -1,4 +1,4 @@
-"""Values: records that nobody changes.
+"""Values: records that never change.
 
 The type checkers treat a ``@value`` class as a frozen dataclass, so an assignment to a field is an
 error before the program runs. At run time it is a plain slotted dataclass, because a frozen one pays

@@ -40,8 +40,8 @@ The races, and the rule that answers each
 * *A Stop and its own send.* A Stop that names a turn which has not been sent is kept for a while, and the
   send is over at once.
 * *Two Stops.* They are one: the coroutine is not cancelled again, the ladder goes on, both get the verdict.
-* *A send while a turn is on its way out.* The newest send waits, the one that waited before is over. Both are
-  told.
+* *A send while a turn is on its way out.* The newest send waits; the one that waited before is over, and its
+  sender is answered.
 * *A send and its own retry.* The same turn id with the same fingerprint is the same turn, and is looked at
   before the precondition, because the first try may be what made that fail.
 * *The end of a turn that was given up.* Its epoch is not that of the turn in flight: it is noted, not
@@ -53,7 +53,7 @@ The races, and the rule that answers each
 
 The order of effects
 --------------------
-A turn's end is published before anyone is told of it, and both before the next turn starts. Whoever is
+A turn's end is published before any asker is answered, and both before the next turn starts. An asker that is
 answered finds the directory up to date, because the actor writes the state down before it performs the first
 effect.
 
@@ -88,8 +88,10 @@ from turnkeeper.actors.model.records import (
     CancelCode,
     LateEnd,
     Outcome,
+    Raised,
     Reason,
     Returned,
+    Stopped,
     StreamEnd,
     TurnId,
     TurnSpec,
@@ -97,7 +99,7 @@ from turnkeeper.actors.model.records import (
     Verdict,
 )
 
-from . import busy, gate, ladder
+from . import busy, gate, ladder, refusals
 from .busy import drop_successor
 from .consequences import CAUSES, ENDS, ended_late_as, error_of, settled_as
 from .effects import (
@@ -112,7 +114,7 @@ from .effects import (
     StartTurn,
 )
 from .record import record_of, remember
-from .refusals import closed, precondition_failed, refuse
+from .refusals import refuse
 from .states import (
     Ask,
     Cancelling,
@@ -130,7 +132,7 @@ from .views import find_turn, queued_turns, view
 
 Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut
 
-#: Looked up once: on Python 3.11 each lookup on an enum costs 0.1 us, and every turn passes here.
+#: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
 RUNNING, COMPLETED, FAILED = TurnStatus.RUNNING, TurnStatus.COMPLETED, TurnStatus.FAILED
 
 # -- The machine --------------------------------------------------------------------------------------
@@ -169,6 +171,8 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
                 case _:
                     assert_never(state)
         case Stop():
+            if message.if_match is not None and not gate.matches(state, message.if_match):
+                return refuse(state, to, refusals.precondition_failed(message.if_match))
             match state:
                 case Idle() | Closed():
                     return _stop_at_rest(state, message, now, to)
@@ -212,7 +216,7 @@ def _submit_idle(state: Idle, message: Submit, now: float, to: ReplyAddress | No
 
 
 def _submit_closed(state: Closed, message: Submit, to: ReplyAddress | None) -> Decision:
-    return gate.known(state, message, to) or refuse(state, to, closed(state))
+    return gate.known(state, message, to) or refuse(state, to, refusals.closed(state))
 
 
 def _start(
@@ -223,6 +227,7 @@ def _start(
     superseded: Superseded | None,
     queued_at: float | None = None,
 ) -> tuple[Running, tuple[Effect, ...]]:
+    # The clock may stand still, or step back over a restart; an epoch that has been drawn never comes again.
     epoch = int(now * 1000)
     if epoch <= memory.last_epoch:
         epoch = memory.last_epoch + 1
@@ -239,16 +244,12 @@ def _start(
 
 
 def _stop_at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
-    if message.if_match is not None and not gate.matches(state, message.if_match):
-        return refuse(state, to, precondition_failed(message.if_match))
     if message.turn_id is None:
         return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
     return _stop_other(state, message.turn_id, message, now, to)
 
 
 def _stop_running(state: Running, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
-    if message.if_match is not None and not gate.matches(state, message.if_match):
-        return refuse(state, to, precondition_failed(message.if_match))
     if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
         return _stop_other(state, message.turn_id, message, now, to)
     asks = (Ask(to if message.wait else None, now, message.reason),)
@@ -258,13 +259,11 @@ def _stop_running(state: Running, message: Stop, now: float, to: ReplyAddress | 
 
 def _stop_cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Two Stops are one Stop: the coroutine is not cancelled again, its ladder goes on."""
-    if message.if_match is not None and not gate.matches(state, message.if_match):
-        return refuse(state, to, precondition_failed(message.if_match))
     then = state.then
     if isinstance(then, Successor) and message.turn_id == then.spec.turn_id:
         dropped, effects = drop_successor(state, message.reason, now)
         record = find_turn(dropped, then.spec.turn_id)
-        # Nothing goes on after this: at the holder's end the streams end too, if a person asked.
+        # Nothing follows any more: at the end of the turn in flight the streams end too, if a person asked.
         dropped = replace(dropped, asks=_joined(dropped.asks, Ask(None, now, message.reason)))
         return dropped, (*effects, Reply(to, CancelAnswer(Verdict.CANCELLED, record, 0.0)))
     if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
@@ -278,7 +277,7 @@ def _stop_cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddr
 
 
 def _joined(asks: tuple[Ask, ...], ask: Ask) -> tuple[Ask, ...]:
-    """Who does not wait is remembered only for the reason, and that once: a flood of Stops stays small."""
+    """An asker that does not wait is kept for its reason only, and once: a flood of Stops stays small."""
     if ask.to is None and any(other.reason.code is ask.reason.code for other in asks):
         return asks
     return (*asks, ask)
@@ -291,7 +290,7 @@ def _requested(state: Cancelling, message: Stop, to: ReplyAddress | None) -> tup
 def _stop_other(
     state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAddress | None
 ) -> Decision:
-    """A cancel aimed at a turn that does not hold the session: over, or not yet sent."""
+    """A cancel that names a turn which does not hold the session: it is over, or has not been sent yet."""
     memory = state.memory
     record = find_turn(state, turn_id)
     if record is not None:
@@ -331,10 +330,14 @@ def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Decision:
 
 def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
     outcome = message.outcome
-    if isinstance(outcome, Returned):
-        record = record_of(state, COMPLETED, now, None, message.first_event_at)
-    else:
-        record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at)
+    match outcome:
+        case Returned():
+            record = record_of(state, COMPLETED, now, None, message.first_event_at)
+        case Raised() | Stopped():
+            # Also a cancellation: nobody had asked for it.
+            record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at)
+        case _:
+            assert_never(outcome)
     memory = remember(state.memory, record, now)
     return Idle(memory), (EndTurn(record, outcome, state.turn.spec.ended_to),)
 
@@ -342,12 +345,16 @@ def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
 def _settle(
     state: Cancelling, status: TurnStatus, outcome: Outcome | None, now: float, first_event_at: float | None
 ) -> Decision:
-    """The cancelled turn lets go of the session: answer all who waited for that, and go on."""
+    """The cancelled turn lets go of the session: answer those who waited for that, and go on.
+
+    ``outcome`` is ``None`` for a turn that is given up: its coroutine still runs.
+    """
     then = state.then
     error = error_of(outcome) if status is FAILED else None
     record = record_of(state, status, now, error, first_event_at)
     effects: list[Effect] = [EndTurn(record, outcome, state.turn.spec.ended_to)]
     if outcome is None:
+        # Over, but not out: it counts against the bound until its coroutine ends, which is noted then.
         epoch = state.turn.epoch
         effects.append(Quarantine(epoch))
         quarantined = (*state.memory.quarantined, record)
@@ -364,6 +371,7 @@ def _settle(
         closed, closing = _close(memory, then, end.stream)
         return closed, (*effects, *closing)
     if then is None:
+        # Only now: with a turn that waits the session goes on, and so do its streams.
         if any(CAUSES[ask.reason.code].ends_streams for ask in state.asks):
             effects.append(CloseStreams(end.stream))
         return Idle(memory), tuple(effects)
@@ -400,10 +408,11 @@ def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddr
     if isinstance(dropped.then, Closing):
         waiting = (*dropped.then.to, to)
         if CAUSES[dropped.then.reason.code].closes_as is not None:
-            # A close that comes after the shutdown does not change why the streams end.
+            # A close that comes after a shutdown does not change why the streams end.
             reason = dropped.then.reason
     rung = dropped.rung
     if message.grace is not None:
+        # A shutdown may leave less time than the turn's grace; it never leaves more.
         rung = ladder.shortened(rung, now, message.grace)
     shut = replace(dropped, then=Closing(reason, waiting), rung=rung)
     return shut, (*effects, SetTimer(ladder.due(rung)))
@@ -418,7 +427,7 @@ def _close(memory: Memory, closing: Closing, end: StreamEnd) -> Decision:
 def after_failure(state: State, now: float) -> Idle | Closed:
     """What is left of a session whose actor failed: the turns in flight and in wait are ``interrupted``.
 
-    Nobody will tell how a quarantined turn ended late, so that is remembered as it is.
+    The late end of a quarantined turn will not be reported any more, so its record is kept as it is.
     """
     memory = replace(state.memory, quarantined=())
     for record in state.memory.quarantined:

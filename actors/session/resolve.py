@@ -19,7 +19,7 @@ MAX_TEXT = 2_000
 
 
 def fingerprint(message: Any) -> bytes:
-    """A digest of the message, by which a retry is told from another message under the same turn id."""
+    """A digest of the message: a retry has the same one, another message under its turn id has not."""
     try:
         text = json.dumps(message, sort_keys=True, default=repr)
     except Exception:  # noqa: BLE001  the repr of a host's own object may raise anything

@@ -122,7 +122,7 @@ def _notes(
 
 #: A send: first the gate, which is the same in every state.
 SENDS = (
-    *_stays(EVERY, Submit, "the retry is told how its turn stands", REPEATED, Reply),
+    *_stays(EVERY, Submit, "the retry is answered with the status", REPEATED, Reply),
     *_stays(EVERY, Submit, "refused: the id stands for another message", REUSED, Refuse),
     *_stays(EVERY, Submit, "refused: the precondition fails", MISSES, Refuse),
     *_stays((Idle, Running), Submit, "refused: too many turns did not stop", CROWDED, Refuse),

@@ -1,4 +1,4 @@
-"""What can be told of a session: its state in public words, and its turns as records. Pure reading."""
+"""A session as it is seen from outside: its state in public words, its turns as records. Only reads."""
 
 from typing import assert_never
 
@@ -20,7 +20,7 @@ from .states import Cancelling, Closed, Idle, Running, State, Successor
 
 
 class InFlight:
-    """The turn that holds a session, as an `ActiveTurn`. Made when it begins: a list makes nothing."""
+    """The turn that holds a session, as an `ActiveTurn`. Made when it starts: a list makes nothing."""
 
     __slots__ = ("_state",)
 
@@ -34,7 +34,7 @@ class InFlight:
 
     @property
     def owner(self) -> str:
-        """Whose session that is."""
+        """The owner of that session."""
         return self._state.memory.home.owner
 
     @property
@@ -49,7 +49,7 @@ class InFlight:
 
     @property
     def options(self) -> TurnOptions | None:
-        """What the host gave along with its message."""
+        """What the caller handed to it with the message."""
         return self._state.turn.spec.options
 
     @property
@@ -113,7 +113,7 @@ def state_name(state: State) -> SessionState:
 
 
 def view(state: State, subscribers: int = 0, first_event_at: float | None = None) -> SessionView:
-    """The session as one may see it from outside."""
+    """The session as it is seen from outside."""
     memory = state.memory
     return SessionView(
         memory.home.session_id,
@@ -128,13 +128,13 @@ def view(state: State, subscribers: int = 0, first_event_at: float | None = None
 
 
 def was_superseded(record: TurnRecord) -> bool:
-    """Whether a turn that had started had to make way for another one."""
+    """Whether a turn had started, and had to make way for another one."""
     by_another = record.reason is not None and CAUSES[record.reason.code].supersedes
     return record.epoch is not None and (by_another or record.superseded_by is not None)
 
 
 def owed_answers(state: State) -> list[ReplyAddress | None]:
-    """Everyone whom the session has not answered yet."""
+    """The addresses that the session has not answered yet."""
     owed: list[ReplyAddress | None] = []
     if isinstance(state, Running | Cancelling):
         owed.append(state.turn.spec.ended_to)
