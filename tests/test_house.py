@@ -28,7 +28,6 @@ NO_TEST_OF_ITS_OWN = {
     "actors/turn/agent.py": "names of types",
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
     "actors/registry/receipt.py": "test_front.py and test_services.py ask every receipt",
-    "actors/registry/passes.py": "two notebooks of the registry actor; test_registry_actor.py reads them",
     "web/command/options.py": "test_commands.py, test_launch.py and test_openai.py give them",
     "web/audit/command.py": "test_run.py runs it",
     "web/audit/log.py": "what is written down; test_judge.py and test_users.py read it",
@@ -45,7 +44,6 @@ TESTS_OF_MORE = {
 LONGER = {
     "actors/runtime/future.py": "AsyncioFuture",
     "actors/registry/front.py": "SessionRegistry",
-    "actors/registry/registry_actor.py": "RegistryActor",
 }
 
 

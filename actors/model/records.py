@@ -291,6 +291,20 @@ class TurnRecord(_Headed):
         return None if self.cancellation is None else self.cancellation.again_at
 
 
+class Step(Word):
+    """The steps of a turn's timeline, in the order in which those of one moment are listed."""
+
+    SUBMITTED = word("submitted", "the message arrived")
+    QUEUED = word("queued", "it began to wait for another turn to settle")
+    STARTED = word("started", "it got hold of the session")
+    FIRST_EVENT = word("first_event", "its agent emitted its first event")
+    CANCEL_REQUESTED = word("cancel_requested", "the first cancel was requested; `ms` may be negative")
+    CANCELLED_AGAIN = word("cancelled_again", "it had not stopped at half the grace")
+    SETTLED = word("settled", "it was cancelled, and let go of the session")
+    ENDED = word("ended", "it got its final status")
+    ENDED_LATE = word("ended_late", "it was unresponsive, and its coroutine has ended")
+
+
 @value
 class Moment:
     """One step of a turn's timeline; ``ms`` counts from the turn's submission.
@@ -299,7 +313,7 @@ class Moment:
     in the end), ``settled_after_ms`` how long after the cancel the turn let go of its session.
     """
 
-    step: str
+    step: Step
     at: float
     ms: float
     reason: Reason | None = None

@@ -15,6 +15,9 @@ from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
 from turnkeeper.actors.session.views import InFlight
 
+#: How many sessions a pass over all of them takes before something else gets the loop.
+PASS = 2_000
+
 
 class Entry:
     """One known session. ``actor`` is its living part, ``None`` while it sleeps."""

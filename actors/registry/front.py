@@ -137,7 +137,7 @@ class SessionRegistry:
             save_context=self._save_context,
         )
         debug_from(os.environ)
-        self._ref = RegistryActor.start(self._shared, self.directory, self._default_agent, self.incarnation)
+        self._ref = RegistryActor.start(self._shared, self._default_agent, self.incarnation)
         _open.setdefault(loop, []).append(self)
         return self
 

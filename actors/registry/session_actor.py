@@ -6,7 +6,7 @@ from typing import Any, Final, assert_never
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.subscription import Subscription
-from turnkeeper.actors.model.exceptions import SessionLost, ShuttingDown, UnknownTurn
+from turnkeeper.actors.model.exceptions import SessionLost, UnknownTurn
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     GetSession,
@@ -26,6 +26,7 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.model.records import TERMINAL, StreamEnd, TurnRecord
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer
 from turnkeeper.actors.session.machine import after_failure
+from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.states import Closed, Idle, State
 from turnkeeper.actors.session.views import find_turn, view
 
@@ -146,8 +147,7 @@ class SessionActor(AsyncioActor):
 
     def on_stop(self) -> None:
         """Leave nobody waiting: before its deadline a shutdown has seen to that, at its deadline we do."""
-        error = ShuttingDown("the server is shutting down")
-        self._performer.abandon(self._decisions.state, error, StreamEnd.SHUTDOWN)
+        self._performer.abandon(self._decisions.state, shutting_down(), StreamEnd.SHUTDOWN)
 
     def on_failure(
         self,

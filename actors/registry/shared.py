@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from turnkeeper.actors.metrics.meter import Meter
-from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import UnknownSession
-from turnkeeper.actors.model.messages import Conversation, GetMessages
 from turnkeeper.actors.runtime import AsyncioRef
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
@@ -59,15 +56,3 @@ class Shared:
         """Send the registry a report, unless it has stopped."""
         if self.registry is not None:
             self.registry.tell_if_alive(message)
-
-    def conversation(self, asked: GetMessages) -> Conversation:
-        """What was said, for whose session it is, or for whose it was if only this is left of it.
-
-        Raises `UnknownSession`.
-        """
-        session, asker = ids.session_id(asked.session_id), asked.asker
-        entry = self.directory.entries.get(session)
-        owner = self.contexts.owner(session) if entry is None else entry.owner
-        if owner is None or not asker.may_see(owner):
-            raise UnknownSession(f"no session {session!r}")
-        return self.contexts.conversation(session)

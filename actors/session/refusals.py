@@ -5,6 +5,7 @@ from turnkeeper.actors.model.exceptions import (
     SessionBusy,
     SessionClosed,
     SessionError,
+    ShuttingDown,
     TooManyUnresponsive,
     TurnIdReused,
 )
@@ -45,3 +46,8 @@ def reused(turn_id: TurnId) -> SessionError:
 def precondition_failed(if_match: str) -> SessionError:
     """A message that was meant for another turn than the session's current or last one."""
     return PreconditionFailed(f"turn {if_match!r} is not the session's current or last turn")
+
+
+def shutting_down() -> SessionError:
+    """Whatever comes, or still waits, when the registry ends."""
+    return ShuttingDown("the server is shutting down")

@@ -8,6 +8,7 @@ from turnkeeper.actors.model.records import (
     Reason,
     SessionId,
     SessionState,
+    Step,
     TurnId,
     TurnOptions,
     TurnRecord,
@@ -150,15 +151,13 @@ def owed_answers(state: State) -> list[ReplyAddress | None]:
 def timeline(record: TurnRecord) -> tuple[Moment, ...]:
     """What happened to a turn and when, in the order in which it happened.
 
-    The steps are ``submitted``, ``queued``, ``started``, ``first_event``, ``cancel_requested``,
-    ``cancelled_again``, ``settled`` (a cancelled turn let go of the session), ``ended`` and ``ended_late``;
-    what did not happen, or not yet, is left out. A cancel that came before its send counts back from it.
+    What did not happen, or not yet, is left out. A cancel that came before its send counts back from it.
     """
     began, asked, ended = record.submitted_at, record.cancel_requested_at, record.ended_at
     moments: list[Moment] = []
 
     def add(
-        step: str,
+        step: Step,
         at: float | None,
         reason: Reason | None = None,
         status: TurnStatus | None = None,
@@ -167,16 +166,16 @@ def timeline(record: TurnRecord) -> tuple[Moment, ...]:
         if at is not None:
             moments.append(Moment(step, at, (at - began) * 1000.0, reason, status, after))
 
-    add("submitted", began)
-    add("queued", record.queued_at)
-    add("started", record.started_at)
-    add("first_event", record.first_event_at)
-    add("cancel_requested", asked, record.reason)
-    add("cancelled_again", record.cancelled_again_at)
+    add(Step.SUBMITTED, began)
+    add(Step.QUEUED, record.queued_at)
+    add(Step.STARTED, record.started_at)
+    add(Step.FIRST_EVENT, record.first_event_at)
+    add(Step.CANCEL_REQUESTED, asked, record.reason)
+    add(Step.CANCELLED_AGAIN, record.cancelled_again_at)
     if asked is not None and ended is not None and record.started_at is not None:
-        add("settled", ended, None, record.status, (ended - asked) * 1000.0)
-    add("ended", ended, None, record.status)
+        add(Step.SETTLED, ended, None, record.status, (ended - asked) * 1000.0)
+    add(Step.ENDED, ended, None, record.status)
     if record.ended_late is not None:
-        add("ended_late", record.ended_late.at, None, record.ended_late.outcome)
+        add(Step.ENDED_LATE, record.ended_late.at, None, record.ended_late.outcome)
     # Stable: what happened in the same moment stays in the order above.
     return tuple(sorted(moments, key=lambda moment: moment.at))

@@ -46,8 +46,8 @@ class OpenAIAgent:
     Each piece of the reply is a ``delta`` event ``{"text"}``; what the upstream counted is a ``usage`` event;
     a failure is an ``upstream_error`` event ``{"code", "message", "status", "retry_after"}`` before the end
     of the turn, and raises an `UpstreamError`. The conversation is kept in ``turn.context.messages``.
-    Cancelling a turn closes its connection at once; what has arrived stays in the history, marked ``cut_off``,
-    as it does after a failure. No request is repeated: it would be billed twice.
+    Cancelling a turn closes its connection at once; what has arrived stays in the history, marked
+    ``cut_off``, as it does after a failure. No request is repeated: it would be billed twice.
 
     ``base_url`` and ``api_key`` default to ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``; with a base URL no key
     is needed. ``timeout`` is how many seconds the upstream may be silent, before its answer or within it.

@@ -46,14 +46,14 @@ def _checked_session(_context: click.Context, _parameter: click.Parameter, text:
     try:
         return ids.session_id(text)
     except InvalidRequest:
-        raise click.BadParameter(ids.ID_RULE) from None
+        raise click.BadParameter(f"must be {ids.ID_RULE}") from None
 
 
 def _checked_task(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
     try:
         return None if text is None else ids.turn_id(text)
     except InvalidRequest:
-        raise click.BadParameter(ids.ID_RULE) from None
+        raise click.BadParameter(f"must be {ids.ID_RULE}") from None
 
 
 session = click.argument("session", callback=_checked_session)

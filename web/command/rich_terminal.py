@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import TextIO, assert_never
 
 import rich.table
 from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
+from turnkeeper.actors.events.event import EventName
+
 from .tables import Table
 from .wording import one_line
 
 #: The columns that are cut where a terminal is too narrow; the others are short.
 NARROWED = ("SESSION", "USER", "AGENT", "TASK", "VALUE", "FROM")
-STYLES = {"turn.completed": "green", "turn.failed": "red", "turn.unresponsive": "red", "gap": "yellow"}
+_OURS = {name.value: name for name in EventName}
 
 
 class _Console(Console):
@@ -39,7 +41,7 @@ class RichTerminal:
         """Show an event on a line of its own."""
         line = Text()
         line.append(f"{cursor} ", style="dim")
-        line.append(name, style=STYLES.get(name, "cyan"))
+        line.append(name, style=_style_of(name))
         line.append(f" {text}")
         self._console.print(line, soft_wrap=True)
         self._out.flush()
@@ -53,6 +55,30 @@ class RichTerminal:
         """A table that changes in its place."""
         with Live(console=self._console, auto_refresh=False) as live:
             yield lambda table: live.update(_fitted(table), refresh=True)
+
+
+def _style_of(name: str) -> str:
+    event = _OURS.get(name)
+    match event:
+        case EventName.COMPLETED:
+            return "green"
+        case EventName.FAILED | EventName.UNRESPONSIVE:
+            return "red"
+        case EventName.GAP:
+            return "yellow"
+        case (
+            EventName.SNAPSHOT
+            | EventName.CLOSE
+            | EventName.QUEUED
+            | EventName.STARTED
+            | EventName.CANCELLED
+            | EventName.TIMED_OUT
+            | EventName.INTERRUPTED
+            | None  # an agent's own
+        ):
+            return "cyan"
+        case _:
+            assert_never(event)
 
 
 def _fitted(table: Table) -> rich.table.Table:

@@ -9,7 +9,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from turnkeeper.actors.events.wire import TurnData, to_json, turn_data
 from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
-from turnkeeper.actors.model.records import CancelCode, SessionState, TurnRecord, TurnStatus, Verdict
+from turnkeeper.actors.model.records import CancelCode, SessionState, Step, TurnRecord, TurnStatus, Verdict
 from turnkeeper.actors.session.views import timeline
 
 from .problems import Code, Problem
@@ -29,7 +29,7 @@ def _is(meaning: str, *examples: Any) -> Meta:
     return Meta(description=meaning, examples=list(examples) or None)
 
 
-Ok: TypeAlias = Annotated[Literal["ok"], Meta(examples=["ok"])]
+Ok: TypeAlias = Annotated[Literal["ok"], _is("Always `ok`.", "ok")]
 LogId: TypeAlias = Annotated[str, _is("The session.", "s1")]
 TaskId: TypeAlias = Annotated[str, _is("The turn.", "t1")]
 Milliseconds: TypeAlias = Annotated[
@@ -92,9 +92,9 @@ class CancelAnswer(Struct):
 class UnknownTurnProblem(Struct, kw_only=True):
     """A problem body and the answer to a cancel in one: existing clients read `status` and `message`."""
 
-    type: Annotated[Literal["about:blank"], Meta(examples=["about:blank"])] = "about:blank"
+    type: Annotated[Literal["about:blank"], _is("Says that `code` says it.", "about:blank")] = "about:blank"
     title: Annotated[str, _is("The HTTP status in words.", "Not Found")]
-    status: Annotated[Literal["error"], Meta(examples=["error"])] = "error"
+    status: Annotated[Literal["error"], _is("As existing clients know it.", "error")] = "error"
     detail: Annotated[str, _is("What is wrong, for people.", "No active task found for this session")]
     code: Annotated[Literal["UNKNOWN_TURN"], _is("What is wrong, for programs.")]
     remembered_for: Annotated[
@@ -163,7 +163,7 @@ def encode_cancel_session(log_id: str, answer: messages.CancelAnswer) -> Session
 class Moment(Struct, kw_only=True):
     """One step of a turn's timeline."""
 
-    step: Annotated[str, _is("What happened.", "started")]
+    step: Annotated[Step, _is("What happened.", Step.STARTED)]
     at: Annotated[float, _is("When, in Unix seconds.", 1763842008.124)]
     ms: Annotated[float, _is("How many milliseconds after the turn was submitted.", 1.0)]
     by: Annotated[str | None, _is("Of a cancel: who requested it.", "ada")] | UnsetType = UNSET
@@ -175,9 +175,9 @@ class Moment(Struct, kw_only=True):
 
 
 _TIMELINE = [
-    Moment(step="submitted", at=1763842008.123, ms=0.0),
-    Moment(step="started", at=1763842008.124, ms=1.0),
-    Moment(step="ended", at=1763842010.501, ms=2378.0, status=TurnStatus.COMPLETED),
+    Moment(step=Step.SUBMITTED, at=1763842008.123, ms=0.0),
+    Moment(step=Step.STARTED, at=1763842008.124, ms=1.0),
+    Moment(step=Step.ENDED, at=1763842010.501, ms=2378.0, status=TurnStatus.COMPLETED),
 ]
 
 
@@ -194,7 +194,7 @@ def encode_turn(log_id: str, record: TurnRecord) -> TurnAnswer:
 
 
 def _moment(moment: records.Moment) -> Moment:
-    reason, status, late = moment.reason, moment.status, moment.step == "ended_late"
+    reason, status, late = moment.reason, moment.status, moment.step is Step.ENDED_LATE
     after = moment.settled_after_ms
     return Moment(
         step=moment.step,
@@ -216,7 +216,7 @@ class ActiveTask(Struct):
     """What a session does, in the words existing clients know; `{}` when it does nothing."""
 
     session_id: LogId | UnsetType = UNSET
-    task_active: Literal[True] | UnsetType = UNSET
+    task_active: Annotated[Literal[True], _is("Always `true`.", True)] | UnsetType = UNSET
     task_cancelled: Annotated[bool, _is("Its cancel has been requested.", False)] | UnsetType = UNSET
     created_at: (
         Annotated[float | None, _is("When it started, in Unix seconds.", 1763842008.124)] | UnsetType
@@ -264,7 +264,7 @@ def _in_flight(state: SessionState) -> bool:
 class ListedTask(Struct, kw_only=True):
     """A turn in flight, in a list of all of them."""
 
-    active: Literal[True] = True
+    active: Annotated[Literal[True], _is("Always `true`.", True)] = True
     created_at: Annotated[float, _is("When it started, in Unix seconds.", 1763842008.124)]
     task_id: TaskId
     user: Annotated[str, _is("Whose session it is.", "ada")]
@@ -409,7 +409,7 @@ class HealthAnswer(Struct, kw_only=True):
 class ReadyAnswer(Struct):
     """Sends are taken."""
 
-    status: Annotated[Literal["ready"], Meta(examples=["ready"])] = "ready"
+    status: Annotated[Literal["ready"], _is("Always `ready`.", "ready")] = "ready"
 
 
 def _turn(record: TurnRecord | None) -> TurnData | None:

@@ -106,7 +106,9 @@ TITLES = {
 class ProblemBody(Struct, kw_only=True):
     """A problem body (RFC 9457), with members of ours."""
 
-    type: Annotated[Literal["about:blank"], Meta(examples=["about:blank"])] = "about:blank"
+    type: Annotated[
+        Literal["about:blank"], Meta(description="Says that `code` says it.", examples=["about:blank"])
+    ] = "about:blank"
     title: Annotated[str, Meta(description="The HTTP status in words.")]
     status: Annotated[int, Meta(description="The HTTP status.")]
     detail: Annotated[str, Meta(description="What is wrong, for people.")]

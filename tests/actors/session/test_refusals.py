@@ -31,6 +31,7 @@ def test_a_busy_session_names_the_turn_that_holds_it(state: State) -> None:
         (refusals.crowded(RUNNING), "TOO_MANY_UNRESPONSIVE", "0 turns of this session did not stop"),
         (refusals.reused(TurnId("t")), "TURN_ID_REUSED", "turn id 't' stands for another message"),
         (refusals.precondition_failed("x"), "PRECONDITION_FAILED", "turn 'x' is not the session's"),
+        (refusals.shutting_down(), "SHUTTING_DOWN", "the server is shutting down"),
     ],
 )
 def test_each_refusal_has_its_code_and_names_what_it_is_about(

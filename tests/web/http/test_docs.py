@@ -40,6 +40,25 @@ def test_every_reference_leads_somewhere(data: Any) -> None:
         assert name in data["components"]["schemas"]
 
 
+def test_every_member_and_every_parameter_says_what_it_is(data: Any) -> None:
+    silent = [
+        f"{name}.{member}"
+        for name, schema in data["components"]["schemas"].items()
+        for member, each in schema.get("properties", {}).items()
+        if not says_something(data, each)
+    ]
+    assert not silent, "these lack a description in their msgspec.Meta"
+    assert all(parameter.meaning for route in ROUTES for parameter in route.parameters)
+
+
+def says_something(data: Any, schema: Any) -> bool:
+    ways = [schema, *schema.get("anyOf", ())]
+    names = [each["$ref"].rsplit("/", 1)[-1] for each in ways if "$ref" in each]
+    return any(
+        "description" in each for each in [*ways, *(data["components"]["schemas"][name] for name in names)]
+    )
+
+
 def test_every_example_of_a_body_is_one_that_is_taken() -> None:
     for route in ROUTES:
         decode = decode_ticket if route.path.endswith("ticket") else decode_send

@@ -1,0 +1,106 @@
+"""Housekeeping: idle sessions are put to sleep, and old ones forgotten, by themselves or when asked."""
+
+from turnkeeper.actors.model.messages import Sweep
+from turnkeeper.actors.model.records import Asker, SessionId
+from turnkeeper.actors.runtime import ReplyTo, Timer, answer, in_batches
+
+from .children import Children
+from .directory import PASS, Entry
+from .shared import Shared
+
+
+class _Cleanup:
+    """One cleanup: the sessions that were asked to sleep and have not answered, and those that sleep now."""
+
+    __slots__ = ("asked_all", "asleep", "pending", "to")
+
+    def __init__(self, to: ReplyTo) -> None:
+        self.to = to
+        self.pending: set[SessionId] = set()
+        self.asleep: list[SessionId] = []
+        self.asked_all = False
+
+
+class Housekeeping:
+    """Sweeps now and then, and cleans up when somebody asks for it. Only this puts a session to sleep."""
+
+    def __init__(self, shared: Shared, children: Children) -> None:
+        self._shared = shared
+        self._directory = shared.directory
+        self._children = children
+        self._cleanups: list[_Cleanup] = []
+        self._sweeper = Timer(shared.loop, lambda: shared.report(Sweep()))
+        self._closed = False
+
+    # -- Sweeps -----------------------------------------------------------------------------------------
+
+    def sweep_later(self) -> None:
+        """See to a `Sweep` after a while."""
+        if not self._closed:
+            shared = self._shared
+            self._sweeper.set(shared.loop.time() + min(30.0, max(0.05, shared.settings.idle_ttl / 4)))
+
+    def sweep(self) -> None:
+        """Put to sleep what has been idle for long enough, and forget what has slept for longer still."""
+        if self._closed:
+            return
+        directory, settings, now = self._directory, self._shared.settings, self._shared.clock()
+        # A cancel that came before its send is remembered with its session.
+        retention = max(settings.turn_retention, settings.idle_ttl, settings.early_cancel_ttl)
+
+        def look(entries: list[Entry]) -> None:
+            for entry in entries:
+                if not self._children.put_to_sleep(entry) and directory.may_be_forgotten(
+                    entry, now, retention
+                ):
+                    directory.remove(entry)
+
+        idle = directory.longest_idle(now, settings.idle_ttl)
+        in_batches(self._shared.loop, idle, PASS, look, self.sweep_later)
+
+    # -- Cleanups ---------------------------------------------------------------------------------------
+
+    def cleanup(self, asker: Asker, to: ReplyTo) -> None:
+        """Put to sleep what has nothing to do and the asker may see; answered with what sleeps then."""
+        cleanup = _Cleanup(to)
+        self._cleanups.append(cleanup)
+
+        def look(entries: list[Entry]) -> None:
+            for entry in entries:
+                if asker.may_see(entry.owner) and self._children.put_to_sleep(entry):
+                    cleanup.pending.add(entry.session_id)
+
+        def done() -> None:
+            cleanup.asked_all = True
+            self._answer_cleanups()
+
+        resting = iter(list(self._directory.resting.values()))
+        in_batches(self._shared.loop, resting, PASS, look, done)
+
+    def answered(self, session_id: SessionId, *, asleep: bool) -> None:
+        """A session that was asked to sleep does so, or not: it has something to do, or failed."""
+        for cleanup in self._cleanups:
+            if session_id in cleanup.pending:
+                cleanup.pending.discard(session_id)
+                if asleep:
+                    cleanup.asleep.append(session_id)
+        self._answer_cleanups()
+
+    def _answer_cleanups(self) -> None:
+        for cleanup in [each for each in self._cleanups if each.asked_all and not each.pending]:
+            self._cleanups.remove(cleanup)
+            answer(cleanup.to, tuple(cleanup.asleep))
+
+    # -- The end ----------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Sweep no more."""
+        self._closed = True
+        self._sweeper.cancel()
+
+    def stop(self) -> None:
+        """Answer the cleanups that are not done, with what sleeps already."""
+        self.close()
+        cleanups, self._cleanups = self._cleanups, []
+        for cleanup in cleanups:
+            answer(cleanup.to, tuple(cleanup.asleep))

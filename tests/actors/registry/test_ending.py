@@ -1,0 +1,168 @@
+"""The registry's end: every session is closed, and everyone is answered (G10)."""
+
+import asyncio
+from typing import Any
+
+import pykka
+import pytest
+
+from tests.fakes import (
+    FOREVER,
+    ScriptedAgent,
+    VirtualClock,
+    done,
+    opened,
+    read_to_end,
+    settle,
+)
+from turnkeeper.actors.model.exceptions import (
+    ShuttingDown,
+)
+from turnkeeper.actors.model.records import Asker, CancelCode, TurnStatus, Verdict
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.turn import Turn
+
+ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
+
+
+async def remembering(turn: Turn) -> list[Any]:
+    said = list(turn.context.messages)
+    turn.context.messages.append(turn.text)
+    return said
+
+
+async def ask(registry: SessionRegistry, message: str, session: str = "s1", **keywords: Any) -> Any:
+    return await (await registry.send(session, message, **keywords)).result()
+
+
+async def test_at_the_end_everyone_is_told(clock: VirtualClock) -> None:
+    """G10."""
+    agent, stubborn = ScriptedAgent(), ScriptedAgent(FOREVER)
+    registry = SessionRegistry({"default": agent, "stubborn": stubborn})
+    await registry.start()
+    streams = [await registry.subscribe(session) for session in ("s1", "s2", "s3")]
+    running = await registry.send("s1", "hello")
+    hanging = await registry.send("s2", "hello", agent="stubborn")
+    await settle()
+    queued = await registry.send("s2", "second", wait=False)
+    sending = asyncio.create_task(registry.send("s2", "third"))
+    cancelling = asyncio.create_task(registry.cancel("s2", hanging.turn_id))
+    await settle()
+    before = clock.elapsed
+    first, second = asyncio.create_task(registry.stop()), asyncio.create_task(registry.stop())
+    await settle(5)
+    with pytest.raises((ShuttingDown, pykka.ActorDeadError)):
+        await registry.send("s9", "hello")
+    record = await running.ended()
+    assert record.status is TurnStatus.CANCELLED
+    assert record.reason is not None
+    assert record.reason.code is CancelCode.SHUTDOWN
+    assert (await hanging.ended()).status is TurnStatus.UNRESPONSIVE
+    assert (await queued.ended()).status is TurnStatus.CANCELLED
+    assert (await sending).status is TurnStatus.CANCELLED
+    assert (await cancelling).verdict is Verdict.UNRESPONSIVE
+    await asyncio.gather(first, second)
+    assert clock.elapsed - before <= 10
+    for stream in streams:
+        events = await read_to_end(stream)
+        assert (events[-1].name, events[-1].data) == ("close", "Server shutting down")
+    assert not registry.ref.is_alive()
+    await registry.stop()
+    stubborn.release()
+    await settle()
+
+
+async def test_while_it_drains_questions_are_answered_and_sends_refused(clock: VirtualClock) -> None:
+    """G10."""
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        draining = asyncio.create_task(registry.drain())
+        await run.cancelled.wait()
+        for refused in (registry.send("s1", "x"), registry.send("s2", "x"), registry.subscribe("s1")):
+            with pytest.raises(ShuttingDown) as caught:
+                await refused
+            assert caught.value.code == "SHUTTING_DOWN"
+        assert (await registry.session("s1")).state == "cancelling"
+        assert not registry.accepting
+        run.finish()
+        await draining
+        assert (await registry.session("s1")).state == "closed"
+        await registry.drain()
+
+
+@pytest.mark.parametrize("deadline", [0, 0.3, 2])
+async def test_the_deadline_holds_and_nobody_is_left_waiting(clock: VirtualClock, deadline: float) -> None:
+    """G10."""
+    agent = ScriptedAgent(FOREVER)
+    async with opened(agent, shutdown_deadline=deadline) as registry:
+        stream = await registry.subscribe("s1")
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        ended, sending = asyncio.create_task(receipt.ended()), asyncio.create_task(registry.send("s1", "x"))
+        await run.cancelled.wait()
+        before = clock.elapsed
+        await registry.stop()
+        assert clock.elapsed - before <= deadline + 0.01
+        told = await asyncio.gather(ended, sending, return_exceptions=True)
+        for answer in told:
+            assert isinstance(answer, ShuttingDown) or answer.status in ("unresponsive", "cancelled")  # type: ignore[union-attr]
+        assert (await read_to_end(stream))[-1].data == "Server shutting down"
+
+
+async def test_a_turn_gets_its_chance_to_clean_up(clock: VirtualClock) -> None:
+    """G10."""
+    cleaned: list[str] = []
+
+    async def agent(turn: Turn) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(2)
+            cleaned.append(turn.session_id)
+
+    async with opened(agent) as registry:
+        for n in range(3):
+            await registry.send(f"s{n}", "hello")
+        await settle()
+    assert sorted(cleaned) == ["s0", "s1", "s2"]
+
+
+@pytest.mark.parametrize("everyone", [True, False], ids=["stop_all", "stop"])
+async def test_a_stop_from_another_thread_is_answered_when_all_is_drained(everyone: bool) -> None:
+    """G10."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello")
+        stop = pykka.ActorRegistry.stop_all if everyone else registry.ref.stop
+        stopped = asyncio.create_task(asyncio.to_thread(stop))
+        record = await receipt.ended()
+        assert record.status is TurnStatus.CANCELLED
+        assert await stopped in (True, [True])
+        assert not registry.ref.is_alive()
+        assert agent.running == []
+
+
+async def test_two_stops_are_both_answered_when_all_is_drained() -> None:
+    """G10: ours and, say, that of pykka.ActorRegistry.stop_all()."""
+    registry = await SessionRegistry(done).start()
+    await registry.send("s1", "hello")
+    both = [registry.ref.stop(block=False) for _ in range(2)]
+    assert await asyncio.gather(*both) == [True, True]
+    assert await registry.ref.stop(block=False) is False
+
+
+@pytest.mark.parametrize("order", [(60.0, 2.0), (2.0, 60.0)])
+async def test_of_two_shutdowns_the_nearer_deadline_holds(
+    clock: VirtualClock, order: tuple[float, float]
+) -> None:
+    """G10."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, cancel_grace=100) as registry:
+        receipt = await registry.send("s1", "hello")
+        await agent.run()
+        before = clock.elapsed
+        await asyncio.gather(*map(registry.drain, order))
+        assert clock.elapsed - before <= 2.01
+        assert (await receipt.ended()).status is TurnStatus.UNRESPONSIVE

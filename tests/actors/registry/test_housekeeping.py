@@ -1,0 +1,200 @@
+"""Idle sessions are put to sleep, and old ones forgotten, by themselves or when asked (G8, G9)."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.fakes import (
+    FOREVER,
+    ScriptedAgent,
+    VirtualClock,
+    done,
+    names,
+    opened,
+    settle,
+    waiting,
+)
+from turnkeeper.actors.model.exceptions import (
+    UnknownSession,
+)
+from turnkeeper.actors.model.messages import (
+    Submit,
+    Sweep,
+)
+from turnkeeper.actors.model.records import Asker, SessionId, TurnStatus
+from turnkeeper.actors.registry import housekeeping
+from turnkeeper.actors.registry.directory import Directory
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.turn import Turn
+
+ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
+
+
+async def remembering(turn: Turn) -> list[Any]:
+    said = list(turn.context.messages)
+    turn.context.messages.append(turn.text)
+    return said
+
+
+async def ask(registry: SessionRegistry, message: str, session: str = "s1", **keywords: Any) -> Any:
+    return await (await registry.send(session, message, **keywords)).result()
+
+
+async def test_an_idle_session_goes_to_sleep_and_nothing_is_lost(clock: VirtualClock) -> None:
+    """G7, G8: memory is given back without anyone calling cleanup."""
+    async with opened(remembering, idle_ttl=10) as registry:
+        first = await registry.send("s1", "one", turn_id="t1")
+        await first.ended()
+        await clock.advance(20)
+        (entry,) = registry_entries(registry)
+        assert entry.actor is None
+        assert (await registry.turn("s1", "t1")).status is TurnStatus.COMPLETED
+        assert (await registry.send("s1", "one", turn_id="t1")).repeated
+        stream = await registry.subscribe("s1", after="0")
+        (event,) = waiting(stream)
+        assert (event.name, event.data["task_id"]) == ("turn.completed", "t1")
+        stream.close()
+        await clock.advance(20)
+        assert entry.actor is None
+        second = await registry.send("s1", "two")
+        assert await second.result() == ["one"]
+        assert first.epoch is not None
+        assert second.epoch is not None
+        assert second.epoch > first.epoch
+
+
+def registry_entries(registry: SessionRegistry) -> list[Any]:
+    """The directory's entries: how a session fares inside is nothing that an answer tells."""
+    return list(registry._shared.directory.entries.values())  # type: ignore[union-attr]
+
+
+async def test_a_session_that_somebody_follows_or_a_turn_holds_never_sleeps(clock: VirtualClock) -> None:
+    agent = ScriptedAgent()
+    async with opened({"default": done, "long": agent}, idle_ttl=10) as registry:
+        stream = await registry.subscribe("s1")
+        await registry.send("s2", "hello", agent="long")
+        await clock.advance(500)
+        assert all(entry.actor is not None for entry in registry_entries(registry))
+        assert (await registry.session("s2")).state == "running"
+        await ask(registry, "hello")
+        assert names(waiting(stream)) == ["snapshot", "turn.started", "turn.completed"]
+        stream.close()
+        await clock.advance(20)
+        assert [entry.actor is None for entry in registry_entries(registry)] == [True, False]
+
+
+async def test_a_session_with_a_quarantined_turn_stays_awake_until_that_has_ended(
+    clock: VirtualClock,
+) -> None:
+    """G6."""
+    agent = ScriptedAgent(FOREVER)
+    async with opened(agent, idle_ttl=10) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        await registry.cancel("s1")
+        await clock.advance(100)
+        run.finish()
+        await settle()
+        assert (await registry.turn("s1", receipt.turn_id)).ended_late is not None
+        await clock.advance(20)
+        assert registry_entries(registry)[0].actor is None
+
+
+async def test_a_cleanup_puts_ones_own_idle_sessions_to_sleep_and_tells_which() -> None:
+    """G12."""
+    agent = ScriptedAgent()
+    async with opened({"default": done, "long": agent}) as registry:
+        for session, user in (("s1", "ada"), ("s2", "bob"), ("s3", "ada")):
+            await ask(registry, "hello", session, user=user)
+        await registry.send("s4", "hello", user="ada", agent="long")
+        stream = await registry.subscribe("s3", user="ada")
+        assert await registry.cleanup(user="ada") == ("s1",)
+        assert await registry.cleanup(user="ada") == ()
+        assert set(await registry.cleanup()) == {"s2"}
+        stream.close()
+        await settle()
+        assert await registry.cleanup() == ("s3",)
+
+
+async def test_sessions_are_forgotten_when_their_last_turn_is_old(clock: VirtualClock) -> None:
+    """G7, G8: and epochs still grow."""
+    async with opened(done, idle_ttl=10, turn_retention=100) as registry:
+        receipt = await registry.send("s1", "hello")
+        await clock.advance(60)
+        assert (await registry.counts()).sessions == 1
+        await clock.advance(60)
+        assert (await registry.counts()).sessions == 0
+        with pytest.raises(UnknownSession):
+            await registry.session("s1")
+        again = await registry.send("s1", "hello")
+        assert receipt.epoch is not None
+        assert again.epoch is not None
+        assert again.epoch > receipt.epoch
+
+
+async def test_a_closed_session_is_forgotten_after_a_while_and_may_be_opened_again(
+    clock: VirtualClock,
+) -> None:
+    async with opened(done, idle_ttl=10) as registry:
+        await ask(registry, "hello")
+        await registry.close("s1")
+        await clock.advance(30)
+        assert await ask(registry, "again") == "done: again"
+
+
+async def test_a_sweep_and_a_cleanup_that_meet_a_session_that_has_just_failed_go_on(
+    clock: VirtualClock,
+) -> None:
+    """G8: its report is on the way, and there is no other sweeper."""
+    async with opened(done, idle_ttl=10) as registry:
+        for session in ("s1", "s2"):
+            await (await registry.send(session, "hello")).result()
+        entry = registry.directory.entries[SessionId("s1")]
+        entry.actor.tell(Submit(None, None))  # type: ignore[arg-type]
+        registry.ref.tell(Sweep())
+        assert "s1" not in await registry.cleanup()
+        await clock.advance(20)
+        assert len(registry.directory.asleep) == 2
+
+
+async def test_a_sweep_looks_at_many_sessions_in_passes(
+    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
+) -> None:
+    """G9: also at those that stay."""
+    monkeypatch.setattr(housekeeping, "PASS", 10)
+    looked = 0
+    may_sleep = Directory.may_sleep
+
+    def look(directory: Directory, entry: Any) -> bool:
+        nonlocal looked
+        looked += 1
+        return may_sleep(directory, entry)
+
+    monkeypatch.setattr(Directory, "may_sleep", look)
+    async with opened(done, idle_ttl=10) as registry:
+        streams = [await registry.subscribe(f"s{n}") for n in range(45)]
+        await clock.advance(11)
+        looked = 0
+        registry.ref.tell(Sweep())
+        in_each_pass = []
+        while looked < 45:
+            before = looked
+            await asyncio.sleep(0)
+            in_each_pass.append(looked - before)
+        assert max(in_each_pass) <= 10
+        for stream in streams:
+            stream.close()
+        await clock.advance(30)
+        assert len(registry.directory.asleep) == 45, "the sweeper goes on"
+
+
+async def test_an_early_cancel_is_remembered_as_long_as_was_said_however_short_the_retention(
+    clock: VirtualClock,
+) -> None:
+    """G4: it is kept with its session."""
+    async with opened(done, idle_ttl=1, turn_retention=1) as registry:
+        (await registry.subscribe("s1")).close()
+        assert (await registry.cancel("s1", "mine")).remembered_for == 30
+        await clock.advance(20)
+        assert (await registry.send("s1", "hello", turn_id="mine")).status is TurnStatus.CANCELLED
