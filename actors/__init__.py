@@ -21,6 +21,8 @@ from .events.event import Event
 from .events.subscription import Subscription
 from .model.exceptions import (
     AgentError,
+    AgentExited,
+    AgentInterrupted,
     AlreadyStarted,
     BlockingCallOnLoop,
     ContextLoadFailed,
@@ -118,6 +120,8 @@ __all__ = [
     "Subscription",
     # model.exceptions
     "AgentError",
+    "AgentExited",
+    "AgentInterrupted",
     "AlreadyStarted",
     "BlockingCallOnLoop",
     "ContextLoadFailed",

@@ -27,6 +27,8 @@
     |   +-- ContextSaveFailed           the host's `save_context` raised
     |   +-- ContextNotCopyable          the session's context holds what cannot be copied
     |   +-- NotAnAgent                  neither a coroutine function nor an async generator function
+    |   +-- AgentExited                 the agent raised SystemExit, as `sys.exit()` does
+    |   |   +-- AgentInterrupted        ... or KeyboardInterrupt, and no operator did
     |   +-- StageFailed                 a stage raised, or returned no dict; `stage` names it
     +-- RuntimeMisuse                   the actors were used from the wrong place
         +-- BlockingCallOnLoop          a blocking ask, get or stop on the loop's own thread
@@ -193,6 +195,18 @@ class NotAnAgent(AgentError):
     """The agent is neither a coroutine function nor an async generator function."""
 
     code = "NOT_AN_AGENT"
+
+
+class AgentExited(AgentError):
+    """The agent raised SystemExit, as ``sys.exit()`` does; that is the ``__cause__``."""
+
+    code = "SYSTEM_EXIT"
+
+
+class AgentInterrupted(AgentExited):
+    """The agent raised KeyboardInterrupt, and it was not the operator's Ctrl-C."""
+
+    code = "KEYBOARD_INTERRUPT"
 
 
 class StageFailed(AgentError):

@@ -1,4 +1,4 @@
-"""How a turn's coroutine is started and run to its end, and what its end was."""
+"""How a turn's coroutine runs to its end, and what its end was."""
 
 import asyncio
 import inspect
@@ -16,34 +16,35 @@ from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped
 
 from .agent import AgentFunction, LoadContext, SaveContext
 from .context import clear_cancel
+from .exits import contained
 from .turn import Turn, current
 
 
-def begin(
+async def run(
     agent: AgentFunction,
     turn: Turn,
-    loop: asyncio.AbstractEventLoop,
     load_context: LoadContext | None = None,
     save_context: SaveContext | None = None,
-) -> "asyncio.Future[Any]":
-    """Start the turn's task.
+) -> Any:
+    """The turn's coroutine: what its task runs. The agent is called in it, not before.
 
-    One that a plain function has started itself is taken as it is: a task around it that is cancelled before
-    its first step would leave it running.
+    Raises what the agent raises, but `AgentExited` for what would end the process. Cancelling it cancels the
+    agent; before its first step, no agent is called.
     """
     current.set(turn)
-    work: Any
-    if turn.brought_context is not None:
-        clear_cancel(turn.context)
-        work = agent(turn)
-    elif load_context is not None or save_context is not None:
-        work = _with_hooks(agent, turn, load_context, save_context)
-    else:
-        work = agent(turn)
-    if isinstance(work, asyncio.Future) and work.get_loop() is loop:
-        return work
-    # The agent's own coroutine, where nothing has to stand around it.
-    return loop.create_task(work if isinstance(work, CoroutineType) else finish(work, turn))
+    try:
+        if turn.brought_context is not None:
+            clear_cancel(turn.context)
+        elif load_context is not None or save_context is not None:
+            return await _with_hooks(agent, turn, load_context, save_context)
+        answer = agent(turn)
+        # The usual one, without a coroutine more around it.
+        return await (answer if isinstance(answer, CoroutineType) else finish(answer, turn))
+    except (KeyboardInterrupt, SystemExit) as error:
+        exited = contained(error)
+        if exited is None:
+            raise
+        raise exited from error
 
 
 async def _with_hooks(

@@ -7,15 +7,14 @@ neither its coroutine nor that coroutine's ``finally``, so nothing that has to h
 
 import asyncio
 import logging
-from contextvars import copy_context
 from typing import Any
 
 from turnkeeper.actors.model.messages import TurnEnded
-from turnkeeper.actors.model.records import Reason, Stopped
+from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.runtime import AsyncioRef
 
 from .agent import AgentFunction, LoadContext, SaveContext
-from .run import begin, outcome_of, raised
+from .run import outcome_of, run
 from .turn import Turn
 
 logger = logging.getLogger("turnkeeper")
@@ -53,17 +52,7 @@ class RunningTurns:
     ) -> None:
         """Let this turn run. The actor is sent a `TurnEnded` when its coroutine has ended."""
         self.turn = turn
-        # In a copy from the start: a plain function may set context variables before it returns its
-        # coroutine, and would set them for the turns of all.
-        context = copy_context()
-        try:
-            self.task = context.run(begin, agent, turn, loop, load_context, save_context)
-        except (KeyboardInterrupt, SystemExit):
-            raise
-        except BaseException as error:  # noqa: BLE001 - whatever it is, it ends the turn
-            outcome = Stopped() if isinstance(error, asyncio.CancelledError) else raised(error)
-            self._actor.tell_if_alive(TurnEnded(turn.epoch, outcome, turn.first_event_at))
-            return
+        self.task = loop.create_task(run(agent, turn, load_context, save_context), name=turn.turn_id)
         self.task.add_done_callback(self._on_done)
 
     def _on_done(self, task: "asyncio.Future[Any]") -> None:
