@@ -9,20 +9,19 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .events.wire import turn_data
-from .model.exceptions import TurnCancelled, TurnFailed, UnknownAgent
+from .model.exceptions import TurnCancelled, UnknownAgent
 from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
 from .model.records import (
     HOST,
     Asker,
     CancelCode,
-    Raised,
-    Returned,
     SessionId,
     TurnId,
     TurnOptions,
     TurnStatus,
 )
 from .registry.front import SessionRegistry, open_registry
+from .registry.receipt import failure_of, result_of
 
 MAX_ITERATIONS = 35
 
@@ -63,17 +62,14 @@ async def send_message_to_agent(
         if registry.ref.is_alive():
             registry.ref.tell(cancel)
         raise
-    record, outcome = end.turn, end.outcome
-    if record.status is TurnStatus.COMPLETED:
-        return outcome.result if isinstance(outcome, Returned) else None
-    if record.status is TurnStatus.FAILED:
-        if isinstance(outcome, Raised):
-            raise outcome.error
-        code = record.error.code if record.error else "failed"
-        raise TurnFailed(f"turn {turn_id} failed: {code}", turn_id=turn_id, status=record.status)
-    if record.reason is not None and record.reason.code is CancelCode.TIMEOUT:
-        raise TurnCancelled(f"turn {turn_id} ran out of time", turn_id=turn_id, status=record.status)
-    raise asyncio.CancelledError(record.status.value)
+    failure, reason = failure_of(end), end.turn.reason
+    if failure is None:
+        return result_of(end)
+    if failure.__cause__ is not None:
+        raise failure.__cause__
+    if isinstance(failure, TurnCancelled) and (reason is None or reason.code is not CancelCode.TIMEOUT):
+        raise asyncio.CancelledError(failure.status)
+    raise failure
 
 
 async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str, Any]:

@@ -27,7 +27,6 @@ NO_TEST_OF_ITS_OWN = {
     "actors/model/value.py": "one decorator; every message and record is a test of it",
     "actors/turn/agent.py": "names of types",
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
-    "actors/registry/receipt.py": "test_front.py and test_services.py ask every receipt",
     "web/command/options.py": "test_commands.py, test_launch.py and test_openai.py give them",
     "web/audit/command.py": "test_run.py runs it",
     "web/audit/log.py": "what is written down; test_judge.py and test_users.py read it",
@@ -43,7 +42,6 @@ TESTS_OF_MORE = {
 # Classes that are longer, each with the reason.
 LONGER = {
     "actors/runtime/future.py": "AsyncioFuture",
-    "actors/registry/front.py": "SessionRegistry",
 }
 
 

@@ -1,74 +1,41 @@
 """SessionRegistry: the friendly front, on the loop, to the registry actor."""
 
 import asyncio
-import copy
 import os
 import secrets
 import threading
 import time
 import weakref
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import aclosing, suppress
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
-from turnkeeper.actors.events.event import Event
-from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.exceptions import (
     AlreadyStarted,
-    ContextNotCopyable,
     InvalidRequest,
     LoopClosed,
     NoRegistry,
 )
 from turnkeeper.actors.model.messages import (
-    ActiveTurn,
-    Cancel,
-    CancelAnswer,
-    Cleanup,
-    Close,
-    Conversation,
-    Counts,
-    GetCounts,
-    GetMessages,
-    GetSession,
-    GetTurn,
-    ListActive,
-    Query,
-    Send,
-    SessionView,
     Shutdown,
-    Subscribe,
-    TurnEnd,
 )
-from turnkeeper.actors.model.records import (
-    HOST,
-    Asker,
-    CancelCode,
-    SessionId,
-    TurnOptions,
-    TurnRecord,
-)
-from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
+from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
 from turnkeeper.actors.turn.context import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline, S
-from turnkeeper.actors.turn.turn import current, refuse_to_wait_for_itself
+from turnkeeper.actors.turn.turn import refuse_to_wait_for_itself
 
+from .calls import SessionCalls
 from .directory import Directory
-from .receipt import Receipt
 from .registry_actor import RegistryActor
 from .shared import Shared, debug_from
-
-R = TypeVar("R")
-#: Looked up once: on Python 3.11 a look-up on an enum costs as much as two calls.
 
 #: The registries that are open on each loop, for the service functions.
 _open: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, list[SessionRegistry]]"
 _open = weakref.WeakKeyDictionary()
 
 
-class SessionRegistry:
+class SessionRegistry(SessionCalls):
     """Keeps the turns of chat sessions.
 
     ``async with SessionRegistry(agent) as registry`` opens it on the running loop; leaving the block
@@ -187,171 +154,9 @@ class SessionRegistry:
         """The agents' names, the default one first."""
         return (self._default_agent, *(name for name in self._agents if name != self._default_agent))
 
-    # -- Talking to it ----------------------------------------------------------------------------------
-
-    def ask(self, query: Query[R]) -> AsyncioFuture[R]:
-        """Ask any query; ``await`` the answer. Giving up the wait changes nothing."""
-        return ask(self.ref, query)
-
-    async def send(
-        self,
-        session_id: str,
-        message: Any,
-        *,
-        user: str | None = None,
-        agent: str | None = None,
-        strategy: str | None = None,
-        turn_id: str | None = None,
-        timeout: float | None = None,  # noqa: ASYNC109  it is the turn's, not this call's
-        wait: bool = True,
-        options: TurnOptions | None = None,
-    ) -> Receipt:
-        """Send a message: run one turn. Returns once it has started (``wait=False``: at once).
-
-        A turn in flight is cancelled first and settles before the new one starts (``strategy="reject"``
-        raises `SessionBusy` instead). ``turn_id`` may be chosen by the caller: a repeated send with the
-        same one starts nothing. ``timeout`` is in seconds. Raises `SessionError`. Cancelling it does not
-        take the send back.
-        """
-        if wait and current.get() is not None:
-            self.refuse_inside(session_id)
-        ended: AsyncioFuture[TurnEnd] = AsyncioFuture()
-        send = Send(
-            session_id,
-            message,
-            HOST if user is None else Asker(user),
-            agent,
-            strategy,
-            turn_id,
-            timeout,
-            wait,
-            ended,
-            options,
-        )
-        return Receipt(self, await self.ref.ask(send, block=False), ended)
-
-    async def cancel(
-        self,
-        session_id: str,
-        turn_id: str | None = None,
-        *,
-        user: str | None = None,
-        wait: bool = True,
-        text: str | None = None,
-        code: CancelCode | None = None,
-    ) -> CancelAnswer:
-        """Stop a turn, or whatever the session does, and tell what it came to.
-
-        Answered when the turn has settled, at most ``cancel_grace`` seconds later (``wait=False``: at
-        once, ``requested``). Cancelling it does not take the cancel back. Raises `WaitsForItself` inside
-        the turn it would stop, unless ``wait=False``.
-        """
-        if wait:
-            self.refuse_inside(session_id, turn_id)
-        return await self.ask(Cancel(session_id, turn_id, _asker(user), wait, text, code))
-
-    async def close(self, session_id: str, *, user: str | None = None) -> SessionView:
-        """Close the session: cancel its turn, end its streams, forget its conversation."""
-        self.refuse_inside(session_id)
-        return await self.ask(Close(session_id, _asker(user)))
-
-    async def session(self, session_id: str, *, user: str | None = None) -> SessionView:
-        """The session: its state, current turn, queue and recent turns. Raises `UnknownSession`."""
-        return await self.ask(GetSession(session_id, _asker(user)))
-
-    async def turn(self, session_id: str, turn_id: str, *, user: str | None = None) -> TurnRecord:
-        """One turn. Raises `UnknownSession` and `UnknownTurn`."""
-        return await self.ask(GetTurn(session_id, turn_id, _asker(user)))
-
-    async def messages(self, session_id: str, *, user: str | None = None) -> Conversation:
-        """What was said in the session: a copy of ``context.messages`` as the turns that have ended left it.
-
-        Empty where a ``load_context`` of the host's brings the conversation. ``events(after=...)`` its
-        ``cursor`` tells what followed. Raises `UnknownSession`, and `ContextNotCopyable`.
-        """
-        kept = await self.ask(GetMessages(session_id, _asker(user)))
-        try:
-            return Conversation(kept.session_id, copy.deepcopy(kept.messages), kept.cursor)
-        except Exception as error:
-            raise ContextNotCopyable("the session's messages cannot be copied") from error
-
-    async def active(self, *, user: str | None = None) -> tuple[ActiveTurn, ...]:
-        """All turns in flight, of one user or of all."""
-        return await self.ask(ListActive(_asker(user)))
-
-    async def cleanup(self, *, user: str | None = None) -> tuple[SessionId, ...]:
-        """Put idle sessions to sleep now instead of after ``idle_ttl``, and tell which."""
-        return await self.ask(Cleanup(_asker(user)))
-
-    async def counts(self) -> Counts:
-        """How many there are of what."""
-        return await self.ask(GetCounts())
-
-    async def subscribe(
-        self,
-        session_id: str,
-        *,
-        after: str | None = None,
-        user: str | None = None,
-        close_on_superseded: bool = False,
-    ) -> Subscription:
-        """Follow a session; opens it if nobody knows it. Call the subscription's `close` at the end.
-
-        Cancelling it gives back what it would have got.
-        """
-        return await self.follow(Subscribe(session_id, after, _asker(user), close_on_superseded))
-
-    async def follow(self, message: Subscribe) -> Subscription:
-        """The same for whom the message speaks for. Cancelling it gives back what it would have got."""
-        asked = _Following()
-        self.ref.forward(message, asked)
-        try:
-            return await asked
-        except asyncio.CancelledError:
-            asked.give_up()
-            raise
-
-    async def events(
-        self, session_id: str, *, after: str | None = None, user: str | None = None
-    ) -> AsyncIterator[Event]:
-        """Follow a session's events: after the id ``after``, or the turn in flight and then live.
-
-        Ends when the session's streams end, or when the reader lags more than ``subscriber_buffer``
-        events behind. Leaving the loop unsubscribes (at once with `contextlib.aclosing`).
-        """
-        subscription = await self.subscribe(session_id, after=after, user=user)
-        try:
-            async with aclosing(subscription.events()) as events:
-                async for event in events:
-                    yield event
-        finally:
-            subscription.close()
-
     def refuse_inside(self, session_id: str, turn_id: str | None = None) -> None:
         """Raise `WaitsForItself` in a turn that would wait for its own end."""
         refuse_to_wait_for_itself(self._shared, session_id, turn_id)
-
-
-class _Following(AsyncioFuture[Subscription]):
-    """A subscription that somebody waits for. If he leaves, nobody else could end it."""
-
-    _given_up = False
-
-    def give_up(self) -> None:
-        """Close it, now or when it comes: whoever is being cancelled must not be kept until then."""
-        self._given_up = True
-        if self.done():
-            with suppress(Exception):
-                self.get(timeout=0).close()
-
-    def set(self, value: Subscription | None = None) -> None:
-        super().set(value)
-        if self._given_up and value is not None:
-            value.close()
-
-
-def _asker(user: str | None) -> Asker:
-    return HOST if user is None else Asker(user)
 
 
 def open_registry() -> SessionRegistry:

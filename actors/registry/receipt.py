@@ -1,12 +1,43 @@
 """Receipt: an accepted send, and the way to its turn's end."""
 
 from collections.abc import Awaitable
-from typing import Any, Protocol
+from typing import Any, Protocol, assert_never
 
-from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed
+from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed, TurnNotCompleted
 from turnkeeper.actors.model.messages import Accepted, AwaitTurn, Superseded, TurnEnd
 from turnkeeper.actors.model.records import Epoch, Raised, Returned, SessionId, TurnId, TurnRecord, TurnStatus
 from turnkeeper.actors.turn.turn import current
+
+
+def failure_of(end: TurnEnd) -> TurnNotCompleted | None:
+    """What a turn's end is to those who wanted its result: nothing but an error, or ``None`` if it completed.
+
+    What the agent raised is the ``__cause__`` of a `TurnFailed`.
+    """
+    record = end.turn
+    turn_id, status = record.turn_id, record.status
+    match status:
+        case TurnStatus.COMPLETED:
+            return None
+        case TurnStatus.FAILED:
+            text = f"turn {turn_id} failed" + (f": {record.error.code}" if record.error else "")
+            failed = TurnFailed(text, turn_id=turn_id, status=status)
+            failed.__cause__ = end.outcome.error if isinstance(end.outcome, Raised) else None
+            return failed
+        case TurnStatus.CANCELLED | TurnStatus.TIMED_OUT | TurnStatus.INTERRUPTED | TurnStatus.UNRESPONSIVE:
+            return TurnCancelled(f"turn {turn_id} ended as {status}", turn_id=turn_id, status=status)
+        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
+            raise ValueError(f"turn {turn_id} is {status}, which is no end")
+        case _:
+            assert_never(status)
+
+
+def result_of(end: TurnEnd) -> Any:
+    """What the agent returned; ``None`` if only the turn's record is left. Raises `TurnNotCompleted`."""
+    failure = failure_of(end)
+    if failure is not None:
+        raise failure
+    return end.outcome.result if isinstance(end.outcome, Returned) else None
 
 
 class Keeper(Protocol):
@@ -75,17 +106,7 @@ class Receipt:
         is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``), and
         `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
         """
-        end = await self._end()
-        record, outcome = end.turn, end.outcome
-        if record.status is TurnStatus.COMPLETED:
-            return outcome.result if isinstance(outcome, Returned) else None
-        if record.status is TurnStatus.FAILED:
-            text = f"turn {record.turn_id} failed" + (f": {record.error.code}" if record.error else "")
-            failed = TurnFailed(text, turn_id=record.turn_id, status=record.status)
-            raise failed from (outcome.error if isinstance(outcome, Raised) else None)
-        raise TurnCancelled(
-            f"turn {record.turn_id} ended as {record.status}", turn_id=record.turn_id, status=record.status
-        )
+        return result_of(await self._end())
 
     async def end(self) -> TurnEnd:
         """Wait for the turn's end and return its record together with what it returned or raised.
