@@ -56,11 +56,10 @@ def resolve(
     timeout = settings.turn_timeout
     if send.timeout is not None:
         timeout = seconds(send.timeout, "timeout", above=0.0)
-    if send.turn_id is None:
-        head = TurnHead(new_turn_id, send.asker.user, agent, now)
-    else:
+    turn_id, digest = new_turn_id, None
+    if send.turn_id is not None:
         turn_id, digest = ids.turn_id(send.turn_id), fingerprint([send.message, agent])
-        head = TurnHead(turn_id, send.asker.user, agent, now, digest)
+    head = TurnHead(turn_id, send.asker.user, agent, now, digest)
     spec = TurnSpec(head, session, send.message, timeout, settings.cancel_grace, send.options, send.ended_to)
     return Submit(spec, strategy, send.wait, send.if_match)
 

@@ -11,7 +11,8 @@ from msgspec import Meta
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
-from turnkeeper.actors.model.records import Strategy
+from turnkeeper.actors.model.messages import Send
+from turnkeeper.actors.model.records import Asker, Strategy
 from turnkeeper.actors.session.settings import MAX_SECONDS
 
 from .problems import Code, Problem
@@ -109,6 +110,20 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "After how many seconds the turn is cancelled, to end as `timed_out`.",
         ),
     ] = None
+
+    def send(self, log_id: str, asker: Asker, *, wait: bool, if_match: str | None) -> Send:
+        """The command that it asks for."""
+        return Send(
+            log_id,
+            self.message,
+            asker,
+            self.agent,
+            self.multitask_strategy,
+            self.task_id,
+            self.timeout,
+            wait,
+            if_match=if_match,
+        )
 
 
 class TicketBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

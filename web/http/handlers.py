@@ -17,7 +17,6 @@ from turnkeeper.actors.model.messages import (
     GetSession,
     GetTurn,
     ListActive,
-    Send,
     Subscribe,
 )
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId, Verdict
@@ -64,19 +63,7 @@ async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     wait = WAIT.of(request)
     if_match = IF_MATCH.of(request)
     said = body.decode_send(await _body(mount, request))
-    accepted = await mount.registry.ask(
-        Send(
-            log_id,
-            said.message,
-            asker,
-            said.agent,
-            said.multitask_strategy,
-            said.task_id,
-            said.timeout,
-            wait,
-            if_match=if_match,
-        )
-    )
+    accepted = await mount.registry.ask(said.send(log_id, asker, wait=wait, if_match=if_match))
     # From the path as it came: only the host knows where a subapp of its is mounted.
     location = request.rel_url.raw_path.removesuffix("send") + f"turns/{accepted.turn_id}"
     return respond(codec.encode_accepted(accepted), 202, {"Location": location})

@@ -1,5 +1,6 @@
 """The settings, and the ranges they keep to."""
 
+import inspect
 import math
 from dataclasses import fields
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.records import Strategy
 from turnkeeper.actors.session.settings import Settings
 
 
@@ -22,6 +24,11 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.shutdown_deadline == 10
     assert settings.contexts == 10_000
     assert settings.early_cancel_ttl == 30
+
+
+def test_the_strategies_are_named_where_the_setting_is_described() -> None:
+    described = inspect.getsource(Settings).partition("multitask_strategy: str")[2].split('"""')[1]
+    assert [strategy for strategy in Strategy if f"``{strategy}``" in described] == list(Strategy)
 
 
 SPANS = ["cancel_grace", "idle_ttl", "turn_retention", "early_cancel_ttl", "shutdown_deadline"]
