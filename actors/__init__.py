@@ -1,4 +1,6 @@
-"""The domain of turnkeeper: sessions, their turns, and the actors that keep them. Knows no HTTP.
+"""The domain of turnkeeper: sessions, their turns, and the actors that keep them.
+
+Nothing of the web is imported here. The JSON of events and turns is the domain's own: `events.wire`.
 
 The layout, in the order in which data flows::
 

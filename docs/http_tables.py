@@ -133,7 +133,8 @@ def failures() -> str:
         "spontaneous_cancel": "the coroutine raised CancelledError, and nothing had cancelled it",
     }
     # An agent may bring errors of its own.
-    kinds = [kind for kind in exceptions.AgentError.__subclasses__() if kind.__module__ == exceptions.__name__]
+    every = exceptions.AgentError.__subclasses__()
+    kinds = [kind for kind in every if kind.__module__ == exceptions.__name__]
     ours = {kind.code.lower(): summary(kind) for kind in kinds}
     return table(
         "`error.code` | what it means", ([f"`{code}`", text] for code, text in {**own, **ours}.items())

@@ -1,8 +1,11 @@
-"""The web side of turnkeeper: HTTP and Server-Sent Events in front of the actors. Keeps no state.
+"""The web side of turnkeeper: HTTP and Server-Sent Events in front of the actors.
+
+It keeps nothing of sessions and turns, only what is open of connections and streams, and tickets for these.
 
 The layout::
 
-    http        the handlers, their routes, streams, access, and setup(app, agents)
+    openapi     the OpenAPI document of a table of routes, and the page that shows it
+    http        the routes, their handlers, streams, access, and setup(app, agents)
     agents      agents that come along
     client      a client of the HTTP API, which the command asks with
     pages       the chat page

@@ -1,4 +1,4 @@
-"""One SSE connection: subscribe, replay, pump, unsubscribe; and the one timer behind all of them."""
+"""The streams of events: each writes a subscription to a client, and one timer looks after all of them."""
 
 import asyncio
 import logging
@@ -10,6 +10,7 @@ from typing import Protocol
 from aiohttp import web
 
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.runtime.batches import in_batches
 
 from .settings import WebSettings
 from .sse import HEARTBEAT, encode_events, encode_retry
@@ -101,7 +102,7 @@ class Streams:
             stream.quiet_since = loop.time()
             await response.write_eof()
         except ConnectionError:
-            pass  # the client has gone; nobody is there to be told
+            pass  # the client has gone: there is no one left to answer
         except Exception:
             # Too late for a problem body: it would be a second answer in the middle of this one.
             logger.exception("a stream failed")
@@ -158,21 +159,19 @@ class Streams:
                     stream.abort()
             elif now - stream.quiet_since >= quiet_for:
                 due.append(stream.subscription)
-        self._poke_some(due, loop)
+        in_batches(loop, iter(due), WAKE_BATCH, _poke)
         self._timer = loop.call_later(self._period, self._look, loop) if self._open else None
-
-    def _poke_some(self, due: list[Subscription], loop: asyncio.AbstractEventLoop) -> None:
-        for subscription in due[-WAKE_BATCH:]:
-            subscription.poke()
-        del due[-WAKE_BATCH:]
-        if due:
-            loop.call_soon(self._poke_some, due, loop)
 
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+
+def _poke(subscriptions: list[Subscription]) -> None:
+    for subscription in subscriptions:
+        subscription.poke()
 
 
 def _bound_send_buffer(request: web.Request) -> None:

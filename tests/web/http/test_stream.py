@@ -3,6 +3,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -212,10 +213,13 @@ async def test_beats_for_many_streams_come_in_batches_that_let_others_in(
             poked.append(passes)
 
     streams = Streams(WebSettings())
-    streams._poke_some([Reader() for _ in range(8)], asyncio.get_running_loop())  # type: ignore[misc]
+    left = SimpleNamespace(transport=None)
+    streams._open = [SimpleNamespace(request=left, subscription=Reader()) for _ in range(8)]  # type: ignore[assignment, misc]
+    streams._look(asyncio.get_running_loop())
     for _ in range(5):
         passes += 1
         await asyncio.sleep(0)
+    streams.close()
 
     assert [poked.count(number) for number in range(4)] == [3, 3, 2, 0]
 

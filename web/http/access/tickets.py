@@ -1,12 +1,11 @@
 """Tickets in a stream's URL, for an EventSource, which cannot send headers, to say who it is."""
 
 import secrets
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.registry.expiring import ExpiringTable
 from turnkeeper.web.http.problems import Code, Problem
 
 from .principal import CHALLENGE
@@ -15,66 +14,36 @@ from .principal import CHALLENGE
 MAX_TICKETS = 1_000
 
 
-@dataclass(slots=True)
-class _Ticket:
-    asker: Asker
-    sessions: frozenset[str]
-    expires_at: float
-    streams: int = 0
-
-
 class Tickets:
     """The tickets of one server. A ticket lives while a stream of it is open, and ``ttl`` seconds after."""
 
-    def __init__(self, ttl: float, clock: Callable[[], float]) -> None:
+    def __init__(self, ttl: float, clock: Callable[[], float], per_user: int = MAX_TICKETS) -> None:
         self._ttl = ttl
         self._clock = clock
-        self._tickets: dict[str, _Ticket] = {}
-        #: Those without a stream. All live equally long, so the first to expire is the first of them.
-        self._unused: OrderedDict[str, _Ticket] = OrderedDict()
-        self._held: Counter[str] = Counter()
+        self._per_user = per_user
+        self._table: ExpiringTable[str, tuple[Asker, frozenset[str]]] = ExpiringTable(ttl, per_user)
 
     def __len__(self) -> int:
-        return len(self._tickets)
+        return len(self._table)
 
     def issue(self, asker: Asker, sessions: frozenset[str]) -> str:
         """A new ticket for these sessions. Raises `Problem` 429."""
-        self._expire()
-        if self._held[asker.user] >= MAX_TICKETS:
-            headers = {"Retry-After": str(int(self._ttl) or 1)}
-            detail = f"a user has at most {MAX_TICKETS} tickets at a time"
-            raise Problem(Code.TOO_MANY_TICKETS, detail, headers=headers)
         name = secrets.token_urlsafe(24)
-        ticket = _Ticket(asker, sessions, self._clock() + self._ttl)
-        self._tickets[name] = self._unused[name] = ticket
-        self._held[asker.user] += 1
+        if not self._table.put(asker.user, name, (asker, sessions), self._clock()):
+            headers = {"Retry-After": str(int(self._ttl) or 1)}
+            detail = f"a user has at most {self._per_user} tickets at a time"
+            raise Problem(Code.TOO_MANY_TICKETS, detail, headers=headers)
         return name
 
     @contextmanager
     def use(self, name: str, session: str) -> Generator[Asker]:
         """Who holds this ticket, while a stream of it is open. Raises `Problem` 401."""
-        self._expire()
-        ticket = self._tickets.get(name)
-        if ticket is None or session not in ticket.sessions:
+        asker, sessions = self._table.get(name, self._clock()) or (None, ())
+        if asker is None or session not in sessions:
             detail = "the ticket is not valid for this session, or no longer valid"
             raise Problem(Code.UNAUTHORIZED, detail, headers=CHALLENGE)
-        ticket.streams += 1
-        self._unused.pop(name, None)
+        self._table.hold(name)
         try:
-            yield ticket.asker
+            yield asker
         finally:
-            ticket.streams -= 1
-            if not ticket.streams:
-                ticket.expires_at = self._clock() + self._ttl
-                self._unused[name] = ticket
-
-    def _expire(self) -> None:
-        now = self._clock()
-        while self._unused:
-            name, ticket = next(iter(self._unused.items()))
-            if ticket.expires_at > now:
-                return
-            del self._unused[name], self._tickets[name]
-            self._held[ticket.asker.user] -= 1
-            if not self._held[ticket.asker.user]:
-                del self._held[ticket.asker.user]
+            self._table.release(name, self._clock())

@@ -1,7 +1,6 @@
 import pytest
 
 from turnkeeper.actors.model.records import Asker
-from turnkeeper.web.http.access import tickets
 from turnkeeper.web.http.access.tickets import Tickets
 from turnkeeper.web.http.problems import Problem
 
@@ -105,9 +104,9 @@ def test_a_stream_that_breaks_gives_its_ticket_back(issued: Tickets, clock: Cloc
 
 
 def test_a_user_has_boundedly_many_tickets_until_they_expire_and_takes_none_from_others(
-    issued: Tickets, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    clock: Clock,
 ) -> None:
-    monkeypatch.setattr(tickets, "MAX_TICKETS", 3)
+    issued = Tickets(60.0, clock, per_user=3)
     for _ in range(3):
         issued.issue(ADA, frozenset({"s"}))
 
@@ -123,10 +122,8 @@ def test_a_user_has_boundedly_many_tickets_until_they_expire_and_takes_none_from
     assert len(issued) == 1
 
 
-def test_a_ticket_whose_stream_is_open_counts_and_does_not_outlive_it(
-    issued: Tickets, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tickets, "MAX_TICKETS", 1)
+def test_a_ticket_whose_stream_is_open_counts_and_does_not_outlive_it(clock: Clock) -> None:
+    issued = Tickets(60.0, clock, per_user=1)
     name = issued.issue(ADA, frozenset({"s"}))
     with issued.use(name, "s"), issued.use(name, "s"):
         clock.now += 1_000.0
