@@ -12,7 +12,8 @@ from .children import Children
 from .directory import PASS, Entry
 from .shared import Shared, logger
 
-#: What is left of the shutdown deadline for streams and answers once the last turn has been given up.
+#: What is left of the shutdown deadline for streams and answers once the last turn has been given up, in
+#: seconds: at most this, and at most a quarter of the deadline.
 MARGIN = 0.5
 
 
@@ -50,7 +51,7 @@ class Ending:
             return
         self.begun, self._due = True, due
         self._timer.set(due)
-        shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - MARGIN))
+        shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - min(MARGIN, deadline / 4)))
         logger.info("shutting down: %d sessions awake", len(self._left))
 
         def close(entries: list[Entry]) -> None:

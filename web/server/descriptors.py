@@ -10,12 +10,21 @@ logger = logging.getLogger("turnkeeper.http")
 
 #: How many are kept for all that is no connection of ours: files, pipes, connections to models.
 SPARE = 64
+#: How many connections may wait to be accepted, at most. The loop accepts them all before it looks at the first,
+#: so there must be descriptors for them, too.
+BACKLOG = 128
 #: At most so often is it logged that connections could not be accepted, in seconds.
 COMPLAIN_EVERY = 60.0
 
 
-def raise_limit() -> int:
-    """Have as many descriptors as this process may, and say how many connections that leaves room for."""
+def raise_limit() -> tuple[int, int]:
+    """Have as many as this process may: room for how many connections, and how many more may wait for theirs."""
+    limit = _raised()
+    backlog = max(1, min(BACKLOG, limit // 8))
+    return max(1, limit - max(SPARE, limit // 8) - backlog), backlog
+
+
+def _raised() -> int:
     try:
         import resource
     except ImportError:  # not on Windows, where there is no such limit
@@ -25,9 +34,7 @@ def raise_limit() -> int:
         with suppress(ValueError, OSError):  # macOS names a hard limit that it does not grant
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
-    if soft == resource.RLIM_INFINITY:
-        return sys.maxsize
-    return max(1, soft - max(SPARE, soft // 8))
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft
 
 
 def complain_rarely(loop: asyncio.AbstractEventLoop) -> None:

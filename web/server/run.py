@@ -29,8 +29,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: What is kept of the shutdown deadline for closing connections and the loop, in seconds: at most this,
 #: and at most a quarter of the deadline.
 MARGIN = 1.0
-#: How many connections may wait to be accepted.
-BACKLOG = 128
+#: How long a peer whose request was refused may go on sending it before it is hung up on, in seconds: at once,
+#: and it would not read the answer.
+LINGER = 1.0
 #: The exit status when something had to be abandoned.
 FORCED = 70
 
@@ -95,12 +96,13 @@ async def _serve(
 ) -> None:
     loop = asyncio.get_running_loop()
     complain_rarely(loop)
-    room = raise_limit()
+    room, backlog = raise_limit()
     runner = web.AppRunner(
         app,
         handle_signals=False,
         shutdown_timeout=margin / 2,
         keepalive_timeout=settings.keep_alive,
+        lingering_time=LINGER,
         access_log=None,
         logger=_http_logger(),
     )
@@ -114,7 +116,7 @@ async def _serve(
     app.middlewares.append(connections.middleware)
     await runner.setup()
     try:
-        site = _Site(runner, connections, settings)
+        site = _Site(runner, connections, settings, backlog)
         await site.start()
         announce(_address(runner))
         await stop.wait()
@@ -132,8 +134,10 @@ def _protocol(runner: web.AppRunner) -> asyncio.Protocol:
 class _Site(web.BaseSite):
     """Where the server listens: as aiohttp's own site, but with our connections in front of its protocol."""
 
-    def __init__(self, runner: web.AppRunner, connections: Connections, settings: WebSettings) -> None:
-        super().__init__(runner)
+    def __init__(
+        self, runner: web.AppRunner, connections: Connections, settings: WebSettings, backlog: int
+    ) -> None:
+        super().__init__(runner, backlog=backlog)
         self._connections = connections
         self._settings = settings
 
@@ -146,7 +150,7 @@ class _Site(web.BaseSite):
         """Listen. Raises `OSError` if the address cannot be had."""
         await super().start()
         self._server = await asyncio.get_running_loop().create_server(
-            self._connections, self._settings.host, self._settings.port, backlog=BACKLOG
+            self._connections, self._settings.host, self._settings.port, backlog=self._backlog
         )
 
 

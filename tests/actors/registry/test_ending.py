@@ -166,3 +166,18 @@ async def test_of_two_shutdowns_the_nearer_deadline_holds(
         await asyncio.gather(*map(registry.drain, order))
         assert clock.elapsed - before <= 2.01
         assert (await receipt.ended()).status is TurnStatus.UNRESPONSIVE
+
+
+async def test_a_short_deadline_leaves_a_turn_most_of_it_to_clean_up(clock: VirtualClock) -> None:
+    async def tidy(_turn: Turn) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.15)
+
+    async with opened(tidy, shutdown_deadline=0.5) as registry:
+        receipt = await registry.send("s1", "hello")
+        await settle()
+        await registry.stop()
+
+        assert (await receipt.ended()).status is TurnStatus.CANCELLED

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import virtual_time
-from turnkeeper.web.server.descriptors import COMPLAIN_EVERY, SPARE, complain_rarely, raise_limit
+from turnkeeper.web.server.descriptors import BACKLOG, COMPLAIN_EVERY, SPARE, complain_rarely, raise_limit
 
 
 def test_this_process_may_have_as_many_descriptors_as_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -14,7 +14,7 @@ def test_this_process_may_have_as_many_descriptors_as_it_is_allowed(monkeypatch:
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda _which, limits: asked.append(limits))
 
-    assert raise_limit() == 4096 - 512
+    assert raise_limit() == (4096 - 512 - BACKLOG, BACKLOG)
     assert asked == [(4096, 4096)]
 
 
@@ -27,7 +27,7 @@ def test_a_limit_that_cannot_be_raised_is_kept(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(resource, "getrlimit", lambda _which: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", refuse)
 
-    assert raise_limit() == 256 - SPARE
+    assert raise_limit() == (256 - SPARE - 32, 32)
 
 
 async def test_connections_that_cannot_be_accepted_are_logged_once_a_minute(
