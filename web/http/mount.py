@@ -24,6 +24,8 @@ Handler: TypeAlias = Callable[["Mount", web.Request, Asker], Awaitable[web.Strea
 #: A handler as aiohttp wants it.
 Endpoint: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+#: What is one user's is neither stored on the way nor taken for a page.
+UNSEEN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 #: Who asks where it does not matter who does.
 NOBODY = Asker("")
 
@@ -85,7 +87,7 @@ def respond(
     answer: Any, status: int = 200, headers: Mapping[str, str] | None = None, media: str = JSON
 ) -> web.Response:
     """An answer of one of the types in `codec`, as JSON."""
-    said = {"Content-Type": f"{media}; charset=utf-8", **(headers or {})}
+    said = {"Content-Type": f"{media}; charset=utf-8", **UNSEEN, **(headers or {})}
     return web.Response(status=status, body=encode(answer), headers=said)
 
 

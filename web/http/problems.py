@@ -34,6 +34,7 @@ class Code(StrEnum):
         """Its status in words, as RFC 9110 has them."""
         return TITLES[self.status]
 
+    MALFORMED_REQUEST = "MALFORMED_REQUEST", 400, "the request is not HTTP"
     BODY_INCOMPLETE = "BODY_INCOMPLETE", 400, "the body ended early, or is not encoded as its headers say"
     UNAUTHORIZED = "UNAUTHORIZED", 401, "no token or ticket, or not a valid one"
     SCOPE_MISSING = "SCOPE_MISSING", 403, "the token has none of the scopes that this needs"

@@ -10,15 +10,15 @@ logger = logging.getLogger("turnkeeper.http")
 
 #: How many are kept for all that is no connection of ours: files, pipes, connections to models.
 SPARE = 64
-#: How many connections may wait to be accepted, at most. The loop accepts them all before it looks at the first,
-#: so there must be descriptors for them, too.
+#: How many connections may wait to be accepted, at most. The loop accepts them all before it looks at the
+#: first, so there must be descriptors for them, too.
 BACKLOG = 128
 #: At most so often is it logged that connections could not be accepted, in seconds.
 COMPLAIN_EVERY = 60.0
 
 
 def raise_limit() -> tuple[int, int]:
-    """Have as many as this process may: room for how many connections, and how many more may wait for theirs."""
+    """Have as many as this process may: for how many connections that is enough, and for how many in wait."""
     limit = _raised()
     backlog = max(1, min(BACKLOG, limit // 8))
     return max(1, limit - max(SPARE, limit // 8) - backlog), backlog

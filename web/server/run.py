@@ -15,13 +15,13 @@ from contextlib import suppress
 from types import FrameType
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from turnkeeper.web.http.app import REGISTRY
 from turnkeeper.web.http.settings import WebSettings, addresses
 
 from .connections import Bounds, Connections
 from .descriptors import complain_rarely, raise_limit
+from .talk import Talk, http_logger, name_server
 
 logger = logging.getLogger("turnkeeper")
 
@@ -29,8 +29,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: What is kept of the shutdown deadline for closing connections and the loop, in seconds: at most this,
 #: and at most a quarter of the deadline.
 MARGIN = 1.0
-#: How long a peer whose request was refused may go on sending it before it is hung up on, in seconds: at once,
-#: and it would not read the answer.
+#: How long a peer whose request was refused may go on sending it before it is hung up on, in seconds. Hung up
+#: on at once, it would not read the answer.
 LINGER = 1.0
 #: The exit status when something had to be abandoned.
 FORCED = 70
@@ -97,23 +97,16 @@ async def _serve(
     loop = asyncio.get_running_loop()
     complain_rarely(loop)
     room, backlog = raise_limit()
-    runner = web.AppRunner(
-        app,
-        handle_signals=False,
-        shutdown_timeout=margin / 2,
-        keepalive_timeout=settings.keep_alive,
-        lingering_time=LINGER,
-        access_log=None,
-        logger=_http_logger(),
-    )
+    runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=margin / 2)
     bounds = Bounds(
         in_all=room if settings.max_connections is None else min(room, settings.max_connections),
         per_peer=settings.connections_per_peer,
         header_timeout=settings.header_timeout,
         trusted=addresses(settings.trusted_proxies, "trusted_proxies"),
     )
-    connections = Connections(loop, lambda: _protocol(runner), bounds)
+    connections = Connections(loop, lambda: _talk(runner, settings), bounds)
     app.middlewares.append(connections.middleware)
+    app.on_response_prepare.append(name_server)
     await runner.setup()
     try:
         site = _Site(runner, connections, settings, backlog)
@@ -126,9 +119,16 @@ async def _serve(
         await runner.cleanup()
 
 
-def _protocol(runner: web.AppRunner) -> asyncio.Protocol:
+def _talk(runner: web.AppRunner, settings: WebSettings) -> Talk:
     assert runner.server is not None
-    return runner.server()
+    return Talk(
+        runner.server,
+        loop=asyncio.get_running_loop(),
+        keepalive_timeout=settings.keep_alive,
+        lingering_time=LINGER,
+        access_log=None,  # type: ignore[arg-type]
+        logger=http_logger(),
+    )
 
 
 class _Site(web.BaseSite):
@@ -152,23 +152,6 @@ class _Site(web.BaseSite):
         self._server = await asyncio.get_running_loop().create_server(
             self._connections, self._settings.host, self._settings.port, backlog=self._backlog
         )
-
-
-def _http_logger() -> logging.Logger:
-    """Where aiohttp tells what went wrong with a connection."""
-    http = logging.getLogger("turnkeeper.http")
-    http.addFilter(_unquoted)
-    return http
-
-
-def _unquoted(record: logging.LogRecord) -> bool:
-    """Note in one line what is not HTTP: its traceback would quote it, with the token or ticket in it."""
-    error = record.exc_info[1] if record.exc_info else None
-    if isinstance(error, HttpProcessingError):
-        record.levelno, record.levelname = logging.WARNING, "WARNING"
-        record.msg = f"a request from %s is not HTTP: {type(error).__name__}"
-        record.exc_info = None
-    return True
 
 
 class _Stopper:
