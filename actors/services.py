@@ -14,12 +14,11 @@ from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
 from .model.records import (
     HOST,
     Asker,
-    CancelCode,
     SessionId,
     TurnId,
     TurnOptions,
-    TurnStatus,
 )
+from .model.words import CancelCode, TurnStatus
 from .registry.front import SessionRegistry, open_registry
 from .registry.receipt import failure_of, result_of
 

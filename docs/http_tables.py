@@ -14,7 +14,8 @@ from turnkeeper.actors.events.event import EventName
 from turnkeeper.actors.events.wire import TurnData
 from turnkeeper.actors.model import exceptions
 from turnkeeper.actors.model.ids import RESERVED_IDS
-from turnkeeper.actors.model.records import (
+from turnkeeper.actors.model.word import Word
+from turnkeeper.actors.model.words import (
     CancelCode,
     SessionState,
     Step,
@@ -24,7 +25,6 @@ from turnkeeper.actors.model.records import (
     Verdict,
     is_final,
 )
-from turnkeeper.actors.model.word import Word
 from turnkeeper.web.http import codec
 from turnkeeper.web.http.body import SendBody
 from turnkeeper.web.http.problems import Code

@@ -11,8 +11,8 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnRecord,
     TurnSpec,
-    TurnStatus,
 )
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import (
     Ask,

@@ -5,8 +5,14 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
-from turnkeeper.actors.model.records import TERMINAL, Epoch, Returned, TurnRecord, TurnSpec, TurnStatus
+from turnkeeper.actors.model.records import (
+    Epoch,
+    Returned,
+    TurnRecord,
+    TurnSpec,
+)
 from turnkeeper.actors.model.word import Word, word
+from turnkeeper.actors.model.words import TERMINAL, TurnStatus
 
 from .wire import completed_data, gap_data, size_of, snapshot_data, started_data, to_json, turn_data
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from turnkeeper.actors.metrics.meter import SUBSCRIBER_OVERFLOW, Meter
-from turnkeeper.actors.model.records import StreamEnd
+from turnkeeper.actors.model.words import StreamEnd
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Cancelling, Running, State
 from turnkeeper.actors.session.views import view

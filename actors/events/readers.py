@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 
-from turnkeeper.actors.model.records import StreamEnd
+from turnkeeper.actors.model.words import StreamEnd
 from turnkeeper.actors.runtime import in_batches
 
 from .subscription import Subscription

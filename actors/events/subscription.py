@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 
-from turnkeeper.actors.model.records import StreamEnd
+from turnkeeper.actors.model.words import StreamEnd
 
 from .event import CLOSE, Event
 from .log import EventLog

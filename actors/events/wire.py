@@ -8,16 +8,18 @@ from msgspec import Meta
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
 from turnkeeper.actors.model.records import (
-    CancelCode,
     LateEnd,
     Reason,
     Returned,
     SessionId,
-    SessionState,
     TurnError,
     TurnId,
     TurnRecord,
     TurnSpec,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    SessionState,
     TurnStatus,
 )
 

@@ -12,21 +12,23 @@ from turnkeeper.actors.runtime.query import Query as Query
 from .records import (
     HOST,
     Asker,
-    CancelCode,
     Epoch,
     Outcome,
     Reason,
     SessionId,
-    SessionState,
-    Strategy,
     TurnId,
     TurnOptions,
     TurnRecord,
     TurnSpec,
+)
+from .value import value
+from .words import (
+    CancelCode,
+    SessionState,
+    Strategy,
     TurnStatus,
     Verdict,
 )
-from .value import value
 
 
 class ReplyAddress(Protocol):

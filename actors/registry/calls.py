@@ -34,11 +34,11 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.model.records import (
     HOST,
     Asker,
-    CancelCode,
     SessionId,
     TurnOptions,
     TurnRecord,
 )
+from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.turn.turn import current
 

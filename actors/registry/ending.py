@@ -4,7 +4,8 @@ import math
 from collections.abc import Callable
 
 from turnkeeper.actors.model.messages import Shut, ShutdownOverdue
-from turnkeeper.actors.model.records import CancelCode, Reason, SessionId
+from turnkeeper.actors.model.records import Reason, SessionId
+from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.runtime import Timer, in_batches
 from turnkeeper.actors.session.states import Closed
 

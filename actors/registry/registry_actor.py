@@ -28,7 +28,8 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     Sweep,
 )
-from turnkeeper.actors.model.records import Reason, TurnId, Verdict
+from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve

@@ -23,7 +23,8 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
     Unsubscribe,
 )
-from turnkeeper.actors.model.records import TERMINAL, StreamEnd, TurnRecord
+from turnkeeper.actors.model.records import TurnRecord
+from turnkeeper.actors.model.words import TERMINAL, StreamEnd
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer
 from turnkeeper.actors.session.machine import after_failure
 from turnkeeper.actors.session.refusals import shutting_down

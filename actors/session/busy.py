@@ -5,11 +5,13 @@ from typing import assert_never
 
 from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit, Superseded
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Cancellation,
     Reason,
-    Strategy,
     TurnId,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    Strategy,
     TurnStatus,
     Verdict,
 )

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from turnkeeper.actors.model.messages import Stop, Submit
-from turnkeeper.actors.model.records import Epoch, Strategy
+from turnkeeper.actors.model.records import Epoch
+from turnkeeper.actors.model.words import Strategy
 
 from .consequences import CAUSES
 from .states import Again, Asked, Cancelling, Closing, Running, State, Successor

@@ -7,18 +7,20 @@ from typing import assert_never
 
 from turnkeeper.actors.model.exceptions import StageFailed
 from turnkeeper.actors.model.records import (
-    TERMINAL,
-    CancelCode,
     Outcome,
     Raised,
     Returned,
     Stopped,
-    StreamEnd,
     TurnError,
+)
+from turnkeeper.actors.model.value import value
+from turnkeeper.actors.model.words import (
+    TERMINAL,
+    CancelCode,
+    StreamEnd,
     TurnStatus,
     Verdict,
 )
-from turnkeeper.actors.model.value import value
 
 # -- Why a turn was cancelled -------------------------------------------------------------------------
 

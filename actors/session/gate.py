@@ -3,7 +3,8 @@
 from dataclasses import replace
 
 from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit
-from turnkeeper.actors.model.records import Cancellation, TurnSpec, TurnStatus
+from turnkeeper.actors.model.records import Cancellation, TurnSpec
+from turnkeeper.actors.model.words import TurnStatus
 
 from .effects import Decision, EndTurn, Reply
 from .record import remember, unstarted

@@ -85,16 +85,18 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.records import (
-    CancelCode,
     LateEnd,
     Outcome,
     Raised,
     Reason,
     Returned,
     Stopped,
-    StreamEnd,
     TurnId,
     TurnSpec,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    StreamEnd,
     TurnStatus,
     Verdict,
 )

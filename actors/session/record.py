@@ -6,8 +6,8 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnRecord,
     TurnSpec,
-    TurnStatus,
 )
+from turnkeeper.actors.model.words import TurnStatus
 
 from .states import Cancelling, Memory, Running, Successor
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.records import Strategy
+from turnkeeper.actors.model.words import Strategy
 
 from .states import Limits
 

@@ -7,11 +7,13 @@ from turnkeeper.actors.model.records import (
     Moment,
     Reason,
     SessionId,
-    SessionState,
-    Step,
     TurnId,
     TurnOptions,
     TurnRecord,
+)
+from turnkeeper.actors.model.words import (
+    SessionState,
+    Step,
     TurnStatus,
 )
 

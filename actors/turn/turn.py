@@ -17,7 +17,13 @@ from turnkeeper.actors.model.exceptions import (
     WaitsForItself,
     WrongThread,
 )
-from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnSpec
+from turnkeeper.actors.model.records import (
+    Epoch,
+    Reason,
+    SessionId,
+    TurnId,
+    TurnSpec,
+)
 
 from .context import Context, ContextStore, flag_cancel
 

@@ -14,7 +14,7 @@ import pytest
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, names, opened, settle, waiting
 from turnkeeper.actors.model.exceptions import TurnFailed, WaitsForItself
 from turnkeeper.actors.model.messages import Cancel, Send
-from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.turn.turn import Turn
 
 

@@ -11,7 +11,7 @@ import yarl
 from tests.fakes import FOREVER, ScriptedAgent, chatty, settle
 from tests.web.fakes_web import PATIENCE, House, Message, Stream, serving, until
 from turnkeeper.actors.model.messages import Cancel, CancelAnswer
-from turnkeeper.actors.model.records import Verdict
+from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents.builtin import echo
 

@@ -11,7 +11,7 @@ import click
 
 from turnkeeper.actors.events.event import CLOSE
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.records import FINAL_ENDS, Strategy
+from turnkeeper.actors.model.words import FINAL_ENDS, Strategy
 from turnkeeper.web.audit.command import audit
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.http.access.principal import ADMIN

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, assert_never
 
-from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 
 from .exit_codes import ExitCode
 from .wording import ms

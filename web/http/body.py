@@ -12,7 +12,8 @@ from msgspec import Meta
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
 from turnkeeper.actors.model.messages import Send
-from turnkeeper.actors.model.records import Asker, Strategy
+from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.model.words import Strategy
 from turnkeeper.actors.session.settings import MAX_SECONDS
 
 from .problems import Code, Problem

@@ -19,7 +19,12 @@ from turnkeeper.actors.model.messages import (
     ListActive,
     Subscribe,
 )
-from turnkeeper.actors.model.records import Asker, SessionId, TurnId, Verdict
+from turnkeeper.actors.model.records import (
+    Asker,
+    SessionId,
+    TurnId,
+)
+from turnkeeper.actors.model.words import Verdict
 from turnkeeper.web.openapi.operation import PROBLEM_JSON
 
 from . import body, codec

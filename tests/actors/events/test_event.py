@@ -12,14 +12,16 @@ from turnkeeper.actors.events.wire import to_json, turn_data
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import (
-    TERMINAL,
-    CancelCode,
     Cancellation,
     LateEnd,
     Reason,
     Returned,
     TurnError,
     TurnId,
+)
+from turnkeeper.actors.model.words import (
+    TERMINAL,
+    CancelCode,
     TurnStatus,
 )
 

@@ -20,7 +20,7 @@ from tests.fakes import (
 )
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.records import CancelCode
+from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.turn.turn import Turn
 
 MANY = 10_000

@@ -8,7 +8,7 @@ from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.readers import LAG_CHECK, WAKE_BATCH, Readers
 from turnkeeper.actors.events.subscription import Subscription
-from turnkeeper.actors.model.records import StreamEnd
+from turnkeeper.actors.model.words import StreamEnd
 
 
 class Stand:

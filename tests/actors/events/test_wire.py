@@ -12,10 +12,7 @@ from tests.turns import record, spec
 from turnkeeper.actors.events.wire import MAX_CURSOR, completed_data, gap_data, size_of, started_data, to_json
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import TurnEnd
-from turnkeeper.actors.model.records import (
-    Returned,
-    Stopped,
-)
+from turnkeeper.actors.model.records import Returned, Stopped
 
 
 @pytest.mark.parametrize("data", [object(), math.nan, math.inf, {1, 2}, "\ud800", {(1, 2): 3}])

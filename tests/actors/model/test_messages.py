@@ -22,8 +22,9 @@ from turnkeeper.actors.model.messages import (
     Stop,
     Tick,
 )
-from turnkeeper.actors.model.records import HOST, CancelCode, Reason
+from turnkeeper.actors.model.records import HOST, Reason
 from turnkeeper.actors.model.value import value
+from turnkeeper.actors.model.words import CancelCode
 
 OURS = [
     kind for _, kind in inspect.getmembers(messages, inspect.isclass) if kind.__module__ == messages.__name__

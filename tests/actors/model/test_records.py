@@ -7,19 +7,15 @@ import pytest
 
 from turnkeeper.actors.model import records
 from turnkeeper.actors.model.records import (
-    FINAL_ENDS,
     HOST,
-    TERMINAL,
     Asker,
-    CancelCode,
     Raised,
     Reason,
     Returned,
     Stopped,
-    Strategy,
-    StreamEnd,
-    TurnStatus,
-    Verdict,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
 )
 
 VALUES = [
@@ -40,21 +36,6 @@ def test_a_record_is_a_hashable_value_without_a_dict(kind: type) -> None:
 def test_values_of_different_types_differ_although_their_fields_do_not() -> None:
     error = ValueError()
     assert len({Returned(), Stopped(), Returned(error), Raised(error)}) == 4
-
-
-def test_every_status_but_three_is_terminal() -> None:
-    assert set(TurnStatus) - TERMINAL == {TurnStatus.QUEUED, TurnStatus.RUNNING, TurnStatus.CANCELLING}
-
-
-def test_a_stream_ends_for_good_when_no_turn_of_its_session_runs_on() -> None:
-    assert {"Session closed", "Session lost", "Server shutting down"} == FINAL_ENDS
-    assert {"Task cancelled", "Task finished", "Task unresponsive"} == set(StreamEnd) - FINAL_ENDS
-
-
-@pytest.mark.parametrize("kind", [TurnStatus, Verdict, Strategy, CancelCode])
-def test_words_for_programs_are_their_own_text(kind: type[TurnStatus]) -> None:
-    for word in kind:
-        assert str(word) == word.value == word.name.lower()
 
 
 def test_a_session_is_seen_by_its_owner_and_by_those_who_see_all() -> None:

@@ -12,7 +12,7 @@ from turnkeeper.actors.model.exceptions import (
     ContextNotCopyable,
 )
 from turnkeeper.actors.model.messages import GetCounts
-from turnkeeper.actors.model.records import Verdict
+from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 

@@ -20,11 +20,8 @@ from turnkeeper.actors.model.exceptions import (
     SessionLost,
 )
 from turnkeeper.actors.model.messages import Accepted, Send
-from turnkeeper.actors.model.records import (
-    HOST,
-    TurnRecord,
-    TurnStatus,
-)
+from turnkeeper.actors.model.records import HOST, TurnRecord
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.performer import Performer

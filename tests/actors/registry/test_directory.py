@@ -6,11 +6,10 @@ from turnkeeper.actors.model.messages import ActiveTurn
 from turnkeeper.actors.model.records import (
     HOST,
     Asker,
-    CancelCode,
     Reason,
     SessionId,
-    TurnStatus,
 )
+from turnkeeper.actors.model.words import CancelCode, TurnStatus
 from turnkeeper.actors.registry.directory import Directory, Entry
 from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State
 

@@ -18,7 +18,12 @@ from tests.fakes import (
 from turnkeeper.actors.model.exceptions import (
     ShuttingDown,
 )
-from turnkeeper.actors.model.records import Asker, CancelCode, TurnStatus, Verdict
+from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    TurnStatus,
+    Verdict,
+)
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 

@@ -22,7 +22,8 @@ from turnkeeper.actors.model.messages import (
     Submit,
     Sweep,
 )
-from turnkeeper.actors.model.records import Asker, SessionId, TurnStatus
+from turnkeeper.actors.model.records import Asker, SessionId
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry import housekeeping
 from turnkeeper.actors.registry.directory import Directory
 from turnkeeper.actors.registry.front import SessionRegistry

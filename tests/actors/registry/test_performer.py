@@ -15,10 +15,8 @@ from turnkeeper.actors.model.exceptions import (
     SessionError,
 )
 from turnkeeper.actors.model.messages import Close, Send
-from turnkeeper.actors.model.records import (
-    TurnRecord,
-    TurnStatus,
-)
+from turnkeeper.actors.model.records import TurnRecord
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.turn.turn import Turn

@@ -12,7 +12,12 @@ from turnkeeper.actors.model.exceptions import (
     TurnFailed,
 )
 from turnkeeper.actors.model.messages import TurnEnd
-from turnkeeper.actors.model.records import TERMINAL, Raised, Returned, TurnError, TurnStatus
+from turnkeeper.actors.model.records import (
+    Raised,
+    Returned,
+    TurnError,
+)
+from turnkeeper.actors.model.words import TERMINAL, TurnStatus
 from turnkeeper.actors.registry.receipt import failure_of, result_of
 
 

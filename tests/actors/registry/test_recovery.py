@@ -19,7 +19,7 @@ from tests.fakes import (
 )
 from turnkeeper.actors.model.exceptions import SessionClosed, SessionLost
 from turnkeeper.actors.model.messages import Close, Send, TurnEnded
-from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.performer import Performer

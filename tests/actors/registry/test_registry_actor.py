@@ -33,7 +33,16 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     TurnEnded,
 )
-from turnkeeper.actors.model.records import Asker, CancelCode, Returned, SessionId, TurnStatus, Verdict
+from turnkeeper.actors.model.records import (
+    Asker,
+    Returned,
+    SessionId,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    TurnStatus,
+    Verdict,
+)
 from turnkeeper.actors.registry import registry_actor
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.context import Context

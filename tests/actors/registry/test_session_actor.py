@@ -25,11 +25,11 @@ from turnkeeper.actors.model.exceptions import (
     TurnOver,
     UnknownTurn,
 )
-from turnkeeper.actors.model.records import (
+from turnkeeper.actors.model.records import TurnRecord
+from turnkeeper.actors.model.words import (
     TERMINAL,
     CancelCode,
     Strategy,
-    TurnRecord,
     TurnStatus,
     Verdict,
 )

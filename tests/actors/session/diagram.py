@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, TypeAlias, get_args
 
 from tests.actors.session.monitor import Facts
 from tests.actors.session.search import Node, search
-from turnkeeper.actors.model.records import SessionState, TurnId, TurnStatus
+from turnkeeper.actors.model.records import TurnId
+from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.session.effects import AnnounceQueued, CancelTurn, Effect, EndTurn, StartTurn
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import State

@@ -31,16 +31,18 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.records import (
-    TERMINAL,
-    CancelCode,
     Epoch,
     Raised,
     Returned,
-    SessionState,
     Stopped,
-    Strategy,
     TurnId,
     TurnSpec,
+)
+from turnkeeper.actors.model.words import (
+    TERMINAL,
+    CancelCode,
+    SessionState,
+    Strategy,
     TurnStatus,
     Verdict,
 )

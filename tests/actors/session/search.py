@@ -28,7 +28,6 @@ from tests.actors.session.monitor import Broken, Facts, observe
 from tests.actors.session.rows import Table, Taken
 from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Cancellation,
     Epoch,
     LateEnd,
@@ -38,12 +37,12 @@ from turnkeeper.actors.model.records import (
     Returned,
     SessionId,
     Stopped,
-    Strategy,
     TurnHead,
     TurnId,
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.words import CancelCode, Strategy
 from turnkeeper.actors.session.effects import Decision, Effect
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import (

@@ -15,14 +15,13 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Outcome,
     Reason,
     Returned,
-    Strategy,
     TurnId,
     TurnRecord,
 )
+from turnkeeper.actors.model.words import CancelCode, Strategy
 from turnkeeper.actors.session.effects import (
     Effect,
     EndTurn,

@@ -11,15 +11,17 @@ from turnkeeper.actors.model.messages import (
     Superseded,
 )
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Outcome,
     Raised,
     Reason,
     Returned,
     SessionId,
     Stopped,
-    Strategy,
     TurnId,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    Strategy,
     TurnStatus,
     Verdict,
 )

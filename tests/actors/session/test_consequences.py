@@ -4,14 +4,16 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import StageFailed
 from turnkeeper.actors.model.records import (
-    TERMINAL,
-    CancelCode,
     Outcome,
     Raised,
     Returned,
     Stopped,
-    StreamEnd,
     TurnError,
+)
+from turnkeeper.actors.model.words import (
+    TERMINAL,
+    CancelCode,
+    StreamEnd,
     TurnStatus,
     Verdict,
 )

@@ -21,8 +21,10 @@ from turnkeeper.actors.model.records import (
     Returned,
     SessionId,
     Stopped,
-    Strategy,
     TurnId,
+)
+from turnkeeper.actors.model.words import (
+    Strategy,
     TurnStatus,
     Verdict,
 )

@@ -8,13 +8,15 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.records import (
-    CancelCode,
     LateEnd,
     Outcome,
     Raised,
     Reason,
     Returned,
     Stopped,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
     TurnStatus,
     Verdict,
 )

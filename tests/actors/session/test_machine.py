@@ -24,18 +24,20 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Outcome,
     Raised,
     Reason,
     Returned,
     SessionId,
-    SessionState,
     Stopped,
-    Strategy,
     TurnError,
     TurnId,
     TurnSpec,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    SessionState,
+    Strategy,
     TurnStatus,
     Verdict,
 )

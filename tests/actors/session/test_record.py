@@ -7,14 +7,13 @@ import pytest
 from tests import turns
 from tests.turns import LIMITS, memory, spec
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Cancellation,
     Reason,
     TurnError,
     TurnId,
     TurnRecord,
-    TurnStatus,
 )
+from turnkeeper.actors.model.words import CancelCode, TurnStatus
 from turnkeeper.actors.session.record import record_of, remember, unstarted
 from turnkeeper.actors.session.states import Again, Cancelling, Closing, Memory, Running, Successor
 

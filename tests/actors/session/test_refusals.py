@@ -4,7 +4,8 @@ import pytest
 
 from tests.turns import cancelling, memory, running, spec
 from turnkeeper.actors.model.exceptions import SessionError
-from turnkeeper.actors.model.records import CancelCode, Reason, TurnId
+from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.session import refusals
 from turnkeeper.actors.session.effects import Refuse
 from turnkeeper.actors.session.states import Closed, State

@@ -12,7 +12,7 @@ from tests.actors.session.monitor import Broken, Facts
 from tests.actors.session.rows import Table
 from tests.actors.session.search import SEED_DEPTH, SEEDS, START, USER, A, Names, StepFunction, search
 from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit, Tick, TurnEnded
-from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.session.conditions import ALWAYS, UNAIMED, When
 from turnkeeper.actors.session.effects import (
     CancelTurn,

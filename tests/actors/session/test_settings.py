@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.records import Strategy
+from turnkeeper.actors.model.words import Strategy
 from turnkeeper.actors.session.settings import Settings
 
 

@@ -6,7 +6,7 @@ import typing
 import pytest
 
 from tests.actors.session import diagram
-from turnkeeper.actors.model.records import SessionState, TurnStatus
+from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State
 from turnkeeper.actors.session.views import state_name
 

@@ -8,13 +8,15 @@ import pytest
 from tests import turns
 from tests.turns import memory, record, spec
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Cancellation,
     LateEnd,
     Moment,
     Reason,
-    SessionState,
     TurnRecord,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    SessionState,
     TurnStatus,
 )
 from turnkeeper.actors.session.states import (

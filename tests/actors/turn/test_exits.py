@@ -14,7 +14,7 @@ import uvloop
 
 from tests.fakes import done, names, opened, plain, read_to_end
 from turnkeeper.actors.model.exceptions import AgentExited, AgentInterrupted, TurnFailed
-from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.exits import contained, is_operators
 from turnkeeper.actors.turn.turn import Turn

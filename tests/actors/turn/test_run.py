@@ -15,7 +15,8 @@ from turnkeeper.actors.model.exceptions import (
     NotAnAgent,
     TurnFailed,
 )
-from turnkeeper.actors.model.records import TurnOptions, TurnStatus, Verdict
+from turnkeeper.actors.model.records import TurnOptions
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 

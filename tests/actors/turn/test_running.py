@@ -20,10 +20,8 @@ from turnkeeper.actors.model.exceptions import (
     TurnFailed,
 )
 from turnkeeper.actors.model.messages import Send
-from turnkeeper.actors.model.records import (
-    TurnRecord,
-    Verdict,
-)
+from turnkeeper.actors.model.records import TurnRecord
+from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 

@@ -20,7 +20,8 @@ from turnkeeper.actors.model.exceptions import (
     WrongThread,
 )
 from turnkeeper.actors.model.messages import Accepted
-from turnkeeper.actors.model.records import TurnOptions, TurnStatus, Verdict
+from turnkeeper.actors.model.records import TurnOptions
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn, text_of

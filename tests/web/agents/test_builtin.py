@@ -1,7 +1,7 @@
 import pytest
 
 from tests.fakes import names, opened, read_to_end, settle, virtual_time
-from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.web.agents import builtin as agents
 from turnkeeper.web.agents.builtin import echo, stubborn
 

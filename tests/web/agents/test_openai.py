@@ -25,7 +25,7 @@ from tests.web.fakes_web import PATIENCE, serving
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.exceptions import InvalidRequest, TurnFailed
-from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents import openai as openai_agent

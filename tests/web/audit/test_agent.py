@@ -2,7 +2,7 @@ import pytest
 
 from tests.fakes import opened, read_to_end
 from tests.web.audit.test_upstream import a_model
-from turnkeeper.actors.model.records import TurnStatus, Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.web.agents.load import load_agent
 from turnkeeper.web.audit.agent import AGENT, UPSTREAM_VARIABLE, model
 from turnkeeper.web.audit.log import RequestEnd

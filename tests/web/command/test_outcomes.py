@@ -2,7 +2,11 @@ from typing import Any
 
 import pytest
 
-from turnkeeper.actors.model.records import TERMINAL, TurnStatus, Verdict
+from turnkeeper.actors.model.words import (
+    TERMINAL,
+    TurnStatus,
+    Verdict,
+)
 from turnkeeper.web.command.exit_codes import ExitCode
 from turnkeeper.web.command.outcomes import (
     cancel_exit_code,

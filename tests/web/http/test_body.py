@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.web.fakes_web import any_json
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.records import Strategy
+from turnkeeper.actors.model.words import Strategy
 from turnkeeper.web.http.body import (
     MAX_SESSIONS,
     SendBody,

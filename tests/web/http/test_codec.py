@@ -12,15 +12,17 @@ from tests.web.fakes_web import any_json
 from tests.web.http import shapes
 from turnkeeper.actors.model.messages import Accepted, CancelAnswer, Conversation, SessionView, Superseded
 from turnkeeper.actors.model.records import (
-    CancelCode,
     Cancellation,
     LateEnd,
     Reason,
     SessionId,
-    SessionState,
     TurnError,
     TurnId,
     TurnRecord,
+)
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    SessionState,
     TurnStatus,
     Verdict,
 )

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes import ScriptedAgent
 from tests.web.fakes_web import Answer, House, by_token, read_answer, serving
-from turnkeeper.actors.model.records import TurnStatus
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.web.http import app as app_module
 from turnkeeper.web.http.mount import problem_response
 from turnkeeper.web.http.problems import Code, Problem
