@@ -28,7 +28,7 @@
     |   +-- ContextNotCopyable          the session's context holds what cannot be copied
     |   +-- NotAnAgent                  neither a coroutine function nor an async generator function
     |   +-- AgentExited                 the agent raised SystemExit, as `sys.exit()` does
-    |   |   +-- AgentInterrupted        ... or KeyboardInterrupt, and no operator did
+    |   +-- AgentInterrupted            the agent raised KeyboardInterrupt, and no operator did
     |   +-- StageFailed                 a stage raised, or returned no dict; `stage` names it
     +-- RuntimeMisuse                   the actors were used from the wrong place
         +-- BlockingCallOnLoop          a blocking ask, get or stop on the loop's own thread
@@ -198,12 +198,12 @@ class NotAnAgent(AgentError):
 
 
 class AgentExited(AgentError):
-    """The agent raised SystemExit, as ``sys.exit()`` does; that is the ``__cause__``."""
+    """The agent raised SystemExit, as ``sys.exit()`` does. That is the ``__cause__``."""
 
     code = "SYSTEM_EXIT"
 
 
-class AgentInterrupted(AgentExited):
+class AgentInterrupted(AgentError):
     """The agent raised KeyboardInterrupt, and it was not the operator's Ctrl-C."""
 
     code = "KEYBOARD_INTERRUPT"

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from turnkeeper.actors.runtime.query import Query as Query
 
+from .exceptions import AgentError
 from .records import (
     HOST,
     Asker,
@@ -330,6 +331,15 @@ class TurnEnded:
     epoch: Epoch
     outcome: Outcome
     first_event_at: float | None = None
+
+
+@value
+class TaskExited:
+    """A task or a callback of the turn with this epoch raised what would have ended the process."""
+
+    session_id: SessionId
+    epoch: Epoch
+    error: AgentError
 
 
 @value

@@ -27,6 +27,7 @@ from turnkeeper.actors.model.messages import (
     Stop,
     Subscribe,
     Sweep,
+    TaskExited,
 )
 from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import Verdict
@@ -60,6 +61,7 @@ MESSAGES: Final = (
     Sweep,
     Shutdown,
     ShutdownOverdue,
+    TaskExited,
 )
 
 
@@ -120,6 +122,8 @@ class RegistryActor(AsyncioActor):
                     self._on_shutdown(message, reply_to)
                 case ShutdownOverdue():
                     self._ending.overdue()
+                case TaskExited():
+                    self._on_task_exited(message)
                 case _:
                     assert_never(message)
         except TurnkeeperError as error:
@@ -232,6 +236,11 @@ class RegistryActor(AsyncioActor):
         if self._children.failed(message):
             self._housekeeping.answered(message.session_id, asleep=False)
             self._ending.closed(message.session_id)
+
+    def _on_task_exited(self, message: TaskExited) -> None:
+        entry = self._shared.directory.entries.get(message.session_id)
+        if entry is not None and entry.actor is not None:
+            self._children.forward(entry, message, None)
 
     # -- The end ----------------------------------------------------------------------------------------
 

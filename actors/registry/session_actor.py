@@ -18,6 +18,7 @@ from turnkeeper.actors.model.messages import (
     Stop,
     Submit,
     Subscribe,
+    TaskExited,
     Tick,
     TurnEnd,
     TurnEnded,
@@ -47,6 +48,7 @@ MESSAGES: Final = (
     GetTurn,
     AwaitTurn,
     Sleep,
+    TaskExited,
 )
 
 
@@ -85,6 +87,8 @@ class SessionActor(AsyncioActor):
                 self._await_turn(message, reply_to)
             case Sleep():
                 self._sleep()
+            case TaskExited():
+                self._performer.turns.exited(message)
             case _:
                 assert_never(message)
 

@@ -7,13 +7,14 @@ an error of the agent's like any other, unless the operator has pressed Ctrl-C.
 import inspect
 import signal
 import threading
+from functools import partial
 from traceback import walk_tb
 from types import CodeType
 
-from turnkeeper.actors.model.exceptions import AgentExited, AgentInterrupted
+from turnkeeper.actors.model.exceptions import AgentError, AgentExited, AgentInterrupted
 
 
-def contained(error: KeyboardInterrupt | SystemExit) -> AgentExited | None:
+def contained(error: KeyboardInterrupt | SystemExit) -> AgentError | None:
     """The agent's error that this is; ``None`` for the operator's Ctrl-C, which is to go its way."""
     if isinstance(error, SystemExit):
         return AgentExited(f"the agent raised {error!r}")
@@ -38,7 +39,7 @@ def _began_in(error: BaseException, code: CodeType | None) -> bool:
 
 
 def _code_of(handler: object) -> CodeType | None:
-    while hasattr(handler, "func"):  # asyncio's is a partial
+    while isinstance(handler, partial):  # asyncio's is one
         handler = handler.func
     function = handler if inspect.isroutine(handler) else getattr(handler, "__call__", None)  # noqa: B004
     code: CodeType | None = getattr(function, "__code__", None)

@@ -9,12 +9,12 @@ import asyncio
 import logging
 from typing import Any
 
-from turnkeeper.actors.model.messages import TurnEnded
+from turnkeeper.actors.model.messages import TaskExited, TurnEnded
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.runtime import AsyncioRef
 
 from .agent import AgentFunction, LoadContext, SaveContext
-from .run import outcome_of, run
+from .run import outcome_of, raised, run
 from .turn import Turn
 
 logger = logging.getLogger("turnkeeper")
@@ -60,6 +60,8 @@ class RunningTurns:
         quarantined = self._quarantined
         turn = self.turn if quarantined is None else quarantined.pop(task, self.turn)
         if turn is not None:
+            if turn.exited is not None:
+                outcome = raised(turn.exited)
             self._actor.tell_if_alive(TurnEnded(turn.epoch, outcome, turn.first_event_at))
 
     def cancel(self, reason: Reason) -> None:
@@ -68,6 +70,19 @@ class RunningTurns:
             self.turn.ask_to_stop(reason)
         if self.task is not None:
             self.task.cancel(str(reason.code))
+
+    def exited(self, message: TaskExited) -> None:
+        """A task of the turn that holds the session would have ended the process: the turn ends with that.
+
+        However its coroutine ends, which is cancelled unless it is already.
+        """
+        turn, task = self.turn, self.task
+        if turn is None or task is None or turn.epoch != message.epoch:
+            return
+        turn.exited = message.error
+        if not turn.cancel_requested:
+            turn.cancel_requested = True
+            task.cancel()
 
     def quarantine(self) -> None:
         """The turn that holds the session did not stop: hold its task until it ends after all."""

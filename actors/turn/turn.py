@@ -10,6 +10,7 @@ from turnkeeper.actors.events.event import Event, check_name
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.exceptions import (
+    AgentError,
     ContextNotCopyable,
     EventNotJson,
     InvalidRequest,
@@ -17,13 +18,8 @@ from turnkeeper.actors.model.exceptions import (
     WaitsForItself,
     WrongThread,
 )
-from turnkeeper.actors.model.records import (
-    Epoch,
-    Reason,
-    SessionId,
-    TurnId,
-    TurnSpec,
-)
+from turnkeeper.actors.model.messages import TaskExited
+from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnSpec
 
 from .context import Context, ContextStore, flag_cancel
 
@@ -67,6 +63,10 @@ class TurnHost(Protocol):
         """The registry's stages."""
         ...
 
+    def report(self, message: Any) -> None:
+        """Send the registry a report."""
+        ...
+
 
 class Turn:
     """One run of the host's coroutine, for one message."""
@@ -78,6 +78,7 @@ class Turn:
         "_message",
         "cancel_requested",
         "epoch",
+        "exited",
         "first_event_at",
         "n",
         "over",
@@ -103,6 +104,8 @@ class Turn:
         self.n = 0
         #: When the agent emitted its first event.
         self.first_event_at: float | None = None
+        #: What one of its tasks raised that would have ended the process: the turn ends with it.
+        self.exited: AgentError | None = None
         #: Whether the turn has let go of its session.
         self.over = False
 
@@ -217,6 +220,10 @@ class Turn:
         self.cancel_requested = True
         if self._context is not None:
             flag_cancel(self._context)
+
+    def end_with(self, error: AgentError) -> None:
+        """End as failed with this error: a task or callback of this turn's would have ended the process."""
+        self._host.report(TaskExited(self.session_id, self.epoch, error))
 
     def close(self) -> int:
         """Publish and keep nothing of it any more; return the number of the event that ends it."""

@@ -21,6 +21,7 @@ from turnkeeper.web.http.settings import WebSettings, addresses
 
 from .connections import Bounds, Connections
 from .descriptors import complain_rarely, raise_limit
+from .event_loop import run_to_its_end
 from .talk import Talk, http_logger, name_server
 
 logger = logging.getLogger("turnkeeper")
@@ -54,9 +55,9 @@ def run(app: web.Application, settings: WebSettings, announce: Callable[[str], N
     stopper = _Stopper(loop, stop, settings.shutdown_deadline)
     before = {number: signal.signal(number, stopper) for number in SIGNALS}
     try:
-        loop.run_until_complete(_serve(app, settings, announce, stop, margin))
+        run_to_its_end(loop, _serve(app, settings, announce, stop, margin))
         left = _cancel_all(loop, margin / 4)
-        loop.run_until_complete(loop.shutdown_asyncgens())
+        run_to_its_end(loop, loop.shutdown_asyncgens())
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
         if not asyncio.all_tasks(loop):
@@ -184,7 +185,7 @@ def _cancel_all(loop: asyncio.AbstractEventLoop, patience: float) -> int:
     for task in tasks:
         task.cancel()
     if tasks:
-        loop.run_until_complete(asyncio.wait(tasks, timeout=patience))
+        run_to_its_end(loop, asyncio.wait(tasks, timeout=patience))
     return sum(not task.done() for task in tasks)
 
 

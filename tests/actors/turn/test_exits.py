@@ -13,21 +13,21 @@ import pytest
 import uvloop
 
 from tests.fakes import done, names, opened, plain, read_to_end
-from turnkeeper.actors.model.exceptions import AgentExited, AgentInterrupted, TurnFailed
+from turnkeeper.actors.model.exceptions import AgentError, AgentInterrupted, TurnFailed
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.exits import contained, is_operators
 from turnkeeper.actors.turn.turn import Turn
 
 
-async def failed(registry: SessionRegistry, **keywords: Any) -> AgentExited:
+async def failed(registry: SessionRegistry, **keywords: Any) -> AgentError:
     """What ended the turn; a session beside it and the same one afterwards go on."""
     receipt = await registry.send("s1", "hello", **keywords)
     with pytest.raises(TurnFailed) as caught:
         await receipt.result()
     record = await receipt.ended()
     error = caught.value.__cause__
-    assert isinstance(error, AgentExited)
+    assert isinstance(error, AgentError)
     assert record.status is TurnStatus.FAILED
     assert record.error is not None
     assert record.error.code == error.code.lower()

@@ -16,12 +16,10 @@ from tests.fakes import (
     settle,
     waiting,
 )
-from turnkeeper.actors.model.exceptions import (
-    TurnFailed,
-)
+from turnkeeper.actors.model.exceptions import AgentExited, TurnFailed
 from turnkeeper.actors.model.messages import Send
 from turnkeeper.actors.model.records import TurnRecord
-from turnkeeper.actors.model.words import Verdict
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 
@@ -144,3 +142,71 @@ async def test_an_agent_is_not_called_for_a_turn_that_is_stopped_before_its_firs
         registry.ref.tell(Send("s1", "hello"))
         assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
     assert not called
+
+
+# -- What a task of a turn's raises -----------------------------------------------------------------
+
+
+EXITED = AgentExited("the agent raised SystemExit(3)")
+
+
+async def test_a_turn_whose_task_would_have_ended_the_process_is_cancelled_and_has_failed() -> None:
+    """G2, G14."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt, run = await started(registry, agent)
+        run.turn.end_with(EXITED)
+        with pytest.raises(TurnFailed, match="system_exit") as caught:
+            await receipt.result()
+        assert caught.value.__cause__ is EXITED
+        assert run.cancels == 1
+        record = await record_of(registry, receipt)
+        assert record.cancellation is None
+        _, run = await started(registry, agent)
+        assert run.turn.exited is None
+
+
+async def test_it_has_failed_however_its_coroutine_ends() -> None:
+    """G2, G14."""
+    agent = ScriptedAgent(swallows=9)
+    async with opened(agent) as registry:
+        receipt, run = await started(registry, agent)
+        run.turn.end_with(EXITED)
+        await settle()
+        run.finish()
+        with pytest.raises(TurnFailed, match="system_exit"):
+            await receipt.result()
+
+
+async def test_a_turn_that_is_being_cancelled_is_not_cancelled_again_by_it() -> None:
+    """G2, G3: what cleans up goes on, and the turn has failed first."""
+    agent = ScriptedAgent(swallows=9)
+    async with opened(agent) as registry:
+        _, run = await started(registry, agent)
+        cancelling = asyncio.ensure_future(registry.cancel("s1"))
+        await settle()
+        run.turn.end_with(EXITED)
+        await settle()
+        assert run.cancels == 1
+        run.finish()
+        assert (await cancelling).verdict is Verdict.FINISHED_FIRST
+
+
+async def test_it_ends_no_turn_but_its_own() -> None:
+    """G14."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt, run = await started(registry, agent)
+        _, successor = await started(registry, agent)
+        run.turn.end_with(EXITED)
+        await settle()
+        assert successor.cancels == 0
+        assert (await record_of(registry, receipt)).status is TurnStatus.CANCELLED
+        successor.finish()
+        await settle()
+        await registry.cleanup()
+        successor.turn.end_with(EXITED)
+        await registry.close("s1")
+        successor.turn.end_with(EXITED)
+        await settle()
+    successor.turn.end_with(EXITED)

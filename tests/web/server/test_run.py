@@ -39,6 +39,47 @@ async def tidies_up(turn):
         await asyncio.sleep(0.05)
         print("tidied up", file=sys.stderr, flush=True)
 
+async def leaves(turn):
+    turn.emit("begun")
+    match turn.text:
+        case "the turn":
+            await asyncio.sleep(0.01)
+            sys.exit(3)
+        case "a task":
+            task = asyncio.create_task(leaves_later())
+            await asyncio.wait({task})
+            task.exception()
+        case "a timer":
+            asyncio.get_running_loop().call_later(0.01, sys.exit, 3)
+            await asyncio.Event().wait()
+        case "an interrupt":
+            raise KeyboardInterrupt
+        case "the loop":
+            asyncio.get_running_loop().stop()
+            await asyncio.sleep(0.01)
+        case _:
+            await asyncio.Event().wait()
+
+async def leaves_later():
+    await asyncio.sleep(0.01)
+    sys.exit(3)
+
+async def leaves_at_the_end(turn):
+    async def leave():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            sys.exit(3)
+
+    turn.emit("begun")
+    here.append(asyncio.create_task(leave()))
+    try:
+        await asyncio.Event().wait()
+    finally:
+        here.append(asyncio.create_task(leaves_later()))
+
+here = []
+
 async def floods(turn):
     for _ in range(200):
         turn.emit("flood", "x" * 60_000)
@@ -202,6 +243,56 @@ async def test_a_thread_that_does_not_end_is_abandoned(agents: Path) -> None:
         assert status == FORCED
         assert took < SOON
         assert "1 threads did not stop" in await process.complaint()
+
+
+@pytest.mark.parametrize(
+    ("how", "end", "code"),
+    [
+        ("the turn", "turn.failed", "system_exit"),
+        ("a task", "turn.failed", "system_exit"),
+        ("a timer", "turn.failed", "system_exit"),
+        ("an interrupt", "turn.failed", "keyboard_interrupt"),
+        ("the loop", "turn.completed", None),
+    ],
+)
+async def test_an_agent_that_leaves_the_process_leaves_the_server_to_the_others(
+    agents: Path, how: str, end: str, code: str | None
+) -> None:
+    """G14."""
+    async with served("--agent", "agents_here:leaves", cwd=agents, SHUTDOWN_DEADLINE=NEVER) as (
+        process,
+        door,
+    ):
+        async with door.stream("other") as other, door.stream("s") as stream:
+            await door.sent("other", "wait")
+            await other.until("begun")
+            await door.sent("s", how)
+            ended = await stream.until(end)
+            if code is not None:
+                assert ended.json["error"]["code"] == code
+            await door.sent("s", "wait")
+            await stream.until("begun")
+            assert (await door.post("/chat/other/cancel_send_task")).body["status"] == "cancelled"
+            assert [each.event for each in await other.rest()] == ["turn.cancelled", "close"]
+        status, _ = await gone(process, signal.SIGTERM)
+
+        assert status == 0
+        assert ("SystemExit: 3" in await process.complaint()) == (code == "system_exit")
+
+
+async def test_a_task_that_leaves_the_process_during_the_shutdown_does_not_cut_it_short(agents: Path) -> None:
+    """G10, G14."""
+    async with served("--agent", "agents_here:leaves_at_the_end", cwd=agents, SHUTDOWN_DEADLINE=NEVER) as (
+        process,
+        door,
+    ):
+        async with door.stream("s") as stream:
+            await door.sent("s")
+            await stream.until("begun")
+            status, _ = await gone(process, signal.SIGTERM)
+            assert [each.event for each in await stream.rest()] == ["turn.cancelled", "close"]
+
+        assert status == 0
 
 
 async def test_a_client_that_does_not_read_cannot_keep_the_process(agents: Path) -> None:
