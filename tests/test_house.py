@@ -41,9 +41,7 @@ TESTS_OF_MORE = {
     "web/pages/test_vocabulary.py": "the page's words, which are JavaScript's",
 }
 # Classes that are longer, each with the reason.
-LONGER = {
-    "actors/runtime/future.py": "AsyncioFuture",
-}
+LONGER: dict[str, str] = {}
 
 
 def name_of(path: Path) -> str:

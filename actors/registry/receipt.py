@@ -42,10 +42,13 @@ def failure_of(end: TurnEnd) -> TurnNotCompleted | None:
 
 def result_of(end: TurnEnd) -> Any:
     """What the agent returned; ``None`` if only the turn's record is left. Raises `TurnNotCompleted`."""
+    outcome = end.outcome
+    if type(outcome) is Returned:
+        return outcome.result
     failure = failure_of(end)
     if failure is not None:
         raise failure
-    return end.outcome.result if isinstance(end.outcome, Returned) else None
+    return None
 
 
 class Keeper(Protocol):

@@ -4,7 +4,8 @@
 
     errors      what goes wrong when actors are used from the wrong place
     query       a message that carries the type of its reply
-    future      the answer to a message: awaited on a loop, or waited for in a thread
+    promise     an answer that comes once: awaited on loops, waited for in threads
+    future      a promise as Pykka knows it, and futures made of futures
     answers     how a handler answers a reply address
     run_queue   which of the actors that have mail is next
     actor       AsyncioActor and its ref
@@ -18,7 +19,8 @@ from .actor import AsyncioActor, AsyncioRef, ask, forward
 from .answers import answer, answer_foreign, refuse
 from .batches import in_batches
 from .errors import BlockingCallOnLoop, LoopClosed, RuntimeMisuse, TurnkeeperError
-from .future import ActorLoopClosed, AsyncioFuture
+from .future import AsyncioFuture
+from .promise import ActorLoopClosed
 from .query import Query
 from .run_queue import ReplyTo
 from .timer import Timer

@@ -23,7 +23,8 @@ import pykka
 from pykka.messages import ProxyCall, ProxyGetAttr, ProxySetAttr, _ActorStop
 
 from .errors import BlockingCallOnLoop, LoopClosed
-from .future import ActorLoopClosed, AsyncioFuture, ExcInfo, running_loop
+from .future import AsyncioFuture
+from .promise import ActorLoopClosed, ExcInfo, running_loop
 from .query import Query
 from .run_queue import Mail, Mailbox, ReplyTo, RunQueue
 

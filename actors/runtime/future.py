@@ -1,136 +1,69 @@
-"""The future of an actor's answer: awaited on any event loop, waited for with ``get()`` in any thread.
+"""The future that an actor's answer comes in, and the futures that are made of futures.
 
-It costs little until somebody really waits: no lock, no condition, no asyncio future. ``set`` is safe
-from every thread; what must not be torn apart is one attribute store, which the GIL keeps whole, and
-whoever waits registers *first* and looks *again*, so that a wake-up cannot fall between the two.
+Theory of operation
+-------------------
+
+What comes once and how it is waited for is the promise's (see `promise`). A future adds Pykka's *get hook*:
+an answer that is not set, but computed by those who want it. `map`, `filter`, `reduce` and `join` are
+futures with a hook that gets the answers of other futures, their *sources*, and calls a function with them.
+
+*Which thread does what.* The hook runs in the thread that wants the answer, under a lock of that future,
+until it succeeds once; its answer is kept, its exceptions are not. A hook may block: Pykka's do. On a loop
+that must not happen, so awaiting such a future first awaits its *leaves*, the plain futures that it is made
+of in the end. With all their answers there the hook does not wait, and runs on the loop. A hook of unknown
+make, or one with a future of another kind among its leaves (a thread actor's), runs in a helper thread of
+its own, and the loop awaits that.
+
+*The races, and what answers each.*
+
+1. A thread computes while a task on a loop wants the same answer. The task must not wait for the lock: it
+   tries it, and if that fails, lets a helper thread wait for it. ``get()`` on a loop's thread refuses
+   instead.
+2. Two tasks await the same future. Each awaits the leaves; the first to go on computes, in one piece, and
+   the other one finds the answer. The function runs once.
+3. A leaf fails. Awaiting stops there, and the hook meets the error again: its function may want it, or
+   raise it.
+4. The task that awaits is cancelled. Only its own wait at a leaf ends.
+
+*What is weak about it.* A hook that fails runs again for the next one who asks, as Pykka says, so a
+function with effects has them twice. The helper thread is a daemon and outlives the loop if its source
+never answers.
 """
 
-import asyncio
 import functools
 import queue
-import sys
 import threading
-import time
 from collections.abc import Callable, Generator, Iterable
-from threading import get_ident
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
+from typing import Any, TypeVar
 
 import pykka
 
-from .errors import BlockingCallOnLoop, LoopClosed
+from .errors import BlockingCallOnLoop
+from .promise import PENDING, Promise, running_loop
 
 T = TypeVar("T")
 J = TypeVar("J")
 M = TypeVar("M")
 R = TypeVar("R")
 
-ExcInfo: TypeAlias = tuple[type[BaseException] | None, BaseException | None, TracebackType | None]
-# Who waits: (id of the thread its loop runs in, asyncio future), or (None, locked lock) for a thread.
-Waiter: TypeAlias = "tuple[int, asyncio.Future[Any]] | tuple[None, threading.Lock]"
 
-_PENDING: Final = object()
-# Of all futures, for seldom does a second one wait. A garbage collection inside it may run code that waits.
-_registering: Final = threading.RLock()
-
-CLOSED_LOOP_CHECK: float = 1.0
-"""Seconds after which a thread that waits looks whether the loop that owes the answer is closed."""
-
-
-class ReplySource(Protocol):
-    """Where an answer comes from: what a future needs to know of the run queue of the actor asked."""
-
-    loop: asyncio.AbstractEventLoop
-    thread: int | None
-    """The thread in which the loop runs, if that is known."""
-
-
-class ActorLoopClosed(LoopClosed, pykka.ActorDeadError):
-    """The actor's event loop is closed, so nothing will ever handle or answer the message."""
-
-
-def running_loop() -> asyncio.AbstractEventLoop | None:
-    """The event loop that runs in this thread, if one does."""
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-class AsyncioFuture(pykka.Future[T]):
+class AsyncioFuture(Promise[T]):
     """An actor's answer, now or later.
 
     * ``await future`` on an event loop, the actor's or another. Cancelling the wait abandons only the
-      wait: the actor goes on, and others who await or ``get()`` the same future still get the answer.
+      wait: the actor goes on, and others that await or ``get()`` the same future still get the answer.
     * ``future.get(timeout=...)`` in any other thread; raises `pykka.Timeout`. On a thread whose event
       loop runs it returns what is there and raises `BlockingCallOnLoop` where it would have to wait.
     * ``map``, ``filter``, ``reduce``, ``join`` give futures that can be awaited as well. The function
-      runs in whoever waits, once when it succeeds, as in Pykka.
+      runs where the answer is wanted, once when it succeeds, as in Pykka.
 
-    An exception nobody asks for is dropped silently. Setting twice raises `queue.Full`, as in Pykka.
+    An exception that is never asked for is dropped silently. Setting twice raises `queue.Full`, as in Pykka.
     """
-
-    source: ReplySource | None = None
-    """Where the answer comes from, if that is known: once its loop is closed, none comes any more."""
 
     # The defaults stand in the class, so that making a future stores nothing.
     _get_hook: Callable[[float | None], T] | None = None
     _hook_lock: Any = None
     _sources: "tuple[pykka.Future[Any], ...]" = ()
-    _value: Any = _PENDING
-    _error: BaseException | None = None
-    _traceback: TracebackType | None = None
-    _waiters: "Waiter | list[Waiter] | None" = None
-
-    if not TYPE_CHECKING:
-        __init__ = object.__init__  # half the price of calling one written in Python
-
-    def done(self) -> bool:
-        """Whether the answer is there (of a mapped or joined future: has been computed)."""
-        return self._value is not _PENDING
-
-    # -- setting --------------------------------------------------------------------------------------
-
-    def set(self, value: T | None = None) -> None:
-        """Set the answer and wake everyone who waits for it.
-
-        Raises:
-            queue.Full: there is an answer, or a get hook, already.
-
-        """
-        if self._value is not _PENDING or self._get_hook is not None:
-            raise queue.Full
-        self._value = value
-        waiter: Any = self._waiters
-        if waiter is None:
-            return
-        if type(waiter) is tuple and waiter[0] == get_ident():  # the usual one, without three calls
-            self._waiters = None
-            try:  # noqa: SIM105  contextlib.suppress() costs more than all the rest of this
-                waiter[1].set_result(value)
-            except (asyncio.InvalidStateError, RuntimeError):
-                pass  # whoever awaited was cancelled, or its loop is closed
-            return
-        self._wake()
-
-    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
-        """Set an exception as the answer: ``exc_info``, or the one being handled.
-
-        Raises:
-            queue.Full: there is an answer, or a get hook, already.
-
-        """
-        if self._value is not _PENDING or self._get_hook is not None:
-            raise queue.Full
-        kind, error, traceback = sys.exc_info() if exc_info is None else exc_info
-        if error is None:
-            if kind is None:
-                raise ValueError("set_exception() outside an except block needs an exc_info")
-            error = kind()
-        self._error, self._traceback = error, traceback
-        self._value = None  # last, because this is what the others look at
-        if self._waiters is not None:
-            self._wake()
 
     def set_get_hook(self, func: Callable[[float | None], T]) -> None:
         """Let ``get(timeout)`` return what ``func(timeout)`` returns; it is called until it succeeds once.
@@ -141,150 +74,27 @@ class AsyncioFuture(pykka.Future[T]):
             queue.Full: there is an answer already.
 
         """
-        if self._value is not _PENDING:
+        if self._value is not PENDING:
             raise queue.Full
         self._hook_lock = threading.RLock()
         self._get_hook = func
+        self._computed = True
 
-    def _wake(self) -> None:
-        waiters, self._waiters = self._waiters, None
-        for waiter in waiters if isinstance(waiters, list) else (waiters,):
-            if waiter is not None:
-                self._wake_one(waiter)
-
-    def _wake_one(self, waiter: Waiter) -> None:
-        thread, handle = waiter
-        try:
-            if isinstance(handle, asyncio.Future):
-                if thread == get_ident():
-                    self._hand_over(handle)
-                else:
-                    handle.get_loop().call_soon_threadsafe(self._hand_over, handle)
-            else:
-                handle.release()
-        except RuntimeError:
-            pass  # its loop is closed, or it was woken already: nobody waits there any more
-
-    def _hand_over(self, waiter: "asyncio.Future[Any]") -> None:
-        if waiter.done():
-            return  # cancelled: whoever awaited has gone
-        error = self._error
-        if error is None:
-            waiter.set_result(self._value)
-            return
-        if isinstance(error, StopIteration):  # asyncio refuses it, since it would end the coroutine
-            error = RuntimeError("the actor raised StopIteration")
-            error.__cause__ = self._error
-        waiter.set_exception(error.with_traceback(self._traceback))
-        waiter.exception()  # marks it as seen: no "exception was never retrieved" for an abandoned wait
-
-    # -- waiting --------------------------------------------------------------------------------------
-
-    def __await__(self) -> Generator[Any, None, T]:
-        if self._value is not _PENDING:
-            return self._give()
-        if self._get_hook is not None:
-            return self._await_hook().__await__()
-        thread, source = get_ident(), self.source
-        # The source knows its loop's thread; get_running_loop() is a system call on Python 3.11.
-        loop = source.loop if source is not None and source.thread == thread else asyncio.get_running_loop()
-        waiter: asyncio.Future[T] = loop.create_future()
-        mine = thread, waiter
-        if self._waiters is None:  # no call between this look and the store, so no other thread either
-            self._waiters = mine
-        else:
-            self._register(mine)
-        if self._value is not _PENDING:
-            self._hand_over(waiter)
-        return iter(waiter)
-
-    __iter__ = __await__
-
-    def get(self, *, timeout: float | None = None) -> T:
-        """Wait in this thread for the answer, at most ``timeout`` seconds, and return or raise it.
-
-        Raises:
-            pykka.Timeout: the answer did not come in time.
-            BlockingCallOnLoop: it is not there and an event loop runs in this thread.
-            ActorLoopClosed: it will not come, because the actor's event loop is closed.
-
-        """
-        if self._value is _PENDING:
-            if self._get_hook is None:
-                self._wait(timeout)
-            elif self._hook_lock.acquire(blocking=running_loop() is None):
-                self._call_hook(timeout)
-            else:
-                raise BlockingCallOnLoop(
-                    "another thread is computing this future: `await` it instead of get()"
-                )
-        return self._outcome()
-
-    def _outcome(self) -> T:
-        if self._error is not None:
-            raise self._error.with_traceback(self._traceback)
-        return cast("T", self._value)
-
-    def _give(self) -> Generator[Any, None, T]:
-        yield from ()  # makes this a generator: one that is over before it has yielded
-        return self._outcome()
-
-    def _wait(self, timeout: float | None) -> None:
-        if timeout is not None and timeout <= 0:
-            raise pykka.Timeout(f"{timeout} seconds")
-        if running_loop() is not None:
-            raise BlockingCallOnLoop(
-                "get() would block the event loop of this thread: `await` the future instead"
-            )
-        lock = threading.Lock()
-        lock.acquire()
-        waiter: Waiter = (None, lock)
-        self._register(waiter)
-        deadline = None if timeout is None else time.monotonic() + timeout
-        while True:
-            # Looked at before the answer: what the actor answered before its loop was closed counts.
-            closed = self.source is not None and self.source.loop.is_closed()
-            if self._value is not _PENDING:
-                return
-            left = CLOSED_LOOP_CHECK if deadline is None else deadline - time.monotonic()
-            if closed or left <= 0:
-                self._forget(waiter)
-                if closed:
-                    raise ActorLoopClosed("the actor's event loop was closed before it answered")
-                raise pykka.Timeout(f"{timeout} seconds")
-            lock.acquire(timeout=min(left, CLOSED_LOOP_CHECK))
-
-    def _register(self, waiter: Waiter) -> None:
-        with _registering:
-            waiters = self._waiters
-            if waiters is None:
-                self._waiters = waiter
-                return
-            if not isinstance(waiters, list):
-                waiters = self._waiters = [waiters]
-            elif len(waiters) & (len(waiters) - 1) == 0:
-                # Now and then drop those who gave up, or polling with a timeout would pile them up.
-                waiters[:] = [
-                    each for each in waiters if not (isinstance(each[1], asyncio.Future) and each[1].done())
-                ]
-            waiters.append(waiter)
-
-    def _forget(self, waiter: Waiter) -> None:
-        with _registering:
-            if self._waiters is waiter:
-                self._waiters = None
-            elif isinstance(self._waiters, list) and waiter in self._waiters:
-                self._waiters.remove(waiter)
-
-    # -- futures made of futures ----------------------------------------------------------------------
+    def _compute(self, timeout: float | None) -> None:
+        if not self._hook_lock.acquire(blocking=running_loop() is None):
+            raise BlockingCallOnLoop("another thread is computing this future: `await` it instead of get()")
+        self._call_hook(timeout)
 
     def _call_hook(self, timeout: float | None) -> None:
         """Call the hook and keep what it returns; the caller has taken the hook's lock."""
         try:
-            if self._value is _PENDING and self._get_hook is not None:
+            if self._value is PENDING and self._get_hook is not None:
                 self._value = self._get_hook(timeout)
         finally:
             self._hook_lock.release()
+
+    def _await_computed(self) -> Generator[Any, None, T]:
+        return self._await_hook().__await__()
 
     async def _await_hook(self) -> T:
         leaves = self._leaves()
@@ -301,7 +111,7 @@ class AsyncioFuture(pykka.Future[T]):
         return await _get_in_thread(self)
 
     def _leaves(self) -> "list[AsyncioFuture[Any]] | None":
-        """The futures that this one is made of in the end; None if one of them cannot be awaited."""
+        """The plain futures that this one is made of in the end; None if one of them cannot be awaited."""
         if self._get_hook is None:
             return [self]
         found: list[AsyncioFuture[Any]] = []
@@ -311,6 +121,8 @@ class AsyncioFuture(pykka.Future[T]):
                 return None
             found += leaves
         return found if self._sources else None
+
+    # -- futures made of futures ----------------------------------------------------------------------
 
     @staticmethod
     def _made_of(
@@ -356,7 +168,7 @@ def _get_in_thread(future: "pykka.Future[T]") -> AsyncioFuture[T]:
     def fetch() -> None:
         try:
             value = future.get()
-        except BaseException:  # noqa: BLE001  it is raised again in whoever awaits
+        except BaseException:  # noqa: BLE001  it is raised again where the future is awaited
             fetched.set_exception()
         else:
             fetched.set(value)

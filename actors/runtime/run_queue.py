@@ -1,7 +1,45 @@
-"""The run queue of an event loop: whose turn it is among the actors that have mail.
+"""The run queue of an event loop: which of the actors that have mail is next.
 
-One ``call_soon`` serves every actor that got mail in the same pass of the loop, and an actor with much
-mail handles a part of it and goes to the end of the queue, so that it does not hold up the others.
+Theory of operation
+-------------------
+
+An idle actor costs nothing but its ref, which is its mailbox. One that has mail stands once in the run
+queue of its loop, and one ``call_soon`` serves all that got mail in the same pass. In that callback each
+mailbox in turn hands a bounded number of messages to its actor and goes to the end of the queue if there
+are more; after a bounded number of messages in all the loop gets to do something else. So one flooded actor
+holds up neither the other actors (they wait for `MESSAGES_PER_ACTOR` messages at most) nor the rest of the
+loop (`MESSAGES_PER_PASS`).
+
+A mailbox has three forms, because most of them are empty, and most of the others have one message: nothing,
+one message as it is, or, from its second message until it is empty again, a deque.
+
+*Which thread does what.* Everything but the inlet belongs to the loop's thread. There a put stores the
+message and sees to the callback. From any other thread a put appends to the inlet, which is locked, and
+wakes the loop once for all that lies there; the loop's thread moves that to the mailboxes. A put on the
+loop's thread empties the inlet first, so that what was put earlier is handled earlier, whoever put it.
+
+*The races, and what answers each.*
+
+1. A signal handler, or a finaliser that the garbage collector calls, puts while the loop's thread is in the
+   middle of a put. The one runs between two calls, the other where something is allocated. So nothing
+   stands between a look at a mailbox and the store, and where a deque has to be made the mailbox is looked
+   at again. The inlet's lock is reentrant, for the same reason.
+2. A thread puts while the inlet is being emptied. The mark that the loop was woken is taken back *before*
+   the look into the inlet: what comes later wakes it again, and at worst it wakes for nothing.
+3. The actor stops while it has mail. The mailbox is emptied by its owner, also in the middle of
+   `RunQueue._run`, which therefore looks before every message; mail that still lies in the inlet is turned
+   away when it is taken in.
+4. The loop is closed. The next put, from whatever thread, gives up all mail that lies anywhere in the
+   queue, answers all that wait for it, and raises. A loop that is closed between that look and the wake-up
+   raises as well.
+5. An exception that ends the process leaves a handler, and so the callback. What is left is scheduled again
+   in a ``finally``: if the loop goes on, all others keep their mail.
+6. A loop is run by one thread, then by another. In which one is learnt anew in every callback; until then a
+   put of the new thread goes through the inlet, which is right from everywhere.
+
+*What is weak about it.* Like the promise it leans on the global interpreter lock. Nothing bounds a mailbox:
+the senders must bound what is under way. If nothing is put after a loop was closed, those that wait learn of
+it only by looking (see `promise`). A handler that blocks holds up everything; nothing here can see that.
 """
 
 # A mailbox and its queue are one thing in two classes, so they look into each other.
@@ -17,7 +55,7 @@ from typing import Any, Final, TypeAlias, cast
 
 import pykka
 
-from .future import ActorLoopClosed, running_loop
+from .promise import ActorLoopClosed, running_loop
 
 ReplyTo: TypeAlias = "pykka.Future[Any] | None"
 Mail: TypeAlias = "tuple[Any, ReplyTo]"
@@ -131,7 +169,11 @@ class RunQueue:
         elif isinstance(waiting, deque):
             waiting.append(mail)
         else:
-            box._mail = deque((waiting, mail))
+            both = deque((waiting, mail))  # a garbage collection in here may have run code that puts
+            if box._mail is waiting:
+                box._mail = both
+            else:
+                cast("deque[Mail]", box._mail).append(mail)
         if not self._is_due:
             self.loop.call_soon(self._run, context=self._context)
             self._is_due = True

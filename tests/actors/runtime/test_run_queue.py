@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from turnkeeper.actors.runtime.future import ActorLoopClosed
+from turnkeeper.actors.runtime import run_queue
+from turnkeeper.actors.runtime.promise import ActorLoopClosed
 from turnkeeper.actors.runtime.run_queue import (
     MESSAGES_PER_ACTOR,
     MESSAGES_PER_PASS,
@@ -212,6 +213,27 @@ def test_a_loop_that_closes_while_a_thread_puts_refuses() -> None:
 
     with pytest.raises(ActorLoopClosed, match="moment"):
         queue.put(box, (1, None))
+
+
+async def test_a_put_by_the_garbage_collector_in_the_middle_of_a_put_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    queue, box, armed = RunQueue.of(asyncio.get_running_loop()), Box(), [True]
+
+    class Collecting(deque[Any]):
+        """Making one starts a garbage collection, and a finaliser that it calls puts."""
+
+        def __init__(self, *args: Any) -> None:
+            if armed and armed.pop():
+                queue.put(box, ("from a finaliser", None))
+            super().__init__(*args)
+
+    monkeypatch.setattr(run_queue, "deque", Collecting)
+    for n in range(3):
+        queue.put(box, (n, None))
+    await asyncio.sleep(0)
+
+    assert [message for _, message in box.log] == [0, "from a finaliser", 1, 2]
 
 
 async def test_each_loop_has_one_run_queue_and_it_goes_when_the_loop_goes() -> None:
