@@ -30,9 +30,9 @@ def submit(state: Running | Cancelling, message: Submit, now: float, to: ReplyAd
     """Say what a send does to a session in which a turn is in flight."""
     if isinstance(state, Cancelling) and isinstance(state.then, Closing):
         return gate.known(state, message, to) or refuse(state, to, closed(state))
-    stopped = gate.stopped(state, message, now, to)
-    if stopped is not None:
-        return stopped
+    answered = gate.answered(state, message, now, to)
+    if answered is not None:
+        return answered
     match message.strategy:
         case Strategy.INTERRUPT:
             return _interrupt(state, message, now, to)

@@ -13,8 +13,8 @@ from .states import State
 from .views import current_turn, find_turn
 
 
-def stopped(state: State, message: Submit, now: float, to: ReplyAddress | None) -> Decision | None:
-    """What keeps a send from becoming a turn: mostly nothing.
+def answered(state: State, message: Submit, now: float, to: ReplyAddress | None) -> Decision | None:
+    """The answer to a send that does not become a turn; mostly there is none.
 
     The send is a repeated one, its precondition does not hold, too many turns of the session were given up
     and still run, or its cancel came before it.

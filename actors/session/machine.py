@@ -214,7 +214,7 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
 
 
 def _submit_idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
-    return gate.stopped(state, message, now, to) or _start(state.memory, message.spec, now, to, None)
+    return gate.answered(state, message, now, to) or _start(state.memory, message.spec, now, to, None)
 
 
 def _submit_closed(state: Closed, message: Submit, to: ReplyAddress | None) -> Decision:

@@ -284,7 +284,7 @@ TICKS = (
 )
 
 #: The end of a coroutine.
-ENDS = (
+REPORTS = (
     Row(Running, TurnEnded, "the turn has ended", OF_HOLDER, Idle, (EndTurn,)),
     Row(
         Cancelling,
@@ -335,4 +335,4 @@ SHUTS = (
     *_stays((Closed,), Shut, "the session is closed already", ALWAYS, Reply),
 )
 
-ROWS: tuple[Row, ...] = (*SENDS, *STOPS, *TICKS, *ENDS, *SHUTS)
+ROWS: tuple[Row, ...] = (*SENDS, *STOPS, *TICKS, *REPORTS, *SHUTS)
