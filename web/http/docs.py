@@ -5,9 +5,8 @@ from typing import Any
 
 from aiohttp import web
 
-from turnkeeper.actors.model import records
 from turnkeeper.actors.model.records import Asker
-from turnkeeper.actors.model.word import Word
+from turnkeeper.actors.model.words import CancelCode, SessionState, Step, Strategy, TurnStatus, Verdict
 from turnkeeper.web.openapi import page
 from turnkeeper.web.openapi.document import document
 from turnkeeper.web.openapi.operation import Who
@@ -15,7 +14,7 @@ from turnkeeper.web.openapi.operation import Who
 from .access.tokens import Tokens
 from .handlers import VERSION, method_not_allowed
 from .mount import Handler, Mount, respond
-from .problems import ProblemBody
+from .problems import Code, ProblemBody
 from .routes import ROUTES, TAGS
 
 ABOUT = """
@@ -33,10 +32,8 @@ BEARER = {
 }
 
 
-def words() -> list[type[Word]]:
-    """The enums that go over the wire."""
-    found = [each for each in vars(records).values() if isinstance(each, type) and issubclass(each, Word)]
-    return [each for each in found if each is not Word]
+#: The enums in the document, whose meanings stand beside their values.
+WORDS = (CancelCode, Code, SessionState, Step, Strategy, TurnStatus, Verdict)
 
 
 @cache
@@ -47,7 +44,7 @@ def describe(*, tokens: bool) -> dict[str, Any]:
         info={"title": "turnkeeper", "version": VERSION, "description": ABOUT.strip()},
         tags=TAGS,
         problem=ProblemBody,
-        words=words(),
+        words={kind.__name__: kind for kind in WORDS},
         security=BEARER if tokens else {},
     )
 

@@ -45,7 +45,7 @@ class Route(Operation):
 
 
 #: What every route may refuse with, and what those may that ask who asks, name a session, or take a body.
-OF_ALL = (Code.EXPECTATION_FAILED, Code.INTERNAL)
+OF_ALL = (Code.MALFORMED_REQUEST, Code.EXPECTATION_FAILED, Code.INTERNAL)
 OF_USERS = (
     Code.UNAUTHORIZED,
     Code.SCOPE_MISSING,

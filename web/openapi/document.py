@@ -5,9 +5,7 @@ from typing import Any
 
 import msgspec
 
-from turnkeeper.actors.model.word import Word
-
-from .operation import PROBLEM_JSON, Operation, Parameter, Refusal, Where, Who
+from .operation import PROBLEM_JSON, Meant, Operation, Parameter, Refusal, Where, Who
 
 JSON = dict[str, Any]
 REF = "#/components/schemas/"
@@ -26,7 +24,7 @@ def document(
     info: Mapping[str, str],
     tags: Mapping[str, str],
     problem: Any,
-    words: Iterable[type[Word]],
+    words: Mapping[str, Iterable[Meant]],
     security: Mapping[str, JSON],
 ) -> JSON:
     """The document. ``problem`` is the type of the body of a refusal.
@@ -34,7 +32,7 @@ def document(
     ``words`` are the enums whose meanings are to be written beside their values; ``security`` are the ways in
     which a user may say who they are, by name: none where nobody has to.
     """
-    schemas = _Schemas(operations, problem, {each.__name__: each for each in words})
+    schemas = _Schemas(operations, problem, words)
     paths: dict[str, JSON] = {}
     for operation in operations:
         path = paths.setdefault(operation.path, {})
@@ -63,7 +61,7 @@ class _Schemas:
     """The schemas of all types in the table, each made once."""
 
     def __init__(
-        self, operations: Sequence[Operation], problem: Any, words: Mapping[str, type[Word]]
+        self, operations: Sequence[Operation], problem: Any, words: Mapping[str, Iterable[Meant]]
     ) -> None:
         kinds = [problem]
         for operation in operations:

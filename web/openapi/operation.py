@@ -53,13 +53,22 @@ class Answer:
     """The headers that matter to a client, each with what it says."""
 
 
-class Refusal(Protocol):
-    """A code that a route may refuse with."""
+class Meant(Protocol):
+    """A member of an enum that says what it means."""
 
     @property
     def value(self) -> str:
-        """The code."""
+        """As it is written."""
         ...
+
+    @property
+    def meaning(self) -> str:
+        """What it means."""
+        ...
+
+
+class Refusal(Meant, Protocol):
+    """A code that a route may refuse with."""
 
     @property
     def status(self) -> int:
@@ -69,11 +78,6 @@ class Refusal(Protocol):
     @property
     def status_text(self) -> str:
         """That status in words."""
-        ...
-
-    @property
-    def meaning(self) -> str:
-        """What it means."""
         ...
 
 

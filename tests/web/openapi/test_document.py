@@ -86,7 +86,7 @@ def made(*operations: Operation, security: dict[str, Any] = TOKEN) -> Any:
         info={"title": "walls", "version": "1"},
         tags={"walls": "All walls."},
         problem=Trouble,
-        words=[Colour],
+        words={"Colour": Colour},
         security=security,
     )
     return msgspec.json.decode(msgspec.json.encode(data))
