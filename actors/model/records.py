@@ -22,18 +22,27 @@ Epoch: TypeAlias = int
 
 @value
 class Asker:
-    """On whose behalf a message is sent. ``sees_all``: admins and the host's own code."""
+    """On whose behalf a message is sent. ``sees_all``: admins and the host's own code.
+
+    ``bounded``: how much one user may have holds for this one too, and not only what all may have together.
+    """
 
     user: str
     sees_all: bool = False
+    bounded: bool = True
 
     def may_see(self, owner: str) -> bool:
         """Whether the asker may know of a session that belongs to ``owner``."""
         return self.sees_all or self.user == owner
 
 
-#: The host's own code, which may see every session.
-HOST = Asker("local", True)
+@value
+class _Host(Asker):
+    """The host's own code. It equals no other asker, whatever user that is."""
+
+
+#: The host's own code, which may see every session. What it opens for no user belongs to the user ``local``.
+HOST: Asker = _Host("local", sees_all=True, bounded=False)
 
 # -- A turn -----------------------------------------------------------------------------------------
 

@@ -45,5 +45,13 @@ def test_a_session_is_seen_by_its_owner_and_by_those_who_see_all() -> None:
     assert Asker("root", sees_all=True).may_see("ada")
 
 
+def test_the_host_is_a_value_of_its_own() -> None:
+    """G8: the bounds of one user are not for the host, so no user may be taken for it."""
+    assert HOST == HOST
+    assert Asker(HOST.user, HOST.sees_all, HOST.bounded) != HOST
+    assert not HOST.bounded
+    assert Asker("root", sees_all=True).bounded
+
+
 def test_a_reason_needs_neither_a_name_nor_words() -> None:
     assert Reason(CancelCode.TIMEOUT) == Reason(CancelCode.TIMEOUT, None, None)

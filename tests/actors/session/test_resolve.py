@@ -149,6 +149,7 @@ def test_a_text_that_no_event_could_carry_is_refused(text: Any) -> None:
         (HOST, CancelCode.USER_REQUEST),
         (Asker("ada", sees_all=True), CancelCode.USER_REQUEST),
         (Asker("root", sees_all=True), CancelCode.ADMIN),
+        (Asker("local", sees_all=True), CancelCode.ADMIN),
     ],
 )
 def test_a_cancel_is_the_users_or_the_admins_by_who_asks(asker: Asker, code: CancelCode) -> None:

@@ -16,10 +16,15 @@ CHALLENGE = {"WWW-Authenticate": 'Bearer realm="turnkeeper"'}
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """A user and their scopes: ``chat`` is for their own sessions, ``admin`` for everyone's."""
+    """A user and their scopes: ``chat`` is for their own sessions, ``admin`` for everyone's.
+
+    With ``bounded=False`` only the totals of the settings hold for this user: for a service that speaks for
+    many people.
+    """
 
     user: str
     scopes: frozenset[str] = frozenset({CHAT})
+    bounded: bool = True
 
     def __post_init__(self) -> None:
         """Refuse a name that JSON cannot carry. Raises `TypeError` and `ValueError`."""
@@ -34,7 +39,7 @@ class Principal:
         """The same for the actors. Raises `Problem` 403 without a scope that counts here."""
         if not self.scopes & {CHAT, ADMIN}:
             raise Problem(Code.SCOPE_MISSING, "this needs the scope chat or admin")
-        return Asker(self.user, ADMIN in self.scopes)
+        return Asker(self.user, ADMIN in self.scopes, self.bounded)
 
 
 #: What a host plugs in: who sent this request, or ``None``. It may be a coroutine function.

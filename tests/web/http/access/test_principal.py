@@ -5,7 +5,7 @@ from aiohttp import web
 
 from tests.fakes import plain
 from tests.web.fakes_web import by_token, serving
-from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.model.records import HOST, Asker
 from turnkeeper.web import Principal
 from turnkeeper.web.http.problems import Problem
 
@@ -16,6 +16,18 @@ def test_a_principal_may_chat_unless_something_else_is_said() -> None:
 
 def test_an_admin_sees_all() -> None:
     assert Principal("root", frozenset({"admin"})).asker == Asker("root", sees_all=True)
+
+
+def test_the_bounds_of_one_user_hold_for_a_principal_unless_something_else_is_said() -> None:
+    """G8."""
+    assert Principal("ada").asker.bounded
+    assert not Principal("gateway", bounded=False).asker.bounded
+
+
+def test_no_principal_is_the_host() -> None:
+    for scopes in (frozenset({"chat"}), frozenset({"chat", "admin"})):
+        for bounded in (True, False):
+            assert Principal(HOST.user, scopes, bounded).asker != HOST
 
 
 @pytest.mark.parametrize("scopes", [frozenset[str](), frozenset({"music"})])
