@@ -115,6 +115,7 @@ from .registry.receipt import Receipt
 from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
 from .session.settings import Settings
 from .session.views import timeline
+from .turn.agent import AgentFunction
 from .turn.context import Context
 from .turn.turn import Turn
 
@@ -222,6 +223,8 @@ __all__ = [
     "Settings",
     # session.views
     "timeline",
+    # turn.agent
+    "AgentFunction",
     # turn.context
     "Context",
     # turn.turn

@@ -2,7 +2,8 @@
 
 import asyncio
 import inspect
-from contextlib import aclosing
+from collections.abc import AsyncIterable
+from contextlib import aclosing, nullcontext
 from types import CoroutineType
 from typing import Any
 
@@ -77,19 +78,25 @@ async def _with_hooks(
 
 async def finish(answer: Any, turn: Turn) -> Any:
     """Run what the agent answered to its end: publish what a generator yields, await anything else."""
-    if inspect.isasyncgen(answer):
-        async with aclosing(answer) as items:
-            async for item in items:
-                if isinstance(item, str):
-                    turn.emit("delta", {"text": item})
-                elif isinstance(item, tuple) and len(item) == 2:
-                    turn.emit(item[0], item[1])
-                else:
-                    raise NotAnAgent("an async generator yields texts, or pairs of an event and its data")
-        return None
     if inspect.isawaitable(answer):
         return await answer
+    if isinstance(answer, AsyncIterable):
+        await _publish(answer, turn)
+        return None
     raise NotAnAgent("an agent is a coroutine function or an async generator function")
+
+
+async def _publish(answer: AsyncIterable[Any], turn: Turn) -> None:
+    items: Any = aiter(answer)
+    # A generator is closed here, by its own task, and not when the garbage is collected.
+    async with aclosing(items) if hasattr(items, "aclose") else nullcontext():
+        async for item in items:
+            if isinstance(item, str):
+                turn.emit("delta", {"text": item})
+            elif isinstance(item, tuple) and len(item) == 2:
+                turn.emit(item[0], item[1])
+            else:
+                raise NotAnAgent("an async generator yields texts, or pairs of an event and its data")
 
 
 def raised(error: BaseException) -> Raised:

@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from turnkeeper.actors.events.event import Event, check_name
 from turnkeeper.actors.events.feed import Feed
@@ -22,6 +22,14 @@ from turnkeeper.actors.model.messages import TaskExited
 from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnSpec
 
 from .context import Context, ContextStore, flag_cancel
+
+if TYPE_CHECKING:
+    # Its default is for the type checkers, which bring this module along: `Turn` alone is `Turn[Any]`.
+    from typing_extensions import TypeVar as _TypeVar
+
+    C = _TypeVar("C", default=Any)
+else:
+    C = TypeVar("C")
 
 #: The turn whose task (or a task started by it) is running.
 current: ContextVar["Turn | None"] = ContextVar("turnkeeper_turn", default=None)
@@ -68,8 +76,11 @@ class TurnHost(Protocol):
         ...
 
 
-class Turn:
-    """One run of the host's coroutine, for one message."""
+class Turn(Generic[C]):
+    """One run of the host's coroutine, for one message.
+
+    Where the type of the context is known, an agent's parameter may say so: ``turn: Turn[Context]``.
+    """
 
     __slots__ = (
         "_context",
@@ -145,7 +156,7 @@ class Turn:
         return None if self.spec.options is None else self.spec.options.max_iterations
 
     @property
-    def context(self) -> Any:
+    def context(self) -> C:
         """The conversation: this turn's own copy, kept at its end if the turn still holds the session.
 
         A context that the caller brought is used as it is. Raises `TurnOver` after the turn's end and
@@ -166,7 +177,8 @@ class Turn:
                 flag_cancel(self._context)
         elif self.over:
             raise TurnOver(f"turn {self.turn_id} is over: its context is closed")
-        return self._context
+        context: C = self._context
+        return context
 
     def emit(self, event: str, data: Any = None) -> None:
         """Publish an event. Synchronous, and never waits for readers.

@@ -75,6 +75,57 @@ async def test_an_async_generator_function_is_an_agent_texts_are_deltas_and_pair
     assert [event.data for event in events[2:5]] == [{"text": "Hel"}, {"text": "lo"}, {"tokens": 2}]
 
 
+async def test_any_other_async_iterator_is_published_like_a_generator() -> None:
+    class Words:
+        """As a client library hands them out: an iterator without ``aclose``."""
+
+        def __init__(self) -> None:
+            self.left = ["Hel", "lo"]
+
+        def __aiter__(self) -> "Words":
+            return self
+
+        async def __anext__(self) -> str:
+            await asyncio.sleep(0)
+            if not self.left:
+                raise StopAsyncIteration
+            return self.left.pop(0)
+
+    def plain(turn: Turn) -> Words:
+        return Words()
+
+    async with opened(plain) as registry:
+        stream = await registry.subscribe("s1")
+        assert await (await registry.send("s1", "hello")).result() is None
+        assert [event.data for event in waiting(stream) if event.name == "delta"] == [
+            {"text": "Hel"},
+            {"text": "lo"},
+        ]
+        stream.close()
+
+
+async def test_the_generator_inside_an_async_iterable_is_closed_in_the_turns_task() -> None:
+    """G5."""
+    closed_in: list[Any] = []
+
+    class Words:
+        async def __aiter__(self) -> AsyncGenerator[str, None]:
+            try:
+                yield "one"
+                await asyncio.Event().wait()
+            finally:
+                closed_in.append(asyncio.current_task())
+
+    def plain(turn: Turn) -> Words:
+        return Words()
+
+    async with opened(plain) as registry:
+        receipt = await registry.send("s1", "hello")
+        await settle()
+        assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
+    assert [task.get_name() for task in closed_in] == [receipt.turn_id]
+
+
 @pytest.mark.parametrize("item", [1, None, b"bytes", ["delta", "x"], ("one",), ("a", "b", "c"), {}])
 async def test_an_async_generator_that_yields_anything_else_fails_clearly_and_is_closed(item: Any) -> None:
     closed: list[bool] = []
