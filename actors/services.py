@@ -11,13 +11,7 @@ from typing import Any
 from .events.wire import turn_data
 from .model.exceptions import TurnCancelled, UnknownAgent
 from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
-from .model.records import (
-    HOST,
-    Asker,
-    SessionId,
-    TurnId,
-    TurnOptions,
-)
+from .model.records import HOST, Asker, SessionId, TurnId, TurnOptions
 from .model.words import CancelCode, TurnStatus
 from .registry.front import SessionRegistry, open_registry
 from .registry.receipt import failure_of, result_of

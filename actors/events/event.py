@@ -5,12 +5,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
-from turnkeeper.actors.model.records import (
-    Epoch,
-    Returned,
-    TurnRecord,
-    TurnSpec,
-)
+from turnkeeper.actors.model.records import Epoch, Returned, TurnRecord, TurnSpec
 from turnkeeper.actors.model.word import Word, word
 from turnkeeper.actors.model.words import TERMINAL, TurnStatus
 

@@ -17,11 +17,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    SessionState,
-    TurnStatus,
-)
+from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
 
 #: How much of a client's cursor is repeated to it.
 MAX_CURSOR = 100

@@ -10,26 +10,9 @@ from typing import Any, Protocol
 from turnkeeper.actors.runtime.query import Query as Query
 
 from .exceptions import AgentError
-from .records import (
-    HOST,
-    Asker,
-    Epoch,
-    Outcome,
-    Reason,
-    SessionId,
-    TurnId,
-    TurnOptions,
-    TurnRecord,
-    TurnSpec,
-)
+from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
 from .value import value
-from .words import (
-    CancelCode,
-    SessionState,
-    Strategy,
-    TurnStatus,
-    Verdict,
-)
+from .words import CancelCode, SessionState, Strategy, TurnStatus, Verdict
 
 
 class ReplyAddress(Protocol):

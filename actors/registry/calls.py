@@ -9,9 +9,7 @@ from typing import Any, TypeVar
 
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.subscription import Subscription
-from turnkeeper.actors.model.exceptions import (
-    ContextNotCopyable,
-)
+from turnkeeper.actors.model.exceptions import ContextNotCopyable
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
     Cancel,
@@ -31,13 +29,7 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     TurnEnd,
 )
-from turnkeeper.actors.model.records import (
-    HOST,
-    Asker,
-    SessionId,
-    TurnOptions,
-    TurnRecord,
-)
+from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnOptions, TurnRecord
 from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.turn.turn import current

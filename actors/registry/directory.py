@@ -11,11 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 from turnkeeper.actors.model.messages import ActiveTurn, Counts
-from turnkeeper.actors.model.records import (
-    Asker,
-    Epoch,
-    SessionId,
-)
+from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
 from turnkeeper.actors.session.views import InFlight
 

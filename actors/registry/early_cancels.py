@@ -1,10 +1,6 @@
 """Cancels of turns in sessions that are not open yet: the send may still be on its way. Pure."""
 
-from turnkeeper.actors.model.records import (
-    Reason,
-    SessionId,
-    TurnId,
-)
+from turnkeeper.actors.model.records import Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode
 
 from .expiring import ExpiringTable

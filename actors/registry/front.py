@@ -9,15 +9,8 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-from turnkeeper.actors.model.exceptions import (
-    AlreadyStarted,
-    InvalidRequest,
-    LoopClosed,
-    NoRegistry,
-)
-from turnkeeper.actors.model.messages import (
-    Shutdown,
-)
+from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
+from turnkeeper.actors.model.messages import Shutdown
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext

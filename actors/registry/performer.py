@@ -18,11 +18,7 @@ from turnkeeper.actors.metrics.meter import (
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import Tick, TurnEnd
 from turnkeeper.actors.model.records import Raised, TurnId
-from turnkeeper.actors.model.words import (
-    TERMINAL,
-    StreamEnd,
-    TurnStatus,
-)
+from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer, answer_foreign, refuse
 from turnkeeper.actors.session.consequences import ENDS
 from turnkeeper.actors.session.effects import (

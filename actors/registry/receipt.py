@@ -5,14 +5,7 @@ from typing import Any, Protocol, assert_never
 
 from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed, TurnNotCompleted
 from turnkeeper.actors.model.messages import Accepted, AwaitTurn, Superseded, TurnEnd
-from turnkeeper.actors.model.records import (
-    Epoch,
-    Raised,
-    Returned,
-    SessionId,
-    TurnId,
-    TurnRecord,
-)
+from turnkeeper.actors.model.records import Epoch, Raised, Returned, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.turn.turn import current
 

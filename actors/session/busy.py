@@ -4,17 +4,8 @@ from dataclasses import replace
 from typing import assert_never
 
 from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit, Superseded
-from turnkeeper.actors.model.records import (
-    Cancellation,
-    Reason,
-    TurnId,
-)
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    Strategy,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.records import Cancellation, Reason, TurnId
+from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus, Verdict
 
 from . import gate, ladder
 from .effects import AnnounceQueued, Decision, Effect, EndTurn, Reply

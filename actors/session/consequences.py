@@ -6,21 +6,9 @@ A new `CancelCode` or `TurnStatus` is a type error in this file until it is deci
 from typing import assert_never
 
 from turnkeeper.actors.model.exceptions import StageFailed
-from turnkeeper.actors.model.records import (
-    Outcome,
-    Raised,
-    Returned,
-    Stopped,
-    TurnError,
-)
+from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped, TurnError
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.model.words import (
-    TERMINAL,
-    CancelCode,
-    StreamEnd,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import TERMINAL, CancelCode, StreamEnd, TurnStatus, Verdict
 
 # -- Why a turn was cancelled -------------------------------------------------------------------------
 

@@ -4,13 +4,7 @@ from typing import Any, TypeAlias
 
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import ReplyAddress
-from turnkeeper.actors.model.records import (
-    Epoch,
-    Outcome,
-    Reason,
-    TurnRecord,
-    TurnSpec,
-)
+from turnkeeper.actors.model.records import Epoch, Outcome, Reason, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import StreamEnd
 

@@ -94,12 +94,7 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    StreamEnd,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus, Verdict
 
 from . import busy, gate, ladder, refusals
 from .busy import drop_successor

@@ -1,12 +1,6 @@
 """Makes the records of turns, and keeps those of the turns that have ended. Pure."""
 
-from turnkeeper.actors.model.records import (
-    Cancellation,
-    TurnError,
-    TurnId,
-    TurnRecord,
-    TurnSpec,
-)
+from turnkeeper.actors.model.records import Cancellation, TurnError, TurnId, TurnRecord, TurnSpec
 from turnkeeper.actors.model.words import TurnStatus
 
 from .states import Cancelling, Memory, Running, Successor

@@ -8,14 +8,7 @@ from typing import Any
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
 from turnkeeper.actors.model.messages import Send, Submit
-from turnkeeper.actors.model.records import (
-    HOST,
-    Asker,
-    SessionId,
-    TurnHead,
-    TurnId,
-    TurnSpec,
-)
+from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnHead, TurnId, TurnSpec
 from turnkeeper.actors.model.words import CancelCode
 
 from .settings import Settings, seconds, strategy_named

@@ -3,19 +3,8 @@
 from typing import assert_never
 
 from turnkeeper.actors.model.messages import ReplyAddress, SessionView
-from turnkeeper.actors.model.records import (
-    Moment,
-    Reason,
-    SessionId,
-    TurnId,
-    TurnOptions,
-    TurnRecord,
-)
-from turnkeeper.actors.model.words import (
-    SessionState,
-    Step,
-    TurnStatus,
-)
+from turnkeeper.actors.model.records import Moment, Reason, SessionId, TurnId, TurnOptions, TurnRecord
+from turnkeeper.actors.model.words import SessionState, Step, TurnStatus
 
 from .consequences import CAUSES
 from .record import record_of, unstarted

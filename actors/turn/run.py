@@ -13,12 +13,7 @@ from turnkeeper.actors.model.exceptions import (
     NotAnAgent,
     TurnkeeperError,
 )
-from turnkeeper.actors.model.records import (
-    Outcome,
-    Raised,
-    Returned,
-    Stopped,
-)
+from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped
 
 from .agent import AgentFunction, LoadContext, SaveContext
 from .context import clear_cancel

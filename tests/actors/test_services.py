@@ -14,11 +14,7 @@ from turnkeeper.actors.model.exceptions import (
     UnknownSession,
     WaitsForItself,
 )
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.context import Context

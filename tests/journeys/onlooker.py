@@ -31,12 +31,7 @@ from turnkeeper.actors.model.messages import (
     TurnEnd,
 )
 from turnkeeper.actors.model.records import Asker, TurnId
-from turnkeeper.actors.model.words import (
-    TERMINAL,
-    SessionState,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import TERMINAL, SessionState, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.turn.turn import Turn

@@ -8,12 +8,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 from turnkeeper.actors.events.event import CLOSE, GAP, RESERVED_PREFIX, SNAPSHOT, STARTED
-from turnkeeper.actors.model.words import (
-    FINAL_ENDS,
-    TERMINAL,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import FINAL_ENDS, TERMINAL, TurnStatus, Verdict
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.client.errors import ClientError, Refused, Unreachable
 from turnkeeper.web.client.sse_parser import StreamEvent

@@ -10,13 +10,7 @@ from turnkeeper.actors.events.wire import TurnData, to_json, turn_data
 from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.records import TurnRecord
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    SessionState,
-    Step,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import CancelCode, SessionState, Step, TurnStatus, Verdict
 from turnkeeper.actors.session.views import timeline
 
 from .problems import Code, Problem

@@ -19,11 +19,7 @@ from turnkeeper.actors.model.messages import (
     ListActive,
     Subscribe,
 )
-from turnkeeper.actors.model.records import (
-    Asker,
-    SessionId,
-    TurnId,
-)
+from turnkeeper.actors.model.records import Asker, SessionId, TurnId
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.web.openapi.operation import PROBLEM_JSON
 

@@ -9,16 +9,7 @@ from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, Answer,
 from . import codec, handlers
 from .body import SendJSON, TicketBody
 from .mount import Handler
-from .parameters import (
-    CLOSE_ON,
-    IF_MATCH,
-    LAST_EVENT_ID,
-    LAST_EVENT_ID_QUERY,
-    LOG_ID,
-    TASK_ID,
-    TICKET,
-    WAIT,
-)
+from .parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, LOG_ID, TASK_ID, TICKET, WAIT
 from .problems import Code
 
 #: The groups of routes, with what each is about.

@@ -11,19 +11,8 @@ from turnkeeper.actors.events.event import END_NAMES, Event, EventName, check_na
 from turnkeeper.actors.events.wire import to_json, turn_data
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import TurnEnd
-from turnkeeper.actors.model.records import (
-    Cancellation,
-    LateEnd,
-    Reason,
-    Returned,
-    TurnError,
-    TurnId,
-)
-from turnkeeper.actors.model.words import (
-    TERMINAL,
-    CancelCode,
-    TurnStatus,
-)
+from turnkeeper.actors.model.records import Cancellation, LateEnd, Reason, Returned, TurnError, TurnId
+from turnkeeper.actors.model.words import TERMINAL, CancelCode, TurnStatus
 
 RECORD = record(
     "t",

@@ -4,14 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.fakes import (
-    chatty,
-    names,
-    opened,
-    read_to_end,
-    settle,
-    waiting,
-)
+from tests.fakes import chatty, names, opened, read_to_end, settle, waiting
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.subscription import BATCH, Subscription

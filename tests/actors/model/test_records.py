@@ -6,17 +6,8 @@ import inspect
 import pytest
 
 from turnkeeper.actors.model import records
-from turnkeeper.actors.model.records import (
-    HOST,
-    Asker,
-    Raised,
-    Reason,
-    Returned,
-    Stopped,
-)
-from turnkeeper.actors.model.words import (
-    CancelCode,
-)
+from turnkeeper.actors.model.records import HOST, Asker, Raised, Reason, Returned, Stopped
+from turnkeeper.actors.model.words import CancelCode
 
 VALUES = [
     kind

@@ -8,9 +8,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import ScriptedAgent, chatty, opened, settle
-from turnkeeper.actors.model.exceptions import (
-    ContextNotCopyable,
-)
+from turnkeeper.actors.model.exceptions import ContextNotCopyable
 from turnkeeper.actors.model.messages import GetCounts
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.registry.front import SessionRegistry

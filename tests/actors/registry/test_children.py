@@ -5,25 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import (
-    FOREVER,
-    ScriptedAgent,
-    VirtualClock,
-    done,
-    opened,
-    settle,
-)
-from turnkeeper.actors.model.exceptions import (
-    ShuttingDown,
-    UnknownSession,
-)
-from turnkeeper.actors.model.messages import (
-    Cancel,
-    Cleanup,
-    GetSession,
-    Send,
-    TurnEnded,
-)
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from turnkeeper.actors.model.exceptions import ShuttingDown, UnknownSession
+from turnkeeper.actors.model.messages import Cancel, Cleanup, GetSession, Send, TurnEnded
 from turnkeeper.actors.model.records import Asker, Returned
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn

@@ -6,19 +6,9 @@ from typing import Any
 import pykka
 import pytest
 
-from tests.fakes import (
-    Run,
-    ScriptedAgent,
-    VirtualClock,
-    done,
-    opened,
-    read_to_end,
-    settle,
-)
+from tests.fakes import Run, ScriptedAgent, VirtualClock, done, opened, read_to_end, settle
 from turnkeeper.actors.events.log import EventLog
-from turnkeeper.actors.model.exceptions import (
-    SessionLost,
-)
+from turnkeeper.actors.model.exceptions import SessionLost
 from turnkeeper.actors.model.messages import Accepted, Send
 from turnkeeper.actors.model.records import HOST, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus

@@ -3,12 +3,7 @@
 from tests import turns
 from tests.turns import memory, record, spec
 from turnkeeper.actors.model.messages import ActiveTurn
-from turnkeeper.actors.model.records import (
-    HOST,
-    Asker,
-    Reason,
-    SessionId,
-)
+from turnkeeper.actors.model.records import HOST, Asker, Reason, SessionId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
 from turnkeeper.actors.registry.directory import Directory, Entry
 from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State

@@ -1,10 +1,6 @@
 """Cancels of turns in sessions that are not open yet (G4)."""
 
-from turnkeeper.actors.model.records import (
-    Reason,
-    SessionId,
-    TurnId,
-)
+from turnkeeper.actors.model.records import Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.registry.early_cancels import MAX_EARLY_CANCELS, EarlyCancels
 

@@ -6,24 +6,10 @@ from typing import Any
 import pykka
 import pytest
 
-from tests.fakes import (
-    FOREVER,
-    ScriptedAgent,
-    VirtualClock,
-    done,
-    opened,
-    read_to_end,
-    settle,
-)
-from turnkeeper.actors.model.exceptions import (
-    ShuttingDown,
-)
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, read_to_end, settle
+from turnkeeper.actors.model.exceptions import ShuttingDown
 from turnkeeper.actors.model.records import Asker
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 

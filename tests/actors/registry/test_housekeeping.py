@@ -5,23 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import (
-    FOREVER,
-    ScriptedAgent,
-    VirtualClock,
-    done,
-    names,
-    opened,
-    settle,
-    waiting,
-)
-from turnkeeper.actors.model.exceptions import (
-    UnknownSession,
-)
-from turnkeeper.actors.model.messages import (
-    Submit,
-    Sweep,
-)
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, names, opened, settle, waiting
+from turnkeeper.actors.model.exceptions import UnknownSession
+from turnkeeper.actors.model.messages import Submit, Sweep
 from turnkeeper.actors.model.records import Asker, SessionId
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry import housekeeping

@@ -3,17 +3,8 @@
 import asyncio
 from typing import Any
 
-from tests.fakes import (
-    Run,
-    ScriptedAgent,
-    done,
-    opened,
-    settle,
-    waiting,
-)
-from turnkeeper.actors.model.exceptions import (
-    SessionError,
-)
+from tests.fakes import Run, ScriptedAgent, done, opened, settle, waiting
+from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import Close, Send
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TurnStatus

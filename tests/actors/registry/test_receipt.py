@@ -7,16 +7,9 @@ import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, opened, settle
 from tests.turns import record
-from turnkeeper.actors.model.exceptions import (
-    TurnCancelled,
-    TurnFailed,
-)
+from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed
 from turnkeeper.actors.model.messages import TurnEnd
-from turnkeeper.actors.model.records import (
-    Raised,
-    Returned,
-    TurnError,
-)
+from turnkeeper.actors.model.records import Raised, Returned, TurnError
 from turnkeeper.actors.model.words import TERMINAL, TurnStatus
 from turnkeeper.actors.registry.receipt import failure_of, result_of
 

@@ -6,20 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import (
-    FOREVER,
-    ScriptedAgent,
-    VirtualClock,
-    done,
-    opened,
-    settle,
-)
-from turnkeeper.actors.model.exceptions import (
-    InvalidRequest,
-    SessionError,
-    TurnCancelled,
-    UnknownSession,
-)
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from turnkeeper.actors.model.exceptions import InvalidRequest, SessionError, TurnCancelled, UnknownSession
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
@@ -33,16 +21,8 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     TurnEnded,
 )
-from turnkeeper.actors.model.records import (
-    Asker,
-    Returned,
-    SessionId,
-)
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.records import Asker, Returned, SessionId
+from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.registry import registry_actor
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.context import Context

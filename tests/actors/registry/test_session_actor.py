@@ -26,13 +26,7 @@ from turnkeeper.actors.model.exceptions import (
     UnknownTurn,
 )
 from turnkeeper.actors.model.records import TurnRecord
-from turnkeeper.actors.model.words import (
-    TERMINAL,
-    CancelCode,
-    Strategy,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import TERMINAL, CancelCode, Strategy, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 

@@ -30,22 +30,8 @@ from turnkeeper.actors.model.messages import (
     Tick,
     TurnEnded,
 )
-from turnkeeper.actors.model.records import (
-    Epoch,
-    Raised,
-    Returned,
-    Stopped,
-    TurnId,
-    TurnSpec,
-)
-from turnkeeper.actors.model.words import (
-    TERMINAL,
-    CancelCode,
-    SessionState,
-    Strategy,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.records import Epoch, Raised, Returned, Stopped, TurnId, TurnSpec
+from turnkeeper.actors.model.words import TERMINAL, CancelCode, SessionState, Strategy, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,

@@ -6,28 +6,10 @@ from tests.actors.session.monitor import Facts, observe
 from tests.actors.session.rows import Table, Taken
 from tests.actors.session.search import Address
 from tests.turns import LIMITS, memory, spec
-from turnkeeper.actors.model.messages import (
-    ReplyAddress,
-    Shut,
-    Stop,
-    Submit,
-    Tick,
-    TurnEnded,
-)
-from turnkeeper.actors.model.records import (
-    Outcome,
-    Reason,
-    Returned,
-    TurnId,
-    TurnRecord,
-)
+from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.records import Outcome, Reason, Returned, TurnId, TurnRecord
 from turnkeeper.actors.model.words import CancelCode, Strategy
-from turnkeeper.actors.session.effects import (
-    Effect,
-    EndTurn,
-    Refuse,
-    Reply,
-)
+from turnkeeper.actors.session.effects import Effect, EndTurn, Refuse, Reply
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import Cancelling, Idle, Limits, Running, State
 from turnkeeper.actors.session.views import find_turn

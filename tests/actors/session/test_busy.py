@@ -3,28 +3,10 @@
 import pytest
 
 from tests.actors.session.stories import GRACE, Session
-from turnkeeper.actors.model.exceptions import (
-    SessionBusy,
-)
-from turnkeeper.actors.model.messages import (
-    Accepted,
-    Superseded,
-)
-from turnkeeper.actors.model.records import (
-    Outcome,
-    Raised,
-    Reason,
-    Returned,
-    SessionId,
-    Stopped,
-    TurnId,
-)
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    Strategy,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.exceptions import SessionBusy
+from turnkeeper.actors.model.messages import Accepted, Superseded
+from turnkeeper.actors.model.records import Outcome, Raised, Reason, Returned, SessionId, Stopped, TurnId
+from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,

@@ -6,16 +6,8 @@ import pytest
 
 from tests.turns import cancelling, memory, record, running, spec
 from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded
-from turnkeeper.actors.model.records import (
-    Reason,
-    Returned,
-    TurnId,
-)
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    Strategy,
-    TurnStatus,
-)
+from turnkeeper.actors.model.records import Reason, Returned, TurnId
+from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus
 from turnkeeper.actors.session import conditions
 from turnkeeper.actors.session.conditions import (
     ALWAYS,

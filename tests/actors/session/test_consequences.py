@@ -3,20 +3,8 @@
 import pytest
 
 from turnkeeper.actors.model.exceptions import StageFailed
-from turnkeeper.actors.model.records import (
-    Outcome,
-    Raised,
-    Returned,
-    Stopped,
-    TurnError,
-)
-from turnkeeper.actors.model.words import (
-    TERMINAL,
-    CancelCode,
-    StreamEnd,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped, TurnError
+from turnkeeper.actors.model.words import TERMINAL, CancelCode, StreamEnd, TurnStatus, Verdict
 from turnkeeper.actors.session import consequences
 from turnkeeper.actors.session.consequences import CAUSES, ENDS, ended_late_as, error_of, settled_as
 

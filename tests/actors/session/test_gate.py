@@ -12,28 +12,10 @@ from turnkeeper.actors.model.exceptions import (
     TooManyUnresponsive,
     TurnIdReused,
 )
-from turnkeeper.actors.model.messages import (
-    Accepted,
-    CancelAnswer,
-    TurnEnded,
-)
-from turnkeeper.actors.model.records import (
-    Returned,
-    SessionId,
-    Stopped,
-    TurnId,
-)
-from turnkeeper.actors.model.words import (
-    Strategy,
-    TurnStatus,
-    Verdict,
-)
-from turnkeeper.actors.session.effects import (
-    CancelTurn,
-    EndTurn,
-    Reply,
-    StartTurn,
-)
+from turnkeeper.actors.model.messages import Accepted, CancelAnswer, TurnEnded
+from turnkeeper.actors.model.records import Returned, SessionId, Stopped, TurnId
+from turnkeeper.actors.model.words import Strategy, TurnStatus, Verdict
+from turnkeeper.actors.session.effects import CancelTurn, EndTurn, Reply, StartTurn
 
 # -- Repeated ids and preconditions -------------------------------------------------------------------
 

@@ -3,23 +3,9 @@
 import pytest
 
 from tests.actors.session.stories import GRACE, SHUTDOWN, START, USER, Session, closed
-from turnkeeper.actors.model.messages import (
-    CancelAnswer,
-    TurnEnded,
-)
-from turnkeeper.actors.model.records import (
-    LateEnd,
-    Outcome,
-    Raised,
-    Reason,
-    Returned,
-    Stopped,
-)
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.messages import CancelAnswer, TurnEnded
+from turnkeeper.actors.model.records import LateEnd, Outcome, Raised, Reason, Returned, Stopped
+from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,

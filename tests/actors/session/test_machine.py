@@ -9,10 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from tests.actors.session.stories import ADMIN, CLOSE, GONE, GRACE, POLICY, SHUTDOWN, START, USER, Session
 from tests.turns import LIMITS, spec
-from turnkeeper.actors.model.exceptions import (
-    SessionClosed,
-    StageFailed,
-)
+from turnkeeper.actors.model.exceptions import SessionClosed, StageFailed
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
@@ -34,13 +31,7 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    SessionState,
-    Strategy,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import CancelCode, SessionState, Strategy, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,

@@ -6,13 +6,7 @@ import pytest
 
 from tests import turns
 from tests.turns import LIMITS, memory, spec
-from turnkeeper.actors.model.records import (
-    Cancellation,
-    Reason,
-    TurnError,
-    TurnId,
-    TurnRecord,
-)
+from turnkeeper.actors.model.records import Cancellation, Reason, TurnError, TurnId, TurnRecord
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
 from turnkeeper.actors.session.record import record_of, remember, unstarted
 from turnkeeper.actors.session.states import Again, Cancelling, Closing, Memory, Running, Successor

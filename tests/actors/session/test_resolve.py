@@ -7,13 +7,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
 from turnkeeper.actors.model.messages import Send, Submit
-from turnkeeper.actors.model.records import (
-    HOST,
-    Asker,
-    SessionId,
-    TurnId,
-    TurnOptions,
-)
+from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnId, TurnOptions
 from turnkeeper.actors.model.words import CancelCode, Strategy
 from turnkeeper.actors.session.resolve import MAX_TEXT, cancel_code, check_text, fingerprint, resolve
 from turnkeeper.actors.session.settings import Settings

@@ -9,12 +9,7 @@ from tests.actors.session.search import start
 from tests.turns import memory, record
 from turnkeeper.actors.model.messages import CancelAnswer, Shut, Tick
 from turnkeeper.actors.model.records import Reason
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    Strategy,
-    StreamEnd,
-    Verdict,
-)
+from turnkeeper.actors.model.words import CancelCode, Strategy, StreamEnd, Verdict
 from turnkeeper.actors.session.conditions import ALWAYS, INTERRUPTS, REJECTS
 from turnkeeper.actors.session.effects import CloseStreams, CountStale, Effect, EndTurn, Reply, SetTimer
 from turnkeeper.actors.session.machine import Message

@@ -7,27 +7,9 @@ import pytest
 
 from tests import turns
 from tests.turns import memory, record, spec
-from turnkeeper.actors.model.records import (
-    Cancellation,
-    LateEnd,
-    Moment,
-    Reason,
-    TurnRecord,
-)
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    SessionState,
-    TurnStatus,
-)
-from turnkeeper.actors.session.states import (
-    Again,
-    Cancelling,
-    Closed,
-    Idle,
-    Running,
-    State,
-    Successor,
-)
+from turnkeeper.actors.model.records import Cancellation, LateEnd, Moment, Reason, TurnRecord
+from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
+from turnkeeper.actors.session.states import Again, Cancelling, Closed, Idle, Running, State, Successor
 from turnkeeper.actors.session.views import (
     InFlight,
     current_turn,

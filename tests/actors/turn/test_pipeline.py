@@ -18,11 +18,7 @@ from turnkeeper.actors.model.exceptions import (
     TurnkeeperError,
     WrongThread,
 )
-from turnkeeper.actors.model.records import (
-    TurnError,
-    TurnOptions,
-    TurnRecord,
-)
+from turnkeeper.actors.model.records import TurnError, TurnOptions, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.pipeline import POST_PROCESS, PRE_PROCESS, Pipeline

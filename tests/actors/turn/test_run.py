@@ -9,12 +9,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import ScriptedAgent, done, names, opened, plain, read_to_end, remembering, settle, waiting
-from turnkeeper.actors.model.exceptions import (
-    ContextLoadFailed,
-    ContextSaveFailed,
-    NotAnAgent,
-    TurnFailed,
-)
+from turnkeeper.actors.model.exceptions import ContextLoadFailed, ContextSaveFailed, NotAnAgent, TurnFailed
 from turnkeeper.actors.model.records import TurnOptions
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry

@@ -7,15 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import (
-    Run,
-    ScriptedAgent,
-    done,
-    names,
-    opened,
-    settle,
-    waiting,
-)
+from tests.fakes import Run, ScriptedAgent, done, names, opened, settle, waiting
 from turnkeeper.actors.model.exceptions import AgentExited, TurnFailed
 from turnkeeper.actors.model.messages import Send
 from turnkeeper.actors.model.records import TurnRecord

@@ -6,11 +6,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import ShuttingDown
 from turnkeeper.actors.model.messages import TurnEnd
-from turnkeeper.actors.model.records import (
-    TurnHead,
-    TurnId,
-    TurnRecord,
-)
+from turnkeeper.actors.model.records import TurnHead, TurnId, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.turn.waiters import Waiters

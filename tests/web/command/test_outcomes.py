@@ -2,18 +2,9 @@ from typing import Any
 
 import pytest
 
-from turnkeeper.actors.model.words import (
-    TERMINAL,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import TERMINAL, TurnStatus, Verdict
 from turnkeeper.web.command.exit_codes import ExitCode
-from turnkeeper.web.command.outcomes import (
-    cancel_exit_code,
-    ending_exit_code,
-    ending_text,
-    verdict_text,
-)
+from turnkeeper.web.command.outcomes import cancel_exit_code, ending_exit_code, ending_text, verdict_text
 
 
 @pytest.mark.parametrize(

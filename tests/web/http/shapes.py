@@ -10,11 +10,7 @@ from turnkeeper.actors.events.wire import to_json, turn_data
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import Accepted, ActiveTurn, CancelAnswer, Conversation, SessionView
 from turnkeeper.actors.model.records import Moment, TurnRecord
-from turnkeeper.actors.model.words import (
-    SessionState,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import SessionState, TurnStatus, Verdict
 from turnkeeper.actors.session.views import timeline
 
 JSON = dict[str, Any]

@@ -20,12 +20,7 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnRecord,
 )
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    SessionState,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus, Verdict
 from turnkeeper.actors.session.views import InFlight
 from turnkeeper.web.http import codec
 

@@ -12,11 +12,7 @@ from tests.web.fakes_web import free_port
 from tests.web.pages.browser import CHROMIUM, DRIVER, HOST, MISSING, SERVE, Page, Server, chromium
 from tests.web.pages.markdown_samples import CHECK, HOSTILE_SAMPLES, STREAM, floods, noise
 from tests.web.pages.page_server import ARTICLE, HALT, HOSTILE, KEPT_EVENTS, PREFIX
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    TurnStatus,
-    Verdict,
-)
+from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 
 pytestmark = [
     pytest.mark.browser,

@@ -7,14 +7,7 @@ from pathlib import Path
 import pytest
 
 from turnkeeper.actors.events.event import EventName
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    StreamEnd,
-    TurnStatus,
-    Verdict,
-    is_final,
-    is_terminal,
-)
+from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus, Verdict, is_final, is_terminal
 
 FILE = "web/pages/state/vocabulary.js"
 SOURCE = (Path(__file__).parent.parent.parent.parent / FILE).read_text(encoding="utf-8")

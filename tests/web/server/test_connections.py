@@ -11,13 +11,7 @@ from aiohttp import web
 
 from tests.fakes import VirtualClock, settle, virtual_time
 from turnkeeper.web.http.stream import LINE
-from turnkeeper.web.server.connections import (
-    SETTLED_AFTER,
-    Bounds,
-    Connection,
-    Connections,
-    Phase,
-)
+from turnkeeper.web.server.connections import SETTLED_AFTER, Bounds, Connection, Connections, Phase
 
 FAR, NEAR = "192.0.2.7", "127.0.0.1"
 
