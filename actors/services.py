@@ -49,11 +49,10 @@ async def send_message_to_agent(
         )
         end = await receipt.end()
     except asyncio.CancelledError:
-        # A message and no wait: whoever is being cancelled must not be kept, and the order of messages
-        # sees to it that this cancel finds its turn. A registry that has stopped has cancelled it already.
+        # A message and no wait: a caller that is being cancelled must not be kept, and as messages keep their
+        # order, this cancel finds its turn. A registry that has stopped has cancelled it already.
         cancel = Cancel(session_id, turn_id, asker, wait=False, code=CancelCode.CLIENT_DISCONNECTED)
-        if registry.ref.is_alive():
-            registry.ref.tell(cancel)
+        registry.ref.tell_if_alive(cancel)
         raise
     failure, reason = failure_of(end), end.turn.reason
     if failure is None:
@@ -66,7 +65,7 @@ async def send_message_to_agent(
 
 
 async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str, Any]:
-    """Stop what the session does, and tell what it came to once it has stopped.
+    """Stop what the session does, and return what it came to once it has stopped.
 
     ``{"status": <verdict>, "log_id", "settled_after_ms", "turn"}``. Cancelling the wait does not take the
     cancel back. Raises `WaitsForItself` inside the very turn it would stop.
@@ -166,12 +165,12 @@ def _agent_for(registry: SessionRegistry, context: Any) -> str | None:
     raise UnknownAgent(f"no agent is called {name[:200]!r}")
 
 
-def _name_of(somebody: Any) -> str | None:
+def _name_of(source: Any) -> str | None:
     """The user's name, in whatever shape old code has it; ``None`` if it says nothing."""
-    if isinstance(somebody, str):
-        return somebody or None
+    if isinstance(source, str):
+        return source or None
     for name in ("user", "username"):
-        found = somebody.get(name) if isinstance(somebody, Mapping) else getattr(somebody, name, None)
+        found = source.get(name) if isinstance(source, Mapping) else getattr(source, name, None)
         if isinstance(found, str) and found:
             return found
     return None

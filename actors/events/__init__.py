@@ -1,1 +1,1 @@
-"""What a session published, and those who read it."""
+"""What a session published, and its readers."""

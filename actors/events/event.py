@@ -158,7 +158,7 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> Event:
     result = outcome.result
     if result is None or type(result) in _SMALL or (type(result) is str and len(result) <= _SHORT):
         return Event(name, record.epoch, n, None, end)
-    # Written now: it is the agent's, who may go on changing it, and its size counts in the log.
+    # Written now: the agent may go on changing it, and its size counts in the log.
     text = to_json(completed_data(end))
     if len(text) > max_size:
         text = to_json({**turn_data(record), "result": None})

@@ -1,4 +1,4 @@
-"""What a session publishes, and who reads it: its log and its readers as one."""
+"""What a session publishes and its readers: the log and the streams that are fed from it."""
 
 import asyncio
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class Feed:
 
     @property
     def reader_count(self) -> int:
-        """How many read it."""
+        """How many readers it has."""
         return 0 if self.readers is None else len(self.readers)
 
     def reader(

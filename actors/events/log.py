@@ -90,7 +90,7 @@ class EventLog:
     def forget_all_but_last(self) -> None:
         """Keep the newest event with an id, the last turn's terminal one in a session at rest.
 
-        What was told after it, of turns that never started, stays as well.
+        What was published after it, of turns that never started, stays as well.
         """
         kept = 1
         for event in reversed(self._events[self._start :]):
@@ -108,7 +108,7 @@ class EventLog:
         return self._events[begin : begin + limit]
 
     def cursor_at(self, position: int) -> str:
-        """The cursor of a reader who has seen everything before ``position``."""
+        """The cursor of a reader that has seen everything before ``position``."""
         events = self._events
         for index in range(position - self._base - 1, self._start - 1, -1):
             if (seen := events[index].id) is not None:
@@ -116,7 +116,7 @@ class EventLog:
         return BEGINNING if self._dropped is None else "{}-{}".format(*self._dropped)
 
     def locate(self, cursor: str | None, current: Epoch | None) -> int | Gap:
-        """Say where a reader starts who has seen everything up to ``cursor``.
+        """The position at which a reader starts that has seen everything up to ``cursor``, or the gap.
 
         ``current`` is the epoch of the turn in flight. Without a cursor reading starts at that turn's
         event 0, or at the head when nothing is in flight.

@@ -1,4 +1,4 @@
-"""All readers of one session: who is woken when, and whose stream ends."""
+"""All readers of one session: which are woken when, and whose streams end."""
 
 import asyncio
 from collections.abc import Iterator
@@ -35,15 +35,15 @@ class Readers:
         return iter(list(self._subscriptions))
 
     def add(self, reader: Subscription) -> None:
-        """One more."""
+        """Wake this reader from now on."""
         self._subscriptions[reader] = None
 
     def remove(self, reader: Subscription) -> None:
-        """One less."""
+        """Let go of this reader."""
         del self._subscriptions[reader]
 
     def published(self, head: int) -> None:
-        """Something was appended to the log, whose head is there now."""
+        """An event was appended to the log, whose head is now ``head``."""
         if head % LAG_CHECK == 0:
             for reader in self:
                 if not reader.ended and reader.lag > reader.max_lag:

@@ -49,7 +49,7 @@ class ReasonData(TypedDict):
 
 
 class ErrorData(TypedDict):
-    """What a failed turn tells of its error."""
+    """The error of a failed turn."""
 
     code: Annotated[str, _is("A stable code.", "agent_error")]
     type: Annotated[str | None, _is("The class of the exception.", "ValueError")]

@@ -106,7 +106,7 @@ class SessionCalls(ABC):
         text: str | None = None,
         code: CancelCode | None = None,
     ) -> CancelAnswer:
-        """Stop a turn, or whatever the session does, and tell what it came to.
+        """Stop a turn, or whatever the session does, and return what it came to.
 
         Answered when the turn has settled, at most ``cancel_grace`` seconds later (``wait=False``: at
         once, ``requested``). Cancelling it does not take the cancel back. Raises `WaitsForItself` inside
@@ -132,8 +132,8 @@ class SessionCalls(ABC):
     async def messages(self, session_id: str, *, user: str | None = None) -> Conversation:
         """What was said in the session: a copy of ``context.messages`` as the turns that have ended left it.
 
-        Empty where a ``load_context`` of the host's brings the conversation. ``events(after=...)`` its
-        ``cursor`` tells what followed. Raises `UnknownSession`, and `ContextNotCopyable`.
+        Empty where a ``load_context`` of the host's brings the conversation. What followed is read by
+        ``events(after=...)`` the answer's ``cursor``. Raises `UnknownSession`, and `ContextNotCopyable`.
         """
         kept = await self.ask(GetMessages(session_id, _asker(user)))
         try:
@@ -146,7 +146,7 @@ class SessionCalls(ABC):
         return await self.ask(ListActive(_asker(user)))
 
     async def cleanup(self, *, user: str | None = None) -> tuple[SessionId, ...]:
-        """Put idle sessions to sleep now instead of after ``idle_ttl``, and tell which."""
+        """Put idle sessions to sleep now instead of after ``idle_ttl``, and return which."""
         return await self.ask(Cleanup(_asker(user)))
 
     async def counts(self) -> Counts:
@@ -161,7 +161,7 @@ class SessionCalls(ABC):
         user: str | None = None,
         close_on_superseded: bool = False,
     ) -> Subscription:
-        """Follow a session; opens it if nobody knows it. Call the subscription's `close` at the end.
+        """Follow a session, which is opened if it is unknown. Call the subscription's `close` at the end.
 
         Cancelling it gives back what it would have got.
         """

@@ -1,7 +1,7 @@
 """What a session decides, and that it is done: the one place where a session's state changes.
 
 A message is decided by `step`, which answers with the next state and with what is to be done about it. The
-state is written into the directory first, so that an asker who is answered finds it up to date; then the
+state is written into the directory first, so that an asker that is answered finds it up to date; then the
 effects are performed, in order. All of it happens within one message, and nothing waits.
 
 A journal will come between the two: a decision is performed when its entries are durable, at most one is on
@@ -38,8 +38,8 @@ class Decisions:
     def decide(self, message: Message, to: ReplyTo) -> None:
         """Decide a message, and do what was decided.
 
-        What an effect raises leaves half of it undone, so the state is not to be believed any more: everyone
-        whom this was to answer gets `SessionLost`, and raising it again ends the actor.
+        What an effect raises leaves half of it undone, so the state cannot be relied on any more: all that
+        this was to answer get `SessionLost`, and raising it again ends the actor.
         """
         shared, before = self._shared, self.state
         now = shared.clock()

@@ -1,8 +1,8 @@
-"""Which sessions there are: the index, who may see what, and who is due for what at ``now``. Pure.
+"""Which sessions there are, who may see which, and which are due to sleep or to be forgotten. Pure.
 
 An entry is in one of three places: `active` (a turn holds it), `resting` (awake, nothing to do) or
 `asleep` (its actor has stopped; what it remembers is kept). The latter two are in order of time, so that
-who is due stands at the front.
+those that are due stand at the front.
 """
 
 from collections import OrderedDict
@@ -42,9 +42,9 @@ class Entry:
         self.actor: Any = None
         #: The event log of a sleeping session.
         self.log: Any = None
-        #: Messages that wait until a session that goes to sleep, or has failed, has said what is left of it;
-        #: ``None`` while messages go straight to its actor.
-        self.parked_mail: list[Any] | None = None
+        #: Messages, with their reply addresses, that wait until an actor that goes to sleep or has failed has
+        #: reported what is left of the session; ``None`` while messages go straight to the actor.
+        self.parked_mail: list[tuple[Any, Any]] | None = None
 
 
 class Directory:
@@ -78,12 +78,12 @@ class Directory:
         return entry if entry is not None and asker.may_see(entry.owner) else None
 
     def living(self, actor: Any, session_id: SessionId) -> Entry | None:
-        """The session, if that actor is its living part. The actor of another life is not believed."""
+        """The session, if that actor is its living part, and not one of another life."""
         entry = self.entries.get(session_id)
         return entry if entry is not None and entry.actor is actor else None
 
     def report(self, actor: Any, state: State, now: float) -> bool:
-        """A living session tells what it is doing now. Whether it was believed."""
+        """A living session reports its state. False, and nothing changes, if this is another life's actor."""
         entry = self.entries.get(state.memory.home.session_id)
         if entry is None or entry.actor is not actor:
             return False
@@ -91,7 +91,7 @@ class Directory:
         return True
 
     def followed(self, actor: Any, session_id: SessionId, subscribers: int, now: float) -> None:
-        """A living session tells how many follow it now."""
+        """A living session reports how many readers it has."""
         entry = self.living(actor, session_id)
         if entry is None:
             return
@@ -143,9 +143,9 @@ class Directory:
         return Counts(len(self.entries), len(self.active), self.unresponsive, self.subscribers, counters)
 
     def longest_idle(self, now: float, idle_ttl: float) -> Iterator[Entry]:
-        """Those awake and those asleep whom nothing has touched for ``idle_ttl`` seconds, and closed ones.
+        """Those, awake or asleep, that nothing has touched for ``idle_ttl`` seconds, and closed ones asleep.
 
-        Whoever takes his time over them has to look again at each: `may_sleep`, `may_be_forgotten`.
+        If time passes meanwhile, look again at each: `may_sleep`, `may_be_forgotten`.
         """
         before = now - idle_ttl
         yield from takewhile(lambda entry: entry.touched_at <= before, list(self.resting.values()))
@@ -155,7 +155,7 @@ class Directory:
         )
 
     def may_sleep(self, entry: Entry) -> bool:
-        """Whether it is awake, has nothing to do and nobody listening, and is not on its way already."""
+        """Whether it is awake, has nothing to do and no readers, and is not on its way to sleep already."""
         at_rest = self.resting.get(entry.session_id) is entry and entry.parked_mail is None
         return at_rest and not entry.subscribers and not entry.state.memory.quarantined
 

@@ -1,4 +1,4 @@
-"""The registry's end: first every session is closed, then those who asked for the end are answered."""
+"""The registry's end: first every session is closed, then the askers are answered."""
 
 import math
 from collections.abc import Callable

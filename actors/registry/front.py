@@ -1,4 +1,4 @@
-"""SessionRegistry: the friendly front, on the loop, to the registry actor."""
+"""SessionRegistry: what a host opens, on its event loop."""
 
 import asyncio
 import os
@@ -54,7 +54,7 @@ class SessionRegistry(SessionCalls):
         self._agents: dict[str, AgentFunction] = by_name
         self._default_agent = "default" if "default" in by_name else next(iter(by_name))
         self.settings = settings if settings is not None else Settings()
-        #: Names this run of the process: turn ids begin with it, and ``/healthz`` tells it.
+        #: Names this run of the process: turn ids begin with it, and ``/healthz`` shows it.
         self.incarnation = secrets.token_hex(6)
         #: Which sessions there are. The actors write it; on the loop one may look.
         self.directory = Directory()

@@ -22,7 +22,7 @@ class _Cleanup:
 
 
 class Housekeeping:
-    """Sweeps now and then, and cleans up when somebody asks for it. Only this puts a session to sleep."""
+    """Sweeps now and then, and cleans up when asked. Nothing else puts a session to sleep."""
 
     def __init__(self, shared: Shared, children: Children) -> None:
         self._shared = shared

@@ -83,7 +83,7 @@ class Performer:
 
     @property
     def busy(self) -> bool:
-        """Whether somebody reads, waits for a turn, or still runs though the session is at rest."""
+        """Whether there are readers, askers that wait for a turn, or quarantined turns that still run."""
         return bool(self.feed.readers or self.turns.quarantined or self._waiters)
 
     def perform(self, effects: tuple[Effect, ...], state: State) -> None:
@@ -183,7 +183,7 @@ class Performer:
     # -- The end ----------------------------------------------------------------------------------------
 
     def abandon(self, state: State, error: SessionError, end: StreamEnd) -> None:
-        """The actor is gone: leave no turn uncancelled, nobody waiting, and no stream open."""
+        """The actor is gone: cancel every turn, answer every asker, end every stream."""
         self.forget_timer()
         self.turns.abandon(self._shared.orphaned_tasks)
         if self._waiters is not None:

@@ -11,7 +11,7 @@ from turnkeeper.actors.turn.turn import current
 
 
 def failure_of(end: TurnEnd) -> TurnNotCompleted | None:
-    """What a turn's end is to those who wanted its result: nothing but an error, or ``None`` if it completed.
+    """The error that a turn's end is to a caller that wanted its result; ``None`` if it completed.
 
     What the agent raised is the ``__cause__`` of a `TurnFailed`.
     """

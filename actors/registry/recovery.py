@@ -12,7 +12,7 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
     """The terminal events that a session still owes: of the turn that waited, and of the last that began.
 
     ``before`` is the state in which it failed, ``left`` what is left of that, ``last`` its last event with an
-    id, which tells how far it got.
+    id, which shows how far it got.
     """
     ends = [
         Event(EventName.INTERRUPTED, source=find_turn(left, queued.turn_id))
@@ -23,7 +23,7 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
         return ends
     reached = 0 if last is None else last.epoch or 0
     if reached > record.epoch:
-        return ends  # another turn has begun since, so this one's end was told
+        return ends  # another turn has begun since, so this one's end was published
     begun = last if reached == record.epoch else None
     if begun is None or begun.name not in END_NAMES.values():
         n = 0 if begun is None else begun.n + 1

@@ -1,4 +1,4 @@
-"""RegistryActor: the one actor that everyone talks to."""
+"""RegistryActor: the one actor that all messages from outside go to."""
 
 import itertools
 from typing import Any, Final, assert_never
@@ -134,7 +134,7 @@ class RegistryActor(AsyncioActor):
         except Exception:
             if reply_to is not None:
                 raise  # it is the answer
-            # Nobody's malformed message may take all sessions along.
+            # A malformed message that was told, not asked, must not end the actor, and all sessions with it.
             logger.exception("%s could not be handled", type(message).__name__)
 
     # -- Messages for one session -----------------------------------------------------------------------
@@ -192,7 +192,7 @@ class RegistryActor(AsyncioActor):
         if self._ending.begun:
             raise shutting_down()
         if reply_to is None:
-            raise InvalidRequest("a subscription is for somebody who asks", field="reply_to")
+            raise InvalidRequest("a subscription must be asked for", field="reply_to")
         if not isinstance(message.cursor, str | None):
             raise InvalidRequest("a cursor is a text", field="cursor")
         entry = self._shared.directory.find(message.session_id, message.asker)
@@ -260,7 +260,7 @@ class RegistryActor(AsyncioActor):
         self._ending.begin(self._shared.settings.shutdown_deadline, lambda: self.request_stop(reply_to))
 
     def on_stop(self) -> None:
-        """Stop the children and the timers, and leave nobody waiting here."""
+        """Stop the children and the timers, and answer every asker that waits here."""
         self._housekeeping.stop()
         self._ending.stop()
         self._children.stop()

@@ -53,7 +53,7 @@ MESSAGES: Final = (
 
 
 class SessionActor(AsyncioActor):
-    """One session, living. Only the registry knows it; everyone else goes through the registry."""
+    """One session, living. Only the registry has its ref: all others go through the registry."""
 
     registered = False
 
@@ -64,7 +64,7 @@ class SessionActor(AsyncioActor):
         self._decisions = Decisions(state, shared, self._actor_ref, self._performer)
 
     def on_message(self, message: Any, reply_to: ReplyTo) -> None:
-        """Handle one message of the registry's, of a reader's, or of our own task and timer."""
+        """Handle one message of the registry's, of a reader's, or of the session's own task or timer."""
         if type(message) in DECIDED:
             self._decisions.decide(message, reply_to)
             return
@@ -92,7 +92,7 @@ class SessionActor(AsyncioActor):
             case _:
                 assert_never(message)
 
-    # -- Turns that somebody asks for -----------------------------------------------------------------
+    # -- Questions about turns ----------------------------------------------------------------------
 
     def _find(self, turn_id: str) -> TurnRecord:
         record = find_turn(self._decisions.state, turn_id, self._performer.turns.first_event_at)
@@ -151,7 +151,7 @@ class SessionActor(AsyncioActor):
     # -- The end ----------------------------------------------------------------------------------------
 
     def on_stop(self) -> None:
-        """Leave nobody waiting: before its deadline a shutdown has seen to that, at its deadline we do."""
+        """Answer every asker: before its deadline a shutdown has seen to that, at its deadline this does."""
         self._performer.abandon(self._decisions.state, shutting_down(), StreamEnd.SHUTDOWN)
 
     def on_failure(
@@ -160,7 +160,7 @@ class SessionActor(AsyncioActor):
         exception_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """A handler of ours raised: leave nothing running and nobody waiting."""
+        """A handler of ours raised: cancel what runs, and answer every asker."""
         state, feed = self._decisions.state, self._performer.feed
         turn, task = self._performer.turns.turn, self._performer.turns.task
         left = after_failure(state, self._shared.clock())

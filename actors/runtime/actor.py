@@ -3,7 +3,7 @@
 An actor and its ref are all there is of an idle actor: no thread, no task, no queue. What it is sent is
 handled in its turn by the `RunQueue` of its loop.
 
-Pykka's documented behaviour is kept; `docs/reference/pykka.md` tells where it cannot be.
+Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it cannot be.
 """
 
 # An actor and its ref are one thing in two classes, so they look into each other.
@@ -31,7 +31,7 @@ from .run_queue import Mail, Mailbox, ReplyTo, RunQueue
 R = TypeVar("R")
 A = TypeVar("A", bound="AsyncioActor")
 
-logger = logging.getLogger("pykka")  # where those look who know Pykka; its documentation names the levels
+logger = logging.getLogger("pykka")  # the name and the levels that Pykka's documentation gives
 
 
 class _Start:
@@ -92,7 +92,7 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
     """A reference to an actor on an event loop; usable, like any `pykka.ActorRef`, from every thread.
 
     It holds the actor until that has stopped: an actor that is not registered with Pykka lives as long
-    as somebody has its ref or it has mail.
+    as something holds its ref, or it has mail.
     """
 
     __slots__ = ("_actor", "_urn", "actor_class")
@@ -190,7 +190,7 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
         return future.get(timeout=timeout) if block else future
 
     def forward(self, message: Any, reply_to: ReplyTo) -> None:
-        """Send ``message`` with somebody else's reply address: the actor answers that one.
+        """Send ``message`` with the reply address of another asker: the actor answers there.
 
         Never raises for a dead actor when there is a ``reply_to``: that gets the `pykka.ActorDeadError`.
         """
@@ -248,7 +248,7 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
         except BaseException as error:
             actor._raised_to_end_all(error, message, reply_to)
             if isinstance(error, KeyboardInterrupt | SystemExit):
-                raise  # who wants the process to end gets it, on the loop as anywhere
+                raise  # what is to end the process ends it, on the loop as anywhere
         finally:
             if self._stopped:
                 self._lay_to_rest()
@@ -390,11 +390,11 @@ class AsyncioActor(pykka.Actor):
         return self._actor_ref.actor_stopped
 
     def on_message(self, message: Any, reply_to: ReplyTo) -> None:
-        """Handle one message and see to its answer: the point to extend for answers that come later.
+        """Handle one message and its answer: the point to extend for answers that come later.
 
         The default calls `on_receive` and answers with what it returns. An override takes over the duty
-        to answer ``reply_to`` (None if nobody asked): at once, later, or by forwarding it. What it raises
-        is the answer if there is none yet, else (or if nobody asked) the actor fails as in Pykka.
+        to answer ``reply_to`` (None without an asker): at once, later, or by forwarding it. What it raises
+        is the answer if there is none yet, else (or without an asker) the actor fails as in Pykka.
         Pykka's own messages (stop, proxies) do not come here.
         """
         reply = self.on_receive(message)
@@ -426,12 +426,12 @@ class AsyncioActor(pykka.Actor):
             reply_to.set(True)
 
     def request_stop(self, reply_to: ReplyTo) -> None:
-        """Ask this actor to stop after the messages it has, on behalf of whoever waits at ``reply_to``."""
+        """Ask this actor to stop after the messages it has; ``reply_to`` is answered when it has stopped."""
         self._actor_ref.forward(_ActorStop(), reply_to)
 
     def _raised(self, error: BaseException, reply_to: ReplyTo) -> None:
         if isinstance(error, asyncio.CancelledError):
-            # Passed on as it is, it would look to whoever awaits as if it had been cancelled itself.
+            # Passed on as it is, it would look to the task that awaits like a cancellation of its own.
             cause, error = error, RuntimeError(f"{self} met a CancelledError that was not its own")
             error.__cause__ = cause
         exc_info = type(error), error, error.__traceback__

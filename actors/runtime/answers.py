@@ -21,6 +21,6 @@ def answer_foreign(to: Any, reply: Any) -> None:
 
 
 def refuse(to: Any, error: BaseException) -> None:
-    """Answer with an error, if there is an asker who has not been answered."""
+    """Answer with an error, if there is an asker that has not been answered."""
     if to is not None and not to.done():
         to.set_exception((type(error), error, None))

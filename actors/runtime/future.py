@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 
 What comes once and how it is waited for is the promise's (see `promise`). A future adds Pykka's *get hook*:
-an answer that is not set, but computed by those who want it. `map`, `filter`, `reduce` and `join` are
+an answer that is not set, but computed where it is wanted. `map`, `filter`, `reduce` and `join` are
 futures with a hook that gets the answers of other futures, their *sources*, and calls a function with them.
 
 *Which thread does what.* The hook runs in the thread that wants the answer, under a lock of that future,
@@ -25,7 +25,7 @@ its own, and the loop awaits that.
    raise it.
 4. The task that awaits is cancelled. Only its own wait at a leaf ends.
 
-*What is weak about it.* A hook that fails runs again for the next one who asks, as Pykka says, so a
+*What is weak about it.* A hook that fails runs again when the answer is asked for again, as Pykka says, so a
 function with effects has them twice. The helper thread is a daemon and outlives the loop if its source
 never answers.
 """

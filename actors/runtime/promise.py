@@ -4,7 +4,7 @@ Theory of operation
 -------------------
 
 Most promises are set by one thread, the loop's, and awaited by one task of that loop. So a promise makes
-nothing for waiting until somebody really waits: no lock, no condition, no asyncio future. Until then it is
+nothing for waiting until something really waits: no lock, no condition, no asyncio future. Until then it is
 an empty object whose defaults stand in the class.
 
 *Which thread does what.* Any thread may set, any loop's thread may await, any other thread may ``get()``. A

@@ -16,7 +16,7 @@ one message as it is, or, from its second message until it is empty again, a deq
 *Which thread does what.* Everything but the inlet belongs to the loop's thread. There a put stores the
 message and sees to the callback. From any other thread a put appends to the inlet, which is locked, and
 wakes the loop once for all that lies there; the loop's thread moves that to the mailboxes. A put on the
-loop's thread empties the inlet first, so that what was put earlier is handled earlier, whoever put it.
+loop's thread empties the inlet first, so that what was put earlier is handled earlier, from whichever thread.
 
 *The races, and what answers each.*
 
@@ -86,7 +86,7 @@ class Mailbox:
         raise NotImplementedError
 
     def _loop_has_closed(self) -> None:
-        """Nothing will be handled any more: answer those who wait."""
+        """Nothing will be handled any more: answer all that wait."""
         raise NotImplementedError
 
 
@@ -95,7 +95,7 @@ class RunQueue:
 
     On the loop's thread a message costs little more than an append. Messages from other threads come in
     through an inlet, with one wake-up of the loop for all that wait there. What was put before is handled
-    before, whoever put it. Each loop has its own (`RunQueue.of`) and need not run yet, or run for ever.
+    before, from whichever thread. Each loop has its own (`RunQueue.of`); it need not run yet, or for ever.
     """
 
     __slots__ = (
@@ -119,7 +119,7 @@ class RunQueue:
         self._inlet: deque[tuple[Mailbox, Mail]] = deque()
         self._inlet_is_due = False
         self._lock = threading.RLock()  # a garbage collection inside it may run code that puts
-        # Handlers do not run in the context of whoever happened to wake the queue: that would carry one
+        # Handlers do not run in the context of the code that happened to wake the queue: that would carry one
         # request's context variables into the turns of another.
         self._context = contextvars.Context()
 
@@ -138,7 +138,7 @@ class RunQueue:
         """Put ``mail`` into a mailbox, from any thread, without waiting.
 
         Raises:
-            ActorLoopClosed: nobody will handle it.
+            ActorLoopClosed: it will never be handled.
 
         """
         if self.loop.is_closed():
@@ -152,7 +152,7 @@ class RunQueue:
         self._enqueue(box, mail)
 
     def _give_up(self, box: Mailbox) -> None:
-        """The loop is closed: nobody else will answer those who wait."""
+        """The loop is closed: nothing else will answer those that wait."""
         box._loop_has_closed()
         while self._ready:
             self._ready.popleft()._loop_has_closed()

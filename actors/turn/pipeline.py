@@ -5,8 +5,8 @@ stages named ``pre_process_msg`` run before the agent and make its message, thos
 after it and make its result. Stages under any other name are run by an agent that says so
 (``await turn.run_stages(name, data)``).
 
-The turn's coroutine runs them, so that whatever holds for that holds for them: the session is theirs, a
-cancel reaches them, and the turn's time is their time too.
+The turn's coroutine runs them, so what holds for that holds for them: they hold the session, a cancel reaches
+them, and they count in the turn's time.
 """
 
 import inspect
@@ -29,7 +29,7 @@ S = TypeVar("S", bound=StageFunction)
 
 
 class Stage(NamedTuple):
-    """One stage. ``title`` is what a failed turn tells: ``<name>:<function>``."""
+    """One stage. ``title`` stands in the error of a turn that it failed: ``<name>:<function>``."""
 
     title: str
     priority: float
@@ -76,7 +76,7 @@ class Pipeline:
     def around(self, agents: Mapping[str, AgentFunction]) -> Mapping[str, AgentFunction]:
         """The agents with the stages around them, for a registry that starts: no stage is taken any more.
 
-        Without a stage around them they are the agents themselves, and a turn costs what it did.
+        Without a stage around them they are the agents themselves, and a turn costs no more.
         """
         self._started = True
         if PRE_PROCESS in self._stages or POST_PROCESS in self._stages:
@@ -147,7 +147,7 @@ def _takes_two(function: Any) -> bool:
     except TypeError:
         return False
     except ValueError:
-        return True  # a builtin that does not tell
+        return True  # a builtin without a signature
     return True
 
 

@@ -56,7 +56,7 @@ class RunningTurns:
         self.task.add_done_callback(self._on_done)
 
     def _on_done(self, task: "asyncio.Future[Any]") -> None:
-        outcome = outcome_of(task)  # looked at in any case, or asyncio complains of an error nobody saw
+        outcome = outcome_of(task)  # looked at in any case, or asyncio logs an error that was never retrieved
         quarantined = self._quarantined
         turn = self.turn if quarantined is None else quarantined.pop(task, self.turn)
         if turn is not None:

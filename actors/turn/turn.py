@@ -107,7 +107,7 @@ class Turn(Generic[C]):
         self._feed = feed
         self._message = spec.message
         self._context: Any = None
-        #: Whether somebody asked this turn to stop. Other threads may read it.
+        #: Whether this turn was asked to stop. Other threads may read it.
         self.cancel_requested = False
         #: Why, once it was asked.
         self.reason: Reason | None = None
@@ -152,7 +152,7 @@ class Turn(Generic[C]):
 
     @property
     def max_iterations(self) -> int | None:
-        """What the caller of `send_message_to_agent` allowed; ``None`` if nobody said."""
+        """What the caller of `send_message_to_agent` allowed; ``None`` if it said nothing."""
         return None if self.spec.options is None else self.spec.options.max_iterations
 
     @property
@@ -220,7 +220,7 @@ class Turn(Generic[C]):
             raise InvalidRequest("stages are given a dict", field="data")
         return await self._host.stages.run(name, data, self)
 
-    # -- what others do to it -----------------------------------------------------------------------
+    # -- for turnkeeper's own use ---------------------------------------------------------------------
 
     def replace_message(self, message: Any) -> None:
         """Give the agent another message than the one that was sent."""
@@ -259,7 +259,7 @@ class Turn(Generic[C]):
         return None if self.spec.options is None else self.spec.options.context
 
     def is_awaited_by_itself(self, host: TurnHost | None, session_id: str, turn_id: str | None) -> bool:
-        """Whether it would wait for its own end that waits for this turn, or any turn, of this session."""
+        """Whether this turn, if it waited for that turn (or any turn) of the session, waited for itself."""
         same = self._host is host and self.spec.session_id == session_id and not self.over
         return same and turn_id in (None, self.spec.turn_id)
 

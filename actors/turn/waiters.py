@@ -1,4 +1,4 @@
-"""Those who wait for the end of a turn of one session."""
+"""Reply addresses that wait for the end of a turn of one session."""
 
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import TurnId
@@ -6,7 +6,7 @@ from turnkeeper.actors.runtime import ReplyTo, answer, refuse
 
 
 class Waiters:
-    """The reply addresses of those who asked for a turn's end before it came."""
+    """The askers of turns that have not ended yet."""
 
     __slots__ = ("_waiting",)
 
@@ -21,7 +21,7 @@ class Waiters:
         self._waiting.setdefault(turn_id, []).append(to)
 
     def answer(self, end: TurnEnd) -> None:
-        """The turn has ended: answer those who waited for it."""
+        """The turn has ended: answer all that waited for it."""
         for to in self._waiting.pop(end.turn.turn_id, ()):
             answer(to, end)
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from contextlib import aclosing
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from turnkeeper.actors.model import messages
 from turnkeeper.actors.model.exceptions import InvalidRequest, SessionError, TurnCancelled, UnknownSession
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
@@ -23,8 +24,9 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import Asker, Returned, SessionId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
-from turnkeeper.actors.registry import registry_actor
+from turnkeeper.actors.registry import registry_actor, session_actor
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session import machine
 from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn
 
@@ -392,3 +394,40 @@ async def test_the_actor_answers_threads() -> None:
         with pytest.raises(UnknownSession):
             await asyncio.to_thread(registry.ref.ask, GetSession("s9"), timeout=60)
         assert (await asyncio.to_thread(registry.ref.ask, GetCounts(), timeout=60)).sessions == 2
+
+
+# -- What is understood -----------------------------------------------------------------------------
+
+#: What an actor answers with, and addresses: nothing that it is sent.
+NOT_SENT = {
+    "Accepted",
+    "ActiveTurn",
+    "CancelAnswer",
+    "Conversation",
+    "Counts",
+    "Query",
+    "ReplyAddress",
+    "SessionView",
+    "Superseded",
+    "TurnEnd",
+}
+
+
+def test_every_message_there_is_has_an_actor_that_understands_it() -> None:
+    defined = {
+        name
+        for name, each in vars(messages).items()
+        if isinstance(each, type) and each.__module__ == messages.__name__
+    }
+    understood = {*registry_actor.MESSAGES, *session_actor.MESSAGES, *session_actor.DECIDED}
+    assert {each.__name__ for each in understood} == defined - NOT_SENT
+
+
+def test_what_a_session_decides_is_what_the_machine_takes() -> None:
+    assert session_actor.DECIDED | {messages.Tick} == set(get_args(machine.Message))
+
+
+async def test_a_message_of_another_kind_is_treated_as_pykka_does(caplog: pytest.LogCaptureFixture) -> None:
+    async with opened() as registry:
+        assert await registry.ref.ask("what is this?", block=False) is None
+        assert "Unexpected message" in caplog.text
