@@ -64,7 +64,7 @@ def _file(body: bytes, content_type: str) -> Handler:
 
 
 def add_docs(app: web.Application, prefix: str, mount: Mount) -> None:
-    """Serve both under the prefix. Nobody has to say who they are, but the loopback rule holds."""
+    """Serve both under the prefix. No identity is needed, but the loopback rule holds."""
     handlers: dict[str, Handler] = {"/openapi.json": _openapi}
     for name, content_type, body in page.files():
         handlers["/docs" if name == "index.html" else f"/docs/{name}"] = _file(body, content_type)

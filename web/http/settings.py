@@ -24,7 +24,7 @@ class WebSettings(Settings):
     write_timeout: float = 30.0
     """How many seconds a write to a stream may be stuck before its connection is cut."""
     retry: float = 2.0
-    """After how many seconds an EventSource is told to reconnect."""
+    """After how many seconds an EventSource is to reconnect."""
     max_body: int = 1_048_576
     """The largest request body, in bytes."""
     header_timeout: float = 10.0

@@ -38,7 +38,7 @@ def encode_events(events: Iterable[Event]) -> Iterator[bytes]:
 
 
 def encode_retry(seconds: float) -> bytes:
-    """The field that tells an EventSource when to reconnect."""
+    """The field by which an EventSource knows when to reconnect."""
     return f"retry: {int(seconds * 1000)}\n\n".encode()
 
 

@@ -30,7 +30,7 @@ def document(
     """The document. ``problem`` is the type of the body of a refusal.
 
     ``words`` are the enums whose meanings are to be written beside their values; ``security`` are the ways in
-    which a user may say who they are, by name: none where nobody has to.
+    which a user may say who they are, by name: none where no identity is needed.
     """
     schemas = _Schemas(operations, problem, words)
     paths: dict[str, JSON] = {}
@@ -100,8 +100,8 @@ class _Schemas:
             case "object":
                 # What is left out unless it applies stands in an example only if it has one of its own.
                 members, required = schema.get("properties", {}), schema.get("required", [])
-                told = {name for name, each in members.items() if name in required or "examples" in each}
-                return {name: self.example(each) for name, each in members.items() if name in told}
+                shown = {name for name, each in members.items() if name in required or "examples" in each}
+                return {name: self.example(each) for name, each in members.items() if name in shown}
             case "array":
                 return [self.example(schema["items"])] if schema.get("items") else []
             case "boolean":
