@@ -27,6 +27,21 @@ _ID = re.compile(_CHARACTERS)
 ID_PATTERN = f"(?!(?:{'|'.join(map(re.escape, sorted(RESERVED_IDS)))})$){_CHARACTERS}"
 
 
+#: A turn id that a registry made up: its incarnation and a number.
+_DRAWN = re.compile(r"([0-9a-f]{12})-[0-9]+")
+
+
+def drawn_turn_id(incarnation: str, number: int) -> TurnId:
+    """The id of the turn of that number, for a sender who chose none."""
+    return TurnId(f"{incarnation}-{number}")
+
+
+def drawn_by(turn: TurnId) -> str | None:
+    """The incarnation that made this turn id up; ``None`` for an id that its sender chose."""
+    drawn = _DRAWN.fullmatch(turn)
+    return None if drawn is None else drawn[1]
+
+
 def _checked(text: object, field: str) -> str:
     if not isinstance(text, str) or _ID.fullmatch(text) is None or text in RESERVED_IDS:
         raise InvalidRequest(f"{field} must be {ID_RULE}", field=field)

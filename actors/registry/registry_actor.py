@@ -29,7 +29,7 @@ from turnkeeper.actors.model.messages import (
     Sweep,
     TaskExited,
 )
-from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
@@ -146,7 +146,7 @@ class RegistryActor(AsyncioActor):
         now = shared.clock()
         entry = shared.directory.find(message.session_id, message.asker)
         session = ids.session_id(message.session_id) if entry is None else entry.session_id
-        new_id = TurnId(f"{self._incarnation}-{next(self._turn_numbers)}")
+        new_id = ids.drawn_turn_id(self._incarnation, next(self._turn_numbers))
         submit = resolve(message, session, shared.settings, shared.agents, self._default_agent, new_id, now)
         if entry is None:
             if message.if_match is not None:

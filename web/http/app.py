@@ -20,6 +20,7 @@ from .docs import add_docs
 from .mount import Handler, Mount, expect
 from .routes import ROUTES, allowed_methods
 from .settings import WebSettings
+from .single_process import WorkerLock
 from .stream import Streams
 
 #: Where an app keeps its registry: ``request.app[REGISTRY]``. With several mounts, the first one's.
@@ -58,7 +59,8 @@ def setup(
     registry = SessionRegistry(agents, settings=chosen, load_context=load_context, save_context=save_context)
     streams = Streams(chosen)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
-    mount = Mount(registry, chosen, authenticate or local_only, streams, tickets)
+    worker = WorkerLock(prefix, wanted=chosen.single_process)
+    mount = Mount(registry, chosen, authenticate or local_only, streams, tickets, worker)
     if not mounts:
         app.on_shutdown.append(_drain)
     mounts[prefix] = mount
@@ -70,9 +72,13 @@ def setup(
         add_pages(app, prefix)
 
     async def live(_app: web.Application) -> AsyncIterator[None]:
-        await registry.start()
-        yield
-        await registry.stop()
+        await worker.take()
+        try:
+            await registry.start()
+            yield
+            await registry.stop()
+        finally:
+            worker.give_back()
         streams.close()
 
     app.cleanup_ctx.append(live)
@@ -98,8 +104,10 @@ def _add_routes(app: web.Application, prefix: str, mount: Mount) -> None:
 async def _drain(app: web.Application) -> None:
     """End all streams, before the cleanup, which waits for open connections.
 
-    All mounts at once: none waits for the stubborn turns of another.
+    All mounts at once: none waits for the stubborn turns of another. A worker that replaces us may begin.
     """
+    for mount in app[_MOUNTS].values():
+        mount.worker.give_back()
     await asyncio.gather(*(mount.registry.drain() for mount in app[_MOUNTS].values()))
 
 

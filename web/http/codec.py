@@ -97,13 +97,16 @@ class UnknownTurnProblem(Struct, kw_only=True):
     title: Annotated[str, _is("The HTTP status in words.", "Not Found")]
     status: Annotated[Literal["error"], _is("As existing clients know it.", "error")] = "error"
     detail: Annotated[str, _is("What is wrong, for people.", "No active task found for this session")]
-    code: Annotated[Literal["UNKNOWN_TURN"], _is("What is wrong, for programs.")]
+    code: Annotated[Literal["UNKNOWN_TURN", "TURN_OF_ANOTHER_PROCESS"], _is("What is wrong, for programs.")]
     remembered_for: Annotated[
         float | None,
         _is("For how many seconds the cancel will count if a send with this id arrives after it.", 30.0),
     ]
     message: Annotated[str, _is("The verdict in words.", "No active task found for this session")]
-    verdict: Annotated[Verdict, _is("What the cancel came to.", Verdict.NOT_RUNNING)]
+    verdict: (
+        Annotated[Verdict, _is("What the cancel came to, where that can be known.", Verdict.NOT_RUNNING)]
+        | UnsetType
+    ) = UNSET
     settled_after_ms: Annotated[None, _is("Nothing settled.", None)] = None
     turn: Annotated[None, _is("There is none.", None)] = None
 
@@ -152,6 +155,19 @@ def encode_unknown_turn(answer: messages.CancelAnswer) -> UnknownTurnProblem:
         remembered_for=answer.remembered_for,
         message=message,
         verdict=answer.verdict,
+    )
+
+
+def encode_turn_of_another_process() -> UnknownTurnProblem:
+    """The answer to a cancel of a turn of another process, of which nothing is known here."""
+    detail = "the turn belongs to another process, or to an earlier one"
+    problem = Problem(Code.TURN_OF_ANOTHER_PROCESS, detail).body
+    return UnknownTurnProblem(
+        title=problem.title,
+        detail=detail,
+        code="TURN_OF_ANOTHER_PROCESS",
+        remembered_for=None,
+        message=detail,
     )
 
 

@@ -74,6 +74,11 @@ async def cancel(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
     """``POST /chat/{log_id}/{task_id}/cancel``."""
     turn_id = TASK_ID.of(request)
     answer = await _cancel(mount, request, LOG_ID.of(request), turn_id, asker)
+    if answer.verdict is Verdict.NOT_RUNNING and ids.drawn_by(turn_id) not in (
+        None,
+        mount.registry.incarnation,
+    ):
+        return respond(codec.encode_turn_of_another_process(), 404, media=PROBLEM_JSON)
     if answer.verdict is Verdict.NOT_RUNNING:
         return respond(codec.encode_unknown_turn(answer), 404, media=PROBLEM_JSON)
     return respond(codec.encode_cancel(answer), _status_of(answer.verdict))

@@ -17,6 +17,7 @@ from .codec import encode
 from .parameters import LOG_ID, TICKET
 from .problems import Code, Problem, problem_of
 from .settings import WebSettings
+from .single_process import WorkerLock
 from .stream import Streams
 
 #: One function per route. A route that asks nobody who they are gets `NOBODY`.
@@ -39,6 +40,7 @@ class Mount:
     authenticate: Authenticate
     streams: Streams
     tickets: Tickets
+    worker: WorkerLock
 
     def endpoint(self, handler: Handler, who: Who) -> Endpoint:
         """The handler for those who may reach it; what it raises becomes a problem body."""

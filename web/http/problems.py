@@ -45,6 +45,11 @@ class Code(StrEnum):
     UNKNOWN_SESSION = errors.UnknownSession.code, 404, "no session of yours has this id"
     UNKNOWN_TURN = errors.UnknownTurn.code, 404, "the session does not know this turn, or no longer does"
     NOT_FOUND = "NOT_FOUND", 404, "there is no such path"
+    TURN_OF_ANOTHER_PROCESS = (
+        "TURN_OF_ANOTHER_PROCESS",
+        404,
+        "the turn belongs to another process, or to an earlier one: what became of it is not known here",
+    )
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", 405, "the path has other methods: see `Allow`"
     HEADER_TIMEOUT = "HEADER_TIMEOUT", 408, "the head of the request took longer than `header_timeout`"
     BODY_TIMEOUT = "BODY_TIMEOUT", 408, "the body took longer than `body_timeout`"

@@ -39,6 +39,8 @@ class WebSettings(Settings):
     """How many of them one address may have that is neither loopback nor a trusted proxy."""
     trusted_proxies: str = ""
     """The IP addresses of reverse proxies, separated by commas: `connections_per_peer` is not for them."""
+    single_process: bool = True
+    """Whether a second worker of the same master is refused, which knows nothing of the first one's turns."""
     ticket_ttl: float = 60.0
     """How many seconds a stream's ticket lives unused, and after its stream has ended."""
 
@@ -60,10 +62,18 @@ class WebSettings(Settings):
         whole(self.connections_per_peer, "connections_per_peer", 1)
         if self.max_connections is not None:
             whole(self.max_connections, "max_connections", 1)
+        flag(self.single_process, "single_process")
         addresses(self.trusted_proxies, "trusted_proxies")
         host: Any = self.host
         if not isinstance(host, str) or not host:
             raise InvalidRequest("host must be an address or a name", field="host")
+
+
+def flag(value: Any, name: str) -> bool:
+    """Check what is true or false. Raises `InvalidRequest`."""
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name} must be true or false", field=name)
+    return value
 
 
 def addresses(text: Any, name: str) -> frozenset[str]:

@@ -48,3 +48,12 @@ def test_what_is_not_a_text_is_no_id(rule: Callable[[Any], str], field: str, thi
     with pytest.raises(InvalidRequest) as caught:
         rule(thing)
     assert caught.value.field == field
+
+
+def test_an_id_that_was_drawn_says_by_which_process() -> None:
+    assert ids.drawn_by(ids.drawn_turn_id("0123456789ab", 7)) == "0123456789ab"
+
+
+@pytest.mark.parametrize("chosen", ["t1", "s-0123456789ab", "0123456789ab-x", "0123456789-1"])
+def test_an_id_that_its_sender_chose_says_nothing(chosen: str) -> None:
+    assert ids.drawn_by(ids.turn_id(chosen)) is None

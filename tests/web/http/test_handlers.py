@@ -679,6 +679,18 @@ async def test_a_cancel_need_not_wait() -> None:
         assert (active["task_active"], active["task_cancelled"]) == (True, True)
 
 
+async def test_a_cancel_of_a_turn_of_another_process_has_no_verdict_for_nothing_is_known_of_it() -> None:
+    async with serving() as house:
+        answer = await house.post("/chat/s1/0123456789ab-7/cancel")
+
+        assert answer.status == 404
+        assert (answer.body["code"], answer.body["status"]) == ("TURN_OF_ANOTHER_PROCESS", "error")
+        assert "verdict" not in answer.body
+        mine = (await house.get("/healthz")).body["incarnation"]
+        answer = await house.post(f"/chat/s1/{mine}-7/cancel")
+        assert (answer.body["code"], answer.body["verdict"]) == ("UNKNOWN_TURN", "not_running")
+
+
 async def test_a_cancel_of_an_unknown_turn_or_session_is_a_404_that_says_for_how_long_it_counts() -> None:
     async with serving(ScriptedAgent()) as house:
         await house.sent("s")
