@@ -12,8 +12,14 @@ from typing import Any, Self
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
 from turnkeeper.actors.model.messages import Shutdown
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
-from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
+from turnkeeper.actors.session.settings import Settings, check_settings
+from turnkeeper.actors.turn.agent import (
+    AgentFunction,
+    LoadContext,
+    SaveContext,
+    check_agent,
+    check_function,
+)
 from turnkeeper.actors.turn.context import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline, S
 from turnkeeper.actors.turn.turn import refuse_to_wait_for_itself
@@ -48,9 +54,15 @@ class SessionRegistry(SessionCalls):
         save_context: SaveContext | None = None,
     ) -> None:
         by_name: dict[Any, Any] = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
-        if not by_name or not all(isinstance(name, str) and callable(by_name[name]) for name in by_name):
-            text = "agents must be a callable, or a mapping of names to callables"
-            raise InvalidRequest(text, field="agents")
+        if not by_name or not all(isinstance(name, str) for name in by_name):
+            raise InvalidRequest("agents are one agent, or a mapping of names to agents", field="agents")
+        for name, agent in by_name.items():
+            check_agent(name, agent)
+        if load_context is not None:
+            check_function(load_context, "load_context", "a session", "a user")
+        if save_context is not None:
+            check_function(save_context, "save_context", "a context")
+        check_settings(settings, Settings)
         self._agents: dict[str, AgentFunction] = by_name
         self._default_agent = "default" if "default" in by_name else next(iter(by_name))
         self.settings = settings if settings is not None else Settings()

@@ -99,6 +99,14 @@ class Settings:
         )
 
 
+def check_settings(settings: object, kind: type[Settings]) -> None:
+    """Raise `InvalidRequest` unless they are of that kind, or not given."""
+    if settings is None or isinstance(settings, kind):
+        return
+    how = f"{kind.__name__}({'**settings' if isinstance(settings, Mapping) else '...'})"
+    raise InvalidRequest(f"settings are a {type(settings).__name__}: pass {how}", field="settings")
+
+
 def _parsed(text: str, hint: Any, variable: str) -> Any:
     kinds = [kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)]
     optional = type(None) in get_args(hint)

@@ -1,8 +1,11 @@
-"""The kinds of functions that a host hands to a registry."""
+"""The kinds of functions that a host hands to a registry, and whether one is of its kind."""
 
+import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
+from functools import partial
 from typing import Any, TypeAlias
 
+from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.records import SessionId
 
 from .turn import Turn
@@ -13,3 +16,47 @@ AgentFunction: TypeAlias = Callable[[Turn[Any]], Awaitable[Any] | AsyncIterable[
 LoadContext: TypeAlias = Callable[[SessionId, str], Awaitable[Any]]
 #: Called with the turn's context at its end.
 SaveContext: TypeAlias = Callable[[Any], Awaitable[None]]
+
+
+def check_agent(name: str, agent: object) -> None:
+    """Raise `InvalidRequest` for what no turn could ever run. Whether it is async shows when it is called."""
+    _check(agent, "agents", f"agent {name!r}", "one turn")
+
+
+def check_function(function: object, field: str, *arguments: str) -> None:
+    """Raise `InvalidRequest` for what cannot be called with these arguments, or answers with a generator."""
+    _check(function, field, field, *arguments)
+    if inspect.isasyncgenfunction(function):
+        raise InvalidRequest(f"{field} is an async generator function: it must return", field=field)
+
+
+def _check(function: object, field: str, what: str, *arguments: str) -> None:
+    if inspect.isclass(function):
+        raise InvalidRequest(f"{what} is a class: pass an instance", field=field)
+    if not callable(function):
+        raise InvalidRequest(f"{what} cannot be called", field=field)
+    if _is_plain_generator(function):
+        raise InvalidRequest(f"{what} is a generator function that is not async", field=field)
+    if not takes(function, len(arguments)):
+        raise InvalidRequest(f"{what} cannot be called with {' and '.join(arguments)}", field=field)
+
+
+def takes(function: Any, count: int) -> bool:
+    """Whether it can be called with so many arguments by position. One that does not tell is believed."""
+    try:
+        # Of a decorated function it is the decorator's that is called.
+        inspect.signature(function, follow_wrapped=False).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # a builtin without a signature
+    return True
+
+
+def _is_plain_generator(function: Any) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    called = function if inspect.isroutine(function) else type(function).__call__
+    # What `types.coroutine` has decorated can be awaited.
+    awaitable = getattr(getattr(called, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE
+    return inspect.isgeneratorfunction(called) and not awaitable

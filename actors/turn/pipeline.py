@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, StageFailed, WrongThread
 
-from .agent import AgentFunction
+from .agent import AgentFunction, takes
 from .run import finish
 from .turn import Turn
 
@@ -54,7 +54,7 @@ class Pipeline:
         self._check_open()
 
         def register(function: S) -> S:
-            if not _takes_two(function):
+            if not takes(function, 2):
                 raise InvalidRequest("a stage is a function of data and context", field="function")
             if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
                 raise InvalidRequest("a stage returns its data: it cannot be a generator", field="function")
@@ -137,18 +137,6 @@ def _check_name(name: Any) -> None:
 def _check_priority(priority: Any) -> None:
     if not isinstance(priority, int | float) or math.isnan(priority):
         raise InvalidRequest("a stage's priority is a number", field="priority")
-
-
-def _takes_two(function: Any) -> bool:
-    if not callable(function):
-        return False
-    try:
-        inspect.signature(function).bind({}, None)
-    except TypeError:
-        return False
-    except ValueError:
-        return True  # a builtin without a signature
-    return True
 
 
 def _copied(message: Any) -> Any:

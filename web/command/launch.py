@@ -79,9 +79,9 @@ def launch(config: Config) -> int:
                 " add --token user:secret"
             )
         agents, close = agents_of(config.options)
+        app = create_app(agents, authenticate=tokens or None, settings=settings)
     except InvalidRequest as error:
         raise CommandFailed(ExitCode.USAGE, str(error)) from None
-    app = create_app(agents, authenticate=tokens or None, settings=settings)
     app.on_cleanup.extend(close)
 
     def announce(address: str) -> None:

@@ -8,7 +8,8 @@ from aiohttp import web
 
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.registry.front import SessionRegistry
-from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
+from turnkeeper.actors.session.settings import check_settings
+from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext, check_function
 from turnkeeper.web.openapi.operation import Who
 from turnkeeper.web.pages.assets import add_pages
 
@@ -48,13 +49,16 @@ def setup(
     host's is touched, no path, no middleware, no body limit.
 
     Raises `AlreadyStarted` for a second mount under the same prefix, and `InvalidRequest` for a prefix
-    that is not ``""`` or ``/like/this``.
+    that is not ``""`` or ``/like/this``, and for agents, functions and settings that could not work.
     """
     if prefix and (not prefix.startswith("/") or prefix.endswith("/") or "{" in prefix):
         raise InvalidRequest('prefix must be "" or like "/ai"', field="prefix")
     mounts = app.setdefault(_MOUNTS, {})
     if prefix in mounts:
         raise AlreadyStarted(f"turnkeeper is mounted under {prefix or '/'!r} already")
+    check_settings(settings, WebSettings)
+    if authenticate is not None:
+        check_function(authenticate, "authenticate", "a request")
     chosen = settings if settings is not None else WebSettings()
     registry = SessionRegistry(agents, settings=chosen, load_context=load_context, save_context=save_context)
     streams = Streams(chosen)

@@ -9,7 +9,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.words import Strategy
-from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.session.settings import Settings, check_settings
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -96,6 +96,16 @@ def test_an_unreadable_variable_is_refused_and_named(variable: str, text: str) -
 def test_a_variable_out_of_its_range_is_refused(variable: str, text: str) -> None:
     with pytest.raises(InvalidRequest, match=variable.lower()):
         Settings.from_environment({f"TURNKEEPER_{variable}": text})
+
+
+def test_settings_of_another_kind_are_refused_with_what_to_pass() -> None:
+    check_settings(None, Settings)
+    check_settings(Settings(), Settings)
+    with pytest.raises(InvalidRequest, match=r"settings are a dict: pass Settings\(\*\*settings\)") as caught:
+        check_settings({"cancel_grace": 1}, Settings)
+    assert caught.value.field == "settings"
+    with pytest.raises(InvalidRequest, match=r"settings are a float: pass Settings\(\.\.\.\)"):
+        check_settings(1.0, Settings)
 
 
 def test_the_limits_of_a_session_come_from_the_settings() -> None:

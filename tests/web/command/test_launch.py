@@ -42,6 +42,15 @@ def test_the_built_in_agents_come_with_echo_and_one_of_ones_own_alone(tmp_path: 
     assert (list(agents), close) == (["default"], [])
 
 
+def test_an_agent_that_no_turn_could_run_is_a_usage_failure(tmp_path: Path) -> None:
+    (tmp_path / "wrong_here.py").write_text("class Agent: ...\n")
+
+    with pytest.raises(CommandFailed, match="agent 'default' is a class: pass an instance") as failed:
+        launch(configure(None, {"agent": "wrong_here:Agent"}))
+
+    assert failed.value.exit_code is ExitCode.USAGE
+
+
 def test_show_config_says_each_value_and_where_it_came_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

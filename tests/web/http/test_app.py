@@ -4,12 +4,13 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from tests.fakes import FOREVER, ScriptedAgent, done
+from tests.fakes import FOREVER, ScriptedAgent, done, plain
 from tests.web.fakes_web import Stream, running, serving
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
+from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn
-from turnkeeper.web import REGISTRY, WebSettings, create_app, setup
+from turnkeeper.web import REGISTRY, Tokens, WebSettings, create_app, setup
 
 PAGES = web.AppKey("pages", bool)
 
@@ -47,6 +48,30 @@ def test_what_is_no_agent_is_refused_before_anything_is_mounted(agents: Any) -> 
         setup(app, agents)
 
     assert refused.value.field == "agents"
+    assert not list(app.router.routes())
+    setup(app, done)
+
+
+@pytest.mark.parametrize(
+    ("argument", "wrong", "why"),
+    [
+        ("authenticate", lambda: None, "authenticate cannot be called with a request"),
+        ("authenticate", Tokens, "authenticate is a class: pass an instance"),
+        ("authenticate", "ada:s3cret", "authenticate cannot be called"),
+        ("load_context", done, "load_context cannot be called with a session and a user"),
+        ("save_context", lambda: None, "save_context cannot be called with a context"),
+        ("settings", {"cancel_grace": 1}, "settings are a dict: pass WebSettings(**settings)"),
+        ("settings", Settings(), "settings are a Settings: pass WebSettings(...)"),
+    ],
+    ids=plain,
+)
+def test_what_could_not_work_is_refused_before_anything_is_mounted(
+    argument: str, wrong: Any, why: str
+) -> None:
+    app = web.Application()
+    with pytest.raises(InvalidRequest) as caught:
+        setup(app, done, **{argument: wrong})
+    assert (str(caught.value), caught.value.field) == (why, argument)
     assert not list(app.router.routes())
     setup(app, done)
 

@@ -1,0 +1,184 @@
+"""What a host hands to a registry, looked at before anything runs."""
+
+import functools
+import inspect
+import types
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from tests.fakes import done, opened, plain
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.agent import check_agent, check_function, takes
+from turnkeeper.actors.turn.turn import Turn
+
+
+async def two(turn: Turn, more: int) -> str:
+    return "two"
+
+
+async def keyword_only(*, turn: Turn) -> None: ...
+
+
+async def nothing() -> None: ...
+
+
+def generator(turn: Turn) -> Iterator[str]:
+    yield "text"
+
+
+async def async_generator(*arguments: object) -> AsyncIterator[str]:
+    yield "text"
+
+
+@types.coroutine
+def old_coroutine(turn: Turn) -> Any:
+    yield
+    return "old"
+
+
+class Agent:
+    """A class, whose instances are agents."""
+
+    def __init__(self, turn: object = None) -> None: ...
+
+    async def __call__(self, turn: Turn) -> str:
+        return "object"
+
+    async def method(self, turn: Turn) -> str:
+        return "method"
+
+    @staticmethod
+    async def static(turn: Turn) -> str:
+        return "static"
+
+    def generates(self, turn: Turn) -> Iterator[str]:
+        yield "text"
+
+
+class Generates:
+    def __call__(self, turn: Turn) -> Iterator[str]:
+        yield "text"
+
+
+class WithoutATurn:
+    async def __call__(self) -> None: ...
+
+
+def injected(function: Callable[..., Any]) -> Any:
+    """A decorator that gives a second argument."""
+
+    @functools.wraps(function)
+    async def wrapper(turn: Turn) -> Any:
+        return await function(turn, 1)
+
+    return wrapper
+
+
+def asynchronous(function: Callable[..., Any]) -> Any:
+    """A decorator that makes a coroutine function of a generator function."""
+
+    @functools.wraps(function)
+    async def wrapper(turn: Turn) -> str:
+        return "".join(function(turn))
+
+    return wrapper
+
+
+# -- Agents -----------------------------------------------------------------------------------------
+
+AGENTS: dict[str, tuple[Any, Any]] = {
+    "a coroutine function": (done, "done: hello"),
+    "an object": (Agent(), "object"),
+    "a method": (Agent().method, "method"),
+    "a static method": (Agent.static, "static"),
+    "a partial": (functools.partial(two, more=1), "two"),
+    "a lambda": (lambda turn: two(turn, 1), "two"),
+    "an async generator function": (async_generator, None),
+    "a coroutine of the old kind": (old_coroutine, "old"),
+    "a partial of it": (functools.partial(old_coroutine), "old"),
+    "a decorated one": (injected(two), "two"),
+    "a decorated generator function": (asynchronous(generator), "text"),
+    "a mock": (mock.AsyncMock(return_value="mock"), "mock"),
+}
+
+
+@pytest.mark.parametrize("kind", AGENTS)
+async def test_what_a_turn_can_run_is_taken_and_run(kind: str) -> None:
+    agent, result = AGENTS[kind]
+    async with opened(agent) as registry:
+        assert await (await registry.send("s1", "hello")).result() == result
+
+
+@pytest.mark.parametrize(
+    ("agent", "why"),
+    [
+        (nothing, "cannot be called with one turn"),
+        (two, "cannot be called with one turn"),
+        (keyword_only, "cannot be called with one turn"),
+        (WithoutATurn(), "cannot be called with one turn"),
+        (functools.partial(two), "cannot be called with one turn"),
+        (Agent, "is a class: pass an instance"),
+        (dict, "is a class: pass an instance"),
+        (generator, "is a generator function that is not async"),
+        (functools.partial(generator), "is a generator function that is not async"),
+        (Agent().generates, "is a generator function that is not async"),
+        (Generates(), "is a generator function that is not async"),
+        ("echo", "cannot be called"),
+        (None, "cannot be called"),
+    ],
+    ids=plain,
+)
+def test_what_no_turn_could_run_is_refused_with_its_name_and_the_reason(agent: Any, why: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        SessionRegistry({"default": done, "coder": agent})
+    assert str(caught.value) == f"agent 'coder' {why}"
+    assert caught.value.field == "agents"
+    with pytest.raises(InvalidRequest):
+        check_agent("coder", agent)
+
+
+# -- Other functions --------------------------------------------------------------------------------
+
+
+async def load(session_id: str, user: str) -> None: ...
+
+
+async def save(context: object) -> None: ...
+
+
+def test_hooks_that_can_be_called_are_taken() -> None:
+    SessionRegistry(done, load_context=load, save_context=save)
+    SessionRegistry(done, load_context=mock.AsyncMock(), save_context=mock.AsyncMock())
+
+
+@pytest.mark.parametrize(
+    ("hook", "function", "why"),
+    [
+        ("load_context", save, "cannot be called with a session and a user"),
+        ("load_context", nothing, "cannot be called with a session and a user"),
+        ("load_context", Agent, "is a class: pass an instance"),
+        ("load_context", async_generator, "is an async generator function: it must return"),
+        ("load_context", {}, "cannot be called"),
+        ("save_context", load, "cannot be called with a context"),
+        ("save_context", nothing, "cannot be called with a context"),
+        ("save_context", async_generator, "is an async generator function: it must return"),
+        ("save_context", generator, "is a generator function that is not async"),
+    ],
+    ids=plain,
+)
+def test_hooks_that_could_not_be_called_are_refused(hook: str, function: Any, why: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        SessionRegistry(done, **{hook: function})
+    assert str(caught.value) == f"{hook} {why}"
+    assert caught.value.field == hook
+
+
+def test_a_builtin_that_does_not_tell_what_it_takes_is_believed() -> None:
+    with pytest.raises(ValueError, match="no signature"):
+        inspect.signature(max)
+    assert takes(max, 1)
+    check_function(max, "authenticate", "a request")
