@@ -36,7 +36,7 @@ The races, and the rule that answers each
 -----------------------------------------
 * *A Stop and the turn's own end.* Whichever message is first. After a Stop the coroutine's outcome decides:
   what returned or raised had `finished_first`, and only what raised CancelledError is `cancelled`.
-* *A Stop and the next turn.* A Stop that names a turn hits that turn or none (`_stop_other`).
+* *A Stop and the next turn.* A Stop that names a turn hits that turn or none (`stops`).
 * *A Stop and its own send.* A Stop that names a turn which has not been sent is kept for a while, and the
   send is over at once.
 * *Two Stops.* They are one: the coroutine is not cancelled again, the ladder goes on, both get the verdict.
@@ -91,12 +91,11 @@ from turnkeeper.actors.model.records import (
     Reason,
     Returned,
     Stopped,
-    TurnId,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus, Verdict
+from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus
 
-from . import busy, gate, ladder, refusals
+from . import busy, gate, ladder, refusals, stops
 from .busy import drop_successor
 from .consequences import CAUSES, ENDS, ended_late_as, error_of, settled_as
 from .effects import (
@@ -113,19 +112,16 @@ from .effects import (
 from .record import record_of, remember
 from .refusals import refuse
 from .states import (
-    Ask,
     Cancelling,
     Closed,
     Closing,
-    EarlyCancel,
     Holder,
     Idle,
     Memory,
     Running,
     State,
-    Successor,
 )
-from .views import find_turn, queued_turns, view
+from .views import queued_turns, view
 
 Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut
 
@@ -172,11 +168,11 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
                 return refuse(state, to, refusals.precondition_failed(message.if_match))
             match state:
                 case Idle() | Closed():
-                    return _stop_at_rest(state, message, now, to)
+                    return stops.at_rest(state, message, now, to)
                 case Running():
-                    return _stop_running(state, message, now, to)
+                    return stops.running(state, message, now, to)
                 case Cancelling():
-                    return _stop_cancelling(state, message, now, to)
+                    return stops.cancelling(state, message, now, to)
                 case _:
                     assert_never(state)
         case Tick():
@@ -235,74 +231,6 @@ def _start(
         return Running(memory, turn, None), (start, reply)
     deadline = now + spec.timeout
     return Running(memory, turn, deadline), (start, SetTimer(deadline), reply)
-
-
-# -- A cancel -----------------------------------------------------------------------------------------
-
-
-def _stop_at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
-    if message.turn_id is None:
-        return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
-    return _stop_other(state, message.turn_id, message, now, to)
-
-
-def _stop_running(state: Running, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
-    if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
-        return _stop_other(state, message.turn_id, message, now, to)
-    asks = (Ask(to if message.wait else None, now, message.reason),)
-    cancelling, effects = ladder.enter(state, message.reason, now, asks)
-    return cancelling, (*effects, *_requested(cancelling, message, to))
-
-
-def _stop_cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
-    """Two Stops are one Stop: the coroutine is not cancelled again, its ladder goes on."""
-    then = state.then
-    if isinstance(then, Successor) and message.turn_id == then.spec.turn_id:
-        dropped, effects = drop_successor(state, message.reason, now)
-        record = find_turn(dropped, then.spec.turn_id)
-        # Nothing follows any more: at the end of the turn in flight the streams end too, if a person asked.
-        dropped = replace(dropped, asks=_joined(dropped.asks, Ask(None, now, message.reason)))
-        return dropped, (*effects, Reply(to, CancelAnswer(Verdict.CANCELLED, record, 0.0)))
-    if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
-        return _stop_other(state, message.turn_id, message, now, to)
-    effects = ()
-    asked = state
-    if message.turn_id is None:
-        asked, effects = drop_successor(state, message.reason, now)
-    asked = replace(asked, asks=_joined(asked.asks, Ask(to if message.wait else None, now, message.reason)))
-    return asked, (*effects, *_requested(asked, message, to))
-
-
-def _joined(asks: tuple[Ask, ...], ask: Ask) -> tuple[Ask, ...]:
-    """An asker that does not wait is kept for its reason only, and once: a flood of Stops stays small."""
-    if ask.to is None and any(other.reason.code is ask.reason.code for other in asks):
-        return asks
-    return (*asks, ask)
-
-
-def _requested(state: Cancelling, message: Stop, to: ReplyAddress | None) -> tuple[Effect, ...]:
-    return () if message.wait else (Reply(to, CancelAnswer(Verdict.REQUESTED, record_of(state))),)
-
-
-def _stop_other(
-    state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAddress | None
-) -> Decision:
-    """A cancel that names a turn which does not hold the session: it is over, or has not been sent yet."""
-    memory = state.memory
-    record = find_turn(state, turn_id)
-    if record is not None:
-        fled = record.status is TurnStatus.UNRESPONSIVE and record.ended_late is None
-        verdict = Verdict.UNRESPONSIVE if fled else Verdict.FINISHED_FIRST
-        return state, (Reply(to, CancelAnswer(verdict, record, 0.0)),)
-    limits = memory.home.limits
-    fresh = tuple(
-        early
-        for early in memory.early
-        if early.turn_id != turn_id and now < early.asked_at + limits.early_cancel_ttl
-    )
-    early = (*fresh, EarlyCancel(turn_id, message.reason, now))[-limits.early_cancels :]
-    answer = CancelAnswer(Verdict.NOT_RUNNING, remembered_for=limits.early_cancel_ttl)
-    return replace(state, memory=replace(memory, early=early)), (Reply(to, answer),)
 
 
 # -- Time -------------------------------------------------------------------------------------------

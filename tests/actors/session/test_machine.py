@@ -43,7 +43,7 @@ from turnkeeper.actors.session.effects import (
     SetTimer,
     StartTurn,
 )
-from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Memory
+from turnkeeper.actors.session.states import Closed, Idle, Memory
 from turnkeeper.actors.session.views import state_name
 
 # -- A send to an idle session ----------------------------------------------------------------------
@@ -237,128 +237,6 @@ def test_a_stale_report_changes_nothing_and_is_counted(running: Session) -> None
         running.stop("t2", wait=False)
     running.end()
     assert running.tell(TurnEnded(first, Returned())) == (CountStale(),)
-
-
-# -- Stops ------------------------------------------------------------------------------------------------
-
-
-def test_a_stop_cancels_and_is_answered_when_the_coroutine_has_ended(running: Session) -> None:
-    asker = running.stop()
-    assert running.did() == [CancelTurn, SetTimer]
-    assert asker not in running.answers
-    running.end(Stopped())
-    assert running.did() == [EndTurn, Reply, CloseStreams]
-
-
-def test_a_stop_that_does_not_wait_is_told_requested(running: Session) -> None:
-    answer = running.answer(running.stop(wait=False), CancelAnswer)
-    assert answer.verdict is Verdict.REQUESTED
-    assert answer.turn is not None
-    assert answer.turn.status is TurnStatus.CANCELLING
-    assert answer.settled_after_ms is None
-
-
-@pytest.mark.parametrize("wait", [True, False])
-def test_a_stop_of_an_idle_session_is_told_not_running(session: Session, wait: bool) -> None:
-    assert session.answer(session.stop(wait=wait), CancelAnswer) == CancelAnswer(Verdict.NOT_RUNNING)
-
-
-def test_two_stops_are_one_stop(running: Session) -> None:
-    first = running.stop()
-    running.now += 1.0
-    second = running.stop()
-    assert running.effects == ()
-    record = running.end(Stopped())
-    assert running.answer(first, CancelAnswer) == CancelAnswer(Verdict.CANCELLED, record, 1000.0)
-    assert running.answer(second, CancelAnswer) == CancelAnswer(Verdict.CANCELLED, record, 0.0)
-
-
-def test_the_first_reason_is_the_turns_reason(running: Session) -> None:
-    running.stop(reason=POLICY)
-    running.stop(reason=USER)
-    assert running.end(Stopped()).reason == POLICY
-
-
-def test_a_second_stop_may_not_wait(running: Session) -> None:
-    running.stop()
-    assert running.answer(running.stop(wait=False), CancelAnswer).verdict is Verdict.REQUESTED
-
-
-def test_many_stops_that_do_not_wait_are_remembered_once(running: Session) -> None:
-    for _ in range(1000):
-        running.stop(wait=False)
-    assert isinstance(running.state, Cancelling)
-    assert len(running.state.asks) == 1
-
-
-def test_an_unaimed_stop_drops_the_successor_too(running: Session) -> None:
-    sender = running.send("t2")
-    asker = running.stop()
-    assert running.did() == [EndTurn, Reply]
-    assert running.answer(sender, Accepted).status is TurnStatus.CANCELLED
-    assert running.turn("t2").reason == USER
-    record = running.end(Stopped())
-    assert running.answer(asker, CancelAnswer).turn == record
-    assert isinstance(running.state, Idle)
-
-
-def test_a_stop_aimed_at_the_holder_leaves_the_successor(running: Session) -> None:
-    running.send("t2")
-    asker = running.stop("t1")
-    assert running.effects == ()
-    running.end(Stopped())
-    assert running.answer(asker, CancelAnswer).verdict is Verdict.CANCELLED
-    assert running.one(StartTurn).spec.turn_id == "t2"
-    assert not running.all(CloseStreams)
-
-
-@pytest.mark.parametrize("wait", [True, False])
-def test_a_stop_aimed_at_the_successor_drops_it_and_says_cancelled(running: Session, wait: bool) -> None:
-    sender = running.send("t2")
-    asker = running.stop("t2", wait=wait)
-    answer = running.answer(asker, CancelAnswer)
-    assert (answer.verdict, answer.turn, answer.settled_after_ms) == (
-        Verdict.CANCELLED,
-        running.turn("t2"),
-        0.0,
-    )
-    assert running.answer(sender, Accepted).status is TurnStatus.CANCELLED
-    running.end(Stopped())
-    assert isinstance(running.state, Idle)
-    assert running.one(CloseStreams).end == "Task cancelled", "a person stopped it, and nothing goes on"
-
-
-@pytest.mark.parametrize("outcome", [Returned(), Raised(OSError()), Stopped()])
-def test_a_stop_aimed_at_a_finished_turn_is_told_how_it_ended(running: Session, outcome: Outcome) -> None:
-    record = running.end(outcome)
-    answer = running.answer(running.stop("t1"), CancelAnswer)
-    assert answer == CancelAnswer(Verdict.FINISHED_FIRST, record, 0.0)
-
-
-@pytest.mark.parametrize("stopped", [False, True])
-def test_a_late_stop_does_not_hit_the_successor(running: Session, stopped: bool) -> None:
-    record = running.end()
-    running.send("t2")
-    if stopped:
-        running.stop("t2", wait=False)
-    before = running.state
-    answer = running.answer(running.stop("t1"), CancelAnswer)
-    assert answer == CancelAnswer(Verdict.FINISHED_FIRST, record, 0.0)
-    assert running.state == before
-
-
-def test_a_stop_aimed_at_a_quarantined_turn_is_told_unresponsive_until_it_ends(running: Session) -> None:
-    running.stop()
-    epoch = running.swallow()
-    assert running.answer(running.stop("t1"), CancelAnswer).verdict is Verdict.UNRESPONSIVE
-    running.tell(TurnEnded(epoch, Returned()))
-    assert running.answer(running.stop("t1"), CancelAnswer).verdict is Verdict.FINISHED_FIRST
-
-
-def test_a_turn_that_somebody_tells_to_stop_needs_no_reply_address(running: Session) -> None:
-    running.tell(Stop(None, USER))
-    running.end(Stopped())
-    assert running.did() == [EndTurn, CloseStreams]
 
 
 # -- What is remembered -------------------------------------------------------------------------------
