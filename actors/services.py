@@ -15,6 +15,7 @@ from .model.records import HOST, Asker, SessionId, TurnId, TurnOptions
 from .model.words import CancelCode, TurnStatus
 from .registry.front import SessionRegistry, open_registry
 from .registry.receipt import failure_of, result_of
+from .session.consequences import CAUSES
 
 MAX_ITERATIONS = 35
 
@@ -59,7 +60,8 @@ async def send_message_to_agent(
         return result_of(end)
     if failure.__cause__ is not None:
         raise failure.__cause__
-    if isinstance(failure, TurnCancelled) and (reason is None or reason.code is not CancelCode.TIMEOUT):
+    ran_out = reason is not None and CAUSES[reason.code].stopped_as is TurnStatus.TIMED_OUT
+    if isinstance(failure, TurnCancelled) and not ran_out:
         raise asyncio.CancelledError(failure.status)
     raise failure
 

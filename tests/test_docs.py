@@ -49,6 +49,19 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
     assert [target for target in targets if not (ROOT / target).is_file()] == []
 
 
+ROOMS = "actors|events|model|registry|runtime|session|turn|web"
+NAMED = re.compile(rf"`((?:{ROOMS})/[a-z_/]+)(?:\.py)?`")
+
+
+def test_every_file_that_the_explanations_name_is_there() -> None:
+    """Below `actors/`, unless it begins with `web/`; with or without its ending."""
+    pages = [page.read_text() for page in (ROOT / "docs/explanation").glob("*.md")]
+    named = {name for page in pages for name in NAMED.findall(page)}
+    assert len(named) > 20
+    paths = {ROOT / (name if name.startswith(("actors/", "web/")) else f"actors/{name}") for name in named}
+    assert not {path for path in paths if not path.is_dir() and not path.with_suffix(".py").is_file()}
+
+
 def test_every_install_line_is_of_the_clone_and_its_extras_exist() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
