@@ -25,6 +25,12 @@ STALE_REPORTS: Final = Counter(
 SUBSCRIBER_OVERFLOW: Final = Counter(
     "sse_overflow_total", "Streams that were ended because their reader lagged too far behind."
 )
+MESSAGES_OMITTED: Final = Counter(
+    "messages_omitted_total", "Messages that were dropped because their conversation had become too long."
+)
+CONVERSATIONS_FORGOTTEN: Final = Counter(
+    "conversations_forgotten_total", "Conversations that were forgotten because there were too many of them."
+)
 
 COUNTERS: Final = (
     TURN_COMPLETED,
@@ -36,6 +42,8 @@ COUNTERS: Final = (
     UNRESPONSIVE,
     STALE_REPORTS,
     SUBSCRIBER_OVERFLOW,
+    MESSAGES_OMITTED,
+    CONVERSATIONS_FORGOTTEN,
 )
 """All of them."""
 
@@ -48,10 +56,10 @@ class Meter:
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
 
-    def count(self, counter: Counter) -> None:
-        """One more."""
+    def count(self, counter: Counter, times: int = 1) -> None:
+        """One more, or so many."""
         name, counts = counter[0], self._counts
-        counts[name] = counts.get(name, 0) + 1
+        counts[name] = counts.get(name, 0) + times
 
     def counts(self) -> dict[str, int]:
         """How often each thing happened, by its counter's name. What never happened is left out."""

@@ -25,7 +25,8 @@
     |   +-- WaitsForItself              a turn that waits for its own end
     |   +-- ContextLoadFailed           the host's `load_context` raised
     |   +-- ContextSaveFailed           the host's `save_context` raised
-    |   +-- ContextNotCopyable          the session's context holds what cannot be copied
+    |   +-- ContextNotCopyable          the `data` of the session's context cannot be copied
+    |   +-- ReadOnlyMessage             a message kept from an earlier turn was to be changed
     |   +-- NotAnAgent                  neither a coroutine function nor an async generator function
     |   +-- AgentExited                 the agent raised SystemExit, as `sys.exit()` does
     |   +-- AgentInterrupted            the agent raised KeyboardInterrupt, and no operator did
@@ -186,9 +187,15 @@ class ContextSaveFailed(AgentError):
 
 
 class ContextNotCopyable(AgentError):
-    """The session's context holds something that cannot be copied; what the copy raised is the cause."""
+    """The ``data`` of the session's context cannot be copied; what the copy raised is the ``__cause__``."""
 
     code = "CONTEXT_NOT_COPYABLE"
+
+
+class ReadOnlyMessage(AgentError):
+    """A message kept from an earlier turn was to be changed. Assign another one in its place."""
+
+    code = "READ_ONLY_MESSAGE"
 
 
 class NotAnAgent(AgentError):

@@ -86,6 +86,7 @@ class SessionView:
 class Conversation:
     """What was said in a session, as the turns that have ended left it; what runs has no part in it yet.
 
+    The messages are read-only. ``omitted`` is how many there were before these that are no longer kept.
     ``cursor`` is the id of the last event of the turn that last changed it: the events after it are what
     followed. ``None`` where nothing is kept.
     """
@@ -93,6 +94,7 @@ class Conversation:
     session_id: SessionId
     messages: tuple[Any, ...] = ()
     cursor: str | None = None
+    omitted: int = 0
 
 
 class ActiveTurn(Protocol):

@@ -1,7 +1,6 @@
 """What one can ask of a registry, from code on its event loop."""
 
 import asyncio
-import copy
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
@@ -9,7 +8,6 @@ from typing import Any, TypeVar
 
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.subscription import Subscription
-from turnkeeper.actors.model.exceptions import ContextNotCopyable
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
     Cancel,
@@ -130,16 +128,13 @@ class SessionCalls(ABC):
         return await self.ask(GetTurn(session_id, turn_id, _asker(user)))
 
     async def messages(self, session_id: str, *, user: str | None = None) -> Conversation:
-        """What was said in the session: a copy of ``context.messages`` as the turns that have ended left it.
+        """What was said in the session: ``context.messages`` as the turns that have ended left it.
 
+        The messages are the ones that are kept, not copies, and read-only: change a `copy.deepcopy` of one.
         Empty where a ``load_context`` of the host's brings the conversation. What followed is read by
-        ``events(after=...)`` the answer's ``cursor``. Raises `UnknownSession`, and `ContextNotCopyable`.
+        ``events(after=...)`` the answer's ``cursor``. Raises `UnknownSession`.
         """
-        kept = await self.ask(GetMessages(session_id, _asker(user)))
-        try:
-            return Conversation(kept.session_id, copy.deepcopy(kept.messages), kept.cursor)
-        except Exception as error:
-            raise ContextNotCopyable("the session's messages cannot be copied") from error
+        return await self.ask(GetMessages(session_id, _asker(user)))
 
     async def active(self, *, user: str | None = None) -> tuple[ActiveTurn, ...]:
         """All turns in flight, of one user or of all."""

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
 from turnkeeper.actors.model.messages import Shutdown
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
@@ -20,8 +21,9 @@ from turnkeeper.actors.turn.agent import (
     check_agent,
     check_function,
 )
-from turnkeeper.actors.turn.context import ContextStore
+from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline, S
+from turnkeeper.actors.turn.transcript import Bound
 from turnkeeper.actors.turn.turn import refuse_to_wait_for_itself
 
 from .calls import SessionCalls
@@ -96,14 +98,17 @@ class SessionRegistry(SessionCalls):
             raise AlreadyStarted("this registry was started before: make another one")
         loop = asyncio.get_running_loop()
         offset = time.time() - loop.time()
+        settings, meter = self.settings, Meter()
+        bound = Bound(settings.conversation_messages, settings.conversation_bytes)
         self._shared = Shared(
             loop=loop,
             thread=threading.get_ident(),
             clock=lambda: offset + loop.time(),
-            settings=self.settings,
+            settings=settings,
             agents=self._stages.around(self._agents),
             stages=self._stages,
-            contexts=ContextStore(self.settings.contexts),
+            meter=meter,
+            contexts=ContextStore(settings.contexts, bound, meter),
             directory=self.directory,
             load_context=self._load_context,
             save_context=self._save_context,

@@ -153,9 +153,10 @@ class Performer:
 
     def _keep_context(self, turn: Turn, state: State) -> None:
         """Keep the conversation as the turn leaves it, unless the host keeps it, or it is to be forgotten."""
-        context = turn.take_context()
+        context = turn.own_context
         if context is not None and self._shared.load_context is None and not isinstance(state, Closed):
-            self._shared.contexts.keep(turn.session_id, context, turn.last_event_id)
+            contexts = self._shared.contexts
+            contexts.apply(turn.session_id, context.kept, context.changes(), turn.last_event_id)
 
     def wait_for(self, turn_id: TurnId, to: ReplyTo) -> None:
         """Answer this one when the turn ends, which is in flight or waits."""

@@ -10,7 +10,7 @@ from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.runtime import AsyncioRef
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
-from turnkeeper.actors.turn.context import ContextStore
+from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline
 
 from .directory import Directory

@@ -50,6 +50,10 @@ class Settings:
     """How many events a reader may lag behind before its stream is ended."""
     contexts: int = 10_000
     """How many sessions' contexts are kept by the built-in store, least recently used first out."""
+    conversation_messages: int = 1_000
+    """How many messages of a conversation are kept. Beyond that the oldest are dropped."""
+    conversation_bytes: int = 4_194_304
+    """About how many bytes of memory a conversation's messages may take before the oldest are dropped."""
     shutdown_deadline: float = 10.0
     """How long stopping may take."""
 
@@ -68,6 +72,8 @@ class Settings:
             "log_bytes",
             "subscriber_buffer",
             "contexts",
+            "conversation_messages",
+            "conversation_bytes",
         ):
             whole(getattr(self, name), name, 1)
 

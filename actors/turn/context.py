@@ -1,12 +1,15 @@
-"""The conversation that outlives its actor."""
+"""The conversation, as a turn sees it."""
 
 import copy
-from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from turnkeeper.actors.model.messages import Conversation
-from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.exceptions import ContextNotCopyable, InvalidRequest
+
+from .changes import Changes, OwnMessages, same, shared
+from .frozen import frozen
+from .kept import Kept
 
 #: Set on the running turn's context when a cancel is asked, cleared when a turn starts, for code that
 #: reads flags.
@@ -17,6 +20,11 @@ class Context:
     """What was said in a session, and whatever else the host keeps with it in ``data``.
 
     ``log_id`` and ``username`` can also be read and set as ``session_id`` and ``user``.
+
+    In the context that turnkeeper keeps for a session, ``messages`` is a list of the turn's own, copied when
+    it is first looked at. The messages in it that come from earlier turns are read-only: a change raises
+    `ReadOnlyMessage`, and ``messages[0] = {**messages[0], "content": "new"}`` puts another in the place of
+    one. ``data`` is a deep copy. A context that the host brings is the host's own in all of this.
     """
 
     __slots__ = ("agent_name", "data", "log_id", "messages", "username")
@@ -67,80 +75,113 @@ class Context:
         return f"<Context {self.log_id} of {self.username}: {len(self.messages)} messages>"
 
 
+class OwnContext(Context):
+    """A turn's own copy of the session's context; each half of it is made when it is first looked at.
+
+    ``messages`` is a list of its own. Those in it that come from earlier turns are read-only
+    (`ReadOnlyMessage`), and may be replaced by others. ``data`` is a deep copy.
+    """
+
+    __slots__ = ("_data", "_flagged", "_messages", "kept")
+
+    def __init__(self, session_id: str, agent: str, kept: Kept) -> None:
+        self.log_id = session_id
+        self.username = kept.owner
+        self.agent_name = agent
+        #: What it is a copy of.
+        self.kept = kept
+        self._messages: list[Any] | None = None
+        self._data: dict[str, Any] | None = None
+        self._flagged = False
+
+    @property
+    def messages(self) -> list[Any]:
+        """What was said, the oldest first. Assigning something else than a list raises `InvalidRequest`."""
+        if self._messages is None:
+            self._messages = OwnMessages(self.kept.transcript.messages)
+        return self._messages
+
+    @messages.setter
+    def messages(self, messages: list[Any]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        if not isinstance(messages, list | tuple):
+            raise InvalidRequest("a context's messages are a list", field="messages")
+        # Other kinds of lists may go through their items in a way of their own.
+        self._messages = messages if type(messages) in (list, OwnMessages) else list(messages)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The host's own. Raises `ContextNotCopyable`. Assigning no dict raises `InvalidRequest`."""
+        if self._data is None:
+            try:
+                self._data = copy.deepcopy(self.kept.data)
+            except Exception as error:
+                raise ContextNotCopyable("the session's data cannot be copied") from error
+            if self._flagged:
+                set_flags(self._data)
+        return self._data
+
+    @data.setter
+    def data(self, data: dict[str, Any]) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        if not isinstance(data, dict):
+            raise InvalidRequest("a context's data is a dict", field="data")
+        self._data = data
+
+    def flag_cancel(self) -> None:
+        """Set the flags, or see to it that ``data`` has them once it is looked at."""
+        self._flagged = True
+        if self._data is not None:
+            set_flags(self._data)
+
+    def changes(self) -> Changes:
+        """What the turn has changed. Never raises."""
+        given, messages, data = self.kept.transcript, self._messages, self._changed_data()
+        if messages is None:
+            return Changes(given.count, (), data)
+        count = shared(given.messages, messages)
+        return Changes(given.omitted + count, tuple(map(frozen, messages[count:])), data)
+
+    def _changed_data(self) -> dict[str, Any] | None:
+        before, data = self.kept.data, self._data
+        if data is None or same(before, data):
+            return None
+        try:
+            data = copy.deepcopy(data)
+            clear_flags(data)
+        except Exception:  # noqa: BLE001 - whatever it is, the next turn that looks meets it too
+            return data
+        return None if same(before, data) else data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Context, (self.log_id, self.username, self.agent_name, self.data, self.messages)
+
+
+def set_flags(data: dict[str, Any]) -> None:
+    """Say in a context's ``data`` that a cancel was asked."""
+    data.update(dict.fromkeys(CANCEL_FLAGS, True))
+
+
+def clear_flags(data: dict[str, Any]) -> None:
+    """Take that back."""
+    for flag in CANCEL_FLAGS:
+        data.pop(flag, None)
+
+
 def flag_cancel(context: object) -> None:
     """Set the flags on a context, if it has a ``data`` that can take them."""
+    if isinstance(context, OwnContext):
+        context.flag_cancel()
+    else:
+        _on_data_of(context, set_flags)
+
+
+def clear_cancel(context: object) -> None:
+    """Clear the flags on a context, in the same way."""
+    _on_data_of(context, clear_flags)
+
+
+def _on_data_of(context: object, change: Callable[[dict[str, Any]], None]) -> None:
     # It is the host's object, and whatever it raises must not keep a turn from being cancelled.
     with suppress(Exception):
         data = getattr(context, "data", None)
         if isinstance(data, dict):
-            data.update(dict.fromkeys(CANCEL_FLAGS, True))
-
-
-def clear_cancel(context: object) -> None:
-    """Clear the flags."""
-    with suppress(Exception):
-        data = getattr(context, "data", None)
-        if isinstance(data, dict):
-            for flag in CANCEL_FLAGS:
-                data.pop(flag, None)
-
-
-class ContextStore:
-    """The built-in store: the contexts of the most recently used sessions, in memory."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._contexts: OrderedDict[SessionId, tuple[Context, str | None]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._contexts)
-
-    def owner(self, session_id: SessionId) -> str | None:
-        """Whose conversation is kept under this id."""
-        kept = self._contexts.get(session_id)
-        return None if kept is None else kept[0].username
-
-    def conversation(self, session_id: SessionId) -> Conversation:
-        """What was said, the kept messages themselves; an empty one where nothing is kept."""
-        kept = self._contexts.get(session_id)
-        if kept is None:
-            return Conversation(session_id)
-        messages: object = kept[0].messages  # an agent may have put anything in their place
-        said = tuple(messages) if isinstance(messages, list | tuple) else ()
-        return Conversation(session_id, said, kept[1])
-
-    def copy_for(self, session_id: SessionId, owner: str, agent: str) -> Context:
-        """A turn's own copy, without flags of an earlier turn; an empty one where nothing is kept."""
-        kept = self._contexts.get(session_id)
-        if kept is None:
-            return Context(session_id, owner, agent)
-        self._contexts.move_to_end(session_id)
-        mine = kept[0].copy()
-        mine.agent_name = agent
-        clear_cancel(mine)
-        return mine
-
-    def keep(self, session_id: SessionId, context: Context, cursor: str | None = None) -> None:
-        """Keep this as the session's conversation; the least recently used one may have to go.
-
-        ``cursor`` is the id of the event that ends the turn it comes from. A turn that left the messages
-        as they were has no part in them.
-        """
-        before = self._contexts.get(session_id)
-        if before is not None and _same(before[0].messages, context.messages):
-            cursor = before[1]
-        self._contexts[session_id] = context, cursor
-        self._contexts.move_to_end(session_id)
-        if len(self._contexts) > self._size:
-            self._contexts.popitem(last=False)
-
-    def forget(self, session_id: SessionId) -> None:
-        """Let go of the session's conversation."""
-        self._contexts.pop(session_id, None)
-
-
-def _same(messages: object, others: object) -> bool:
-    # Nearly free: a copy has the very texts of what it is a copy of. A message may refuse to be compared.
-    with suppress(Exception):
-        return bool(messages == others)
-    return False
+            change(data)

@@ -11,7 +11,6 @@ from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.exceptions import (
     AgentError,
-    ContextNotCopyable,
     EventNotJson,
     InvalidRequest,
     TurnOver,
@@ -21,7 +20,8 @@ from turnkeeper.actors.model.exceptions import (
 from turnkeeper.actors.model.messages import TaskExited
 from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnSpec
 
-from .context import Context, ContextStore, flag_cancel
+from .context import OwnContext, flag_cancel
+from .context_store import ContextStore
 
 if TYPE_CHECKING:
     # Its default is for the type checkers, which bring this module along: `Turn` alone is `Turn[Any]`.
@@ -159,8 +159,7 @@ class Turn(Generic[C]):
     def context(self) -> C:
         """The conversation: this turn's own copy, kept at its end if the turn still holds the session.
 
-        A context that the caller brought is used as it is. Raises `TurnOver` after the turn's end and
-        `ContextNotCopyable`.
+        A context that the caller brought is used as it is. Raises `TurnOver` after the turn's end.
         """
         if self._context is None:
             if self.over:
@@ -169,10 +168,7 @@ class Turn(Generic[C]):
             if brought is not None:
                 self._context = brought
             else:
-                try:
-                    self._context = self._host.contexts.copy_for(self.session_id, self.owner, self.agent)
-                except Exception as error:
-                    raise ContextNotCopyable("the session's context cannot be copied") from error
+                self._context = self._host.contexts.context_for(self.session_id, self.owner, self.agent)
             if self.cancel_requested:
                 flag_cancel(self._context)
         elif self.over:
@@ -248,10 +244,11 @@ class Turn(Generic[C]):
         """The id of its last event."""
         return f"{self.epoch}-{self.n}"
 
-    def take_context(self) -> Context | None:
-        """The context to keep, if this turn may have changed the session's own one."""
-        context = self._context  # None if nothing has looked at it
-        return context if isinstance(context, Context) and self.brought_context is None else None
+    @property
+    def own_context(self) -> OwnContext | None:
+        """Its copy of the session's own context, if anything has looked at it."""
+        context = self._context
+        return context if isinstance(context, OwnContext) and self.brought_context is None else None
 
     @property
     def brought_context(self) -> Any:

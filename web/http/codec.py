@@ -391,7 +391,7 @@ def encode_messages(conversation: messages.Conversation, most: int) -> MessagesA
     return MessagesAnswer(
         log_id=conversation.session_id,
         cursor=conversation.cursor,
-        omitted=len(conversation.messages) - len(texts),
+        omitted=conversation.omitted + len(conversation.messages) - len(texts),
         messages=texts[::-1],
     )
 

@@ -1,40 +1,56 @@
 """What one can ask of a registry, from code on its event loop."""
 
 import asyncio
-import threading
+import copy
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent, chatty, opened, settle
-from turnkeeper.actors.model.exceptions import ContextNotCopyable
+from tests.fakes import ScriptedAgent, chatty, opened, remembering, settle
+from turnkeeper.actors.model.exceptions import ReadOnlyMessage
 from turnkeeper.actors.model.messages import GetCounts
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 
 
-async def test_the_messages_of_a_session_are_the_askers_own_copy() -> None:
+async def test_the_messages_of_a_session_are_those_that_are_kept_and_read_only() -> None:
     async def agent(turn: Turn) -> None:
         turn.context.messages.append({"role": "user", "content": [turn.text]})
 
     async with opened(agent) as registry:
         await (await registry.send("s1", "hello")).ended()
-        (mine,) = (await registry.messages("s1")).messages
+        (said,) = (await registry.messages("s1")).messages
+        with pytest.raises(ReadOnlyMessage):
+            said["content"].append("changed")
+        assert (await registry.messages("s1")).messages[0] is said
+        mine = copy.deepcopy(said)
         mine["content"].append("changed")
-        (kept,) = (await registry.messages("s1")).messages
-        assert kept == {"role": "user", "content": ["hello"]}
+        assert said == {"role": "user", "content": ["hello"]}
 
 
-async def test_messages_that_cannot_be_copied_are_said_to_be() -> None:
-    async def agent(turn: Turn) -> None:
-        turn.context.messages.append(threading.Lock())
+async def test_a_conversation_is_bounded_and_the_registry_counts_what_was_dropped() -> None:
+    """G8."""
+    bounds = {"conversation_messages": 3, "contexts": 1}
+    async with opened(remembering, **bounds) as registry:
+        for word in "abcde":
+            await (await registry.send("s1", word)).ended()
+        conversation = await registry.messages("s1")
+        assert (conversation.messages, conversation.omitted) == (("c", "d", "e"), 2)
+        assert await (await registry.send("s1", "f")).result() == ["c", "d", "e"]
+        await (await registry.send("s2", "g")).ended()
+        counted = (await registry.counts()).counters
+        assert (counted["messages_omitted_total"], counted["conversations_forgotten_total"]) == (3, 1)
 
-    async with opened(agent) as registry:
-        await (await registry.send("s1", "hello")).ended()
-        with pytest.raises(ContextNotCopyable):
-            await registry.messages("s1")
+
+async def test_a_conversation_is_bounded_in_bytes_and_its_newest_message_is_kept() -> None:
+    """G8."""
+    async with opened(remembering, conversation_bytes=10_000) as registry:
+        for size in (4_000, 5_000, 6_000, 20_000):
+            await (await registry.send("s1", "x" * size)).ended()
+        conversation = await registry.messages("s1")
+        assert ([len(text) for text in conversation.messages], conversation.omitted) == ([20_000], 3)
 
 
 async def test_events_are_followed_until_the_loop_is_left() -> None:

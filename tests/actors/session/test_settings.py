@@ -23,6 +23,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert settings.subscriber_buffer == 256
     assert settings.shutdown_deadline == 10
     assert settings.contexts == 10_000
+    assert (settings.conversation_messages, settings.conversation_bytes) == (1_000, 4 << 20)
     assert settings.early_cancel_ttl == 30
 
 
@@ -51,7 +52,16 @@ def test_a_timeout_of_nothing_is_refused_but_a_grace_of_nothing_is_not() -> None
 
 @pytest.mark.parametrize(
     "name",
-    ["kept_turns", "early_cancels_per_user", "log_events", "log_bytes", "subscriber_buffer", "contexts"],
+    [
+        "kept_turns",
+        "early_cancels_per_user",
+        "log_events",
+        "log_bytes",
+        "subscriber_buffer",
+        "contexts",
+        "conversation_messages",
+        "conversation_bytes",
+    ],
 )
 @pytest.mark.parametrize("number", [0, -1, 1.5, "5", None, True, math.nan])
 def test_a_bound_that_is_no_bound_is_refused_and_named(name: str, number: Any) -> None:

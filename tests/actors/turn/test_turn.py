@@ -1,17 +1,32 @@
 """Turn: what the host's coroutine is given."""
 
 import asyncio
+import itertools
 import math
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent, done, names, opened, plain, remembering, waiting
+from tests.fakes import (
+    FOREVER,
+    ScriptedAgent,
+    done,
+    names,
+    opened,
+    plain,
+    remembering,
+    settle,
+    virtual_time,
+    waiting,
+)
 from turnkeeper.actors.model.exceptions import (
     ContextNotCopyable,
     EventNotJson,
+    ReadOnlyMessage,
     ReservedEvent,
     TurnFailed,
     TurnkeeperError,
@@ -456,6 +471,87 @@ async def test_data_that_cannot_be_copied_is_a_clear_failure_of_the_turn_that_lo
             await receipt.result()
         assert isinstance(caught.value.__cause__, ContextNotCopyable)
         assert await ask(registry, "do not look") == "do not look"
+
+
+async def test_a_message_of_an_earlier_turn_is_read_only_and_a_turn_that_changes_one_fails_clearly() -> None:
+    async def agent(turn: Turn) -> None:
+        if turn.text == "change":
+            turn.context.messages[0]["content"] = "changed"
+        elif turn.text == "replace":
+            turn.context.messages[0] = {**turn.context.messages[0], "content": "replaced"}
+        else:
+            turn.context.messages.append({"role": "user", "content": turn.text})
+
+    async with opened(agent) as registry:
+        await ask(registry, "hello")
+        receipt = await registry.send("s1", "change")
+        with pytest.raises(TurnFailed, match="read_only_message") as caught:
+            await receipt.result()
+        assert isinstance(caught.value.__cause__, ReadOnlyMessage)
+        assert (await registry.messages("s1")).messages == ({"role": "user", "content": "hello"},)
+        await ask(registry, "replace")
+        assert (await registry.messages("s1")).messages == ({"role": "user", "content": "replaced"},)
+
+
+async def test_a_turn_that_was_given_up_cannot_write_into_its_successors_conversation() -> None:
+    """G6."""
+    async with virtual_time():
+        stubborn = ScriptedAgent(swallows=FOREVER)
+        async with opened({"default": remembering, "stubborn": stubborn}) as registry:
+            await ask(registry, "one")
+            await registry.send("s1", "x", agent="stubborn")
+            run = await stubborn.run()
+            context = run.turn.context
+            messages, data = context.messages, context.data
+            assert (await registry.cancel("s1")).verdict is Verdict.UNRESPONSIVE
+            messages.append("late")
+            data["late"] = True
+            context.messages = ["late"]
+            run.finish()
+            await settle()
+            assert await ask(registry, "two") == ["one"]
+            assert (await registry.messages("s1")).messages == ("one", "two")
+
+
+async def test_what_a_turn_costs_does_not_grow_with_what_was_said() -> None:
+    """But for the copy of a list, one operation, whose instructions `make bench-instructions` counts."""
+
+    async def agent(turn: Turn) -> None:
+        if turn.text == "look":
+            turn.context.messages += [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
+        elif turn.text != "do not look":
+            turn.context.messages = [{"role": "user", "content": [str(n)]} for n in range(turn.message)]
+
+    async def operations(registry: SessionRegistry, message: str) -> int:
+        """How many operations of Python's a turn takes."""
+        seen: list[int] = []
+        for _ in range(3):
+            count, tracing = itertools.count(), sys.gettrace()
+
+            def trace(frame: FrameType, event: str, _arg: Any, count: Iterator[int] = count) -> Any:
+                frame.f_trace_opcodes = True
+                if event == "opcode":
+                    next(count)
+                return trace
+
+            sys.settrace(trace)
+            try:
+                await ask(registry, message)
+            finally:
+                sys.settrace(tracing)
+            seen.append(next(count))
+        return sorted(seen)[1]
+
+    looking: list[int] = []
+    not_looking: list[int] = []
+    for kept in (10, 1_000, 20_000):
+        async with opened(agent, conversation_messages=kept, conversation_bytes=1 << 30) as registry:
+            await ask(registry, kept)
+            looking.append(await operations(registry, "look"))
+            not_looking.append(await operations(registry, "do not look"))
+            assert len((await registry.messages("s1")).messages) == kept
+    assert max(looking) < 1.01 * min(looking)
+    assert max(not_looking) < 1.01 * min(not_looking)
 
 
 class Bare:

@@ -178,6 +178,12 @@ def test_of_a_long_conversation_the_last_of_it_is_told_and_how_much_is_not() -> 
     assert (told["messages"], told["omitted"]) == ([], 2)
 
 
+def test_messages_that_are_no_longer_kept_are_among_those_that_are_omitted() -> None:
+    conversation = Conversation(SessionId("s"), ("one", "two", "three"), "7-3", omitted=40)
+    assert answer_of(codec.encode_messages(conversation, 1000))["omitted"] == 40
+    assert answer_of(codec.encode_messages(conversation, 8))["omitted"] == 42
+
+
 def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:
     turn = record(
         status=TurnStatus.UNRESPONSIVE,
