@@ -58,7 +58,6 @@ async def _with_hooks(
         except Exception as error:
             raise ContextLoadFailed("load_context raised") from error
         if context is not None:
-            clear_cancel(context)
             turn.bring(context)
     try:
         result = await finish(agent(turn), turn)

@@ -20,7 +20,7 @@ from turnkeeper.actors.model.exceptions import (
 from turnkeeper.actors.model.messages import TaskExited
 from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnSpec
 
-from .context import OwnContext, flag_cancel
+from .context import OwnContext, clear_cancel, flag_cancel
 from .context_store import ContextStore
 
 if TYPE_CHECKING:
@@ -261,7 +261,10 @@ class Turn(Generic[C]):
         return same and turn_id in (None, self.spec.turn_id)
 
     def bring(self, context: Any) -> None:
-        """Use what the host's ``load_context`` gave."""
+        """Use what the host's ``load_context`` gave, without flags of an earlier turn."""
+        clear_cancel(context)
+        if self.cancel_requested:
+            flag_cancel(context)
         self._context = context
 
     def __repr__(self) -> str:

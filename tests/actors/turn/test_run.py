@@ -13,6 +13,7 @@ from turnkeeper.actors.model.exceptions import ContextLoadFailed, ContextSaveFai
 from turnkeeper.actors.model.records import TurnOptions
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -367,6 +368,72 @@ async def test_nothing_loaded_means_an_empty_context_which_is_saved() -> None:
         assert await ask(registry, "one") == []
         assert await ask(registry, "two") == ["one"]
         assert shelf.kept["s1"].messages == ["one", "two"]
+
+
+class Flagged(Bare):
+    """A context of the host's own, of a turn that was cancelled."""
+
+    def __init__(self) -> None:
+        self.data: dict[str, Any] = {"task_cancelled": True, "cancel_current_turn": True, "mine": 1}
+
+
+@pytest.mark.parametrize("options", [None, TurnOptions(), TurnOptions(max_iterations=3)], ids=str)
+async def test_a_loaded_context_brings_no_flag_of_an_earlier_turn(options: TurnOptions | None) -> None:
+    shelf, mine = Shelf(), Flagged()
+    shelf.kept["s1"] = mine
+    async with opened(context_of, load_context=shelf.load) as registry:
+        assert await ask(registry, "x", options=options) is mine
+    assert mine.data == {"mine": 1}
+
+
+async def test_a_brought_context_brings_no_flag_of_an_earlier_turn() -> None:
+    shelf, mine = Shelf(), Flagged()
+    async with opened(context_of, load_context=shelf.load) as registry:
+        assert await ask(registry, "x", options=TurnOptions(context=mine)) is mine
+    assert mine.data == {"mine": 1}
+
+
+async def test_a_turn_without_a_context_but_with_other_options_has_its_context_loaded_and_saved() -> None:
+    shelf, mine = Shelf(), Bare()
+    shelf.kept["s1"] = mine
+    async with opened(context_of, load_context=shelf.load, save_context=shelf.save) as registry:
+        assert await ask(registry, "x", user="ada", options=TurnOptions(max_iterations=3)) is mine
+        assert shelf.calls == [("load", "s1", "ada"), ("save", mine)]
+
+
+async def test_a_loaded_context_has_the_flags_if_the_cancel_came_while_it_was_loaded() -> None:
+    mine, loading = Flagged(), asyncio.Event()
+    mine.data.clear()
+
+    async def load(session: str, user: str) -> Any:
+        try:
+            loading.set()
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return mine
+
+    async with opened(context_of, load_context=load) as registry:
+        receipt = await registry.send("s1", "x")
+        await loading.wait()
+        assert (await registry.cancel("s1")).verdict is Verdict.FINISHED_FIRST
+        assert await receipt.result() is mine
+    assert mine.data == {"task_cancelled": True, "cancel_current_turn": True}
+
+
+async def test_the_messages_and_data_of_a_loaded_context_are_the_hosts_and_untouched() -> None:
+    async def agent(turn: Turn) -> None:
+        turn.context.messages[0]["content"] = "changed"
+        turn.context.messages.append("more")
+        turn.context.data["x"].append(1)
+
+    messages: list[Any] = [{"role": "user", "content": "hello"}]
+    data: dict[str, Any] = {"x": []}
+    shelf = Shelf()
+    shelf.kept["s1"] = Context("s1", "ada", data=data, messages=messages)
+    async with opened(agent, load_context=shelf.load, conversation_messages=1) as registry:
+        await ask(registry, "x")
+        assert (await registry.messages("s1")).messages == ()
+    assert (messages, data) == ([{"role": "user", "content": "changed"}, "more"], {"x": [1]})
 
 
 async def test_the_context_of_a_cancelled_turn_is_saved_in_its_task_before_the_verdict() -> None:
