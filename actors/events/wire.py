@@ -31,7 +31,7 @@ def to_json(data: Any) -> str:
         text = _encode(data)
         if not text.isascii():
             text.encode()  # a lone surrogate cannot be sent
-    except Exception as error:  # the host's own kind of dict or number may raise anything
+    except (Exception, SystemExit) as error:  # the host's own kind of dict or number may raise anything
         raise EventNotJson(f"JSON cannot say this event's data: {type(error).__name__}") from error
     return text
 

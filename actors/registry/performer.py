@@ -15,7 +15,7 @@ from turnkeeper.actors.metrics.meter import (
     UNRESPONSIVE,
     Counter,
 )
-from turnkeeper.actors.model.exceptions import SessionError
+from turnkeeper.actors.model.exceptions import SessionError, TurnkeeperError
 from turnkeeper.actors.model.messages import Tick, TurnEnd
 from turnkeeper.actors.model.records import Raised, TurnId
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
@@ -65,6 +65,15 @@ def _end_counter(status: TurnStatus) -> Counter:
 
 #: What counts the turns that have ended, by their terminal status.
 END_COUNTERS: Final = {status: _end_counter(status) for status in TERMINAL}
+
+
+def log_failure(turn_id: TurnId, outcome: Raised) -> None:
+    """Log that a turn failed: what was expected in one line, all else with its traceback."""
+    error = outcome.error
+    if isinstance(error, TurnkeeperError) and error.expected:
+        logger.warning("turn %s failed: %s: %s", turn_id, outcome.code, error)
+    else:
+        logger.error("turn %s failed", turn_id, exc_info=error)
 
 
 class Performer:
@@ -143,7 +152,7 @@ class Performer:
                 self.turns.turn = self.turns.task = None
             self.feed.append(end_event(end, n, self._shared.max_event_size))
             if isinstance(outcome, Raised):
-                logger.error("turn %s failed", record.turn_id, exc_info=outcome.error)
+                log_failure(record.turn_id, outcome)
         if effect.ended_to is not None:
             answer_foreign(effect.ended_to, end)
         if self._waiters is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from turnkeeper.actors.metrics.meter import Meter
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.runtime import AsyncioRef
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
@@ -15,7 +16,6 @@ from turnkeeper.actors.turn.pipeline import Pipeline
 
 from .directory import Directory
 
-logger = logging.getLogger("turnkeeper")
 DEBUG = logging.DEBUG
 
 

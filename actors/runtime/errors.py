@@ -10,6 +10,8 @@ class TurnkeeperError(Exception):
     """Base of all errors that turnkeeper raises. ``code`` is stable and meant for programs."""
 
     code: ClassVar[str] = "INTERNAL"
+    #: Whether it belongs to normal operation: a turn that ends with it is logged as a warning, in one line.
+    expected: ClassVar[bool] = False
 
 
 class RuntimeMisuse(TurnkeeperError, RuntimeError):

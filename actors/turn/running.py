@@ -6,9 +6,9 @@ neither its coroutine nor that coroutine's ``finally``, so nothing that has to h
 """
 
 import asyncio
-import logging
 from typing import Any
 
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import TaskExited, TurnEnded
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.runtime import AsyncioRef
@@ -16,8 +16,6 @@ from turnkeeper.actors.runtime import AsyncioRef
 from .agent import AgentFunction, LoadContext, SaveContext
 from .run import outcome_of, raised, run
 from .turn import Turn
-
-logger = logging.getLogger("turnkeeper")
 
 
 class RunningTurns:

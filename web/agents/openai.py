@@ -4,7 +4,6 @@ Needs ``pip install turnkeeper[openai]``, so nothing imports this file before it
 """
 
 import asyncio
-import logging
 import math
 import os
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.session.settings import seconds, whole
 from turnkeeper.actors.turn.turn import Turn
 
@@ -27,8 +27,6 @@ from .upstream_errors import (
     UpstreamTimeout,
     UpstreamTooLong,
 )
-
-logger = logging.getLogger("turnkeeper")
 
 #: How many seconds the upstream may be silent, by default.
 TIMEOUT = 60.0

@@ -16,6 +16,7 @@ class UpstreamError(TurnkeeperError):
     """The upstream failed. The text is in our words, never in the upstream's."""
 
     code = "UPSTREAM_ERROR"
+    expected = True
     says: ClassVar[str] = "the model reported an error"
 
     def __init__(self, *, status: int | None = None, retry_after: float | None = None) -> None:

@@ -1,6 +1,5 @@
 """`turnkeeper serve`: puts the settings, the agents and the tokens together, and runs the server."""
 
-import logging
 import os
 import sys
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +19,7 @@ from turnkeeper.web.server.run import run, why_not
 
 from .config import Config, combine, unknown_variables
 from .exit_codes import CommandFailed, ExitCode
+from .logs import log_to_stderr
 
 Agents: TypeAlias = Mapping[str, AgentFunction]
 Closers: TypeAlias = list[Callable[[Any], Awaitable[None]]]
@@ -69,7 +69,7 @@ def _openai(options: dict[str, Any]) -> tuple[Agents, Closers]:
 
 def launch(config: Config) -> int:
     """Run the server until SIGINT or SIGTERM; the exit code. Raises `CommandFailed`."""
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     settings = config.settings
     try:
         tokens = Tokens(config.tokens)

@@ -1,6 +1,5 @@
 """Refusals: their codes with the HTTP status of each, and the problem bodies (RFC 9457) they are."""
 
-import logging
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, Literal, Self
@@ -9,8 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from pykka import ActorDeadError
 
 from turnkeeper.actors.model import exceptions as errors
-
-logger = logging.getLogger("turnkeeper")
+from turnkeeper.actors.model.logger import logger
 
 RETRY_AFTER = {"Retry-After": "1"}
 

@@ -1,7 +1,6 @@
 """The streams of events: each writes a subscription to a client, and one timer looks after all of them."""
 
 import asyncio
-import logging
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,12 +9,11 @@ from typing import Protocol
 from aiohttp import web
 
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.runtime.batches import in_batches
 
 from .settings import WebSettings
 from .sse import HEARTBEAT, encode_events, encode_retry
-
-logger = logging.getLogger("turnkeeper")
 
 #: How many bytes the kernel may hold for a stream whose peer does not read (Linux takes twice as many).
 SEND_BUFFER = 65_536

@@ -1,17 +1,15 @@
 """Runs the server's event loop, whatever agents do to it."""
 
 import asyncio
-import logging
 from collections.abc import Coroutine
 from traceback import walk_tb
 from typing import Any, TypeVar
 
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.turn.exits import contained
 from turnkeeper.actors.turn.whose import turn_of
 
 R = TypeVar("R")
-
-logger = logging.getLogger("turnkeeper")
 
 
 def run_to_its_end(loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, R]) -> R:

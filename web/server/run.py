@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import logging
 import os
 import re
 import signal
@@ -16,6 +15,7 @@ from types import FrameType
 
 from aiohttp import web
 
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.web.http.app import REGISTRY
 from turnkeeper.web.http.settings import WebSettings, addresses
 
@@ -23,8 +23,6 @@ from .connections import Bounds, Connections
 from .descriptors import complain_rarely, raise_limit
 from .event_loop import run_to_its_end
 from .talk import Talk, http_logger, name_server
-
-logger = logging.getLogger("turnkeeper")
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: What is kept of the shutdown deadline for closing connections and the loop, in seconds: at most this,

@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from turnkeeper.actors.model.logger import one_entry
 from turnkeeper.web.http.mount import problem_response
 from turnkeeper.web.http.problems import Code, Problem
 
@@ -46,6 +47,7 @@ def http_logger() -> logging.Logger:
     """Where aiohttp notes what went wrong with a connection."""
     http = logging.getLogger("turnkeeper.http")
     http.addFilter(_one_line)
+    http.addFilter(one_entry)
     return http
 
 

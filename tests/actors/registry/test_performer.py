@@ -3,8 +3,10 @@
 import asyncio
 from typing import Any
 
+import pytest
+
 from tests.fakes import Run, ScriptedAgent, done, opened, settle, waiting
-from turnkeeper.actors.model.exceptions import SessionError
+from turnkeeper.actors.model.exceptions import AgentError, SessionError
 from turnkeeper.actors.model.messages import Close, Send
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TurnStatus
@@ -29,10 +31,28 @@ async def record_of(registry: SessionRegistry, receipt: Any) -> TurnRecord:
 class Grudging(dict[str, Any]):
     """A host's own kind of dict."""
 
+    error: BaseException = KeyError("not today")
+
     def items(self) -> Any:
-        raise KeyError("not today")
+        raise self.error
 
     values = items
+
+
+async def test_a_result_that_leaves_the_process_when_it_is_looked_at_is_told_as_null() -> None:
+    """G14."""
+
+    class Leaving(Grudging):
+        error = SystemExit(3)
+
+    async def agent(turn: Turn) -> Any:
+        return Leaving(x=1)
+
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1")
+        assert isinstance(await (await registry.send("s1", "hello")).result(), Leaving)
+        assert waiting(stream)[-1].data["result"] is None
+        stream.close()
 
 
 async def test_a_message_or_a_result_that_raises_when_it_is_looked_at_is_told_as_null() -> None:
@@ -62,6 +82,53 @@ async def test_an_error_with_a_code_of_the_hosts_own_kind_is_a_failure_like_any_
         record = await asyncio.wait_for((await registry.send("s1", "hello")).ended(), 5)
         assert record.error is not None
         assert record.error.code == "agent_error"
+
+
+# -- The log ----------------------------------------------------------------------------------------
+
+
+class RateLimited(AgentError):
+    """A host's own error, which belongs to normal operation."""
+
+    code = "RATE_LIMITED"
+    expected = True
+
+
+async def fails_with(error: BaseException) -> None:
+    async def agent(turn: Turn) -> None:
+        raise error
+
+    async with opened(agent) as registry:
+        await (await registry.send("s1", "hello", turn_id="t1")).ended()
+
+
+async def test_an_expected_failure_is_logged_as_a_warning_in_one_line(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await fails_with(RateLimited("try again later"))
+    [record] = caplog.records
+    assert (record.levelname, record.exc_info) == ("WARNING", None)
+    assert record.getMessage() == "turn t1 failed: rate_limited: try again later"
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), AgentError("y")], ids=repr)
+async def test_any_other_failure_is_logged_as_an_error_with_its_traceback(
+    caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    await fails_with(error)
+    [record] = caplog.records
+    assert (record.levelname, record.getMessage()) == ("ERROR", "turn t1 failed")
+    assert "Traceback" in caplog.text
+
+
+async def test_no_text_of_an_agents_forges_an_entry_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """G14."""
+    forged = "\n2026-01-01 00:00:00,000 CRITICAL turnkeeper: forged"
+    await fails_with(KeyError("x" + forged))
+    await fails_with(RuntimeError("x" + forged * 100))
+    await fails_with(RateLimited("x" + forged * 100))
+    assert caplog.text.count("CRITICAL") == 201
+    assert not [line for line in caplog.text.splitlines() if line.startswith("2026")]
 
 
 async def test_an_address_that_takes_no_answer_is_no_failure_of_the_session() -> None:

@@ -80,6 +80,14 @@ async def leaves_at_the_end(turn):
 
 here = []
 
+async def forges(turn):
+    async def fail():
+        raise RuntimeError("x" + turn.text)
+
+    asyncio.create_task(fail())
+    await asyncio.sleep(0.01)
+    await fail()
+
 async def floods(turn):
     for _ in range(200):
         turn.emit("flood", "x" * 60_000)
@@ -293,6 +301,23 @@ async def test_a_task_that_leaves_the_process_during_the_shutdown_does_not_cut_i
             assert [each.event for each in await stream.rest()] == ["turn.cancelled", "close"]
 
         assert status == 0
+
+
+async def test_no_text_of_an_agents_forges_an_entry_of_the_log(agents: Path) -> None:
+    """G14: whoever logs it, here asyncio too, for a task that the agent forgot."""
+    async with served("--agent", "agents_here:forges", cwd=agents, SHUTDOWN_DEADLINE=NEVER) as (
+        process,
+        door,
+    ):
+        async with door.stream("s") as stream:
+            await door.sent("s", "\r\n2026-01-01 00:00:00,000 CRITICAL turnkeeper: forged" * 9)
+            await stream.until("turn.failed")
+        await gone(process, signal.SIGTERM)
+
+        complaint = await process.complaint()
+        begun = [line for line in complaint.splitlines() if not line.startswith(" ")]
+        assert sorted(line.split()[3] for line in begun) == ["asyncio:", "turnkeeper:"]
+        assert complaint.count("forged") >= 18
 
 
 async def test_a_client_that_does_not_read_cannot_keep_the_process(agents: Path) -> None:
