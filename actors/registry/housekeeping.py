@@ -46,13 +46,14 @@ class Housekeeping:
             return
         directory, settings, now = self._directory, self._shared.settings, self._shared.clock()
         # A cancel that came before its send is remembered with its session.
-        retention = max(settings.turn_retention, settings.idle_ttl, settings.early_cancel_ttl)
+        at_least = max(settings.idle_ttl, settings.early_cancel_ttl)
 
         def look(entries: list[Entry]) -> None:
             for entry in entries:
-                if not self._children.put_to_sleep(entry) and directory.may_be_forgotten(
-                    entry, now, retention
-                ):
+                if self._children.put_to_sleep(entry):
+                    continue
+                retention = max(entry.state.memory.home.limits.turn_retention, at_least)
+                if directory.may_be_forgotten(entry, now, retention):
                     directory.remove(entry)
 
         idle = directory.longest_idle(now, settings.idle_ttl)
