@@ -49,7 +49,7 @@ def test_every_link_of_the_readme_leads_to_a_file() -> None:
     assert [target for target in targets if not (ROOT / target).is_file()] == []
 
 
-ROOMS = "actors|events|model|registry|runtime|session|turn|web"
+ROOMS = "actors|events|metrics|model|registry|runtime|session|turn|web"
 NAMED = re.compile(rf"`((?:{ROOMS})/[a-z_/]+)(?:\.py)?`")
 
 
