@@ -8,20 +8,22 @@
     future      a promise as Pykka knows it, and futures made of futures
     answers     how a handler answers a reply address
     run_queue   which of the actors that have mail is next
-    actor       AsyncioActor and its ref
+    ref         a reference to an actor, which holds its mail
+    actor       an actor on an event loop
     batches     work on very many things, a batch in each pass of the loop
     timer       one alarm on a loop that can be moved
 
 Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it cannot be.
 """
 
-from .actor import AsyncioActor, AsyncioRef, ask, forward
+from .actor import AsyncioActor, ask, forward
 from .answers import answer, answer_foreign, refuse
 from .batches import in_batches
 from .errors import BlockingCallOnLoop, LoopClosed, RuntimeMisuse, TurnkeeperError
 from .future import AsyncioFuture
 from .promise import ActorLoopClosed
 from .query import Query
+from .ref import AsyncioRef
 from .run_queue import ReplyTo
 from .timer import Timer
 

@@ -1,3 +1,5 @@
+"""An actor on an event loop: its life, its failures, and Pykka's other ways in."""
+
 import asyncio
 import gc
 import logging
@@ -5,13 +7,14 @@ import sys
 import threading
 import tracemalloc
 import weakref
-from collections.abc import Callable, Iterator
-from typing import Any, assert_type
+from collections.abc import Iterator
+from typing import Any
 
 import pykka
 import pytest
 from pykka.messages import ProxySetAttr
 
+from tests.actors.runtime.children import Child, Registered, in_thread, started
 from turnkeeper.actors.runtime import (
     ActorLoopClosed,
     AsyncioActor,
@@ -19,55 +22,9 @@ from turnkeeper.actors.runtime import (
     AsyncioRef,
     BlockingCallOnLoop,
     LoopClosed,
-    Query,
     ReplyTo,
-    ask,
     forward,
 )
-
-
-class GetLength(Query[int]):
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-
-class Child(AsyncioActor):
-    """Does what it is told, and writes down what happened; not listed in Pykka's registry."""
-
-    registered = False
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.log: list[Any] = []
-
-    def on_receive(self, message: Any) -> Any:
-        self.log.append(message)
-        if isinstance(message, GetLength):
-            return len(message.text)
-        if isinstance(message, BaseException):
-            raise message
-        return message() if callable(message) else message
-
-    def on_stop(self) -> None:
-        self.log.append("on_stop")
-
-    def on_failure(self, *exc_info: Any) -> None:
-        self.log.append(("on_failure", exc_info[1]))
-
-
-class Registered(Child):
-    registered = True
-
-
-def started() -> tuple[AsyncioRef[Child], list[Any]]:
-    ref = Child.start()
-    actor = ref._actor
-    assert actor is not None
-    return ref, actor.log
-
-
-async def in_thread(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    return await asyncio.to_thread(function, *args, **kwargs)
 
 
 @pytest.fixture
@@ -80,90 +37,6 @@ def thread_loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.call_soon_threadsafe(loop.stop)
     thread.join()
     loop.close()
-
-
-# -- asking and telling -------------------------------------------------------------------------------
-
-
-async def test_an_ask_on_the_loop_is_awaited() -> None:
-    ref, _ = started()
-
-    assert await ref.ask("hello", block=False) == "hello"
-
-
-async def test_an_ask_from_a_thread_blocks_until_the_reply_is_there() -> None:
-    ref, _ = started()
-
-    assert await in_thread(ref.ask, "hello") == "hello"
-    assert await in_thread(ref.ask, "hello", timeout=60) == "hello"
-
-
-async def test_asks_from_many_threads_are_each_answered_with_their_own() -> None:
-    ref, _ = started()
-
-    def many(name: int) -> list[Any]:
-        futures = [ref.ask((name, n), block=False) for n in range(200)]
-        return [future.get(timeout=60) for future in futures]
-
-    answers = await asyncio.gather(*(in_thread(many, name) for name in range(4)))
-    assert answers == [[(name, n) for n in range(200)] for name in range(4)]
-
-
-async def test_the_reply_has_the_querys_type() -> None:
-    ref, _ = started()
-    future = ask(ref, GetLength("four"))
-    assert_type(future, AsyncioFuture[int])
-    length = await future
-    assert_type(length, int)
-    assert_type(await ref.ask(GetLength("four"), block=False), int)
-
-    assert length == 4
-
-
-async def test_a_tell_is_handled_later_and_in_order() -> None:
-    ref, log = started()
-    for n in range(100):
-        ref.tell(n)
-    assert log == []
-    await ref.ask("last", block=False)
-
-    assert log == [*range(100), "last"]
-
-
-async def test_a_handler_that_raises_answers_its_asker_and_goes_on() -> None:
-    ref, log = started()
-
-    with pytest.raises(KeyError, match="mine"):
-        await ref.ask(KeyError("mine"), block=False)
-    with pytest.raises(KeyError, match="mine"):
-        await in_thread(ref.ask, KeyError("mine"))
-    assert await ref.ask("still here", block=False) == "still here"
-    assert not any(isinstance(entry, tuple) for entry in log)
-
-
-async def test_abandoning_an_ask_leaves_the_actor_to_its_work() -> None:
-    ref, log = started()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0):
-            await ref.ask("wanted, then not", block=False)
-    await ref.ask("next", block=False)
-
-    assert log == ["wanted, then not", "next"]
-
-
-async def test_a_blocking_call_on_the_loop_raises_before_anything_is_sent() -> None:
-    ref, log = started()
-
-    with pytest.raises(BlockingCallOnLoop, match=r"await ref\.ask\(\.\.\., block=False\)"):
-        ref.ask("never")
-    with pytest.raises(BlockingCallOnLoop, match=r"await ref\.stop\(\.\.\., block=False\)"):
-        ref.stop()
-    proxy = ref.proxy()
-    with pytest.raises(BlockingCallOnLoop):
-        proxy.attribute = 1
-    await ref.ask("sent", block=False)
-    assert log == ["sent"]
-    assert ref.is_alive()
 
 
 # -- stopping and failing ------------------------------------------------------------------------------
