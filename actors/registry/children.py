@@ -4,6 +4,7 @@ from typing import Any
 
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import UnknownSession
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import SessionFailed, Sleep, Slept
 from turnkeeper.actors.model.records import Asker, SessionId
 from turnkeeper.actors.runtime import ReplyTo, refuse
@@ -12,7 +13,7 @@ from turnkeeper.actors.session.states import Home, Idle, Memory
 
 from .directory import Entry
 from .session_actor import SessionActor
-from .shared import Shared, logger
+from .shared import Shared
 
 
 class Children:

@@ -11,6 +11,7 @@ its way, and the messages that arrive meanwhile are decided when it has landed.
 from typing import Any
 
 from turnkeeper.actors.model.exceptions import SessionLost
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import SessionEnded
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
 from turnkeeper.actors.session.effects import Effect, addressees
@@ -19,7 +20,7 @@ from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import state_name
 
 from .performer import Performer
-from .shared import DEBUG, Shared, logger
+from .shared import DEBUG, Shared
 
 LOST = "the session's actor failed; the session starts anew"
 

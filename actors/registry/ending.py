@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Shut, ShutdownOverdue
 from turnkeeper.actors.model.records import Reason, SessionId
 from turnkeeper.actors.model.words import CancelCode
@@ -11,7 +12,7 @@ from turnkeeper.actors.session.states import Closed
 
 from .children import Children
 from .directory import PASS, Entry
-from .shared import Shared, logger
+from .shared import Shared
 
 #: What is left of the shutdown deadline for streams and answers once the last turn has been given up, in
 #: seconds: at most this, and at most a quarter of the deadline.

@@ -16,6 +16,7 @@ from turnkeeper.actors.metrics.meter import (
     Counter,
 )
 from turnkeeper.actors.model.exceptions import SessionError, TurnkeeperError
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Tick, TurnEnd
 from turnkeeper.actors.model.records import Raised, TurnId
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
@@ -40,7 +41,7 @@ from turnkeeper.actors.turn.running import RunningTurns
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.actors.turn.waiters import Waiters
 
-from .shared import Shared, logger
+from .shared import Shared
 
 
 def _end_counter(status: TurnStatus) -> Counter:

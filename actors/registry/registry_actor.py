@@ -5,6 +5,7 @@ from typing import Any, Final, assert_never
 
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest, TurnkeeperError, UnknownSession
+from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
     AwaitTurn,
@@ -40,7 +41,7 @@ from .directory import PASS
 from .early_cancels import EarlyCancels
 from .ending import Ending
 from .housekeeping import Housekeeping
-from .shared import Shared, logger
+from .shared import Shared
 
 #: The messages that the registry's actor understands.
 MESSAGES: Final = (
