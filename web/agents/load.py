@@ -1,6 +1,7 @@
-"""Finding an agent by its name."""
+"""Finding agents by their name."""
 
 import importlib
+from collections.abc import Mapping
 from typing import Any, cast
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
@@ -13,14 +14,32 @@ def _in_one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def load_agent(name: str) -> AgentFunction:
-    """The agent ``package.module:callable``, or a built-in one by its name. Raises `InvalidRequest`."""
-    if name in BUILT_IN:
-        return BUILT_IN[name]
+def load_agents(name: str) -> Mapping[str, AgentFunction]:
+    """The agents that a server is started with, by their names.
+
+    ``package.module:NAME`` is one agent, or a mapping of names to agents; with ``echo`` come the other built-in
+    ones. Raises `InvalidRequest`.
+    """
+    if name == "echo":
+        return BUILT_IN
+    found: Any = BUILT_IN[name] if name in BUILT_IN else _imported(name)
+    if isinstance(found, Mapping) and found and all(isinstance(each, str) for each in found):
+        if all(callable(agent) for agent in found.values()):
+            return found
+        raise InvalidRequest(
+            f"agent {name!r} is a mapping of which not every value is callable", field="agent"
+        )
+    if not callable(found):
+        raise InvalidRequest(f"agent {name!r} is neither callable nor a mapping of agents", field="agent")
+    # The turn refuses what it returns, if that cannot be run.
+    return {"default": cast("AgentFunction", found)}
+
+
+def _imported(name: str) -> Any:
     module_name, colon, path = name.partition(":")
     if not colon or not module_name or not path:
         raise InvalidRequest(
-            f"agent {name!r} is neither {', '.join(BUILT_IN)}, openai nor package.module:callable",
+            f"agent {name!r} is neither {', '.join(BUILT_IN)}, openai nor package.module:NAME",
             field="agent",
         )
     try:
@@ -37,6 +56,4 @@ def load_agent(name: str) -> AgentFunction:
         if not hasattr(found, part):
             raise InvalidRequest(f"agent {name!r}: {module_name} has no {path}", field="agent")
         found = getattr(found, part)
-    if not callable(found):
-        raise InvalidRequest(f"agent {name!r} cannot be called", field="agent")
-    return cast("AgentFunction", found)  # the turn refuses what it returns, if that is nothing to run
+    return found

@@ -58,7 +58,9 @@ turnkeeper.add_command(audit)
 @turnkeeper.command()
 @click.option("--host", help="The address to listen on (127.0.0.1).")
 @click.option("--port", type=int, help="The port to listen on; 0 takes a free one (8000).")
-@click.option("--agent", metavar="AGENT", help="echo (the default), openai, or package.module:callable.")
+@click.option(
+    "--agent", metavar="AGENT", help="echo (the default), openai, or package.module:NAME of one or a dict."
+)
 @options.openai_options
 @click.option(
     "--token",

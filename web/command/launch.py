@@ -10,8 +10,7 @@ import click
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.turn.agent import AgentFunction
-from turnkeeper.web.agents.builtin import BUILT_IN
-from turnkeeper.web.agents.load import load_agent
+from turnkeeper.web.agents.load import load_agents
 from turnkeeper.web.http.access.loopback import is_loopback
 from turnkeeper.web.http.access.tokens import Tokens
 from turnkeeper.web.http.app import create_app
@@ -46,8 +45,7 @@ def agents_of(options: Mapping[str, Any]) -> tuple[Agents, Closers]:
         return _openai(for_openai)
     for name in for_openai:
         raise InvalidRequest(f"--{name.replace('_', '-')} goes with --agent openai", field=name)
-    agent = load_agent(options["agent"])
-    return (BUILT_IN if options["agent"] == "echo" else {"default": agent}), []
+    return load_agents(options["agent"]), []
 
 
 def _openai(options: dict[str, Any]) -> tuple[Agents, Closers]:

@@ -3,7 +3,7 @@ import pytest
 from tests.fakes import opened, read_to_end
 from tests.web.audit.test_upstream import a_model
 from turnkeeper.actors.model.words import TurnStatus, Verdict
-from turnkeeper.web.agents.load import load_agent
+from turnkeeper.web.agents.load import load_agents
 from turnkeeper.web.audit.agent import AGENT, UPSTREAM_VARIABLE, model
 from turnkeeper.web.audit.log import RequestEnd
 from turnkeeper.web.audit.plan import message
@@ -11,7 +11,7 @@ from turnkeeper.web.audit.tokens import TOKEN
 
 
 def test_the_command_finds_it_by_its_name() -> None:
-    assert load_agent(AGENT) is model
+    assert load_agents(AGENT) == {"default": model}
 
 
 async def test_it_streams_what_the_model_says(monkeypatch: pytest.MonkeyPatch) -> None:
