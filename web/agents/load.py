@@ -17,7 +17,7 @@ def _in_one_line(error: BaseException) -> str:
 def load_agents(name: str) -> Mapping[str, AgentFunction]:
     """The agents that a server is started with, by their names.
 
-    ``package.module:NAME`` is one agent, or a mapping of names to agents; with ``echo`` come the other built-in
+    ``package.module:NAME`` is one agent, or a mapping of names to agents; ``echo`` brings the other built-in
     ones. Raises `InvalidRequest`.
     """
     if name == "echo":

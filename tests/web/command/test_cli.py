@@ -40,11 +40,11 @@ def refused(
 @pytest.mark.parametrize(
     ("agent", "says"),
     [
-        ("nobody", "neither echo, stubborn, openai nor package.module:callable"),
+        ("nobody", "neither echo, stubborn, openai nor package.module:NAME"),
         ("not_there:run", "not_there"),
         ("not_there.at_all:run", "not_there"),
         ("turnkeeper.web.agents.builtin:nothing", "has no nothing"),
-        ("turnkeeper.web.agents.builtin:WORD_PAUSE", "cannot be called"),
+        ("turnkeeper.web.agents.builtin:WORD_PAUSE", "neither callable nor a mapping"),
         ("turnkeeper.web.agents.builtin:", "neither"),
         (".agents:echo", "agents"),
         ("", "neither"),
