@@ -22,9 +22,7 @@ class EventName(Word):
     CLOSE = word("close", "the stream ends; a bare text, not JSON")
     QUEUED = word("turn.queued", "a turn waits for the one before it to settle")
     STARTED = word("turn.started", "a turn holds the session")
-    COMPLETED = word(
-        "turn.completed", "the turn ended as `completed`; `result` is `null` if JSON cannot say it"
-    )
+    COMPLETED = word("turn.completed", "the turn ended as `completed`; `result` is `null` if it is not JSON")
     FAILED = word("turn.failed", "the turn ended as `failed`")
     CANCELLED = word("turn.cancelled", "the turn ended as `cancelled`")
     TIMED_OUT = word("turn.timed_out", "the turn ended as `timed_out`")

@@ -32,7 +32,7 @@ def to_json(data: Any) -> str:
         if not text.isascii():
             text.encode()  # a lone surrogate cannot be sent
     except (Exception, SystemExit) as error:  # the host's own kind of dict or number may raise anything
-        raise EventNotJson(f"JSON cannot say this event's data: {type(error).__name__}") from error
+        raise EventNotJson(f"this event's data cannot be written as JSON: {type(error).__name__}") from error
     return text
 
 
@@ -153,7 +153,7 @@ class GapData(TypedDict):
 
 
 def started_data(spec: TurnSpec) -> StartedData:
-    """The data of ``turn.started``: the turn and its message (``null`` if JSON cannot say it)."""
+    """The data of ``turn.started``: the turn and its message (``null`` if it is not JSON)."""
     return {
         "task_id": spec.turn_id,
         "status": TurnStatus.RUNNING,
@@ -165,7 +165,7 @@ def started_data(spec: TurnSpec) -> StartedData:
 
 
 def completed_data(end: TurnEnd) -> CompletedData:
-    """The data of ``turn.completed``: the turn and its result (``null`` if JSON cannot say it)."""
+    """The data of ``turn.completed``: the turn and its result (``null`` if it is not JSON)."""
     result = end.outcome.result if isinstance(end.outcome, Returned) else None
     return {**turn_data(end.turn), "result": _or_null(result)}
 

@@ -21,7 +21,7 @@
     +-- AgentError                      what the host's coroutine did wrong, raised there
     |   +-- TurnOver                    emit or a context change after the turn's end
     |   +-- ReservedEvent               an agent may not emit an event of ours
-    |   +-- EventNotJson                event data that JSON cannot say
+    |   +-- EventNotJson                event data that cannot be written as JSON
     |   +-- WaitsForItself              a turn that waits for its own end
     |   +-- ContextLoadFailed           the host's `load_context` raised
     |   +-- ContextSaveFailed           the host's `save_context` raised
@@ -163,7 +163,7 @@ class ReservedEvent(AgentError):
 
 
 class EventNotJson(AgentError):
-    """Event data that JSON cannot say."""
+    """Event data that cannot be written as JSON."""
 
     code = "EVENT_NOT_JSON"
 

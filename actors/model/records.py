@@ -49,7 +49,7 @@ HOST: Asker = _Host("local", sees_all=True, bounded=False)
 
 @value
 class Reason:
-    """Why a cancel was asked, by whom, and in whose words."""
+    """Why a cancel was requested, by which user, and the text that came with it."""
 
     code: CancelCode
     by: str | None = None

@@ -35,7 +35,7 @@ class Housekeeping:
     # -- Sweeps -----------------------------------------------------------------------------------------
 
     def sweep_later(self) -> None:
-        """See to a `Sweep` after a while."""
+        """Send a `Sweep` after a while."""
         if not self._closed:
             shared = self._shared
             self._sweeper.set(shared.loop.time() + min(30.0, max(0.05, shared.settings.idle_ttl / 4)))

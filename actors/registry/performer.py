@@ -177,7 +177,7 @@ class Performer:
     # -- The timer --------------------------------------------------------------------------------------
 
     def _set_timer(self, at: float) -> None:
-        """See to a `Tick` at that moment or before: the session asks again if it came too early."""
+        """Send a `Tick` at that moment or before: the session sets the timer again if it came too early."""
         shared = self._shared
         if self._timer is None:
             self._timer = Timer(shared.loop, self._tick)

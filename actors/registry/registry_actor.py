@@ -195,7 +195,7 @@ class RegistryActor(AsyncioActor):
         if reply_to is None:
             raise InvalidRequest("a subscription must be asked for", field="reply_to")
         if not isinstance(message.cursor, str | None):
-            raise InvalidRequest("a cursor is a text", field="cursor")
+            raise InvalidRequest("a cursor must be a string", field="cursor")
         entry = self._shared.directory.find(message.session_id, message.asker)
         if entry is None:
             session = ids.session_id(message.session_id)

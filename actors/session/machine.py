@@ -259,7 +259,7 @@ def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
         case Returned():
             record = record_of(state, COMPLETED, now, None, message.first_event_at)
         case Raised() | Stopped():
-            # Also a cancellation: nobody had asked for it.
+            # A cancellation too: it was not asked for.
             record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at)
         case _:
             assert_never(outcome)

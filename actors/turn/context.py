@@ -127,7 +127,7 @@ class OwnContext(Context):
         self._data = data
 
     def flag_cancel(self) -> None:
-        """Set the flags, or see to it that ``data`` has them once it is looked at."""
+        """Set the flags, or, if ``data`` has not been looked at yet, when it is."""
         self._flagged = True
         if self._data is not None:
             set_flags(self._data)

@@ -180,7 +180,7 @@ class Turn(Generic[C]):
         """Publish an event. Synchronous, and never waits for readers.
 
         Raises `TurnOver` once the turn is over, `ReservedEvent` for a name of turnkeeper's own,
-        `EventNotJson` for data that JSON cannot say or that is larger than ``log_bytes``, and
+        `EventNotJson` for data that is not JSON or is larger than ``log_bytes``, and
         `WrongThread` off the loop's thread (use ``loop.call_soon_threadsafe(turn.emit, ...)`` there).
         """
         host = self._host
@@ -213,7 +213,7 @@ class Turn(Generic[C]):
         stage begins once the turn was asked to stop; cancelling it cancels the one that runs.
         """
         if not isinstance(data, dict):
-            raise InvalidRequest("stages are given a dict", field="data")
+            raise InvalidRequest("data must be a dict", field="data")
         return await self._host.stages.run(name, data, self)
 
     # -- for turnkeeper's own use ---------------------------------------------------------------------

@@ -10,7 +10,7 @@ ExcInfo: TypeAlias = tuple[type[BaseException], BaseException, TracebackType | N
 
 
 class EntryFormatter(logging.Formatter):
-    """Only the first line of an entry begins at the margin, whoever logs it and whatever texts are in it."""
+    """Only the first line of an entry begins at the margin, whatever logged it and whatever it contains."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -378,7 +378,7 @@ class MessagesAnswer(Struct, kw_only=True):
 def encode_messages(conversation: messages.Conversation, most: int) -> MessagesAnswer:
     """A conversation, the last of it that fits into about ``most`` bytes.
 
-    A message that JSON cannot say is ``null``.
+    A message that is not JSON is ``null``.
     """
     texts: list[Raw] = []
     for message in reversed(conversation.messages):

@@ -17,7 +17,7 @@ TAGS = {
     "turns": "Send a message, and stop what it set off.",
     "sessions": "What a session does and did, and what was said in it.",
     "streams": "Follow a session's events as they happen.",
-    "lists": "All of one's sessions; for an admin, everyone's.",
+    "lists": "All of a user's sessions; for an admin, those of all users.",
     "health": "For load balancers and supervisors.",
 }
 
@@ -81,7 +81,7 @@ _TABLE = (
         handler=handlers.all_active,
         tag="lists",
         summary="All turns in flight",
-        about="One's own; all of them for an admin.",
+        about="The user's own; all of them for an admin.",
         answers={200: Answer(codec.ActiveListAnswer, "The turns in flight, by session.")},
     ),
     Route(
@@ -91,7 +91,7 @@ _TABLE = (
         tag="lists",
         summary="Put idle sessions to sleep",
         about="Those without readers, now instead of after `idle_ttl`. Their turns and conversations stay "
-        "known. One's own; everyone's for an admin.",
+        "known. The user's own; all of them for an admin.",
         answers={200: Answer(codec.CleanupAnswer, "The sessions that were put to sleep.")},
     ),
     Route(

@@ -72,7 +72,7 @@ class WorkerLock:
             if asyncio.get_running_loop().time() >= deadline:
                 raise SecondWorker(
                     "another worker of the same master serves turnkeeper, and sessions live in one process: "
-                    "run one worker, or pass single_process=False and see to it that all requests of a "
+                    "run one worker, or pass single_process=False and make sure that all requests of a "
                     "session reach the same one"
                 )
             await asyncio.sleep(EVERY)

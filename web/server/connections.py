@@ -279,7 +279,7 @@ class Connections:
                 del self._per_peer[connection.peer]
 
     def _watch(self) -> None:
-        """See to it that somebody looks when the first deadline has come."""
+        """Set the timer for the first deadline."""
         if self._timer is None and self._reading:
             due = next(iter(self._reading)).since + self._bounds.header_timeout
             self._timer = self._loop.call_at(due, self._look)
@@ -294,7 +294,7 @@ class Connections:
 
     @property
     def middleware(self) -> Any:
-        """What tells when a handler has a request, and when it is done with it. For an app of one's own."""
+        """Notes when a handler gets a request and when it is done with it; for an app of your own."""
 
         @web.middleware
         async def note(request: web.Request, handler: Any) -> web.StreamResponse:

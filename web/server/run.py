@@ -206,7 +206,7 @@ def _address(runner: web.AppRunner) -> str:
 def _exit(status: int) -> None:
     try:
         for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):  # a pipe that nobody reads any more must not keep the process
+            with suppress(Exception):  # a pipe without a reader must not keep the process
                 stream.flush()
     finally:
         os._exit(status)

@@ -134,7 +134,7 @@ def _moment(moment: Moment) -> JSON:
 def encode_messages(conversation: Conversation, most: int) -> str:
     """A conversation as JSON text, the last of it that fits into about ``most`` bytes.
 
-    A message that JSON cannot say is told as ``null``.
+    A message that is not JSON is ``null``.
     """
     texts: list[str] = []
     for message in reversed(conversation.messages):

@@ -10,11 +10,11 @@ from turnkeeper.web.http.problems import Code, Problem
 
 from .principal import ADMIN, CHAT, Principal
 
-#: Who everyone is where nothing says who they are.
+#: The user of every request to a server without tokens.
 LOCAL_USER = "local"
-ONLY_HERE = "without tokens only this machine may ask: pass authenticate= or start with --token"
-ONLY_OURS = "without tokens only this server's own pages may ask"
-NOT_FORWARDED = "without tokens a proxy may not ask, which cannot say for whom: start with --token"
+ONLY_HERE = "without tokens, only this machine is served: pass authenticate= or start with --token"
+ONLY_OURS = "without tokens, only this server's own pages may send requests"
+NOT_FORWARDED = "without tokens, requests through a proxy are refused: start with --token"
 #: What proxies add to a request, beside ``X-Forwarded-`` and more.
 _PROXY_HEADERS = frozenset({"forwarded", "via", "x-real-ip"})
 
