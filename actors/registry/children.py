@@ -97,7 +97,7 @@ class Children:
             return False
         now = self._shared.clock()
         self._directory.followed(report.actor, report.session_id, 0, now)
-        self._directory.changed(entry, report.state, now)
+        self._directory.report(report.actor, report.state, now)
         self._directory.slept(entry, report.state, report.log)
         self._deliver_parked(entry)
         return True

@@ -84,10 +84,23 @@ class Directory:
 
     def report(self, actor: Any, state: State, now: float) -> bool:
         """A living session reports its state. False, and nothing changes, if this is another life's actor."""
-        entry = self.entries.get(state.memory.home.session_id)
+        session_id = state.memory.home.session_id
+        entry = self.entries.get(session_id)
         if entry is None or entry.actor is not actor:
             return False
-        self.changed(entry, state, now)
+        before = entry.state
+        entry.state = state
+        entry.touched_at = now
+        if state.memory.quarantined or before.memory.quarantined:
+            self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
+        if type(state) is Running or type(state) is Cancelling:
+            if session_id not in self.active:
+                self.resting.pop(session_id, None)
+            self.active[session_id] = InFlight(state)
+        else:
+            if self.active.pop(session_id, None) is None:
+                self.resting.pop(session_id, None)
+            self.resting[session_id] = entry  # at the end: the others have been at rest for longer
         return True
 
     def followed(self, actor: Any, session_id: SessionId, subscribers: int, now: float) -> None:
@@ -100,23 +113,6 @@ class Directory:
         entry.touched_at = now
         if self.resting.pop(session_id, None) is not None:
             self.resting[session_id] = entry
-
-    def changed(self, entry: Entry, state: State, now: float) -> None:
-        """The session is in that state now."""
-        before = entry.state
-        entry.state = state
-        entry.touched_at = now
-        if state.memory.quarantined or before.memory.quarantined:
-            self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
-        session_id = entry.session_id
-        if type(state) is Running or type(state) is Cancelling:
-            if session_id not in self.active:
-                self.resting.pop(session_id, None)
-            self.active[session_id] = InFlight(state)
-        else:
-            if self.active.pop(session_id, None) is None:
-                self.resting.pop(session_id, None)
-            self.resting[session_id] = entry  # at the end: the others have been at rest for longer
 
     def slept(self, entry: Entry, state: State, log: Any) -> None:
         """The session's actor has stopped; this is what is left of it."""

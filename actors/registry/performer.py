@@ -37,6 +37,7 @@ from turnkeeper.actors.session.effects import (
 )
 from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import owed_answers, was_superseded
+from turnkeeper.actors.turn.context import OwnContext
 from turnkeeper.actors.turn.running import RunningTurns
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.actors.turn.waiters import Waiters
@@ -149,7 +150,9 @@ class Performer:
         else:
             n = turn.close()
             if outcome is not None:
-                self._keep_context(turn, state)
+                context = turn.own_context
+                if context is not None:
+                    self._keep(context, turn, state)
                 self.turns.turn = self.turns.task = None
             self.feed.append(end_event(end, n, self._shared.max_event_size))
             if isinstance(outcome, Raised):
@@ -161,10 +164,9 @@ class Performer:
         if self.feed.readers is not None and was_superseded(record):
             self.feed.end_superseded(ENDS[record.status].stream)
 
-    def _keep_context(self, turn: Turn, state: State) -> None:
+    def _keep(self, context: OwnContext, turn: Turn, state: State) -> None:
         """Keep the conversation as the turn leaves it, unless the host keeps it, or it is to be forgotten."""
-        context = turn.own_context
-        if context is not None and self._shared.load_context is None and not isinstance(state, Closed):
+        if self._shared.load_context is None and not isinstance(state, Closed):
             contexts = self._shared.contexts
             contexts.apply(turn.session_id, context.kept, context.changes(), turn.last_event_id)
 

@@ -38,6 +38,11 @@ def entered(directory: Directory, session: str, now: float = 0.0, owner: str = "
     return entry
 
 
+def changed(directory: Directory, entry: Entry, state: State, now: float) -> None:
+    """The session's actor reports this state."""
+    assert directory.report(entry.actor, state, now)
+
+
 def asleep(directory: Directory, session: str, now: float, state: State | None = None) -> Entry:
     """A session whose actor has stopped."""
     entry = entered(directory, session, now)
@@ -87,10 +92,10 @@ def test_a_session_is_active_while_a_turn_holds_it() -> None:
     directory = Directory()
     entry = entered(directory, "s1")
     assert list(directory.resting) == ["s1"]
-    directory.changed(entry, running("s1"), 1.0)
+    changed(directory, entry, running("s1"), 1.0)
     assert list(directory.active) == ["s1"]
     assert not directory.resting
-    directory.changed(entry, idle("s1"), 2.0)
+    changed(directory, entry, idle("s1"), 2.0)
     assert not directory.active
     assert list(directory.resting) == ["s1"]
 
@@ -99,13 +104,13 @@ def test_quarantined_turns_and_subscribers_are_counted() -> None:
     directory = Directory()
     first, second = entered(directory, "s1"), entered(directory, "s2")
     first.actor, second.actor = "first", "second"
-    directory.changed(first, idle("s1", quarantined=2), 1.0)
-    directory.changed(second, idle("s2", quarantined=1), 1.0)
+    changed(directory, first, idle("s1", quarantined=2), 1.0)
+    changed(directory, second, idle("s2", quarantined=1), 1.0)
     directory.followed("first", first.session_id, 3, 1.0)
     directory.followed("second", second.session_id, 1, 1.0)
     directory.followed("somebody else", second.session_id, 7, 1.0)
     assert (directory.unresponsive, directory.subscribers) == (3, 4)
-    directory.changed(first, idle("s1", quarantined=1), 2.0)
+    changed(directory, first, idle("s1", quarantined=1), 2.0)
     assert (directory.unresponsive, directory.subscribers) == (2, 4)
     directory.followed("first", first.session_id, 0, 2.0)
     directory.remove(second)
@@ -120,7 +125,7 @@ def test_sessions_without_anything_to_do_are_due_for_sleep_the_longest_idle_firs
     directory = Directory()
     for n, session in enumerate(["s1", "s2", "s3"]):
         entered(directory, session, float(n))
-    directory.changed(directory.entries[SessionId("s1")], idle("s1"), 2.5)
+    changed(directory, directory.entries[SessionId("s1")], idle("s1"), 2.5)
     assert due(directory, TTL) == []
     assert due(directory, TTL + 1) == ["s2"]
     assert due(directory, TTL + 3) == ["s2", "s3", "s1"]
@@ -130,7 +135,7 @@ def test_neither_the_active_nor_the_followed_nor_the_quarantined_are_due_for_sle
     directory = Directory()
     states: dict[str, State] = {"s1": running("s1"), "s2": idle("s2"), "s3": idle("s3", quarantined=1)}
     for session, state in states.items():
-        directory.changed(entered(directory, session), state, 0.0)
+        changed(directory, entered(directory, session), state, 0.0)
     directory.entries[SessionId("s2")].actor = "its actor"
     directory.followed("its actor", SessionId("s2"), 1, 0.0)
     entered(directory, "s4").parked_mail = []
@@ -159,7 +164,7 @@ def test_one_who_was_touched_while_others_were_looked_at_is_not_due_any_more() -
     looking = directory.longest_idle(10 * RETENTION, TTL)
     assert next(looking).session_id == "s1"
     entries = directory.entries
-    directory.changed(entries[SessionId("s2")], running("s2"), 1.0)
+    changed(directory, entries[SessionId("s2")], running("s2"), 1.0)
     directory.remove(entries[SessionId("s3")])
     directory.woke(entries[SessionId("s5")], object())
     left = list(looking)
@@ -193,7 +198,7 @@ def test_no_session_that_is_opened_draws_an_epoch_that_a_forgotten_one_has_drawn
     directory = Directory()
     for session, state in (("s1", idle("s1", epoch=9)), ("s2", running("s2", epoch=4))):
         entry = entered(directory, session)
-        directory.changed(entry, state, 0.0)
+        changed(directory, entry, state, 0.0)
         directory.remove(entry)
     assert directory.epoch_floor == 9
     assert not directory.entries
@@ -203,15 +208,15 @@ def test_no_session_that_is_opened_draws_an_epoch_that_a_forgotten_one_has_drawn
 def test_a_list_tells_what_is_the_case_now_however_often_it_is_made() -> None:
     directory = Directory()
     entry = entered(directory, "s1")
-    directory.changed(entry, running("s1"), 1.0)
+    changed(directory, entry, running("s1"), 1.0)
     (first,) = listed(directory)
     assert first.turn.status is TurnStatus.RUNNING
     assert [each.turn for each in listed(directory)] == [first.turn]
     assert [each.turn for each in listed(directory, Asker(first.owner))] == [first.turn]
     assert listed(directory, Asker("somebody else")) == []
-    directory.changed(entry, cancelling("s1"), 2.0)
+    changed(directory, entry, cancelling("s1"), 2.0)
     assert [each.turn.status for each in listed(directory)] == [TurnStatus.CANCELLING]
-    directory.changed(entry, idle("s1"), 3.0)
+    changed(directory, entry, idle("s1"), 3.0)
     assert listed(directory) == []
 
 
@@ -229,7 +234,7 @@ def test_who_follows_a_session_says_nothing_of_its_turn() -> None:
     directory = Directory()
     entry = entered(directory, "s1")
     entry.actor = "this one"
-    directory.changed(entry, running("s1"), 1.0)
+    changed(directory, entry, running("s1"), 1.0)
     directory.followed("this one", entry.session_id, 1, 2.0)
     assert list(directory.active) == ["s1"]
     assert not directory.resting
