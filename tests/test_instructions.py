@@ -1,6 +1,7 @@
 """Counting instructions: what is made of the counts, and that all that is to be counted runs."""
 
 import asyncio
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from tests.benchmarks.instructions import budget, callgrind, run
 from tests.benchmarks.instructions.budget import Line, Verdict, compare
 from tests.benchmarks.instructions.count import FLOORS, Phase, Row, per_operation, rows
+from tests.benchmarks.instructions.marks import TRIGGER
 
 ROOT = Path(__file__).parent.parent
 PYTHON = "{}.{}".format(*sys.version_info)
@@ -164,6 +166,12 @@ def test_without_valgrind_it_says_how_to_get_it(
     monkeypatch.setenv("PATH", "")
     assert run.main([]) == 1
     assert "apt-get install valgrind" in capsys.readouterr().err
+
+
+def test_what_ends_a_count_is_called_by_nothing_that_is_counted() -> None:
+    files = [path for top in ("actors", "web") for path in (ROOT / top).rglob("*.py")]
+    assert callable(getattr(os, TRIGGER))
+    assert not [path for path in files if TRIGGER in path.read_text()]
 
 
 # --- what is counted ----------------------------------------------------------------------------------------

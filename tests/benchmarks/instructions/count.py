@@ -6,6 +6,9 @@ from typing import NamedTuple
 #: Each operation, and the floor that it is held against.
 FLOORS = {
     "turn": "raw task",
+    # With 1,000 messages kept: a turn that adds two, beside one with 10, and one that does not look.
+    "turn_long": "turn, 10 kept",
+    "turn_blind": "turn",
     "supersede": "raw task, superseded",
     "cancel": "raw task, cancelled",
     "emit": "raw queue",

@@ -8,12 +8,15 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from tests.benchmarks.agents import trivial, waits
 from tests.benchmarks.floor import AwaitingTable, TaskTable
 from tests.benchmarks.instructions.marks import Marks, to_line
 from turnkeeper.actors import SessionRegistry, Settings, Turn
+from turnkeeper.actors.turn.agent import AgentFunction
 
 CALLERS = 25
 #: How many sessions each caller has, and how many of them it works on when it is counted.
@@ -73,6 +76,29 @@ async def _turn() -> AsyncIterator[Work]:
             await receipt.result()
 
         yield Work(_callers(one))
+
+
+@asynccontextmanager
+async def _conversation(kept: int, agent: AgentFunction) -> AsyncIterator[Work]:
+    """Turns of sessions that have so many messages kept, as many as they may."""
+
+    async def fill(turn: Turn) -> None:
+        turn.context.messages = ["said"] * kept
+
+    settings = replace(SETTINGS, conversation_messages=kept)
+    async with SessionRegistry({"default": agent, "fill": fill}, settings=settings) as registry:
+
+        async def one(session: str, agent: str = "default") -> None:
+            receipt = await registry.send(session, "hello", agent=agent)
+            await receipt.result()
+
+        for session in ALL:
+            await one(session, "fill")
+        yield Work(_callers(one))
+
+
+async def _adds(turn: Turn) -> None:
+    turn.context.messages += [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 
 
 @asynccontextmanager
@@ -174,6 +200,9 @@ async def _emit() -> AsyncIterator[Work]:
 WORKS: dict[str, Callable[[], AbstractAsyncContextManager[Work]]] = {
     "raw task": _raw_task,
     "turn": _turn,
+    "turn, 10 kept": partial(_conversation, 10, _adds),
+    "turn_long": partial(_conversation, 1_000, _adds),
+    "turn_blind": partial(_conversation, 1_000, trivial),
     "raw task, superseded": _raw_task_superseded,
     "supersede": _supersede,
     "raw task, cancelled": _raw_task_cancelled,
