@@ -1,6 +1,6 @@
 """What goes wrong when one cancels on asyncio, and that it does not go wrong here.
 
-One test for each hazard that was reproduced before any of this was written; the docstring tells the hazard.
+One test for each hazard that was reproduced before any of this was written; the docstring names the hazard.
 """
 
 import asyncio
@@ -223,7 +223,7 @@ async def test_a_turn_that_nobody_else_holds_is_not_collected(clock: VirtualCloc
     async def agent(turn: Turn) -> None:
         for _ in range(9):
             try:
-                # Nobody but this coroutine knows the future it waits for.
+                # Only this coroutine knows the future it waits for.
                 await asyncio.get_running_loop().create_future()
             except asyncio.CancelledError:
                 futures[turn.turn_id] = futures.get(turn.turn_id, 0) + 1
@@ -424,8 +424,8 @@ async def test_of_a_cancel_and_an_end_in_the_same_moment_the_first_decides() -> 
             record = await receipt.ended()
             expected = {"cancelled": Verdict.CANCELLED, "completed": Verdict.FINISHED_FIRST}
             assert answer.verdict is expected[record.status.value]
-            told = [event.name for event in waiting(stream) if event.id is not None]
-            assert told == ["turn.started", f"turn.{record.status.value}"]
+            seen = [event.name for event in waiting(stream) if event.id is not None]
+            assert seen == ["turn.started", f"turn.{record.status.value}"]
             stream.close()
 
 

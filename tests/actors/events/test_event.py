@@ -1,4 +1,4 @@
-"""Events: their ids, and their data as JSON on one line, written when somebody reads."""
+"""Events: their ids, and their data as JSON on one line, written when they are read."""
 
 from typing import Any
 

@@ -59,10 +59,10 @@ async def test_without_a_cursor_a_reader_gets_a_snapshot_and_the_turn_in_flight_
         events = await followed(registry, None)
         assert names(events) == ["snapshot", "turn.started", "word", "turn.queued"]
         assert [event.id is None for event in events] == [True, False, False, True]
-        told = events[0].data
-        assert (told["state"], told["turn"]["status"]) == ("cancelling", "cancelling")
-        assert told["turn"]["task_id"] == "t1"
-        assert [turn["task_id"] for turn in told["queue"]] == ["t2"]
+        snapshot = events[0].data
+        assert (snapshot["state"], snapshot["turn"]["status"]) == ("cancelling", "cancelling")
+        assert snapshot["turn"]["task_id"] == "t1"
+        assert [turn["task_id"] for turn in snapshot["queue"]] == ["t2"]
 
 
 async def test_a_reader_that_comes_after_the_end_is_told_by_the_snapshot() -> None:

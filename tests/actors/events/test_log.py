@@ -23,7 +23,7 @@ def log_of(*ids: tuple[int, int] | None, max_events: int = MANY) -> EventLog:
     """A log of events with these ids; ``None`` is an event without one."""
     log = EventLog()
     for each in ids:
-        log.append(Event("told") if each is None else numbered(*each), max_events, HUGE)
+        log.append(Event("unnumbered") if each is None else numbered(*each), max_events, HUGE)
     return log
 
 
@@ -176,7 +176,7 @@ def test_an_empty_log_has_nothing_to_continue_from() -> None:
 
 
 def test_events_without_an_id_do_not_move_the_cursor() -> None:
-    """G7: what never started is told live, and numbers have no holes."""
+    """G7: what never started is published live, and numbers have no holes."""
     log = log_of((1, 0), None, (1, 1), None)
     assert after(log, "1-0") == [None, "1-1", None]
     assert after(log, "1-1") == [None]

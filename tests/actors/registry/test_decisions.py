@@ -47,7 +47,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
 async def test_a_session_whose_actor_failed_starts_anew_and_everyone_is_told(
     monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
 ) -> None:
-    """G6, G10: nobody waits for what is gone."""
+    """G6, G10: no asker waits for what is gone."""
     agent = ScriptedAgent(swallows=1)
     async with opened(agent) as registry:
         done_before, run = await started(registry, agent)

@@ -108,7 +108,7 @@ def test_quarantined_turns_and_subscribers_are_counted() -> None:
     changed(directory, second, idle("s2", quarantined=1), 1.0)
     directory.followed("first", first.session_id, 3, 1.0)
     directory.followed("second", second.session_id, 1, 1.0)
-    directory.followed("somebody else", second.session_id, 7, 1.0)
+    directory.followed("another user", second.session_id, 7, 1.0)
     assert (directory.unresponsive, directory.subscribers) == (3, 4)
     changed(directory, first, idle("s1", quarantined=1), 2.0)
     assert (directory.unresponsive, directory.subscribers) == (2, 4)
@@ -213,7 +213,7 @@ def test_a_list_tells_what_is_the_case_now_however_often_it_is_made() -> None:
     assert first.turn.status is TurnStatus.RUNNING
     assert [each.turn for each in listed(directory)] == [first.turn]
     assert [each.turn for each in listed(directory, Asker(first.owner))] == [first.turn]
-    assert listed(directory, Asker("somebody else")) == []
+    assert listed(directory, Asker("another user")) == []
     changed(directory, entry, cancelling("s1"), 2.0)
     assert [each.turn.status for each in listed(directory)] == [TurnStatus.CANCELLING]
     changed(directory, entry, idle("s1"), 3.0)

@@ -96,8 +96,8 @@ async def test_the_deadline_holds_and_nobody_is_left_waiting(clock: VirtualClock
         before = clock.elapsed
         await registry.stop()
         assert clock.elapsed - before <= deadline + 0.01
-        told = await asyncio.gather(ended, sending, return_exceptions=True)
-        for answer in told:
+        answers = await asyncio.gather(ended, sending, return_exceptions=True)
+        for answer in answers:
             assert isinstance(answer, ShuttingDown) or answer.status in ("unresponsive", "cancelled")  # type: ignore[union-attr]
         assert (await read_to_end(stream))[-1].data == "Server shutting down"
 

@@ -52,7 +52,7 @@ async def test_an_idle_session_goes_to_sleep_and_nothing_is_lost(clock: VirtualC
 
 
 def registry_entries(registry: SessionRegistry) -> list[Any]:
-    """The directory's entries: how a session fares inside is nothing that an answer tells."""
+    """The directory's entries: no answer says how a session is doing inside."""
     return list(registry._shared.directory.entries.values())  # type: ignore[union-attr]
 
 

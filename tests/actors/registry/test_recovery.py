@@ -150,8 +150,8 @@ async def test_a_turn_that_was_given_up_long_ago_has_no_second_end_when_its_sess
         crash(registry)
         await settle()
         subscription = await registry.subscribe("s1", after="0")
-        told = [(event.id, event.name) for event in waiting(subscription)]
-        assert [name for _, name in told] == [
+        events = [(event.id, event.name) for event in waiting(subscription)]
+        assert [name for _, name in events] == [
             "turn.started",
             "turn.queued",
             "turn.unresponsive",
@@ -169,7 +169,7 @@ async def test_a_coroutine_that_was_given_up_is_not_collected(clock: VirtualCloc
         nonlocal cancels
         while cancels < 3:
             try:
-                await asyncio.get_running_loop().create_future()  # which nobody else holds
+                await asyncio.get_running_loop().create_future()  # which nothing else holds
             except asyncio.CancelledError:
                 cancels += 1
 
@@ -191,7 +191,7 @@ async def test_a_coroutine_that_was_given_up_is_not_collected(clock: VirtualCloc
 async def test_an_effect_that_fails_leaves_nobody_waiting_who_was_to_be_answered(
     monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
 ) -> None:
-    """G10: they are not in the session's state any more, and have not been told yet."""
+    """G10: they are not in the session's state any more, and have not been answered yet."""
 
     def fail(*_: Any) -> None:
         monkeypatch.undo()
@@ -260,6 +260,6 @@ async def test_a_close_that_meets_a_failure_is_answered() -> None:
 
 
 async def test_without_a_task_nothing_is_waited_for() -> None:
-    told: list[str] = []
-    when_ended(None, 5.0, lambda: told.append("at once"))
-    assert told == ["at once"]
+    events: list[str] = []
+    when_ended(None, 5.0, lambda: events.append("at once"))
+    assert events == ["at once"]

@@ -62,7 +62,7 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("code", "fields"), WRONG, ids=[str(fields) for _, fields in WRONG])
-@pytest.mark.parametrize("asked", [True, False], ids=["asked", "told"])
+@pytest.mark.parametrize("asked", [True, False], ids=["asked", "sent"])
 async def test_a_send_that_breaks_a_rule_is_refused_with_a_stable_code_and_opens_nothing(
     code: str, fields: dict[str, Any], asked: bool
 ) -> None:
@@ -358,7 +358,7 @@ async def test_a_question_that_nobody_asked_does_not_take_the_session_along() ->
 
 
 async def test_a_subscription_that_nobody_asked_for_is_not_made() -> None:
-    """G8: nobody could end it, and the session would never sleep."""
+    """G8: nothing could end it, and the session would never sleep."""
     async with opened(done) as registry:
         registry.ref.tell(Subscribe("s1"))
         await settle()
@@ -372,7 +372,7 @@ async def test_a_conversation_is_forgotten_also_if_its_turn_ends_in_the_moment_o
         run = await agent.run()
         run.turn.context.messages.append("secret")
         closing = registry.ask(Close("s1", ADA))
-        # Before the registry looks at the close, so that the session is told of its turn's end first.
+        # Before the registry looks at the close, so that the session gets its turn's end first.
         entry = registry.directory.entries[receipt.session_id]
         entry.actor.tell(TurnEnded(run.turn.epoch, Returned()))
         await closing

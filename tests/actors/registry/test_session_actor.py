@@ -408,7 +408,7 @@ async def test_a_coroutine_that_swallows_for_ever_is_quarantined_and_the_session
         assert (await registry.counts()).counters["unresponsive_total"] == 1
         assert (await registry.cancel("s1", receipt.turn_id)).verdict is Verdict.UNRESPONSIVE
 
-        # The session goes on, and the late end is noted but not told.
+        # The session goes on, and the late end is noted but not published.
         live = await registry.subscribe("s1")
         assert await (await registry.send("s1", "next", agent="done")).result() == "done: next"
         assert not run.ended.is_set()
@@ -509,7 +509,7 @@ async def test_a_turn_that_emits_nothing_has_no_first_event() -> None:
 
 
 async def test_two_stops_are_one_stop() -> None:
-    """G3: the cleanup that the first one started is not interrupted; both are told the truth."""
+    """G3: the cleanup that the first one started is not interrupted; both get a true answer."""
     agent = ScriptedAgent(swallows=1)
     async with opened(agent) as registry:
         _, run = await started(registry, agent)
@@ -568,10 +568,10 @@ async def test_events_are_numbered_from_zero_without_holes_and_epochs_only_grow(
     assert epochs == sorted(set(epochs))
     started_, ended = "turn.started", "turn.completed"
     by_epoch = {epoch: [event for event in events if event.epoch == epoch] for epoch in epochs}
-    for told in by_epoch.values():
-        if names(told)[-1] == ended:
-            assert names(told) == [started_, "word", "word", "word", ended]
-        assert [event.n for event in told] == list(range(len(told)))
+    for of_turn in by_epoch.values():
+        if names(of_turn)[-1] == ended:
+            assert names(of_turn) == [started_, "word", "word", "word", ended]
+        assert [event.n for event in of_turn] == list(range(len(of_turn)))
 
 
 async def test_epochs_are_the_time_of_the_start_in_milliseconds_or_one_more_than_the_last(
@@ -591,13 +591,13 @@ async def test_epochs_are_the_time_of_the_start_in_milliseconds_or_one_more_than
 
 async def test_the_beginning_of_a_turn_tells_its_message_or_nothing_where_json_cannot_say_it() -> None:
     async with opened(done) as registry:
-        for message, told in (({"a": [1]}, {"a": [1]}), (object(), None), ("\ud800", None)):
+        for message, shown in (({"a": [1]}, {"a": [1]}), (object(), None), ("\ud800", None)):
             stream = await registry.subscribe("s1")
             await (await registry.send("s1", message)).ended()
             event = waiting(stream)[1]
             stream.close()
             assert event.name == "turn.started"
-            assert event.data["message"] == told
+            assert event.data["message"] == shown
             assert event.data["agent"] == "default"
 
 

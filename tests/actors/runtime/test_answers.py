@@ -8,7 +8,7 @@ from turnkeeper.actors.runtime import AsyncioFuture, answer, answer_foreign, ref
 
 
 class Broken:
-    """A reply address of somebody else's that takes nothing."""
+    """A foreign reply address that takes nothing."""
 
     def set(self, value: Any = None) -> None:
         raise OSError("full")

@@ -19,7 +19,7 @@ def running(session: Session) -> Session:
 
 @pytest.fixture
 def cancelling(running: Session) -> Session:
-    """t1 was stopped by somebody who did not wait, and for a reason that ends no streams."""
+    """t1 was stopped by an asker that did not wait, for a reason that ends no streams."""
     running.stop("t1", POLICY, wait=False)
     running.now += 1.0
     return running
@@ -27,7 +27,7 @@ def cancelling(running: Session) -> Session:
 
 @pytest.fixture
 def superseding(running: Session) -> Session:
-    """t2 waits for t1 to settle; nobody waits for the answer."""
+    """t2 waits for t1 to settle; no asker waits for the answer."""
     running.send("t2", wait=False)
     running.now += 1.0
     return running

@@ -89,7 +89,7 @@ def test_every_condition_that_is_turned_round_has_words_for_it() -> None:
         assert "" not in row.when.text.split(", ") or row.when is ALWAYS, row
 
 
-# -- Each tells apart what it is there to tell apart ------------------------------------------------
+# -- Each distinguishes what it is there to distinguish ---------------------------------------------
 
 
 def stop(turn_id: str | None, if_match: str | None = None) -> Stop:

@@ -29,23 +29,23 @@ def test_a_repeated_send_to_the_running_turn_starts_nothing(session: Session) ->
 
 
 def test_a_repeated_send_is_told_how_its_turn_stands(running: Session) -> None:
-    def told(strategy: Strategy = Strategy.INTERRUPT) -> TurnStatus:
+    def retried(strategy: Strategy = Strategy.INTERRUPT) -> TurnStatus:
         answer = running.answer(running.send("a", strategy=strategy, fingerprint=b"1"), Accepted)
         assert answer.repeated
         return answer.status
 
     running.send("a", fingerprint=b"1")
-    assert told() is TurnStatus.QUEUED
+    assert retried() is TurnStatus.QUEUED
     running.end(Stopped())
-    assert told(Strategy.REJECT) is TurnStatus.RUNNING
+    assert retried(Strategy.REJECT) is TurnStatus.RUNNING
     running.stop()
-    assert told() is TurnStatus.CANCELLING
+    assert retried() is TurnStatus.CANCELLING
     epoch = running.swallow()
-    assert told() is TurnStatus.UNRESPONSIVE
+    assert retried() is TurnStatus.UNRESPONSIVE
     running.tell(TurnEnded(epoch, Returned()))
-    assert told() is TurnStatus.UNRESPONSIVE
+    assert retried() is TurnStatus.UNRESPONSIVE
     running.shut()
-    assert told() is TurnStatus.UNRESPONSIVE
+    assert retried() is TurnStatus.UNRESPONSIVE
 
 
 @pytest.mark.parametrize("over", [False, True])

@@ -1,4 +1,4 @@
-"""The life of one session, told as stories; the monitor of the search watches each of them."""
+"""The life of one session, as stories; the monitor of the search watches each of them."""
 
 from dataclasses import replace
 
@@ -269,7 +269,7 @@ def test_a_turn_exactly_an_hour_old_is_kept(session: Session) -> None:
     assert [record.turn_id for record in session.records] == ["t1", "t2"]
 
 
-# -- What the streams are told ------------------------------------------------------------------------
+# -- How the streams end ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("reason", [USER, ADMIN])

@@ -22,15 +22,15 @@ CANCELLING = turns.cancelling(
 
 
 def test_the_record_of_a_running_turn_is_a_snapshot() -> None:
-    told = record_of(RUNNING)
-    assert (told.turn_id, told.epoch, told.status, told.started_at) == ("t", 4, TurnStatus.RUNNING, 2.0)
-    assert (told.cancel_requested_at, told.ended_at, told.fingerprint) == (None, None, b"f")
+    made = record_of(RUNNING)
+    assert (made.turn_id, made.epoch, made.status, made.started_at) == ("t", 4, TurnStatus.RUNNING, 2.0)
+    assert (made.cancel_requested_at, made.ended_at, made.fingerprint) == (None, None, b"f")
 
 
 def test_a_cancelling_turn_tells_who_asked_when_and_who_comes_next() -> None:
-    told = record_of(CANCELLING)
-    assert (told.status, told.reason, told.superseded_by) == (TurnStatus.CANCELLING, USER, "next")
-    assert (told.cancel_requested_at, told.cancelled_again_at, told.ended_at) == (3.0, 5.0, None)
+    made = record_of(CANCELLING)
+    assert (made.status, made.reason, made.superseded_by) == (TurnStatus.CANCELLING, USER, "next")
+    assert (made.cancel_requested_at, made.cancelled_again_at, made.ended_at) == (3.0, 5.0, None)
 
 
 @pytest.mark.parametrize("then", [None, Closing(USER, ())])
@@ -47,9 +47,9 @@ def test_the_record_of_an_end_adds_only_the_end(state: Running | Cancelling) -> 
 
 def test_a_turn_that_never_started_has_no_epoch() -> None:
     asked = Cancellation(USER, 8.0)
-    told = unstarted(spec(), TurnStatus.CANCELLED, 2.0, asked, 9.0, superseded_by=TurnId("n"))
-    assert (told.epoch, told.started_at, told.queued_at, told.ended_at) == (None, None, 2.0, 9.0)
-    assert (told.cancel_requested_at, told.superseded_by, told.reason) == (8.0, "n", USER)
+    made = unstarted(spec(), TurnStatus.CANCELLED, 2.0, asked, 9.0, superseded_by=TurnId("n"))
+    assert (made.epoch, made.started_at, made.queued_at, made.ended_at) == (None, None, 2.0, 9.0)
+    assert (made.cancel_requested_at, made.superseded_by, made.reason) == (8.0, "n", USER)
     assert unstarted(spec(), TurnStatus.QUEUED).cancel_requested_at is None
 
 

@@ -305,7 +305,7 @@ def test_a_wrong_row_is_noticed(table: Table) -> None:
 
 
 def test_a_condition_that_says_too_much_is_found_by_the_search() -> None:
-    """Where no turn is in flight a Stop that names none and one that names a turn are told apart."""
+    """Where no turn is in flight a Stop that names none and one that names a turn are different."""
     rows = tuple(replace(row, when=ALWAYS) if row.when is UNAIMED else row for row in ROWS)
     found = search(3, table=Table(rows)).found
     assert found is not None
@@ -356,5 +356,5 @@ def test_states_of_another_type_or_with_another_asker_differ() -> None:
     cancelling = turns.cancelling(running(1), USER, rung=Asked(START, START + 1))
     assert not same(running(1), cancelling)
     assert not same(cancelling, replace(cancelling, asks=(Ask(asker, START, USER),)))
-    told = replace(cancelling, asks=(Ask(None, START, USER),))
-    assert not same(told, replace(cancelling, asks=(Ask(asker, START, USER),)))
+    asked = replace(cancelling, asks=(Ask(None, START, USER),))
+    assert not same(asked, replace(cancelling, asks=(Ask(asker, START, USER),)))

@@ -1,4 +1,4 @@
-"""What can be told of a session, in each of its states."""
+"""What is seen of a session, in each of its states."""
 
 from dataclasses import replace
 from typing import TypeVar
@@ -48,22 +48,22 @@ STATES: dict[SessionState, State] = {
 
 @pytest.mark.parametrize(("name", "state"), STATES.items())
 def test_a_view_tells_the_state_and_what_is_remembered(name: SessionState, state: State) -> None:
-    told = view(state)
-    assert (told.session_id, told.user, told.state) == ("s", "ada", name)
-    assert (told.recent, told.quarantined, told.subscribers) == (MEMORY.records, (FLED,), 0)
-    assert told.turn == current_turn(state)
-    assert told.queue == queued_turns(state)
+    seen = view(state)
+    assert (seen.session_id, seen.user, seen.state) == ("s", "ada", name)
+    assert (seen.recent, seen.quarantined, seen.subscribers) == (MEMORY.records, (FLED,), 0)
+    assert seen.turn == current_turn(state)
+    assert seen.queue == queued_turns(state)
 
 
 @pytest.mark.parametrize("state", [RUNNING, CANCELLING])
 def test_a_turn_in_a_list_tells_what_its_record_tells(state: Running | Cancelling) -> None:
-    told = InFlight(state)
-    assert (told.session_id, told.owner) == ("s", "ada")
+    seen = InFlight(state)
+    assert (seen.session_id, seen.owner) == ("s", "ada")
     record = record_of(state)
-    assert told.turn == record
-    assert (told.turn_id, told.agent, told.started_at) == (record.turn_id, record.agent, record.started_at)
-    assert told.options is state.turn.spec.options
-    assert "turn t in flight in s of ada" in repr(told).lower()
+    assert seen.turn == record
+    assert (seen.turn_id, seen.agent, seen.started_at) == (record.turn_id, record.agent, record.started_at)
+    assert seen.options is state.turn.spec.options
+    assert "turn t in flight in s of ada" in repr(seen).lower()
 
 
 @pytest.mark.parametrize("name", [SessionState.IDLE, SessionState.CLOSED])
@@ -114,16 +114,21 @@ def test_a_turn_that_waited_says_since_when_whatever_becomes_of_it() -> None:
 # -- The timeline -----------------------------------------------------------------------------------
 
 
-def told(record: TurnRecord) -> list[tuple[str, float]]:
+def steps_of(record: TurnRecord) -> list[tuple[str, float]]:
     return [(moment.step, moment.ms) for moment in timeline(record)]
 
 
 def test_the_timeline_of_a_turn_has_only_what_has_happened() -> None:
     waits = unstarted(spec(), TurnStatus.QUEUED, 1.0)
-    assert told(waits) == [("submitted", 0.0), ("queued", 0.0)]
-    assert told(record_of(RUNNING)) == [("submitted", 0.0), ("started", 1000.0)]
+    assert steps_of(waits) == [("submitted", 0.0), ("queued", 0.0)]
+    assert steps_of(record_of(RUNNING)) == [("submitted", 0.0), ("started", 1000.0)]
     over = record_of(RUNNING, TurnStatus.COMPLETED, 9.0, None, 2.5)
-    assert told(over) == [("submitted", 0.0), ("started", 1000.0), ("first_event", 1500.0), ("ended", 8000.0)]
+    assert steps_of(over) == [
+        ("submitted", 0.0),
+        ("started", 1000.0),
+        ("first_event", 1500.0),
+        ("ended", 8000.0),
+    ]
     assert timeline(over)[-1] == Moment("ended", 9.0, 8000.0, status=TurnStatus.COMPLETED)
 
 
@@ -147,12 +152,12 @@ def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to
 
 def test_a_turn_that_never_held_the_session_has_nothing_to_settle() -> None:
     never = unstarted(spec(), TurnStatus.CANCELLED, 2.0, Cancellation(USER, 3.0), 3.0)
-    assert [step for step, _ in told(never)] == ["submitted", "queued", "cancel_requested", "ended"]
+    assert [step for step, _ in steps_of(never)] == ["submitted", "queued", "cancel_requested", "ended"]
 
 
 def test_a_timeline_is_in_the_order_in_which_it_happened() -> None:
     early = unstarted(spec(), TurnStatus.CANCELLED, None, Cancellation(USER, 0.5), 1.0)
-    assert told(early) == [("cancel_requested", -500.0), ("submitted", 0.0), ("ended", 0.0)]
+    assert steps_of(early) == [("cancel_requested", -500.0), ("submitted", 0.0), ("ended", 0.0)]
     last_words = record_of(CANCELLING, TurnStatus.COMPLETED, 9.0, None, 4.0)
-    steps = [step for step, _ in told(last_words)]
+    steps = [step for step, _ in steps_of(last_words)]
     assert steps.index("cancel_requested") < steps.index("first_event") < steps.index("cancelled_again")

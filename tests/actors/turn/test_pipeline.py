@@ -32,7 +32,7 @@ def shouts(data: Data, context: Any) -> Data:
 
 
 async def failure_of(registry: SessionRegistry, message: Any = "hello") -> tuple[TurnError, BaseException]:
-    """What a turn's record tells of its failure, and what its caller is told the cause was."""
+    """What a turn's record says of its failure, and the cause that its caller gets."""
     receipt = await registry.send("s1", message)
     with pytest.raises(TurnFailed) as caught:
         await receipt.result()
@@ -44,7 +44,7 @@ async def failure_of(registry: SessionRegistry, message: Any = "hello") -> tuple
 
 
 class Gate:
-    """A stage that waits for the test's word, and swallows as many cancellations as it is told."""
+    """A stage that waits for the test's word, and swallows as many cancellations as it was asked to."""
 
     def __init__(self, swallows: int = 0) -> None:
         self.swallows = swallows
@@ -242,7 +242,7 @@ async def test_without_a_stage_of_that_name_the_data_comes_back_as_it_is() -> No
     data = {"tool": "ls"}
 
     async def agent(turn: Turn) -> Any:
-        return await turn.run_stages("nobody", data)
+        return await turn.run_stages("unused", data)
 
     async with opened(agent) as registry:
         assert await (await registry.send("s1", "go")).result() is data
@@ -251,7 +251,7 @@ async def test_without_a_stage_of_that_name_the_data_comes_back_as_it_is() -> No
 @pytest.mark.parametrize("data", [None, [], "text"])
 async def test_data_that_is_no_dict_is_refused(data: Any) -> None:
     async def agent(turn: Turn) -> Any:
-        return await turn.run_stages("nobody", data)
+        return await turn.run_stages("unused", data)
 
     async with opened(agent) as registry:
         error, cause = await failure_of(registry)

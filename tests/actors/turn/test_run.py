@@ -18,7 +18,7 @@ from turnkeeper.actors.turn.turn import Turn
 
 
 async def failure_of(agent: Any, **keywords: Any) -> TurnFailed:
-    """What the caller is told of an agent's failed turn; the session must be usable afterwards."""
+    """What the caller learns of an agent's failed turn; the session must be usable afterwards."""
     async with opened({"bad": agent, "good": done}, **keywords) as registry:
         receipt = await registry.send("s1", "hello")
         with pytest.raises(TurnFailed) as caught:

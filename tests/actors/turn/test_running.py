@@ -29,7 +29,7 @@ async def record_of(registry: SessionRegistry, receipt: Any) -> TurnRecord:
 # -- One turn ---------------------------------------------------------------------------------------
 
 
-request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="nobody's")
+request: contextvars.ContextVar[str] = contextvars.ContextVar("request", default="not set")
 
 
 async def test_the_senders_context_variables_do_not_leak_into_the_turn() -> None:
@@ -38,10 +38,10 @@ async def test_the_senders_context_variables_do_not_leak_into_the_turn() -> None
 
     async with opened(agent) as registry:
         request.set("ada's")
-        assert await (await registry.send("s1", "hello")).result() == "nobody's"
+        assert await (await registry.send("s1", "hello")).result() == "not set"
         stream = await registry.subscribe("s1")
         stream.close()
-        assert await (await registry.send("s1", "hello")).result() == "nobody's"
+        assert await (await registry.send("s1", "hello")).result() == "not set"
 
 
 async def test_one_turns_context_variables_do_not_leak_into_another() -> None:
@@ -56,8 +56,8 @@ async def test_one_turns_context_variables_do_not_leak_into_another() -> None:
         return run()
 
     async with opened(agent) as registry:
-        assert await (await registry.send("s1", "hello", user="ada")).result() == "nobody's"
-        assert await (await registry.send("s2", "hello", user="bob")).result() == "nobody's"
+        assert await (await registry.send("s1", "hello", user="ada")).result() == "not set"
+        assert await (await registry.send("s2", "hello", user="bob")).result() == "not set"
 
 
 if sys.version_info >= (3, 12):

@@ -41,7 +41,7 @@ from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn, text_of
 
-# -- What a turn tells ------------------------------------------------------------------------------
+# -- What a turn says -------------------------------------------------------------------------------
 
 
 async def test_a_turn_tells_what_it_is_about() -> None:
@@ -140,7 +140,7 @@ async def test_whatever_json_can_say_can_be_emitted(data: Any) -> None:
 
 
 class Surprise(dict[str, Any]):
-    """A mapping that raises what nobody expects."""
+    """A mapping that raises something unexpected."""
 
     def items(self) -> Any:
         raise OSError("surprise")
