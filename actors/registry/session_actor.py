@@ -3,9 +3,11 @@
 from types import TracebackType
 from typing import Any, Final, assert_never
 
+from turnkeeper.actors.events.event import EventName
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.metrics.meter import TURN_INTERRUPTED
 from turnkeeper.actors.model.exceptions import SessionLost, UnknownTurn
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
@@ -168,6 +170,8 @@ class SessionActor(AsyncioActor):
         try:
             for event in missing_terminal_events(state, left, feed.log.last):
                 feed.append(event)
+                if event.name == EventName.INTERRUPTED:
+                    self._shared.meter.count(TURN_INTERRUPTED)
         finally:
             self._performer.abandon(state, SessionLost(LOST), StreamEnd.SESSION_LOST)
             grace = 0.0 if turn is None else turn.spec.grace
