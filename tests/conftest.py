@@ -44,7 +44,7 @@ NO_SKIPS = os.environ.get("NO_SKIPS") == "1"
 T = TypeVar("T")
 
 KINDS = ("tasks", "threads", "sockets", "processes", "actors")
-# How often the loop turns for what has ended and only needs to be told so.
+# How often the loop turns for what has ended and only has to notice it.
 PASSES = 50
 # How many seconds a thread may take to wind up, and how often it is looked for: a machine that stalls for
 # all those seconds must not make a leak of it.
@@ -54,7 +54,7 @@ PATIENCE, LOOKS = 1.0, 20
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Settings of whoever runs the tests are not what they test.
+# Settings of the environment are not what the tests test.
 for name in [name for name in os.environ if name.startswith("TURNKEEPER_")]:
     del os.environ[name]
 
@@ -148,7 +148,7 @@ def _settle(new: Callable[[], set[T]]) -> set[T]:
 
 
 class _LoopErrors(logging.Handler):
-    """Keeps what event loops reported because nobody else could be told."""
+    """Keeps what event loops reported because no task or caller could get it."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -169,7 +169,7 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     logger.addHandler(errors)
     yield
     left: list[str] = []
-    # Actors first: a leaked thread is then told by its cause.
+    # Actors first: a leaked thread is then reported by its cause.
     if "actors" not in allowed:
         for ref in _settle(lambda: set(pykka.ActorRegistry.get_all()) - actors):
             left.append(f"actor {ref}")

@@ -1,6 +1,6 @@
 """Scripted agents, a clock that jumps, and short ways to open a registry.
 
-* `ScriptedAgent` is an agent that does what the test says: each of its runs tells by named events what
+* `ScriptedAgent` is an agent that does what the test says: each of its runs shows by named events what
   happens to it (`started`, `cancelled`, `ended`) and goes on when the test lets it (`finish`, `fail`).
 * `virtual_time` lets the loop's clock jump to its next timer whenever nothing else is left to do, so that
   graces, timeouts and nightly sweeps pass without waiting. Not for tests with threads: a thread's work is
@@ -191,7 +191,7 @@ class ScriptedAgent:
         return self.runs[-1]
 
     def release(self) -> None:
-        """Let go of whoever still runs."""
+        """Let go of every run that is left."""
         self._released = True
         for run in self.running:
             run.finish()

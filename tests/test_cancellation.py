@@ -23,7 +23,7 @@ USER = {"user": "test_user"}
 
 
 class Model:
-    """An agent that says when it has begun and works until it is stopped, or ends if told to be short."""
+    """An agent that says when it has begun and works until it is stopped, or ends if asked to be short."""
 
     def __init__(self) -> None:
         self.began = asyncio.Event()
@@ -37,7 +37,7 @@ class Model:
             await asyncio.Event().wait()
         finally:
             self.cleaned_up = True
-        raise AssertionError("nobody sets that event")
+        raise AssertionError("nothing sets that event")
 
 
 async def show_the_old_four(say: Callable[[str], None]) -> None:

@@ -220,11 +220,11 @@ def dependencies() -> set[str]:
 
 def test_every_dependency_has_a_line_with_its_reason() -> None:
     page = (ROOT / "docs/explanation/dependencies.md").read_text()
-    told = dict(re.findall(r"^- `([\w.-]+)`: (.{10,})$", page, re.MULTILINE))
-    assert set(told) == dependencies()
+    reasons = dict(re.findall(r"^- `([\w.-]+)`: (.{10,})$", page, re.MULTILINE))
+    assert set(reasons) == dependencies()
 
 
-# Hosts of package registries, and folders of one machine: neither is anybody else's business.
+# Hosts of package registries, and folders of one machine: neither belongs in the repository.
 NOT_OURS = re.compile(
     r"pypi[.]org|pythonhosted[.]org|npmjs[.](?:org|com)|deb[.]debian[.]org|/opt/py[p]i"
     r"|(?<![\w.$}])/(?:root|work|home|Users)/",

@@ -216,10 +216,10 @@ def run(folder: Path, *options: str, no_skips: str) -> Mapping[str, str]:
     assert finished.returncode == 1, finished.stdout + finished.stderr
     outcomes: dict[str, str] = {}
     for case in ET.parse(folder / "report.xml").iter("testcase"):
-        told = [*case.iter("failure"), *case.iter("error"), *case.iter("skipped")]
+        entries = [*case.iter("failure"), *case.iter("error"), *case.iter("skipped")]
         outcome = "passed"
-        if told:
-            outcome = " ".join(f"{entry.tag}: {entry.get('message')} {entry.text}" for entry in told)
+        if entries:
+            outcome = " ".join(f"{entry.tag}: {entry.get('message')} {entry.text}" for entry in entries)
         outcomes[case.get("name", "").partition("[")[0]] = outcome
     return outcomes
 

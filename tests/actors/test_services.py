@@ -22,7 +22,7 @@ from turnkeeper.actors.turn.turn import Turn
 
 
 class Script:
-    """An agent that does what the message says, and tells when it has begun."""
+    """An agent that does what the message says, and says when it has begun."""
 
     def __init__(self) -> None:
         self.turns: list[Turn] = []
@@ -148,8 +148,8 @@ async def test_a_turn_that_runs_out_of_time_raises_turn_cancelled(script: Script
 
 
 async def test_a_cancel_without_a_turn_says_not_running(registry: SessionRegistry) -> None:
-    answer = await services.cancel_active_send_task("nobody")
-    assert answer == {"status": "not_running", "log_id": "nobody", "settled_after_ms": None, "turn": None}
+    answer = await services.cancel_active_send_task("unknown")
+    assert answer == {"status": "not_running", "log_id": "unknown", "settled_after_ms": None, "turn": None}
 
 
 async def test_a_turn_that_stops_its_own_session_is_told_not_to_wait(registry: SessionRegistry) -> None:

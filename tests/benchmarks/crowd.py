@@ -25,7 +25,7 @@ async def crowd(agent: Waiting, count: int) -> AsyncIterator[Crowd]:
     """So many sessions whose agent waits for ever."""
     sessions = [f"session-{n}" for n in range(count)]
     table = TaskTable(agent)
-    # Nobody waits for the end of all of them, and nobody is to be told that it was cut short.
+    # Nothing waits for the end of all of them, or has to hear that it was cut short.
     logging.getLogger("turnkeeper").setLevel(logging.CRITICAL)
     try:
         async with SessionRegistry(agent, settings=Settings(shutdown_deadline=1.0)) as registry:

@@ -1,6 +1,6 @@
 """The floor: a dict of raw asyncio tasks, with none of the guarantees.
 
-Nobody owns a session, nothing is numbered, published or remembered, and a successor starts without a
+Sessions have no owner, nothing is numbered, published or remembered, and a successor starts without a
 look at whether its predecessor has ended. No design that runs a coroutine per turn can be faster.
 """
 

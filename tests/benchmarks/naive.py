@@ -11,7 +11,7 @@ from tests.benchmarks.agents import Waiting
 
 
 class DictOfTasks:
-    """One task per session, if nobody sends twice at once."""
+    """One task per session, if there are no two sends at once."""
 
     def __init__(self, agent: Waiting) -> None:
         self.agent = agent

@@ -128,7 +128,7 @@ class Onlooker:
         self._grace = grace
         self.living: list[Run] = []
         self.asked: list[Asked] = []
-        #: Where the end of each send's turn is told.
+        #: Where the end of each send's turn is reported.
         self._ends: dict[Asked, AsyncioFuture[TurnEnd]] = {}
         self.readers: list[Reader] = []
         self._epochs: dict[str, set[int]] = defaultdict(set)
@@ -137,7 +137,7 @@ class Onlooker:
         self._cut_off: dict[Turn, float] = {}
         #: When the turns were cancelled that had not been sent yet.
         self._early: dict[tuple[str, str], float] = {}
-        #: What was wrong where nobody would have heard an AssertionError.
+        #: What was wrong where an AssertionError would not have been noticed.
         self._wrong: list[str] = []
 
     # -- The agents -----------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ class Onlooker:
             asyncio.get_running_loop().call_soon(self._has_crashed, session, self._holders(session))
 
     def _has_crashed(self, session: str, cut_off: list[Turn]) -> None:
-        """In the same pass as it does, because the clock may have jumped since it was told to."""
+        """In the same pass as it does, because the clock may have jumped since then."""
         now = self._clock.time()
         self._failed_at[session] = now
         self._cut_off |= dict.fromkeys(cut_off, now)
@@ -231,7 +231,7 @@ class Onlooker:
     # -- What may be demanded now ---------------------------------------------------------------------
 
     async def check(self) -> None:
-        """The house has come to rest: everything that it says is true, and nobody waits for nothing."""
+        """The house has come to rest: everything that it says is true, and no one waits for nothing."""
         await settle()
         directory = self.registry.directory
         places = (directory.active, directory.resting, directory.asleep)
@@ -276,7 +276,7 @@ class Onlooker:
                 and run.turn.over
                 and view.session_id not in self._failed_at
             ):
-                assert run.turn.epoch in given_up, f"G6: {run.turn} lives, and nothing tells of it"
+                assert run.turn.epoch in given_up, f"G6: {run.turn} lives, and nothing shows it"
         held_by = holders[0].turn_id if holders else None
         assert listed == held_by, "the list is the truth"
         if held_by is not None:
@@ -314,12 +314,12 @@ class Onlooker:
             record = end._value.turn
             assert record.status in TERMINAL
             if record.epoch is not None and asked.session is not None:
-                told = [
+                ends = [
                     name
                     for (session, epoch, _), name in self._names.items()
                     if (session, epoch) == (asked.session, record.epoch) and name in TERMINAL_NAMES
                 ]
-                assert told in ([], [f"turn.{record.status}"])
+                assert ends in ([], [f"turn.{record.status}"])
 
     # -- Readers --------------------------------------------------------------------------------------
 
@@ -352,7 +352,7 @@ class Onlooker:
         last = reader.last
         if last is not None and not subscription.ended and last.name not in TERMINAL_NAMES:
             running = [turn.epoch for turn in self._holders(reader.session)]
-            assert last.epoch in running or reader.session in self._failing(), "G2: an end was not told"
+            assert last.epoch in running or reader.session in self._failing(), "G2: an end was not published"
 
     def _may_follow(self, session: str, before: tuple[int, int], here: tuple[int, int]) -> bool:
         ended = self._names.get((session, *before)) in TERMINAL_NAMES
@@ -362,7 +362,7 @@ class Onlooker:
         return here[0] > before[0] and here[1] == 0 and not between
 
     async def release(self) -> None:
-        """Let go of whoever still runs."""
+        """Let go of every run that is left."""
         for run in list(self.living):
             run.say("late")
         await settle()

@@ -39,10 +39,10 @@ async def test_list_follow_and_stop_what_runs() -> None:
                 r"^s1 +local +default +[0-9a-f]{32} +\d\d:\d\d:\d\d +\d+s$", listed.out, re.MULTILINE
             )
             assert ESCAPE not in listed.out
-            told = json.loads((await said("ps", "--json", url=url)).out)
-            assert told["s1"].keys() >= {"created_at", "task_id", "user", "agent"}
+            listed = json.loads((await said("ps", "--json", url=url)).out)
+            assert listed["s1"].keys() >= {"created_at", "task_id", "user", "agent"}
 
-            stopped = await said("cancel", "s1", told["s1"]["task_id"], url=url)
+            stopped = await said("cancel", "s1", listed["s1"]["task_id"], url=url)
             assert stopped.code == 0
             assert re.fullmatch(r"cancelled after [\d.]+ ms\n", stopped.out)
             sent = await sending.ended()
@@ -94,9 +94,9 @@ async def test_who_asks_is_told_by_the_token_in_the_environment() -> None:
 async def test_something_else_on_that_port_is_told_in_one_line(answer: bytes) -> None:
     async with answering(answer) as (url, _):
         for arguments in (("ps",), ("send", "s", "x"), ("tail", "s")):
-            told = await said(*arguments, url=url, token="s3cret")
-            assert (told.code, told.out) == (3, "")
-            assert re.fullmatch(r"turnkeeper: [^\n]+\n", told.err)
+            output = await said(*arguments, url=url, token="s3cret")
+            assert (output.code, output.out) == (3, "")
+            assert re.fullmatch(r"turnkeeper: [^\n]+\n", output.err)
 
 
 async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() -> None:
@@ -115,14 +115,14 @@ async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() ->
         run.turn.emit("delta", {"text": "two"})
         await tailing.until('"two"')
         await house.post("/chat/s/cancel_send_task")
-        told = await tailing.ended()
+        output = await tailing.ended()
 
-    events = [json.loads(line) for line in told.out.splitlines()]
+    events = [json.loads(line) for line in output.out.splitlines()]
     assert [each["event"] for each in events] == [
         "snapshot", "turn.started", "delta", "delta", "turn.cancelled", "close",
     ]  # fmt: skip
-    assert told.code == 0
-    assert "trying again" in told.err or "connected again" in told.err
+    assert output.code == 0
+    assert "trying again" in output.err or "connected again" in output.err
 
 
 async def test_tail_follows_on_after_a_cancel_when_asked_to() -> None:
@@ -171,9 +171,9 @@ async def test_ctrl_c_ends_a_watch_in_a_pipe_quietly() -> None:
         await house.sent("s")
         await watching.until('"s"')
         watching.interrupt()
-        told = await watching.ended()
+        output = await watching.ended()
 
-    assert (told.code, told.err) == (130, "")
+    assert (output.code, output.err) == (130, "")
 
 
 @pytest.fixture
@@ -185,10 +185,10 @@ def misspelled(tmp_path: Path) -> Path:
 async def test_a_server_with_a_misspelled_setting_does_not_start_and_says_where_it_is(
     misspelled: Path,
 ) -> None:
-    told = await said("serve", "--config", "t.toml", cwd=misspelled)
+    output = await said("serve", "--config", "t.toml", cwd=misspelled)
 
-    assert (told.code, told.out) == (2, "")
-    assert told.err == "turnkeeper: t.toml line 1: there is no setting 'prot'; did you mean port?\n"
+    assert (output.code, output.out) == (2, "")
+    assert output.err == "turnkeeper: t.toml line 1: there is no setting 'prot'; did you mean port?\n"
 
 
 # -- At a terminal ----------------------------------------------------------------------------------

@@ -166,7 +166,7 @@ class Play:
                     elif deed.what == "cancel it":
                         self.onlooker.ask(Cancel(turn.session_id, turn.turn_id, ADA))
                     else:
-                        run.say("done" if deed.what == "finish" else OSError("so it was told"))
+                        run.say("done" if deed.what == "finish" else OSError("as the deed says"))
 
 
 async def play(script: list[tuple[list[Put | Deed], float]], last: list[Put | Deed], drain: bool) -> None:

@@ -1,6 +1,6 @@
 """A pytest plugin: Pykka's suite with our actors, on a loop in a background thread.
 
-The suite's tests take a fixture ``runtime``, which tells them which actor and future classes to use.
+The suite's tests take a fixture ``runtime``, which has the actor and future classes to use.
 This plugin parametrizes it with ours. The tests themselves stay in the main thread, as with Pykka.
 """
 
@@ -72,7 +72,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what cannot apply; refuse a list that no longer fits the suite."""
     if config.args != ["tests"]:
-        return  # somebody looks at single tests
+        return  # only some tests were asked for
     names = {item.nodeid.partition("[")[0] for item in items}
     unknown = sorted(CANNOT_APPLY.keys() - names)
     if unknown:

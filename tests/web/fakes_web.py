@@ -321,7 +321,7 @@ class Door:
             writer.close()
 
     def connect(self, receive_buffer: int | None = None) -> socket.socket:
-        """A plain non-blocking socket to the server, which reads only when told to."""
+        """A plain non-blocking socket to the server, which reads only when asked to."""
         plain = socket.socket()
         if receive_buffer is not None:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -460,7 +460,7 @@ class Writer(AbstractStreamWriter):
         self.flowing.clear()
 
     def cut(self) -> None:
-        """The connection is gone; whoever is stuck in a write is told."""
+        """The connection is gone; a writer that is stuck gets an error."""
         self.error = aiohttp.ClientConnectionResetError("cut")
         self.flowing.set()
 

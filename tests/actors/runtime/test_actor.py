@@ -98,7 +98,7 @@ async def test_a_failure_without_an_asker_ends_the_actor_through_on_failure(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     ref, log = started()
-    error = KeyError("nobody asked")
+    error = KeyError("without an asker")
     ref.tell(error)
     waiting = ref.ask("waiting", block=False)
 
@@ -247,7 +247,7 @@ async def test_logs_say_what_pykkas_say(caplog: pytest.LogCaptureFixture) -> Non
 
 
 class Later(AsyncioActor):
-    """Keeps the reply addresses until it is told to answer."""
+    """Keeps the reply addresses until it is asked to answer."""
 
     registered = False
 
@@ -308,10 +308,10 @@ async def test_a_forwarded_message_is_answered_to_its_first_asker() -> None:
     front = Front.start()
     assert await front.ask("hello", block=False) == "hello"
     assert await in_thread(front.ask, "from a thread") == "from a thread"
-    front.tell("told")
+    front.tell("sent")
     with pytest.raises(KeyError):
         await front.ask(KeyError("behind"), block=False)
-    assert "told" in log
+    assert "sent" in log
 
 
 async def test_forwarding_takes_actors_too_and_answers_for_a_dead_one() -> None:

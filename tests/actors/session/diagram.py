@@ -146,9 +146,11 @@ def picture(session: Moves, turn: Moves) -> str:
 
 
 def _drawing(boxes: Mapping[str, Box], moves: Moves, *, words: bool) -> Iterable[str]:
-    for (start, end), told in sorted(moves.items()):
+    for (start, end), messages in sorted(moves.items()):
         if start != end:
-            yield from _arrow(boxes[start], boxes[end], sorted(told) if words else [], (end, start) in moves)
+            yield from _arrow(
+                boxes[start], boxes[end], sorted(messages) if words else [], (end, start) in moves
+            )
     for name, box in boxes.items():
         kind = ' class="final"' if box.final else ""
         left, top = box.x - WIDTH // 2, box.y - HEIGHT // 2
@@ -231,7 +233,7 @@ def page(session: Moves, turn: Moves) -> str:
 def _moves(moves: Moves) -> str:
     order = [*SESSION, *TURN]
     rows = sorted(moves.items(), key=lambda row: (order.index(row[0][0]), order.index(row[0][1])))
-    return "\n".join(f"| {start} | {end} | {_words(sorted(told))} |" for (start, end), told in rows)
+    return "\n".join(f"| {start} | {end} | {_words(sorted(messages))} |" for (start, end), messages in rows)
 
 
 def _rows(rows: Iterable[Row]) -> Iterable[str]:
@@ -263,8 +265,8 @@ def _said(kind: type[Any]) -> str:
     return " ".join((kind.__doc__ or "").split()).replace("``", "`")
 
 
-def _words(told: Iterable[str]) -> str:
-    return ", ".join(f"`{word}`" for word in told)
+def _words(messages: Iterable[str]) -> str:
+    return ", ".join(f"`{word}`" for word in messages)
 
 
 def files(turn: Moves) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """What an onlooker may demand of a session, step by step: guarantees G1 to G4 and G6 as checks.
 
-The monitor is told each message and the effects that `step` answered with. From these alone it keeps its
+The monitor gets each message and the effects that `step` answered with. From these alone it keeps its
 own facts (who holds the session, who waits, who asked what, which moment comes next); the session's states
 are looked at only to see that they say the same, that a refusal changed nothing, and that a late end was
 noted.
@@ -60,7 +60,7 @@ CLOSE_TEXTS: dict[str, set[TurnStatus | None]] = {
     "Task finished": {TurnStatus.COMPLETED, TurnStatus.FAILED, TurnStatus.TIMED_OUT},
     "Session closed": {None},
 }
-#: What a waiting asker is told of a turn that ended as this.
+#: The verdict that a waiting asker gets of a turn that ended as this.
 VERDICTS = {
     TurnStatus.COMPLETED: Verdict.FINISHED_FIRST,
     TurnStatus.FAILED: Verdict.FINISHED_FIRST,
@@ -76,7 +76,7 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Somebody who waits for an answer, and about which turn."""
+    """An asker that waits for an answer, and about which turn."""
 
     to: ReplyAddress
     word: type
@@ -246,7 +246,7 @@ class _Step:
         if spec is facts.waiting:
             facts.waiting = None
         elif not (isinstance(message, Submit) and message.spec is spec):
-            self._broken(f"G2: {spec.turn_id} starts, which nobody sent or which has ended")
+            self._broken(f"G2: {spec.turn_id} starts, which was not sent or has ended")
         elif self._early(spec.turn_id):
             self._broken(f"G4: {spec.turn_id} starts although its cancel came before it")
         if facts.live(spec.turn_id):
@@ -310,7 +310,7 @@ class _Step:
             self._waiting_ended(facts.waiting)
         elif isinstance(message, Submit) and message.spec.turn_id == record.turn_id:
             if not self._early(record.turn_id):
-                self._broken("G2: a send is over at once, and nobody had cancelled it")
+                self._broken("G2: a send is over at once without a cancel")
             facts.last = (message.spec, record.status)
         else:
             self._broken(f"G2: {record.turn_id} ends, which neither ran nor waited")
@@ -364,7 +364,7 @@ class _Step:
             case _:
                 dropped = False
         if not dropped:
-            self._broken(f"G2: the waiting {waiting.turn_id} is dropped, and nobody asked for that")
+            self._broken(f"G2: the waiting {waiting.turn_id} is dropped without a reason")
         self.facts.waiting = None
         self.facts.last = (waiting, TurnStatus.CANCELLED)
 
@@ -395,12 +395,12 @@ class _Step:
         shut = self.facts.shut or isinstance(self.message, Shut)
         shutdown = self.facts.shutdown or self._shuts_down()
         if (text == "Server shutting down") != (shut and shutdown):
-            self._broken(f"G10: streams are told {text!r}")
+            self._broken(f"G10: streams end with {text!r}")
         if shutdown and shut:
             return
         ran = [end.record.status for end in self.ended.values() if end.record.epoch is not None]
         if (ran[0] if ran else None) not in CLOSE_TEXTS[text]:
-            self._broken(f"streams are told {text!r}, which is not what happened")
+            self._broken(f"streams end with {text!r}, which is not what happened")
 
     def _counted_stale(self) -> None:
         message = self.message
@@ -414,7 +414,7 @@ class _Step:
     def _answered(self, to: ReplyAddress) -> Asked:
         asked = next((asked for asked in self.facts.asked if asked.to is to), None)
         if asked is None:
-            self._broken("G3: an answer for somebody who has one already, or did not ask")
+            self._broken("G3: an answer for an asker that has one already, or did not ask")
         self.facts.asked = tuple(other for other in self.facts.asked if other is not asked)
         return asked
 
@@ -429,7 +429,7 @@ class _Step:
             self._verdict(asked, value)
         elif isinstance(value, SessionView) and asked.word is Shut:
             if value.state is not SessionState.CLOSED or self.facts.holder is not None:
-                self._broken("G3: told to be closed, but it is not")
+                self._broken("G3: the answer says closed, but it is not")
         else:
             self._broken(f"G3: {value} is no answer to {asked.word.__name__} {asked.turn_id}")
 
@@ -442,23 +442,23 @@ class _Step:
             case TurnStatus.RUNNING:
                 holder = facts.holder
                 if holder is None or holder.turn_id != value.turn_id or value.epoch != facts.epoch:
-                    self._broken("G3: told to run, but it does not")
+                    self._broken("G3: the answer says running, but it does not run")
                 self._superseded(value.superseded, at_once=asked.to is self.to)
             case TurnStatus.QUEUED:
                 waits = isinstance(self.message, Submit) and self.message.wait
                 waiting, superseded = facts.waiting, value.superseded
                 if waits or waiting is None or waiting.turn_id != value.turn_id:
-                    self._broken("G3: told to wait in line, but it does not")
+                    self._broken("G3: the answer says queued, but it does not wait")
                 if superseded is None or superseded.verdict is not Verdict.REQUESTED:
                     self._broken("G3: a predecessor that has not settled has no other verdict than requested")
             case TurnStatus.CANCELLED:
                 if value.turn_id not in self.ended or value.epoch is not None:
-                    self._broken("G3: told to be cancelled, but it was not")
+                    self._broken("G3: the answer says cancelled, but it was not")
             case _:
                 self._broken(f"G3: a send was accepted as {value.status}")
 
     def _superseded(self, superseded: Superseded | None, *, at_once: bool) -> None:
-        """A send that waited is told the truth about the turn that was in its way."""
+        """A send that waited gets a true answer about the turn that was in its way."""
         if at_once:
             if superseded is not None:
                 self._broken("G3: a predecessor that never was")
@@ -474,17 +474,17 @@ class _Step:
             self._broken("a repeated send does something")
         known = find_turn(self.before, value.turn_id)
         if known is None or known.fingerprint != message.spec.fingerprint or known.status is not value.status:
-            self._broken("G3: told to be repeated, but it is new")
+            self._broken("G3: the answer says repeated, but it is new")
         if facts.last is None or facts.live(value.turn_id):
             return
         last, status = facts.last
         if last.turn_id == value.turn_id and status is not value.status:
-            self._broken("G3: a repeated send is told another status")
+            self._broken("G3: a repeated send is answered with another status")
 
     def _verdict(self, asked: Asked, value: CancelAnswer) -> None:
         facts, turn, verdict = self.facts, value.turn, value.verdict
         if turn is not None and turn.turn_id != asked.turn_id:
-            self._broken(f"G4: asked about {asked.turn_id}, told about {turn.turn_id}")
+            self._broken(f"G4: asked about {asked.turn_id}, answered about {turn.turn_id}")
         if turn is None:
             if verdict is not Verdict.NOT_RUNNING or facts.live(asked.turn_id):
                 self._broken(f"G3: {verdict} of no turn")

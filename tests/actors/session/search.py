@@ -3,7 +3,7 @@
 Two sequences that lead to the same session and the same facts of the monitor are merged, so that each
 distinct pair is expanded once, however many paths lead to it. Pairs are compared with their epochs renumbered
 (only their order and equality matter), with the moments that decide something relative to now, and with the
-moments that are only told in records reduced to whether they are set. Every field that is not named here is
+moments that are only shown in records reduced to whether they are set. Every field that is not named here is
 compared as it is, with its type: a new one can make the search larger, never blind.
 
 A pair that is cancelling is also drained: left alone but for its timer it must come to rest within two ticks.
@@ -93,7 +93,7 @@ class Address:
         self.name = name
 
     def set(self, value: Any = None, /) -> None:
-        raise AssertionError("the core never answers anybody itself")
+        raise AssertionError("the core never answers an asker itself")
 
     def __repr__(self) -> str:
         return f"<asker {self.name}>"
@@ -213,26 +213,26 @@ def _ticks(facts: Facts, now: float) -> Iterator[Letter]:
 # -- The same, but for names -----------------------------------------------------------------------
 
 #: How a field takes part in a comparison. Moments that decide something count relative to now, those that
-#: are only told count as set or not; epochs count by their order.
-DECIDES, TOLD, EPOCH, AS_IT_IS = "decides", "told", "epoch", "as it is"
+#: are only shown count as set or not; epochs count by their order.
+DECIDES, SHOWN, EPOCH, AS_IT_IS = "decides", "shown", "epoch", "as it is"
 HOW: dict[tuple[type, str], str] = {
     (Running, "deadline"): DECIDES,
     (Asked, "again_at"): DECIDES,
     (Asked, "end_at"): DECIDES,
     (Again, "end_at"): DECIDES,
     (EarlyCancel, "asked_at"): DECIDES,
-    (TurnHead, "submitted_at"): TOLD,
-    (Holder, "queued_at"): TOLD,
-    (Holder, "started_at"): TOLD,
-    (Cancellation, "asked_at"): TOLD,
-    (Cancellation, "again_at"): TOLD,
-    (TurnRecord, "queued_at"): TOLD,
-    (TurnRecord, "started_at"): TOLD,
-    (TurnRecord, "first_event_at"): TOLD,
-    (TurnRecord, "ended_at"): TOLD,
-    (LateEnd, "at"): TOLD,
-    (Ask, "at"): TOLD,
-    (Successor, "queued_at"): TOLD,
+    (TurnHead, "submitted_at"): SHOWN,
+    (Holder, "queued_at"): SHOWN,
+    (Holder, "started_at"): SHOWN,
+    (Cancellation, "asked_at"): SHOWN,
+    (Cancellation, "again_at"): SHOWN,
+    (TurnRecord, "queued_at"): SHOWN,
+    (TurnRecord, "started_at"): SHOWN,
+    (TurnRecord, "first_event_at"): SHOWN,
+    (TurnRecord, "ended_at"): SHOWN,
+    (LateEnd, "at"): SHOWN,
+    (Ask, "at"): SHOWN,
+    (Successor, "queued_at"): SHOWN,
     (Holder, "epoch"): EPOCH,
     (TurnRecord, "epoch"): EPOCH,
     (Memory, "last_epoch"): EPOCH,
@@ -304,7 +304,7 @@ class Names:
                 epochs.append(-1 if part is None else part)
             elif how is DECIDES:
                 shape.append(None if part is None else max(part - now, PAST.get(kind, 0.0)))
-            elif how is TOLD:
+            elif how is SHOWN:
                 shape.append(part is not None)
             else:
                 shape.append(self._shape(part, now, epochs))
@@ -471,7 +471,7 @@ class _Search:
         return number
 
     def _drain(self, number: int, node: Node) -> bool:
-        """Nobody waits for ever: the timer alone brings every cancelled turn to its end."""
+        """No asker waits forever: the timer alone brings every cancelled turn to its end."""
         if not isinstance(node.state, Cancelling):
             return True
         self.figures.drained += 1

@@ -1,4 +1,4 @@
-"""One session whose story a test tells; the monitor of the search watches every step."""
+"""One session and its story in a test; the monitor of the search watches every step."""
 
 from typing import Any, TypeVar
 
@@ -55,7 +55,7 @@ class Session:
         return self.effects
 
     def ask(self, message: Message) -> Address:
-        """One step on behalf of somebody whose answer is looked up later."""
+        """One step on behalf of an asker whose answer is looked up later."""
         self.askers += 1
         asker = Address(self.askers)
         self.tell(message, asker)
@@ -133,7 +133,7 @@ class Session:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
     def did(self) -> list[type[Effect]]:
-        """The kinds of the last step's effects, in order; answers to nobody left out."""
+        """The kinds of the last step's effects, in order; answers without an asker left out."""
         return [type(effect) for effect in self.effects if getattr(effect, "to", effect) is not None]
 
 

@@ -44,7 +44,7 @@ def test_any_other_message_is_refused(message: Any) -> None:
     assert refused.value.code == "UNSUPPORTED_MESSAGE"
 
 
-# -- What a model is told ---------------------------------------------------------------------------
+# -- What a model is sent ---------------------------------------------------------------------------
 
 
 def said(role: str, content: Any, **marks: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ from turnkeeper.web.agents.upstream_errors import UpstreamError, UpstreamTimeout
 from turnkeeper.web.command import cli
 
 KEY = "sk-secret-of-the-host"
-#: What the upstream says of itself, and nobody else may be told.
+#: What the upstream says of itself, which must go no further.
 SECRET = "internal-host-7 said no"
 #: Seconds that an upstream may be silent where a test lets it be. Where the machine is too slow for what has
 #: to come before, it is tried again with the next.
@@ -68,7 +68,7 @@ class Talk:
         await self.registry.send("s", message)
         return await self.upstream.call()
 
-    async def told(self, turns: int = 1) -> list[Event]:
+    async def events(self, turns: int = 1) -> list[Event]:
         """The session's events from its beginning until so many turns have ended."""
         subscription = await self.registry.subscribe("s", after="0")
         try:
@@ -80,15 +80,15 @@ class Talk:
             subscription.close()
 
     async def failed(self) -> dict[str, Any]:
-        """What clients were told of the upstream's failure, which is what the turn ended with."""
-        events = await self.told()
+        """What clients received of the upstream's failure, which is what the turn ended with."""
+        events = await self.events()
         assert names(events)[-2:] == ["upstream_error", "turn.failed"]
-        told: dict[str, Any] = events[-2].data
-        assert events[-1].data["error"]["code"] == told["code"]
+        failure: dict[str, Any] = events[-2].data
+        assert events[-1].data["error"]["code"] == failure["code"]
         everything = "".join(event.json for event in events)
         assert KEY not in everything
         assert SECRET not in everything
-        return told
+        return failure
 
 
 async def read(subscription: Subscription) -> list[Event]:
@@ -184,7 +184,7 @@ async def test_a_server_that_tells_no_usage_is_fine_and_one_that_refuses_to_is_n
     async with talking(says("x", usage=None), include_usage=False) as talk:
         await (await talk.registry.send("s", "hello")).result()
         assert "stream_options" not in talk.upstream.calls[0].body
-        assert "usage" not in names(await talk.told())
+        assert "usage" not in names(await talk.events())
 
 
 async def test_why_a_model_stopped_early_is_kept() -> None:
@@ -261,7 +261,7 @@ async def test_a_second_message_hangs_up_on_the_first_ones_model_before_it_asks(
         await asyncio.wait_for(first.left.wait(), PATIENCE)
         await second.say("two")
         await second.finish()
-        assert names(await talk.told(2))[-1] == "turn.completed"
+        assert names(await talk.events(2))[-1] == "turn.completed"
 
 
 async def test_from_the_cancel_to_the_upstream_that_sees_it_is_well_under_100_ms() -> None:
@@ -351,9 +351,9 @@ async def test_an_error_status_is_a_code_of_ours_and_asked_once(
 
     async with talking(answer) as talk:
         await talk.registry.send("s", "hello")
-        told = await talk.failed()
-        assert (told["code"], told["status"], told["retry_after"]) == (code, status, None)
-        assert str(status) in told["message"]
+        failure = await talk.failed()
+        assert (failure["code"], failure["status"], failure["retry_after"]) == (code, status, None)
+        assert str(status) in failure["message"]
         assert kept(await talk.history())["error"] == code
         assert len(talk.upstream.calls) == 1, "a retry would be billed twice"
     assert KEY not in caplog.text
@@ -362,8 +362,8 @@ async def test_an_error_status_is_a_code_of_ours_and_asked_once(
 async def test_when_to_ask_again_is_told_to_clients_and_to_the_host() -> None:
     async with talking(lambda call: call.refuse(429, Retry_After="7")) as talk:
         receipt = await talk.registry.send("s", "hello")
-        told = await talk.failed()
-        assert (told["code"], told["retry_after"]) == ("upstream_rate_limited", 7.0)
+        failure = await talk.failed()
+        assert (failure["code"], failure["retry_after"]) == ("upstream_rate_limited", 7.0)
         with pytest.raises(TurnFailed) as failed:
             await receipt.result()
         cause = failed.value.__cause__

@@ -65,7 +65,7 @@ def test_an_honest_server_is_clean(log: AuditLog) -> None:
 def test_the_order_in_which_things_were_written_down_does_not_matter(
     log: AuditLog, rng: random.Random
 ) -> None:
-    # But for a fault, so that there is something to be told.
+    # But for a fault, so that there is something to report.
     log.requests[0].tokens.append(log.requests[0].tokens[-1] + 60)
     before = judged(log)
     for each in (log.requests, log.sends, log.stops, log.reads):

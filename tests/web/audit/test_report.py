@@ -14,9 +14,9 @@ def test_a_report_says_with_which_status_a_send_was_refused() -> None:
 
 def test_a_report_says_what_nobody_could_ask_with_a_dash() -> None:
     report = Judgement((), 1, 0, 0, 1, 0, 5, 5, 0, ())
-    told = as_table(report, "server")
-    assert re.search(r"^late Stops that hit the next turn +-$", told, re.MULTILINE)
-    assert re.search(r"^time from Stop to silence, p50 / p99 +-$", told, re.MULTILINE)
+    table = as_table(report, "server")
+    assert re.search(r"^late Stops that hit the next turn +-$", table, re.MULTILINE)
+    assert re.search(r"^time from Stop to silence, p50 / p99 +-$", table, re.MULTILINE)
     assert as_json(report)["stop_to_silence_ms"] == {"p50": None, "p99": None}
 
 

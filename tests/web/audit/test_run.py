@@ -98,9 +98,9 @@ async def test_a_naive_server_is_found_out() -> None:
             break
 
     assert faults(report) >= wanted
-    told = as_table(report, "naive")
-    assert re.search(r"^Stops that got lost +[1-9]\d* of \d+$", told, re.MULTILINE)
-    assert "Faults found." in told
+    table = as_table(report, "naive")
+    assert re.search(r"^Stops that got lost +[1-9]\d* of \d+$", table, re.MULTILINE)
+    assert "Faults found." in table
 
 
 async def test_a_server_that_says_stopped_and_generates_on_is_found_out() -> None:

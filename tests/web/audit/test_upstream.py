@@ -71,7 +71,7 @@ async def test_it_sees_at_once_who_hangs_up() -> None:
     async with a_model() as model:
         async with model.ask(message("s", 1), stream=True) as answer:
             await answer.content.readline()
-        # The next one to come sees it, whatever the loop has been told by then.
+        # The next one to come sees it, whatever the loop knows by then.
         async with model.ask(message("s", 0)) as answer:
             await answer.read()
         left, whole = model.log.requests

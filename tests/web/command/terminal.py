@@ -1,7 +1,7 @@
 """The real command in a process of its own: with pipes, at a terminal, and over a connection that can be cut.
 
 * `command` runs ``turnkeeper`` with pipes, `at_terminal` with a pseudo-terminal where keys can be pressed.
-* `Relay` stands between a client and a server, and cuts every connection when it is told to.
+* `Relay` stands between a client and a server, and cuts every connection on demand.
 * `answering` is a server that says the same bytes to everyone: something that is not turnkeeper.
 """
 
@@ -60,7 +60,7 @@ class Piped:
                 self.seen += chunk.decode()
         return self.seen
 
-    async def told(self, text: str) -> None:
+    async def reported(self, text: str) -> None:
         """Read its second output until a line has this in it."""
         assert self.process.stderr is not None
         async with asyncio.timeout(PATIENCE):
@@ -105,7 +105,7 @@ async def said(*arguments: str, **how: Any) -> Said:
 
 
 class Terminal:
-    """A command at a terminal, as somebody sits before it."""
+    """A command at a terminal, as a person uses it."""
 
     def __init__(self, process: asyncio.subprocess.Process, screen: int) -> None:
         self._process = process

@@ -40,7 +40,7 @@ def refused(
 @pytest.mark.parametrize(
     ("agent", "says"),
     [
-        ("nobody", "neither echo, stubborn, openai nor package.module:NAME"),
+        ("unknown", "neither echo, stubborn, openai nor package.module:NAME"),
         ("not_there:run", "not_there"),
         ("not_there.at_all:run", "not_there"),
         ("turnkeeper.web.agents.builtin:nothing", "has no nothing"),

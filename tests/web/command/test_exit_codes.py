@@ -12,9 +12,9 @@ PAGE = (Path(__file__).parent.parent.parent.parent / "docs" / "reference" / "com
 
 
 def test_the_page_lists_every_exit_code() -> None:
-    told = {int(number) for number in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
+    listed = {int(number) for number in re.findall(r"^\| (\d+) \|", PAGE, re.MULTILINE)}
 
-    assert told == {*ExitCode, FORCED}
+    assert listed == {*ExitCode, FORCED}
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ async def test_being_superseded_before_it_has_started_is_told() -> None:
 
 @pytest.mark.parametrize(
     ("options", "code"),
-    [({"agent": "nobody"}, ExitCode.USAGE), ({"multitask_strategy": "reject"}, ExitCode.FAILED)],
+    [({"agent": "unknown"}, ExitCode.USAGE), ({"multitask_strategy": "reject"}, ExitCode.FAILED)],
 )
 async def test_a_send_that_is_refused_is_told(options: dict[str, Any], code: ExitCode) -> None:
     async with desk(ScriptedAgent()) as at:

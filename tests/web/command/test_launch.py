@@ -72,9 +72,9 @@ def test_show_config_says_each_value_and_where_it_came_from(
 def test_show_config_as_json_is_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["serve", "--port", "1", "--show-config", "--json"]) == 0
 
-    told = json.loads(capsys.readouterr().out)
-    assert {"name": "port", "value": 1, "from": "--port"} in told
-    assert {"name": "turn_timeout", "value": None, "from": "default"} in told
+    shown = json.loads(capsys.readouterr().out)
+    assert {"name": "port", "value": 1, "from": "--port"} in shown
+    assert {"name": "turn_timeout", "value": None, "from": "default"} in shown
 
 
 @pytest.mark.parametrize("name", ["base_url", "model", "system", "temperature", "model_timeout"])

@@ -11,7 +11,7 @@ from turnkeeper.web.command.logs import EntryFormatter
 FORGED = "2026-01-01 00:00:00,000 CRITICAL turnkeeper: forged"
 
 
-@pytest.fixture(params=["asyncio", "turnkeeper", "somebody.elses"])
+@pytest.fixture(params=["asyncio", "turnkeeper", "another.library"])
 def log(request: pytest.FixtureRequest) -> Iterator[tuple[logging.Logger, io.StringIO]]:
     logger, written = logging.getLogger(request.param), io.StringIO()
     handler = logging.StreamHandler(written)

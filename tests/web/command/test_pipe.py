@@ -11,7 +11,7 @@ from turnkeeper.web.command.pipe import broken_pipe_noticed
 
 
 class Pipe:
-    """A pipe with somebody at its other end."""
+    """A pipe with a reader at its other end."""
 
     def __init__(self) -> None:
         self._reader, writer = os.pipe()

@@ -8,19 +8,19 @@ NOW = 1_700_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "shown"),
     [(-3, "0s"), (0.9, "0s"), (59, "59s"), (60, "1m00s"), (125, "2m05s"), (3_725, "1h02m"), (90_000, "1d01h"),
      (1e7, "115d17h")],
 )  # fmt: skip
-def test_a_span_is_told_in_at_most_two_units(seconds: float, told: str) -> None:
-    assert span(seconds) == told
+def test_a_span_is_told_in_at_most_two_units(seconds: float, shown: str) -> None:
+    assert span(seconds) == shown
 
 
 @pytest.mark.parametrize(
-    ("number", "told"), [(0.24, "0.2 ms"), (9.96, "10.0 ms"), (3000.4, "3000 ms"), (None, "an unknown time")]
+    ("number", "shown"), [(0.24, "0.2 ms"), (9.96, "10.0 ms"), (3000.4, "3000 ms"), (None, "an unknown time")]
 )
-def test_milliseconds_are_rounded(number: float | None, told: str) -> None:
-    assert ms(number) == told
+def test_milliseconds_are_rounded(number: float | None, shown: str) -> None:
+    assert ms(number) == shown
 
 
 def test_a_moment_of_another_day_has_its_date() -> None:

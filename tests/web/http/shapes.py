@@ -120,15 +120,15 @@ def encode_turn(log_id: str, record: TurnRecord) -> JSON:
 
 
 def _moment(moment: Moment) -> JSON:
-    told: JSON = {"step": moment.step, "at": moment.at, "ms": _ms(moment.ms)}
+    shape: JSON = {"step": moment.step, "at": moment.at, "ms": _ms(moment.ms)}
     reason, status = moment.reason, moment.status
     if reason is not None:
-        told |= {"by": reason.by, "code": reason.code.value, "text": reason.text}
+        shape |= {"by": reason.by, "code": reason.code.value, "text": reason.text}
     if status is not None:
-        told["outcome" if moment.step == "ended_late" else "status"] = status.value
+        shape["outcome" if moment.step == "ended_late" else "status"] = status.value
     if moment.settled_after_ms is not None:
-        told["settled_after_ms"] = _ms(moment.settled_after_ms)
-    return told
+        shape["settled_after_ms"] = _ms(moment.settled_after_ms)
+    return shape
 
 
 def encode_messages(conversation: Conversation, most: int) -> str:
@@ -143,10 +143,10 @@ def encode_messages(conversation: Conversation, most: int) -> str:
         if most < 0:
             break
         texts.append(text)
-    told: JSON = {"status": "ok", "log_id": conversation.session_id, "cursor": conversation.cursor}
-    told["omitted"] = len(conversation.messages) - len(texts)
+    shape: JSON = {"status": "ok", "log_id": conversation.session_id, "cursor": conversation.cursor}
+    shape["omitted"] = len(conversation.messages) - len(texts)
     # Each is written once and not within a larger one: what was nested just not too deep still is.
-    return f'{json.dumps(told)[:-1]}, "messages": [{", ".join(reversed(texts))}]}}\n'
+    return f'{json.dumps(shape)[:-1]}, "messages": [{", ".join(reversed(texts))}]}}\n'
 
 
 def _text_or_null(message: Any) -> str:

@@ -143,12 +143,12 @@ def test_any_json_is_a_send_or_a_refusal_that_names_a_field(body: Any) -> None:
 
 @given(st.binary())
 def test_any_bytes_are_json_or_a_refusal(body: bytes) -> None:
-    told = (422, "INVALID_JSON")
+    refusal = (422, "INVALID_JSON")
     try:
         decode_json(body)
     except Problem as problem:
-        told = (problem.status, problem.code)
-    assert told == (422, "INVALID_JSON")
+        refusal = (problem.status, problem.code)
+    assert refusal == (422, "INVALID_JSON")
 
 
 # What is JSON to one reader and not to the other, or perhaps not the same.

@@ -140,8 +140,8 @@ def said(*messages: Any) -> Conversation:
 
 
 def test_a_conversation_is_told_with_the_event_up_to_which_it_goes() -> None:
-    told = answer_of(codec.encode_messages(said({"role": "user", "content": "grüße 😀"}, "text"), 1000))
-    assert told == {
+    answer = answer_of(codec.encode_messages(said({"role": "user", "content": "grüße 😀"}, "text"), 1000))
+    assert answer == {
         "status": "ok",
         "log_id": "s",
         "messages": [{"role": "user", "content": "grüße 😀"}, "text"],
@@ -154,8 +154,8 @@ def test_a_conversation_is_told_with_the_event_up_to_which_it_goes() -> None:
     "message", [object(), {1, 2}, float("nan"), b"bytes", {"a": object()}, "\ud800"], ids=plain
 )
 def test_a_message_that_json_cannot_say_is_null_and_takes_no_other_along(message: Any) -> None:
-    told = answer_of(codec.encode_messages(said("before", message, "after"), 1000))
-    assert told["messages"] == ["before", None, "after"]
+    answer = answer_of(codec.encode_messages(said("before", message, "after"), 1000))
+    assert answer["messages"] == ["before", None, "after"]
 
 
 def test_a_message_that_is_nested_deeper_than_json_writes_is_null_and_no_failure() -> None:
@@ -165,17 +165,17 @@ def test_a_message_that_is_nested_deeper_than_json_writes_is_null_and_no_failure
     deeper = deep
     for _ in range(100_000):
         deeper = [deeper]
-    told = answer_of(codec.encode_messages(said(deep, deeper), 1_000_000))
-    assert told["messages"] == [deep, None]
+    answer = answer_of(codec.encode_messages(said(deep, deeper), 1_000_000))
+    assert answer["messages"] == [deep, None]
 
 
 def test_of_a_long_conversation_the_last_of_it_is_told_and_how_much_is_not() -> None:
     """G8."""
-    told = answer_of(codec.encode_messages(said(*(f"{n:08}" for n in range(100))), 55))
-    assert told["messages"] == ["00000095", "00000096", "00000097", "00000098", "00000099"]
-    assert told["omitted"] == 95
-    told = answer_of(codec.encode_messages(said("short", "too long for that"), 10))
-    assert (told["messages"], told["omitted"]) == ([], 2)
+    answer = answer_of(codec.encode_messages(said(*(f"{n:08}" for n in range(100))), 55))
+    assert answer["messages"] == ["00000095", "00000096", "00000097", "00000098", "00000099"]
+    assert answer["omitted"] == 95
+    answer = answer_of(codec.encode_messages(said("short", "too long for that"), 10))
+    assert (answer["messages"], answer["omitted"]) == ([], 2)
 
 
 def test_messages_that_are_no_longer_kept_are_among_those_that_are_omitted() -> None:
@@ -236,9 +236,9 @@ def test_a_failed_turn_tells_a_code_and_a_type_and_nothing_else_of_what_was_rais
 def test_a_turn_that_a_stage_failed_tells_which() -> None:
     error = TurnError("stage_failed", "ValueError", "pre_process_msg:censor")
 
-    told = answer_of(codec.encode_turn("s", record(status=TurnStatus.FAILED, error=error)))["error"]
+    answer = answer_of(codec.encode_turn("s", record(status=TurnStatus.FAILED, error=error)))["error"]
 
-    assert told == {"code": "stage_failed", "type": "ValueError", "stage": "pre_process_msg:censor"}
+    assert answer == {"code": "stage_failed", "type": "ValueError", "stage": "pre_process_msg:censor"}
 
 
 # -- As before ----------------------------------------------------------------------------------------

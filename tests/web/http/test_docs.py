@@ -121,7 +121,7 @@ async def test_only_a_server_with_tokens_says_how_they_are_sent(documented: web.
 
 
 async def is_open(house: House) -> bool:
-    """Whether nobody has to say who they are."""
+    """Whether it is open to everyone."""
     return (await house.get("/chat/active_send_tasks")).status == 200
 
 

@@ -38,7 +38,7 @@ async def test_every_answer_ends_its_line_for_those_who_read_it_in_a_terminal() 
         for request in (
             "POST /chat/s/cancel_send_task",
             "GET /healthz",
-            "GET /chat/nobody",
+            "GET /chat/unknown",
             "PUT /chat/s/send",
         ):
             answer = await house.raw(f"{request} HTTP/1.1\r\n{asked}".encode())
@@ -224,7 +224,7 @@ async def test_a_send_is_handed_over_before_its_handler_first_waits(k: int) -> N
 @pytest.mark.parametrize(
     ("fields", "code", "field"),
     [
-        ({"agent": "nobody"}, "UNKNOWN_AGENT", None),
+        ({"agent": "unknown"}, "UNKNOWN_AGENT", None),
         ({"multitask_strategy": "enqueue"}, "INVALID_REQUEST", "multitask_strategy"),
         ({"multitask_strategy": ""}, "INVALID_REQUEST", "multitask_strategy"),
         ({"timeout": 0}, "INVALID_REQUEST", "timeout"),
@@ -831,8 +831,8 @@ async def test_a_sleeping_session_tells_what_was_said_and_where_to_go_on(
         answer = await house.get("/chat/s/messages")
 
         said = [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hello"}]
-        told = {"status": "ok", "log_id": "s", "messages": said, "omitted": 0, "cursor": last}
-        assert (answer.status, answer.body) == (200, told)
+        expected = {"status": "ok", "log_id": "s", "messages": said, "omitted": 0, "cursor": last}
+        assert (answer.status, answer.body) == (200, expected)
         await house.sent("s", "again")
         async with house.stream("s", query=f"?last_event_id={last}") as stream:
             assert (await stream.next()).json["message"] == "again"
@@ -980,7 +980,7 @@ async def test_an_agent_that_raises_fails_its_turn_and_tells_nobody_what(
             assert "hunter2" not in text
             assert "Traceback" not in text
             assert "secret.py" not in text
-        assert any("failed" in record.getMessage() for record in caplog.records), "the log is told"
+        assert any("failed" in record.getMessage() for record in caplog.records), "it is in the log"
         assert (await house.send("s")).status == 202, "the session goes on"
 
 
@@ -1016,7 +1016,7 @@ async def test_a_stream_whose_handler_is_cancelled_while_it_opens_leaves_no_read
         await settle(k)
         writer.transport.abort()
         del reader
-        # The turn goes on, and its next event finds nobody.
+        # The turn goes on, and its next event finds no reader.
         await settle()
         assert (await house.get("/chat/s")).body["subscribers"] == 0
         assert (await house.get("/chat/s")).body["state"] == "running"

@@ -103,7 +103,7 @@ class Server:
         self._process.stdout.close()
 
     def ask(self, method: str, path: str, body: Any = None, token: str | None = None) -> Any:
-        """What the server answers to somebody who is not the page."""
+        """What the server answers to a client other than the page."""
         headers = {"Content-Type": "application/json", "Connection": "close"}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -203,7 +203,7 @@ class Page:
         self.element("#message").send_keys(text, Keys.ENTER)
 
     def send(self, body: Any, token: str | None = None) -> Any:
-        """A send by somebody else, to the session this page shows."""
+        """A send by another client, to the session this page shows."""
         return self.server.ask("POST", f"{self.under}chat/{self.session}/send", body, token)
 
     def go_on(self) -> None:

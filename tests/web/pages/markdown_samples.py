@@ -104,7 +104,7 @@ const [base, samples, done] = arguments;
         if (each.rel !== "noopener noreferrer" || each.target !== "_blank") complain("no rel");
       }
       const [said, text] = [letters(sample), shown(element)];
-      if (!isWithin(text, said)) complain("text that nobody wrote");
+      if (!isWithin(text, said)) complain("text that was not in the source");
       // The address of a link is not shown, nor half of one; nor what is held back.
       const isLinked = element.querySelector("a") || (open && sample.includes("]("));
       const isAllShown = open !== "growing" && !isLinked;

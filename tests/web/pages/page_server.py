@@ -119,7 +119,7 @@ async def cut(turn: Turn) -> None:
 
 
 async def failing(_turn: Turn) -> None:
-    raise ValueError("nobody's business")
+    raise ValueError("a private matter")
 
 
 async def upstream(turn: Turn) -> None:
@@ -145,7 +145,7 @@ async def flood(turn: Turn) -> None:
 
 def censor(data: dict[str, Any], _context: Any) -> dict[str, Any]:
     if data["message"] == "forbidden":
-        raise ValueError("nobody's business")
+        raise ValueError("a private matter")
     return data
 
 

@@ -20,7 +20,7 @@ pytestmark = [
     pytest.mark.leaves_behind("sockets", why="selenium keeps its connection to the driver open"),
 ]
 
-#: A turn that runs until it is told to go on, or is stopped.
+#: A turn that runs until it may go on, or is stopped.
 LONG = f"w0 w1 {HALT} w2 w3"
 BEGUN = f"^w0 w1 {HALT} $"
 
@@ -59,7 +59,7 @@ def guarded() -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def forgetful() -> Iterator[Server]:
-    """One that forgets a session as soon as nobody looks at it."""
+    """One that forgets a session as soon as no page shows it."""
     with Server(*SERVE, TURNKEEPER_IDLE_TTL="0.1", TURNKEEPER_TURN_RETENTION="0.1") as server:
         yield server
 
@@ -291,7 +291,7 @@ def test_a_turn_that_runs_stands_below_what_was_said_before_the_session_slept(pa
 
 
 def be_forgotten(page: Page) -> None:
-    """Wait until the server has forgotten the session, which nobody looks at."""
+    """Wait until the server has forgotten the session, which no page shows."""
     server = page.server
     server.ask("POST", "chat/conductor/send", {"message": page.session, "agent": "until_forgotten"})
     page.wait(lambda: not server.ask("GET", "chat/active_send_tasks")["active_tasks"], "it is forgotten")
@@ -670,7 +670,7 @@ def test_a_server_with_tokens_is_asked_with_one_and_its_stream_with_a_ticket(
     page.wait_for_connection("Token needed")
     assert driver.switch_to.active_element.get_attribute("id") == "token"
     driver.switch_to.active_element.send_keys("wrong", Keys.ENTER)
-    page.wait(lambda: page.element("#login-problem").text, "the refusal is told")
+    page.wait(lambda: page.element("#login-problem").text, "the refusal is shown")
     page.element("#token").send_keys("geheim", Keys.ENTER)
     page.wait_for_connection("Connected")
     assert not page.element("#login").is_displayed()

@@ -77,7 +77,7 @@ async def in_a_task(deed: Callable[[], Any]) -> None:
     try:
         await asyncio.wait({task})
     finally:
-        task.exception()  # or asyncio complains that nobody saw it
+        task.exception()  # or asyncio complains that it was never retrieved
 
 
 async def in_a_callback(deed: Callable[[], Any]) -> None:

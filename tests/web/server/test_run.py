@@ -217,7 +217,7 @@ async def test_an_agent_that_blocks_the_loop_cannot_keep_the_process(agents: Pat
             assert await process.process.stderr.readline() == b"it blocks\n"
             status, took = await gone(process, signal.SIGTERM)
         finally:
-            await asyncio.gather(sent, return_exceptions=True)  # nobody is there to answer
+            await asyncio.gather(sent, return_exceptions=True)  # there is no answer any more
 
         assert status == FORCED
         assert took < SOON
@@ -304,7 +304,7 @@ async def test_a_task_that_leaves_the_process_during_the_shutdown_does_not_cut_i
 
 
 async def test_no_text_of_an_agents_forges_an_entry_of_the_log(agents: Path) -> None:
-    """G14: whoever logs it, here asyncio too, for a task that the agent forgot."""
+    """G14: whatever logs it, asyncio too, for a task that the agent forgot."""
     async with served("--agent", "agents_here:forges", cwd=agents, SHUTDOWN_DEADLINE=NEVER) as (
         process,
         door,
