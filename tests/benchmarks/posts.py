@@ -30,7 +30,7 @@ async def posts(size: Size) -> list[Figure]:
     requests = 2 * size.of(200)
     floor = web.Application()
     floor.router.add_post("/{session}", bare)
-    async with served(floor) as floor_port, served(create_app(waits, pages=False)) as port:
+    async with served(floor) as floor_port, served(create_app(waits, pages=False, docs=False)) as port:
         found = await compare(
             _posting(floor_port, requests, "/session-{n}"),
             _posting(port, requests, "/chat/session-{n}/send", "/chat/session-{n}/cancel_send_task"),

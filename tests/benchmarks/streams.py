@@ -86,7 +86,7 @@ async def streams(size: Size) -> list[Figure]:
     """Events per second that reach every one of the streams of a session."""
     figures: list[Figure] = []
     count = size.of(200)
-    bare, app = Bare(), create_app(_words, pages=False)
+    bare, app = Bare(), create_app(_words, pages=False, docs=False)
     async with served(bare.app) as floor_port, served(app) as port:
         for burst, full in ((1, 200), (16, 40)):
             bursts = size.of(full)

@@ -32,7 +32,7 @@ async def _serve() -> None:
     floor = web.Application()
     floor.router.add_post("/mark", _mark)
     floor.router.add_post("/{session}", bare)
-    app = create_app(waits, settings=SETTINGS, pages=False)
+    app = create_app(waits, settings=SETTINGS, pages=False, docs=False)
     async with served(floor) as floor_port, served(app) as port:
         print(json.dumps([floor_port, port]), flush=True)
         await stop.wait()
