@@ -236,6 +236,15 @@ async def test_a_closed_session_tells_nothing_of_what_was_said() -> None:
         assert (await registry.messages("s1")).messages == ()
 
 
+async def test_nor_does_it_keep_what_a_turn_leaves_that_the_close_has_cancelled() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        (await agent.run()).turn.context.messages.append("said")
+        await registry.close("s1")
+        assert (await registry.messages("s1")).messages == ()
+
+
 async def test_a_host_that_loads_the_conversation_itself_keeps_it_itself() -> None:
     kept: dict[str, Context] = {}
 

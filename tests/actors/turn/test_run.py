@@ -370,6 +370,16 @@ async def test_nothing_loaded_means_an_empty_context_which_is_saved() -> None:
         assert shelf.kept["s1"].messages == ["one", "two"]
 
 
+async def test_where_the_host_loads_contexts_none_is_kept_for_it() -> None:
+    async def load(session: str, user: str) -> None:
+        return None
+
+    async with opened(remembering, load_context=load) as registry:
+        assert await ask(registry, "one") == []
+        assert await ask(registry, "two") == []
+        assert (await registry.messages("s1")).messages == ()
+
+
 class Flagged(Bare):
     """A context of the host's own, of a turn that was cancelled."""
 

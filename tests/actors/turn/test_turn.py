@@ -596,6 +596,18 @@ async def test_a_context_that_was_brought_does_not_become_the_sessions_own() -> 
         assert await ask(registry, "three") == ["one"]
 
 
+async def test_the_context_of_another_turn_that_was_brought_does_not_become_the_sessions_own() -> None:
+    async def agent(turn: Turn) -> Any:
+        if turn.session_id == "s1":
+            await ask(registry, "inner", session="s2", options=TurnOptions(context=turn.context))
+        return await remembering(turn)
+
+    async with opened(agent) as registry:
+        assert await ask(registry, "outer") == ["inner"]
+        assert (await registry.messages("s1")).messages == ("inner", "outer")
+        assert (await registry.messages("s2")).messages == ()
+
+
 async def test_the_flags_are_set_on_a_context_that_was_brought() -> None:
     class Mine:
         def __init__(self) -> None:
