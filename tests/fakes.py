@@ -222,9 +222,12 @@ async def chatty(turn: Turn) -> None:
 async def opened(
     agents: Any = done, *, load_context: Any = None, save_context: Any = None, **settings: Any
 ) -> AsyncIterator[SessionRegistry]:
-    """An open registry; ``settings`` are those of `Settings`."""
+    """An open registry; ``settings`` are those of `Settings`. Its loop is watched if they say so."""
     registry = SessionRegistry(
-        agents, settings=Settings(**settings), load_context=load_context, save_context=save_context
+        agents,
+        settings=Settings(**{"slow_loop": 0, **settings}),
+        load_context=load_context,
+        save_context=save_context,
     )
     scripted = agents.values() if isinstance(agents, dict) else (agents,)
     try:

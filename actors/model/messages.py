@@ -132,6 +132,15 @@ class ActiveTurn(Protocol):
 
 
 @value
+class LoopLag:
+    """How many seconds late the event loop is, now and at most, and how often later than ``slow_loop``."""
+
+    now: float = 0.0
+    max: float = 0.0
+    count: int = 0
+
+
+@value
 class Counts:
     """How many sessions, turns and subscribers there are, and the counters since the registry opened."""
 
@@ -140,6 +149,7 @@ class Counts:
     unresponsive: int
     subscribers: int
     counters: Mapping[str, int]
+    loop_lag: LoopLag = LoopLag()
 
 
 # -- Commands and queries to the registry -----------------------------------------------------------

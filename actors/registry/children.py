@@ -5,7 +5,7 @@ from typing import Any
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import UnknownSession
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import SessionFailed, Sleep, Slept
+from turnkeeper.actors.model.messages import SessionFailed, Sleep, Slept, TaskExited
 from turnkeeper.actors.model.records import Asker, SessionId
 from turnkeeper.actors.runtime import ReplyTo, refuse
 from turnkeeper.actors.session.refusals import shutting_down
@@ -101,6 +101,12 @@ class Children:
         self._directory.slept(entry, report.state, report.log)
         self._deliver_parked(entry)
         return True
+
+    def exited(self, report: TaskExited) -> None:
+        """A task of a turn's would have ended the process: tell the turn's session, if it is awake."""
+        entry = self._directory.entries.get(report.session_id)
+        if entry is not None and entry.actor is not None:
+            self.forward(entry, report, None)
 
     def _deliver_parked(self, entry: Entry) -> None:
         parked, entry.parked_mail = entry.parked_mail or [], None

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from turnkeeper.actors.model.messages import ActiveTurn, Counts
+from turnkeeper.actors.model.messages import ActiveTurn, Counts, LoopLag
 from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
 from turnkeeper.actors.session.views import InFlight
@@ -134,9 +134,10 @@ class Directory:
         self.unresponsive -= len(entry.state.memory.quarantined)
         self.epoch_floor = max(self.epoch_floor, last_epoch(entry.state))
 
-    def counts(self, counters: Mapping[str, int]) -> Counts:
+    def counts(self, counters: Mapping[str, int], lag: LoopLag) -> Counts:
         """How many there are of what, with what was counted elsewhere."""
-        return Counts(len(self.entries), len(self.active), self.unresponsive, self.subscribers, counters)
+        here = len(self.entries), len(self.active), self.unresponsive, self.subscribers
+        return Counts(*here, counters, lag)
 
     def longest_idle(self, now: float, idle_ttl: float) -> Iterator[Entry]:
         """Those, awake or asleep, that nothing has touched for ``idle_ttl`` seconds, and closed ones asleep.

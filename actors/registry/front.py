@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
-from turnkeeper.actors.model.messages import Shutdown
+from turnkeeper.actors.model.messages import LoopLag, Shutdown
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
 from turnkeeper.actors.session.settings import Settings, check_settings
 from turnkeeper.actors.turn.agent import (
@@ -158,6 +158,11 @@ class SessionRegistry(SessionCalls):
     def accepting(self) -> bool:
         """Whether sends are taken."""
         return self._ref is not None and not self._draining and self._ref.is_alive()
+
+    @property
+    def loop_lag(self) -> LoopLag:
+        """How late the event loop is, if ``slow_loop`` has it watched."""
+        return LoopLag() if self._shared is None else self._shared.loop_lag
 
     @property
     def agents(self) -> tuple[str, ...]:

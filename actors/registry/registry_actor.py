@@ -83,8 +83,10 @@ class RegistryActor(AsyncioActor):
         self._ending = Ending(shared, self._children)
 
     def on_start(self) -> None:
-        """Begin to look for idle sessions."""
+        """Begin to look for idle sessions, and at the loop."""
         self._housekeeping.sweep_later()
+        if self._shared.watch is not None:
+            self._shared.watch.start()
 
     def on_message(self, message: Any, reply_to: ReplyTo) -> None:
         """Route a message, or answer it from the directory. A refusal is the answer of its asker."""
@@ -110,7 +112,7 @@ class RegistryActor(AsyncioActor):
                 case ListActive():
                     self._on_list(message, reply_to)
                 case GetCounts():
-                    answer(reply_to, self._shared.directory.counts(self._shared.meter.counts()))
+                    answer(reply_to, self._shared.counts())
                 case Cleanup():
                     self._housekeeping.cleanup(message.asker, reply_to)
                 case Slept():
@@ -124,7 +126,7 @@ class RegistryActor(AsyncioActor):
                 case ShutdownOverdue():
                     self._ending.overdue()
                 case TaskExited():
-                    self._on_task_exited(message)
+                    self._children.exited(message)
                 case _:
                     assert_never(message)
         except TurnkeeperError as error:
@@ -238,11 +240,6 @@ class RegistryActor(AsyncioActor):
             self._housekeeping.answered(message.session_id, asleep=False)
             self._ending.closed(message.session_id)
 
-    def _on_task_exited(self, message: TaskExited) -> None:
-        entry = self._shared.directory.entries.get(message.session_id)
-        if entry is not None and entry.actor is not None:
-            self._children.forward(entry, message, None)
-
     # -- The end ----------------------------------------------------------------------------------------
 
     def _on_shutdown(self, message: Shutdown, reply_to: ReplyTo) -> None:
@@ -262,6 +259,8 @@ class RegistryActor(AsyncioActor):
 
     def on_stop(self) -> None:
         """Stop the children and the timers, and answer every asker that waits here."""
+        if self._shared.watch is not None:
+            self._shared.watch.stop()
         self._housekeeping.stop()
         self._ending.stop()
         self._children.stop()

@@ -4,15 +4,18 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.runtime import AsyncioRef
+from turnkeeper.actors.model.messages import Counts, LoopLag
+from turnkeeper.actors.runtime import AsyncioRef, LoopWatch
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
 from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline
+from turnkeeper.actors.turn.whose import log_stall
 
 from .directory import Directory
 
@@ -49,8 +52,23 @@ class Shared:
     #: How many characters the data of one event may take. Not looked up for every event.
     max_event_size: int = field(init=False)
 
+    #: Watches the loop, if it is to be watched.
+    watch: LoopWatch | None = field(init=False)
+
     def __post_init__(self) -> None:
         self.max_event_size = self.settings.log_bytes
+        patience = self.settings.slow_loop
+        self.watch = LoopWatch(self.loop, patience, partial(log_stall, self, self.loop)) if patience else None
+
+    @property
+    def loop_lag(self) -> LoopLag:
+        """How late the loop is."""
+        watch = self.watch
+        return LoopLag() if watch is None else LoopLag(watch.now, watch.max, watch.count)
+
+    def counts(self) -> Counts:
+        """How many there are of what."""
+        return self.directory.counts(self.meter.counts(), self.loop_lag)
 
     def report(self, message: Any) -> None:
         """Send the registry a report, unless it has stopped."""

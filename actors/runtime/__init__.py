@@ -12,6 +12,7 @@
     actor       an actor on an event loop
     batches     work on very many things, a batch in each pass of the loop
     timer       one alarm on a loop that can be moved
+    loop_watch  notices from a thread of its own when a loop is late
 
 Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it cannot be.
 """
@@ -21,6 +22,7 @@ from .answers import answer, answer_foreign, refuse
 from .batches import in_batches
 from .errors import BlockingCallOnLoop, LoopClosed, RuntimeMisuse, TurnkeeperError
 from .future import AsyncioFuture
+from .loop_watch import LoopWatch
 from .promise import ActorLoopClosed
 from .query import Query
 from .ref import AsyncioRef
@@ -34,6 +36,7 @@ __all__ = [
     "AsyncioRef",
     "BlockingCallOnLoop",
     "LoopClosed",
+    "LoopWatch",
     "Query",
     "ReplyTo",
     "RuntimeMisuse",

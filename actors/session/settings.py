@@ -54,12 +54,21 @@ class Settings:
     """How many messages of a conversation are kept. Beyond that the oldest are dropped."""
     conversation_bytes: int = 4_194_304
     """About how many bytes of memory a conversation's messages may take before the oldest are dropped."""
+    slow_loop: float = 0.5
+    """How late the event loop may be before that is logged, with the turn that runs. 0: it is not watched."""
     shutdown_deadline: float = 10.0
     """How long stopping may take."""
 
     def __post_init__(self) -> None:
         """Refuse what is out of range: hosts and environments hand in anything."""
-        for name in ("cancel_grace", "idle_ttl", "turn_retention", "early_cancel_ttl", "shutdown_deadline"):
+        for name in (
+            "cancel_grace",
+            "idle_ttl",
+            "turn_retention",
+            "early_cancel_ttl",
+            "shutdown_deadline",
+            "slow_loop",
+        ):
             seconds(getattr(self, name), name)
         if self.turn_timeout is not None:
             seconds(self.turn_timeout, "turn_timeout", above=0.0)

@@ -255,6 +255,10 @@ class Turn(Generic[C]):
         """The context that the caller brought, to be used as it is; ``None`` if it brought none."""
         return None if self.spec.options is None else self.spec.options.context
 
+    def runs_in(self, host: TurnHost) -> bool:
+        """Whether it is a turn of this registry's."""
+        return self._host is host
+
     def is_awaited_by_itself(self, host: TurnHost | None, session_id: str, turn_id: str | None) -> bool:
         """Whether this turn, if it waited for that turn (or any turn) of the session, waited for itself."""
         same = self._host is host and self.spec.session_id == session_id and not self.over

@@ -389,7 +389,13 @@ async def serving(
     Its cancels are waited for until they have come to something, also on a machine that stalls.
     """
     app = web.Application()
-    registry = setup(app, agents, prefix=prefix, authenticate=authenticate, settings=WebSettings(**settings))
+    registry = setup(
+        app,
+        agents,
+        prefix=prefix,
+        authenticate=authenticate,
+        settings=WebSettings(**{"slow_loop": 0, **settings}),
+    )
     scripted = list(agents.values()) if isinstance(agents, dict) else [agents]
     try:
         with mock.patch.object(handlers, "CANCEL_MARGIN", PATIENCE):

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 from turnkeeper.actors.events.wire import TurnData, to_json, turn_data
 from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
+from turnkeeper.actors.model.messages import LoopLag
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import CancelCode, SessionState, Step, TurnStatus, Verdict
 from turnkeeper.actors.session.views import timeline
@@ -415,12 +416,26 @@ class TicketAnswer(Struct, kw_only=True):
     expires_in: Annotated[float, _is("How many seconds it lives unused.", 60.0)]
 
 
+class LagAnswer(Struct, kw_only=True):
+    """How late the event loop is, as the server watches it; zeroes if it does not."""
+
+    now: Annotated[float, _is("How many seconds late it is.", 0.001)]
+    max: Annotated[float, _is("The same at its worst since the start.", 0.012)]
+    count: Annotated[int, _is("How often it was later than `slow_loop`.", 0)]
+
+
 class HealthAnswer(Struct, kw_only=True):
     """The process is alive."""
 
     status: Ok = "ok"
     incarnation: Annotated[str, _is("This run of the server; the next one has another.", "1x7k2p")]
     version: Annotated[str, _is("The version of turnkeeper.", "0.1.0")]
+    loop_lag: LagAnswer
+
+
+def encode_lag(lag: LoopLag) -> LagAnswer:
+    """The lag of the event loop, as `/healthz` shows it."""
+    return LagAnswer(now=round(lag.now, 4), max=round(lag.max, 4), count=lag.count)
 
 
 class ReadyAnswer(Struct):

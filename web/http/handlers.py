@@ -189,7 +189,9 @@ async def ticket(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
 
 async def health(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
     """``GET /healthz``: the process is alive."""
-    return respond(codec.HealthAnswer(incarnation=mount.registry.incarnation, version=VERSION))
+    registry = mount.registry
+    lag = codec.encode_lag(registry.loop_lag)
+    return respond(codec.HealthAnswer(incarnation=registry.incarnation, version=VERSION, loop_lag=lag))
 
 
 async def ready(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:

@@ -414,6 +414,7 @@ NOT_SENT = {
     "CancelAnswer",
     "Conversation",
     "Counts",
+    "LoopLag",
     "Query",
     "ReplyAddress",
     "SessionView",

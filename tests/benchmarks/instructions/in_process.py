@@ -23,8 +23,8 @@ CALLERS = 25
 SESSIONS = 8
 FEW, MANY = 2, 8
 WORD = {"text": "word"}
-#: Nothing ends because a counted process is slow.
-SETTINGS = Settings(cancel_grace=60.0, idle_ttl=3_600.0, shutdown_deadline=60.0)
+#: Nothing ends because a counted process is slow, and nothing that goes by the clock is counted.
+SETTINGS = Settings(cancel_grace=60.0, idle_ttl=3_600.0, shutdown_deadline=60.0, slow_loop=0.0)
 
 OWN = [[f"session-{caller}-{n}" for n in range(SESSIONS)] for caller in range(CALLERS)]
 ALL = [session for sessions in OWN for session in sessions]

@@ -3,6 +3,7 @@ import gzip
 import json
 import logging
 import re
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -1063,6 +1064,25 @@ async def test_health_tells_which_run_of_the_process_this_is() -> None:
         assert first.body["incarnation"] == one.registry.incarnation != second.body["incarnation"]
         assert re.fullmatch(r"\d+\.\d+.*", first.body["version"])
         assert (await one.get("/readyz")).status == 200
+
+
+@pytest.mark.blocks_the_loop("its lag is shown")
+async def test_health_tells_how_late_the_loop_was() -> None:
+    """G14."""
+    noticed = threading.Event()
+
+    async def blocks(turn: Turn) -> None:
+        counted = house.registry.loop_lag
+        while not house.registry.loop_lag.count > counted.count:
+            noticed.wait(0.001)
+
+    async with serving(done) as house:
+        assert (await house.get("/healthz")).body["loop_lag"] == {"now": 0, "max": 0, "count": 0}
+    async with serving(blocks, slow_loop=0.05) as house:
+        await house.sent("s")
+        while (lag := (await house.get("/healthz")).body["loop_lag"])["max"] < 0.05:
+            pass
+        assert lag["count"] >= 1
 
 
 async def test_a_draining_server_takes_nothing_more_and_says_when_to_come_back() -> None:

@@ -80,6 +80,12 @@ async def leaves_at_the_end(turn):
 
 here = []
 
+async def hangs(turn):
+    a_tool_that_blocks()
+
+def a_tool_that_blocks():
+    time.sleep(0.3)
+
 async def forges(turn):
     async def fail():
         raise RuntimeError("x" + turn.text)
@@ -301,6 +307,23 @@ async def test_a_task_that_leaves_the_process_during_the_shutdown_does_not_cut_i
             assert [each.event for each in await stream.rest()] == ["turn.cancelled", "close"]
 
         assert status == 0
+
+
+async def test_an_agent_that_blocks_the_loop_is_logged_once_with_its_turn_and_stack(
+    agents: Path,
+) -> None:
+    """G14."""
+    async with served("--agent", "agents_here:hangs", cwd=agents, SLOW_LOOP="0.05") as (process, door):
+        async with door.stream("s") as stream:
+            task = await door.sent("s")
+            await stream.until("turn.completed")
+        lag = (await door.get("/healthz")).body["loop_lag"]
+        await gone(process, signal.SIGTERM)
+
+        complaint = await process.complaint()
+        assert complaint.count(f"late, in turn {task} of session s, user local") == 1
+        assert "in a_tool_that_blocks" in complaint
+        assert lag["count"] >= 1
 
 
 async def test_no_text_of_an_agents_forges_an_entry_of_the_log(agents: Path) -> None:
