@@ -102,7 +102,17 @@ from .model.records import (
     TurnOptions,
     TurnRecord,
 )
-from .model.words import TERMINAL, CancelCode, SessionState, Step, Strategy, StreamEnd, TurnStatus, Verdict
+from .model.words import (
+    TERMINAL,
+    CancelCode,
+    CloseOn,
+    SessionState,
+    Step,
+    Strategy,
+    StreamEnd,
+    TurnStatus,
+    Verdict,
+)
 from .registry.front import SessionRegistry, open_registry
 from .registry.receipt import Receipt
 from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
@@ -198,6 +208,7 @@ __all__ = [
     # model.words
     "TERMINAL",
     "CancelCode",
+    "CloseOn",
     "SessionState",
     "Step",
     "Strategy",

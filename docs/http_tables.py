@@ -17,6 +17,7 @@ from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.actors.model.word import Word
 from turnkeeper.actors.model.words import (
     CancelCode,
+    CloseOn,
     SessionState,
     Step,
     Strategy,
@@ -184,6 +185,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "messages": lambda: members(codec.MessagesAnswer),
     "events": lambda: words(EventName, "event"),
     "ends": ends,
+    "close-on": lambda: words(CloseOn, "`close_on`"),
     "codes": codes,
     "refusals": refusals,
 }

@@ -7,7 +7,7 @@ from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
 from turnkeeper.actors.model.records import Epoch, Returned, TurnRecord, TurnSpec
 from turnkeeper.actors.model.word import Word, word
-from turnkeeper.actors.model.words import TERMINAL, TurnStatus
+from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 
 from .wire import completed_data, gap_data, size_of, snapshot_data, started_data, to_json, turn_data
 
@@ -19,7 +19,9 @@ class EventName(Word):
         "snapshot", "the session as it stands; `cursor` is where to go on if the stream breaks now"
     )
     GAP = word("gap", "the cursor cannot be continued from; `min_available` is the oldest id that is kept")
-    CLOSE = word("close", "the stream ends; a bare text, not JSON")
+    CLOSE = word(
+        "close", "the stream ends, or was to stay open and a turn was cancelled; a bare text, not JSON"
+    )
     QUEUED = word("turn.queued", "a turn waits for the one before it to settle")
     STARTED = word("turn.started", "a turn holds the session")
     COMPLETED = word("turn.completed", "the turn ended as `completed`; `result` is `null` if it is not JSON")
@@ -166,6 +168,10 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> Event:
 def snapshot_event(view: SessionView, cursor: str) -> Event:
     """How a session stands, for a new reader. What comes next comes after ``cursor``."""
     return Event(SNAPSHOT, text=to_json(snapshot_data(view, cursor)))
+
+
+#: Each `close`, by why it is written. One for all readers, so that it is encoded once.
+CLOSES: Final = {end: Event(CLOSE, text=end) for end in StreamEnd}
 
 
 def gap_event(since: str | None, min_available: str | None) -> Event:

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from turnkeeper.actors.metrics.meter import SUBSCRIBER_OVERFLOW, Meter
-from turnkeeper.actors.model.words import StreamEnd
+from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.states import Cancelling, Running, State
+from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
 from turnkeeper.actors.session.views import view
 
 from .event import Event, gap_event, snapshot_event
@@ -65,17 +65,20 @@ class Feed:
         state: State,
         cursor: str | None,
         on_end: Callable[[Subscription], None],
-        *,
-        close_on_superseded: bool,
+        close_on: CloseOn,
     ) -> Subscription:
         """A reader that begins behind ``cursor``; it is woken and ended once it has been added.
 
-        Where the cursor cannot be continued from, or there is none, it is first given how the session stands.
+        It is first given how the session stands where the cursor cannot be continued from, where there is
+        none, and where nothing was ever published.
         """
         found = self.log.locate(cursor, state.turn.epoch if isinstance(state, Running | Cancelling) else None)
         position = found.resume_at if isinstance(found, Gap) else found
         prelude = [gap_event(found.since, found.min_available)] if isinstance(found, Gap) else []
-        if prelude or cursor is None:
+        if prelude and isinstance(state, Closed):
+            # Nothing will follow: what is kept brings its reader to a cursor that can be continued from.
+            position = self.log.first
+        if prelude or cursor is None or self.log.head == 0:
             prelude.append(snapshot_event(view(state), self.log.cursor_at(position)))
         return Subscription(
             self.log,
@@ -84,7 +87,7 @@ class Feed:
             self._host.settings.subscriber_buffer,
             on_end,
             self._count_overflow,
-            close_on_superseded=close_on_superseded,
+            close_on=close_on,
         )
 
     def _count_overflow(self) -> None:
@@ -110,12 +113,7 @@ class Feed:
             self.readers = None
         return True
 
-    def end(self, end: StreamEnd) -> None:
-        """End the streams of all readers."""
+    def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
+        """A `close` is due to all readers. Some may read on: see `Subscription.end`."""
         if self.readers is not None:
-            self.readers.end(end)
-
-    def end_superseded(self, end: StreamEnd) -> None:
-        """End the streams of those readers that asked for it when a turn is superseded."""
-        if self.readers is not None:
-            self.readers.end_superseded(end)
+            self.readers.end(end, superseded=superseded)

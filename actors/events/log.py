@@ -107,6 +107,11 @@ class EventLog:
         begin = max(position - self._base, self._start)
         return self._events[begin : begin + limit]
 
+    def has_id_from(self, position: int) -> bool:
+        """Whether an event with an id is kept at ``position`` or after it."""
+        kept = self._events[max(position - self._base, self._start) :]
+        return any(event.epoch is not None for event in kept)
+
     def cursor_at(self, position: int) -> str:
         """The cursor of a reader that has seen everything before ``position``."""
         events = self._events

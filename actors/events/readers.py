@@ -67,16 +67,10 @@ class Readers:
         else:
             self._waking = False
 
-    def end(self, end: StreamEnd) -> None:
-        """End the streams of all."""
+    def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
+        """A `close` is due: each does what it was asked for (see `Subscription.end`)."""
         for reader in self:
-            reader.end(end)
-
-    def end_superseded(self, end: StreamEnd) -> None:
-        """End the streams of those that asked for it when a turn is superseded."""
-        for reader in self:
-            if reader.close_on_superseded:
-                reader.end(end)
+            reader.end(end, superseded=superseded)
 
 
 def _wake_all(readers: list[Subscription]) -> None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from typing import assert_never
 
-from turnkeeper.actors.model.words import StreamEnd
+from turnkeeper.actors.model.words import CloseOn, Return, StreamEnd, returning
 
-from .event import CLOSE, Event
+from .event import CLOSES, Event
 from .log import EventLog
+from .reaction import Reaction, reaction
 
 #: How many events are handed out at once.
 BATCH = 256
@@ -20,8 +22,8 @@ class Subscription:
 
     __slots__ = (
         "__weakref__",
-        "_close",
         "_count_overflow",
+        "_due",
         "_live_from",
         "_log",
         "_on_end",
@@ -30,8 +32,9 @@ class Subscription:
         "_prelude",
         "_stop_at",
         "_waiter",
-        "close_on_superseded",
+        "close_on",
         "ended",
+        "ending",
         "max_lag",
         "on_overflow",
         "overflowed",
@@ -46,7 +49,7 @@ class Subscription:
         on_end: Callable[["Subscription"], None],
         count_overflow: Callable[[], None],
         *,
-        close_on_superseded: bool = False,
+        close_on: CloseOn = CloseOn.CANCELLED,
     ) -> None:
         self._log = log
         self._position = position
@@ -56,14 +59,18 @@ class Subscription:
         self._waiter: asyncio.Future[None] | None = None
         self._on_end = on_end
         self._count_overflow = count_overflow
-        self._close: Event | None = None
+        #: Each `close` that is due, with its position: all that was published before comes first.
+        self._due: tuple[tuple[int, Event], ...] = ()
         #: Where it ends: nothing that is published from there on is for this reader.
         self._stop_at: int | None = None
         self._poked = False
         self.max_lag = max_lag
-        self.close_on_superseded = close_on_superseded
+        #: What ends it, beside the ends that end every stream.
+        self.close_on = close_on
         #: Whether nothing more will be published to this reader.
         self.ended = False
+        #: Why it ended, as its last event says; ``None`` if it has not, or ended without a `close`.
+        self.ending: StreamEnd | None = None
         #: Whether it was ended because it lagged behind.
         self.overflowed = False
         #: Called when it lags behind too far, so that a writer stuck in the network can be freed.
@@ -103,14 +110,18 @@ class Subscription:
             return batch
         if self.overflowed:
             return []
+        if self._due and self._due[0][0] == self._position:
+            (_, close), self._due = self._due[0], self._due[1:]
+            return [close]
+        if self._position == self._stop_at:
+            return []
         if self._position < self._log.first or self.lag > self.max_lag:
             self.overflow()
             return []
-        limit = BATCH if self._stop_at is None else min(BATCH, self._stop_at - self._position)
+        until = self._due[0][0] if self._due else self._stop_at
+        limit = BATCH if until is None else min(BATCH, until - self._position)
         batch = self._log.read(self._position, limit)
         self._position += len(batch)
-        if not batch and self._close is not None:
-            batch, self._close = [self._close], None
         return batch
 
     def wake(self) -> None:
@@ -124,24 +135,52 @@ class Subscription:
         self._poked = True
         self.wake()
 
-    def end(self, end: StreamEnd) -> None:
-        """Nothing more comes after what is in the log now but ``close``, which says why."""
-        if not self.ended:
-            self.ended = True
-            self._stop_at = self._log.head
-            self._close = Event(CLOSE, text=end)
-            self.wake()
+    def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
+        """A `close` is due after what is in the log now: `reaction` says what this reader does then.
+
+        ``superseded``: the turn that ended had to make way for a newer message.
+        """
+        if self.ended:
+            return
+        found = reaction(self.close_on, end, superseded=superseded)
+        match found:
+            case Reaction.PASS_OVER:
+                return
+            case Reaction.GO_ON:
+                pass
+            case Reaction.END:
+                self.ended, self.ending, self._stop_at = True, end, self._log.head
+            case _:
+                assert_never(found)
+        self._due = (*self._due, (self._log.head, CLOSES[end]))
+        self.wake()
 
     def overflow(self) -> None:
         """End it at once: the reader lags too far behind, and resumes with its cursor."""
         if not self.overflowed:
             self.overflowed = self.ended = True
-            self._prelude = []
-            self._close = None
+            self.ending = None
+            self._prelude, self._due = [], ()
             self._count_overflow()
             self.wake()
             if self.on_overflow is not None:
                 self.on_overflow()
+
+    @property
+    def invites_back(self) -> bool:
+        """Whether it ends with a `close` after which the session goes on, on a new stream."""
+        return self.ending is not None and returning(self.ending) is Return.NOW
+
+    @property
+    def spent(self) -> bool:
+        """Whether its session is over, and no event with an id is left for this reader."""
+        over = self.ending is not None and returning(self.ending) is Return.NEVER
+        return over and not self._log.has_id_from(self._position)
+
+    def move(self, log: EventLog, on_end: Callable[["Subscription"], None]) -> None:
+        """Read this log from here on, from its beginning. ``on_end`` is called when the reader leaves."""
+        self._log, self._on_end = log, on_end
+        self._position, self._live_from = log.first, log.head
 
     def close(self) -> None:
         """Stop reading. May be called more than once."""

@@ -12,7 +12,7 @@ from turnkeeper.actors.runtime.query import Query as Query
 from .exceptions import AgentError
 from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
 from .value import value
-from .words import CancelCode, SessionState, Strategy, TurnStatus, Verdict
+from .words import CancelCode, CloseOn, SessionState, Strategy, TurnStatus, Verdict
 
 
 class ReplyAddress(Protocol):
@@ -260,15 +260,16 @@ class GetCounts(Query[Counts]):
 
 @value
 class Subscribe(Query[Any]):
-    """Follow a session's events after ``cursor``. Opens the session if it is not known.
+    """Follow a session's events after ``cursor``, until what ``close_on`` names.
 
-    ``cursor`` is ``None`` (the current turn, then live), or a text ``<epoch>-<n>`` or ``0``.
+    ``cursor`` is ``None`` (the current turn, then live), or a text ``<epoch>-<n>`` or ``0``. If the session
+    is not known, a reader without a cursor opens it, and one with a cursor waits until it is opened.
     """
 
     session_id: str
     cursor: str | None = None
     asker: Asker = HOST
-    close_on_superseded: bool = False
+    close_on: CloseOn = CloseOn.CANCELLED
 
 
 @value

@@ -3,6 +3,7 @@
 A new word is a type error wherever something has to be decided about it.
 """
 
+from enum import Enum
 from typing import assert_never
 
 from .word import Word, word
@@ -102,22 +103,45 @@ class StreamEnd(Word):
     SHUTDOWN = word("Server shutting down", "the server is shutting down")
 
 
-def is_final(end: StreamEnd) -> bool:
-    """Whether nothing that the stream was about can follow on another one: no turn of the session runs on.
+class Return(Enum):
+    """When a reader whose stream has ended may come back for more."""
 
-    The others end the stream of one turn; the session's next turn is read on a new stream.
-    """
+    NOW = "now"
+    """The session goes on: its next turn is read on a new stream, or on the same one if that stays open."""
+    LATER = "later"
+    """No turn of the session runs on here; it may run again."""
+    NEVER = "never"
+    """The session is over."""
+
+
+def returning(end: StreamEnd) -> Return:
+    """When to come back after this end."""
     match end:
-        case StreamEnd.SESSION_CLOSED | StreamEnd.SESSION_LOST | StreamEnd.SHUTDOWN:
-            return True
         case StreamEnd.TASK_CANCELLED | StreamEnd.TASK_FINISHED | StreamEnd.TASK_UNRESPONSIVE:
-            return False
+            return Return.NOW
+        case StreamEnd.SESSION_LOST | StreamEnd.SHUTDOWN:
+            return Return.LATER
+        case StreamEnd.SESSION_CLOSED:
+            return Return.NEVER
         case _:
             assert_never(end)
 
 
+def is_final(end: StreamEnd) -> bool:
+    """Whether nothing that the stream was about can follow on another one: no turn of the session runs on."""
+    return returning(end) is not Return.NOW
+
+
 #: To compare with the text of a ``close``, which an older or newer server may have sent.
 FINAL_ENDS: frozenset[str] = frozenset(end for end in StreamEnd if is_final(end))
+
+
+class CloseOn(Word):
+    """What ends a stream, beside the ends that are final and end every stream."""
+
+    CANCELLED = word("cancelled", "the stream ends when a user or an admin has cancelled a turn")
+    SUPERSEDED = word("superseded", "it also ends when a newer message has taken the place of a turn")
+    NEVER = word("never", "it stays open: after a cancel `close` is written, and the next turn follows")
 
 
 class Step(Word):

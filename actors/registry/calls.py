@@ -7,7 +7,9 @@ from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
 from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
     Cancel,
@@ -28,7 +30,7 @@ from turnkeeper.actors.model.messages import (
     TurnEnd,
 )
 from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnOptions, TurnRecord
-from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.model.words import CancelCode, CloseOn
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.turn.turn import current
 
@@ -154,13 +156,17 @@ class SessionCalls(ABC):
         *,
         after: str | None = None,
         user: str | None = None,
+        close_on: str | None = None,
         close_on_superseded: bool = False,
     ) -> Subscription:
-        """Follow a session, which is opened if it is unknown. Call the subscription's `close` at the end.
+        """Follow a session until ``close_on`` (``cancelled``), one of the words of `CloseOn`.
 
-        Cancelling it gives back what it would have got.
+        If the session is not known, this opens it; with ``after`` it waits until the session is opened. Call
+        the subscription's `close` at the end. ``close_on_superseded=True`` is ``close_on="superseded"``.
+        Cancelling it gives back what it would have got. Raises `InvalidRequest`.
         """
-        return await self.follow(Subscribe(session_id, after, _asker(user), close_on_superseded))
+        chosen = _close_on(close_on, close_on_superseded)
+        return await self.follow(Subscribe(session_id, after, _asker(user), chosen))
 
     async def follow(self, message: Subscribe) -> Subscription:
         """Follow a session for the message's asker. Cancelling it gives back what it would have got."""
@@ -173,14 +179,20 @@ class SessionCalls(ABC):
             raise
 
     async def events(
-        self, session_id: str, *, after: str | None = None, user: str | None = None
+        self,
+        session_id: str,
+        *,
+        after: str | None = None,
+        user: str | None = None,
+        close_on: str | None = None,
     ) -> AsyncIterator[Event]:
         """Follow a session's events: after the id ``after``, or the turn in flight and then live.
 
-        Ends when the session's streams end, or when the reader lags more than ``subscriber_buffer``
-        events behind. Leaving the loop unsubscribes (at once with `contextlib.aclosing`).
+        Ends when the session's streams end, which ``close_on`` says (``cancelled``; see `subscribe`), or when
+        the reader lags more than ``subscriber_buffer`` events behind. Leaving the loop unsubscribes (at once
+        with `contextlib.aclosing`).
         """
-        subscription = await self.subscribe(session_id, after=after, user=user)
+        subscription = await self.subscribe(session_id, after=after, user=user, close_on=close_on)
         try:
             async with aclosing(subscription.events()) as events:
                 async for event in events:
@@ -205,6 +217,16 @@ class _Following(AsyncioFuture[Subscription]):
         super().set(value)
         if self._given_up and value is not None:
             value.close()
+
+
+def _close_on(name: str | None, superseded: bool) -> CloseOn:
+    if name is None:
+        return CloseOn.SUPERSEDED if superseded else CloseOn.CANCELLED
+    chosen = close_on_named(name)
+    if superseded and chosen is not CloseOn.SUPERSEDED:
+        text = f"close_on_superseded=True is close_on='superseded', not {chosen.value!r}"
+        raise InvalidRequest(text, field="close_on")
+    return chosen
 
 
 def _asker(user: str | None) -> Asker:

@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from turnkeeper.actors.events.early_readers import EarlyReaders
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import UnknownSession
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import SessionFailed, Sleep, Slept, TaskExited
+from turnkeeper.actors.model.messages import SessionFailed, Sleep, Slept, Subscribe, TaskExited, Unsubscribe
 from turnkeeper.actors.model.records import Asker, SessionId
-from turnkeeper.actors.runtime import ReplyTo, refuse
+from turnkeeper.actors.model.words import StreamEnd
+from turnkeeper.actors.runtime import ReplyTo, answer, refuse
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.states import Home, Idle, Memory
 
@@ -27,6 +29,9 @@ class Children:
         self._shared = shared
         self._directory = shared.directory
         self._limits = shared.settings.limits
+        #: The readers of sessions that are not open.
+        self.early_readers = EarlyReaders(shared, lambda reader: shared.report(Unsubscribe(reader)))
+        shared.directory.early_readers = self.early_readers
 
     def known(self, session_id: str, asker: Asker) -> Entry:
         """The session of that id. Raises `UnknownSession` if there is none that the asker may know of."""
@@ -40,18 +45,39 @@ class Children:
         entry = self._directory.entries.get(session)
         return self._shared.contexts.owner(session) if entry is None else entry.owner
 
-    def open(self, session: SessionId, asker: Asker, now: float) -> Entry:
-        """Open a session for the asker. Raises `UnknownSession` if it is, or was, another user's."""
+    def owner_to_be(self, session: SessionId, asker: Asker) -> str:
+        """Whose session it is once the asker opens it. Raises `UnknownSession` if it is another user's."""
         remembered = self.owner(session)
         owner = asker.user if remembered is None else remembered
         if session in self._directory.entries or not asker.may_see(owner):
             raise UnknownSession(f"no session {session!r}")
+        return owner
+
+    def open(self, session: SessionId, asker: Asker, now: float) -> Entry:
+        """Open a session for the asker. Raises `UnknownSession` if it is, or was, another user's."""
+        owner = self.owner_to_be(session, asker)
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
         entry = Entry(session, owner, state, now)
         self._directory.add(entry)
-        entry.actor = SessionActor.start(self._shared, state)
+        readers = self.early_readers.take(session, owner)
+        entry.actor = SessionActor.start(self._shared, state, None, readers)
+        if readers:
+            self._directory.followed(entry.actor, session, len(readers), now)
         logger.debug("session %s: opened for %s", session, owner)
         return entry
+
+    def follow(self, message: Subscribe, to: ReplyTo) -> None:
+        """Let the asker read. Raises `UnknownSession` if the session is, or was, another user's."""
+        asker, cursor = message.asker, message.cursor
+        entry = self._directory.find(message.session_id, asker)
+        if entry is None:
+            session = ids.session_id(message.session_id)
+            if cursor is not None:
+                self.owner_to_be(session, asker)
+                answer(to, self.early_readers.add(session, asker, cursor, message.close_on))
+                return
+            entry = self.open(session, asker, self._shared.clock())
+        self.forward(entry, message, to)
 
     def forward(self, entry: Entry, message: Any, to: ReplyTo) -> None:
         """Send a session a message whose answer goes to ``to``, waking it if it sleeps."""
@@ -114,7 +140,8 @@ class Children:
             self.forward(entry, message, to)
 
     def stop(self) -> None:
-        """Stop all actors, and leave no parked asker waiting."""
+        """Stop all actors, and leave no parked asker and no reader waiting."""
+        self.early_readers.end(StreamEnd.SHUTDOWN)
         for entry in self._directory.entries.values():
             if entry.actor is not None:
                 entry.actor.stop(block=False)

@@ -6,7 +6,7 @@ those that are due stand at the front.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from itertools import takewhile
 from typing import Any
 
@@ -57,6 +57,8 @@ class Directory:
         self.resting: dict[SessionId, Entry] = {}
         self.asleep: OrderedDict[SessionId, Entry] = OrderedDict()
         self.subscribers = 0
+        #: The readers of sessions that are not open.
+        self.early_readers: Sized = ()
         self.unresponsive = 0
         #: No session that is opened may draw an epoch that a forgotten one has drawn.
         self.epoch_floor: Epoch = 0
@@ -136,7 +138,8 @@ class Directory:
 
     def counts(self, counters: Mapping[str, int], lag: LoopLag) -> Counts:
         """How many there are of what, with what was counted elsewhere."""
-        here = len(self.entries), len(self.active), self.unresponsive, self.subscribers
+        subscribers = self.subscribers + len(self.early_readers)
+        here = len(self.entries), len(self.active), self.unresponsive, subscribers
         return Counts(*here, counters, lag)
 
     def longest_idle(self, now: float, idle_ttl: float) -> Iterator[Entry]:

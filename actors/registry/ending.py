@@ -6,7 +6,7 @@ from collections.abc import Callable
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Shut, ShutdownOverdue
 from turnkeeper.actors.model.records import Reason, SessionId
-from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.model.words import CancelCode, StreamEnd
 from turnkeeper.actors.runtime import Timer, in_batches
 from turnkeeper.actors.session.states import Closed
 
@@ -52,6 +52,7 @@ class Ending:
             self._finish_if_drained()
             return
         self.begun, self._due = True, due
+        self._children.early_readers.end(StreamEnd.SHUTDOWN)
         self._timer.set(due)
         shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - min(MARGIN, deadline / 4)))
         logger.info("shutting down: %d sessions awake", len(self._left))

@@ -118,7 +118,7 @@ class Performer:
                 case Refuse():
                     refuse(effect.to, effect.error)
                 case CloseStreams():
-                    self.feed.end(effect.end)
+                    self._close_streams(effect.end, state)
                 case Quarantine():
                     self._shared.meter.count(UNRESPONSIVE)
                     self.turns.quarantine()
@@ -162,7 +162,13 @@ class Performer:
         if self._waiters is not None:
             self._waiters.answer(end)
         if self.feed.readers is not None and was_superseded(record):
-            self.feed.end_superseded(ENDS[record.status].stream)
+            self.feed.end(ENDS[record.status].stream, superseded=True)
+
+    def _close_streams(self, end: StreamEnd, state: State) -> None:
+        self.feed.end(end)
+        if isinstance(state, Closed):
+            # Streams that the end of a turn leaves open end with its session.
+            self.feed.end(StreamEnd.SESSION_CLOSED)
 
     def _keep(self, context: OwnContext, turn: Turn, state: State) -> None:
         """Keep the conversation as the turn leaves it, unless the host keeps it, or it is to be forgotten."""

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any, Final, assert_never
 
+from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest, TurnkeeperError, UnknownSession
 from turnkeeper.actors.model.logger import logger
@@ -29,6 +30,7 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     Sweep,
     TaskExited,
+    Unsubscribe,
 )
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.model.words import Verdict
@@ -63,6 +65,7 @@ MESSAGES: Final = (
     Shutdown,
     ShutdownOverdue,
     TaskExited,
+    Unsubscribe,
 )
 
 
@@ -127,6 +130,8 @@ class RegistryActor(AsyncioActor):
                     self._ending.overdue()
                 case TaskExited():
                     self._children.exited(message)
+                case Unsubscribe():
+                    self._children.early_readers.remove(message.subscription)
                 case _:
                     assert_never(message)
         except TurnkeeperError as error:
@@ -198,11 +203,8 @@ class RegistryActor(AsyncioActor):
             raise InvalidRequest("a subscription must be asked for", field="reply_to")
         if not isinstance(message.cursor, str | None):
             raise InvalidRequest("a cursor must be a string", field="cursor")
-        entry = self._shared.directory.find(message.session_id, message.asker)
-        if entry is None:
-            session = ids.session_id(message.session_id)
-            entry = self._children.open(session, message.asker, self._shared.clock())
-        self._children.forward(entry, message, reply_to)
+        close_on_named(message.close_on)
+        self._children.follow(message, reply_to)
 
     def _on_messages(self, message: GetMessages, reply_to: ReplyTo) -> None:
         session = ids.session_id(message.session_id)

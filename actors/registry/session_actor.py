@@ -1,5 +1,6 @@
 """SessionActor: one session, living."""
 
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, assert_never
 
@@ -59,10 +60,17 @@ class SessionActor(AsyncioActor):
 
     registered = False
 
-    def __init__(self, shared: Shared, state: State, log: EventLog | None = None) -> None:
+    def __init__(
+        self, shared: Shared, state: State, log: EventLog | None = None, readers: Iterable[Subscription] = ()
+    ) -> None:
+        """``readers`` are those that have been waiting for the session to be opened."""
         super().__init__()
         self._shared = shared
-        self._performer = Performer(shared, self._actor_ref, Feed(shared, log))
+        feed = Feed(shared, log)
+        for reader in readers:
+            reader.move(feed.log, self._on_reader_gone)
+            feed.add(reader)
+        self._performer = Performer(shared, self._actor_ref, feed)
         self._decisions = Decisions(state, shared, self._actor_ref, self._performer)
 
     def on_message(self, message: Any, reply_to: ReplyTo) -> None:
@@ -113,9 +121,7 @@ class SessionActor(AsyncioActor):
 
     def _subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
         feed, state = self._performer.feed, self._decisions.state
-        reader = feed.reader(
-            state, message.cursor, self._on_reader_gone, close_on_superseded=message.close_on_superseded
-        )
+        reader = feed.reader(state, message.cursor, self._on_reader_gone, message.close_on)
         if isinstance(state, Closed):
             reader.end(StreamEnd.SESSION_CLOSED)
         else:

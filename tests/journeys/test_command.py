@@ -9,6 +9,7 @@ import pytest
 from tests.fakes import FOREVER, ScriptedAgent
 from tests.web.command.terminal import CTRL_C, answering, at_terminal, command, http, relay, said
 from tests.web.fakes_web import by_token, serving
+from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents.builtin import echo
 
@@ -125,9 +126,27 @@ async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() ->
     assert "trying again" in output.err or "connected again" in output.err
 
 
-async def test_tail_follows_on_after_a_cancel_when_asked_to() -> None:
+@pytest.mark.parametrize("setting", CloseOn)
+async def test_tail_ends_with_a_cancel_whatever_the_server_is_set_to(setting: CloseOn) -> None:
+    async with (
+        serving(ScriptedAgent(), close_on=setting) as house,
+        command("tail", "s", url=house.url("")) as tailing,
+    ):
+        await tailing.until("snapshot")
+        await house.sent("s")
+        await house.post("/chat/s/cancel_send_task")
+        told = await tailing.ended()
+        assert (told.code, told.err) == (0, "")
+        assert "Task cancelled" in told.out
+
+
+@pytest.mark.parametrize("setting", CloseOn)
+async def test_tail_follows_on_after_a_cancel_when_asked_to(setting: CloseOn) -> None:
     agent = ScriptedAgent()
-    async with serving(agent) as house, command("tail", "s", "--follow", url=house.url("")) as tailing:
+    async with (
+        serving(agent, close_on=setting) as house,
+        command("tail", "s", "--follow", url=house.url("")) as tailing,
+    ):
         await tailing.until("snapshot")
         await house.sent("s")
         await tailing.until("turn.started")

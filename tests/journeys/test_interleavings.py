@@ -146,7 +146,7 @@ class Play:
         if isinstance(message, Subscribe) and message.cursor == "last":
             last = [each.last for each in self.onlooker.readers if each.session == message.session_id]
             cursor = last[-1].id if last and last[-1] is not None else "0"
-            return Subscribe(message.session_id, cursor, ADA, message.close_on_superseded)
+            return Subscribe(message.session_id, cursor, ADA, message.close_on)
         return message
 
     def do(self, deed: Deed) -> None:

@@ -65,8 +65,8 @@ async def test_the_last_bytes_of_a_stopped_stream_are_exactly_those_existing_cli
             rest = await response.content.read()
 
     frames = rest.decode().rstrip("\n").split("\n\n")
-    assert "event: turn.cancelled" in frames[-2]
-    assert frames[-1] == "event: close\ndata: Task cancelled"
+    assert "event: turn.cancelled" in frames[-3]
+    assert frames[-2:] == ["retry: 20", "event: close\ndata: Task cancelled"]
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,10 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any
+from typing import Any, assert_never
 
 from turnkeeper.actors.events.event import CLOSE
+from turnkeeper.actors.model.words import FINAL_ENDS, CloseOn
 
 from .connection import JSON, Connection
 from .errors import Unreachable
@@ -53,13 +54,18 @@ class Client(Connection):
         return list((await self.ask("POST", "chat", "cleanup_completed_tasks"))["cleaned_up"])
 
     async def events(
-        self, session: str, after: str | None = None, *, notice: Callable[[str], None]
+        self,
+        session: str,
+        after: str | None = None,
+        *,
+        close_on: CloseOn = CloseOn.CANCELLED,
+        notice: Callable[[str], None],
     ) -> AsyncGenerator[StreamEvent, None]:
-        """A session's events until the server closes the stream, each once and in order.
+        """A session's events until the `close` that ends them, each once and in order.
 
-        A lost connection is resumed after the last event; ``notice`` is called with a line about it. Raises
-        `Unreachable` when nothing has arrived for ``patience`` seconds. Closing the generator closes the
-        connection and nothing else.
+        Which one that is ``close_on`` says, whatever the server is set to. A lost connection is resumed after
+        the last event; ``notice`` is called with a line about it. Raises `Unreachable` when nothing has
+        arrived for ``patience`` seconds. Closing the generator closes the connection and nothing else.
         """
         loop = asyncio.get_running_loop()
         heard_at, failures, incarnation = loop.time(), -1, None
@@ -71,12 +77,12 @@ class Client(Connection):
                 if failures > 0:
                     notice("connected again")
                 incarnation, failures = now, 0
-                async with aclosing(self.stream(session, after)) as stream:
+                async with aclosing(self.stream(session, after, close_on)) as stream:
                     async for event in stream:
                         heard_at = loop.time()
                         after = event.cursor or after
                         yield event
-                        if event.name == CLOSE:
+                        if event.name == CLOSE and _ends(close_on, event.text):
                             return
             except Unreachable as error:
                 if failures < 0 or loop.time() - heard_at > self._patience:
@@ -86,3 +92,14 @@ class Client(Connection):
             failures += 1
             pause = min(PAUSES[1], PAUSES[0] * 2.0**failures)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
+
+
+def _ends(close_on: CloseOn, text: str) -> bool:
+    """Whether the `close` with this text ends a stream that was asked for like this."""
+    match close_on:
+        case CloseOn.CANCELLED | CloseOn.SUPERSEDED:
+            return True
+        case CloseOn.NEVER:
+            return text in FINAL_ENDS
+        case _:
+            assert_never(close_on)

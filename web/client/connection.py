@@ -11,6 +11,9 @@ from typing import Any, Self
 import aiohttp
 import yarl
 
+from turnkeeper.actors.events.event import CLOSE
+from turnkeeper.actors.model.words import CloseOn, StreamEnd
+
 from .errors import ClientError, Misconfigured, Refused, Unreachable
 from .sse_parser import SseParser, StreamEvent
 
@@ -109,15 +112,23 @@ class Connection:
             raise Unreachable(f"what answers at {self.url} is not turnkeeper")
         return answer
 
-    async def stream(self, session: str, cursor: str | None) -> AsyncGenerator[StreamEvent, None]:
-        """A session's events after a cursor, over one connection. Raises `Unreachable` or `Refused`."""
+    async def stream(
+        self, session: str, cursor: str | None, close_on: CloseOn
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """A session's events after a cursor, over one connection; it ends as ``close_on`` says.
+
+        Raises `Unreachable` or `Refused`.
+        """
         headers = {**self._headers, **({"Last-Event-ID": cursor} if cursor else {})}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=HELLO, sock_read=QUIET)
-        url = self._at("chat", session, "events")
+        url = self._at("chat", session, "events").with_query(close_on=close_on.value)
         try:
             async with self._http.get(
                 url, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
+                if response.status == 204:  # nothing comes after the cursor, and nothing will
+                    yield StreamEvent(None, CLOSE, StreamEnd.SESSION_CLOSED)
+                    return
                 if response.status != 200:
                     raise self._refused(response.status, _object(await response.read()))
                 parser = SseParser()

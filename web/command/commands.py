@@ -9,9 +9,8 @@ from typing import Any
 
 import click
 
-from turnkeeper.actors.events.event import CLOSE
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.words import FINAL_ENDS, Strategy
+from turnkeeper.actors.model.words import CloseOn, Strategy
 from turnkeeper.web.audit.command import audit
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.http.access.principal import ADMIN
@@ -193,7 +192,7 @@ async def cancel(
 @turnkeeper.command()
 @options.session
 @click.option("--after", metavar="CURSOR", help="Start after this event; 0 starts with the first one kept.")
-@click.option("--follow", "-f", "forever", is_flag=True, help="Go on after a cancel has ended the stream.")
+@click.option("--follow", "-f", "forever", is_flag=True, help="Go on after a cancel instead of ending there.")
 @options.patience
 @options.as_json_lines
 @options.asks
@@ -201,16 +200,14 @@ async def tail(
     client: Client, screen: Screen, session: str, after: str | None, forever: bool, as_json: bool
 ) -> int:
     """Show the events of SESSION as they come. Goes on across lost connections, until the stream ends."""
-    while True:
-        async with aclosing(client.events(session, after, notice=screen.note)) as events:
-            async for event in events:
-                after = event.cursor or after
-                if as_json:
-                    screen.json({"id": event.id, "event": event.name, "data": event.data})
-                else:
-                    screen.event(event)
-                if event.name == CLOSE and (event.text in FINAL_ENDS or not forever):
-                    return ExitCode.OK
+    close_on = CloseOn.NEVER if forever else CloseOn.CANCELLED
+    async with aclosing(client.events(session, after, close_on=close_on, notice=screen.note)) as events:
+        async for event in events:
+            if as_json:
+                screen.json({"id": event.id, "event": event.name, "data": event.data})
+            else:
+                screen.event(event)
+    return ExitCode.OK
 
 
 @turnkeeper.command()

@@ -8,7 +8,7 @@ from contextlib import aclosing, contextmanager
 from typing import Any
 
 from turnkeeper.actors.events.event import CLOSE, GAP, RESERVED_PREFIX, SNAPSHOT, STARTED
-from turnkeeper.actors.model.words import FINAL_ENDS, TERMINAL, TurnStatus, Verdict
+from turnkeeper.actors.model.words import FINAL_ENDS, TERMINAL, CloseOn, TurnStatus, Verdict
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.client.errors import ClientError, Refused, Unreachable
 from turnkeeper.web.client.sse_parser import StreamEvent
@@ -136,7 +136,10 @@ class _Following:
         """Show the turn's events; the turn as it ended."""
         after: str | None = None
         while True:
-            events = self._client.events(self._session, after, notice=self._screen.note)
+            # A cancel of the turn before this one ends the stream too; then the next one goes on.
+            events = self._client.events(
+                self._session, after, close_on=CloseOn.CANCELLED, notice=self._screen.note
+            )
             async with aclosing(events):
                 async for event in events:
                     after = event.cursor or after

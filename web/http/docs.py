@@ -6,7 +6,15 @@ from typing import Any
 from aiohttp import web
 
 from turnkeeper.actors.model.records import Asker
-from turnkeeper.actors.model.words import CancelCode, SessionState, Step, Strategy, TurnStatus, Verdict
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    CloseOn,
+    SessionState,
+    Step,
+    Strategy,
+    TurnStatus,
+    Verdict,
+)
 from turnkeeper.web.openapi import page
 from turnkeeper.web.openapi.document import document
 from turnkeeper.web.openapi.operation import Who
@@ -33,7 +41,7 @@ BEARER = {
 
 
 #: The enums in the document, whose meanings stand beside their values.
-WORDS = (CancelCode, Code, SessionState, Step, Strategy, TurnStatus, Verdict)
+WORDS = (CancelCode, CloseOn, Code, SessionState, Step, Strategy, TurnStatus, Verdict)
 
 
 @cache

@@ -6,6 +6,7 @@ from typing import assert_never
 
 from aiohttp import web
 
+from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest, ShuttingDown, UnknownSession
 from turnkeeper.actors.model.messages import (
@@ -170,8 +171,13 @@ async def events(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
     log_id = LOG_ID.of(request)
     # A reconnecting EventSource keeps its old URL, so its header is the newer of the two.
     cursor = LAST_EVENT_ID.of(request) or LAST_EVENT_ID_QUERY.of(request)
-    message = Subscribe(log_id, cursor, asker, CLOSE_ON.of(request))
-    return await mount.streams.serve(request, await mount.registry.follow(message))
+    close_on = CLOSE_ON.of(request) or close_on_named(mount.settings.close_on)
+    subscription = await mount.registry.follow(Subscribe(log_id, cursor, asker, close_on))
+    if cursor is not None and subscription.spent:
+        # WHATWG HTML 9.2.3: an EventSource that is answered like this does not connect again.
+        subscription.close()
+        return web.Response(status=204, headers={"Cache-Control": "no-store"})
+    return await mount.streams.serve(request, subscription)
 
 
 async def ticket(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, TypeVar, assert_never
+from typing import Annotated, Any, Generic, TypeVar, assert_never
 
 from aiohttp import web
 from msgspec import Meta
 
+from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.records import SessionId, TurnId
+from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.web.openapi.operation import Parameter, Where
 
 T_co = TypeVar("T_co", covariant=True)
@@ -54,10 +56,8 @@ def _read_if_match(text: str | None) -> str | None:
     return tag[1:-1]
 
 
-def _read_close_on(text: str | None) -> bool:
-    if text not in (None, "superseded"):
-        raise InvalidRequest("close_on must be superseded", field="close_on")
-    return text is not None
+def _read_close_on(text: str | None) -> CloseOn | None:
+    return None if text is None else close_on_named(text)
 
 
 def _read_text(text: str | None) -> str | None:
@@ -113,8 +113,8 @@ LAST_EVENT_ID_QUERY = Readable(
 CLOSE_ON = Readable(
     "close_on",
     Where.QUERY,
-    Literal["superseded"],
-    "`superseded`: end the stream also when a turn is superseded.",
+    CloseOn,
+    "What ends the stream, beside the ends that are final; if left out, what the server is set to.",
     _read_close_on,
 )
 TICKET = Readable(

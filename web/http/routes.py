@@ -198,10 +198,16 @@ _TABLE = (
         tag="streams",
         summary="Follow a session (SSE)",
         about="Server-Sent Events without an end. Leaving the stream cancels nothing. Without a cursor it "
-        "starts with a `snapshot` and the turn in flight from its first event.",
+        "starts with a `snapshot` and the turn in flight from its first event. With one it waits, if the "
+        "session is not known, for the first send.",
         who=Who.TICKETS,
         parameters=(LOG_ID, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, CLOSE_ON, TICKET),
-        answers={200: Answer(str, "The events.", EVENT_STREAM)},
+        answers={
+            200: Answer(str, "The events.", EVENT_STREAM),
+            204: Answer(
+                None, "The session is closed, and nothing comes after the cursor: do not connect again."
+            ),
+        },
         refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
     ),
     Route(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
 
+from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.session.settings import Settings, seconds, whole
 
@@ -25,6 +26,8 @@ class WebSettings(Settings):
     """How many seconds a write to a stream may be stuck before its connection is cut."""
     retry: float = 2.0
     """After how many seconds an EventSource is to reconnect."""
+    close_on: str = "cancelled"
+    """What ends a stream that does not say itself: ``cancelled``, ``superseded`` or ``never``."""
     max_body: int = 1_048_576
     """The largest request body, in bytes."""
     header_timeout: float = 10.0
@@ -57,6 +60,7 @@ class WebSettings(Settings):
             "keep_alive",
         ):
             seconds(getattr(self, name), name, above=0.0)
+        close_on_named(self.close_on)
         whole(self.port, "port", 0, 65_535)
         whole(self.max_body, "max_body", 1)
         whole(self.connections_per_peer, "connections_per_peer", 1)

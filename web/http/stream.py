@@ -8,13 +8,17 @@ from typing import Protocol
 
 from aiohttp import web
 
+from turnkeeper.actors.events.event import CLOSE
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.runtime.batches import in_batches
 
 from .settings import WebSettings
-from .sse import HEARTBEAT, encode_events, encode_retry
+from .sse import HEARTBEAT, encode_event, encode_events, encode_retry
 
+#: After how many seconds an EventSource comes back to a session that goes on after its stream has ended. The
+#: next stream begins with the usual time.
+SOON = 0.02
 #: How many bytes the kernel may hold for a stream whose peer does not read (Linux takes twice as many).
 SEND_BUFFER = 65_536
 #: How many streams beat in one pass of the loop.
@@ -119,9 +123,14 @@ class Streams:
 
         A call of its own, so that a quiet stream does not keep what it has written last.
         """
-        batch = await stream.subscription.read()
-        if not batch and stream.subscription.ended:
+        subscription = stream.subscription
+        batch = await subscription.read()  # a `close` comes by itself
+        if not batch and subscription.ended:
             return False
+        if batch and batch[-1].name == CLOSE and subscription.invites_back:
+            soon = min(SOON, self._settings.retry)
+            await self._write(stream, response, encode_retry(soon) + encode_event(batch[-1]), loop)
+            return True
         for piece in encode_events(batch) if batch else (HEARTBEAT,):
             await self._write(stream, response, piece, loop)
         return True

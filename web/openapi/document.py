@@ -66,7 +66,7 @@ class _Schemas:
         kinds = [problem]
         for operation in operations:
             kinds += [each.kind for each in operation.parameters]
-            kinds += [each.kind for each in operation.answers.values()]
+            kinds += [each.kind for each in operation.answers.values() if each.kind is not None]
             kinds += [operation.body] * (operation.body is not None)
         made, components = msgspec.json.schema_components(kinds, ref_template=REF + "{name}")
         self._made = dict(zip(map(id, kinds), made, strict=True))
@@ -170,9 +170,10 @@ def _responses(operation: Operation, schemas: _Schemas) -> Iterable[tuple[int, J
 
 def _answer(operation: Operation, status: int, schemas: _Schemas) -> JSON:
     answer = operation.answers[status]
-    schema = schemas[answer.kind]
-    content: JSON = {"schema": schema, "example": schemas.example(schema)}
-    data: JSON = {"description": answer.meaning, "content": {answer.media: content}}
+    data: JSON = {"description": answer.meaning}
+    if answer.kind is not None:
+        schema = schemas[answer.kind]
+        data["content"] = {answer.media: {"schema": schema, "example": schemas.example(schema)}}
     return data | _headers(answer.headers)
 
 

@@ -46,7 +46,7 @@ class Answer:
     """One of the answers of a route, when all is well."""
 
     kind: Any
-    """The type of its body."""
+    """The type of its body, or `None` if it has none."""
     meaning: str
     media: str = JSON
     headers: Mapping[str, str] = field(default_factory=dict[str, str])

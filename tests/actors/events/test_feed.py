@@ -1,6 +1,7 @@
 """What a session publishes, and who reads it: where reading starts, and how streams end (G3, G7, G8)."""
 
 import asyncio
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -20,7 +21,8 @@ from tests.fakes import (
 )
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.model.messages import Subscribe
+from turnkeeper.actors.model.words import CancelCode, CloseOn
 from turnkeeper.actors.turn.turn import Turn
 
 MANY = 10_000
@@ -192,7 +194,7 @@ async def test_on_supersede_streams_stay_open_unless_their_reader_asked_otherwis
     agent = ScriptedAgent()
     async with opened(agent) as registry:
         stays = await registry.subscribe("s1")
-        leaves = await registry.subscribe("s1", close_on_superseded=True)
+        leaves = await registry.subscribe("s1", close_on="superseded")
         await registry.send("s1", "one")
         await agent.run()
         await registry.send("s1", "two")
@@ -216,7 +218,7 @@ async def test_a_superseded_turn_that_was_not_cancelled_closes_with_the_truth(
     """G3."""
     agent = ScriptedAgent(swallows)
     async with opened(agent) as registry:
-        leaves = await registry.subscribe("s1", close_on_superseded=True)
+        leaves = await registry.subscribe("s1", close_on="superseded")
         await registry.send("s1", "one")
         run = await agent.run()
         sending = asyncio.create_task(registry.send("s1", "two"))
@@ -232,7 +234,7 @@ async def test_a_waiting_turn_that_is_superseded_closes_nobodys_stream_yet() -> 
     """G3: the turn that the stream is about still settles."""
     agent = ScriptedAgent(swallows=1)
     async with opened(agent) as registry:
-        leaves = await registry.subscribe("s1", close_on_superseded=True)
+        leaves = await registry.subscribe("s1", close_on="superseded")
         await registry.send("s1", "one", turn_id="t1")
         run = await agent.run()
         for n in (2, 3):
@@ -242,6 +244,115 @@ async def test_a_waiting_turn_that_is_superseded_closes_nobodys_stream_yet() -> 
         events = await read_to_end(leaves)
         assert names(events)[-2:] == ["turn.completed", "close"]
         assert events[-2].data["task_id"] == "t1"
+
+
+async def test_a_stream_that_is_to_stay_open_outlives_stops_and_ends_with_its_session() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1", close_on="never")
+        for _ in range(2):
+            await registry.send("s1", "hello")
+            await agent.run()
+            await registry.cancel("s1")
+            told = waiting(stream)[-3:]
+            assert names(told) == ["turn.started", "turn.cancelled", "close"]
+            assert told[-1].data == "Task cancelled"
+        for _ in range(2):
+            await registry.send("s1", "again")
+            await agent.run()
+        assert names(waiting(stream)) == ["turn.started", "turn.queued", "turn.cancelled", "turn.started"]
+        await registry.close("s1")
+        events = await read_to_end(stream)
+        assert names(events) == ["turn.cancelled", "close", "close"]
+        assert [event.data for event in events[1:]] == ["Task cancelled", "Session closed"]
+        assert (await registry.counts()).subscribers == 0
+
+
+@pytest.mark.parametrize("close_on", CloseOn)
+async def test_a_close_of_a_running_session_ends_every_stream(close_on: CloseOn) -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        stream = await registry.subscribe("s1", close_on=close_on)
+        await registry.send("s1", "hello")
+        await agent.run()
+        await registry.close("s1")
+        last = [event.data for event in await read_to_end(stream) if event.name == "close"]
+        assert last == ["Task cancelled", *["Session closed"] * (close_on is CloseOn.NEVER)]
+
+
+async def test_the_old_word_for_it_is_an_alias_and_not_for_anything_else() -> None:
+    async with opened(done) as registry:
+        stream = await registry.subscribe("s1", close_on_superseded=True)
+        assert stream.close_on is CloseOn.SUPERSEDED
+        stream.close()
+        stream = await registry.subscribe("s1", close_on="superseded", close_on_superseded=True)
+        assert stream.close_on is CloseOn.SUPERSEDED
+        stream.close()
+        for more in ({"close_on": "never", "close_on_superseded": True}, {"close_on": "always"}):
+            with pytest.raises(InvalidRequest) as caught:
+                await registry.subscribe("s1", **more)
+            assert caught.value.field == "close_on"
+
+
+async def test_a_word_that_is_none_is_refused_by_the_registry_too() -> None:
+    async with opened(done) as registry:
+        with pytest.raises(InvalidRequest) as caught:
+            await registry.follow(Subscribe("s1", close_on="always"))  # type: ignore[arg-type]
+        assert caught.value.field == "close_on"
+        assert (await registry.counts()).sessions == 0
+
+
+async def test_events_may_be_followed_past_a_stop() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        seen: list[str] = []
+
+        async def follow() -> None:
+            async with aclosing(registry.events("s1", close_on="never")) as events:
+                seen.extend([event.name async for event in events])
+
+        following = asyncio.create_task(follow())
+        await settle()
+        for _ in range(2):
+            await registry.send("s1", "hello")
+            await agent.run()
+            await registry.cancel("s1")
+        await registry.close("s1")
+        await following
+        assert seen == ["snapshot", *["turn.started", "turn.cancelled", "close"] * 2, "close"]
+
+
+async def test_a_reader_comes_back_to_a_closed_session_for_what_is_left_and_then_for_nothing() -> None:
+    """G7."""
+    async with opened(chatty) as registry:
+        receipt = await registry.send("s1", "1")
+        await receipt.ended()
+        await registry.close("s1")
+        back = await registry.subscribe("s1", after=f"{receipt.epoch}-1")
+        assert not back.spent
+        assert names(await read_to_end(back)) == ["turn.completed", "close"]
+        last = await registry.subscribe("s1", after=f"{receipt.epoch}-2")
+        assert last.spent
+        assert names(await read_to_end(last)) == ["close"]
+
+
+@pytest.mark.parametrize("asleep", [False, True], ids=["awake", "asleep"])
+async def test_a_cursor_that_a_closed_session_does_not_know_is_led_to_one_that_it_knows(asleep: bool) -> None:
+    """G7: or an explicit gap. Else a reader with a cursor of another run would come back for ever."""
+    async with opened(chatty) as registry:
+        receipt = await registry.send("s1", "1")
+        await receipt.ended()
+        await registry.close("s1")
+        if asleep:
+            assert await registry.cleanup() == ("s1",)
+        back = await registry.subscribe("s1", after="99999999999999-0")
+        assert not back.spent
+        events = await read_to_end(back)
+        assert names(events)[:2] == ["gap", "snapshot"]
+        assert events[-2].id == f"{receipt.epoch}-2"
+        last = await registry.subscribe("s1", after=events[-2].id)
+        assert last.spent
+        last.close()
 
 
 async def test_a_stream_of_a_closed_session_is_told_so_and_ends() -> None:

@@ -8,7 +8,7 @@ from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.readers import LAG_CHECK, WAKE_BATCH, Readers
 from turnkeeper.actors.events.subscription import Subscription
-from turnkeeper.actors.model.words import StreamEnd
+from turnkeeper.actors.model.words import CloseOn, StreamEnd
 
 
 class Stand:
@@ -26,7 +26,7 @@ class Stand:
                 max_lag,
                 lambda _: None,
                 self._count,
-                close_on_superseded=bool(n % 2),
+                close_on=CloseOn.SUPERSEDED if n % 2 else CloseOn.CANCELLED,
             )
             for n in range(count)
         ]
@@ -104,7 +104,7 @@ async def test_a_reader_that_never_looks_is_found_now_and_then_and_its_stream_en
 
 async def test_all_streams_end_or_those_that_are_to_end_when_a_turn_is_superseded() -> None:
     stand = Stand(4)
-    stand.readers.end_superseded(StreamEnd.TASK_CANCELLED)
+    stand.readers.end(StreamEnd.TASK_CANCELLED, superseded=True)
     assert [reader.ended for reader in stand.each] == [False, True, False, True]
     stand.readers.end(StreamEnd.SHUTDOWN)
     last = [waiting(reader)[-1] for reader in stand.each]

@@ -8,6 +8,7 @@ from tests.fakes import chatty, names, opened, read_to_end, settle, waiting
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.subscription import BATCH, Subscription
+from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.actors.turn.turn import Turn
 
 MANY = 10_000
@@ -16,13 +17,21 @@ MANY = 10_000
 class Desk:
     """A log with one reader, without a session around them."""
 
-    def __init__(self, max_lag: int = 8, written: int = 0, prelude: list[Event] | None = None) -> None:
+    def __init__(
+        self,
+        max_lag: int = 8,
+        written: int = 0,
+        prelude: list[Event] | None = None,
+        close_on: CloseOn = CloseOn.CANCELLED,
+    ) -> None:
         self.log = EventLog()
         self.gone: list[Subscription] = []
         self.overflows = 0
         for _ in range(written):
             self.write()
-        self.reader = Subscription(self.log, 0, prelude or [], max_lag, self.gone.append, self._count)
+        self.reader = Subscription(
+            self.log, 0, prelude or [], max_lag, self.gone.append, self._count, close_on=close_on
+        )
 
     def _count(self) -> None:
         self.overflows += 1
@@ -97,8 +106,8 @@ async def test_a_long_replay_is_handed_out_in_batches_and_is_no_lag() -> None:
 async def test_a_reader_that_ends_gets_what_was_there_and_then_the_reason() -> None:
     desk = Desk()
     desk.write(2)
-    desk.reader.end("Task cancelled")
-    desk.reader.end("something else")
+    desk.reader.end(StreamEnd.TASK_CANCELLED)
+    desk.reader.end(StreamEnd.SESSION_CLOSED)
     events = await read_to_end(desk.reader)
     assert names(events) == ["word", "word", "close"]
     assert (events[-1].data, events[-1].id) == ("Task cancelled", None)
@@ -109,14 +118,14 @@ async def test_nothing_that_is_published_after_the_end_comes_before_the_close() 
     """G2: the stream ends with what it ended for, although its reader is late."""
     desk = Desk(max_lag=8)
     desk.write(2)
-    desk.reader.end("Task cancelled")
+    desk.reader.end(StreamEnd.TASK_CANCELLED)
     desk.write(100)
     assert names(await read_to_end(desk.reader)) == ["word", "word", "close"]
     assert desk.overflows == 0
 
 
 async def test_a_reader_that_waits_is_woken_by_the_end() -> None:
-    for end in (lambda desk: desk.reader.end("x"), lambda desk: desk.reader.close()):
+    for end in (lambda desk: desk.reader.end(StreamEnd.SHUTDOWN), lambda desk: desk.reader.close()):
         desk = Desk()
         reading = asyncio.create_task(desk.reader.read())
         await settle()
@@ -130,6 +139,105 @@ async def test_a_reader_may_close_more_than_once() -> None:
     desk.reader.close()
     assert desk.gone[0] is desk.reader
     assert await desk.reader.read() == []
+
+
+# -- A stream that stays open -----------------------------------------------------------------------
+
+
+async def test_a_reader_that_stays_is_told_where_each_cancelled_turn_ended_and_reads_on() -> None:
+    """G7: each `close` stands behind what was published before it, and before what came after."""
+    desk = Desk(max_lag=100, close_on=CloseOn.NEVER)
+    for end in (StreamEnd.TASK_CANCELLED, StreamEnd.TASK_FINISHED, StreamEnd.TASK_UNRESPONSIVE):
+        desk.write(2)
+        desk.reader.end(end)
+    desk.write()
+    events = waiting(desk.reader)
+    assert [event.data if event.name == "close" else event.n for event in events] == [
+        0, 1, "Task cancelled", 2, 3, "Task finished", 4, 5, "Task unresponsive", 6,
+    ]  # fmt: skip
+    assert (desk.reader.ended, desk.reader.ending) == (False, None)
+
+
+async def test_a_reader_that_stays_and_waits_is_woken_by_a_close() -> None:
+    desk = Desk(close_on=CloseOn.NEVER)
+    for _ in range(2):
+        reading = asyncio.create_task(desk.reader.read())
+        await settle()
+        desk.reader.end(StreamEnd.TASK_CANCELLED)
+        assert names(await reading) == ["close"]
+
+
+async def test_a_reader_that_stays_ends_with_its_session_after_all_that_was_due() -> None:
+    desk = Desk(close_on=CloseOn.NEVER)
+    desk.write()
+    desk.reader.end(StreamEnd.TASK_CANCELLED)
+    desk.reader.end(StreamEnd.SESSION_CLOSED)
+    desk.write()
+    events = await read_to_end(desk.reader)
+    assert [event.data for event in events[1:]] == ["Task cancelled", "Session closed"]
+    assert names(events) == ["word", "close", "close"]
+
+
+async def test_a_reader_that_stays_and_does_not_read_holds_no_more_than_its_buffer() -> None:
+    """G8."""
+    desk = Desk(max_lag=8, close_on=CloseOn.NEVER)
+    for _ in range(9):
+        desk.write()
+        desk.reader.end(StreamEnd.TASK_CANCELLED)
+    assert await desk.reader.read() == []
+    assert (desk.reader.overflowed, desk.overflows) == (True, 1)
+    assert desk.reader.take() == []
+
+
+async def test_a_supersede_is_said_to_a_reader_who_asked_for_it_and_to_no_other() -> None:
+    for close_on in CloseOn:
+        desk = Desk(close_on=close_on)
+        desk.reader.end(StreamEnd.TASK_CANCELLED, superseded=True)
+        assert desk.reader.ended is (close_on is CloseOn.SUPERSEDED)
+        assert names(waiting(desk.reader)) == ["close"] * (close_on is CloseOn.SUPERSEDED)
+
+
+async def test_a_close_is_had_although_the_log_has_dropped_all_that_was_read_before_it() -> None:
+    desk = Desk(max_lag=100)
+    desk.write(2)
+    assert len(desk.reader.take()) == 2
+    desk.reader.end(StreamEnd.TASK_CANCELLED)
+    for n in range(10):
+        desk.log.append(Event("word", epoch=2, n=n, text="1"), 3, 1 << 30)
+    assert names(await read_to_end(desk.reader)) == ["close"]
+    assert desk.overflows == 0
+
+
+# -- Coming back ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("end", StreamEnd)
+async def test_a_reader_is_invited_back_exactly_where_its_session_goes_on(end: StreamEnd) -> None:
+    desk = Desk()
+    assert not desk.reader.invites_back
+    desk.reader.end(end)
+    assert desk.reader.invites_back is (end.startswith("Task "))
+    desk.reader.overflow()
+    assert not desk.reader.invites_back
+
+
+@pytest.mark.parametrize("end", StreamEnd)
+async def test_a_reader_has_had_all_when_its_session_is_closed_and_no_event_with_an_id_is_left(
+    end: StreamEnd,
+) -> None:
+    desk = Desk(written=2)
+    assert not desk.reader.spent
+    desk.reader.take()
+    desk.log.append(Event("turn.cancelled", text="{}"), MANY, 1 << 30)
+    assert not desk.reader.spent
+    desk.reader.end(end)
+    assert desk.reader.spent is (end is StreamEnd.SESSION_CLOSED)
+
+
+async def test_a_reader_of_a_closed_session_with_an_event_left_has_not_had_all() -> None:
+    desk = Desk(written=2)
+    desk.reader.end(StreamEnd.SESSION_CLOSED)
+    assert not desk.reader.spent
 
 
 # -- Lagging behind ---------------------------------------------------------------------------------
@@ -151,7 +259,7 @@ async def test_a_reader_that_overflows_gets_no_close_because_it_is_to_come_back(
     desk = Desk(max_lag=8)
     freed: list[bool] = []
     desk.reader.on_overflow = lambda: freed.append(True)
-    desk.reader.end("Task cancelled")
+    desk.reader.end(StreamEnd.TASK_CANCELLED)
     desk.reader.overflow()
     assert await read_to_end(desk.reader) == []
     assert freed == [True]

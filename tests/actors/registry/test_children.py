@@ -5,7 +5,18 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from tests.fakes import (
+    FOREVER,
+    ScriptedAgent,
+    VirtualClock,
+    chatty,
+    done,
+    names,
+    opened,
+    read_to_end,
+    settle,
+    waiting,
+)
 from turnkeeper.actors.model.exceptions import ShuttingDown, UnknownSession
 from turnkeeper.actors.model.messages import Cancel, Cleanup, GetSession, Send, TurnEnded
 from turnkeeper.actors.model.records import Asker, Returned
@@ -37,6 +48,110 @@ async def test_a_session_stays_its_owners_after_it_was_forgotten_while_its_conve
             with pytest.raises(UnknownSession):
                 await refused
         assert await ask(registry, "two", user="ada") == ["one"]
+
+
+# -- Readers of sessions that are not open ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("cursor", ["0", "7-1"])
+async def test_a_cursor_opens_nothing_and_its_reader_waits_for_the_first_send(cursor: str) -> None:
+    """G7, G12: a reader alone owns nothing."""
+    async with opened(chatty) as registry:
+        early = await registry.subscribe("s1", after=cursor, user="bob")
+        stays = await registry.subscribe("s1", after=cursor, user="ada")
+        counts = await registry.counts()
+        assert (counts.sessions, counts.subscribers) == (0, 2)
+        with pytest.raises(UnknownSession):
+            await registry.session("s1", user="bob")
+        assert names(waiting(early)) == ["gap"] * (cursor != "0") + ["snapshot"]
+        receipt = await registry.send("s1", "1", user="ada")
+        await receipt.ended()
+        assert (await registry.session("s1", user="ada")).subscribers == 1
+        events = waiting(stays)[-3:]
+        assert [event.id for event in events] == [f"{receipt.epoch}-{n}" for n in range(3)]
+        assert names(waiting(early)) == []
+        early.close()
+        stays.close()
+        await settle()
+        assert (await registry.counts()).subscribers == 0
+
+
+async def test_a_reader_that_waited_keeps_its_session_awake_until_it_leaves() -> None:
+    async with opened(done) as registry:
+        early = await registry.subscribe("s1", after="0")
+        await ask(registry, "hello")
+        assert await registry.cleanup() == ()
+        early.close()
+        await settle()
+        assert await registry.cleanup() == ("s1",)
+
+
+async def test_a_reader_without_a_cursor_opens_the_session_for_those_who_wait() -> None:
+    async with opened(done) as registry:
+        early = await registry.subscribe("s1", after="0", user="ada", close_on="never")
+        opens = await registry.subscribe("s1", user="ada")
+        assert (await registry.session("s1")).subscribers == 2
+        await registry.close("s1")
+        for stream in (early, opens):
+            assert (await read_to_end(stream))[-1].data == "Session closed"
+
+
+async def test_a_reader_that_has_left_is_not_waited_with() -> None:
+    async with opened(done) as registry:
+        early = await registry.subscribe("s1", after="0")
+        early.close()
+        await ask(registry, "hello")
+        assert (await registry.counts()).subscribers == 0
+
+
+async def test_the_epochs_of_a_session_that_was_waited_for_go_on_where_they_were(clock: VirtualClock) -> None:
+    """G7: the epoch is drawn when the turn starts, whatever its readers' cursors are."""
+    async with opened(done, idle_ttl=1, turn_retention=1) as registry:
+        first = await registry.send("s1", "one")
+        await first.ended()
+        await clock.advance(60)
+        assert (await registry.counts()).sessions == 0
+        back = await registry.subscribe("s1", after=f"{first.epoch}-1")
+        future = await registry.subscribe("s1", after="99999999999999-0")
+        second = await registry.send("s1", "two")
+        await second.ended()
+        assert first.epoch is not None
+        assert second.epoch is not None
+        assert first.epoch < second.epoch < 99999999999999
+        for stream in (back, future):
+            events = waiting(stream)
+            assert names(events) == ["gap", "snapshot", "turn.started", "turn.completed"]
+            assert {event.epoch for event in events[2:]} == {second.epoch}
+            stream.close()
+
+
+async def test_a_session_that_is_or_was_another_users_is_not_waited_for(clock: VirtualClock) -> None:
+    """G12."""
+    async with opened(remembering, idle_ttl=1, turn_retention=10) as registry:
+        await ask(registry, "one", user="ada")
+        for _ in range(2):
+            with pytest.raises(UnknownSession):
+                await registry.subscribe("s1", after="0", user="bob")
+            await clock.advance(60)
+            assert (await registry.counts()).sessions == 0
+        admin = await registry.subscribe("s1", after="0")
+        await ask(registry, "two", user="ada")
+        assert names(waiting(admin)) == ["snapshot", "turn.started", "turn.completed"]
+        admin.close()
+
+
+async def test_readers_of_sessions_that_are_not_open_are_told_of_the_end() -> None:
+    """G10."""
+    async with opened(done) as registry:
+        early = [await registry.subscribe(f"s{n}", after="0") for n in range(3)]
+        await registry.drain()
+        for stream in early:
+            assert [event.data for event in await read_to_end(stream)][-1] == "Server shutting down"
+        with pytest.raises(ShuttingDown):
+            await registry.subscribe("s9", after="0")
+
+
+# -- Mail in between ----------------------------------------------------------------------------------
 
 
 async def test_messages_that_arrive_while_a_session_goes_to_sleep_are_handled_in_order() -> None:

@@ -8,6 +8,7 @@ import pytest
 from tests.fakes import ScriptedAgent, virtual_time
 from tests.web.command.terminal import relay
 from tests.web.fakes_web import PATIENCE, by_token, serving
+from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.client.client import PAUSES, Client
 from turnkeeper.web.client.errors import Refused, Unreachable
@@ -83,6 +84,68 @@ async def test_what_happened_while_the_connection_was_lost_is_not_missed_before_
             assert [(await anext(events)).data["text"] for _ in range(3)] == ["one", "two", "three"]
 
 
+class Counting(Client):
+    """A client that counts the streams that it opens."""
+
+    streams = 0
+
+    def stream(
+        self, session: str, cursor: str | None, close_on: CloseOn
+    ) -> AsyncGenerator[StreamEvent, None]:
+        self.streams += 1
+        return super().stream(session, cursor, close_on)
+
+
+@pytest.mark.parametrize("setting", CloseOn)
+async def test_events_may_go_on_after_a_cancel_on_the_same_stream_whatever_the_server_is_set_to(
+    setting: CloseOn,
+) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, close_on=setting) as house, Counting(house.url("")) as client:
+        names: list[str] = []
+        following = client.events("s", close_on=CloseOn.NEVER, notice=pytest.fail)
+        async with aclosing(following) as events:
+            async for event in events:
+                names.append(event.name)
+                match event.name:
+                    case "snapshot":
+                        await house.sent("s")
+                    case "turn.started":
+                        await house.post("/chat/s/cancel_send_task")
+                    case "close" if names.count("close") == 1:
+                        await house.sent("s")
+                    case "close" if names.count("close") == 2:
+                        await house.delete("/chat/s")
+                    case _:
+                        pass
+
+    turn = ["turn.started", "turn.cancelled", "close"]
+    assert names == ["snapshot", *turn, *turn, "close"]
+    assert client.streams == 1
+
+
+@pytest.mark.parametrize("setting", CloseOn)
+async def test_events_end_with_a_cancel_whatever_the_server_is_set_to(setting: CloseOn) -> None:
+    async with serving(ScriptedAgent(), close_on=setting) as house, Counting(house.url("")) as client:
+        async with aclosing(client.events("s", notice=pytest.fail)) as events:
+            assert (await anext(events)).name == "snapshot"
+            await house.sent("s")
+            await house.post("/chat/s/cancel_send_task")
+            assert [event.name async for event in events] == ["turn.started", "turn.cancelled", "close"]
+        assert client.streams == 1
+
+
+async def test_a_closed_session_with_nothing_after_the_cursor_ends_as_one_that_is_closed_now() -> None:
+    async with serving(three) as house, Counting(house.url("")) as client:
+        receipt = await house.registry.send("s", "hello")
+        await receipt.ended()
+        await house.delete("/chat/s")
+        cursor = f"{receipt.epoch}-4"
+        async with aclosing(client.events("s", cursor, close_on=CloseOn.NEVER, notice=pytest.fail)) as events:
+            assert [(event.name, event.data) async for event in events] == [("close", "Session closed")]
+        assert client.streams == 1
+
+
 class Leaving(Client):
     """The client of a server that says one thing and is never heard of again."""
 
@@ -93,7 +156,9 @@ class Leaving(Client):
             raise Unreachable("it is away")
         return {"incarnation": "1"}
 
-    async def stream(self, _session: str, _cursor: str | None) -> AsyncGenerator[StreamEvent, None]:
+    async def stream(
+        self, _session: str, _cursor: str | None, _close_on: CloseOn
+    ) -> AsyncGenerator[StreamEvent, None]:
         yield StreamEvent(None, "snapshot", "{}")
         self.there = False
         raise Unreachable("it has left")

@@ -11,11 +11,12 @@ import pytest
 from tests.fakes import FOREVER, ScriptedAgent
 from tests.web.command.terminal import Relay, relay
 from tests.web.fakes_web import House, by_token, serving, until
+from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents.upstream_errors import UpstreamRateLimited
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.client.errors import ClientError
-from turnkeeper.web.command.exit_codes import ExitCode, exit_code_of
+from turnkeeper.web.command.exit_codes import CommandFailed, ExitCode, exit_code_of
 from turnkeeper.web.command.follow import send
 from turnkeeper.web.command.screen import Screen
 
@@ -120,6 +121,77 @@ async def test_a_turn_that_takes_too_long_is_told() -> None:
         assert await at.send(timeout=0.05) is ExitCode.FAILED
 
     assert "timed out: timeout" in at.err.getvalue()
+
+
+class Held(Client):
+    """A client whose send is on its way until the test lets it arrive."""
+
+    arrives: asyncio.Event
+    streams = 0
+
+    async def send(self, *request: Any, **options: Any) -> Any:
+        await self.arrives.wait()
+        return await super().send(*request, **options)
+
+    def stream(self, *request: Any) -> Any:
+        self.streams += 1
+        return super().stream(*request)
+
+
+async def _reads(house: House) -> bool:
+    """Whether a stream is open."""
+    return (await house.registry.counts()).subscribers > 0
+
+
+@pytest.mark.parametrize("setting", CloseOn)
+async def test_a_stop_of_the_turn_before_is_read_past_whatever_the_server_is_set_to(
+    setting: CloseOn,
+) -> None:
+    agent = ScriptedAgent()
+    async with serving({"default": agent, "speak": speak}, close_on=setting) as house:
+        await house.sent("s", "before")
+        await agent.run()
+        async with Held(house.url("")) as client:
+            client.arrives = asyncio.Event()
+            at = Desk(house, client)
+            sent = at.send(agent="speak")
+            await until(lambda: _reads(house))
+            async with house.stream("s", "?close_on=never") as stream:
+                await house.post("/chat/s/cancel_send_task")
+                await stream.until("close")
+            client.arrives.set()
+            assert await sent is ExitCode.OK
+            assert client.streams == 2, "the Stop has ended the first one"
+
+    assert at.out.getvalue() == "hello you\\x1b[31m\n"
+
+
+@pytest.mark.parametrize("setting", CloseOn)
+async def test_a_turn_that_another_user_stops_is_reported_whatever_the_server_is_set_to(
+    setting: CloseOn,
+) -> None:
+    agent = ScriptedAgent()
+    async with desk(agent, close_on=setting) as at:
+        sent = at.send()
+        (await agent.run()).turn.emit("delta", {"text": "begun"})
+        await at.shown("begun")
+        await at.house.post("/chat/s/cancel_send_task")
+        assert await sent is ExitCode.FAILED
+
+    assert "cancelled: user_request" in at.err.getvalue()
+
+
+async def test_a_session_that_is_closed_before_the_turn_is_sent_is_told_at_once() -> None:
+    async with serving(ScriptedAgent()) as house, Held(house.url("")) as client:
+        client.arrives = asyncio.Event()
+        at = Desk(house, client)
+        sent = at.send()
+        await until(lambda: _reads(house))
+        async with house.stream("s") as stream:
+            await stream.until("snapshot")
+            await house.delete("/chat/s")
+        with pytest.raises(CommandFailed, match="the stream ended before the turn did: Session closed"):
+            await sent
 
 
 async def test_only_the_own_turn_is_shown_and_the_one_before_is_told_stopped() -> None:

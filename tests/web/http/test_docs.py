@@ -71,6 +71,9 @@ def test_every_example_of_an_answer_is_of_its_type(data: Any) -> None:
     for route in ROUTES:
         responses = data["paths"][route.path][route.method.lower()]["responses"]
         for status, answer in route.answers.items():
+            if answer.kind is None:
+                assert "content" not in responses[str(status)]
+                continue
             example = responses[str(status)]["content"][answer.media].get("example")
             if answer.media != "text/event-stream":
                 read = msgspec.json.decode(msgspec.json.encode(example), type=answer.kind)

@@ -565,7 +565,7 @@ async def test_a_parameter_that_cannot_be_read_is_named(path: str, field: str) -
         assert (await house.get("/chat/s")).body["state"] == "running"
 
 
-async def test_close_on_knows_one_word() -> None:
+async def test_close_on_knows_only_its_words() -> None:
     async with serving(done) as house:
         answer = await house.get("/chat/s/events?close_on=everything")
 

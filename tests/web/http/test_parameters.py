@@ -4,6 +4,7 @@ from aiohttp.test_utils import make_mocked_request
 
 from tests.web.fakes_web import asking
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.web.http.parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, WAIT
 
 
@@ -40,9 +41,10 @@ def test_any_other_if_match_is_refused(text: str) -> None:
     assert refused.value.field == "If-Match"
 
 
-def test_a_stream_is_closed_on_a_supersede_only_if_it_says_so() -> None:
-    assert CLOSE_ON.of(query("?close_on=superseded")) is True
-    assert CLOSE_ON.of(query("")) is False
+def test_a_stream_may_say_what_ends_it() -> None:
+    for each in CloseOn:
+        assert CLOSE_ON.of(query(f"?close_on={each}")) is each
+    assert CLOSE_ON.of(query("")) is None
     for text in ("", "everything"):
         with pytest.raises(InvalidRequest) as refused:
             CLOSE_ON.of(query(f"?close_on={text}"))

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import aiohttp
 import pytest
@@ -16,10 +17,14 @@ from tests.web.fakes_web import (
     Message,
     Transport,
     Writer,
+    by_token,
     serving,
     streaming_request,
     until,
 )
+from turnkeeper.actors.model.messages import Close
+from turnkeeper.actors.model.words import CloseOn
+from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import WebSettings
@@ -151,7 +156,7 @@ async def test_a_stream_ends_with_what_it_was_told_last() -> None:
         await stream.task
 
         assert stream.names[-2:] == ["turn.cancelled", "close"]
-        assert stream.writer.writes[-1].endswith(b"event: close\ndata: Task cancelled\n\n")
+        assert stream.writer.writes[-1] == b"retry: 20\n\nevent: close\ndata: Task cancelled\n\n"
         assert stream.writer.ended
         assert len(stream.streams) == 0
         await settle()
@@ -459,6 +464,161 @@ async def test_a_stream_may_ask_to_be_closed_when_its_turn_is_superseded() -> No
             assert (close.event, close.data) == ("close", "Task cancelled")
             assert (await staying.until("turn.cancelled")).json["reason"]["code"] == "superseded"
             assert (await staying.until("turn.started")).json["task_id"] == second
+
+
+# -- When to come back --------------------------------------------------------------------------------
+
+
+async def test_after_a_stop_an_eventsource_comes_back_at_once_and_later_as_before() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        for _ in range(2):
+            await house.sent("s")
+            async with house.stream("s") as stream:
+                await stream.until("turn.started")
+                assert stream.parser.retry == 2000
+                await house.post("/chat/s/cancel_send_task")
+                assert (await stream.rest())[-1].data == "Task cancelled"
+                assert stream.parser.retry == 20
+
+
+async def test_an_eventsource_that_comes_back_sooner_than_that_is_not_slowed_down() -> None:
+    async with serving(ScriptedAgent(), retry=0.005) as house:
+        await house.sent("s")
+        async with house.stream("s") as stream:
+            await stream.until("turn.started")
+            await house.post("/chat/s/cancel_send_task")
+            await stream.rest()
+            assert stream.parser.retry == 5
+
+
+async def _close(registry: SessionRegistry) -> None:
+    await registry.close("s")
+
+
+async def _lose(registry: SessionRegistry) -> None:
+    with mock.patch.object(decisions, "step", side_effect=ZeroDivisionError):
+        registry.ref.tell(Close("s"))
+        await settle()
+
+
+async def _drain(registry: SessionRegistry) -> None:
+    await registry.drain()
+
+
+@pytest.mark.parametrize(
+    ("end", "text"),
+    [(_close, "Session closed"), (_lose, "Session lost"), (_drain, "Server shutting down")],
+    ids=["closed", "lost", "shutdown"],
+)
+async def test_before_an_end_that_is_final_the_usual_time_counts(end: Any, text: str) -> None:
+    async with serving(done) as house, house.stream("s") as stream:
+        await stream.until("snapshot")
+        await end(house.registry)
+        assert (await stream.rest())[-1].data == text
+        assert stream.parser.retry == 2000
+
+
+async def test_a_stream_that_stays_open_writes_the_same_and_no_time_to_come_back() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house, house.stream("s", "?close_on=never") as stream:
+        for _ in range(2):
+            task = await house.sent("s")
+            await house.post("/chat/s/cancel_send_task")
+            assert (await stream.until("turn.cancelled")).json["task_id"] == task
+            close = await stream.next()
+            assert (close.event, close.data, close.own_id) == ("close", "Task cancelled", None)
+        assert stream.parser.retry == 2000
+        await house.delete("/chat/s")
+        assert [(each.event, each.data) for each in await stream.rest()] == [("close", "Session closed")]
+
+
+@pytest.mark.parametrize("setting", CloseOn)
+@pytest.mark.parametrize("asked", [None, *CloseOn])
+async def test_what_ends_a_stream_its_reader_says_or_else_the_mount(
+    setting: CloseOn, asked: CloseOn | None
+) -> None:
+    query = "" if asked is None else f"?close_on={asked}"
+    async with serving(ScriptedAgent(), close_on=setting) as house, house.stream("s", query) as stream:
+        await house.sent("s")
+        await stream.until("turn.started")
+        await house.sent("s", "superseding")
+        chosen = setting if asked is None else asked
+        if chosen is CloseOn.SUPERSEDED:
+            assert (await stream.rest())[-1].data == "Task cancelled"
+            return
+        await stream.until("turn.started")
+        await house.post("/chat/s/cancel_send_task")
+        await stream.until("close")
+        if chosen is CloseOn.CANCELLED:
+            assert await stream.rest() == []
+        else:
+            await house.sent("s", "the next")
+            await stream.until("turn.started")
+        assert stream.names.count("close") == 1
+
+
+# -- Coming back ----------------------------------------------------------------------------------------
+
+
+async def test_a_reader_comes_back_to_a_closed_session_for_what_it_has_missed_and_then_no_more() -> None:
+    """WHATWG HTML 9.2.3: after 204 an EventSource does not connect again."""
+    async with serving(chatty) as house:
+        await house.sent("s", "1")
+        await until(lambda: _is_idle(house.registry))
+        await house.delete("/chat/s")
+        async with house.stream("s", "?last_event_id=0") as stream:
+            await stream.rest()
+        assert stream.names == ["turn.started", "word", "turn.completed", "close"]
+        last = stream.parser.last_event_id
+        for way in ({"headers": {"Last-Event-ID": last}}, {"query": f"?last_event_id={last}"}):
+            answer = await house.get(f"/chat/s/events{way.get('query', '')}", headers=way.get("headers"))  # type: ignore[arg-type]
+            assert (answer.status, answer.text, answer.headers["Cache-Control"]) == (204, "", "no-store")
+        assert await readers(house.registry) == 0
+
+
+async def _is_idle(registry: SessionRegistry) -> bool:
+    return (await registry.session("s")).state == "idle"
+
+
+async def test_a_reader_without_a_cursor_is_told_that_the_session_is_closed() -> None:
+    async with serving(done) as house:
+        await house.sent("s")
+        await house.delete("/chat/s")
+        async with house.stream("s") as stream:
+            snapshot, close = await stream.rest()
+        assert (snapshot.json["state"], close.data) == ("closed", "Session closed")
+
+
+async def test_no_reader_of_a_closed_session_comes_back_for_ever() -> None:
+    """Whatever its cursor was: an EventSource repeats its last id, and gets 204 in the end."""
+    async with serving(chatty) as house:
+        await house.sent("s", "1")
+        await house.delete("/chat/s")
+        for first in ("0", "7-1", "99999999999999-0", "x", "-"):
+            async with house.stream("s", headers={"Last-Event-ID": first}) as stream:
+                await stream.rest()
+            last = stream.parser.last_event_id
+            assert (await house.get("/chat/s/events", headers={"Last-Event-ID": last})).status == 204
+
+
+async def test_a_reader_with_a_cursor_waits_for_a_session_that_is_not_open_and_opens_nothing() -> None:
+    """G7, G12."""
+    async with (
+        serving(chatty, authenticate=by_token) as house,
+        house.stream("s", headers={"Last-Event-ID": "7-1"}, token="ada-token") as stream,
+        house.stream("s", "?last_event_id=0", token="bob-token") as foreign,
+    ):
+        gap, snapshot = await stream.next(), await stream.next()
+        assert gap.json == {"since": "7-1", "min_available": None}
+        assert (snapshot.json["state"], snapshot.own_id) == ("idle", None)
+        assert (await house.get("/chat/s", token="ada-token")).code == "UNKNOWN_SESSION"
+        task = await house.sent("s", "1", token="ada-token")
+        assert (await stream.until("turn.started")).json["task_id"] == task
+        await stream.until("turn.completed")
+        assert await readers(house.registry) == 2
+        await house.runner.cleanup()
+        assert [each.event for each in await foreign.rest()] == ["snapshot", "close"]
 
 
 async def test_a_client_that_stops_reading_is_cut_off_with_bounded_memory_and_others_read_on() -> None:

@@ -1,7 +1,8 @@
 """The chat page, in a headless Chromium."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from selenium import webdriver
@@ -12,7 +13,7 @@ from tests.web.fakes_web import free_port
 from tests.web.pages.browser import CHROMIUM, DRIVER, HOST, MISSING, SERVE, Page, Server, chromium
 from tests.web.pages.markdown_samples import CHECK, HOSTILE_SAMPLES, STREAM, floods, noise
 from tests.web.pages.page_server import ARTICLE, HALT, HOSTILE, KEPT_EVENTS, PREFIX
-from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
+from turnkeeper.actors.model.words import CancelCode, CloseOn, TurnStatus, Verdict
 
 pytestmark = [
     pytest.mark.browser,
@@ -139,6 +140,38 @@ def test_stop_stops_at_once_and_says_so_and_the_conversation_goes_on(page: Page)
     page.wait_for_rest("go on")
     assert page.messages == [LONG, "go on"]
     assert page.outcomes == [outcome, ""]
+
+
+@pytest.fixture(scope="module")
+def set_to() -> Iterator[dict[CloseOn, Server]]:
+    """One server for each setting of `close_on`."""
+    with ExitStack() as stack:
+        yield {
+            each: stack.enter_context(
+                Server(*SERVE, TURNKEEPER_CANCEL_GRACE="60", TURNKEEPER_CLOSE_ON=each.value)
+            )
+            for each in CloseOn
+        }
+
+
+@pytest.mark.parametrize("setting", CloseOn)
+def test_the_page_keeps_one_stream_over_stops_and_replacements_whatever_its_server_is_set_to(
+    driver: webdriver.Chrome, set_to: dict[CloseOn, Server], setting: CloseOn
+) -> None:
+    page = Page(driver, set_to[setting]).open()
+    for _ in range(2):
+        page.say(LONG)
+        page.wait_for_reply(BEGUN)
+        page.element("#stop").click()
+        page.wait_for_outcome("^Stop: cancelled after ")
+    page.say(LONG)
+    page.wait_for_reply(BEGUN)
+    page.say("rather this")
+    page.wait_for_rest("rather this")
+    assert page.messages == [LONG, LONG, LONG, "rather this"]
+    script = "return performance.getEntriesByType('resource').map((each) => each.name)"
+    asked: list[str] = driver.execute_script(script)  # type: ignore[no-untyped-call]
+    assert sum(each.endswith("chat/ticket") for each in asked) == 1, "every stream begins with a ticket"
 
 
 def test_an_agent_that_does_not_stop_is_said_not_to_have_stopped(hasty_page: Page) -> None:
@@ -644,12 +677,56 @@ def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
 
 
 def test_a_session_that_was_closed_or_cannot_be_is_said_to_be(page: Page) -> None:
+    page.say("hello")
+    page.wait_for_rest("hello")
     page.server.ask("DELETE", f"chat/{page.session}")
     page.wait_for_note("^This session is closed")
     assert page.connection == "Session closed"
     page.open("not%20an%20id", connected=False)
     page.wait_for_connection("Not connected")
     assert len(page.notes) == 1
+
+
+def leave_and_come_back(page: Page, meanwhile: Callable[[], object] = bool) -> None:
+    """As when the browser keeps the page for its Back button: it closes its stream, and opens another one."""
+    page.driver.execute_script("dispatchEvent(new Event('pagehide'))")  # type: ignore[no-untyped-call]
+    meanwhile()
+    back = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+    page.driver.execute_script(back)  # type: ignore[no-untyped-call]
+
+
+def test_a_session_that_was_closed_while_the_page_was_away_is_said_to_be(page: Page) -> None:
+    page.say("hello")
+    page.wait_for_rest("hello")
+    leave_and_come_back(page, lambda: page.server.ask("DELETE", f"chat/{page.session}"))
+    page.wait_for_note("^This session is closed")
+    assert page.connection == "Session closed"
+
+
+def test_a_server_that_shuts_down_is_not_taken_for_one_that_refuses(page: Page) -> None:
+    """It does not know the session yet, as one that is another user's, and gives no stream."""
+    refuse = """
+        const fetched = window.fetch;
+        const tried = (window.tried = []);
+        const unready = async () => new Response("{}", { status: 503 });
+        window.fetch = (address, ...rest) =>
+          address === "readyz" && !window.isReady ? unready() : fetched(address, ...rest);
+        window.EventSource = class extends EventTarget {
+          readyState = 2;
+          constructor(address) {
+            super();
+            tried.push(address);
+            setTimeout(() => this.onerror());
+          }
+          close() {}
+        };
+        window.EventSource.CLOSED = 2;
+        dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true }));"""
+    page.driver.execute_script(refuse)  # type: ignore[no-untyped-call]
+    page.wait(lambda: page.driver.execute_script("return tried.length > 2"), "it has tried again")
+    assert page.connection == "Reconnecting…"
+    page.driver.execute_script("window.isReady = true")  # type: ignore[no-untyped-call]
+    page.wait_for_note("^This session is not yours")
 
 
 # -- Who is asking ----------------------------------------------------------------------------------
@@ -677,9 +754,10 @@ def test_a_server_with_tokens_is_asked_with_one_and_its_stream_with_a_ticket(
     page.say(LONG)
     page.wait_for_reply(BEGUN)
     before = len(tickets())
-    # The stream ends with the Stop: the next one needs a ticket of its own.
     driver.switch_to.active_element.send_keys(Keys.ESCAPE)
     page.wait_for_outcome("^Stop: cancelled after ")
+    # The next stream needs a ticket of its own.
+    leave_and_come_back(page)
     page.say("still here")
     page.wait_for_rest("still here")
     assert len(tickets()) > before

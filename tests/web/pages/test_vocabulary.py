@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from turnkeeper.actors.events.event import EventName
-from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus, Verdict, is_final, is_terminal
+from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus, Verdict, is_terminal, returning
 
 FILE = "web/pages/state/vocabulary.js"
 SOURCE = (Path(__file__).parent.parent.parent.parent / FILE).read_text(encoding="utf-8")
@@ -56,7 +56,5 @@ def test_the_page_takes_exactly_the_statuses_that_have_not_ended_for_in_flight(s
 
 
 @pytest.mark.parametrize("end", StreamEnd)
-def test_the_page_opens_the_next_stream_at_once_exactly_after_an_end_that_is_not_final(
-    end: StreamEnd,
-) -> None:
-    assert (table("STREAM_ENDS")[end] == '"now"') is not is_final(end)
+def test_the_page_goes_on_comes_back_or_gives_up_as_the_end_says(end: StreamEnd) -> None:
+    assert table("STREAM_ENDS")[end] == f'"{returning(end).value}"'

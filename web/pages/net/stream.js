@@ -38,7 +38,8 @@ export class Stream {
     if (answer.status === 422 || answer.status === 403) this.#refuse("refused", problemOf(answer));
     else if (!answer.ok) this.#connectLater();
     else {
-      const query = new URLSearchParams({ ticket: answer.data.ticket, last_event_id: this.chat.cursor ?? "0" });
+      const { ticket } = answer.data;
+      const query = new URLSearchParams({ ticket, last_event_id: this.chat.cursor ?? "0", close_on: "never" });
       this.#listen(new EventSource(`${path(session, "events")}?${query}`));
     }
   }
@@ -64,21 +65,30 @@ export class Stream {
     this.#source = source;
   }
 
-  // A Stop ends the stream; the next turn is read on a new one.
+  // A Stop ends no stream that was opened with close_on=never: the next turn is read on the same one.
   #onClose(text) {
     const next = STREAM_ENDS[text] ?? "later";
-    if (next === "never") this.#refuse("closed", "This session is closed. Start a new one.");
-    else if (next === "now") this.connect();
-    else this.#connectLater();
+    if (next === "never") this.#refuseClosed();
+    else if (next === "later") this.#connectLater();
   }
 
+  // Where the server has answered, but with no stream, the session is closed or not this user's, or it is a server
+  // that shuts down, which does not know a session without turns.
   async #onLost(answered) {
     this.#connectLater();
     const attempt = this.#attempt;
     if (!answered) return;
-    const { status } = await call("GET", path(this.chat.session));
-    if (status !== 404 || attempt !== this.#attempt) return;
-    this.#refuse("refused", "This session is not yours. Start a new one.");
+    const [{ status, data }, ready] = await Promise.all([
+      call("GET", path(this.chat.session)),
+      call("GET", "readyz"),
+    ]);
+    if (attempt !== this.#attempt) return;
+    if (data.state === "closed") this.#refuseClosed();
+    else if (status === 404 && ready.ok) this.#refuse("refused", "This session is not yours. Start a new one.");
+  }
+
+  #refuseClosed() {
+    this.#refuse("closed", "This session is closed. Start a new one.");
   }
 
   #connectLater() {

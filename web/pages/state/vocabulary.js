@@ -58,7 +58,7 @@ export const EVENTS = [
   "turn.unresponsive",
 ];
 
-// Why a stream ended, and when to open the next one: `now`, `later`, or `never`.
+// What a `close` says, and when more of the session follows: `now` on this stream, `later` on a new one, or `never`.
 export const STREAM_ENDS = {
   "Task cancelled": "now",
   "Task finished": "now",
