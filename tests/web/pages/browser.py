@@ -48,12 +48,12 @@ SERVE = (*HOST, "serve", "--port", "0")
 
 
 @contextmanager
-def chromium() -> Iterator[webdriver.Chrome]:
-    """A browser with a profile of its own, and a log of what its pages complain about."""
+def chromium(*more: str) -> Iterator[webdriver.Chrome]:
+    """A browser with a profile of its own, and a log of what its pages complain about; ``more`` are flags."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         options = webdriver.ChromeOptions()
         options.binary_location = CHROMIUM or ""
-        for flag in (*FLAGS, f"--user-data-dir={profile}"):
+        for flag in (*FLAGS, *more, f"--user-data-dir={profile}"):
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         driver = webdriver.Chrome(options=options, service=Service(DRIVER))
