@@ -18,7 +18,7 @@ Measure = TypeVar("Measure", bound=Callable[..., Any])
 
 
 class Attack(NamedTuple):
-    """A function that measures, and what the issue says that it shows."""
+    """A function that measures, and what it has shown once."""
 
     says: str
     measure: Callable[..., Any]

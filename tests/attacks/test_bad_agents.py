@@ -1,4 +1,4 @@
-"""Issue 7, section 2: agents that leave the process, block the loop, or say what forges a log."""
+"""Agents that leave the process, block the loop, or say what forges a log."""
 
 from contextlib import ExitStack
 from typing import Any, NamedTuple

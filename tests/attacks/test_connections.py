@@ -1,4 +1,4 @@
-"""Issue 7, section 3: connections that are half open, idle, half closed, or not read from."""
+"""Connections that are half open, idle, half closed, or not read from."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Issue 7, section 3: two workers of one master, of which one does not know what the other one runs.
+"""Two workers of one master, of which one does not know what the other one runs.
 
 The tests' own master forks as gunicorn does, so that no package is needed; `behind_gunicorn` asks that one.
 """
@@ -101,11 +101,20 @@ def serving(port: int, wanted: int) -> None:
 def two_workers(**settings: object) -> Workers:
     with master(**settings) as running:
         serving(running.port, 2)
-        workers = len(children(running.pid))
         seen, silent = cancels(running.port)
+        if settings.get("single_process") != "false":
+            refused(running.pid)
+        workers = len(children(running.pid))
         log = os.pread(running.log, 1_000_000, 0).decode()
         said = re.findall(r"^worker \d: .*", log, re.MULTILINE)
         return Workers(workers, " | ".join(said)[:300], seen, silent)
+
+
+def refused(master: int) -> None:
+    """Wait until the second worker has given up; it waits a while for the first one to go."""
+    until = time.monotonic() + PATIENCE
+    while len(children(master)) > 1 and time.monotonic() < until:
+        time.sleep(0.05)
 
 
 def children(pid: int) -> list[int]:
