@@ -31,21 +31,6 @@ MESSAGES_OMITTED: Final = Counter(
 CONVERSATIONS_FORGOTTEN: Final = Counter(
     "conversations_forgotten_total", "Conversations that were forgotten because there were too many of them."
 )
-TOO_MANY_SESSIONS: Final = Counter(
-    "too_many_sessions_total", "Sends that were refused because there were too many sessions."
-)
-TOO_MANY_TURNS: Final = Counter(
-    "too_many_turns_total", "Sends that were refused because there were too many turns in flight."
-)
-TOO_MANY_STREAMS: Final = Counter(
-    "too_many_streams_total", "Streams that were refused because there were too many of them."
-)
-TOO_MUCH_KEPT: Final = Counter(
-    "too_much_kept_total", "Sends that were refused because too many bytes were kept."
-)
-SESSIONS_FORGOTTEN_EARLY: Final = Counter(
-    "sessions_forgotten_early_total", "Sleeping sessions that were forgotten to make room for new ones."
-)
 
 COUNTERS: Final = (
     TURN_COMPLETED,
@@ -59,11 +44,6 @@ COUNTERS: Final = (
     SUBSCRIBER_OVERFLOW,
     MESSAGES_OMITTED,
     CONVERSATIONS_FORGOTTEN,
-    TOO_MANY_SESSIONS,
-    TOO_MANY_TURNS,
-    TOO_MANY_STREAMS,
-    TOO_MUCH_KEPT,
-    SESSIONS_FORGOTTEN_EARLY,
 )
 """All of them."""
 

@@ -15,9 +15,9 @@ from turnkeeper.actors.metrics.meter import (
     UNRESPONSIVE,
     Counter,
 )
-from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, TurnkeeperError
+from turnkeeper.actors.model.exceptions import SessionError, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
+from turnkeeper.actors.model.messages import Tick, TurnEnd
 from turnkeeper.actors.model.records import Raised, TurnId
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer, answer_foreign, refuse
@@ -116,7 +116,7 @@ class Performer:
                 case AnnounceQueued():
                     self.feed.append(Event(QUEUED, None, 0, None, effect.record))
                 case Refuse():
-                    self._refuse(effect, state)
+                    refuse(effect.to, effect.error)
                 case CloseStreams():
                     self._close_streams(effect.end, state)
                 case Quarantine():
@@ -128,12 +128,6 @@ class Performer:
                     self._shared.meter.count(STALE_REPORTS)
                 case _:
                     assert_never(effect)
-
-    def _refuse(self, effect: Refuse, state: State) -> None:
-        self._shared.count_refusal(effect.error)
-        if isinstance(effect.error, TooMuchKept):
-            self._shared.report(KeptTooMuch(state.memory.home.owner))
-        refuse(effect.to, effect.error)
 
     # -- Turns ------------------------------------------------------------------------------------------
 

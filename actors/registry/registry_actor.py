@@ -1,12 +1,11 @@
 """RegistryActor: the one actor that all messages from outside go to."""
 
 import itertools
-from collections.abc import Callable
 from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import InvalidRequest, ScopeMissing, TurnkeeperError
+from turnkeeper.actors.model.exceptions import InvalidRequest, TurnkeeperError, UnknownSession
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
@@ -19,9 +18,7 @@ from turnkeeper.actors.model.messages import (
     GetMessages,
     GetSession,
     GetTurn,
-    KeptTooMuch,
     ListActive,
-    OwnerFound,
     Send,
     SessionEnded,
     SessionFailed,
@@ -33,12 +30,12 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     Sweep,
     TaskExited,
-    ToBeFreed,
+    Unsubscribe,
 )
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
-from turnkeeper.actors.session.refusals import precondition_failed, shutting_down, unknown
+from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 
 from .children import Children
@@ -46,7 +43,6 @@ from .directory import PASS
 from .early_cancels import EarlyCancels
 from .ending import Ending
 from .housekeeping import Housekeeping
-from .opening import Opening
 from .shared import Shared
 
 #: The messages that the registry's actor understands.
@@ -69,9 +65,7 @@ MESSAGES: Final = (
     Shutdown,
     ShutdownOverdue,
     TaskExited,
-    KeptTooMuch,
-    OwnerFound,
-    ToBeFreed,
+    Unsubscribe,
 )
 
 
@@ -88,7 +82,6 @@ class RegistryActor(AsyncioActor):
         settings = shared.settings
         self._early = EarlyCancels(settings.early_cancels_per_user, settings.early_cancel_ttl)
         self._children = Children(shared)
-        self._opening = Opening(shared, self._children, self.on_message)
         self._housekeeping = Housekeeping(shared, self._children)
         self._ending = Ending(shared, self._children)
 
@@ -102,8 +95,6 @@ class RegistryActor(AsyncioActor):
         """Route a message, or answer it from the directory. A refusal is the answer of its asker."""
         if not isinstance(message, MESSAGES):
             super().on_message(message, reply_to)
-            return
-        if self._opening.questions and self._opening.park(message, reply_to):
             return
         try:
             match message:
@@ -139,16 +130,11 @@ class RegistryActor(AsyncioActor):
                     self._ending.overdue()
                 case TaskExited():
                     self._children.exited(message)
-                case KeptTooMuch():
-                    self._housekeeping.relieve(message.owner)
-                case OwnerFound():
-                    self._opening.found(message)
-                case ToBeFreed():
-                    self._children.freed(message, reply_to)
+                case Unsubscribe():
+                    self._children.early_readers.remove(message.subscription)
                 case _:
                     assert_never(message)
         except TurnkeeperError as error:
-            self._shared.count_refusal(error)
             if reply_to is None:
                 logger.warning("%s refused: %s", type(message).__name__, error)
             else:
@@ -171,9 +157,9 @@ class RegistryActor(AsyncioActor):
         new_id = ids.drawn_turn_id(self._incarnation, next(self._turn_numbers))
         submit = resolve(message, session, shared.settings, shared.agents, self._default_agent, new_id, now)
         if entry is None:
-            entry = self._opening.open(session, message, reply_to, now)
-            if entry is None:
-                return
+            if message.if_match is not None:
+                raise precondition_failed(message.if_match)
+            entry = self._children.open(session, message.asker, now)
         if message.turn_id is not None:
             reason = self._early.take(message.asker.user, session, submit.spec.turn_id, now)
             if reason is not None:
@@ -201,22 +187,9 @@ class RegistryActor(AsyncioActor):
         answer(reply_to, CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered_for))
 
     def _on_close(self, message: Close, reply_to: ReplyTo) -> None:
-        asker, children = message.asker, self._children
-        if message.free and not asker.sees_all:
-            raise ScopeMissing("only an admin frees the id of a session")
-        entry = self._shared.directory.find(message.session_id, asker)
-        if entry is None:
-            # The conversation may be left of it, which is to be forgotten as well.
-            session = ids.session_id(message.session_id)
-            owner = children.owner(session)
-            if owner is None or not asker.may_see(owner):
-                raise unknown(session)
-            entry = children.open(session, owner, self._shared.clock())
-        shut = Shut(Reason(message.code, asker.user), message.grace)
-        if message.free:
-            children.free(entry, shut, reply_to)
-        else:
-            children.forward(entry, shut, reply_to)
+        entry = self._children.known(message.session_id, message.asker)
+        reason = Reason(message.code, message.asker.user)
+        self._children.forward(entry, Shut(reason, message.grace), reply_to)
 
     def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
         if reply_to is not None:
@@ -237,7 +210,7 @@ class RegistryActor(AsyncioActor):
         session = ids.session_id(message.session_id)
         owner = self._children.owner(session)
         if owner is None or not message.asker.may_see(owner):
-            raise unknown(session)
+            raise UnknownSession(f"no session {session!r}")
         answer(reply_to, self._shared.contexts.conversation(session))
 
     # -- Questions about many ---------------------------------------------------------------------------
@@ -245,9 +218,14 @@ class RegistryActor(AsyncioActor):
     def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
         if reply_to is None:
             return
-        found = list[ActiveTurn]()
-        turns = iter(self._shared.directory.listed(message.asker))
-        in_batches(self._shared.loop, turns, PASS, found.extend, lambda: reply_to.set(tuple(found)))
+        directory, asker, found = self._shared.directory, message.asker, list[ActiveTurn]()
+        in_batches(
+            self._shared.loop,
+            iter(list(directory.active.values())),
+            PASS,
+            lambda turns: found.extend(directory.listed(turns, asker)),
+            lambda: reply_to.set(tuple(found)),
+        )
 
     # -- Reports ----------------------------------------------------------------------------------------
 
@@ -270,19 +248,16 @@ class RegistryActor(AsyncioActor):
         deadline = message.deadline
         if deadline is None:
             deadline = self._shared.settings.shutdown_deadline
-        self._end(deadline, lambda: answer(reply_to, None))
+        self._housekeeping.close()
+        self._ending.begin(deadline, lambda: answer(reply_to, None))
 
     def on_stop_request(self, reply_to: ReplyTo) -> None:
         """``stop()`` from anywhere drains first; it is answered when all is drained."""
         if self._ending.drained:
             super().on_stop_request(reply_to)
             return
-        self._end(self._shared.settings.shutdown_deadline, lambda: self.request_stop(reply_to))
-
-    def _end(self, deadline: float, then: Callable[[], None]) -> None:
         self._housekeeping.close()
-        self._ending.begin(deadline, then)
-        self._opening.end()
+        self._ending.begin(self._shared.settings.shutdown_deadline, lambda: self.request_stop(reply_to))
 
     def on_stop(self) -> None:
         """Stop the children and the timers, and answer every asker that waits here."""
@@ -290,5 +265,4 @@ class RegistryActor(AsyncioActor):
             self._shared.watch.stop()
         self._housekeeping.stop()
         self._ending.stop()
-        self._opening.stop()
         self._children.stop()

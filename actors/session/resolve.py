@@ -62,7 +62,7 @@ def resolve(
         turn_id, digest = ids.turn_id(send.turn_id), fingerprint([send.message, agent])
     head = TurnHead(turn_id, send.asker.user, agent, now, digest)
     spec = TurnSpec(head, session, send.message, timeout, settings.cancel_grace, send.options, send.ended_to)
-    return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded)
+    return Submit(spec, strategy, send.wait, send.if_match)
 
 
 def cancel_code(given: CancelCode | None, asker: Asker, owner: str) -> CancelCode:

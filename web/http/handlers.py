@@ -1,7 +1,6 @@
 """One function per route: read the request, ask the actors, answer."""
 
 import asyncio
-import secrets
 from importlib import metadata
 from typing import assert_never
 
@@ -27,15 +26,13 @@ from turnkeeper.web.openapi.operation import PROBLEM_JSON
 
 from . import body, codec
 from .mount import Handler, Mount, respond
-from .parameters import CLOSE_ON, FREE, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, LOG_ID, TASK_ID, WAIT
+from .parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, LOG_ID, TASK_ID, WAIT
 from .problems import Code, Problem
 
 #: Read once: looking it up reads files.
 VERSION = metadata.version("turnkeeper")
 #: Beyond the grace, for the answer itself.
 CANCEL_MARGIN = 0.5
-#: How many random bytes a new id is made of.
-ID_BYTES = 16
 
 
 async def _body(mount: Mount, request: web.Request) -> bytes:
@@ -126,14 +123,6 @@ async def turn(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
 # -- Sessions ---------------------------------------------------------------------------------------
 
 
-async def create(_mount: Mount, request: web.Request, _asker: Asker) -> web.StreamResponse:
-    """``POST /chat``."""
-    # Nothing is kept: an id that cannot be guessed is as good as one that is reserved.
-    log_id = secrets.token_urlsafe(ID_BYTES)
-    location = f"{request.rel_url.raw_path}/{log_id}"
-    return respond(codec.CreatedAnswer(log_id=log_id), 201, {"Location": location})
-
-
 async def session(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}``."""
     return respond(codec.encode_session(await mount.registry.ask(GetSession(LOG_ID.of(request), asker))))
@@ -150,7 +139,7 @@ async def close(mount: Mount, request: web.Request, asker: Asker) -> web.StreamR
     log_id = LOG_ID.of(request)
     if "If-Match" in request.headers:  # a condition must not be passed over where all would be lost
         raise InvalidRequest("DELETE does not support If-Match", field="If-Match")
-    view = await mount.registry.ask(Close(log_id, asker, free=FREE.of(request)))
+    view = await mount.registry.ask(Close(log_id, asker))
     return respond(codec.encode_closed(view))
 
 

@@ -9,17 +9,7 @@ from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, Answer,
 from . import codec, handlers
 from .body import SendJSON, TicketBody
 from .mount import Handler
-from .parameters import (
-    CLOSE_ON,
-    FREE,
-    IF_MATCH,
-    LAST_EVENT_ID,
-    LAST_EVENT_ID_QUERY,
-    LOG_ID,
-    TASK_ID,
-    TICKET,
-    WAIT,
-)
+from .parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, LOG_ID, TASK_ID, TICKET, WAIT
 from .problems import Code
 
 #: The groups of routes, with what each is about.
@@ -118,17 +108,6 @@ _TABLE = (
     ),
     Route(
         method="POST",
-        path="/chat",
-        handler=handlers.create,
-        tag="sessions",
-        summary="Make an id for a session",
-        about="One that cannot be guessed. Nothing is opened: that is done by the first send to it.",
-        answers={
-            201: Answer(codec.CreatedAnswer, "The id.", headers={"Location": "The session's path to be."})
-        },
-    ),
-    Route(
-        method="POST",
         path="/chat/{log_id}/send",
         handler=handlers.send,
         tag="turns",
@@ -154,17 +133,13 @@ _TABLE = (
             )
         },
         refusals=(
-            Code.SESSION_ID_TAKEN,
+            Code.UNKNOWN_SESSION,
             Code.SESSION_BUSY,
             Code.SESSION_CLOSED,
             Code.PRECONDITION_FAILED,
             Code.UNKNOWN_AGENT,
             Code.TURN_ID_REUSED,
             Code.TOO_MANY_UNRESPONSIVE,
-            Code.TOO_MANY_SESSIONS,
-            Code.TOO_MANY_TURNS,
-            Code.TOO_MUCH_KEPT,
-            Code.OWNER_NOT_KNOWN,
             Code.SESSION_LOST,
         ),
     ),
@@ -233,7 +208,7 @@ _TABLE = (
                 None, "The session is closed, and nothing comes after the cursor: do not connect again."
             ),
         },
-        refusals=(Code.TOO_MANY_STREAMS, Code.SESSION_LOST),
+        refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
     ),
     Route(
         method="GET",
@@ -274,7 +249,7 @@ _TABLE = (
         summary="Close a session",
         about="Cancels what is in flight, ends the streams and forgets the conversation; answers when that "
         "is done. Later sends are refused until the session is forgotten. `If-Match` is not supported.",
-        parameters=(LOG_ID, FREE),
+        parameters=(LOG_ID,),
         answers={200: Answer(codec.ClosedAnswer, "The session as it was closed.")},
         refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
     ),

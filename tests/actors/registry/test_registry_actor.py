@@ -8,13 +8,7 @@ import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
 from turnkeeper.actors.model import messages
-from turnkeeper.actors.model.exceptions import (
-    InvalidRequest,
-    SessionError,
-    SessionIdTaken,
-    TurnCancelled,
-    UnknownSession,
-)
+from turnkeeper.actors.model.exceptions import InvalidRequest, SessionError, TurnCancelled, UnknownSession
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
@@ -133,8 +127,9 @@ async def test_an_unknown_session_and_somebody_elses_give_the_same_answer() -> N
                     answers.append((error.code, str(error).replace(session, "_")))
             assert answers[0] == answers[1]
         assert not run.turn.cancel_requested
-        with pytest.raises(SessionIdTaken):
-            await registry.send("s1", "x", user="bob")
+        for refused in (registry.send("s1", "x", user="bob"), registry.subscribe("s1", user="bob")):
+            with pytest.raises(UnknownSession):
+                await refused
         assert await registry.active(user="bob") == ()
         assert (await registry.session("s1", user="ada")).user == "ada"
 
@@ -224,12 +219,11 @@ async def test_a_session_of_somebody_elses_is_not_opened_to_whoever_said_somethi
     clock: VirtualClock,
 ) -> None:
     """G12: whose the session is now counts, not whose conversation was kept once."""
-    agents = {"default": remembering, "silent": done}
-    async with opened(agents, idle_ttl=1, turn_retention=10, contexts=1) as registry:
+    async with opened(remembering, idle_ttl=1, turn_retention=10, contexts=1) as registry:
         await ask(registry, "mine", user="ada")
         await clock.advance(60)
         await ask(registry, "other", session="s2", user="ada")  # it takes the only place
-        await ask(registry, "hello", user="bob", agent="silent")
+        await registry.subscribe("s1", user="bob")
         assert (await registry.ask(GetMessages("s1", BOB))).messages == ()
         with pytest.raises(UnknownSession):
             await registry.ask(GetMessages("s1", ADA))
@@ -326,7 +320,7 @@ async def test_a_list_of_many_sessions_lets_others_run_between_its_passes(
     """G9."""
     monkeypatch.setattr(registry_actor, "PASS", 10)
     agent = ScriptedAgent()
-    async with opened(agent, max_in_flight=100) as registry:
+    async with opened(agent) as registry:
         for n in range(95):
             await registry.send(f"s{n}", "hello", user=("ada", "bob")[n % 2])
         listing = registry.ask(ListActive())

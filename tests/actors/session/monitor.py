@@ -15,7 +15,6 @@ from turnkeeper.actors.model.exceptions import (
     PreconditionFailed,
     SessionBusy,
     SessionClosed,
-    TooManyTurns,
     TooManyUnresponsive,
     TurnIdReused,
 )
@@ -528,8 +527,6 @@ class _Step:
                 good = isinstance(message, Submit) and message.spec.fingerprint is not None
             case PreconditionFailed():
                 good = isinstance(message, Submit | Stop) and message.if_match is not None
-            case TooManyTurns():
-                good = isinstance(message, Submit) and effect.error is message.no_room
             case TooManyUnresponsive():
                 # G8: counted by what was seen to be quarantined and not to end.
                 good = (
@@ -570,8 +567,6 @@ class _Step:
             facts.early = tuple(early for early in facts.early if early[0] != spec.turn_id)
             if spec.turn_id not in self.ended:
                 self._broken("G4: an early cancel does not count")
-        elif message.no_room is not None:
-            self._broken("G8: a send is taken for which there is no room")
         elif was.holder is None:
             if facts.holder is not spec:
                 self._broken("an idle session does not start what is sent")

@@ -26,7 +26,6 @@ from typing import Any, NamedTuple, TypeAlias
 
 from tests.actors.session.monitor import Broken, Facts, observe
 from tests.actors.session.rows import Table, Taken
-from turnkeeper.actors.model.exceptions import TooManyTurns
 from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import (
     Cancellation,
@@ -123,13 +122,10 @@ OUTCOMES: tuple[tuple[str, Outcome], ...] = (
     ("stopped", Stopped()),
 )
 
-NO_ROOM = TooManyTurns("no room")
-
 #: What may happen whatever the session is doing.
 ALWAYS = (
     Letter("send a", Submit(A, INTERRUPT)),
     Letter("send a, rejecting, not waiting", Submit(A, REJECT, wait=False)),
-    Letter("send a, without room", Submit(A, INTERRUPT, no_room=NO_ROOM)),
     Letter("send b, not waiting", Submit(B, INTERRUPT, wait=False)),
     Letter("send b, rejecting", Submit(B, REJECT)),
     Letter("stop", Stop(None, USER)),

@@ -6,7 +6,6 @@ from tests.actors.session.monitor import Facts, observe
 from tests.actors.session.rows import Table, Taken
 from tests.actors.session.search import Address
 from tests.turns import LIMITS, memory, spec
-from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import Outcome, Reason, Returned, TurnId, TurnRecord
 from turnkeeper.actors.model.words import CancelCode, Strategy
@@ -77,10 +76,9 @@ class Session:
         grace: float = GRACE,
         fingerprint: bytes | None = None,
         if_match: str | None = None,
-        no_room: SessionError | None = None,
     ) -> Address:
         sent = spec(turn_id, submitted_at=self.now, timeout=timeout, grace=grace, fingerprint=fingerprint)
-        return self.ask(Submit(sent, strategy, wait, if_match, no_room=no_room))
+        return self.ask(Submit(sent, strategy, wait, if_match))
 
     def stop(
         self,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from turnkeeper.actors.admission.expiring import ExpiringTable
+from turnkeeper.actors.registry.expiring import ExpiringTable
 
 TTL = 30.0
 

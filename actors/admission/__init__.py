@@ -1,1 +1,0 @@
-"""How much there may be: of one user's, and in all. Pure."""
