@@ -31,6 +31,18 @@ MESSAGES_OMITTED: Final = Counter(
 CONVERSATIONS_FORGOTTEN: Final = Counter(
     "conversations_forgotten_total", "Conversations that were forgotten because there were too many of them."
 )
+CONNECTIONS_REFUSED: Final = Counter(
+    "connections_refused_total", "Connections that were refused because the server had as many as it may."
+)
+PEER_CONNECTIONS_REFUSED: Final = Counter(
+    "peer_connections_refused_total", "Connections that were refused because their address had too many."
+)
+CONNECTIONS_CLOSED_IDLE: Final = Counter(
+    "connections_closed_idle_total", "Idle connections that were closed to make room for others."
+)
+CONNECTIONS_TIMED_OUT: Final = Counter(
+    "connections_timed_out_total", "Connections whose request's head did not come in time."
+)
 
 COUNTERS: Final = (
     TURN_COMPLETED,
@@ -44,6 +56,10 @@ COUNTERS: Final = (
     SUBSCRIBER_OVERFLOW,
     MESSAGES_OMITTED,
     CONVERSATIONS_FORGOTTEN,
+    CONNECTIONS_REFUSED,
+    PEER_CONNECTIONS_REFUSED,
+    CONNECTIONS_CLOSED_IDLE,
+    CONNECTIONS_TIMED_OUT,
 )
 """All of them."""
 

@@ -68,6 +68,8 @@ class SessionRegistry(SessionCalls):
         self._agents: dict[str, AgentFunction] = by_name
         self._default_agent = "default" if "default" in by_name else next(iter(by_name))
         self.settings = settings if settings is not None else Settings()
+        #: What happened how often, also around the registry: `counts` gives it out.
+        self.meter = Meter()
         #: Names this run of the process: turn ids begin with it, and ``/healthz`` shows it.
         self.incarnation = secrets.token_hex(6)
         #: Which sessions there are. The actors write it; on the loop one may look.
@@ -98,7 +100,7 @@ class SessionRegistry(SessionCalls):
             raise AlreadyStarted("this registry was started before: make another one")
         loop = asyncio.get_running_loop()
         offset = time.time() - loop.time()
-        settings, meter = self.settings, Meter()
+        settings, meter = self.settings, self.meter
         bound = Bound(settings.conversation_messages, settings.conversation_bytes)
         self._shared = Shared(
             loop=loop,

@@ -37,7 +37,7 @@ class LoopWatch:
         self.count = 0
         self._asked = 0.0
         self._loops_thread = threading.get_ident()
-        # The moments of the answers, and None to end: nobody waits to put one there.
+        # The moments of the answers, and None to end: putting one there never waits.
         self._mail: SimpleQueue[float | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._watch, name="turnkeeper loop watch", daemon=True)
 

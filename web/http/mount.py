@@ -20,7 +20,7 @@ from .settings import WebSettings
 from .single_process import WorkerLock
 from .stream import Streams
 
-#: One function per route. A route that asks nobody who they are gets `NOBODY`.
+#: One function per route. A route that asks for no identity gets `UNIDENTIFIED`.
 Handler: TypeAlias = Callable[["Mount", web.Request, Asker], Awaitable[web.StreamResponse]]
 #: A handler as aiohttp wants it.
 Endpoint: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -28,7 +28,7 @@ Endpoint: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 #: What is one user's is neither stored on the way nor taken for a page.
 UNSEEN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 #: Who asks where it does not matter who does.
-NOBODY = Asker("")
+UNIDENTIFIED = Asker("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ class Mount:
         return handle
 
     async def _answer_anyone(self, handler: Handler, request: web.Request) -> web.StreamResponse:
-        return await handler(self, request, NOBODY)
+        return await handler(self, request, UNIDENTIFIED)
 
     async def _answer_visitor(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         if self.authenticate is local_only:
             local_only(request)
-        return await handler(self, request, NOBODY)
+        return await handler(self, request, UNIDENTIFIED)
 
     async def _answer_user(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         return await handler(self, request, (await identify(self.authenticate, request)).asker)

@@ -22,6 +22,13 @@ from typing import Any, assert_never
 import msgspec
 from aiohttp import web
 
+from turnkeeper.actors.metrics.meter import (
+    CONNECTIONS_CLOSED_IDLE,
+    CONNECTIONS_REFUSED,
+    CONNECTIONS_TIMED_OUT,
+    PEER_CONNECTIONS_REFUSED,
+    Meter,
+)
 from turnkeeper.web.http.access.loopback import is_loopback
 from turnkeeper.web.http.problems import RETRY_AFTER, Code, Problem
 from turnkeeper.web.http.stream import LINE
@@ -190,11 +197,15 @@ class Connection(asyncio.Protocol):
 class Connections:
     """All connections of one server, and the protocol factory that makes them.
 
-    ``counters`` has what happened at the bounds: refused, closed while idle to make room, timed out.
+    ``meter`` counts what happens at the bounds: refused, closed while idle to make room, timed out.
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, make: Callable[[], asyncio.Protocol], bounds: Bounds
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[], asyncio.Protocol],
+        bounds: Bounds,
+        meter: Meter,
     ) -> None:
         self._loop = loop
         self._make = make
@@ -206,7 +217,7 @@ class Connections:
         self._idle: OrderedDict[Connection, None] = OrderedDict()
         self._open = 0
         self._timer: asyncio.TimerHandle | None = None
-        self.counters: Counter[str] = Counter()
+        self._meter = meter
 
     def __call__(self) -> Connection:
         """A new connection, as `loop.create_server` wants it."""
@@ -220,11 +231,11 @@ class Connections:
         peer = connection.peer
         bounded = peer is not None and peer not in self._bounds.trusted and not is_loopback(peer)
         if bounded and peer is not None and self._per_peer[peer] >= self._bounds.per_peer:
-            self.counters["connections_refused_per_peer"] += 1
+            self._meter.count(PEER_CONNECTIONS_REFUSED)
             detail = f"at most {self._bounds.per_peer} connections from one address"
             return _answer(Problem(Code.TOO_MANY_CONNECTIONS, detail, headers=RETRY_AFTER))
         if self._open >= self._bounds.in_all and not self._make_room():
-            self.counters["connections_refused"] += 1
+            self._meter.count(CONNECTIONS_REFUSED)
             detail = f"at most {self._bounds.in_all} connections in all"
             return _answer(Problem(Code.SERVER_FULL, detail, headers=RETRY_AFTER))
         self.enter(connection, Phase.READING)
@@ -237,7 +248,7 @@ class Connections:
             if connection.since > latest:
                 break
             if connection.settled:
-                self.counters["connections_closed_idle"] += 1
+                self._meter.count(CONNECTIONS_CLOSED_IDLE)
                 connection.hang_up()
                 return True
         return False
@@ -288,7 +299,7 @@ class Connections:
         self._timer = None
         latest = self._loop.time() - self._bounds.header_timeout
         while self._reading and (first := next(iter(self._reading))).since <= latest:
-            self.counters["connections_timed_out"] += 1
+            self._meter.count(CONNECTIONS_TIMED_OUT)
             first.time_out()
         self._watch()
 

@@ -103,7 +103,7 @@ async def _serve(
         header_timeout=settings.header_timeout,
         trusted=addresses(settings.trusted_proxies, "trusted_proxies"),
     )
-    connections = Connections(loop, lambda: _talk(runner, settings), bounds)
+    connections = Connections(loop, lambda: _talk(runner, settings), bounds, app[REGISTRY].meter)
     app.middlewares.append(connections.middleware)
     app.on_response_prepare.append(name_server)
     await runner.setup()

@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from tests.fakes import VirtualClock, settle, virtual_time
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.web.http.stream import LINE
 from turnkeeper.web.server.connections import SETTLED_AFTER, Bounds, Connection, Connections, Phase
 
@@ -72,7 +73,8 @@ class Server:
     def __init__(self, **bounds: Any) -> None:
         limits: dict[str, Any] = {"in_all": 3, "per_peer": 2, "header_timeout": 10.0, **bounds}
         self.talks: list[Talk] = []
-        self.all = Connections(asyncio.get_running_loop(), self._talk, Bounds(**limits))
+        self.meter = Meter()
+        self.all = Connections(asyncio.get_running_loop(), self._talk, Bounds(**limits), self.meter)
 
     def _talk(self) -> Talk:
         self.talks.append(Talk())
@@ -105,7 +107,7 @@ async def test_one_peer_has_so_many_connections_and_the_next_is_refused_with_a_c
     assert code_of(refused.written) == (429, "TOO_MANY_CONNECTIONS")
     assert b"Retry-After: " in refused.written
     assert refused.closed
-    assert server.all.counters == {"connections_refused_per_peer": 1}
+    assert server.meter.counts() == {"peer_connections_refused_total": 1}
     assert len(server.talks) == len(server.all) == 2
     second.connection_lost(None)
     assert not server.come()[1].closed
@@ -129,7 +131,7 @@ async def test_a_full_server_refuses_with_a_code_and_counts_it() -> None:
 
     assert code_of(wire.written) == (503, "SERVER_FULL")
     assert wire.closed
-    assert server.all.counters == {"connections_refused": 1}
+    assert server.meter.counts() == {"connections_refused_total": 1}
     refused.data_received(b"GET / HTTP/1.1")
     assert refused.eof_received() is None
     refused.pause_writing()
@@ -154,7 +156,7 @@ async def test_what_is_idle_longest_makes_room_but_not_while_its_answer_is_on_th
 
     assert [wire.closed for _, wire in come] == [False, True, False]
     assert not admitted.closed
-    assert server.all.counters == {"connections_refused": 1, "connections_closed_idle": 1}
+    assert server.meter.counts() == {"connections_refused_total": 1, "connections_closed_idle_total": 1}
     assert len(server.all) == 3
 
 
@@ -175,7 +177,7 @@ async def test_a_head_that_does_not_come_in_time_is_hung_up_on_and_counted(clock
 
     assert half.closed
     assert code_of(half.written) == (408, "HEADER_TIMEOUT")
-    assert server.all.counters == {"connections_timed_out": 2}
+    assert server.meter.counts() == {"connections_timed_out_total": 2}
     assert len(server.all) == 0
     silent.connection_lost(None)
     slow.connection_lost(None)
@@ -270,7 +272,7 @@ async def listening(handler: Any, **bounds: Any) -> AsyncIterator[tuple[Connecti
     app.router.add_route("*", "/", handler)
     limits: dict[str, Any] = {"in_all": 10, "per_peer": 10, "header_timeout": 60.0, **bounds}
     runner = web.AppRunner(app)
-    connections = Connections(loop, lambda: runner.server(), Bounds(**limits))  # type: ignore[misc]  # noqa: PLW0108
+    connections = Connections(loop, lambda: runner.server(), Bounds(**limits), Meter())  # type: ignore[misc]  # noqa: PLW0108
     app.middlewares.append(connections.middleware)
     await runner.setup()
     server = await loop.create_server(connections, NEAR, 0)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes import done
 from tests.web.fakes_web import Command, Door, command, served
-from turnkeeper.web.server.run import FORCED
+from turnkeeper.web import REGISTRY, WebSettings, create_app
+from turnkeeper.web.server.run import FORCED, _serve
 
 #: The shutdown deadline where something has to be abandoned, in seconds, and where nothing has to be: a
 #: machine that stalls must not make one of the other.
@@ -390,3 +392,21 @@ async def test_a_port_in_use_is_told_in_one_line() -> None:
         assert await second.ended() == 1
 
     assert complaint == f"turnkeeper: cannot listen on 127.0.0.1 port {door.port}: address already in use\n"
+
+
+async def test_what_happens_to_connections_is_counted_with_the_rest() -> None:
+    settings = WebSettings(port=0, max_connections=1)
+    app = create_app(done, settings=settings, pages=False, docs=False)
+    stop, addresses = asyncio.Event(), asyncio.Queue[str]()
+    serving = asyncio.create_task(_serve(app, settings, addresses.put_nowait, stop, 0.2))
+    port = int((await addresses.get()).rpartition(":")[2].strip("/"))
+    _, kept = await asyncio.open_connection("127.0.0.1", port)
+    reader, refused = await asyncio.open_connection("127.0.0.1", port)
+
+    assert (await asyncio.wait_for(reader.read(), SOON)).startswith(b"HTTP/1.1 503")
+    assert (await app[REGISTRY].counts()).counters["connections_refused_total"] == 1
+    for writer in (kept, refused):
+        writer.close()
+        await writer.wait_closed()
+    stop.set()
+    await serving
