@@ -1,6 +1,7 @@
 """The JSON of events and turns: the domain's wire form, whatever carries it. Pure."""
 
 import json
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta
@@ -22,7 +23,31 @@ from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
 #: How much of a client's cursor is repeated to it.
 MAX_CURSOR = 100
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+#: Encoders at rest. To make one costs more than to write a token, so `json`'s C encoder is kept.
+_spare: list[Callable[[Any, int], Iterable[str]]] = []
+
+
+def _new_encoder() -> Callable[[Any, int], Iterable[str]]:
+    """`json`'s C encoder, as `json.JSONEncoder` makes one for each text; its own where there is none in C."""
+    whole = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    make: Callable[..., Callable[[Any, int], Iterable[str]]] | None
+    make = getattr(json.encoder, "c_make_encoder", None)
+    if make is None:
+        return lambda data, _level: whole.iterencode(data)
+    marks: dict[int, Any] = {}  # the containers that it is in: one that is in it already holds itself
+    return make(marks, whole.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+
+
+def _encode(data: Any) -> str:
+    # Out of the list while it is at work: the host's own kind of dict may write JSON itself, and so may
+    # another thread. One that failed stays out, because it keeps the marks of what it was in.
+    try:
+        encoder = _spare.pop()
+    except IndexError:
+        encoder = _new_encoder()
+    text = "".join(encoder(data, 0))
+    _spare.append(encoder)
+    return text
 
 
 def to_json(data: Any) -> str:

@@ -9,10 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.turns import record, spec
+from turnkeeper.actors.events import wire
 from turnkeeper.actors.events.wire import MAX_CURSOR, completed_data, gap_data, size_of, started_data, to_json
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import Returned, Stopped
+
+
+def _endless() -> list[Any]:
+    endless: list[Any] = []
+    endless.append(endless)
+    return endless
 
 
 @pytest.mark.parametrize("data", [object(), math.nan, math.inf, {1, 2}, "\ud800", {(1, 2): 3}])
@@ -22,10 +29,63 @@ def test_what_json_cannot_say_is_refused(data: Any) -> None:
 
 
 def test_a_list_that_holds_itself_is_refused() -> None:
-    endless: list[Any] = []
-    endless.append(endless)
     with pytest.raises(EventNotJson):
-        to_json(endless)
+        to_json(_endless())
+
+
+#: What cannot be written, and what `json` itself says of it.
+REFUSED = [
+    (object(), "TypeError"),
+    ({1, 2}, "TypeError"),
+    ({(1, 2): 3}, "TypeError"),
+    (math.nan, "ValueError"),
+    ([math.inf], "ValueError"),
+    ("\ud800", "UnicodeEncodeError"),
+    (_endless(), "ValueError"),
+]
+
+
+@pytest.mark.parametrize(("data", "said"), REFUSED, ids=[f"{n}" for n in range(len(REFUSED))])
+def test_what_was_refused_leaves_nothing_behind_for_the_next_text(data: Any, said: str) -> None:
+    """An encoder is kept from one text to the next, and marks the containers it is in."""
+    around = {"around": data}
+    for _ in range(2):
+        with pytest.raises(EventNotJson, match=f"cannot be written as JSON: {said}$"):
+            to_json(around)
+        around["around"] = "fine"
+        assert to_json(around) == '{"around":"fine"}'
+        around["around"] = data
+
+
+class Talkative(dict[str, Any]):
+    """A dict that writes JSON, its own other values too, whenever it is read."""
+
+    def items(self) -> Any:
+        with pytest.raises(EventNotJson):
+            to_json({"inner": object(), **self.others})
+        self.seen = to_json(self.others)
+        return super().items()
+
+    def __init__(self, others: dict[str, Any], **values: Any) -> None:
+        super().__init__(values)
+        self.others = others
+
+
+def test_a_dict_that_writes_json_while_it_is_written_disturbs_nothing() -> None:
+    others = {"a": [1, 2]}
+    talkative = Talkative(others, word="hi")
+    others["b"] = [3]
+    assert to_json([others, talkative, others]) == '[{"a":[1,2],"b":[3]},{"word":"hi"},{"a":[1,2],"b":[3]}]'
+    assert talkative.seen == '{"a":[1,2],"b":[3]}'
+
+
+def test_without_the_encoder_in_c_the_same_is_written_and_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json.encoder, "c_make_encoder", None)
+    monkeypatch.setattr(wire, "_spare", [])
+    assert to_json({"text": "wörd", "n": [1, None, 2.5]}) == '{"text":"wörd","n":[1,null,2.5]}'
+    for data, said in REFUSED:
+        with pytest.raises(EventNotJson, match=said):
+            to_json({"around": data})
 
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
