@@ -27,12 +27,17 @@ def escaped(text: str) -> str:
     return _CONTROL.sub(_spelled, text)
 
 
+def shortened(text: str) -> str:
+    """The text, at most `MOST` of it: its beginning and its end."""
+    if len(text) <= MOST:
+        return text
+    left_out = len(text) - MOST
+    return f"{text[: MOST // 2]}\n... {left_out} characters are left out ...\n{text[-MOST // 2 :]}"
+
+
 def indented(text: str) -> str:
     """The text with each of its lines indented and control characters spelled out, at most `MOST` of it."""
-    if len(text) > MOST:
-        left_out = len(text) - MOST
-        text = f"{text[: MOST // 2]}\n... {left_out} characters are left out ...\n{text[-MOST // 2 :]}"
-    lines = _CONTROL_BUT_NEWLINE.sub(_spelled, text).split("\n")
+    lines = _CONTROL_BUT_NEWLINE.sub(_spelled, shortened(text)).split("\n")
     return "\n".join(MARGIN + line for line in lines)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from turnkeeper.actors.events.early_readers import EarlyReaders
 from turnkeeper.actors.model import ids
+from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import UnknownSession
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import SessionFailed, Sleep, Slept, Subscribe, TaskExited, Unsubscribe
@@ -63,7 +64,7 @@ class Children:
         entry.actor = SessionActor.start(self._shared, state, None, readers)
         if readers:
             self._directory.followed(entry.actor, session, len(readers), now)
-        logger.debug("session %s: opened for %s", session, owner)
+        logger.debug("session %s: opened for %s", session, owner, extra=about(session))
         return entry
 
     def follow(self, message: Subscribe, to: ReplyTo) -> None:

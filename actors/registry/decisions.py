@@ -10,6 +10,7 @@ its way, and the messages that arrive meanwhile are decided when it has landed.
 
 from typing import Any
 
+from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionLost
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import SessionEnded
@@ -53,8 +54,9 @@ class Decisions:
                 self._close(after)
             if logger.isEnabledFor(DEBUG):
                 names = state_name(before), state_name(after)
-                what = after.memory.home.session_id, *names, type(message).__name__
-                logger.debug("session %s: %s -> %s on %s", *what)
+                session_id = after.memory.home.session_id
+                what = session_id, *names, type(message).__name__
+                logger.debug("session %s: %s -> %s on %s", *what, extra=about(session_id))
         try:
             self._performer.perform(effects, after)
         except Exception:

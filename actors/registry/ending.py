@@ -55,7 +55,8 @@ class Ending:
         self._children.early_readers.end(StreamEnd.SHUTDOWN)
         self._timer.set(due)
         shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - min(MARGIN, deadline / 4)))
-        logger.info("shutting down: %d sessions awake", len(self._left))
+        if self._left:
+            logger.info("shutting down: %d sessions awake", len(self._left))
 
         def close(entries: list[Entry]) -> None:
             for entry in entries:

@@ -1,5 +1,6 @@
 """Performs the effects of a session's decisions: the one place where a session touches the world."""
 
+import logging
 from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.event import END_NAMES, QUEUED, STARTED, Event, end_event
@@ -15,10 +16,11 @@ from turnkeeper.actors.metrics.meter import (
     UNRESPONSIVE,
     Counter,
 )
+from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Tick, TurnEnd
-from turnkeeper.actors.model.records import Raised, TurnId
+from turnkeeper.actors.model.records import Outcome, Raised, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer, answer_foreign, refuse
 from turnkeeper.actors.session.consequences import ENDS
@@ -69,13 +71,57 @@ def _end_counter(status: TurnStatus) -> Counter:
 END_COUNTERS: Final = {status: _end_counter(status) for status in TERMINAL}
 
 
-def log_failure(turn_id: TurnId, outcome: Raised) -> None:
-    """Log that a turn failed: what was expected in one line, all else with its traceback."""
-    error = outcome.error
-    if isinstance(error, TurnkeeperError) and error.expected:
-        logger.warning("turn %s failed: %s: %s", turn_id, outcome.code, error)
-    else:
-        logger.error("turn %s failed", turn_id, exc_info=error)
+def _end_level(status: TurnStatus) -> int:
+    match status:
+        case TurnStatus.COMPLETED | TurnStatus.CANCELLED | TurnStatus.TIMED_OUT:
+            return logging.INFO
+        case TurnStatus.FAILED | TurnStatus.INTERRUPTED | TurnStatus.UNRESPONSIVE:
+            return logging.WARNING
+        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
+            raise ValueError(f"a turn that is {status} has not ended")
+        case _:
+            assert_never(status)
+
+
+#: How grave the end of a turn is, by its terminal status.
+END_LEVELS: Final = {status: _end_level(status) for status in TERMINAL}
+
+
+def log_end(session_id: SessionId, record: TurnRecord, outcome: Outcome | None) -> None:
+    """Log the end of a turn: one record, with the traceback of an error that was not expected."""
+    raised = outcome.error if isinstance(outcome, Raised) else None
+    expected = isinstance(raised, TurnkeeperError) and raised.expected
+    level = END_LEVELS[record.status] if raised is None or expected else logging.ERROR
+    if not logger.isEnabledFor(level):
+        return
+    ended_at = record.ended_at or 0.0
+    ms = (ended_at - record.submitted_at) * 1000.0
+    text = "turn %s of session %s ended as %s after %.1f ms"
+    what: list[object] = [record.turn_id, session_id, record.status, ms]
+    verdict = None
+    if record.cancellation is not None:
+        verdict = ENDS[record.status].verdict
+        text += ", %.1f ms after its cancel: %s"
+        reason, asked_at = record.cancellation.reason, record.cancellation.asked_at
+        what += [(ended_at - asked_at) * 1000.0, reason.code]
+        if reason.by is not None:
+            text += " by %s"
+            what.append(reason.by)
+    if record.error is not None:
+        text += ": %s"
+        what.append(record.error.code)
+    if expected:
+        text += ": %s"
+        what.append(_said(raised))
+    fields = about(session_id, record.head, status=record.status, verdict=verdict, ms=ms)
+    logger.log(level, text, *what, exc_info=None if expected else raised, extra=fields)
+
+
+def _said(error: BaseException | None) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001  the text of a host's own error may raise anything
+        return type(error).__name__
 
 
 class Performer:
@@ -144,6 +190,7 @@ class Performer:
         record, outcome = effect.record, effect.outcome
         end = TurnEnd(record, outcome)
         self._shared.meter.count(END_COUNTERS[record.status])
+        log_end(state.memory.home.session_id, record, outcome)
         turn = self.turns.turn
         if record.epoch is None or turn is None:
             self.feed.append(Event(END_NAMES[record.status], source=record))
@@ -155,8 +202,6 @@ class Performer:
                     self._keep(context, turn, state)
                 self.turns.turn = self.turns.task = None
             self.feed.append(end_event(end, n, self._shared.max_event_size))
-            if isinstance(outcome, Raised):
-                log_failure(record.turn_id, outcome)
         if effect.ended_to is not None:
             answer_foreign(effect.ended_to, end)
         if self._waiters is not None:

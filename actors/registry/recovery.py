@@ -4,20 +4,25 @@ import asyncio
 from collections.abc import Callable
 
 from turnkeeper.actors.events.event import END_NAMES, Event, EventName
+from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.session.states import State
 from turnkeeper.actors.session.views import current_turn, find_turn, queued_turns
 
 
-def missing_terminal_events(before: State, left: State, last: Event | None) -> list[Event]:
+def missing_terminal_events(
+    before: State, left: State, last: Event | None
+) -> list[tuple[TurnRecord | None, Event]]:
     """The terminal events that a session still owes: of the turn that waited, and of the last that began.
+
+    Each with the record of its turn, if that is remembered.
 
     ``before`` is the state in which it failed, ``left`` what is left of that, ``last`` its last event with an
     id, which shows how far it got.
     """
-    ends = [
-        Event(EventName.INTERRUPTED, source=find_turn(left, queued.turn_id))
-        for queued in queued_turns(before)
-    ]
+    ends: list[tuple[TurnRecord | None, Event]] = []
+    for queued in queued_turns(before):
+        record = find_turn(left, queued.turn_id)
+        ends.append((record, Event(EventName.INTERRUPTED, source=record)))
     record = current_turn(left)
     if record is None or record.epoch is None:
         return ends
@@ -27,7 +32,7 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
     begun = last if reached == record.epoch else None
     if begun is None or begun.name not in END_NAMES.values():
         n = 0 if begun is None else begun.n + 1
-        ends.append(Event(END_NAMES[record.status], epoch=record.epoch, n=n, source=record))
+        ends.append((record, Event(END_NAMES[record.status], epoch=record.epoch, n=n, source=record)))
     return ends
 
 

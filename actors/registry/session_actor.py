@@ -36,7 +36,7 @@ from turnkeeper.actors.session.states import Closed, Idle, State
 from turnkeeper.actors.session.views import find_turn, view
 
 from .decisions import LOST, Decisions
-from .performer import Performer
+from .performer import Performer, log_end
 from .recovery import missing_terminal_events, when_ended
 from .shared import Shared
 
@@ -174,10 +174,12 @@ class SessionActor(AsyncioActor):
         left = after_failure(state, self._shared.clock())
         failed = SessionFailed(self._actor_ref, left.memory.home.session_id, left, feed.log)
         try:
-            for event in missing_terminal_events(state, left, feed.log.last):
+            for record, event in missing_terminal_events(state, left, feed.log.last):
                 feed.append(event)
                 if event.name == EventName.INTERRUPTED:
                     self._shared.meter.count(TURN_INTERRUPTED)
+                    if record is not None:
+                        log_end(left.memory.home.session_id, record, None)
         finally:
             self._performer.abandon(state, SessionLost(LOST), StreamEnd.SESSION_LOST)
             grace = 0.0 if turn is None else turn.spec.grace

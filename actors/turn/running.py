@@ -8,7 +8,6 @@ neither its coroutine nor that coroutine's ``finally``, so nothing that has to h
 import asyncio
 from typing import Any
 
-from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import TaskExited, TurnEnded
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.runtime import AsyncioRef
@@ -90,7 +89,6 @@ class RunningTurns:
             if self._quarantined is None:
                 self._quarantined = {}
             self._quarantined[task] = turn
-            logger.warning("turn %s did not stop and is quarantined", turn)
 
     def abandon(self, orphaned: "set[asyncio.Future[Any]]") -> None:
         """The actor is gone: cancel what runs, and let ``orphaned`` hold it until it ends."""

@@ -11,6 +11,7 @@ from traceback import StackSummary, walk_stack
 from types import FrameType
 from typing import Any
 
+from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.logger import logger
 
 from .run import run
@@ -69,6 +70,7 @@ def log_stall(host: TurnHost, loop: asyncio.AbstractEventLoop, late: float, fram
         (late, where),
         None,
         log_stall.__name__,
+        extra=None if turn is None else {**about(turn.session_id, turn.spec.head)},
         sinfo=_stack(frames) if frames else None,
     )
     if logger.isEnabledFor(logging.WARNING):

@@ -55,6 +55,10 @@ class Server:
         words = [*COMMAND, "serve", "--port", "0", "--agent", agent, *arguments]
         for token in tokens:
             words += ["--token", token]
+        settings = {
+            "log_level": "warning",
+            **settings,
+        }  # an attack's log is what it makes the server complain of
         named = {f"TURNKEEPER_{name.upper()}": str(setting) for name, setting in settings.items()}
         self._start(words, {**named, **(environ or {})}, nofile, hard_nofile or nofile)
         line = self._output.readline()

@@ -570,8 +570,12 @@ class Command:
 
 @asynccontextmanager
 async def command(*arguments: str, cwd: Any = None, **environ: str) -> AsyncIterator[Command]:
-    """``turnkeeper`` with these arguments; ``environ`` without the prefix ``TURNKEEPER_``."""
+    """``turnkeeper`` with these arguments; ``environ`` without the prefix ``TURNKEEPER_``.
+
+    Its log begins with warnings, so that one where all is well is empty.
+    """
     clean = {name: value for name, value in os.environ.items() if not name.startswith("TURNKEEPER_")}
+    environ = {"LOG_LEVEL": "warning", **environ}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
+from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.session.settings import seconds, whole
@@ -137,13 +138,14 @@ class OpenAIAgent:
             failure = UpstreamTimeout()
         except CLIENT_ERRORS as error:
             failure = failure_of(error)
-            self._log(failure, error)
+            self._log(failure, error, turn)
         # What goes wrong after the model has finished takes nothing from its reply.
         return failure if reply.finish_reason is None else None
 
-    def _log(self, failure: UpstreamError, error: Exception) -> None:
+    def _log(self, failure: UpstreamError, error: Exception, turn: Turn) -> None:
         said = " ".join(str(error).replace(self._key, "***").split())
-        logger.warning("%s: %s: %s", failure.code.lower(), type(error).__name__, said[:MAX_LOGGED])
+        what = turn.turn_id, failure.code.lower(), type(error).__name__, said[:MAX_LOGGED]
+        logger.warning("turn %s: %s: %s: %s", *what, extra=about(turn.session_id, turn.spec.head))
 
     async def aclose(self) -> None:
         """Close the connections. Turns that still run fail with an `UpstreamError`, and so do later ones."""

@@ -15,6 +15,7 @@ from turnkeeper.web.audit.command import audit
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.http.access.principal import ADMIN
 from turnkeeper.web.http.access.tokens import Tokens
+from turnkeeper.web.http.settings import LogFormat, LogLevel
 
 from . import follow, options
 from .exit_codes import ExitCode
@@ -69,6 +70,13 @@ turnkeeper.add_command(audit)
     help="A user who may connect; repeatable. Also from TURNKEEPER_TOKENS, separated by spaces.",
 )
 @click.option("--token-file", metavar="FILE", help="A file of tokens, one per line.")
+@click.option(
+    "--log-format",
+    metavar="|".join(LogFormat),
+    help="How the log is written (text); json is an object on each line.",
+)
+@click.option("--log-level", metavar="|".join(LogLevel), help="From which level on (info).")
+@click.option("--access-log", is_flag=True, default=None, help="Log each request too, without its query.")
 @click.option(
     "--config",
     metavar="FILE",

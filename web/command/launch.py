@@ -14,11 +14,12 @@ from turnkeeper.web.agents.load import load_agents
 from turnkeeper.web.http.access.loopback import is_loopback
 from turnkeeper.web.http.access.tokens import Tokens
 from turnkeeper.web.http.app import create_app
+from turnkeeper.web.http.settings import LogFormat, LogLevel
+from turnkeeper.web.server.logs import log_to_stderr
 from turnkeeper.web.server.run import run, why_not
 
 from .config import Config, combine, unknown_variables
 from .exit_codes import CommandFailed, ExitCode
-from .logs import log_to_stderr
 
 Agents: TypeAlias = Mapping[str, AgentFunction]
 Closers: TypeAlias = list[Callable[[Any], Awaitable[None]]]
@@ -67,8 +68,8 @@ def _openai(options: dict[str, Any]) -> tuple[Agents, Closers]:
 
 def launch(config: Config) -> int:
     """Run the server until SIGINT or SIGTERM; the exit code. Raises `CommandFailed`."""
-    log_to_stderr()
     settings = config.settings
+    log_to_stderr(LogFormat(settings.log_format), LogLevel(settings.log_level))
     try:
         tokens = Tokens(config.tokens)
         if not tokens and not is_loopback(settings.host):

@@ -1,12 +1,29 @@
 """What can be set about the server, beside what can be set about sessions."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import ip_address
 from typing import Any
 
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.session.settings import Settings, seconds, whole
+
+
+class LogFormat(StrEnum):
+    """How a server writes its log."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """From which level on a server writes turnkeeper's own records."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +63,12 @@ class WebSettings(Settings):
     """Whether a second worker of the same master is refused, which knows nothing of the first one's turns."""
     ticket_ttl: float = 60.0
     """How many seconds a stream's ticket lives unused, and after its stream has ended."""
+    log_format: str = "text"
+    """How the log is written: ``text``, or ``json``, one object a line. Only in `turnkeeper serve`."""
+    log_level: str = "info"
+    """From which level on: ``debug``, ``info``, ``warning`` or ``error``. Only in `turnkeeper serve`."""
+    access_log: bool = False
+    """Whether each request is logged, without its query. Only in `turnkeeper serve`."""
 
     def __post_init__(self) -> None:
         """Refuse what is out of range: hosts and environments hand in anything."""
@@ -67,6 +90,9 @@ class WebSettings(Settings):
         if self.max_connections is not None:
             whole(self.max_connections, "max_connections", 1)
         flag(self.single_process, "single_process")
+        flag(self.access_log, "access_log")
+        one_of(LogFormat, self.log_format, "log_format")
+        one_of(LogLevel, self.log_level, "log_level")
         addresses(self.trusted_proxies, "trusted_proxies")
         host: Any = self.host
         if not isinstance(host, str) or not host:
@@ -78,6 +104,12 @@ def flag(value: Any, name: str) -> bool:
     if not isinstance(value, bool):
         raise InvalidRequest(f"{name} must be true or false", field=name)
     return value
+
+
+def one_of(names: type[StrEnum], value: Any, name: str) -> None:
+    """Check that it is one of these names. Raises `InvalidRequest`."""
+    if value not in [*names]:
+        raise InvalidRequest(f"{name} must be one of: {', '.join(names)}", field=name)
 
 
 def addresses(text: Any, name: str) -> frozenset[str]:

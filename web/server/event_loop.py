@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from traceback import walk_tb
 from typing import Any, TypeVar
 
+from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.turn.exits import contained
 from turnkeeper.actors.turn.whose import turn_of
@@ -39,7 +40,8 @@ def _contain(error: KeyboardInterrupt | SystemExit) -> None:
         raise error
     turn = turn_of(frame for frame, _ in walk_tb(error.__traceback__))
     culprit = "something on the event loop" if turn is None else f"a task or callback of {turn}"
-    logger.error("%s raised %r; the server goes on", culprit, error, exc_info=error)
+    fields = None if turn is None else about(turn.session_id, turn.spec.head)
+    logger.error("%s raised %r; the server goes on", culprit, error, exc_info=error, extra=fields)
     if turn is not None:
         exited.__cause__ = error
         turn.end_with(exited)

@@ -19,6 +19,7 @@ from turnkeeper.actors.model.logger import logger
 from turnkeeper.web.http.app import REGISTRY
 from turnkeeper.web.http.settings import WebSettings, addresses
 
+from .access_log import AccessLog, access_logger
 from .connections import Bounds, Connections
 from .descriptors import complain_rarely, raise_limit
 from .event_loop import run_to_its_end
@@ -125,7 +126,8 @@ def _talk(runner: web.AppRunner, settings: WebSettings) -> Talk:
         loop=asyncio.get_running_loop(),
         keepalive_timeout=settings.keep_alive,
         lingering_time=LINGER,
-        access_log=None,  # type: ignore[arg-type]
+        access_log_class=AccessLog,
+        access_log=access_logger() if settings.access_log else None,  # type: ignore[arg-type]
         logger=http_logger(),
     )
 

@@ -1,11 +1,14 @@
 """Performs the effects of a session's decisions, whatever the host's own objects do."""
 
 import asyncio
+import logging
+import re
 from typing import Any
 
 import pytest
 
-from tests.fakes import Run, ScriptedAgent, done, opened, settle, waiting
+from tests.fakes import FOREVER, Run, ScriptedAgent, VirtualClock, done, opened, settle, waiting
+from turnkeeper.actors.model.about import FIELDS
 from turnkeeper.actors.model.exceptions import AgentError, SessionError
 from turnkeeper.actors.model.messages import Close, Send
 from turnkeeper.actors.model.records import TurnRecord
@@ -102,13 +105,21 @@ async def fails_with(error: BaseException) -> None:
         await (await registry.send("s1", "hello", turn_id="t1")).ended()
 
 
+def of_the_end(caplog: pytest.LogCaptureFixture) -> logging.LogRecord:
+    """The one record about the end of turn t1, without how long it took."""
+    [record] = [record for record in caplog.records if "turn t1 " in record.getMessage()]
+    record.msg, record.args = re.sub(r"[\d.]+ ms", "N ms", record.getMessage()), None
+    return record
+
+
 async def test_an_expected_failure_is_logged_as_a_warning_in_one_line(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     await fails_with(RateLimited("try again later"))
-    [record] = caplog.records
+    record = of_the_end(caplog)
     assert (record.levelname, record.exc_info) == ("WARNING", None)
-    assert record.getMessage() == "turn t1 failed: rate_limited: try again later"
+    said = "turn t1 of session s1 ended as failed after N ms: rate_limited: try again later"
+    assert record.getMessage() == said
 
 
 @pytest.mark.parametrize("error", [KeyError("x"), AgentError("y")], ids=repr)
@@ -116,9 +127,93 @@ async def test_any_other_failure_is_logged_as_an_error_with_its_traceback(
     caplog: pytest.LogCaptureFixture, error: Exception
 ) -> None:
     await fails_with(error)
-    [record] = caplog.records
-    assert (record.levelname, record.getMessage()) == ("ERROR", "turn t1 failed")
+    record = of_the_end(caplog)
+    assert record.levelname == "ERROR"
+    assert record.getMessage().startswith("turn t1 of session s1 ended as failed after N ms: ")
     assert "Traceback" in caplog.text
+
+
+class Unsayable(AgentError):
+    expected = True
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+async def test_an_error_that_has_no_text_costs_its_session_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    async def agent(turn: Turn) -> str:
+        if turn.text == "fail":
+            raise Unsayable
+        return "fine"
+
+    async with opened(agent) as registry:
+        assert (await (await registry.send("s1", "fail")).ended()).status is TurnStatus.FAILED
+        assert await (await registry.send("s1", "again")).result() == "fine"
+    assert "internal: Unsayable" in caplog.text
+
+
+async def test_the_end_of_a_turn_is_one_record_with_fields(
+    caplog: pytest.LogCaptureFixture, clock: VirtualClock
+) -> None:
+    caplog.set_level(logging.INFO, "turnkeeper")
+    agent = ScriptedAgent()
+    async with opened({"coder": agent}) as registry:
+        await registry.send("s1", "hello", turn_id="t1", user="ada")
+        run = await agent.run()
+        await asyncio.sleep(2)
+        run.finish()
+        await settle()
+    record = of_the_end(caplog)
+    assert (record.levelname, record.getMessage()) == (
+        "INFO",
+        "turn t1 of session s1 ended as completed after N ms",
+    )
+    fields = {name: vars(record)[name] for name in FIELDS if name in vars(record)}
+    assert fields.pop("ms") == pytest.approx(2_000, abs=1)
+    assert fields == {"session": "s1", "turn": "t1", "user": "ada", "agent": "coder", "status": "completed"}
+
+
+@pytest.mark.parametrize(
+    ("grace", "level", "status", "verdict"),
+    [(4.0, "INFO", "cancelled", "cancelled"), (0.0, "WARNING", "unresponsive", "unresponsive")],
+)
+async def test_the_end_of_a_cancelled_turn_says_whose_cancel_it_was_and_what_came_of_it(
+    caplog: pytest.LogCaptureFixture,
+    clock: VirtualClock,
+    grace: float,
+    level: str,
+    status: str,
+    verdict: str,
+) -> None:
+    caplog.set_level(logging.INFO, "turnkeeper")
+    agent = ScriptedAgent(swallows=0 if grace else FOREVER)
+    async with opened(agent, cancel_grace=grace) as registry:
+        await registry.send("s1", "hello", turn_id="t1", user="ada")
+        await agent.run()
+        await registry.cancel("s1", user="ada")
+    record = of_the_end(caplog)
+    said = f"turn t1 of session s1 ended as {status} after N ms, N ms after its cancel: user_request by ada"
+    assert (record.levelname, record.getMessage()) == (level, said)
+    assert (vars(record)["status"], vars(record)["verdict"]) == (status, verdict)
+
+
+async def test_a_cancel_by_no_user_is_said_without_a_name(
+    caplog: pytest.LogCaptureFixture, clock: VirtualClock
+) -> None:
+    caplog.set_level(logging.INFO, "turnkeeper")
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        await (await registry.send("s1", "hello", turn_id="t1", timeout=3)).ended()
+    said = "turn t1 of session s1 ended as timed_out after N ms, N ms after its cancel: timeout"
+    assert of_the_end(caplog).getMessage() == said
+
+
+async def test_a_turn_that_never_began_has_its_record_too(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "turnkeeper")
+    async with opened(done) as registry:
+        await registry.cancel("s1", "t1", user="ada")
+        await registry.send("s1", "hello", turn_id="t1", user="ada")
+    assert "ended as cancelled" in of_the_end(caplog).getMessage()
 
 
 async def test_no_text_of_an_agents_forges_an_entry_of_the_log(caplog: pytest.LogCaptureFixture) -> None:

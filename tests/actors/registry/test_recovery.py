@@ -99,8 +99,10 @@ async def test_the_session_is_listed_as_long_as_the_coroutine_runs(clock: Virtua
         assert await registry.active() == ()
 
 
-async def test_a_turn_whose_session_failed_has_its_terminal_event_and_it_can_be_had_again() -> None:
-    """G2, G7."""
+async def test_a_turn_whose_session_failed_has_its_terminal_event_and_it_can_be_had_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """G2, G7. The log has one record for each."""
     agent = ScriptedAgent()
     async with opened(agent) as registry:
         stream = await registry.subscribe("s1")
@@ -125,6 +127,8 @@ async def test_a_turn_whose_session_failed_has_its_terminal_event_and_it_can_be_
         again = await registry.subscribe("s1", after=f"{receipt.epoch}-1")
         assert [event.id for event in again.take()] == [None, None, f"{receipt.epoch}-2"]
         again.close()
+    ends = [record for record in caplog.records if vars(record).get("status") == "interrupted"]
+    assert [vars(record)["turn"] for record in ends] == [waits.turn_id, receipt.turn_id]
 
 
 async def test_a_quarantined_turn_is_remembered_when_its_session_fails(clock: VirtualClock) -> None:

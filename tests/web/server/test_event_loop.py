@@ -186,7 +186,9 @@ def test_the_turn_whose_task_it_was_has_failed_and_the_others_go_on(
         loop.close()
         signal.signal(signal.SIGINT, before)
     assert f"a task or callback of <Turn {receipts[0].turn_id}" in caplog.text
-    assert f"turn {receipts[0].turn_id} failed" in caplog.text
+    assert f"turn {receipts[0].turn_id} of session s1 ended as failed" in caplog.text
+    named = [vars(record)["turn"] for record in caplog.records if record.name == "turnkeeper"]
+    assert named == [receipts[0].turn_id] * 2
     assert "SystemExit: 3" in caplog.text
 
 

@@ -1,6 +1,7 @@
 """`turnkeeper serve` in a process of its own: it says where it is, and is gone when it should be."""
 
 import asyncio
+import json
 import signal
 import time
 from pathlib import Path
@@ -410,3 +411,28 @@ async def test_what_happens_to_connections_is_counted_with_the_rest() -> None:
         await writer.wait_closed()
     stop.set()
     await serving
+
+
+# -- The log ----------------------------------------------------------------------------------------
+
+
+async def test_the_log_has_an_entry_for_the_end_of_each_turn_and_one_for_each_request_if_asked(
+    agents: Path,
+) -> None:
+    options = "--agent", "agents_here:asks_a_thread", "--log-format", "json", "--access-log"
+    async with served(*options, cwd=agents, LOG_LEVEL="info") as (process, door):
+        task = (await door.send("s1", query="?secret=1")).json["task_id"]
+        async with door.stream("s1") as stream:
+            await stream.until("turn.completed")
+        await gone(process, signal.SIGTERM)
+        entries = [json.loads(line) for line in (await process.complaint()).splitlines()]
+
+    [end] = [entry for entry in entries if entry.get("status") == "completed"]
+    assert (end["session"], end["turn"], end["user"]) == ("s1", task, "local")
+    [asked] = [entry for entry in entries if entry.get("method") == "POST"]
+    assert (asked["logger"], asked["path"], asked["http_status"]) == (
+        "turnkeeper.access",
+        "/chat/s1/send",
+        202,
+    )
+    assert not any("secret" in str(entry) for entry in entries)
