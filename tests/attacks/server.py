@@ -55,10 +55,8 @@ class Server:
         words = [*COMMAND, "serve", "--port", "0", "--agent", agent, *arguments]
         for token in tokens:
             words += ["--token", token]
-        settings = {
-            "log_level": "warning",
-            **settings,
-        }  # an attack's log is what it makes the server complain of
+        # Its log is then what an attack makes it complain of.
+        settings = {"log_level": "warning", **settings}
         named = {f"TURNKEEPER_{name.upper()}": str(setting) for name, setting in settings.items()}
         self._start(words, {**named, **(environ or {})}, nofile, hard_nofile or nofile)
         line = self._output.readline()

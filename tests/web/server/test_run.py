@@ -421,8 +421,8 @@ async def test_the_log_has_an_entry_for_the_end_of_each_turn_and_one_for_each_re
 ) -> None:
     options = "--agent", "agents_here:asks_a_thread", "--log-format", "json", "--access-log"
     async with served(*options, cwd=agents, LOG_LEVEL="info") as (process, door):
-        task = (await door.send("s1", query="?secret=1")).json["task_id"]
-        async with door.stream("s1") as stream:
+        task = (await door.send("s1", query="?secret=1")).body["task_id"]
+        async with door.stream("s1", "?last_event_id=0") as stream:
             await stream.until("turn.completed")
         await gone(process, signal.SIGTERM)
         entries = [json.loads(line) for line in (await process.complaint()).splitlines()]
