@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, get_args
 
-from tests.actors.session.monitor import Facts
-from tests.actors.session.search import Node, search
+from tests.actors.session.facts import Facts
+from tests.actors.session.search import Node, searches
 from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.session.effects import AnnounceQueued, CancelTurn, Effect, EndTurn, StartTurn
@@ -23,8 +23,6 @@ from turnkeeper.actors.session.table import ROWS, Row
 from turnkeeper.actors.session.views import state_name
 
 FOLDER = Path(__file__).parent.parent.parent.parent / "docs" / "explanation"
-#: Five messages make every move there is: the last to be seen is a stale report to a cancelled turn.
-DEPTH = 5
 
 Moves: TypeAlias = Mapping[tuple[str, str], Iterable[str]]
 
@@ -77,10 +75,10 @@ def _status(facts: Facts, turn_id: TurnId) -> str:
 
 
 def turn_moves() -> dict[tuple[str, str], set[str]]:
-    """What a search of a few messages sees."""
+    """What searches of one message less than in the tests see: every move there is."""
     turn = TurnMoves()
-    found = search(DEPTH, witness=turn.witness).found
-    assert found is None, str(found)
+    for _, figures in searches(-1, witness=turn.witness):
+        assert figures.found is None, str(figures.found)
     return turn.moves
 
 

@@ -1,23 +1,16 @@
-"""What an onlooker may demand of a session, step by step: guarantees G1 to G4 and G6 as checks.
+"""What an onlooker may demand of a session, step by step: guarantees G1 to G4, G6 and G8 as checks.
 
-The monitor gets each message and the effects that `step` answered with. From these alone it keeps its
-own facts (who holds the session, who waits, who asked what, which moment comes next); the session's states
-are looked at only to see that they say the same, that a refusal changed nothing, and that a late end was
-noted.
+The monitor gets each message and the effects that `step` answered with. From these alone it keeps its own
+facts (who holds the session, who waits, who asked what, which moment comes next), and it asks two questions:
+is each effect allowed, and has all happened that had to. The session's states are looked at only to see that
+they say the same and that a refusal changed nothing.
 The exhaustive search and the state machine of Hypothesis both use it.
 """
 
-from dataclasses import dataclass, fields
-from operator import attrgetter
 from typing import Any, NoReturn, assert_never
 
-from turnkeeper.actors.model.exceptions import (
-    PreconditionFailed,
-    SessionBusy,
-    SessionClosed,
-    TooManyUnresponsive,
-    TurnIdReused,
-)
+from tests.actors.session.facts import Asked, Early, Facts, Fled
+from turnkeeper.actors.model.exceptions import SessionBusy, StageFailed
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
@@ -30,7 +23,20 @@ from turnkeeper.actors.model.messages import (
     Tick,
     TurnEnded,
 )
-from turnkeeper.actors.model.records import Epoch, Raised, Returned, Stopped, TurnId, TurnSpec
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    Epoch,
+    LateEnd,
+    Outcome,
+    Raised,
+    Reason,
+    Returned,
+    Stopped,
+    TurnError,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+)
 from turnkeeper.actors.model.words import TERMINAL, CancelCode, SessionState, Strategy, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
@@ -46,8 +52,8 @@ from turnkeeper.actors.session.effects import (
     StartTurn,
 )
 from turnkeeper.actors.session.machine import Message
-from turnkeeper.actors.session.states import Limits, State
-from turnkeeper.actors.session.views import find_turn, state_name
+from turnkeeper.actors.session.states import Closed, Limits, State
+from turnkeeper.actors.session.views import state_name
 
 LATE_STATUS = {
     Returned: TurnStatus.COMPLETED,
@@ -65,82 +71,16 @@ VERDICTS = {
     TurnStatus.COMPLETED: Verdict.FINISHED_FIRST,
     TurnStatus.FAILED: Verdict.FINISHED_FIRST,
     TurnStatus.TIMED_OUT: Verdict.FINISHED_FIRST,
+    TurnStatus.INTERRUPTED: Verdict.FINISHED_FIRST,
     TurnStatus.CANCELLED: Verdict.CANCELLED,
     TurnStatus.UNRESPONSIVE: Verdict.UNRESPONSIVE,
 }
+#: The reasons of a Stop that a person pressed: it ends the streams.
+PRESSED = {CancelCode.USER_REQUEST, CancelCode.ADMIN}
 
 
 class Broken(AssertionError):
     """A guarantee does not hold."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """An asker that waits for an answer, and about which turn."""
-
-    to: ReplyAddress
-    word: type
-    turn_id: TurnId | None
-
-
-@dataclass(frozen=True, slots=True)
-class Fled:
-    """A quarantined turn whose coroutine still runs."""
-
-    epoch: Epoch
-    spec: TurnSpec
-
-
-@dataclass(slots=True)
-class Facts:
-    """What the onlooker knows of the session between two steps. Copied before it is changed."""
-
-    holder: TurnSpec | None = None
-    epoch: Epoch = 0
-    deadline: float | None = None
-    #: Why the holder was cancelled first, ``None`` while it was not; then the moments of its ladder.
-    cause: CancelCode | None = None
-    half: float = 0.0
-    end: float = 0.0
-    again: bool = False
-    waiting: TurnSpec | None = None
-    fled: tuple[Fled, ...] = ()
-    #: The last epoch whose coroutine is known to have ended: what a stale report names.
-    over: Epoch | None = None
-    last_epoch: Epoch = 0
-    #: The last turn that ended, which no session forgets, and as what.
-    last: tuple[TurnSpec, TurnStatus] | None = None
-    early: tuple[tuple[TurnId, float], ...] = ()
-    asked: tuple[Asked, ...] = ()
-    timer: float | None = None
-    shut: bool = False
-    shutdown: bool = False
-
-    def copy(self) -> "Facts":
-        return Facts(*_values(self))
-
-    def due(self) -> float | None:
-        """The moment at which the session must not be asleep."""
-        if self.holder is None:
-            return None
-        if self.cause is None:
-            return self.deadline
-        return self.end if self.again else self.half
-
-    def state(self) -> SessionState:
-        """What the session must call itself."""
-        if self.holder is not None:
-            return SessionState.RUNNING if self.cause is None else SessionState.CANCELLING
-        return SessionState.CLOSED if self.shut else SessionState.IDLE
-
-    def live(self, turn_id: TurnId | None) -> bool:
-        """Whether a turn of that id runs or waits; a quarantined one counts."""
-        specs = (self.holder, self.waiting, *(fled.spec for fled in self.fled))
-        return any(spec is not None and spec.turn_id == turn_id for spec in specs)
-
-
-#: `dataclasses.replace` costs ten times as much, and the search copies millions of these.
-_values = attrgetter(*(field.name for field in fields(Facts)))
 
 
 def observe(
@@ -154,6 +94,67 @@ def observe(
 ) -> Facts:
     """The facts after this step. Raises `Broken` when the step broke a guarantee."""
     return _Step(facts, before, message, now, to, after, effects).check()
+
+
+def observe_failure(
+    facts: Facts, before: State, now: float, after: State, owed: list[ReplyAddress | None]
+) -> Facts:
+    """The facts after the session's actor failed. Raises `Broken` for what is lost that must not be.
+
+    ``after`` is what is left of the session, ``owed`` are the askers that are still to be answered.
+    """
+
+    def broken(what: str) -> NoReturn:
+        raise Broken(f"{what}\n  the actor failed\n  after {after}\n  before {before}")
+
+    ended = [fled.record for fled in facts.fled]
+    senders = []
+    if facts.waiting is not None:
+        ended.append(facts.waited(TurnStatus.INTERRUPTED, now))
+        senders.append(facts.waiting.ended_to)
+    if facts.holder is not None:
+        ended.append(facts.held(TurnStatus.INTERRUPTED, now))
+        senders.append(facts.holder.ended_to)
+    waits = [*senders, *(asked.to for asked in facts.asked)]
+    if sorted(id(to) for to in owed if to is not None) != sorted(id(to) for to in waits if to is not None):
+        broken("G3: an asker is forgotten")
+    memory = after.memory
+    if isinstance(after, Closed) != (facts.state() is SessionState.CLOSED):
+        broken("a failure closes or opens a session")
+    kept = _left(facts.kept, ended, now, after, broken)
+    if memory.quarantined or memory.last_epoch < facts.last_epoch:
+        broken("G7: an epoch that was drawn may come again")
+    return Facts(
+        over=facts.epoch if facts.holder is not None else facts.over,
+        last_epoch=facts.last_epoch,
+        kept=kept,
+        early=facts.early,
+        shut=isinstance(after, Closed),
+        shutdown=facts.shutdown and isinstance(after, Closed),
+    )
+
+
+def _left(
+    kept: tuple[TurnRecord, ...], ended: list[TurnRecord], now: float, after: State, broken: Any
+) -> tuple[TurnRecord, ...]:
+    """What is kept of these records, oldest first: the newest, and of those all that are young enough."""
+    left = after.memory.records
+    if not ended:
+        if left != kept:
+            broken("records come or go although no turn has ended")
+        return kept
+    limits = after.memory.home.limits
+    most = (*kept, *ended)[-limits.kept_turns :]
+    young = [
+        record for record in most if record.ended_at is None or record.ended_at >= now - limits.turn_retention
+    ]
+    if left != tuple(record for record in most if record in left):
+        broken("G8: other records are kept than the newest, each as its turn ended")
+    if any(record not in left for record in (*young, *ended[-1:])):
+        broken("a record is forgotten too early")
+    if len(left) > 1 and left[0] not in young and left[0] not in ended:
+        broken("G8: a record is kept for too long")
+    return left
 
 
 class _Step:
@@ -178,9 +179,10 @@ class _Step:
         self.after = after
         self.effects = effects
         self.ended: dict[TurnId, EndTurn] = {}
+        self.remembered: list[TurnRecord] = []
         self.cancels = 0
         self.closes = 0
-        self.refused = False
+        self.refused: type | None = None
         self.repeated = False
 
     def check(self) -> Facts:
@@ -188,7 +190,9 @@ class _Step:
         for effect in self.effects:
             self._effect(effect)
         self._message_has_had_its_effect()
+        self._all_is_remembered()
         self._all_is_consistent()
+        self._all_are_answered()
         return self.facts
 
     def _broken(self, what: str) -> NoReturn:
@@ -208,7 +212,7 @@ class _Step:
                 about = message.turn_id
                 if about is None and facts.holder is not None:
                     about = facts.holder.turn_id
-            facts.asked = (*facts.asked, Asked(self.to, type(message), about))
+            facts.asked = (*facts.asked, Asked(self.to, type(message), about, self.now))
 
     # -- The effects --------------------------------------------------------------------------------------
 
@@ -243,7 +247,9 @@ class _Step:
             self._broken(f"G1: {spec.turn_id} starts while {facts.holder.turn_id} holds the session")
         if facts.shut:
             self._broken("a turn starts in a session that was closed")
+        queued_at = None
         if spec is facts.waiting:
+            queued_at = facts.waiting_since
             facts.waiting = None
         elif not (isinstance(message, Submit) and message.spec is spec):
             self._broken(f"G2: {spec.turn_id} starts, which was not sent or has ended")
@@ -255,9 +261,11 @@ class _Step:
             self._broken("G7: the epoch does not grow")
         facts.holder = spec
         facts.epoch = facts.last_epoch = effect.epoch
+        facts.queued_at = queued_at
+        facts.started_at = self.now
         facts.deadline = None if spec.timeout is None else self.now + spec.timeout
-        facts.cause = None
-        facts.again = False
+        facts.cause = facts.again_at = None
+        facts.pressed = False
 
     def _cancelled(self, effect: CancelTurn) -> None:
         facts, message = self.facts, self.message
@@ -266,19 +274,19 @@ class _Step:
             self._broken(f"G4: epoch {effect.epoch} is cancelled, which does not hold the session")
         if isinstance(message, Stop) and message.turn_id not in {None, facts.holder.turn_id}:
             self._broken(f"G4: a Stop aimed at {message.turn_id} hits {facts.holder.turn_id}")
-        if isinstance(message, TurnEnded):
-            self._broken("the end of a turn cancels another one")
         if facts.cause is None:
-            self._cancelled_first(effect, facts.holder)
-        elif not isinstance(message, Tick) or facts.again or self.now < facts.half:
+            self._cancelled_first(facts.holder)
+        elif not isinstance(message, Tick) or facts.again_at is not None or self.now < facts.half:
             self._broken("G6: a second cancel that the ladder does not have")
         else:
-            facts.again = True
+            facts.again_at = self.now
             if self.now >= facts.end:
                 # The loop was blocked past the whole ladder: its second half still has its length.
                 facts.end = self.now + (facts.end - facts.half)
+        if effect.reason != facts.cause:
+            self._broken("the coroutine is cancelled for another reason than the first")
 
-    def _cancelled_first(self, effect: CancelTurn, holder: TurnSpec) -> None:
+    def _cancelled_first(self, holder: TurnSpec) -> None:
         facts, message = self.facts, self.message
         if isinstance(message, Submit) and message.strategy is not Strategy.INTERRUPT:
             self._broken("a send that must not interrupt cancels")
@@ -287,10 +295,24 @@ class _Step:
         grace = holder.grace
         if isinstance(message, Shut) and message.grace is not None:
             grace = min(grace, message.grace)
-        facts.cause = effect.reason.code
+        facts.cause = self._reason()
+        facts.asked_at = self.now
         facts.half = self.now + grace / 2
         facts.end = self.now + grace
-        facts.again = False
+
+    def _reason(self) -> Reason:
+        """Why this message cancels what it cancels."""
+        match self.message:
+            case Submit(spec=spec):
+                return Reason(CancelCode.SUPERSEDED, spec.user)
+            case Stop(reason=reason) | Shut(reason=reason):
+                return reason
+            case Tick():
+                return Reason(CancelCode.TIMEOUT)
+            case TurnEnded():
+                return self._broken("the end of a turn cancels another one")
+            case _:
+                assert_never(self.message)
 
     def _ended(self, effect: EndTurn) -> None:
         facts, record, message = self.facts, effect.record, self.message
@@ -307,55 +329,61 @@ class _Step:
         ):
             self._broken("G2: a turn that never started ends otherwise than cancelled")
         if facts.waiting is not None and facts.waiting.turn_id == record.turn_id:
-            self._waiting_ended(facts.waiting)
+            self._waiting_ended(effect, facts.waiting)
         elif isinstance(message, Submit) and message.spec.turn_id == record.turn_id:
-            if not self._early(record.turn_id):
-                self._broken("G2: a send is over at once without a cancel")
-            facts.last = (message.spec, record.status)
+            self._born_dead(effect, message.spec)
         else:
             self._broken(f"G2: {record.turn_id} ends, which neither ran nor waited")
 
+    def _has_ended(self, effect: EndTurn, spec: TurnSpec, truth: TurnRecord) -> None:
+        if effect.record != truth:
+            self._broken(f"the record of its end is not the truth, which is\n  {truth}")
+        if effect.ended_to is not spec.ended_to:
+            self._broken(f"G3: the sender of {spec.turn_id} is not answered when its turn has ended")
+
     def _holder_ended(self, effect: EndTurn, holder: TurnSpec) -> None:
         facts, record, message = self.facts, effect.record, self.message
-        if record.epoch != facts.epoch:
-            self._broken("G2: the record does not name the epoch of its turn")
-        if (record.cancel_requested_at is None) != (facts.cause is None):
-            self._broken("G2: the record does not say whether a cancel was asked")
-        if facts.cause is not None and (record.reason is None or record.reason.code is not facts.cause):
-            self._broken("the record does not tell why its turn was cancelled first")
+        error = None
         if isinstance(message, TurnEnded):
             if message.epoch != facts.epoch:
                 self._broken("G2: a stale report is believed")
-            if effect.outcome is not message.outcome or record.status is not self._status(message):
+            status = self._status(message.outcome)
+            if effect.outcome is not message.outcome or record.status is not status:
                 self._broken(f"G2: {record.status} is not how the turn ended")
-            facts.holder = None
+            if status is TurnStatus.FAILED:
+                error = _error(message.outcome)
             facts.over = facts.epoch
         elif not isinstance(message, Tick) or record.status is not TurnStatus.UNRESPONSIVE:
             self._broken("G2: a turn ends whose coroutine has not")
-        elif facts.cause is None or not facts.again or self.now < facts.end:
+        elif facts.cause is None or facts.again_at is None or self.now < facts.end:
             self._broken("G6: given up before the end of its ladder")
-        facts.last = (holder, record.status)
+        elif effect.outcome is not None:
+            self._broken("G6: the outcome of a coroutine that still runs")
+        self._has_ended(effect, holder, facts.held(record.status, self.now, error, message.first_event_at))
+        if isinstance(message, TurnEnded):
+            facts.holder = None
+            self.remembered.append(record)
 
-    def _status(self, message: TurnEnded) -> TurnStatus:
-        match message.outcome:
+    def _status(self, outcome: Outcome) -> TurnStatus:
+        match outcome:
             case Returned():
                 return TurnStatus.COMPLETED
             case Raised():
                 return TurnStatus.FAILED
             case Stopped():
-                match self.facts.cause:
-                    case None:
-                        return TurnStatus.FAILED
-                    case CancelCode.TIMEOUT:
-                        return TurnStatus.TIMED_OUT
-                    case _:
-                        return TurnStatus.CANCELLED
+                cause = self.facts.cause
+                if cause is None:
+                    return TurnStatus.FAILED
+                timed_out = cause.code is CancelCode.TIMEOUT
+                return TurnStatus.TIMED_OUT if timed_out else TurnStatus.CANCELLED
             case _:
-                assert_never(message.outcome)
+                assert_never(outcome)
 
-    def _waiting_ended(self, waiting: TurnSpec) -> None:
+    def _waiting_ended(self, effect: EndTurn, waiting: TurnSpec) -> None:
+        by = None
         match self.message:
             case Submit(spec=spec, strategy=strategy):
+                by = spec.turn_id
                 dropped = spec is not waiting and strategy is Strategy.INTERRUPT
             case Stop(turn_id=aim):
                 dropped = aim in {None, waiting.turn_id}
@@ -365,8 +393,19 @@ class _Step:
                 dropped = False
         if not dropped:
             self._broken(f"G2: the waiting {waiting.turn_id} is dropped without a reason")
+        truth = self.facts.waited(TurnStatus.CANCELLED, self.now, self._reason(), by)
+        self._has_ended(effect, waiting, truth)
         self.facts.waiting = None
-        self.facts.last = (waiting, TurnStatus.CANCELLED)
+        self.remembered.append(effect.record)
+
+    def _born_dead(self, effect: EndTurn, spec: TurnSpec) -> None:
+        early = self._early(spec.turn_id)
+        if early is None:
+            self._broken("G2: a send is over at once without a cancel")
+        asked = Cancellation(early.reason, early.asked_at)
+        truth = TurnRecord(spec.head, None, TurnStatus.CANCELLED, cancellation=asked, ended_at=self.now)
+        self._has_ended(effect, spec, truth)
+        self.remembered.append(effect.record)
 
     def _quarantined(self, effect: Quarantine) -> None:
         facts = self.facts
@@ -376,7 +415,7 @@ class _Step:
         end = self.ended.get(holder.turn_id)
         if end is None or end.record.status is not TurnStatus.UNRESPONSIVE:
             self._broken("G6: quarantined, but not called unresponsive")
-        facts.fled = (*facts.fled, Fled(effect.epoch, holder))
+        facts.fled = (*facts.fled, Fled(effect.epoch, end.record))
         facts.holder = None
 
     def _queued(self, effect: AnnounceQueued) -> None:
@@ -385,9 +424,12 @@ class _Step:
             self._broken("a turn is queued that was not sent")
         if facts.holder is None or facts.cause is None or facts.shut or facts.waiting is not None:
             self._broken("a turn is queued behind nothing, or before another")
-        if record.status is not TurnStatus.QUEUED or record.epoch is not None or facts.live(record.turn_id):
+        if facts.live(record.turn_id):
             self._broken("G2: not a fresh queued turn")
         facts.waiting = message.spec
+        facts.waiting_since = self.now
+        if record != facts.waited(TurnStatus.QUEUED):
+            self._broken("G2: not the record of a queued turn")
 
     def _closed_streams(self, effect: CloseStreams) -> None:
         self.closes += 1
@@ -424,126 +466,126 @@ class _Step:
         asked = self._answered(effect.to)
         value: Any = effect.answer
         if isinstance(value, Accepted) and asked.word is Submit and value.turn_id == asked.turn_id:
-            self._accepted(asked, value)
+            truth: Any = self._accepted(asked, value)
         elif isinstance(value, CancelAnswer) and asked.word is Stop:
-            self._verdict(asked, value)
+            truth = self._verdict(asked, value)
         elif isinstance(value, SessionView) and asked.word is Shut:
-            if value.state is not SessionState.CLOSED or self.facts.holder is not None:
-                self._broken("G3: the answer says closed, but it is not")
+            truth = self._view()
         else:
             self._broken(f"G3: {value} is no answer to {asked.word.__name__} {asked.turn_id}")
+        if value != truth:
+            self._broken(f"G3: {value}\n  is not the truth, which is\n  {truth}")
 
-    def _accepted(self, asked: Asked, value: Accepted) -> None:
-        facts = self.facts
+    def _accepted(self, asked: Asked, value: Accepted) -> Accepted:
+        """What a send must be answered that is accepted as this."""
+        facts, message, session_id = self.facts, self.message, self._home().session_id
         if value.repeated:
-            self._told_again(value)
-            return
+            known = self._told_again(value.turn_id)
+            return Accepted(session_id, value.turn_id, known.epoch, known.status, repeated=True)
+        superseded, epoch, at_once = None, None, asked.to is self.to
         match value.status:
             case TurnStatus.RUNNING:
                 holder = facts.holder
-                if holder is None or holder.turn_id != value.turn_id or value.epoch != facts.epoch:
+                if holder is None or holder.turn_id != value.turn_id:
                     self._broken("G3: the answer says running, but it does not run")
-                self._superseded(value.superseded, at_once=asked.to is self.to)
+                epoch = facts.epoch
+                if not at_once:
+                    superseded = self._superseded(holder)
             case TurnStatus.QUEUED:
-                waits = isinstance(self.message, Submit) and self.message.wait
-                waiting, superseded = facts.waiting, value.superseded
-                if waits or waiting is None or waiting.turn_id != value.turn_id:
+                waits = isinstance(message, Submit) and message.wait
+                if waits or facts.waiting is None or facts.waiting.turn_id != value.turn_id:
                     self._broken("G3: the answer says queued, but it does not wait")
-                if superseded is None or superseded.verdict is not Verdict.REQUESTED:
-                    self._broken("G3: a predecessor that has not settled has no other verdict than requested")
+                superseded = self._not_settled()
             case TurnStatus.CANCELLED:
-                if value.turn_id not in self.ended or value.epoch is not None:
+                if value.turn_id not in self.ended:
                     self._broken("G3: the answer says cancelled, but it was not")
+                superseded = None if at_once else self._not_settled()
             case _:
                 self._broken(f"G3: a send was accepted as {value.status}")
+        return Accepted(session_id, value.turn_id, epoch, value.status, superseded)
 
-    def _superseded(self, superseded: Superseded | None, *, at_once: bool) -> None:
+    def _superseded(self, successor: TurnSpec) -> Superseded:
         """A send that waited gets a true answer about the turn that was in its way."""
-        if at_once:
-            if superseded is not None:
-                self._broken("G3: a predecessor that never was")
-            return
-        end = None if superseded is None else self.ended.get(superseded.turn_id)
-        if superseded is None or end is None or superseded.verdict is not VERDICTS[end.record.status]:
-            self._broken("G3: not what became of the predecessor")
+        if self.was.holder is None or self.was.holder.turn_id not in self.ended:
+            self._broken("G3: a predecessor that has not ended")
+        turn_id = self.was.holder.turn_id
+        verdict = VERDICTS[self.ended[turn_id].record.status]
+        return Superseded(turn_id, verdict, (self.now - successor.submitted_at) * 1000.0)
 
-    def _told_again(self, value: Accepted) -> None:
+    def _not_settled(self) -> Superseded | None:
+        holder = self.facts.holder
+        return None if holder is None else Superseded(holder.turn_id, Verdict.REQUESTED, None)
+
+    def _told_again(self, turn_id: TurnId) -> TurnRecord:
         self.repeated = True
-        facts, message = self.facts, self.message
-        if not isinstance(message, Submit) or len(self.effects) != 1 or self.after != self.before:
+        if not isinstance(self.message, Submit) or len(self.effects) != 1 or self.after != self.before:
             self._broken("a repeated send does something")
-        known = find_turn(self.before, value.turn_id)
-        if known is None or known.fingerprint != message.spec.fingerprint or known.status is not value.status:
-            self._broken("G3: the answer says repeated, but it is new")
-        if facts.last is None or facts.live(value.turn_id):
-            return
-        last, status = facts.last
-        if last.turn_id == value.turn_id and status is not value.status:
-            self._broken("G3: a repeated send is answered with another status")
+        known = self.was.repeated(self.message)
+        if known is None or known.fingerprint != self.message.spec.fingerprint:
+            self._broken(f"G3: the answer says that {turn_id} is repeated, but it is new")
+        return known
 
-    def _verdict(self, asked: Asked, value: CancelAnswer) -> None:
-        facts, turn, verdict = self.facts, value.turn, value.verdict
+    def _verdict(self, asked: Asked, value: CancelAnswer) -> CancelAnswer:
+        """What a cancel must be answered now."""
+        facts, turn, message = self.facts, value.turn, self.message
         if turn is not None and turn.turn_id != asked.turn_id:
             self._broken(f"G4: asked about {asked.turn_id}, answered about {turn.turn_id}")
-        if turn is None:
-            if verdict is not Verdict.NOT_RUNNING or facts.live(asked.turn_id):
-                self._broken(f"G3: {verdict} of no turn")
-            return
-        end = self.ended.get(turn.turn_id)
-        now_over = None if end is None else VERDICTS[end.record.status]
-        if verdict is Verdict.REQUESTED:
-            waits = isinstance(self.message, Stop) and self.message.wait
-            good = not waits and turn.status is TurnStatus.CANCELLING and self._holds(turn.turn_id)
-        elif verdict is Verdict.UNRESPONSIVE:
-            good = turn.status is TurnStatus.UNRESPONSIVE and any(
-                f.spec.turn_id == turn.turn_id for f in facts.fled
-            )
-        elif now_over is not None:
-            good = verdict is now_over and end is not None and turn == end.record
+        end = self.ended.get(asked.turn_id) if asked.turn_id is not None else None
+        if end is not None:
+            verdict = VERDICTS[end.record.status]
+            # A turn that waited is over at once; one that ran, after so long.
+            settled = 0.0 if end.record.epoch is None else (self.now - asked.at) * 1000.0
+            truth = CancelAnswer(verdict, end.record, settled)
+        elif self._holds(asked.turn_id):
+            if isinstance(message, Stop) and message.wait:
+                self._broken(f"G3: {value.verdict} is not the truth about a turn that has not settled")
+            truth = CancelAnswer(Verdict.REQUESTED, facts.held(TurnStatus.CANCELLING))
         else:
-            # Asked about a turn that was over before.
-            over = turn.status in TERMINAL and not facts.live(turn.turn_id)
-            good = verdict is Verdict.FINISHED_FIRST and over
-        if not good:
-            self._broken(f"G3: {verdict} is not the truth about {turn.turn_id}")
+            truth = self._long_over(asked.turn_id)
+        if truth.verdict is not value.verdict:
+            self._broken(f"G3: {value.verdict} is not the truth about {asked.turn_id}")
+        return truth
+
+    def _long_over(self, turn_id: TurnId | None) -> CancelAnswer:
+        """The answer about a turn that was over before, or that is not known."""
+        known = self.facts.record(turn_id)
+        if turn_id is None:
+            return CancelAnswer(Verdict.NOT_RUNNING)
+        if known is None:
+            return CancelAnswer(Verdict.NOT_RUNNING, remembered_for=self._limits().early_cancel_ttl)
+        fled = known.status is TurnStatus.UNRESPONSIVE and known.ended_late is None
+        return CancelAnswer(Verdict.UNRESPONSIVE if fled else Verdict.FINISHED_FIRST, known, 0.0)
+
+    def _view(self) -> SessionView:
+        """What a close must be answered."""
+        home, memory = self._home(), self.after.memory
+        if self.facts.holder is not None:
+            self._broken("G3: the answer says closed, but it is not")
+        known = (*memory.records, *memory.quarantined)
+        turn = max((turn for turn in known if turn.epoch), key=lambda turn: turn.epoch or 0, default=None)
+        return SessionView(
+            home.session_id, home.owner, SessionState.CLOSED, turn, (), memory.records, memory.quarantined
+        )
 
     def _was_refused(self, effect: Refuse) -> None:
-        self.refused = True
-        facts, message = self.facts, self.message
+        self.refused = type(effect.error)
         if effect.to is not self.to or len(self.effects) != 1 or self.after != self.before:
             self._broken("a refusal changes something")
         if effect.to is not None:
             self._answered(effect.to)
-        match effect.error:
-            case SessionBusy(turn_id=holder):
-                good = (
-                    isinstance(message, Submit)
-                    and message.strategy is Strategy.REJECT
-                    and self._holds(holder)
-                )
-            case SessionClosed():
-                good = isinstance(message, Submit) and facts.shut
-            case TurnIdReused():
-                good = isinstance(message, Submit) and message.spec.fingerprint is not None
-            case PreconditionFailed():
-                good = isinstance(message, Submit | Stop) and message.if_match is not None
-            case TooManyUnresponsive():
-                # G8: counted by what was seen to be quarantined and not to end.
-                good = (
-                    isinstance(message, Submit)
-                    and len(facts.fled) >= self.before.memory.home.limits.quarantined
-                )
-            case _:
-                good = False
-        if not good:
-            self._broken(f"refused for no reason: {effect.error!r}")
+        if isinstance(effect.error, SessionBusy) and not self._holds(effect.error.turn_id):
+            self._broken("G3: refused for a turn that is not in the way")
 
     # -- After all of them --------------------------------------------------------------------------------
 
     def _message_has_had_its_effect(self) -> None:
-        if self.refused or self.repeated:
-            return
         message = self.message
+        if isinstance(message, Submit | Stop):
+            owed = self.was.refusal(message, self.now, self._limits())
+            if self.refused is not owed:
+                self._broken(f"refused with {self.refused}, where {owed} is due")
+        if self.refused is not None or self.repeated:
+            return
         match message:
             case Submit():
                 self._after_submit(message)
@@ -554,17 +596,16 @@ class _Step:
             case Tick():
                 self._after_tick()
             case Shut():
-                self._after_shut()
+                self._after_shut(message)
             case _:
                 assert_never(message)
 
     def _after_submit(self, message: Submit) -> None:
         facts, was, spec = self.facts, self.was, message.spec
-        last = was.last
-        if last is not None and spec.fingerprint is not None and last[0].turn_id == spec.turn_id:
+        if was.repeated(message) is not None:
             self._broken("a send that was known is taken as new")
         if self._early(spec.turn_id):
-            facts.early = tuple(early for early in facts.early if early[0] != spec.turn_id)
+            facts.early = tuple(early for early in facts.early if early.turn_id != spec.turn_id)
             if spec.turn_id not in self.ended:
                 self._broken("G4: an early cancel does not count")
         elif was.holder is None:
@@ -580,15 +621,18 @@ class _Step:
             self._broken("a Stop did not stop")
         if aim is None and facts.waiting is not None:
             self._broken("an unaimed Stop leaves a turn waiting, which will start")
-        if was.waiting is not None and aim == was.waiting.turn_id and facts.waiting is not None:
+        hit_waiting = was.waiting is not None and aim == was.waiting.turn_id
+        if hit_waiting and facts.waiting is not None:
             self._broken("a Stop did not stop the waiting turn")
-        if aim is not None and not self.ended and not was.live(aim) and find_turn(self.before, aim) is None:
-            self._remember_early(aim)
+        if was.holder is not None and (aimed or hit_waiting) and message.reason.code in PRESSED:
+            facts.pressed = True
+        if aim is not None and was.record(aim) is None:
+            self._remember_early(aim, message.reason)
 
-    def _remember_early(self, aim: TurnId) -> None:
+    def _remember_early(self, aim: TurnId, reason: Reason) -> None:
         limits = self._limits()
-        fresh = tuple(early for early in self.facts.early if early[0] != aim and self.now < early[1])
-        self.facts.early = (*fresh, (aim, self.now + limits.early_cancel_ttl))[-limits.early_cancels :]
+        fresh = tuple(early for early in self._fresh() if early.turn_id != aim)
+        self.facts.early = (*fresh, Early(aim, reason, self.now))[-limits.early_cancels :]
 
     def _after_turn_ended(self, message: TurnEnded) -> None:
         facts = self.facts
@@ -597,15 +641,12 @@ class _Step:
             if facts.over != message.epoch:
                 self._broken("G2: the holder has ended, and the session does not say so")
         elif fled is not None:
-            record = find_turn(self.after, fled.spec.turn_id)
-            late = None if record is None else record.ended_late
-            status = LATE_STATUS[type(message.outcome)]
-            if self.effects or late is None or late.outcome is not status or late.at != self.now:
-                self._broken("G6: a late end is not noted, or something of it is published")
+            if self.effects:
+                self._broken("G6: something of a late end is published")
+            late = LateEnd(LATE_STATUS[type(message.outcome)], self.now)
             facts.fled = tuple(other for other in facts.fled if other is not fled)
             facts.over = message.epoch
-            # The note is the newest record now: what ended last may have made room for it.
-            facts.last = None
+            self.remembered.append(_noted(fled.record, late))
         elif self.effects != (CountStale(),):
             self._broken("a stale report is not counted as one")
 
@@ -615,30 +656,39 @@ class _Step:
         if due is None or now < due:
             if any(not isinstance(effect, SetTimer) for effect in self.effects):
                 self._broken("G6: something happens before it is due")
-        elif was.cause is not None and was.again:
-            if self.was.holder is None or was.holder.turn_id not in self.ended:  # type: ignore[union-attr]
+        elif was.cause is not None and was.again_at is not None:
+            if was.holder is None or was.holder.turn_id not in self.ended:
                 self._broken("G6: at the end of its ladder a turn is not quarantined")
         elif self.cancels != 1:
             self._broken("G6: a cancel that is due is not delivered")
 
-    def _after_shut(self) -> None:
-        facts, message = self.facts, self.message
-        facts.shutdown = facts.shutdown or (
-            self._shuts_down() and not (self.was.shut and self.was.holder is None)
-        )
+    def _after_shut(self, message: Shut) -> None:
+        facts, was = self.facts, self.was
+        facts.shutdown = facts.shutdown or (self._shuts_down() and not (was.shut and was.holder is None))
         facts.shut = True
         if facts.waiting is not None or (facts.holder is not None and facts.cause is None):
             self._broken("closing leaves a turn alone")
-        if isinstance(message, Shut) and message.grace is not None and self.was.cause is not None:
+        if message.grace is not None and was.cause is not None:
             facts.end = min(facts.end, self.now + message.grace)
             facts.half = min(facts.half, self.now + message.grace / 2)
+
+    def _all_is_remembered(self) -> None:
+        facts, memory = self.facts, self.after.memory
+        facts.kept = _left(facts.kept, self.remembered, self.now, self.after, self._broken)
+        if memory.quarantined != tuple([fled.record for fled in facts.fled]):
+            self._broken("G6: not the turns that were given up and still run")
+        early = self._fresh()
+        if early != self._fresh_in(memory.early):
+            self._broken(f"G4: not the early cancels that count: {early}")
+        if isinstance(self.message, TurnEnded) and self._fled(self.message.epoch) is not None:
+            newest = memory.records[-1] if memory.records else None
+            if newest != self.remembered[-1]:
+                self._broken("G6: a late end is not noted")
 
     def _all_is_consistent(self) -> None:
         facts, was = self.facts, self.was
         if state_name(self.after) is not facts.state():
             self._broken(f"the session calls itself {state_name(self.after)}, but it is {facts.state()}")
-        if facts.state() is not SessionState.CANCELLING and facts.asked:
-            self._broken("G3: an asker is dropped")
         if facts.holder is not was.holder and was.holder is not None and was.holder.turn_id not in self.ended:
             self._broken("G2: a turn lets go of the session and has no end")
         waited = was.waiting
@@ -651,10 +701,28 @@ class _Step:
         elif facts.timer is None or facts.timer > max(due, self.now):
             self._broken("G6: nothing will wake the session when it is due")
         closed = facts.state() is SessionState.CLOSED and was.state() is not SessionState.CLOSED
-        if self.closes > 1 or (closed and self.closes != 1):
-            self._broken("streams are not closed exactly once")
+        rests = was.holder is not None and facts.state() is SessionState.IDLE
+        if self.closes != (closed or (rests and was.pressed)):
+            self._broken("streams do not end when they have to, and then only")
+
+    def _all_are_answered(self) -> None:
+        """Who may still wait: for the end of the turn in flight, or for one's own turn to start."""
+        facts, message = self.facts, self.message
+        for asked in facts.asked:
+            waits = asked.to is not self.to or not isinstance(message, Submit | Stop) or message.wait
+            if facts.state() is not SessionState.CANCELLING or not waits or not self._concerns(asked):
+                self._broken("G3: an asker is dropped")
+
+    def _concerns(self, asked: Asked) -> bool:
+        """Whether what the asker waits for can still come."""
+        if asked.word is Submit:
+            return self.facts.waiting is not None and self.facts.waiting.turn_id == asked.turn_id
+        return self.facts.shut if asked.word is Shut else self._holds(asked.turn_id)
 
     # -- Small questions ----------------------------------------------------------------------------------
+
+    def _home(self) -> Any:
+        return self.before.memory.home
 
     def _limits(self) -> Limits:
         return self.before.memory.home.limits
@@ -668,8 +736,53 @@ class _Step:
     def _fled(self, epoch: Epoch) -> Fled | None:
         return next((fled for fled in self.was.fled if fled.epoch == epoch), None)
 
-    def _early(self, turn_id: TurnId) -> bool:
-        return any(early == turn_id and self.now < until for early, until in self.facts.early)
+    def _early(self, turn_id: TurnId) -> Early | None:
+        return self.was.early_cancel(turn_id, self.now, self._limits())
+
+    def _fresh(self) -> tuple[Early, ...]:
+        return self._fresh_in(self.facts.early)
+
+    def _fresh_in(self, early: Any) -> tuple[Early, ...]:
+        ttl = self._limits().early_cancel_ttl
+        return tuple(
+            [
+                Early(each.turn_id, each.reason, each.asked_at)
+                for each in early
+                if self.now < each.asked_at + ttl
+            ]
+        )
 
     def _shuts_down(self) -> bool:
         return isinstance(self.message, Shut) and self.message.reason.code is CancelCode.SHUTDOWN
+
+
+def _error(outcome: Outcome) -> TurnError | None:
+    """What the record of a failed turn must say."""
+    match outcome:
+        case Raised(StageFailed() as error, code):
+            return TurnError(code, type(error.__cause__).__name__, error.stage)
+        case Raised(error, code):
+            return TurnError(code, type(error).__name__)
+        case Stopped():
+            return TurnError("spontaneous_cancel", "CancelledError")
+        case Returned():
+            return None
+        case _:
+            assert_never(outcome)
+
+
+def _noted(record: TurnRecord, late: LateEnd) -> TurnRecord:
+    """The record of a turn that was given up, once its coroutine has ended after all."""
+    return TurnRecord(
+        record.head,
+        record.epoch,
+        record.status,
+        record.queued_at,
+        record.started_at,
+        record.first_event_at,
+        record.cancellation,
+        record.ended_at,
+        record.error,
+        record.superseded_by,
+        late,
+    )

@@ -2,9 +2,10 @@
 
 from typing import Any, TypeVar
 
-from tests.actors.session.monitor import Facts, observe
+from tests.actors.session.alphabet import Address
+from tests.actors.session.facts import Facts
+from tests.actors.session.monitor import observe
 from tests.actors.session.rows import Table, Taken
-from tests.actors.session.search import Address
 from tests.turns import LIMITS, memory, spec
 from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import Outcome, Reason, Returned, TurnId, TurnRecord

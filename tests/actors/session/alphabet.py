@@ -1,0 +1,221 @@
+"""What may happen to a session in the search: the messages, and what happens to it without one."""
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Any, NamedTuple
+
+from tests.actors.session.facts import Facts
+from turnkeeper.actors.model.messages import Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.records import (
+    Outcome,
+    Raised,
+    Reason,
+    Returned,
+    SessionId,
+    Stopped,
+    TurnHead,
+    TurnId,
+    TurnSpec,
+)
+from turnkeeper.actors.model.words import CancelCode, Strategy
+from turnkeeper.actors.session.machine import Message
+from turnkeeper.actors.session.states import Closed, Idle, Limits, State
+
+START = 1_000.0
+GRACE = 4.0
+TIMEOUT = 3.0
+EARLY_TTL = 30.0
+RETENTION = 3_600.0
+SESSION = SessionId("s")
+#: Enough of each to find them, and to see one forgotten: by number, and of the turns some by age.
+LIMITS = Limits(
+    kept_turns=3, turn_retention=RETENTION, early_cancels=2, early_cancel_ttl=EARLY_TTL, quarantined=2
+)
+
+
+class Happening(Enum):
+    """What happens to a session beside its messages."""
+
+    FAILURE = "its actor fails"
+    SLEEP = "it sleeps and wakes"
+    REOPENING = "it is forgotten, and opened again"
+
+
+class Letter(NamedTuple):
+    """One thing that may happen next: after ``delay`` seconds, this."""
+
+    name: str
+    message: Message | Happening
+    delay: float = 0.0
+
+
+class Address:
+    """Where an asker waits."""
+
+    def __init__(self, name: object) -> None:
+        self.name = name
+
+    def set(self, value: Any = None, /) -> None:
+        raise AssertionError("the core never answers an asker itself")
+
+    def __repr__(self) -> str:
+        return f"<asker {self.name}>"
+
+
+def _spec(turn_id: str, *, timeout: float | None = None, fingerprint: bytes | None = None) -> TurnSpec:
+    head = TurnHead(TurnId(turn_id), "u", "agent", START, fingerprint)
+    return TurnSpec(head, SESSION, "hi", timeout, GRACE, ended_to=Address(f"for the end of {turn_id}"))
+
+
+INTERRUPT, REJECT = Strategy.INTERRUPT, Strategy.REJECT
+A = _spec("a", fingerprint=b"1")
+A_OTHER = _spec("a", fingerprint=b"2")
+B = _spec("b", fingerprint=b"1", timeout=TIMEOUT)
+#: Sends whose ids the server chose: always one that is not in use.
+SERVER_SPECS = tuple(_spec(f"s{n}") for n in range(1, 20))
+ASKERS = tuple(Address(n) for n in range(20))
+
+USER = Reason(CancelCode.USER_REQUEST, "u")
+ADMIN = Reason(CancelCode.ADMIN, "root")
+GONE = Reason(CancelCode.CLIENT_DISCONNECTED)
+POLICY = Reason(CancelCode.POLICY)
+CLOSE = Reason(CancelCode.SESSION_CLOSED, "u")
+SHUTDOWN = Reason(CancelCode.SHUTDOWN)
+OUTCOMES: tuple[tuple[str, Outcome], ...] = (
+    ("returned", Returned("r")),
+    ("raised", Raised(ValueError("v"))),
+    ("stopped", Stopped()),
+)
+#: When a turn that ends has emitted its first event.
+SAID = START + 0.5
+
+#: What may happen whatever the session is doing.
+ALWAYS = (
+    Letter("send a", Submit(A, INTERRUPT)),
+    Letter("send a, rejecting, not waiting", Submit(A, REJECT, wait=False)),
+    Letter("send b, not waiting", Submit(B, INTERRUPT, wait=False)),
+    Letter("send b, rejecting", Submit(B, REJECT)),
+    Letter("stop", Stop(None, USER)),
+    Letter("stop, not waiting", Stop(None, USER, wait=False)),
+    Letter("stop as an admin", Stop(None, ADMIN)),
+    Letter("stop, the client has gone", Stop(None, GONE, wait=False)),
+    Letter("stop a", Stop(TurnId("a"), USER)),
+    Letter("stop b", Stop(TurnId("b"), USER)),
+    Letter("stop if another turn matches", Stop(None, USER, if_match="x")),
+    Letter("close", Shut(CLOSE)),
+    Letter("shut down within 1 s", Shut(SHUTDOWN, 1.0)),
+    Letter("tick", Tick(SAID)),
+    Letter("the actor fails", Happening.FAILURE),
+)
+
+
+def letters(state: State, facts: Facts, now: float) -> list[Letter]:
+    """All that may happen next, aimed at the turns there are."""
+    return [
+        *ALWAYS,
+        *_sends(facts),
+        *_aimed_stops(facts),
+        *_ends(facts),
+        *_ticks(facts, now),
+        *_rests(state, facts),
+    ]
+
+
+def _sends(facts: Facts) -> Iterator[Letter]:
+    spec = _unused(facts)
+    yield Letter("send", Submit(spec, INTERRUPT))
+    yield Letter("send, not waiting", Submit(spec, INTERRUPT, wait=False))
+    yield Letter("send, rejecting", Submit(spec, REJECT))
+    yield Letter("send if another turn matches", Submit(spec, INTERRUPT, if_match="x"))
+    current = facts.current()
+    if current is not None:
+        yield Letter("send if the turn matches", Submit(spec, INTERRUPT, if_match=current))
+    for stale in _stale(facts):
+        yield Letter("send if an older turn matches", Submit(spec, INTERRUPT, if_match=stale))
+    if facts.record(A.turn_id) is not None:
+        # Where a is unknown, this would be a by another name.
+        yield Letter("send another a", Submit(A_OTHER, INTERRUPT))
+        yield Letter("send a if another turn matches", Submit(A, INTERRUPT, if_match="x"))
+    if any(early.turn_id == A.turn_id for early in facts.early):
+        yield Letter("send a after the early cancel's time", Submit(A, INTERRUPT), delay=EARLY_TTL)
+
+
+def _stale(facts: Facts) -> Iterator[TurnId]:
+    """The newest turn that is known, and is not the session's current or last one."""
+    current = facts.current()
+    for record in reversed((*(fled.record for fled in facts.fled), *facts.kept)):
+        if record.turn_id != current:
+            yield record.turn_id
+            return
+
+
+def _unused(facts: Facts) -> TurnSpec:
+    """The first server-chosen id that nothing knows: reusing a forgotten one is a renaming."""
+    used: set[TurnId | None] = set()
+    for record in (*facts.kept, *(fled.record for fled in facts.fled)):
+        used |= {record.turn_id, record.superseded_by}
+    used |= {spec.turn_id for spec in (facts.holder, facts.waiting) if spec is not None}
+    return next(spec for spec in SERVER_SPECS if spec.turn_id not in used)
+
+
+def _aimed_stops(facts: Facts) -> Iterator[Letter]:
+    """Stops aimed at the holder, the successor and a finished turn, where none of `ALWAYS` is."""
+    aims = {
+        "the holder": facts.holder and facts.holder.turn_id,
+        "the successor": facts.waiting and facts.waiting.turn_id,
+        "a finished one": facts.kept[-1].turn_id if facts.kept else None,
+        "a quarantined one": facts.fled[-1].record.turn_id if facts.fled else None,
+    }
+    for name, aim in aims.items():
+        if aim is not None and aim not in (A.turn_id, B.turn_id):
+            yield Letter(f"stop {name}", Stop(aim, USER))
+    if facts.holder is not None:
+        yield Letter("stop the holder, not waiting", Stop(facts.holder.turn_id, USER, wait=False))
+        yield Letter("stop the holder if it matches", Stop(None, POLICY, if_match=facts.holder.turn_id))
+        if facts.due() is not None:
+            yield Letter("stop the holder, late", Stop(facts.holder.turn_id, USER), delay=GRACE)
+    if facts.waiting is not None:
+        yield Letter("stop the successor, not waiting", Stop(facts.waiting.turn_id, POLICY, wait=False))
+    for record in facts.kept[-1:]:
+        yield Letter("stop a finished one, not waiting", Stop(record.turn_id, USER, wait=False))
+    for stale in _stale(facts):
+        yield Letter("stop if an older turn matches", Stop(None, USER, if_match=stale))
+    if len(facts.early) == LIMITS.early_cancels:
+        yield Letter("stop another that is not known", Stop(TurnId("c"), USER))
+
+
+def _ends(facts: Facts) -> Iterator[Letter]:
+    for name, outcome in OUTCOMES:
+        if facts.holder is not None:
+            yield Letter(f"the holder {name}", TurnEnded(facts.epoch, outcome, SAID))
+        if facts.over is not None:
+            yield Letter(f"a finished one {name}", TurnEnded(facts.over, outcome))
+        for n, fled in enumerate(facts.fled):
+            yield Letter(f"the quarantined {n} {name}", TurnEnded(fled.epoch, outcome))
+    if facts.holder is not None and facts.due() is not None:
+        # The report and the timer race: the report is first, at a moment when the timer was due.
+        yield Letter("the holder stopped, late", TurnEnded(facts.epoch, Stopped(), SAID), delay=GRACE)
+    if facts.holder is not None and facts.kept:
+        # Long enough for all that ended before this moment to be let go of, and for nothing that ends in it.
+        yield Letter(
+            "the holder returned, long after", TurnEnded(facts.epoch, Returned("r")), delay=RETENTION
+        )
+
+
+def _ticks(facts: Facts, now: float) -> Iterator[Letter]:
+    """The due tick comes at its moment; a loop that was blocked delivers it long after."""
+    if facts.timer is not None:
+        due = max(0.0, facts.timer - now)
+        yield Letter("the due tick", Tick(SAID), delay=due)
+        yield Letter("the due tick, late", Tick(SAID), delay=2 * GRACE)
+        if facts.cause is not None and facts.again_at is None:
+            yield Letter("the due tick, a little late", Tick(SAID), delay=due + GRACE / 8)
+
+
+def _rests(state: State, facts: Facts) -> Iterator[Letter]:
+    """What the registry does with a session that has nothing to do."""
+    if isinstance(state, Idle | Closed) and not facts.fled:
+        if facts.kept or facts.early:
+            yield Letter("it sleeps for long", Happening.SLEEP, delay=RETENTION)
+        if facts.last_epoch:
+            yield Letter("it is forgotten, and opened again", Happening.REOPENING)

@@ -1,0 +1,216 @@
+"""What an onlooker knows of a session between two steps, and what follows from it.
+
+Nothing here is read from the session: records and refusals are worked out anew from the messages that came
+and the effects that followed, so that what a session says can be held against them.
+"""
+
+from dataclasses import dataclass, fields
+from operator import attrgetter
+from typing import NamedTuple
+
+from turnkeeper.actors.model.exceptions import (
+    PreconditionFailed,
+    SessionBusy,
+    SessionClosed,
+    SessionError,
+    TooManyUnresponsive,
+    TurnIdReused,
+)
+from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    Epoch,
+    Reason,
+    TurnError,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+)
+from turnkeeper.actors.model.words import SessionState, Strategy, TurnStatus
+from turnkeeper.actors.session.states import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An asker that waits for an answer: since when, and about which turn."""
+
+    to: ReplyAddress
+    word: type
+    turn_id: TurnId | None
+    at: float
+
+
+class Fled(NamedTuple):
+    """A quarantined turn whose coroutine still runs."""
+
+    epoch: Epoch
+    record: TurnRecord
+
+
+class Early(NamedTuple):
+    """A cancel that came before its send."""
+
+    turn_id: TurnId
+    reason: Reason
+    asked_at: float
+
+
+@dataclass(slots=True)
+class Facts:
+    """What the onlooker knows. Copied before it is changed."""
+
+    # -- The turn that holds the session
+    holder: TurnSpec | None = None
+    epoch: Epoch = 0
+    queued_at: float | None = None
+    started_at: float = 0.0
+    deadline: float | None = None
+    #: Why and when the holder was cancelled first, ``None`` while it was not; then the moments of its ladder.
+    cause: Reason | None = None
+    asked_at: float = 0.0
+    again_at: float | None = None
+    half: float = 0.0
+    end: float = 0.0
+    #: A person pressed Stop: unless another turn follows, the streams end with the holder.
+    pressed: bool = False
+    # -- The turn that waits
+    waiting: TurnSpec | None = None
+    waiting_since: float | None = None
+    # -- What is remembered
+    fled: tuple[Fled, ...] = ()
+    #: The last epoch whose coroutine is known to have ended: what a stale report names.
+    over: Epoch | None = None
+    last_epoch: Epoch = 0
+    #: The records of finished turns, as they are kept: the newest last.
+    kept: tuple[TurnRecord, ...] = ()
+    early: tuple[Early, ...] = ()
+    # -- What is under way
+    asked: tuple[Asked, ...] = ()
+    timer: float | None = None
+    shut: bool = False
+    shutdown: bool = False
+
+    def copy(self) -> "Facts":
+        return Facts(*_values(self))
+
+    def due(self) -> float | None:
+        """The moment at which the session must not be asleep."""
+        if self.holder is None:
+            return None
+        if self.cause is None:
+            return self.deadline
+        return self.half if self.again_at is None else self.end
+
+    def state(self) -> SessionState:
+        """What the session must call itself."""
+        if self.holder is not None:
+            return SessionState.RUNNING if self.cause is None else SessionState.CANCELLING
+        return SessionState.CLOSED if self.shut else SessionState.IDLE
+
+    def live(self, turn_id: TurnId | None) -> bool:
+        """Whether a turn of that id runs or waits; a quarantined one counts."""
+        if any(fled.record.turn_id == turn_id for fled in self.fled):
+            return True
+        return any(spec is not None and spec.turn_id == turn_id for spec in (self.holder, self.waiting))
+
+    def early_cancel(self, turn_id: TurnId, now: float, limits: Limits) -> Early | None:
+        """The cancel of that turn which came before its send and still counts."""
+        for early in self.early:
+            if early.turn_id == turn_id and now < early.asked_at + limits.early_cancel_ttl:
+                return early
+        return None
+
+    # -- Records ------------------------------------------------------------------------------------------
+
+    def held(
+        self,
+        status: TurnStatus,
+        ended_at: float | None = None,
+        error: TurnError | None = None,
+        first_event_at: float | None = None,
+    ) -> TurnRecord:
+        """The record of the turn that holds the session, which must be one."""
+        assert self.holder is not None
+        cancellation = None if self.cause is None else Cancellation(self.cause, self.asked_at, self.again_at)
+        return TurnRecord(
+            self.holder.head,
+            self.epoch,
+            status,
+            queued_at=self.queued_at,
+            started_at=self.started_at,
+            first_event_at=first_event_at,
+            cancellation=cancellation,
+            ended_at=ended_at,
+            error=error,
+            superseded_by=None if self.waiting is None else self.waiting.turn_id,
+        )
+
+    def waited(
+        self,
+        status: TurnStatus,
+        ended_at: float | None = None,
+        reason: Reason | None = None,
+        superseded_by: TurnId | None = None,
+    ) -> TurnRecord:
+        """The record of the turn that waits, which must be one."""
+        assert self.waiting is not None
+        asked = None if reason is None or ended_at is None else Cancellation(reason, ended_at)
+        return TurnRecord(
+            self.waiting.head,
+            None,
+            status,
+            queued_at=self.waiting_since,
+            cancellation=asked,
+            ended_at=ended_at,
+            superseded_by=superseded_by,
+        )
+
+    def record(self, turn_id: TurnId | None) -> TurnRecord | None:
+        """What must be known of that turn."""
+        if self.holder is not None and self.holder.turn_id == turn_id:
+            return self.held(TurnStatus.RUNNING if self.cause is None else TurnStatus.CANCELLING)
+        if self.waiting is not None and self.waiting.turn_id == turn_id:
+            return self.waited(TurnStatus.QUEUED)
+        ended = (*(fled.record for fled in self.fled), *self.kept)
+        return next((record for record in ended if record.turn_id == turn_id), None)
+
+    def current(self) -> TurnId | None:
+        """The turn that holds the session, else the last one known to have held it."""
+        if self.holder is not None:
+            return self.holder.turn_id
+        epoch, turn_id = -1, None
+        for record in (*self.kept, *(fled.record for fled in self.fled)):
+            if record.epoch is not None and record.epoch > epoch:
+                epoch, turn_id = record.epoch, record.turn_id
+        return turn_id
+
+    # -- Refusals -----------------------------------------------------------------------------------------
+
+    def misses(self, message: Submit | Stop) -> bool:
+        """Whether it was meant for another turn than the current or last one."""
+        return message.if_match is not None and message.if_match != self.current()
+
+    def repeated(self, send: Submit) -> TurnRecord | None:
+        """The turn that a send repeats, by the id that its client chose."""
+        return None if send.spec.fingerprint is None else self.record(send.spec.turn_id)
+
+    def refusal(self, message: Submit | Stop, now: float, limits: Limits) -> type[SessionError] | None:
+        """With which error it must be refused. The first reason counts."""
+        if isinstance(message, Stop):
+            return PreconditionFailed if self.misses(message) else None
+        known = self.repeated(message)
+        if known is not None:
+            return None if known.fingerprint == message.spec.fingerprint else TurnIdReused
+        if self.misses(message):
+            return PreconditionFailed
+        if self.shut:
+            return SessionClosed
+        if len(self.fled) >= limits.quarantined:
+            return TooManyUnresponsive
+        if self.early_cancel(message.spec.turn_id, now, limits) is not None:
+            return None
+        return SessionBusy if self.holder is not None and message.strategy is Strategy.REJECT else None
+
+
+#: `dataclasses.replace` costs ten times as much, and the search copies millions of these.
+_values = attrgetter(*(field.name for field in fields(Facts)))

@@ -1,0 +1,163 @@
+"""When two sessions are the same to the search, but for names.
+
+Epochs are renumbered (only their order and equality matter), the moments that decide something count relative
+to now, and the moments that are only shown in records are reduced to whether they are set. Every field that
+is not named here is compared as it is, with its type: a new one can make the search larger, never blind.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from tests.actors.session.alphabet import EARLY_TTL, RETENTION
+from tests.actors.session.facts import Facts
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    Epoch,
+    LateEnd,
+    Reason,
+    TurnHead,
+    TurnRecord,
+    TurnSpec,
+)
+from turnkeeper.actors.session.states import (
+    Again,
+    Ask,
+    Asked,
+    EarlyCancel,
+    Holder,
+    Home,
+    Memory,
+    Running,
+    State,
+    Successor,
+)
+
+#: How a field takes part in a comparison. Moments that decide something count relative to now, those that
+#: are only shown count as set or not; epochs count by their order.
+DECIDES, SHOWN, EPOCH, AS_IT_IS = "decides", "shown", "epoch", "as it is"
+HOW: dict[tuple[type, str], str] = {
+    (Running, "deadline"): DECIDES,
+    (Asked, "again_at"): DECIDES,
+    (Asked, "end_at"): DECIDES,
+    (Again, "end_at"): DECIDES,
+    (EarlyCancel, "asked_at"): DECIDES,
+    (TurnHead, "submitted_at"): SHOWN,
+    (Holder, "queued_at"): SHOWN,
+    (Holder, "started_at"): SHOWN,
+    (Cancellation, "asked_at"): SHOWN,
+    (Cancellation, "again_at"): SHOWN,
+    (TurnRecord, "queued_at"): SHOWN,
+    (TurnRecord, "started_at"): SHOWN,
+    (TurnRecord, "first_event_at"): SHOWN,
+    (TurnRecord, "ended_at"): SHOWN,
+    (LateEnd, "at"): SHOWN,
+    (Ask, "at"): SHOWN,
+    (Successor, "queued_at"): SHOWN,
+    (Holder, "epoch"): EPOCH,
+    (TurnRecord, "epoch"): EPOCH,
+    (Memory, "last_epoch"): EPOCH,
+}
+#: From when on a moment that decides is as good as any earlier one.
+PAST = {EarlyCancel: -EARLY_TTL}
+#: Values that many states share, and in which no moment decides.
+LASTING = frozenset({TurnRecord, TurnSpec, TurnHead, Holder, Cancellation, Reason, Home})
+Field: TypeAlias = tuple[str, Callable[[Any], Any]]
+
+
+class Names:
+    """Turns a session and its facts into a key that is equal when they are the same but for names."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[Any, int] = {}
+        self._known: dict[int, tuple[object, int, list[Epoch]]] = {}
+        self._plans: dict[type, list[Field]] = {}
+
+    def key(self, state: State, facts: Facts, now: float) -> Any:
+        epochs: list[Epoch] = []
+        shape = (self._shape(state, now, epochs), self._facts(facts, now, epochs))
+        order = {epoch: n for n, epoch in enumerate(sorted(set(epochs)))}
+        return (shape, tuple([order[epoch] for epoch in epochs]))
+
+    def _facts(self, facts: Facts, now: float, epochs: list[Epoch]) -> Any:
+        epochs += (facts.epoch if facts.holder is not None else 0, facts.over or 0, facts.last_epoch)
+        epochs += [fled.epoch for fled in facts.fled]
+        cancelled = facts.cause is not None and facts.holder is not None
+        return (
+            facts.holder and id(facts.holder),
+            None if facts.deadline is None or facts.holder is None else max(facts.deadline - now, 0.0),
+            (facts.cause, max(facts.half - now, 0.0), max(facts.end - now, 0.0), facts.again_at is None)
+            if cancelled
+            else None,
+            cancelled and facts.pressed,
+            facts.waiting and id(facts.waiting),
+            tuple([fled.record.turn_id for fled in facts.fled]),
+            tuple([_age(record, now) for record in facts.kept]),
+            tuple(
+                [
+                    (each.turn_id, each.reason, max(each.asked_at + EARLY_TTL - now, 0.0))
+                    for each in facts.early
+                ]
+            ),
+            tuple([(id(asked.to), asked.word, asked.turn_id) for asked in facts.asked]),
+            None if facts.timer is None else max(facts.timer - now, 0.0),
+            facts.shut,
+            facts.shutdown,
+        )
+
+    def _shape(self, value: Any, now: float, epochs: list[Epoch]) -> Any:
+        kind = type(value)
+        if value is None or kind is str:
+            return value
+        if kind is tuple:
+            return tuple([self._shape(each, now, epochs) for each in value])
+        if kind in LASTING:
+            return self._once(value, epochs)
+        return self._fields(value, now, epochs) or (kind, value)
+
+    def _fields(self, value: Any, now: float, epochs: list[Epoch]) -> Any:
+        """The fields of one of our values; nothing for what is none."""
+        kind = type(value)
+        plan = self._plans.get(kind)
+        if plan is None:
+            plan = self._plans[kind] = _plan(kind)
+        if not plan:
+            return None
+        shape: list[Any] = [kind]
+        for how, get in plan:
+            part = get(value)
+            if how is EPOCH:
+                epochs.append(-1 if part is None else part)
+            elif how is DECIDES:
+                shape.append(None if part is None else max(part - now, PAST.get(kind, 0.0)))
+            elif how is SHOWN:
+                shape.append(part is not None)
+            else:
+                shape.append(self._shape(part, now, epochs))
+        return tuple(shape)
+
+    def _once(self, value: Any, epochs: list[Epoch]) -> int:
+        """The number of a value that many states share: it is looked at once."""
+        known = self._known.get(id(value))
+        if known is None:
+            own: list[Epoch] = []
+            shape = self._fields(value, 0.0, own)
+            number = self._numbers.setdefault(shape, len(self._numbers))
+            # Kept with the value itself, so that no other object gets its identity.
+            known = self._known[id(value)] = (value, number, own)
+        epochs += known[2]
+        return known[1]
+
+
+def _age(record: TurnRecord, now: float) -> int:
+    """How old a record is, as far as that decides: nothing less than the retention passes at once."""
+    age = now - (record.ended_at or 0.0)
+    return 0 if age == 0.0 else 1 if age < RETENTION else 2 if age == RETENTION else 3
+
+
+def _plan(kind: type) -> list[Field]:
+    """How each field of a class takes part; what is no value of ours has no plan."""
+    if not hasattr(kind, "__dataclass_fields__"):
+        return []
+    return [(HOW.get((kind, each.name), AS_IT_IS), attrgetter(each.name)) for each in fields(kind)]

@@ -1,0 +1,313 @@
+"""Plants bugs in the core, and asks the search alone whether it finds them.
+
+Each bug is a change of one place in `actors/session`, made in a copy. No story is run: what a table row, the
+monitor or the drain does not object to is not found. A bug that only costs a repetition of work, or that no
+caller can see, does not stand here.
+
+    python -m tests.actors.session.planted              all of them, as a table; fails if one is not found
+    python -m tests.actors.session.planted "kept"       those whose names contain the text
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[3]
+SEARCH = "tests.actors.session.search"
+#: How much is shown of what the search says.
+WIDTH = 80
+
+
+class Bug(NamedTuple):
+    """A change of one place: ``old``, which stands in the file once, becomes ``new``."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+
+
+BUGS = (
+    # -- How long it took, and until when
+    Bug("seconds for milliseconds", "machine", "(now - ask.at) * 1000.0", "now - ask.at"),
+    Bug(
+        "the wait of a send counts from the cancel",
+        "machine",
+        "now - spec.head.submitted_at",
+        "now - state.cancellation.asked_at",
+    ),
+    Bug(
+        "a second Stop counts from the first",
+        "stops",
+        "    asked = replace(asked, asks=_joined(",
+        "    now = asked.cancellation.asked_at\n    asked = replace(asked, asks=_joined(",
+    ),
+    Bug("a late tick lengthens the ladder", "ladder", "end_at if now < end_at else now", "now"),
+    Bug(
+        "a shutdown does not shorten the second rung",
+        "ladder",
+        "Again(min(end_at, now + grace))",
+        "Again(end_at)",
+    ),
+    Bug(
+        "a shutdown lengthens the grace",
+        "ladder",
+        "min(turn.spec.grace, grace)",
+        "max(turn.spec.grace, grace)",
+    ),
+    Bug(
+        "the first cancel forgets when it came",
+        "ladder",
+        "Cancellation(reason, now),",
+        "Cancellation(reason, turn.started_at),",
+    ),
+    Bug(
+        "the second cancel is not noted",
+        "ladder",
+        "replace(state.cancellation, again_at=now)",
+        "state.cancellation",
+    ),
+    # -- What is refused
+    Bug("a precondition holds where nothing ran", "gate", "current is not None and", "current is None or"),
+    Bug(
+        "a precondition of a send without an id is not looked at",
+        "gate",
+        "message.if_match is None and not",
+        "not",
+    ),
+    Bug("a Stop's precondition is not looked at", "machine", "message.if_match is not None and", "False and"),
+    Bug("the oldest turn is the current one", "views", "return max(", "return min("),
+    Bug(
+        "a turn that never started is the current one", "views", "if record.epoch is not None)", "if record)"
+    ),
+    Bug("one more turn may be given up", "gate", "len(memory.quarantined) <", "len(memory.quarantined) <="),
+    Bug(
+        "one turn less may be given up", "gate", "len(memory.quarantined) <", "len(memory.quarantined) + 1 <"
+    ),
+    Bug(
+        "busy comes before closed",
+        "busy",
+        "isinstance(state.then, Closing):",
+        "isinstance(state.then, Closing) and message.strategy is Strategy.INTERRUPT:",
+    ),
+    Bug(
+        "another message under a known id is a retry",
+        "gate",
+        "record.fingerprint != head.fingerprint",
+        "record.fingerprint is None",
+    ),
+    Bug(
+        "a retry is looked at after its precondition",
+        "gate",
+        "if record is None:\n",
+        "if record is None or message.if_match is not None:\n",
+    ),
+    # -- What ends with a turn
+    Bug("streams end when everyone pressed Stop", "machine", "if any(CAUSES", "if all(CAUSES"),
+    Bug(
+        "an admin's Stop leaves the streams open",
+        "consequences",
+        "CancelCode.USER_REQUEST | CancelCode.ADMIN:",
+        "CancelCode.USER_REQUEST:",
+    ),
+    Bug(
+        "a client that has gone ends the streams",
+        "consequences",
+        "case CancelCode.USER_REQUEST |",
+        "case CancelCode.CLIENT_DISCONNECTED | CancelCode.USER_REQUEST |",
+    ),
+    Bug(
+        "a Stop of the waiting turn leaves the streams open",
+        "stops",
+        "asks=_joined(dropped.asks, Ask(None, now, message.reason))",
+        "asks=dropped.asks",
+    ),
+    Bug(
+        "only the first Stop's reason is kept",
+        "stops",
+        "any(other.reason.code is ask.reason.code for other in asks)",
+        "asks",
+    ),
+    Bug("a close hides a shutdown", "machine", "closes_as is not None:", "closes_as is None:"),
+    Bug("a shutdown ends the streams as a close", "machine", ".closes_as or end)", " and end)"),
+    Bug(
+        "the sender is not told of the end",
+        "machine",
+        "EndTurn(record, outcome, state.turn.spec.ended_to)]",
+        "EndTurn(record, outcome)]",
+    ),
+    Bug(
+        "the sender of a dropped turn is not told of its end",
+        "busy",
+        "EndTurn(record, None, spec.ended_to)",
+        "EndTurn(record, None)",
+    ),
+    Bug(
+        "the sender of a turn cancelled early is not told of its end",
+        "gate",
+        "EndTurn(record, None, spec.ended_to)",
+        "EndTurn(record, None)",
+    ),
+    Bug(
+        "the error of a cancelled turn is lost",
+        "machine",
+        "error_of(outcome) if status is FAILED else None",
+        "None",
+    ),
+    Bug(
+        "the first event of a given-up turn is lost",
+        "machine",
+        "None, now, message.first_event_at\n",
+        "None, now, None\n",
+    ),
+    # -- What is remembered
+    Bug("the record does not name the successor", "record", "superseded_by = then.spec.head.turn_id", "pass"),
+    Bug("a dropped turn does not name the one that took its place", "busy", "now, by=spec.turn_id)", "now)"),
+    Bug(
+        "the oldest records are kept",
+        "record",
+        "[len(records) - limits.kept_turns + 1 :]",
+        "[: limits.kept_turns - 1]",
+    ),
+    Bug("one record more is kept", "record", "limits.kept_turns + 1 :]", "limits.kept_turns :]"),
+    Bug("old records are kept", "record", "and first < oldest", "and first > now"),
+    Bug("young records are let go of", "record", "kept.ended_at >= oldest", "kept.ended_at > now"),
+    Bug(
+        "the oldest early cancels are kept", "stops", "[-limits.early_cancels :]", "[: limits.early_cancels]"
+    ),
+    Bug("an early cancel lasts a moment longer", "gate", "now < early.asked_at", "now <= early.asked_at"),
+    Bug("an early cancel hits every send", "gate", "early.turn_id == spec.turn_id and", ""),
+    Bug(
+        "a given-up turn that has ended counts for ever",
+        "machine",
+        "replace(memory, quarantined=rest)",
+        "memory",
+    ),
+    Bug(
+        "a given-up turn that has ended is called unresponsive", "stops", "record.ended_late is None", "True"
+    ),
+    Bug(
+        "a given-up turn that still runs is called finished",
+        "stops",
+        "record.ended_late is None",
+        "record.ended_late is not None",
+    ),
+    Bug(
+        "a turn that was dropped did not wait",
+        "busy",
+        "TurnStatus.CANCELLED, waiting.queued_at",
+        "TurnStatus.CANCELLED, None",
+    ),
+    Bug(
+        "a turn that waited did not wait",
+        "machine",
+        "then.to, superseded, then.queued_at)",
+        "then.to, superseded)",
+    ),
+    # -- Beside the messages
+    Bug(
+        "a failure forgets the turn that waits",
+        "machine",
+        "for queued in queued_turns(state):",
+        "for queued in ():",
+    ),
+    Bug(
+        "a failure forgets the turn in flight",
+        "machine",
+        "if isinstance(state, Running | Cancelling):\n        memory =",
+        "if isinstance(state, Running):\n        memory =",
+    ),
+    Bug(
+        "a failure forgets the turns that were given up",
+        "machine",
+        "for record in state.memory.quarantined:\n",
+        "for record in ():\n",
+    ),
+    Bug(
+        "a failure opens a closed session",
+        "machine",
+        "if isinstance(state, Closed) else Idle(memory)",
+        "if False else Idle(memory)",
+    ),
+    Bug(
+        "a failure forgets who waits",
+        "views",
+        "owed += [ask.to for ask in state.asks]",
+        "owed += [ask.to for ask in state.asks[:1]]",
+    ),
+    Bug(
+        "a failure gives an epoch away again",
+        "machine",
+        "TurnStatus.INTERRUPTED, now), now)\n    return",
+        "TurnStatus.INTERRUPTED, now), now)\n        memory = replace(memory, last_epoch=0)\n    return",
+    ),
+)
+
+
+class Result(NamedTuple):
+    """What a search said of a bug."""
+
+    bug: Bug
+    found: bool
+    seconds: float
+    said: str
+
+
+def changed(bug: Bug) -> str:
+    """The file with the bug in it. Raises `ValueError` if its place has moved."""
+    text = (ROOT / "actors" / "session" / f"{bug.file}.py").read_text()
+    if text.count(bug.old) != 1:
+        raise ValueError(f"{bug.name}: stands {text.count(bug.old)} times in {bug.file}: {bug.old!r}")
+    return text.replace(bug.old, bug.new)
+
+
+def searched(bug: Bug) -> Result:
+    """Run the search on a copy with this bug."""
+    began = time.perf_counter()
+    with TemporaryDirectory() as folder:
+        room = Path(folder) / "turnkeeper" / "actors"
+        shutil.copytree(ROOT / "actors", room, ignore=shutil.ignore_patterns("__pycache__"))
+        (room / "session" / f"{bug.file}.py").write_text(changed(bug))
+        paths = f"{folder}{os.pathsep}{ROOT}"
+        environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", SEARCH, "--first"]
+        run = subprocess.run(
+            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        )
+    seconds = time.perf_counter() - began
+    # What is wrong stands below the path to it; a bug may also be one that the search cannot even start with.
+    lines = iter((run.stdout or run.stderr).splitlines())
+    said = next((line for line in lines if line.startswith(("after ", "never "))), run.stderr)
+    return Result(bug, run.returncode != 0, seconds, next(lines, said)[:WIDTH])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", help="texts, of which a bug's name contains one")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many searches at a time")
+    given = parser.parse_args(arguments)
+    bugs = [bug for bug in BUGS if not given.names or any(name in bug.name for name in given.names)]
+    width = max(len(bug.name) for bug in bugs)
+    missed = 0
+    with ThreadPoolExecutor(given.jobs) as pool:
+        for bug, found, seconds, said in pool.map(searched, bugs):
+            missed += not found
+            print(
+                f"{bug.name:{width}}  {bug.file:12}  {seconds:6.1f} s  {said if found else 'NOT FOUND'}",
+                flush=True,
+            )
+    print(f"{len(bugs) - missed} of {len(bugs)} found")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
