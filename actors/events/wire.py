@@ -105,12 +105,15 @@ class TurnData(TypedDict):
     error: Annotated[ErrorData | None, _is("Why it failed.", None)]
     ended_late: Annotated[LateEndData | None, _is("How it ended after it was given up.", None)]
     usage: Annotated[None, _is("For what the agent reports of its use; not yet in use.", None)]
+    began: NotRequired[
+        Annotated[bool, _is("The agent's own function was entered; absent while that is not known.", True)]
+    ]
 
 
 def turn_data(record: TurnRecord) -> TurnData:
     """A turn, as ``turn.*`` events and answers show it."""
     reason, error, late = record.reason, record.error, record.ended_late
-    return {
+    data: TurnData = {
         "task_id": record.turn_id,
         "status": record.status,
         "agent": record.agent,
@@ -126,6 +129,9 @@ def turn_data(record: TurnRecord) -> TurnData:
         "ended_late": None if late is None else _late_end_data(late),
         "usage": None,
     }
+    if record.began is not None:
+        data["began"] = record.began
+    return data
 
 
 def _reason_data(reason: Reason) -> ReasonData:

@@ -39,7 +39,8 @@ class Superseded:
 class Accepted:
     """The answer to a send: its turn has started, is queued, or has ended already, as ``status`` says.
 
-    ``repeated`` says that the turn was known before: this send was a retry and started nothing.
+    ``repeated`` says that the turn was known before: this send was a retry and started nothing. ``began`` is
+    that of the turn's record.
     """
 
     session_id: SessionId
@@ -48,6 +49,7 @@ class Accepted:
     status: TurnStatus
     superseded: Superseded | None = None
     repeated: bool = False
+    began: bool | None = None
 
 
 @value
@@ -314,19 +316,24 @@ class Shut:
 class Tick:
     """A moment for which the session set its timer has come.
 
-    ``first_event_at`` is when the turn in flight emitted its first event, for its record if this ends it.
+    ``first_event_at`` and ``began`` are those of the turn in flight, for its record if this ends it.
     """
 
     first_event_at: float | None = None
+    began: bool | None = None
 
 
 @value
 class TurnEnded:
-    """The coroutine of the turn with this epoch has ended. ``first_event_at``: when it emitted its first."""
+    """The coroutine of the turn with this epoch has ended.
+
+    ``first_event_at`` is when it emitted its first event, ``began`` whether the agent's function was entered.
+    """
 
     epoch: Epoch
     outcome: Outcome
     first_event_at: float | None = None
+    began: bool | None = None
 
 
 @value

@@ -156,8 +156,9 @@ class Cancellation:
 class TurnRecord(_Headed):
     """What is remembered of a turn. In flight it is a snapshot, after that it is the truth.
 
-    ``queued_at`` is set if it had to wait for the session, ``first_event_at`` if its agent emitted anything
-    (in flight: where it was asked for by `GetTurn` or `GetSession`).
+    ``queued_at`` is set if it had to wait for the session, ``first_event_at`` if its agent emitted anything.
+    ``began`` is whether the agent's own function was entered, ``None`` while that is not known: stages and
+    ``load_context`` do not count. In flight, both are known where `GetTurn` or `GetSession` asked for them.
     """
 
     head: TurnHead
@@ -171,6 +172,7 @@ class TurnRecord(_Headed):
     error: TurnError | None = None
     superseded_by: TurnId | None = None
     ended_late: LateEnd | None = None
+    began: bool | None = None
 
     @property
     def reason(self) -> Reason | None:

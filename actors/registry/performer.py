@@ -182,9 +182,8 @@ class Performer:
         turn = Turn(spec, effect.epoch, state.memory.home.owner, shared, self.feed)
         # Published first: an eager task runs before the call that starts it returns.
         self.feed.append(Event(STARTED, effect.epoch, 0, None, spec))
-        self.turns.start(
-            turn, shared.agents[spec.agent], shared.loop, shared.load_context, shared.save_context
-        )
+        agent = shared.agents[spec.agent]
+        self.turns.start(turn, agent, shared.loop, shared.load_context, shared.save_context, shared.around)
 
     def _end_turn(self, effect: EndTurn, state: State) -> None:
         record, outcome = effect.record, effect.outcome

@@ -87,6 +87,11 @@ class Receipt:
         return self._accepted.status
 
     @property
+    def began(self) -> bool | None:
+        """Whether the turn's agent was entered, as far as that was known when the send was answered."""
+        return self._accepted.began
+
+    @property
     def superseded(self) -> Superseded | None:
         """What became of the turn that was in the way."""
         return self._accepted.superseded

@@ -83,14 +83,15 @@ class SessionActor(AsyncioActor):
             return
         match message:
             case Tick():
-                self._decisions.decide(Tick(self._performer.turns.first_event_at), reply_to)
+                turns = self._performer.turns
+                self._decisions.decide(Tick(turns.first_event_at, turns.began), reply_to)
             case Subscribe():
                 self._subscribe(message, reply_to)
             case Unsubscribe():
                 self._unsubscribe(message.subscription)
             case GetSession():
                 readers, turns = self._performer.feed.reader_count, self._performer.turns
-                answer(reply_to, view(self._decisions.state, readers, turns.first_event_at))
+                answer(reply_to, view(self._decisions.state, readers, turns.first_event_at, turns.began))
             case GetTurn():
                 answer(reply_to, self._find(message.turn_id))
             case AwaitTurn():
@@ -105,7 +106,8 @@ class SessionActor(AsyncioActor):
     # -- Questions about turns ----------------------------------------------------------------------
 
     def _find(self, turn_id: str) -> TurnRecord:
-        record = find_turn(self._decisions.state, turn_id, self._performer.turns.first_event_at)
+        turns = self._performer.turns
+        record = find_turn(self._decisions.state, turn_id, turns.first_event_at, turns.began)
         if record is None:
             raise UnknownTurn(f"no turn {turn_id!r} in this session")
         return record
@@ -170,8 +172,9 @@ class SessionActor(AsyncioActor):
     ) -> None:
         """A handler of ours raised: cancel what runs, and answer every asker."""
         state, feed = self._decisions.state, self._performer.feed
-        turn, task = self._performer.turns.turn, self._performer.turns.task
-        left = after_failure(state, self._shared.clock())
+        turns = self._performer.turns
+        turn, task = turns.turn, turns.task
+        left = after_failure(state, self._shared.clock(), turns.first_event_at, turns.began)
         failed = SessionFailed(self._actor_ref, left.memory.home.session_id, left, feed.log)
         try:
             for record, event in missing_terminal_events(state, left, feed.log.last):

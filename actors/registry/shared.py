@@ -41,6 +41,8 @@ class Shared:
     agents: Mapping[str, AgentFunction]
     contexts: ContextStore
     stages: Pipeline
+    #: The same, if there are any around the agents.
+    around: Pipeline | None = None
     directory: Directory = field(default_factory=Directory)
     load_context: LoadContext | None = None
     save_context: SaveContext | None = None

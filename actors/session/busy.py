@@ -66,6 +66,6 @@ def drop_successor(
     asked = Cancellation(reason, now)
     record = unstarted(spec, TurnStatus.CANCELLED, waiting.queued_at, asked, now, superseded_by=by)
     superseded = Superseded(state.turn.spec.turn_id, Verdict.REQUESTED, None)
-    accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, superseded)
+    accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, superseded, began=False)
     dropped = replace(state, memory=remember(state.memory, record, now), then=None)
     return dropped, (EndTurn(record, None, spec.ended_to), Reply(waiting.to, accepted))

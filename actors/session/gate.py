@@ -39,7 +39,9 @@ def known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | 
     if record.fingerprint != head.fingerprint:
         return refuse(state, to, reused(head.turn_id))
     session_id = message.spec.session_id
-    accepted = Accepted(session_id, head.turn_id, record.epoch, record.status, repeated=True)
+    accepted = Accepted(
+        session_id, head.turn_id, record.epoch, record.status, repeated=True, began=record.began
+    )
     return state, (Reply(to, accepted),)
 
 
@@ -65,6 +67,6 @@ def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None
             record = unstarted(spec, TurnStatus.CANCELLED, cancellation=asked, ended_at=now)
             rest = tuple(other for other in memory.early if other is not early)
             memory = remember(replace(memory, early=rest), record, now)
-            accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED)
+            accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, began=False)
             return replace(state, memory=memory), (EndTurn(record, None, spec.ended_to), Reply(to, accepted))
     return None

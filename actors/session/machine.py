@@ -158,7 +158,7 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
                     if message.epoch != state.turn.epoch:
                         return _ended_late(state, message, now)
                     status = settled_as(message.outcome, state.cancellation.reason.code)
-                    return _settle(state, status, message.outcome, now, message.first_event_at)
+                    return _settle(state, message, status, message.outcome, now)
                 case Idle() | Closed():
                     return _ended_late(state, message, now)
                 case _:
@@ -245,9 +245,7 @@ def _tick_running(state: Running, now: float) -> Decision:
 
 
 def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Decision:
-    return ladder.climb(state, now) or _settle(
-        state, TurnStatus.UNRESPONSIVE, None, now, message.first_event_at
-    )
+    return ladder.climb(state, now) or _settle(state, message, TurnStatus.UNRESPONSIVE, None, now)
 
 
 # -- The end of a turn --------------------------------------------------------------------------------
@@ -257,10 +255,11 @@ def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
     outcome = message.outcome
     match outcome:
         case Returned():
-            record = record_of(state, COMPLETED, now, None, message.first_event_at)
+            record = record_of(state, COMPLETED, now, None, message.first_event_at, message.began)
         case Raised() | Stopped():
             # A cancellation too: it was not asked for.
-            record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at)
+            error = error_of(outcome)
+            record = record_of(state, FAILED, now, error, message.first_event_at, message.began)
         case _:
             assert_never(outcome)
     memory = remember(state.memory, record, now)
@@ -268,7 +267,7 @@ def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
 
 
 def _settle(
-    state: Cancelling, status: TurnStatus, outcome: Outcome | None, now: float, first_event_at: float | None
+    state: Cancelling, message: TurnEnded | Tick, status: TurnStatus, outcome: Outcome | None, now: float
 ) -> Decision:
     """The cancelled turn lets go of the session: answer those who waited for that, and go on.
 
@@ -276,7 +275,7 @@ def _settle(
     """
     then = state.then
     error = error_of(outcome) if status is FAILED else None
-    record = record_of(state, status, now, error, first_event_at)
+    record = record_of(state, status, now, error, message.first_event_at, message.began)
     effects: list[Effect] = [EndTurn(record, outcome, state.turn.spec.ended_to)]
     if outcome is None:
         # Over, but not out: it counts against the bound until its coroutine ends, which is noted then.
@@ -349,16 +348,21 @@ def _close(memory: Memory, closing: Closing, end: StreamEnd) -> Decision:
     return closed, (CloseStreams(CAUSES[closing.reason.code].closes_as or end), *answers)
 
 
-def after_failure(state: State, now: float) -> Idle | Closed:
+def after_failure(
+    state: State, now: float, first_event_at: float | None = None, began: bool | None = None
+) -> Idle | Closed:
     """What is left of a session whose actor failed: the turns in flight and in wait are ``interrupted``.
 
-    The late end of a quarantined turn will not be reported any more, so its record is kept as it is.
+    ``first_event_at`` and ``began`` are those of the turn in flight. The late end of a quarantined turn will
+    not be reported any more, so its record is kept as it is.
     """
     memory = replace(state.memory, quarantined=())
     for record in state.memory.quarantined:
         memory = remember(memory, record, now)
     for queued in queued_turns(state):
-        memory = remember(memory, replace(queued, status=TurnStatus.INTERRUPTED, ended_at=now), now)
+        interrupted = replace(queued, status=TurnStatus.INTERRUPTED, ended_at=now, began=False)
+        memory = remember(memory, interrupted, now)
     if isinstance(state, Running | Cancelling):
-        memory = remember(memory, record_of(state, TurnStatus.INTERRUPTED, now), now)
+        record = record_of(state, TurnStatus.INTERRUPTED, now, None, first_event_at, began)
+        memory = remember(memory, record, now)
     return Closed(memory, state.reason) if isinstance(state, Closed) else Idle(memory)

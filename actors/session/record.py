@@ -12,8 +12,12 @@ def record_of(
     ended_at: float | None = None,
     error: TurnError | None = None,
     first_event_at: float | None = None,
+    began: bool | None = None,
 ) -> TurnRecord:
-    """The turn that holds the session, as a record; with a terminal status the record of its end."""
+    """The turn that holds the session, as a record; with a terminal status the record of its end.
+
+    Only at its end is it known that a turn never ``began``.
+    """
     turn = state.turn
     cancellation = superseded_by = None
     if isinstance(state, Cancelling):
@@ -22,6 +26,7 @@ def record_of(
             superseded_by = then.spec.head.turn_id
     if status is None:
         status = TurnStatus.RUNNING if cancellation is None else TurnStatus.CANCELLING
+        began = began or None
     return TurnRecord(
         turn.spec.head,
         turn.epoch,
@@ -33,6 +38,8 @@ def record_of(
         ended_at,
         error,
         superseded_by,
+        None,
+        began,
     )
 
 
@@ -45,8 +52,16 @@ def unstarted(
     superseded_by: TurnId | None = None,
 ) -> TurnRecord:
     """A turn that never held the session, as a record: it waits, or was over before it began."""
+    began = None if ended_at is None else False
     return TurnRecord(
-        spec.head, None, status, queued_at, None, None, cancellation, ended_at, None, superseded_by
+        spec.head,
+        None,
+        status,
+        queued_at,
+        cancellation=cancellation,
+        ended_at=ended_at,
+        superseded_by=superseded_by,
+        began=began,
     )
 
 

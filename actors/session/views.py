@@ -58,10 +58,12 @@ class InFlight:
         return f"<Turn {self.turn_id} in flight in {self.session_id} of {self.owner}>"
 
 
-def current_turn(state: State, first_event_at: float | None = None) -> TurnRecord | None:
+def current_turn(
+    state: State, first_event_at: float | None = None, began: bool | None = None
+) -> TurnRecord | None:
     """The turn that holds the session, else the last one that did."""
     if isinstance(state, Running | Cancelling):
-        return record_of(state, first_event_at=first_event_at)
+        return record_of(state, first_event_at=first_event_at, began=began)
     memory = state.memory
     started = (record for record in (*memory.records, *memory.quarantined) if record.epoch is not None)
     return max(started, key=lambda record: record.epoch or 0, default=None)
@@ -75,13 +77,15 @@ def queued_turns(state: State) -> tuple[TurnRecord, ...]:
     return ()
 
 
-def find_turn(state: State, turn_id: str, first_event_at: float | None = None) -> TurnRecord | None:
+def find_turn(
+    state: State, turn_id: str, first_event_at: float | None = None, began: bool | None = None
+) -> TurnRecord | None:
     """The turn of that id: in flight, waiting, quarantined or remembered.
 
-    ``first_event_at`` is that of the turn in flight, which its state does not know.
+    ``first_event_at`` and ``began`` are those of the turn in flight, which its state does not know.
     """
     if isinstance(state, Running | Cancelling) and state.turn.spec.turn_id == turn_id:
-        return record_of(state, first_event_at=first_event_at)
+        return record_of(state, first_event_at=first_event_at, began=began)
     memory = state.memory
     for record in (*queued_turns(state), *memory.quarantined, *memory.records):
         if record.turn_id == turn_id:
@@ -104,14 +108,16 @@ def state_name(state: State) -> SessionState:
             assert_never(state)
 
 
-def view(state: State, subscribers: int = 0, first_event_at: float | None = None) -> SessionView:
+def view(
+    state: State, subscribers: int = 0, first_event_at: float | None = None, began: bool | None = None
+) -> SessionView:
     """The session as it is seen from outside."""
     memory = state.memory
     return SessionView(
         memory.home.session_id,
         memory.home.owner,
         state_name(state),
-        current_turn(state, first_event_at),
+        current_turn(state, first_event_at, began),
         queued_turns(state),
         memory.records,
         memory.quarantined,

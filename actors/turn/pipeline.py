@@ -12,13 +12,13 @@ them, and they count in the turn's time.
 import inspect
 import math
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, StageFailed, WrongThread
 
 from .agent import AgentFunction, takes
-from .run import finish
+from .run import enter
 from .turn import Turn
 
 PRE_PROCESS, POST_PROCESS = "pre_process_msg", "process_results"
@@ -73,33 +73,29 @@ class Pipeline:
         if threading.get_ident() != self._thread:
             raise WrongThread("stages are registered by the thread that made the registry")
 
-    def around(self, agents: Mapping[str, AgentFunction]) -> Mapping[str, AgentFunction]:
-        """The agents with the stages around them, for a registry that starts: no stage is taken any more.
+    def start(self) -> "Pipeline | None":
+        """The stages around the agents, for a registry that starts: no stage is taken any more.
 
-        Without a stage around them they are the agents themselves, and a turn costs no more.
+        ``None`` where there are none around them: a turn then costs no more.
         """
         self._started = True
-        if PRE_PROCESS in self._stages or POST_PROCESS in self._stages:
-            return {name: self._staged(agent) for name, agent in agents.items()}
-        return agents
+        return self if PRE_PROCESS in self._stages or POST_PROCESS in self._stages else None
 
-    def _staged(self, agent: AgentFunction) -> AgentFunction:
-        async def staged(turn: Turn) -> Any:
-            if PRE_PROCESS in self._stages:
-                data = {
-                    "message": _copied(turn.message),
-                    "session_id": turn.session_id,
-                    "user": turn.user,
-                    "agent": turn.agent,
-                }
-                turn.replace_message((await self.run(PRE_PROCESS, data, turn, "message"))["message"])
-                await turn.checkpoint()
-            result = await finish(agent(turn), turn)
-            if POST_PROCESS not in self._stages:
-                return result
-            return (await self.run(POST_PROCESS, {"results": result}, turn, "results"))["results"]
-
-        return staged
+    async def run_around(self, agent: AgentFunction, turn: Turn) -> Any:
+        """Run the agent between the stages, and return what these make of its result."""
+        if PRE_PROCESS in self._stages:
+            data = {
+                "message": _copied(turn.message),
+                "session_id": turn.session_id,
+                "user": turn.user,
+                "agent": turn.agent,
+            }
+            turn.replace_message((await self.run(PRE_PROCESS, data, turn, "message"))["message"])
+            await turn.checkpoint()
+        result = await enter(agent, turn)
+        if POST_PROCESS not in self._stages:
+            return result
+        return (await self.run(POST_PROCESS, {"results": result}, turn, "results"))["results"]
 
     async def run(
         self, name: str, data: dict[str, Any], turn: Turn, wanted: str | None = None

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import AsyncIterable
 from contextlib import aclosing, nullcontext
 from types import CoroutineType
-from typing import Any
+from typing import Any, Protocol
 
 from turnkeeper.actors.model.exceptions import (
     ContextLoadFailed,
@@ -21,11 +21,19 @@ from .exits import contained
 from .turn import Turn, current
 
 
+class Around(Protocol):
+    """The stages around the agents of a registry."""
+
+    async def run_around(self, agent: AgentFunction, turn: Turn, /) -> Any:
+        """Run the agent between the stages."""
+
+
 async def run(
     agent: AgentFunction,
     turn: Turn,
     load_context: LoadContext | None = None,
     save_context: SaveContext | None = None,
+    around: Around | None = None,
 ) -> Any:
     """The turn's coroutine: what its task runs. The agent is called in it, not before.
 
@@ -37,7 +45,10 @@ async def run(
         if turn.brought_context is not None:
             clear_cancel(turn.context)
         elif load_context is not None or save_context is not None:
-            return await _with_hooks(agent, turn, load_context, save_context)
+            return await _with_hooks(agent, turn, load_context, save_context, around)
+        if around is not None:
+            return await around.run_around(agent, turn)
+        turn.began = True
         answer = agent(turn)
         # The usual one, without a coroutine more around it.
         return await (answer if isinstance(answer, CoroutineType) else finish(answer, turn))
@@ -49,9 +60,13 @@ async def run(
 
 
 async def _with_hooks(
-    agent: AgentFunction, turn: Turn, load: LoadContext | None, save: SaveContext | None
+    agent: AgentFunction,
+    turn: Turn,
+    load: LoadContext | None,
+    save: SaveContext | None,
+    around: Around | None,
 ) -> Any:
-    """Run the agent between the host's ``load_context`` and ``save_context``."""
+    """Run the agent, and the stages around it, between the host's ``load_context`` and ``save_context``."""
     if load is not None:
         try:
             context = await load(turn.session_id, turn.owner)
@@ -60,7 +75,7 @@ async def _with_hooks(
         if context is not None:
             turn.bring(context)
     try:
-        result = await finish(agent(turn), turn)
+        result = await (enter(agent, turn) if around is None else around.run_around(agent, turn))
     finally:
         if save is not None and not turn.over:
             try:
@@ -68,6 +83,17 @@ async def _with_hooks(
             except Exception as error:
                 raise ContextSaveFailed("save_context raised") from error
     return result
+
+
+async def enter(agent: AgentFunction, turn: Turn) -> Any:
+    """Run the agent's own function to its end. All that the host has put before it is done.
+
+    Raises CancelledError if the turn was given up meanwhile: its record says that the agent never began.
+    """
+    if turn.over:
+        raise asyncio.CancelledError
+    turn.began = True
+    return await finish(agent(turn), turn)
 
 
 async def finish(answer: Any, turn: Turn) -> Any:

@@ -13,7 +13,7 @@ from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.runtime import AsyncioRef
 
 from .agent import AgentFunction, LoadContext, SaveContext
-from .run import outcome_of, raised, run
+from .run import Around, outcome_of, raised, run
 from .turn import Turn
 
 
@@ -39,6 +39,11 @@ class RunningTurns:
         """When the turn that holds the session emitted its first event, if it did."""
         return None if self.turn is None else self.turn.first_event_at
 
+    @property
+    def began(self) -> bool | None:
+        """Whether the agent of the turn that holds the session was entered so far, if there is one."""
+        return None if self.turn is None else self.turn.began
+
     def start(
         self,
         turn: Turn,
@@ -46,10 +51,11 @@ class RunningTurns:
         loop: asyncio.AbstractEventLoop,
         load_context: LoadContext | None,
         save_context: SaveContext | None,
+        around: Around | None,
     ) -> None:
         """Let this turn run. The actor is sent a `TurnEnded` when its coroutine has ended."""
         self.turn = turn
-        self.task = loop.create_task(run(agent, turn, load_context, save_context), name=turn.turn_id)
+        self.task = loop.create_task(run(agent, turn, load_context, save_context, around), name=turn.turn_id)
         self.task.add_done_callback(self._on_done)
 
     def _on_done(self, task: "asyncio.Future[Any]") -> None:
@@ -59,7 +65,7 @@ class RunningTurns:
         if turn is not None:
             if turn.exited is not None:
                 outcome = raised(turn.exited)
-            self._actor.tell_if_alive(TurnEnded(turn.epoch, outcome, turn.first_event_at))
+            self._actor.tell_if_alive(TurnEnded(turn.epoch, outcome, turn.first_event_at, turn.began))
 
     def cancel(self, reason: Reason) -> None:
         """Deliver a cancellation to the coroutine of the turn that holds the session."""

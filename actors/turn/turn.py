@@ -87,6 +87,7 @@ class Turn(Generic[C]):
         "_feed",
         "_host",
         "_message",
+        "began",
         "cancel_requested",
         "epoch",
         "exited",
@@ -113,6 +114,8 @@ class Turn(Generic[C]):
         self.reason: Reason | None = None
         #: The number of the last event.
         self.n = 0
+        #: Whether the agent's own function was entered, after all that the host has put before it.
+        self.began = False
         #: When the agent emitted its first event.
         self.first_event_at: float | None = None
         #: What one of its tasks raised that would have ended the process: the turn ends with it.

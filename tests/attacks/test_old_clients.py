@@ -4,6 +4,8 @@ import threading
 import time
 from typing import NamedTuple
 
+import pytest
+
 from tests.attacks.clients import Client, Ended, Stream
 from tests.attacks.rig import attack
 from tests.attacks.server import Server
@@ -257,3 +259,12 @@ def hammered() -> Hammered:
                 lies += turn.get("began", ran) is not ran
                 answer_lies += "began" in answer and answer["began"] is not ran
         return Hammered(running, never, silent, lies, answer_lies)
+
+
+@pytest.mark.attack
+def test_a_turn_says_whether_its_agent_began() -> None:
+    seen = hammered()
+    assert seen.answered_running > 0
+    assert seen.records_without_began == 0
+    assert seen.records_that_lie == 0
+    assert seen.answers_that_lie == 0

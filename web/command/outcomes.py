@@ -28,7 +28,9 @@ def verdict_text(answer: Mapping[str, Any]) -> str:
     verdict = verdict_of(answer)
     match verdict:
         case Verdict.CANCELLED:
-            return f"cancelled after {took}"
+            return f"cancelled after {took}" + (
+                ", before it began" if _never_began(answer.get("turn")) else ""
+            )
         case Verdict.FINISHED_FIRST:
             return _finished_first(answer.get("turn") or {"status": "finished"})
         case Verdict.UNRESPONSIVE:
@@ -110,4 +112,9 @@ def ending_exit_code(turn: Mapping[str, Any], *, stopped: bool) -> ExitCode:
 
 
 def _words(turn: Mapping[str, Any]) -> str:
-    return str(turn["status"]).replace("_", " ")
+    words = str(turn["status"]).replace("_", " ")
+    return f"{words} before it began" if _never_began(turn) else words
+
+
+def _never_began(turn: Mapping[str, Any] | None) -> bool:
+    return turn is not None and turn.get("began") is False

@@ -64,6 +64,10 @@ class SendAnswer(Struct, kw_only=True):
     repeated: Annotated[
         bool, _is("The turn was known before: the send was a retry and started nothing.", False)
     ]
+    began: (
+        Annotated[bool, _is("The agent's own function was entered; absent while that is not known.", False)]
+        | UnsetType
+    ) = UNSET
 
 
 def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
@@ -78,6 +82,7 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
         log_id=accepted.session_id,
         task_status=accepted.status,
         repeated=accepted.repeated,
+        began=UNSET if accepted.began is None else accepted.began,
     )
 
 

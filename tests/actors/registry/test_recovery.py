@@ -121,8 +121,10 @@ async def test_a_turn_whose_session_failed_has_its_terminal_event_and_it_can_be_
             "close",
         ]
         assert [event.id for event in events[4:6]] == [None, f"{receipt.epoch}-2"]
-        assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.INTERRUPTED
-        assert (await registry.turn("s1", waits.turn_id)).status is TurnStatus.INTERRUPTED
+        ran, waited = await registry.turn("s1", receipt.turn_id), await registry.turn("s1", waits.turn_id)
+        assert (ran.status, ran.began) == (TurnStatus.INTERRUPTED, True)
+        assert ran.first_event_at is not None
+        assert (waited.status, waited.began) == (TurnStatus.INTERRUPTED, False)
         assert (await registry.counts()).counters["turn.interrupted"] == 2
         again = await registry.subscribe("s1", after=f"{receipt.epoch}-1")
         assert [event.id for event in again.take()] == [None, None, f"{receipt.epoch}-2"]

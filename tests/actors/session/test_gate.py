@@ -28,6 +28,14 @@ def test_a_repeated_send_to_the_running_turn_starts_nothing(session: Session) ->
     assert session.answer(asker, Accepted) == expected
 
 
+@pytest.mark.parametrize("began", [False, True])
+def test_a_repeated_send_is_told_whether_its_turn_began(running: Session, began: bool) -> None:
+    running.tell(TurnEnded(running.epoch, Returned(), None, began=began))
+    running.send("a", fingerprint=b"1")
+    running.tell(TurnEnded(running.epoch, Returned(), None, began=began))
+    assert running.answer(running.send("a", fingerprint=b"1"), Accepted).began is began
+
+
 def test_a_repeated_send_is_told_how_its_turn_stands(running: Session) -> None:
     def retried(strategy: Strategy = Strategy.INTERRUPT) -> TurnStatus:
         answer = running.answer(running.send("a", strategy=strategy, fingerprint=b"1"), Accepted)

@@ -189,25 +189,29 @@ def test_the_record_of_a_turn_that_a_stage_failed_tells_which_and_why(running: S
 
 @pytest.mark.parametrize("outcome", [Returned(), Raised(ValueError()), Stopped()])
 @pytest.mark.parametrize("stopped", [False, True])
-def test_the_end_of_a_turn_brings_the_moment_of_its_first_event(
-    running: Session, outcome: Outcome, stopped: bool
+@pytest.mark.parametrize("began", [False, True])
+def test_the_end_of_a_turn_brings_the_moment_of_its_first_event_and_whether_it_began(
+    running: Session, outcome: Outcome, stopped: bool, began: bool
 ) -> None:
     if stopped:
         running.stop()
-    running.tell(TurnEnded(running.epoch, outcome, 1_000.5))
-    assert running.one(EndTurn).record.first_event_at == 1_000.5
-    assert running.records[-1].first_event_at == 1_000.5
+    running.tell(TurnEnded(running.epoch, outcome, 1_000.5, began))
+    record = running.one(EndTurn).record
+    assert (record.first_event_at, record.began) == (1_000.5, began)
+    assert running.records[-1] == record
 
 
-def test_the_tick_that_gives_a_turn_up_brings_the_moment_of_its_first_event(cancelling: Session) -> None:
+@pytest.mark.parametrize("began", [False, True])
+def test_the_tick_that_gives_a_turn_up_brings_the_same(cancelling: Session, began: bool) -> None:
     cancelling.wait(GRACE / 2)
     cancelling.now += GRACE / 2
-    cancelling.tell(Tick(1_000.5))
-    assert cancelling.one(EndTurn).record.first_event_at == 1_000.5
-    epoch = cancelling.one(EndTurn).record.epoch
-    assert epoch is not None
-    cancelling.tell(TurnEnded(epoch, Stopped(), 1_000.5))
-    assert cancelling.records[-1].first_event_at == 1_000.5
+    cancelling.tell(Tick(1_000.5, began))
+    record = cancelling.one(EndTurn).record
+    assert (record.first_event_at, record.began) == (1_000.5, began)
+    assert record.epoch is not None
+    cancelling.tell(TurnEnded(record.epoch, Stopped(), 1_000.5, began))
+    late = cancelling.records[-1]
+    assert (late.first_event_at, late.began) == (1_000.5, began)
 
 
 def test_a_turn_that_waited_for_another_says_since_when(running: Session) -> None:

@@ -53,6 +53,14 @@ def test_a_turn_that_never_started_has_no_epoch() -> None:
     assert unstarted(spec(), TurnStatus.QUEUED).cancel_requested_at is None
 
 
+def test_only_at_its_end_a_turn_is_known_never_to_have_begun() -> None:
+    assert [record_of(RUNNING, began=began).began for began in (None, False, True)] == [None, None, True]
+    ended = [record_of(RUNNING, TurnStatus.FAILED, 9.0, began=began).began for began in (None, False, True)]
+    assert ended == [None, False, True]
+    assert unstarted(spec(), TurnStatus.QUEUED).began is None
+    assert unstarted(spec(), TurnStatus.CANCELLED, ended_at=9.0).began is False
+
+
 # -- Remembering ------------------------------------------------------------------------------------
 
 

@@ -3,16 +3,19 @@
 import asyncio
 import contextvars
 import sys
+from collections.abc import AsyncIterator
+from contextlib import aclosing, suppress
 from typing import Any
 
 import pytest
 
-from tests.fakes import Run, ScriptedAgent, done, names, opened, settle, waiting
+from tests.fakes import Run, ScriptedAgent, VirtualClock, done, names, opened, settle, waiting
 from turnkeeper.actors.model.exceptions import AgentExited, TurnFailed
-from turnkeeper.actors.model.messages import Send
+from turnkeeper.actors.model.messages import Cancel, Send
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -202,3 +205,130 @@ async def test_it_ends_no_turn_but_its_own() -> None:
         successor.turn.end_with(EXITED)
         await settle()
     successor.turn.end_with(EXITED)
+
+
+# -- Whether the agent began ------------------------------------------------------------------------
+
+
+async def word_by_word(turn: Turn) -> AsyncIterator[str]:
+    yield "word"
+
+
+def handed_on(turn: Turn) -> Any:
+    return done(turn)
+
+
+@pytest.mark.parametrize("agent", [done, word_by_word, handed_on], ids=lambda agent: agent.__name__)
+async def test_a_turn_whose_agent_was_entered_began(agent: Any) -> None:
+    async with opened(agent) as registry, aclosing(registry.events("s1", after="0")) as events:
+        receipt = await registry.send("s1", "hello")
+        assert (await receipt.ended()).began is True
+        async for event in events:
+            if event.name == "turn.completed":
+                assert event.data["began"] is True
+                break
+
+
+async def test_an_agent_that_raises_at_once_began_all_the_same() -> None:
+    def agent(turn: Turn) -> Any:
+        raise ValueError
+
+    async with opened(agent) as registry:
+        assert (await (await registry.send("s1", "hello")).ended()).began is True
+
+
+async def test_a_turn_that_is_cancelled_before_its_first_step_never_began() -> None:
+    async with opened(ScriptedAgent()) as registry:
+        sent, stopped = await asyncio.gather(registry.ask(Send("s1", "hello")), registry.ask(Cancel("s1")))
+        assert (sent.status, sent.began) == (TurnStatus.RUNNING, None)
+        assert stopped.turn is not None
+        assert (stopped.verdict, stopped.turn.began) == (Verdict.CANCELLED, False)
+
+
+@pytest.mark.parametrize("stop", [False, True], ids=["superseded", "stopped"])
+async def test_a_turn_that_only_waited_never_began(stop: bool) -> None:
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        _, run = await started(registry, agent)
+        waits = asyncio.ensure_future(registry.send("s1", "waits", turn_id="w"))
+        await settle()
+        queued = await registry.turn("s1", "w")
+        assert (queued.status, queued.began) == (TurnStatus.QUEUED, None)
+        other = registry.ask(Cancel("s1", "w") if stop else Send("s1", "newer"))
+        answer = await registry.ask(Send("s1", "waits", turn_id="w"))
+        assert (answer.repeated, answer.began) == (True, False)
+        run.finish()
+        await other
+        receipt = await waits
+        assert (receipt.status, receipt.began) == (TurnStatus.CANCELLED, False)
+        assert (await receipt.ended()).began is False
+
+
+async def test_a_turn_whose_cancel_came_first_never_began() -> None:
+    async with opened(done) as registry:
+        await registry.cancel("s1", "t1")
+        receipt = await registry.send("s1", "hello", turn_id="t1")
+        assert (receipt.began, (await registry.turn("s1", "t1")).began) == (False, False)
+
+
+@pytest.mark.parametrize("hook", ["stage", "load_context"])
+async def test_what_the_host_has_put_before_its_agent_does_not_count(hook: str, clock: VirtualClock) -> None:
+    """In flight it is not known yet whether the agent will begin; at the turn's end it is."""
+    entered, free, agent = asyncio.Event(), asyncio.Event(), ScriptedAgent()
+
+    async def stubborn(data: Any, _: Any) -> Any:
+        entered.set()
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+        return data
+
+    load = stubborn if hook == "load_context" else None
+    registry = SessionRegistry(agent, settings=Settings(slow_loop=0, cancel_grace=2), load_context=load)
+    if hook == "stage":
+        registry.stage("pre_process_msg")(stubborn)
+    async with registry:
+        await registry.send("s1", "hello", turn_id="t1")
+        await entered.wait()
+        assert (await registry.turn("s1", "t1")).began is None
+        answer = await registry.cancel("s1")
+        assert answer.verdict is Verdict.UNRESPONSIVE
+        assert answer.turn is not None
+        assert answer.turn.began is False
+        free.set()
+        await settle()
+        assert not agent.runs
+
+
+@pytest.mark.parametrize("staged", [False, True])
+@pytest.mark.parametrize("loads", [False, True])
+async def test_an_agent_behind_stages_and_a_context_begins_when_they_are_done(
+    staged: bool, loads: bool
+) -> None:
+    async def load(session: str, user: str) -> None: ...
+
+    agent = ScriptedAgent()
+    registry = SessionRegistry(agent, settings=Settings(slow_loop=0), load_context=load if loads else None)
+    if staged:
+        registry.stage("pre_process_msg")(lambda data, context: data)
+    async with registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        assert (await registry.turn("s1", receipt.turn_id)).began is True
+        session = await registry.session("s1")
+        assert session.turn is not None
+        assert session.turn.began is True
+        run.finish()
+        assert (await receipt.ended()).began is True
+
+
+async def test_a_turn_that_a_stage_fails_never_began() -> None:
+    registry = SessionRegistry(done, settings=Settings(slow_loop=0))
+
+    @registry.stage("pre_process_msg")
+    def refuses(data: dict[str, Any], context: Any) -> dict[str, Any]:
+        raise ValueError
+
+    async with registry:
+        ended = await (await registry.send("s1", "hello")).ended()
+        assert (ended.status, ended.began) == (TurnStatus.FAILED, False)

@@ -232,7 +232,7 @@ async def test_being_superseded_before_it_has_started_is_told() -> None:
         stubborn.finish()
         task = await later
 
-    assert f"cancelled: superseded by {task}" in at.err.getvalue()
+    assert f"cancelled before it began: superseded by {task}" in at.err.getvalue()
 
 
 @pytest.mark.parametrize(

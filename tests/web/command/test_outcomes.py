@@ -23,6 +23,11 @@ from turnkeeper.web.command.outcomes import cancel_exit_code, ending_exit_code, 
         ),
         ({"status": "cancelled", "reason": {"code": "admin"}, "by": "root"}, "cancelled: admin, by root"),
         ({"status": "interrupted"}, "interrupted"),
+        (
+            {"status": "cancelled", "superseded_by": "t2", "began": False},
+            "cancelled before it began: superseded by t2",
+        ),
+        ({"status": "cancelled", "superseded_by": "t2", "began": True}, "cancelled: superseded by t2"),
     ],
 )
 def test_an_ending_is_shown_with_its_reason(turn: dict[str, Any], text: str) -> None:
@@ -45,6 +50,13 @@ def test_every_verdict_has_words_and_an_exit_code(verdict: Verdict) -> None:
 )  # fmt: skip
 def test_a_verdict_says_no_more_than_is_known(verdict: str, text: str) -> None:
     assert verdict_text({"verdict": verdict, "settled_after_ms": 3.0}) == text
+
+
+@pytest.mark.parametrize(("began", "text"), [(True, ""), (False, ", before it began"), (None, "")])
+def test_a_turn_that_was_cancelled_before_it_began_is_shown_as_that(began: bool | None, text: str) -> None:
+    turn = {"status": "cancelled"} if began is None else {"status": "cancelled", "began": began}
+    answer = {"verdict": "cancelled", "settled_after_ms": 3.0, "turn": turn}
+    assert verdict_text(answer) == f"cancelled after 3.0 ms{text}"
 
 
 @pytest.mark.parametrize("waited", [True, False])

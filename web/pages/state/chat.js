@@ -9,7 +9,7 @@ const numbers = (id) => id.split("-").map(Number);
 const isBefore = ([epoch, n], [otherEpoch, otherN]) => epoch < otherEpoch || (epoch === otherEpoch && n < otherN);
 
 export class Chat {
-  // Turns {id, epoch, message, text, status, record, answer, stopping, detail, cut, why}, and {note, gap}.
+  // Turns {id, epoch, message, agent, text, status, record, answer, stopping, detail, cut, why}, and {note, gap}.
   items = [];
   cursor = null;
   draft = "";
@@ -79,11 +79,12 @@ export class Chat {
 
   #onStarted(turn, data, epoch) {
     this.items = [...this.items.filter((item) => item !== turn), turn]; // the newest, also if another client sent it
-    Object.assign(turn, { id: data.task_id, epoch, message: data.message, text: "", status: "running", cut: false });
+    const { task_id: id, message, agent } = data;
+    Object.assign(turn, { id, epoch, message, agent, text: "", status: "running", cut: false });
   }
 
   #onRecord(turn, record) {
-    Object.assign(turn, { id: record.task_id, record, status: record.status });
+    Object.assign(turn, { id: record.task_id, agent: record.agent, record, status: record.status });
   }
 
   #onGap() {

@@ -30,7 +30,7 @@ export const CANCEL_CODES = {
   session_closed: "The session was closed",
 };
 
-// What a cancel came to, `ms` after it was requested. `never`: the turn had not started. `late`: the turn was
+// What a cancel came to, `ms` after it was requested. `never`: its agent had not begun. `late`: the turn was
 // still in flight when it was requested.
 export const VERDICTS = {
   cancelled: ({ ms, never }) => (never ? "cancelled before it began" : `cancelled after ${span(ms)}`),

@@ -37,6 +37,9 @@ export function titleOf(message) {
   return letters.length > LONGEST_TITLE ? `${letters.slice(0, LONGEST_TITLE - 1).join("").trimEnd()}…` : line;
 }
 
+// Whether it ended before its agent saw the message.
+const neverBegan = ({ record }) => record?.began === false;
+
 // What a cancel came to: from the answer if this page asked, else from the turn's record.
 function cancelOf({ answer, record, status }) {
   if (answer || !record?.reason) return answer ?? {};
@@ -47,7 +50,7 @@ function cancelOf({ answer, record, status }) {
 function becauseOf(turn) {
   const { cause, verdict, ms } = cancelOf(turn);
   if (!cause) return "";
-  const [never, late] = [turn.record?.started_at === null, turn.record?.cancel_requested_at];
+  const [never, late] = [neverBegan(turn), turn.record?.cancel_requested_at];
   const wording = verdict === "timed_out" ? timedOut : VERDICTS[verdict];
   return `${CANCEL_CODES[cause] ?? cause}: ${wording?.({ ms, never, late }) ?? verdict}.`;
 }
@@ -68,8 +71,9 @@ export function outcomeOf(turn, connected) {
   return [kind, connected || status === "sending" ? text({}) : "In flight when the connection was lost…"];
 }
 
-// What of a turn may be tried again, and what the button is called then.
-export function againOf({ status, message }) {
-  if (!message || !rowOf(status).again) return "";
-  return status === "unsent" ? "Send again" : "Try again";
+// What of a turn may be tried again, and what the button is called then: no agent has seen a message that is sent again.
+export function againOf(turn) {
+  if (!turn.message) return "";
+  if (turn.status === "unsent" || neverBegan(turn)) return "Send again";
+  return rowOf(turn.status).again ? "Try again" : "";
 }
