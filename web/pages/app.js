@@ -121,8 +121,9 @@ function newSession() {
 
 // The page chooses the turn's id: a message that did arrive is not taken twice when it is sent again, and Stop
 // can name the turn before the server has answered.
-function sendNew(message) {
-  const turn = { id: randomId(), epoch: null, message, text: "" };
+// Without an agent's name the server chooses the agent.
+function sendNew(message, agent) {
+  const turn = { id: randomId(), epoch: null, message, agent, text: "" };
   state.chat.items.push(turn);
   $("scroller").scrollTop = 0; // the end: the column is reversed, so that it stays there by itself
   return send(turn);
@@ -134,7 +135,7 @@ async function send(turn) {
     Object.assign(turn, { status: "sending", detail: "" });
     remember(Date.now());
   });
-  const body = { message: turn.message, task_id: turn.id };
+  const body = { message: turn.message, agent: turn.agent, task_id: turn.id };
   const answer = await call("POST", path(chat.session, "send"), body);
   change(() => chat.onSendAnswered(turn, answer, problemOf(answer)));
 }
@@ -187,10 +188,11 @@ on($("turns"), "click", ({ target }) => {
   else if (target.matches(".again")) again(turnAt(target));
 });
 
-// A message that may have arrived is sent as the same turn; for one that has ended there is a new turn.
+// A message that may have arrived is sent as the same turn; for one that has ended there is a new turn, by the same
+// agent.
 function again(turn) {
   if (turn.status === "unsent") send(turn);
-  else sendNew(turn.message);
+  else sendNew(turn.message, turn.agent);
   focusMessage(); // the button is gone
 }
 

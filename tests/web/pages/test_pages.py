@@ -242,6 +242,23 @@ def test_a_message_waits_visibly_for_a_turn_that_does_not_stop(hasty_page: Page)
     assert "Waiting for the turn before it to end…" in {outcome for outcome, _ in page.watched}
 
 
+def test_a_message_that_no_agent_has_seen_can_be_sent_again(driver: webdriver.Chrome) -> None:
+    with Server(*SERVE, TURNKEEPER_CANCEL_GRACE="300") as server:
+        page = Page(driver, server).open()
+        page.send({"message": "first", "agent": "stubborn"})
+        page.wait_for_reply("I do not listen")
+        page.say("second")
+        page.wait_for_outcome("^Waiting for the turn before it to end")
+        page.say("third")
+        page.wait_for_outcome(r"^Replaced by the next message: cancelled before it began\.$", turn=1)
+        again = [each for each in page.driver.find_elements("css selector", ".again") if each.is_displayed()]
+        assert [each.text for each in again] == ["Send again"]
+        again[0].click()
+        page.wait(lambda: page.messages == ["first", "second", "third", "second"], "it is sent again")
+        page.wait_for_outcome(r"^Replaced by the next message: cancelled before it began\.$", turn=2)
+        page.driver.get("about:blank")
+
+
 # -- Reload, and go on ------------------------------------------------------------------------------
 
 
@@ -573,9 +590,16 @@ def test_a_reply_that_is_cut_off_keeps_what_it_looked_like(host_page: Page) -> N
     host_page.wait_for_outcome("^Failed")
     assert host_page.texts(".reply strong") == ["cut off"]
     assert host_page.replies == ["I was cut off"]
+
+
+def test_a_message_is_tried_again_by_the_agent_that_failed(host_page: Page) -> None:
+    host_page.send({"message": "try", "agent": "cut"})
+    host_page.wait_for_outcome("^Failed")
+    assert host_page.element(".again").text == "Try again"
     host_page.element(".again").click()
-    host_page.wait(lambda: host_page.messages == ["cut", "cut"], "it is said anew")
-    host_page.wait_for_rest("cut")
+    host_page.wait(lambda: host_page.messages == ["try", "try"], "it is said anew")
+    host_page.wait_for_outcome("^Failed")
+    assert host_page.replies == ["I was cut off", "I was cut off"]
 
 
 # -- Words ------------------------------------------------------------------------------------------
@@ -888,14 +912,20 @@ def test_dark_and_light_follow_the_system_until_they_are_chosen(page: Page) -> N
 
     toggle = page.element("#theme")
     try:
-        for name in ("dark", "light", "dark"):
+        for name, opposite in (("dark", "light"), ("light", "dark")):
             system(name)
             assert is_dark() == (name == "dark")
-        toggle.click()
-        assert toggle.accessible_name == "Colours: light"
-        assert not is_dark()
-        page.reload()
-        assert not is_dark()
+            toggle.click()
+            assert toggle.accessible_name == f"Colours: {opposite}"
+            assert is_dark() == (opposite == "dark"), "the first click is seen"
+            page.reload()
+            toggle = page.element("#theme")
+            assert is_dark() == (opposite == "dark"), "the choice is kept"
+            toggle.click()
+            assert toggle.accessible_name == f"Colours: {name}"
+            assert is_dark() == (name == "dark")
+            toggle.click()
+            assert toggle.accessible_name == "Colours: as the system"
     finally:
         page.driver.execute_script("localStorage.removeItem('turnkeeper.theme')")  # type: ignore[no-untyped-call]
         page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
