@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 from msgspec import Meta
 
 from turnkeeper.actors.events.event import EventName
+from turnkeeper.actors.events.shown import ElidedPart
 from turnkeeper.actors.events.wire import TurnData
 from turnkeeper.actors.model import exceptions
 from turnkeeper.actors.model.ids import RESERVED_IDS
@@ -183,6 +184,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "steps": lambda: words(Step, "`step`"),
     "moment": lambda: members(codec.Moment),
     "messages": lambda: members(codec.MessagesAnswer),
+    "elided": lambda: members(ElidedPart),
     "events": lambda: words(EventName, "event"),
     "ends": ends,
     "close-on": lambda: words(CloseOn, "`close_on`"),

@@ -9,7 +9,8 @@ from turnkeeper.actors.model.records import Epoch, Returned, TurnRecord, TurnSpe
 from turnkeeper.actors.model.word import Word, word
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 
-from .wire import completed_data, gap_data, size_of, snapshot_data, started_data, to_json, turn_data
+from .shown import Shown
+from .wire import completed_data, gap_data, snapshot_data, started_data, to_json, turn_data
 
 
 class EventName(Word):
@@ -99,6 +100,7 @@ class Event:
         n: int = 0,
         text: str | None = None,
         source: Source = None,
+        size: int = 0,
     ) -> None:
         self.name = name
         self.epoch = epoch
@@ -106,12 +108,7 @@ class Event:
         self._text = text
         self._source = source
         #: About how many characters the data takes. It never changes, whatever happens to a message.
-        self.size = 0
-        if text is not None:
-            self.size = len(text)
-        elif type(source) is TurnSpec:
-            message = source.message
-            self.size = len(message) if type(message) is str else size_of(message)
+        self.size = size if text is None else len(text)
         #: An encoder may keep its bytes here, so that one event is encoded once for all readers.
         self.encoded: bytes | None = None
 
@@ -126,7 +123,7 @@ class Event:
         if self._text is None:
             match self._source:
                 case TurnSpec():
-                    self._text = to_json(started_data(self._source))
+                    self._text = to_json(started_data(self._source, self._source.message))
                 case TurnEnd():
                     self._text = to_json(completed_data(self._source))
                 case TurnRecord():
@@ -144,9 +141,18 @@ class Event:
         return f"<Event {self.id or '-'} {self.name}>"
 
 
-#: A result of this type, and a text up to this length, is small enough to be written when it is first read.
+#: A result of this type, and a text or message up to this length, is small enough to be written when it is
+#: first read.
 _SMALL = frozenset({bool, int, float, type(None)})
 _SHORT = 1_000
+
+
+def started_event(spec: TurnSpec, epoch: Epoch, of_message: Shown) -> Event:
+    """The event that a turn was started, and what is shown of its message."""
+    if of_message.size <= _SHORT and not of_message.elided:
+        return Event(STARTED, epoch, 0, None, spec, of_message.size)
+    # Written now: the log is not to hold what is not shown.
+    return Event(STARTED, epoch, 0, to_json(started_data(spec, of_message.message)))
 
 
 def end_event(end: TurnEnd, n: int, max_size: int) -> Event:

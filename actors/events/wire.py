@@ -183,15 +183,15 @@ class GapData(TypedDict):
     min_available: str | None
 
 
-def started_data(spec: TurnSpec) -> StartedData:
-    """The data of ``turn.started``: the turn and its message (``null`` if it is not JSON)."""
+def started_data(spec: TurnSpec, message: Any) -> StartedData:
+    """The data of ``turn.started``: the turn, and what is shown of its message (``null`` if not JSON)."""
     return {
         "task_id": spec.turn_id,
         "status": TurnStatus.RUNNING,
         "agent": spec.agent,
         "user": spec.user,
         "submitted_at": spec.submitted_at,
-        "message": _or_null(spec.message),
+        "message": _or_null(message),
     }
 
 
@@ -228,15 +228,3 @@ def gap_data(since: str | None, min_available: str | None) -> GapData:
     """
     shown = None if since is None else since[:MAX_CURSOR].encode(errors="replace").decode()
     return {"since": shown, "min_available": min_available}
-
-
-def size_of(message: Any, depth: int = 4) -> int:
-    """About how many characters a message takes: its texts, wherever a chat client puts them."""
-    # By type and with the built-in methods: what a host's own kind of dict does may raise.
-    kind = type(message)
-    if issubclass(kind, str):
-        return str.__len__(message)
-    if depth and issubclass(kind, dict | list):
-        parts: Any = dict.values(message) if issubclass(kind, dict) else list.__iter__(message)
-        return sum(size_of(part, depth - 1) for part in parts)
-    return 0

@@ -25,6 +25,12 @@ STALE_REPORTS: Final = Counter(
 SUBSCRIBER_OVERFLOW: Final = Counter(
     "sse_overflow_total", "Streams that were ended because their reader lagged too far behind."
 )
+MESSAGES_TOO_LARGE: Final = Counter(
+    "messages_too_large_total", "Messages that were refused because they had too much text or too many parts."
+)
+MESSAGES_ELIDED: Final = Counter(
+    "messages_elided_total", "Messages of which readers are shown some parts only by their type and size."
+)
 MESSAGES_OMITTED: Final = Counter(
     "messages_omitted_total", "Messages that were dropped because their conversation had become too long."
 )
@@ -43,6 +49,18 @@ CONNECTIONS_CLOSED_IDLE: Final = Counter(
 CONNECTIONS_TIMED_OUT: Final = Counter(
     "connections_timed_out_total", "Connections whose request's head did not come in time."
 )
+BODIES_TOO_LARGE: Final = Counter(
+    "bodies_too_large_total", "Requests that were refused because their body was larger than one may be."
+)
+BODIES_OF_MANY_VALUES: Final = Counter(
+    "bodies_of_many_values_total", "Requests that were refused because their body held too many JSON values."
+)
+BODIES_TOO_SLOW: Final = Counter(
+    "bodies_too_slow_total", "Requests that were refused because their body did not come in time."
+)
+UPLOADS_REFUSED: Final = Counter(
+    "uploads_refused_total", "Requests that were refused because too many large bodies were being read."
+)
 
 COUNTERS: Final = (
     TURN_COMPLETED,
@@ -54,12 +72,18 @@ COUNTERS: Final = (
     UNRESPONSIVE,
     STALE_REPORTS,
     SUBSCRIBER_OVERFLOW,
+    MESSAGES_TOO_LARGE,
+    MESSAGES_ELIDED,
     MESSAGES_OMITTED,
     CONVERSATIONS_FORGOTTEN,
     CONNECTIONS_REFUSED,
     PEER_CONNECTIONS_REFUSED,
     CONNECTIONS_CLOSED_IDLE,
     CONNECTIONS_TIMED_OUT,
+    BODIES_TOO_LARGE,
+    BODIES_OF_MANY_VALUES,
+    BODIES_TOO_SLOW,
+    UPLOADS_REFUSED,
 )
 """All of them."""
 

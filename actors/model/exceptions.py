@@ -14,6 +14,7 @@
     |   +-- PreconditionFailed          `If-Match` named another turn
     |   +-- SessionLost                 the session's actor failed; the session starts anew
     |   +-- InvalidRequest              a field breaks its rule; `field` names it
+    |   |   +-- MessageTooLarge         a message has more text, or more parts, than one may have
     |   +-- ShuttingDown                the registry accepts nothing more
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
@@ -115,6 +116,12 @@ class InvalidRequest(SessionError):
     def __init__(self, text: str, *, field: str | None = None) -> None:
         super().__init__(text)
         self.field = field
+
+
+class MessageTooLarge(InvalidRequest):
+    """A message has more text, or more parts, than a message may have."""
+
+    code = "MESSAGE_TOO_LARGE"
 
 
 class ShuttingDown(SessionError):

@@ -3,9 +3,11 @@
 import logging
 from typing import Any, Final, assert_never
 
-from turnkeeper.actors.events.event import END_NAMES, QUEUED, STARTED, Event, end_event
+from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
+from turnkeeper.actors.events.shown import shown
 from turnkeeper.actors.metrics.meter import (
+    MESSAGES_ELIDED,
     STALE_REPORTS,
     TURN_CANCELLED,
     TURN_COMPLETED,
@@ -181,7 +183,10 @@ class Performer:
         shared, spec = self._shared, effect.spec
         turn = Turn(spec, effect.epoch, state.memory.home.owner, shared, self.feed)
         # Published first: an eager task runs before the call that starts it returns.
-        self.feed.append(Event(STARTED, effect.epoch, 0, None, spec))
+        of_message = shown(spec.message, shared.max_shown_part, shared.max_shown)
+        if of_message.elided:
+            shared.meter.count(MESSAGES_ELIDED)
+        self.feed.append(started_event(spec, effect.epoch, of_message))
         agent = shared.agents[spec.agent]
         self.turns.start(turn, agent, shared.loop, shared.load_context, shared.save_context, shared.around)
 

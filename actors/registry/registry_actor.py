@@ -4,8 +4,14 @@ import itertools
 from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.reaction import close_on_named
+from turnkeeper.actors.metrics.meter import MESSAGES_TOO_LARGE
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import InvalidRequest, TurnkeeperError, UnknownSession
+from turnkeeper.actors.model.exceptions import (
+    InvalidRequest,
+    MessageTooLarge,
+    TurnkeeperError,
+    UnknownSession,
+)
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
@@ -135,6 +141,8 @@ class RegistryActor(AsyncioActor):
                 case _:
                     assert_never(message)
         except TurnkeeperError as error:
+            if isinstance(error, MessageTooLarge):
+                self._shared.meter.count(MESSAGES_TOO_LARGE)
             if reply_to is None:
                 logger.warning("%s refused: %s", type(message).__name__, error)
             else:

@@ -53,12 +53,16 @@ class Shared:
     orphaned_tasks: "set[asyncio.Future[Any]]" = field(default_factory=set)
     #: How many characters the data of one event may take. Not looked up for every event.
     max_event_size: int = field(init=False)
+    #: How many bytes of a part, and of a message, ``turn.started`` may show.
+    max_shown_part: int = field(init=False)
+    max_shown: int = field(init=False)
 
     #: Watches the loop, if it is to be watched.
     watch: LoopWatch | None = field(init=False)
 
     def __post_init__(self) -> None:
         self.max_event_size = self.settings.log_bytes
+        self.max_shown_part, self.max_shown = self.settings.shown_part, self.settings.log_bytes // 2
         patience = self.settings.slow_loop
         self.watch = LoopWatch(self.loop, patience, partial(log_stall, self, self.loop)) if patience else None
 

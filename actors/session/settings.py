@@ -42,6 +42,12 @@ class Settings:
     """For how long a cancel that came before its send is remembered."""
     early_cancels_per_user: int = 100
     """How many of those a user may have for sessions that are not open."""
+    message_text: int = 1_048_576
+    """How many bytes of text a message may have, in all its parts together."""
+    message_parts: int = 1_000
+    """How many parts a message may have."""
+    shown_part: int = 65_536
+    """How many bytes a part of a message may take that readers are shown whole, and not only its size."""
     log_events: int = 5_000
     """How many events a session keeps for replay."""
     log_bytes: int = 1_048_576
@@ -77,6 +83,9 @@ class Settings:
             "kept_turns",
             "unresponsive_per_session",
             "early_cancels_per_user",
+            "message_text",
+            "message_parts",
+            "shown_part",
             "log_events",
             "log_bytes",
             "subscriber_buffer",

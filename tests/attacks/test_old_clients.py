@@ -210,6 +210,10 @@ def empty_messages() -> dict[str, str]:
         return found
 
 
+def test_a_message_without_content_is_refused() -> None:
+    assert set(empty_messages().values()) == {"422 INVALID_REQUEST"}
+
+
 # -- A turn that never began ------------------------------------------------------------------------
 
 

@@ -23,6 +23,7 @@ from .routes import ROUTES, allowed_methods
 from .settings import WebSettings
 from .single_process import WorkerLock
 from .stream import Streams
+from .uploads import Uploads
 
 #: Where an app keeps its registry: ``request.app[REGISTRY]``. With several mounts, the first one's.
 REGISTRY: web.AppKey[SessionRegistry] = web.AppKey("turnkeeper.registry", SessionRegistry)
@@ -63,8 +64,9 @@ def setup(
     registry = SessionRegistry(agents, settings=chosen, load_context=load_context, save_context=save_context)
     streams = Streams(chosen)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
+    uploads = Uploads(chosen, registry.meter)
     worker = WorkerLock(prefix, wanted=chosen.single_process)
-    mount = Mount(registry, chosen, authenticate or local_only, streams, tickets, worker)
+    mount = Mount(registry, chosen, authenticate or local_only, streams, tickets, uploads, worker)
     if not mounts:
         app.on_shutdown.append(_drain)
     mounts[prefix] = mount

@@ -1,12 +1,10 @@
-"""Request bodies: their bytes, the JSON in them, and the types it is checked against."""
+"""Request bodies: the JSON in them, and the types it is checked against."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar, get_args
 
 import msgspec
-from aiohttp import ClientError, web
 from msgspec import Meta
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
@@ -24,49 +22,6 @@ MAX_NAME = 100
 MAX_SESSIONS = 100
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
-
-# -- Their bytes --------------------------------------------------------------------------------------
-
-
-async def read(request: web.Request, limit: int, seconds: float) -> bytes:
-    """The bytes of a request's body, at most ``limit`` of them, within ``seconds``.
-
-    Raises `Problem` 413, 408, and 400 where it breaks off. Bounded here, as the app's limit is the host's.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            return await _read(request, limit)
-    except TimeoutError:
-        detail = f"the body took more than {seconds} seconds"
-        raise Problem(Code.BODY_TIMEOUT, detail, headers={"Connection": "close"}) from None
-
-
-async def _read(request: web.Request, limit: int) -> bytes:
-    if (request.content_length or 0) > limit:
-        raise _too_large(limit)
-    chunks: list[bytes] = []
-    if request.content.at_eof():
-        # There is none, or a middleware of the host's has read it, which aiohttp remembers.
-        chunks.append(await request.read())
-    size = sum(map(len, chunks))
-    try:
-        async for chunk in request.content.iter_any():
-            size += len(chunk)
-            if size > limit:
-                break
-            chunks.append(chunk)
-    except (ClientError, ConnectionError, web.RequestPayloadError, web.PayloadAccessError):
-        detail = "the body ended early, or is not encoded as its headers say"
-        raise Problem(Code.BODY_INCOMPLETE, detail) from None
-    if size > limit:
-        raise _too_large(limit)
-    return b"".join(chunks)
-
-
-def _too_large(limit: int) -> Problem:
-    detail = f"the body must not be larger than {limit} bytes"
-    return Problem(Code.BODY_TOO_LARGE, detail, headers={"Connection": "close"})
-
 
 # -- What they say ------------------------------------------------------------------------------------
 
@@ -145,7 +100,7 @@ _TICKET = msgspec.json.Decoder(TicketBody)
 _REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
-def decode_send(body: bytes) -> SendBody:
+def decode_send(body: bytes | bytearray) -> SendBody:
     """The body of a send. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
     try:
         said: SendBody | list[Part] = _SEND.decode(body)
@@ -161,7 +116,7 @@ def decode_send(body: bytes) -> SendBody:
     return said
 
 
-def decode_ticket(body: bytes) -> TicketBody:
+def decode_ticket(body: bytes | bytearray) -> TicketBody:
     """The body of a request for a ticket. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
     try:
         return _TICKET.decode(body)
@@ -174,8 +129,6 @@ def decode_ticket(body: bytes) -> TicketBody:
 
 def _check_message(message: str | list[Part]) -> None:
     parts = [{"type": "text", "text": message}] if isinstance(message, str) else message
-    if not parts:
-        raise InvalidRequest("message must have at least one part", field="message")
     for part in parts:
         if not isinstance(part.get("type"), str):
             raise InvalidRequest("each part of message must be an object with a type", field="message")
@@ -199,7 +152,7 @@ def _is_unicode(text: str) -> bool:
 # surrogate pair, 1e999). So a body that it refuses is looked at again, slowly, and that decides.
 
 
-def decode_json(body: bytes) -> Any:
+def decode_json(body: bytes | bytearray) -> Any:
     """The JSON (RFC 8259) in a body. Raises `Problem` 422 ``INVALID_JSON``."""
     try:
         return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, TypeAlias, assert_never
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
+from turnkeeper.actors.events.shown import shown_as_kept
 from turnkeeper.actors.events.wire import TurnData, to_json, turn_data
 from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
@@ -381,15 +382,16 @@ class MessagesAnswer(Struct, kw_only=True):
     ]
 
 
-def encode_messages(conversation: messages.Conversation, most: int) -> MessagesAnswer:
-    """A conversation, the last of it that fits into about ``most`` bytes.
+def encode_messages(conversation: messages.Conversation, most: int, most_of_part: int) -> MessagesAnswer:
+    """A conversation, the last of it that fits into about ``most`` bytes, without the large parts in it.
 
     A message that is not JSON is ``null``.
     """
     texts: list[Raw] = []
+    room = most // 2
     for message in reversed(conversation.messages):
         # Each is written by itself and not within a larger one: what was nested just not too deeply still is.
-        text = _json_or_null(message)
+        text = _json_or_null(shown_as_kept(message, most_of_part, room))
         most -= len(text)
         if most < 0:
             break

@@ -35,10 +35,6 @@ VERSION = metadata.version("turnkeeper")
 CANCEL_MARGIN = 0.5
 
 
-async def _body(mount: Mount, request: web.Request) -> bytes:
-    return await body.read(request, mount.settings.max_body, mount.settings.body_timeout)
-
-
 def method_not_allowed(allowed: str) -> Handler:
     """The answer to any other method on a path of ours. A reserved word as an id is refused as such first."""
 
@@ -64,7 +60,7 @@ async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     log_id = LOG_ID.of(request)
     wait = WAIT.of(request)
     if_match = IF_MATCH.of(request)
-    said = body.decode_send(await _body(mount, request))
+    said = body.decode_send(await mount.uploads.read(request))
     accepted = await mount.registry.ask(said.send(log_id, asker, wait=wait, if_match=if_match))
     # From the path as it came: only the host knows where a subapp of its is mounted.
     location = request.rel_url.raw_path.removesuffix("send") + f"turns/{accepted.turn_id}"
@@ -131,7 +127,8 @@ async def session(mount: Mount, request: web.Request, asker: Asker) -> web.Strea
 async def messages(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}/messages``."""
     conversation = await mount.registry.ask(GetMessages(LOG_ID.of(request), asker))
-    return respond(codec.encode_messages(conversation, mount.settings.log_bytes))
+    settings = mount.settings
+    return respond(codec.encode_messages(conversation, settings.log_bytes, settings.shown_part))
 
 
 async def close(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
@@ -182,7 +179,7 @@ async def events(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
 
 async def ticket(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/ticket``."""
-    said = body.decode_ticket(await _body(mount, request))
+    said = body.decode_ticket(await mount.uploads.read(request))
     sessions = frozenset(map(ids.session_id, said.log_ids))
     name = mount.tickets.issue(asker, sessions)
     return respond(

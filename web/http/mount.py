@@ -19,6 +19,7 @@ from .problems import Code, Problem, problem_of
 from .settings import WebSettings
 from .single_process import WorkerLock
 from .stream import Streams
+from .uploads import Uploads
 
 #: One function per route. A route that asks for no identity gets `UNIDENTIFIED`.
 Handler: TypeAlias = Callable[["Mount", web.Request, Asker], Awaitable[web.StreamResponse]]
@@ -40,6 +41,7 @@ class Mount:
     authenticate: Authenticate
     streams: Streams
     tickets: Tickets
+    uploads: Uploads
     worker: WorkerLock
 
     def endpoint(self, handler: Handler, who: Who) -> Endpoint:

@@ -66,6 +66,11 @@ class Code(StrEnum):
     EXPECTATION_FAILED = "EXPECTATION_FAILED", 417, "`Expect` asks for something other than `100-continue`"
     INVALID_JSON = "INVALID_JSON", 422, "the body is not JSON"
     INVALID_REQUEST = errors.InvalidRequest.code, 422, "a field breaks its rule; `field` names it"
+    MESSAGE_TOO_LARGE = (
+        errors.MessageTooLarge.code,
+        422,
+        "the message exceeds `message_text` or `message_parts`, or its body `body_values`",
+    )
     UNKNOWN_AGENT = errors.UnknownAgent.code, 422, "there is no agent of that name"
     TURN_ID_REUSED = errors.TurnIdReused.code, 422, "the `task_id` stands for another message already"
     TOO_MANY_UNRESPONSIVE = (
@@ -80,6 +85,7 @@ class Code(StrEnum):
         "your address has as many connections as it may: `connections_per_peer`",
     )
     INTERNAL = errors.TurnkeeperError.code, 500, "the server failed; its log says how, the answer does not"
+    TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS", 503, "too many large bodies are being read: `max_uploads`"
     SERVER_FULL = "SERVER_FULL", 503, "the server has as many connections as it may: `max_connections`"
     SHUTTING_DOWN = errors.ShuttingDown.code, 503, "the server is shutting down"
     SESSION_LOST = errors.SessionLost.code, 503, "the session failed inside and was opened anew"

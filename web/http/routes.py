@@ -53,6 +53,8 @@ OF_BODIES = (
     Code.BODY_TOO_LARGE,
     Code.INVALID_JSON,
     Code.INVALID_REQUEST,
+    Code.MESSAGE_TOO_LARGE,
+    Code.TOO_MANY_UPLOADS,
 )
 
 

@@ -45,8 +45,12 @@ class WebSettings(Settings):
     """After how many seconds an EventSource is to reconnect."""
     close_on: str = "cancelled"
     """What ends a stream that does not say itself: ``cancelled``, ``superseded`` or ``never``."""
-    max_body: int = 1_048_576
+    max_body: int = 16_777_216
     """The largest request body, in bytes."""
+    max_uploads: int = 134_217_728
+    """How many bytes of the bodies that are being read there may be, of all together."""
+    body_values: int = 20_000
+    """How many JSON values a body may hold that is larger than 1 MiB."""
     header_timeout: float = 10.0
     """How many seconds the head of a request may take. Only in `turnkeeper serve`."""
     body_timeout: float = 60.0
@@ -85,8 +89,8 @@ class WebSettings(Settings):
             seconds(getattr(self, name), name, above=0.0)
         close_on_named(self.close_on)
         whole(self.port, "port", 0, 65_535)
-        whole(self.max_body, "max_body", 1)
-        whole(self.connections_per_peer, "connections_per_peer", 1)
+        for name in ("max_body", "max_uploads", "body_values", "connections_per_peer"):
+            whole(getattr(self, name), name, 1)
         if self.max_connections is not None:
             whole(self.max_connections, "max_connections", 1)
         flag(self.single_process, "single_process")

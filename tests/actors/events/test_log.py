@@ -1,14 +1,16 @@
 """What a session published: numbered, bounded, replayable from a cursor (G7, G8)."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.turns import spec
-from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.event import Event, started_event
 from turnkeeper.actors.events.log import EventLog, Gap
+from turnkeeper.actors.events.shown import shown
 
 LONG = ["9" * 400, "1-" + "9" * 400]
 MANY, HUGE = 1_000, 1 << 30
@@ -101,12 +103,17 @@ def test_an_event_that_somebody_read_meanwhile_does_not_upset_the_size() -> None
     assert log.size == sum(event.size + 200 for event in log.read(0, MANY))
 
 
-def test_a_message_counts_in_the_size_of_the_event_that_tells_it() -> None:
+@pytest.mark.parametrize(
+    "message",
+    ["x" * 1_000, [{"type": "text", "text": "x" * 1_000}], [{"type": "numbers", "numbers": [1] * 500}]],
+    ids=["a text", "a part", "numbers"],
+)
+def test_a_message_counts_in_the_size_of_the_event_that_tells_it(message: Any) -> None:
     """G8: a log of large messages is bounded by its bytes too, although they are written as JSON later."""
     log = EventLog()
     for n in range(100):
-        long = replace(SPEC, message=[{"type": "text", "text": "x" * 1_000}] if n % 2 else "x" * 1_000)
-        log.append(Event("turn.started", epoch=n, source=long), MANY, 10_000)
+        event = started_event(replace(SPEC, message=message), n, shown(message, 10_000, 10_000))
+        log.append(event, MANY, 10_000)
     assert len(log.read(0, MANY)) < 10
 
 

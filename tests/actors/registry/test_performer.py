@@ -87,6 +87,57 @@ async def test_an_error_with_a_code_of_the_hosts_own_kind_is_a_failure_like_any_
         assert record.error.code == "agent_error"
 
 
+# -- Large messages ---------------------------------------------------------------------------------
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 3_000_000}}
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "x" * 1_000_000,
+        [IMAGE, {"type": "text", "text": "what is it?"}],
+        [IMAGE | {"n": n} for n in range(900)],
+    ],
+    ids=["a text", "an image", "many images"],
+)
+async def test_a_large_message_does_not_push_the_beginning_of_its_turn_out_of_the_log(message: Any) -> None:
+    """G7, G8."""
+
+    async def agent(turn: Turn) -> Any:
+        for _ in range(5):
+            turn.emit("delta", {"text": "x" * 80_000})
+        return len(turn.message)
+
+    async with opened(agent) as registry:
+        assert await (await registry.send("s1", message)).result() == len(message)
+        stream = await registry.subscribe("s1", after="0")
+        events = waiting(stream)
+        started, *_, completed = events
+        assert [event.n for event in events] == [*range(7)]
+        assert (started.name, completed.name) == ("turn.started", "turn.completed")
+        assert True in {part.get("elided") for part in started.data["message"]}
+        assert (await registry.counts()).counters["messages_elided_total"] == 1
+        stream.close()
+
+
+async def test_a_large_part_is_kept_once_and_counts_in_the_conversation_only() -> None:
+    """G8."""
+    seen: list[Any] = []
+
+    async def agent(turn: Turn) -> None:
+        seen.append(turn.message[0])
+        turn.context.messages.append({"role": "user", "content": turn.message})
+
+    async with opened(agent) as registry:
+        await (await registry.send("s1", [IMAGE])).result()
+        [kept] = (await registry.messages("s1")).messages
+        assert kept["content"][0]["image_url"]["url"] is seen[0]["image_url"]["url"]
+        stream = await registry.subscribe("s1", after="0")
+        assert sum(event.size for event in waiting(stream)) < 2_000
+        stream.close()
+
+
 # -- The log ----------------------------------------------------------------------------------------
 
 

@@ -8,7 +8,13 @@ import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
 from turnkeeper.actors.model import messages
-from turnkeeper.actors.model.exceptions import InvalidRequest, SessionError, TurnCancelled, UnknownSession
+from turnkeeper.actors.model.exceptions import (
+    InvalidRequest,
+    MessageTooLarge,
+    SessionError,
+    TurnCancelled,
+    UnknownSession,
+)
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
@@ -56,6 +62,8 @@ WRONG: list[tuple[str, dict[str, Any]]] = [
     ("INVALID_REQUEST", {"strategy": []}),
     ("INVALID_REQUEST", {"timeout": "soon"}),
     ("INVALID_REQUEST", {"timeout": float("nan")}),
+    ("INVALID_REQUEST", {"message": ""}),
+    ("INVALID_REQUEST", {"message": [{"type": "text", "text": ""}]}),
     ("UNKNOWN_AGENT", {"agent": "nobody"}),
     ("UNKNOWN_AGENT", {"agent": []}),
 ]
@@ -88,6 +96,17 @@ async def test_a_cancel_whose_words_no_event_could_carry_is_refused(text: Any, k
         with pytest.raises(InvalidRequest) as caught:
             await registry.cancel("s1", "t1", text=text)
         assert caught.value.field == "text"
+
+
+async def test_a_message_that_is_too_large_is_refused_and_counted() -> None:
+    """G8."""
+    async with opened(done, message_text=10, message_parts=2) as registry:
+        for message in ("x" * 11, [{"type": "image"}] * 3):
+            with pytest.raises(MessageTooLarge):
+                await registry.send("s1", message)
+            registry.ref.tell(Send("s1", message))
+        counts = await registry.counts()
+        assert (counts.sessions, counts.counters["messages_too_large_total"]) == (0, 4)
 
 
 async def test_a_message_of_the_wrong_kind_does_not_take_the_sessions_along() -> None:

@@ -139,8 +139,12 @@ def said(*messages: Any) -> Conversation:
     return Conversation(SessionId("s"), messages, "7-3")
 
 
+def encoded(conversation: Conversation, most: int, most_of_part: int = 1_000) -> codec.MessagesAnswer:
+    return codec.encode_messages(conversation, most, most_of_part)
+
+
 def test_a_conversation_is_told_with_the_event_up_to_which_it_goes() -> None:
-    answer = answer_of(codec.encode_messages(said({"role": "user", "content": "grüße 😀"}, "text"), 1000))
+    answer = answer_of(encoded(said({"role": "user", "content": "grüße 😀"}, "text"), 1000))
     assert answer == {
         "status": "ok",
         "log_id": "s",
@@ -154,7 +158,7 @@ def test_a_conversation_is_told_with_the_event_up_to_which_it_goes() -> None:
     "message", [object(), {1, 2}, float("nan"), b"bytes", {"a": object()}, "\ud800"], ids=plain
 )
 def test_a_message_that_json_cannot_say_is_null_and_takes_no_other_along(message: Any) -> None:
-    answer = answer_of(codec.encode_messages(said("before", message, "after"), 1000))
+    answer = answer_of(encoded(said("before", message, "after"), 1000))
     assert answer["messages"] == ["before", None, "after"]
 
 
@@ -165,23 +169,45 @@ def test_a_message_that_is_nested_deeper_than_json_writes_is_null_and_no_failure
     deeper = deep
     for _ in range(100_000):
         deeper = [deeper]
-    answer = answer_of(codec.encode_messages(said(deep, deeper), 1_000_000))
+    answer = answer_of(encoded(said(deep, deeper), 1_000_000))
     assert answer["messages"] == [deep, None]
 
 
 def test_of_a_long_conversation_the_last_of_it_is_told_and_how_much_is_not() -> None:
     """G8."""
-    answer = answer_of(codec.encode_messages(said(*(f"{n:08}" for n in range(100))), 55))
+    answer = answer_of(encoded(said(*(f"{n:08}" for n in range(100))), 55))
     assert answer["messages"] == ["00000095", "00000096", "00000097", "00000098", "00000099"]
     assert answer["omitted"] == 95
-    answer = answer_of(codec.encode_messages(said("short", "too long for that"), 10))
+    answer = answer_of(encoded(said("short", "too long for that"), 10))
     assert (answer["messages"], answer["omitted"]) == ([], 2)
+
+
+def test_large_parts_are_told_by_their_type_and_size_and_take_no_room() -> None:
+    """G8."""
+    image = {"type": "image", "url": "A" * 5_000}
+    messages = [{"role": "user", "content": [image, {"type": "text", "text": "hello"}]}] * 20
+    answer = answer_of(encoded(said(*messages), 10_000))
+    assert answer["omitted"] == 0
+    shown = {"type": "image", "bytes": 5_025, "elided": True}
+    assert (
+        answer["messages"] == [{"role": "user", "content": [shown, {"type": "text", "text": "hello"}]}] * 20
+    )
+
+
+def test_a_text_that_leaves_no_room_for_others_is_told_by_its_size() -> None:
+    """G8."""
+    messages = [{"role": "user", "content": "before"}, {"role": "user", "content": "x" * 20_000}]
+    answer = answer_of(encoded(said(*messages), 10_000))
+    assert answer["messages"] == [
+        {"role": "user", "content": "before"},
+        {"role": "user", "content": [{"type": "text", "bytes": 20_002, "elided": True}]},
+    ]
 
 
 def test_messages_that_are_no_longer_kept_are_among_those_that_are_omitted() -> None:
     conversation = Conversation(SessionId("s"), ("one", "two", "three"), "7-3", omitted=40)
-    assert answer_of(codec.encode_messages(conversation, 1000))["omitted"] == 40
-    assert answer_of(codec.encode_messages(conversation, 8))["omitted"] == 42
+    assert answer_of(encoded(conversation, 1000))["omitted"] == 40
+    assert answer_of(encoded(conversation, 8))["omitted"] == 42
 
 
 def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:
@@ -326,7 +352,7 @@ def test_a_list_is_answered_as_it_was(active: Any) -> None:
 def test_a_conversation_is_answered_as_it_was(messages: tuple[Any, ...], most: int) -> None:
     conversation = Conversation(SessionId("s"), messages, None)
 
-    answer = answer_of(codec.encode_messages(conversation, most))
+    answer = answer_of(encoded(conversation, most))
 
     assert answer == json.loads(shapes.encode_messages(conversation, most))
 

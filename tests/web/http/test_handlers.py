@@ -366,6 +366,7 @@ async def test_a_body_that_takes_too_long_is_refused_and_the_connection_ends() -
 
         assert head.startswith(b"HTTP/1.1 408")
         assert json.loads(body)["code"] == "BODY_TIMEOUT"
+        assert await house.counted("bodies_too_slow_total") == 1
         writer.close()
 
 
