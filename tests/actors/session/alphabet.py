@@ -104,7 +104,7 @@ ALWAYS = (
     Letter("stop if another turn matches", Stop(None, USER, if_match="x")),
     Letter("close", Shut(CLOSE)),
     Letter("shut down within 1 s", Shut(SHUTDOWN, 1.0)),
-    Letter("tick", Tick(SAID)),
+    Letter("tick", Tick(SAID, began=True)),
     Letter("the actor fails", Happening.FAILURE),
 )
 
@@ -187,14 +187,16 @@ def _aimed_stops(facts: Facts) -> Iterator[Letter]:
 def _ends(facts: Facts) -> Iterator[Letter]:
     for name, outcome in OUTCOMES:
         if facts.holder is not None:
-            yield Letter(f"the holder {name}", TurnEnded(facts.epoch, outcome, SAID))
+            yield Letter(f"the holder {name}", TurnEnded(facts.epoch, outcome, SAID, began=True))
         if facts.over is not None:
             yield Letter(f"a finished one {name}", TurnEnded(facts.over, outcome))
         for n, fled in enumerate(facts.fled):
             yield Letter(f"the quarantined {n} {name}", TurnEnded(fled.epoch, outcome))
     if facts.holder is not None and facts.due() is not None:
         # The report and the timer race: the report is first, at a moment when the timer was due.
-        yield Letter("the holder stopped, late", TurnEnded(facts.epoch, Stopped(), SAID), delay=GRACE)
+        yield Letter(
+            "the holder stopped, late", TurnEnded(facts.epoch, Stopped(), SAID, began=True), delay=GRACE
+        )
     if facts.holder is not None and facts.kept:
         # Long enough for all that ended before this moment to be let go of, and for nothing that ends in it.
         yield Letter(
@@ -206,10 +208,10 @@ def _ticks(facts: Facts, now: float) -> Iterator[Letter]:
     """The due tick comes at its moment; a loop that was blocked delivers it long after."""
     if facts.timer is not None:
         due = max(0.0, facts.timer - now)
-        yield Letter("the due tick", Tick(SAID), delay=due)
-        yield Letter("the due tick, late", Tick(SAID), delay=2 * GRACE)
+        yield Letter("the due tick", Tick(SAID, began=True), delay=due)
+        yield Letter("the due tick, late", Tick(SAID, began=True), delay=2 * GRACE)
         if facts.cause is not None and facts.again_at is None:
-            yield Letter("the due tick, a little late", Tick(SAID), delay=due + GRACE / 8)
+            yield Letter("the due tick, a little late", Tick(SAID, began=True), delay=due + GRACE / 8)
 
 
 def _rests(state: State, facts: Facts) -> Iterator[Letter]:

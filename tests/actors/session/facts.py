@@ -128,6 +128,7 @@ class Facts:
         ended_at: float | None = None,
         error: TurnError | None = None,
         first_event_at: float | None = None,
+        began: bool | None = None,
     ) -> TurnRecord:
         """The record of the turn that holds the session, which must be one."""
         assert self.holder is not None
@@ -143,6 +144,7 @@ class Facts:
             ended_at=ended_at,
             error=error,
             superseded_by=None if self.waiting is None else self.waiting.turn_id,
+            began=began,
         )
 
     def waited(
@@ -163,6 +165,7 @@ class Facts:
             cancellation=asked,
             ended_at=ended_at,
             superseded_by=superseded_by,
+            began=None if ended_at is None else False,
         )
 
     def record(self, turn_id: TurnId | None) -> TurnRecord | None:

@@ -359,7 +359,8 @@ class _Step:
             self._broken("G6: given up before the end of its ladder")
         elif effect.outcome is not None:
             self._broken("G6: the outcome of a coroutine that still runs")
-        self._has_ended(effect, holder, facts.held(record.status, self.now, error, message.first_event_at))
+        truth = facts.held(record.status, self.now, error, message.first_event_at, message.began)
+        self._has_ended(effect, holder, truth)
         if isinstance(message, TurnEnded):
             facts.holder = None
             self.remembered.append(record)
@@ -403,7 +404,9 @@ class _Step:
         if early is None:
             self._broken("G2: a send is over at once without a cancel")
         asked = Cancellation(early.reason, early.asked_at)
-        truth = TurnRecord(spec.head, None, TurnStatus.CANCELLED, cancellation=asked, ended_at=self.now)
+        truth = TurnRecord(
+            spec.head, None, TurnStatus.CANCELLED, cancellation=asked, ended_at=self.now, began=False
+        )
         self._has_ended(effect, spec, truth)
         self.remembered.append(effect.record)
 
@@ -481,8 +484,10 @@ class _Step:
         facts, message, session_id = self.facts, self.message, self._home().session_id
         if value.repeated:
             known = self._told_again(value.turn_id)
-            return Accepted(session_id, value.turn_id, known.epoch, known.status, repeated=True)
-        superseded, epoch, at_once = None, None, asked.to is self.to
+            return Accepted(
+                session_id, value.turn_id, known.epoch, known.status, repeated=True, began=known.began
+            )
+        superseded, epoch, began, at_once = None, None, None, asked.to is self.to
         match value.status:
             case TurnStatus.RUNNING:
                 holder = facts.holder
@@ -500,9 +505,10 @@ class _Step:
                 if value.turn_id not in self.ended:
                     self._broken("G3: the answer says cancelled, but it was not")
                 superseded = None if at_once else self._not_settled()
+                began = False
             case _:
                 self._broken(f"G3: a send was accepted as {value.status}")
-        return Accepted(session_id, value.turn_id, epoch, value.status, superseded)
+        return Accepted(session_id, value.turn_id, epoch, value.status, superseded, began=began)
 
     def _superseded(self, successor: TurnSpec) -> Superseded:
         """A send that waited gets a true answer about the turn that was in its way."""
@@ -785,4 +791,5 @@ def _noted(record: TurnRecord, late: LateEnd) -> TurnRecord:
         record.error,
         record.superseded_by,
         late,
+        record.began,
     )

@@ -162,11 +162,19 @@ BUGS = (
         "None",
     ),
     Bug(
-        "the first event of a given-up turn is lost",
+        "the first event of a turn is lost",
         "machine",
-        "None, now, message.first_event_at\n",
-        "None, now, None\n",
+        "now, error, message.first_event_at, message.began)\n    effects",
+        "now, error, None, message.began)\n    effects",
     ),
+    Bug(
+        "whether a cancelled turn began is lost",
+        "machine",
+        "now, error, message.first_event_at, message.began)\n    effects",
+        "now, error, message.first_event_at)\n    effects",
+    ),
+    Bug("a turn that only waited began", "record", "None if ended_at is None else False", "None"),
+    Bug("a retry is not told whether its turn began", "gate", ", began=record.began", ""),
     # -- What is remembered
     Bug("the record does not name the successor", "record", "superseded_by = then.spec.head.turn_id", "pass"),
     Bug("a dropped turn does not name the one that took its place", "busy", "now, by=spec.turn_id)", "now)"),
@@ -221,8 +229,8 @@ BUGS = (
     Bug(
         "a failure forgets the turn in flight",
         "machine",
-        "if isinstance(state, Running | Cancelling):\n        memory =",
-        "if isinstance(state, Running):\n        memory =",
+        "if isinstance(state, Running | Cancelling):\n        record =",
+        "if isinstance(state, Running):\n        record =",
     ),
     Bug(
         "a failure forgets the turns that were given up",
@@ -245,8 +253,8 @@ BUGS = (
     Bug(
         "a failure gives an epoch away again",
         "machine",
-        "TurnStatus.INTERRUPTED, now), now)\n    return",
-        "TurnStatus.INTERRUPTED, now), now)\n        memory = replace(memory, last_epoch=0)\n    return",
+        "remember(memory, record, now)\n    return Closed",
+        "replace(remember(memory, record, now), last_epoch=0)\n    return Closed",
     ),
 )
 
