@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from turnkeeper.web.client.sse_parser import StreamEvent
 
 from .tables import Table
-from .wording import one_line, plain
+from .wording import event_text, one_line, plain
 
 if TYPE_CHECKING:
     from .rich_terminal import RichTerminal
@@ -77,7 +77,7 @@ class Screen:
 
     def event(self, event: StreamEvent) -> None:
         """Show an event on a line of its own."""
-        cells = f"{one_line(event.id or '-'):<18}", one_line(event.name), one_line(event.text)
+        cells = f"{one_line(event.id or '-'):<18}", one_line(event.name), one_line(event_text(event.text))
         if self._rich is None:
             self._print(" ".join(cells) + "\n")
         else:

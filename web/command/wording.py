@@ -1,7 +1,9 @@
 """Texts for people: harmless ones out of anything, and spans and moments of time. Pure."""
 
+import json
 import re
 from datetime import datetime
+from typing import Any
 
 DAY = 24 * 3600
 #: What could steer a terminal, or make a line look like another one. What languages need is left alone.
@@ -38,3 +40,26 @@ def ms(span_ms: float | None) -> str:
     if span_ms is None:
         return "an unknown time"
     return f"{span_ms:.1f} ms" if span_ms < 10 else f"{span_ms:.0f} ms"
+
+
+def size(in_bytes: int) -> str:
+    """An amount of data."""
+    return f"{in_bytes / 1e3:.0f} kB" if in_bytes < 1e6 else f"{in_bytes / 1e6:.1f} MB"
+
+
+def event_text(text: str) -> str:
+    """The data of an event, with words for the parts of a message that the server does not show."""
+    if '"elided":true' not in text:
+        return text
+    data = json.loads(text)
+    if isinstance(data, dict) and isinstance(data.get("message"), list):
+        data["message"] = list(map(_part, data["message"]))
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def _part(part: Any) -> Any:
+    match part:
+        case {"elided": True, "bytes": int(in_bytes), "type": str() | None as kind}:
+            return f"[{(kind or 'part').removesuffix('_url')}, {size(in_bytes)}]"
+        case _:
+            return part

@@ -1,8 +1,12 @@
+import json
 import re
+from typing import Any
 
 import pytest
 
-from turnkeeper.web.command.wording import moment, ms, one_line, plain, span
+from turnkeeper.actors.events.shown import shown
+from turnkeeper.actors.events.wire import to_json
+from turnkeeper.web.command.wording import event_text, moment, ms, one_line, plain, size, span
 
 NOW = 1_700_000_000.0
 
@@ -21,6 +25,44 @@ def test_a_span_is_told_in_at_most_two_units(seconds: float, shown: str) -> None
 )
 def test_milliseconds_are_rounded(number: float | None, shown: str) -> None:
     assert ms(number) == shown
+
+
+@pytest.mark.parametrize(
+    ("in_bytes", "words"),
+    [(70_002, "70 kB"), (999_000, "999 kB"), (1_000_000, "1.0 MB"), (2_999_950, "3.0 MB")],
+)
+def test_an_amount_of_data_is_rounded(in_bytes: int, words: str) -> None:
+    assert size(in_bytes) == words
+
+
+def test_an_event_has_words_for_the_parts_that_are_not_shown() -> None:
+    parts = [
+        {"type": "image_url", "url": "A" * 3_000_000},
+        {"url": "A" * 70_000},
+        {"type": "text", "text": "hé"},
+    ]
+    text = to_json({"task_id": "t", "message": shown(parts, 65_536, 1_000_000).message})
+    assert json.loads(event_text(text)) == {
+        "task_id": "t",
+        "message": ["[image, 3.0 MB]", "[part, 70 kB]", {"type": "text", "text": "hé"}],
+    }
+    assert "hé" in event_text(text)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"message": "hello"},
+        {"message": '"elided":true'},
+        {"message": [{"elided": True}]},
+        {"message": [{"type": "text", "bytes": "many", "elided": True}]},
+        [{"elided": True}],
+    ],
+    ids=str,
+)
+def test_any_other_event_is_shown_as_it_is(data: Any) -> None:
+    text = to_json(data)
+    assert event_text(text) == text
 
 
 def test_a_moment_of_another_day_has_its_date() -> None:

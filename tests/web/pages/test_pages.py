@@ -602,6 +602,25 @@ def test_a_message_is_tried_again_by_the_agent_that_failed(host_page: Page) -> N
     assert host_page.replies == ["I was cut off", "I was cut off"]
 
 
+def test_a_large_part_of_a_message_is_shown_by_its_kind_and_size_and_not_sent_again(host_page: Page) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 3_000_000}}
+    text, small = {"type": "text", "text": "what is it?"}, {"type": "image_url", "image_url": {"url": "x"}}
+    host_page.send({"message": [image, text, small], "agent": "cut"})
+    host_page.wait_for_outcome("^Failed")
+    assert host_page.messages == ["[image, 3.0 MB]\nwhat is it?\n[image]"]
+    assert not host_page.element(".again").is_displayed()
+
+
+def test_a_long_text_is_shown_whole_where_it_was_typed_and_by_its_size_elsewhere(page: Page) -> None:
+    page.driver.execute_script("document.getElementById('message').value = 'x'.repeat(70_000)")  # type: ignore[no-untyped-call]
+    page.say("")
+    page.wait_for_rest("x" * 70_000)
+    assert page.messages == ["x" * 70_000]
+    page.reload()
+    page.wait_for_rest("x" * 70_000)
+    assert page.messages == ["[text, 70 kB]"]
+
+
 # -- Words ------------------------------------------------------------------------------------------
 
 

@@ -4,6 +4,9 @@ import { STATUSES } from "./vocabulary.js";
 
 export const isInFlight = ({ status }) => status === "sending" || Boolean(STATUSES[status]?.inFlight);
 
+// Whether the server has left out some parts of a message because they are large.
+export const isElided = (message) => Array.isArray(message) && message.some((part) => part?.elided);
+
 const numbers = (id) => id.split("-").map(Number);
 
 const isBefore = ([epoch, n], [otherEpoch, otherN]) => epoch < otherEpoch || (epoch === otherEpoch && n < otherN);
@@ -79,7 +82,8 @@ export class Chat {
 
   #onStarted(turn, data, epoch) {
     this.items = [...this.items.filter((item) => item !== turn), turn]; // the newest, also if another client sent it
-    const { task_id: id, message, agent } = data;
+    const { task_id: id, agent } = data;
+    const message = isElided(data.message) ? (turn.message ?? data.message) : data.message; // this page may have sent it
     Object.assign(turn, { id, epoch, message, agent, text: "", status: "running", cut: false });
   }
 

@@ -1,6 +1,6 @@
 // State -> words.
 
-import { isInFlight } from "./chat.js";
+import { isElided, isInFlight } from "./chat.js";
 import { CANCEL_CODES, STATUSES, VERDICTS, timedOut } from "./vocabulary.js";
 
 export const CONNECTION = {
@@ -25,8 +25,16 @@ const rowOf = (status) => STATUSES[status] ?? OWN_STATUSES[status] ?? { kind: "b
 
 export function textOf(message) {
   if (!Array.isArray(message)) return typeof message === "string" ? message : "";
-  return message.map((part) => part?.text ?? `[${part?.type}]`).join("\n");
+  return message.map(textOfPart).join("\n");
 }
+
+// Of a part that is no text, its kind; of a large one, which the server does not send, also its size.
+function textOfPart(part) {
+  const kind = String(part?.type ?? "part").replace(/_url$/, "");
+  return part?.elided ? `[${kind}, ${sizeOf(part.bytes)}]` : (part?.text ?? `[${kind}]`);
+}
+
+const sizeOf = (bytes) => (bytes < 1e6 ? `${Math.round(bytes / 1e3)} kB` : `${(bytes / 1e6).toFixed(1)} MB`);
 
 const LONGEST_TITLE = 60;
 
@@ -72,8 +80,9 @@ export function outcomeOf(turn, connected) {
 }
 
 // What of a turn may be tried again, and what the button is called then: no agent has seen a message that is sent again.
+// A message that is not here as a whole cannot be.
 export function againOf(turn) {
-  if (!turn.message) return "";
+  if (!turn.message || isElided(turn.message)) return "";
   if (turn.status === "unsent" || neverBegan(turn)) return "Send again";
   return rowOf(turn.status).again ? "Try again" : "";
 }
