@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS   ?=
-# How many processes the tests run in: most tests wait, so there may be more than cores.
+# How many processes the tests run in; auto: two a core, because many tests wait.
 WORKERS ?= auto
 META   := setup.cfg pyproject.toml
 # The interpreter of .venv: the first of these that runs, is 3.11 or newer and can make an environment.
@@ -18,7 +18,7 @@ run: $(VENV)/.for-run  ## install what is needed and start the server (ARGS="--p
 	@exec $(BIN)/turnkeeper serve $(ARGS)
 
 test: $(VENV)/.for-test  ## run every test (ARGS="-k cancel -x"; WORKERS=0 for one process)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
 
 dev: $(VENV)/.for-test $(VENV)/.for-lint $(VENV)/.for-docs  ## an editable install with every tool, in .venv
 	@echo "ready: . $(BIN)/activate"

@@ -3,8 +3,8 @@
 * A warning is an error (``setup.cfg``).
 * A blocking call on a running event loop fails the test, also when the code under test swallowed the error:
   ``@pytest.mark.blocks_the_loop("why")`` lets one block.
-* An asyncio task, a thread, a socket, a process or a live Pykka actor left behind fails the test:
-  ``@pytest.mark.leaves_behind("sockets", why="...")`` names what may stay.
+* An asyncio task, a thread, a socket, a process, a live Pykka actor or a file in the temporary directory left
+  behind fails the test: ``@pytest.mark.leaves_behind("sockets", why="...")`` names what may stay.
 * A test that hangs fails at its own timeout (``setup.cfg``), and the others go on.
 * An exception that only reached the event loop's exception handler fails the test:
   ``@pytest.mark.loop_errors("why")`` expects one.
@@ -20,11 +20,13 @@ threads and sockets when the loop and its executor are gone. ``test_rig.py`` sho
 """
 
 import asyncio
+import functools
 import gc
 import logging
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 import traceback
@@ -38,12 +40,13 @@ import hypothesis
 import pykka
 import pytest
 import pytest_asyncio
+from xdist.scheduler import LoadScopeScheduling
 
 NO_SKIPS = os.environ.get("NO_SKIPS") == "1"
 
 T = TypeVar("T")
 
-KINDS = ("tasks", "threads", "sockets", "processes", "actors")
+KINDS = ("tasks", "threads", "sockets", "processes", "actors", "files")
 # How often the loop turns for what has ended and only has to notice it.
 PASSES = 50
 # How many seconds a thread may take to wind up, and how often it is looked for: a machine that stalls for
@@ -63,6 +66,29 @@ hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )
+
+
+# --- the temporary directory --------------------------------------------------------------------------------
+
+# This process has one of its own, with all that it starts: other tests run beside it.
+_temporary: tempfile.TemporaryDirectory[str] | None = None
+
+
+def pytest_sessionstart() -> None:
+    global _temporary
+    _temporary = tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = _temporary.name
+
+
+def pytest_unconfigure() -> None:
+    if _temporary is not None:
+        os.environ["TMPDIR"] = tempfile.tempdir = str(Path(_temporary.name).parent)
+        _temporary.cleanup()
+
+
+def _files() -> set[str]:
+    """What lies in the temporary directory, but for what pytest itself keeps there."""
+    return {name for name in os.listdir(tempfile.gettempdir()) if not name.startswith("pytest-of-")}
 
 
 # --- no skips -----------------------------------------------------------------------------------------------
@@ -90,17 +116,39 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     return report
 
 
-# --- names of tests ---------------------------------------------------------------------------------------
+# --- names of tests, and where they run -------------------------------------------------------------------
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a name that another process would spell otherwise; keep what shares a fixture together."""
+    """Refuse a name that another process would spell otherwise."""
     unstable = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]+", item.nodeid)]
     if unstable:
         raise pytest.UsageError("an address in the name of a test: " + ", ".join(unstable))
-    for item in items:
-        if item.get_closest_marker("browser") is not None:
-            item.add_marker(pytest.mark.xdist_group("browser"))
+
+
+class _Scheduler(LoadScopeScheduling):
+    """Deals the tests out one by one, but keeps a file together that makes something once for its tests.
+
+    xdist 3.8's own ``loadgroup`` does nothing under pytest 9.2.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if _makes_something_once(self.config.rootpath / file) else nodeid
+
+
+@functools.cache
+def _makes_something_once(file: Path) -> bool:
+    return 'scope="module"' in file.read_text()
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _Scheduler:
+    return _Scheduler(config, log)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Two a core: half of what the tests take is waiting, for Chromium and other processes."""
+    return 2 * (os.cpu_count() or 1)
 
 
 # --- nothing left behind ------------------------------------------------------------------------------------
@@ -160,9 +208,9 @@ class _LoopErrors(logging.Handler):
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
-    """The outermost fixture: threads, sockets, actors and unheard errors, when all else is torn down."""
+    """The outermost fixture: what is left of threads, sockets, files and actors, and unheard errors."""
     allowed = _allowed(request)
-    threads, sockets, processes = set(threading.enumerate()), _sockets(), _processes()
+    threads, sockets, processes, files = set(threading.enumerate()), _sockets(), _processes(), _files()
     actors = set(pykka.ActorRegistry.get_all())
     errors = _LoopErrors()
     logger = logging.getLogger("asyncio")
@@ -180,6 +228,8 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         left += [f"open {s}" for s in _settle(lambda: _sockets() - sockets)]
     if "processes" not in allowed:
         left += [f"process {pid}" for pid in _settle(lambda: _processes() - processes)]
+    if "files" not in allowed:
+        left += [f"file {name}" for name in _settle(lambda: _files() - files)]
     logger.removeHandler(errors)
     if left:
         pytest.fail("the test left behind: " + "; ".join(sorted(left)), pytrace=False)

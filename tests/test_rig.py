@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 SAMPLES = """
-import asyncio, contextlib, socket, subprocess, threading, time, warnings
+import asyncio, contextlib, socket, subprocess, tempfile, threading, time, warnings
 
 import hypothesis, pykka, pytest
 from aiohttp import web
@@ -66,6 +66,9 @@ async def test_bad_server():
 def test_bad_process():
     kept.append(subprocess.Popen(["sleep", "60"]))
 
+def test_bad_file():
+    tempfile.mkstemp(prefix="forgotten-")
+
 def test_bad_actor():
     kept.append(Idle.start())
 
@@ -107,6 +110,11 @@ def test_bad_marker_with_a_typo():
 async def test_ok_plain():
     await asyncio.gather(*(asyncio.sleep(0) for _ in range(3)))
 
+def test_ok_file(tmp_path):
+    (tmp_path / "kept").touch()
+    with tempfile.NamedTemporaryFile():
+        pass
+
 async def test_ok_executor():
     await asyncio.to_thread(time.sleep, 0.001)
     await asyncio.get_running_loop().getaddrinfo("localhost", 80)
@@ -142,8 +150,11 @@ async def test_ok_property(x):
 async def test_ok_marked_block():
     time.sleep(0.001)
 
-@pytest.mark.leaves_behind("tasks", "threads", "sockets", "processes", "actors", why="to see that it may")
+everything = "tasks", "threads", "sockets", "processes", "actors", "files"
+
+@pytest.mark.leaves_behind(*everything, why="to see that it may")
 async def test_ok_marked_leaver():
+    await asyncio.to_thread(tempfile.mkstemp)
     kept.append(await asyncio.to_thread(subprocess.Popen, ["sleep", "60"]))
     kept.append(asyncio.create_task(asyncio.Event().wait()))
     kept.append(socket.socket())
@@ -245,6 +256,7 @@ def demanding(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
         ("test_bad_socket", "left behind: open socket"),
         ("test_bad_server", "left behind: open socket"),
         ("test_bad_process", "left behind: process"),
+        ("test_bad_file", "left behind: file forgotten-"),
         ("test_bad_hang", "Timeout"),
         ("test_bad_actor", "left behind: actor Idle"),
         ("test_bad_blocking_call", "Blocking call to time.sleep"),

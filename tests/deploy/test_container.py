@@ -153,7 +153,6 @@ def started(container: Container) -> Iterator[tuple[subprocess.Popen[str], int]]
         yield server
 
 
-@pytest.mark.xdist_group("container")
 async def test_its_steps_install_what_its_command_serves_and_its_check_asks(
     container: Container, started: tuple[subprocess.Popen[str], int]
 ) -> None:
@@ -169,7 +168,6 @@ async def test_its_steps_install_what_its_command_serves_and_its_check_asks(
     assert (await asyncio.to_thread(container.run, check, TURNKEEPER_PORT=str(port))).returncode == 1
 
 
-@pytest.mark.xdist_group("container")
 def test_without_tokens_it_does_not_start(container: Container) -> None:
     with process(
         json.loads(only("CMD")), cwd=container.workdir, env=container.env, stderr=subprocess.PIPE

@@ -3,16 +3,20 @@
 A server with several workers deals its connections out to all of them. A Stop that reaches the wrong one
 finds no turn to stop, and says so, while the turn goes on. Whether two processes are workers of one master is
 concluded: they were forked from it, or `multiprocessing` started them. Two servers of one shell are neither.
+Only Linux says enough for that.
 
-The first worker to start holds a lock under the master's id and the mount's prefix while it accepts turns.
-The kernel takes it away with the process. A worker that replaces another (a reload) waits for the lock.
+The first worker to start holds a lock while it accepts turns: an abstract Unix socket, bound to a name made
+of the master and the mount's prefix. It leaves no file behind, and the kernel takes it away with the process.
+A worker that replaces another (a reload) waits for the lock.
 """
 
 import asyncio
+import errno
 import hashlib
 import multiprocessing
 import os
-import tempfile
+import socket
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,8 +26,8 @@ from turnkeeper.actors.model.exceptions import RuntimeMisuse
 WAIT = 5.0
 EVERY = 0.05
 
-#: The locks that this process holds, and how often: all apps of one process are one worker.
-_held: dict[Path, tuple[int, int]] = {}
+#: The locks that this process holds, by name, and how often: all apps of one process are one worker.
+_held: dict[str, tuple[socket.socket, int]] = {}
 
 
 class SecondWorker(RuntimeMisuse):
@@ -34,10 +38,12 @@ class SecondWorker(RuntimeMisuse):
 
 def master() -> int | None:
     """The process whose worker this one is; ``None`` if it is none's, or that cannot be said."""
+    if sys.platform != "linux":
+        return None
     parent = multiprocessing.parent_process()
     if parent is not None:
         return parent.pid
-    with suppress(OSError):  # not Linux, or a parent of another user
+    with suppress(OSError):  # a parent of another user
         mine, theirs = (Path(f"/proc/{who}/cmdline").read_bytes() for who in ("self", os.getppid()))
         if mine == theirs and _started("self") != _started(str(os.getppid())):
             return os.getppid()
@@ -55,20 +61,18 @@ class WorkerLock:
     def __init__(self, prefix: str, *, wanted: bool = True) -> None:
         self._prefix = prefix
         self._wanted = wanted
-        self._path: Path | None = None
+        self._name: str | None = None
 
     async def take(self) -> None:
         """Take the lock; wait at most `WAIT` seconds for another worker to give it back.
 
         Raises `SecondWorker`. Cancelling it takes nothing.
         """
-        who = await asyncio.to_thread(master) if self._wanted else None
-        if who is None:
+        name = await asyncio.to_thread(_lock_name, self._prefix) if self._wanted else None
+        if name is None:
             return
-        name = hashlib.blake2b(self._prefix.encode(), digest_size=8).hexdigest()
-        path = Path(tempfile.gettempdir(), f"turnkeeper-{os.getuid()}-{who}-{name}.lock")
         deadline = asyncio.get_running_loop().time() + WAIT
-        while not _lock(path):
+        while not _lock(name):
             if asyncio.get_running_loop().time() >= deadline:
                 raise SecondWorker(
                     "another worker of the same master serves turnkeeper, and sessions live in one process: "
@@ -76,35 +80,49 @@ class WorkerLock:
                     "session reach the same one"
                 )
             await asyncio.sleep(EVERY)
-        self._path = path
+        self._name = name
 
     def give_back(self) -> None:
         """Let another worker be the one. May be called more than once."""
-        if self._path is not None:
-            path, self._path = self._path, None
-            _unlock(path)
+        if self._name is not None:
+            name, self._name = self._name, None
+            _unlock(name)
 
 
-def _lock(path: Path) -> bool:
-    import fcntl  # not on Windows, where there is no fork either
+def _lock_name(prefix: str) -> str | None:
+    """What the workers of one master lock under this prefix; ``None`` without a master.
 
-    if path in _held:
-        fd, count = _held[path]
-        _held[path] = fd, count + 1
+    The leading zero byte makes the socket abstract. Containers may share these names and have processes with
+    equal ids: the moment in which the master started tells them apart.
+    """
+    who = master()
+    if who is None:
+        return None
+    mount = hashlib.blake2b(prefix.encode(), digest_size=8).hexdigest()
+    return f"\0turnkeeper-{os.getuid()}-{who}-{_started(str(who))}-{mount}"
+
+
+def _lock(name: str) -> bool:
+    """Hold this lock once more. False if another process holds it."""
+    if name in _held:
+        bound, count = _held[name]
+        _held[name] = bound, count + 1
         return True
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        return False
-    _held[path] = fd, 1
+        bound.bind(name)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            return False
+        raise
+    _held[name] = bound, 1
     return True
 
 
-def _unlock(path: Path) -> None:
-    fd, count = _held.pop(path)
+def _unlock(name: str) -> None:
+    bound, count = _held.pop(name)
     if count > 1:
-        _held[path] = fd, count - 1
+        _held[name] = bound, count - 1
     else:
-        os.close(fd)
+        bound.close()

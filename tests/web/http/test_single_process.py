@@ -3,14 +3,13 @@ import multiprocessing
 import os
 import subprocess
 import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.fakes import virtual_time
 from turnkeeper.web.http import single_process
-from turnkeeper.web.http.single_process import WAIT, SecondWorker, WorkerLock, master
+from turnkeeper.web.http.single_process import EVERY, WAIT, SecondWorker, WorkerLock, master
 
 #: Forks a worker for each prefix. Each takes its lock, prints what came of that, and holds it to the end.
 FORK = """
@@ -56,29 +55,27 @@ def forked(*prefixes: str) -> list[str]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(single_process.tempfile, "gettempdir", lambda: str(tmp_path))
-    return tmp_path
+def worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is a worker. No other test's process has the same master: it is its own."""
+    monkeypatch.setattr(single_process, "master", os.getpid)
 
 
-@pytest.fixture
-def worker(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process is the worker of process 17."""
-    monkeypatch.setattr(single_process, "master", lambda: 17)
-
-
-def held_elsewhere(folder: Path) -> Any:
-    """Another process holds every lock that is there: it says so, and lets go when its input ends."""
+def held_elsewhere() -> Any:
+    """Another process holds the lock under the prefix ``""``: it says so, and ends when its input does."""
     code = (
-        "import fcntl, os, sys\n"
-        "fds = [os.open(path, os.O_RDWR) for path in sys.argv[1:]]\n"
-        "for fd in fds: fcntl.flock(fd, fcntl.LOCK_EX)\n"
+        "import socket, sys\n"
+        "lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
+        "lock.bind(chr(0) + sys.argv[1])\n"
         "print('held', flush=True)\n"
         "sys.stdin.read()\n"
     )
-    paths = [str(path) for path in folder.glob("*.lock")]
+    name = single_process._lock_name("")
+    assert name is not None
     process = subprocess.Popen(
-        [sys.executable, "-c", code, *paths], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, name.removeprefix("\0")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
@@ -107,7 +104,14 @@ def test_what_multiprocessing_started_is_a_worker_of_its_parent(monkeypatch: pyt
     assert master() == 4711
 
 
-async def test_two_apps_in_one_process_are_one_worker(worker: None, folder: Path) -> None:
+def test_where_the_system_does_not_say_enough_there_is_no_master(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(multiprocessing, "parent_process", object)
+    monkeypatch.setattr(single_process.sys, "platform", "darwin")
+
+    assert master() is None
+
+
+async def test_two_apps_in_one_process_are_one_worker(worker: None) -> None:
     first, second = WorkerLock(""), WorkerLock("")
     await first.take()
     await second.take()
@@ -120,14 +124,13 @@ async def test_two_apps_in_one_process_are_one_worker(worker: None, folder: Path
     assert not single_process._held
 
 
-async def test_a_worker_waits_for_the_one_it_replaces(worker: None, folder: Path) -> None:
+async def test_a_worker_waits_for_the_one_it_replaces(worker: None) -> None:
     lock = WorkerLock("")
-    await lock.take()
-    lock.give_back()
-    other = await asyncio.to_thread(held_elsewhere, folder)
-    taking = asyncio.create_task(lock.take())
-    await asyncio.sleep(0)
-    assert not taking.done()
+    other = await asyncio.to_thread(held_elsewhere)
+    async with virtual_time():
+        taking = asyncio.create_task(lock.take())
+        await asyncio.sleep(3 * EVERY)
+        assert not taking.done()
 
     await asyncio.to_thread(other.communicate)
 
@@ -135,35 +138,51 @@ async def test_a_worker_waits_for_the_one_it_replaces(worker: None, folder: Path
     lock.give_back()
 
 
-async def test_a_worker_does_not_wait_for_ever(worker: None, folder: Path) -> None:
+async def test_a_worker_takes_over_from_one_that_was_killed(worker: None) -> None:
+    other = await asyncio.to_thread(held_elsewhere)
+    other.kill()
+    await asyncio.to_thread(other.communicate)
     lock = WorkerLock("")
+
     await lock.take()
+
     lock.give_back()
-    other = await asyncio.to_thread(held_elsewhere, folder)
+
+
+async def test_a_worker_does_not_wait_for_ever(worker: None) -> None:
+    other = await asyncio.to_thread(held_elsewhere)
     try:
         async with virtual_time() as clock:
             with pytest.raises(SecondWorker):
-                await lock.take()
+                await WorkerLock("").take()
             assert clock.elapsed == pytest.approx(WAIT, abs=0.1)
     finally:
         await asyncio.to_thread(other.communicate)
 
 
-@pytest.mark.blocks_the_loop("it looks into a folder")
-async def test_where_it_is_not_wanted_nothing_is_locked(worker: None, folder: Path) -> None:
+async def test_where_it_is_not_wanted_nothing_is_locked(worker: None) -> None:
     lock = WorkerLock("", wanted=False)
     await lock.take()
+
+    assert not single_process._held
     lock.give_back()
 
-    assert not os.listdir(folder)
+
+async def test_a_lock_that_cannot_be_asked_for_is_not_taken_for_held(
+    worker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        single_process, "_lock_name", lambda _prefix: "\0" + "x" * 200
+    )  # longer than a name may be
+
+    with pytest.raises(OSError, match="too long"):
+        await WorkerLock("").take()
 
 
-@pytest.mark.blocks_the_loop("it looks at a file")
-async def test_the_lock_is_its_owners_alone(worker: None, folder: Path) -> None:
-    lock = WorkerLock("/ai")
-    await lock.take()
-    (path,) = single_process._held
+def test_the_masters_of_two_containers_are_not_one_because_their_ids_are_equal(
+    worker: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = single_process._lock_name("")
+    monkeypatch.setattr(single_process, "_started", lambda _process: "another moment")
 
-    assert os.stat(path).st_mode & 0o777 == 0o600
-    assert str(os.getuid()) in path.name
-    lock.give_back()
+    assert single_process._lock_name("") != here

@@ -61,7 +61,8 @@ def guarded() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def forgetful() -> Iterator[Server]:
     """One that forgets a session as soon as no page shows it."""
-    with Server(*SERVE, TURNKEEPER_IDLE_TTL="0.1", TURNKEEPER_TURN_RETENTION="0.1") as server:
+    spans = "TURNKEEPER_IDLE_TTL", "TURNKEEPER_TURN_RETENTION", "TURNKEEPER_EARLY_CANCEL_TTL"
+    with Server(*SERVE, **dict.fromkeys(spans, "0.1")) as server:
         yield server
 
 
