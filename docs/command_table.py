@@ -9,7 +9,7 @@ from turnkeeper.web.command.commands import turnkeeper
 PAGE = Path(__file__).parent / "reference" / "command.md"
 PIPE = r"\|"  # which would end a cell
 MARK = "<!-- written by docs/command_table.py from here on -->\n"
-ORDER = ("ps", "send", "cancel", "tail", "cleanup", "token", "serve", "audit")
+ORDER = ("ps", "show", "send", "cancel", "tail", "cleanup", "token", "serve", "audit")
 
 
 def section(name: str, parent: click.Context) -> str:

@@ -166,6 +166,12 @@ class Subscription:
             if self.on_overflow is not None:
                 self.on_overflow()
 
+    def end_here(self) -> None:
+        """End it after what is in the log now, without a `close`."""
+        if not self.ended:
+            self.ended, self._stop_at = True, self._log.head
+            self.wake()
+
     @property
     def invites_back(self) -> bool:
         """Whether it ends with a `close` after which the session goes on, on a new stream."""

@@ -126,6 +126,50 @@ async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() ->
     assert "trying again" in output.err or "connected again" in output.err
 
 
+async def test_tail_shows_what_is_kept_and_exits_when_it_is_not_to_follow() -> None:
+    async with serving(words) as house:
+        url = house.url("")
+        await said("send", "s", "one two", url=url)
+        kept = await said("tail", "s", "--no-follow", url=url)
+        assert (kept.code, kept.err) == (0, "")
+        events = [line.split()[1] for line in kept.out.splitlines()]
+        assert events == ["turn.started", "delta", "delta", "turn.completed"]
+        cursor = kept.out.splitlines()[2].split()[0]
+        rest = await said("tail", "s", "--no-follow", "--after", cursor, "--json", url=url)
+        assert [json.loads(line)["event"] for line in rest.out.splitlines()] == ["turn.completed"]
+
+
+async def test_show_says_why_a_turn_ended() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, authenticate=by_token) as house:
+        url, ask = house.url(""), {"token": "ada-token"}
+        assert (await said("show", "s", url=url, **ask)).code == 5
+        await house.sent("s", task_id="t1", **ask)
+        await agent.run()
+        running = await said("show", "s", url=url, **ask)
+        assert (running.code, running.err) == (0, "")
+        assert re.search(r"^turn t1 runs, for \d+", running.out, re.MULTILINE)
+        await house.sent("s", task_id="t2", **ask)
+        await house.post("/chat/s/t2/cancel", token="root-token")
+
+        shown = (await said("show", "s", url=url, **ask)).out.splitlines()
+        assert shown[0] == "session s of ada is idle; 0 streams are open on it"
+        assert re.fullmatch(r"turn t2 ended after \d.*: cancelled: admin, by root", shown[1])
+        assert [line.split(None, 3)[3] for line in shown[3:6]] == [
+            "sent by ada, to the agent default",
+            "began to wait for another turn to settle",
+            "started",
+        ]
+        assert re.match(r"t1 +ada +\S+ +.* cancelled: superseded by t2$", shown[-1])
+
+        one = json.loads((await said("show", "s", "t1", "--json", url=url, **ask)).out)
+        assert (one["task_id"], one["timeline"][-1]["status"]) == ("t1", "cancelled")
+        all_of_it = json.loads((await said("show", "s", "--json", url=url, **ask)).out)
+        assert (all_of_it["state"], all_of_it["turn"]["timeline"][0]["step"]) == ("idle", "submitted")
+        unknown = await said("show", "s", "t3", url=url, **ask)
+        assert (unknown.code, unknown.err) == (5, "turnkeeper: no turn 't3' in this session\n")
+
+
 @pytest.mark.parametrize("setting", CloseOn)
 async def test_tail_ends_with_a_cancel_whatever_the_server_is_set_to(setting: CloseOn) -> None:
     async with (

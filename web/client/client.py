@@ -45,6 +45,10 @@ class Client(Connection):
         found: dict[str, JSON] = answer["active_tasks"]
         return found
 
+    async def session(self, session: str) -> JSON:
+        """One session: its state and its turns."""
+        return await self.ask("GET", "chat", session)
+
     async def turn(self, session: str, task: str) -> JSON:
         """One turn with its timeline."""
         return await self.ask("GET", "chat", session, "turns", task)
@@ -52,6 +56,12 @@ class Client(Connection):
     async def cleanup(self) -> list[str]:
         """Put idle sessions to sleep; their ids."""
         return list((await self.ask("POST", "chat", "cleanup_completed_tasks"))["cleaned_up"])
+
+    async def kept(self, session: str, after: str = "0") -> AsyncGenerator[StreamEvent, None]:
+        """The events of a session that the server keeps, each once and in order, and no more."""
+        async with aclosing(self.stream(session, after, CloseOn.NEVER, follow=False)) as stream:
+            async for event in stream:
+                yield event
 
     async def events(
         self,

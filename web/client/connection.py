@@ -113,15 +113,16 @@ class Connection:
         return answer
 
     async def stream(
-        self, session: str, cursor: str | None, close_on: CloseOn
+        self, session: str, cursor: str | None, close_on: CloseOn, *, follow: bool = True
     ) -> AsyncGenerator[StreamEvent, None]:
         """A session's events after a cursor, over one connection; it ends as ``close_on`` says.
 
-        Raises `Unreachable` or `Refused`.
+        With ``follow=False`` it ends after what is kept. Raises `Unreachable` or `Refused`.
         """
         headers = {**self._headers, **({"Last-Event-ID": cursor} if cursor else {})}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=HELLO, sock_read=QUIET)
-        url = self._at("chat", session, "events").with_query(close_on=close_on.value)
+        query = {"close_on": close_on.value, **({} if follow else {"follow": "false"})}
+        url = self._at("chat", session, "events").with_query(query)
         try:
             async with self._http.get(
                 url, headers=headers, timeout=timeout, allow_redirects=False

@@ -3,6 +3,7 @@
 import json
 import secrets
 import sys
+import time
 from contextlib import aclosing
 from importlib import metadata
 from typing import Any
@@ -23,6 +24,7 @@ from .launch import configure, launch
 from .outcomes import cancel_exit_code, verdict_text
 from .screen import Screen
 from .tables import settings_table, turns_table
+from .timeline import other_turns, other_turns_table, session_text, timeline_table, turn_text
 from .watch import NOTHING
 from .watch import watch as watch_turns
 
@@ -199,17 +201,60 @@ async def cancel(
 
 @turnkeeper.command()
 @options.session
+@options.task
+@options.as_json
+@options.asks
+async def show(client: Client, screen: Screen, session: str, task: str | None, as_json: bool) -> int:
+    """Show why a turn ended, step by step. Without TASK it is the turn that SESSION runs, or ran last."""
+    await client.hello()
+    found: dict[str, Any] | None = None
+    if task is None:
+        found = await client.session(session)
+        task = (found["turn"] or {}).get("task_id")
+    turn = None if task is None else await client.turn(session, task)
+    if as_json:
+        screen.json(turn if found is None else {**found, "turn": turn})
+        return ExitCode.OK
+    now = time.time()
+    if found is not None:
+        screen.line(session_text(found))
+    if turn is not None:
+        screen.line(turn_text(turn, now))
+        screen.table(timeline_table(turn, now))
+    others = [] if found is None else other_turns(found)
+    if others:
+        screen.line("Its other turns:")
+        screen.table(other_turns_table(others, now))
+    return ExitCode.OK
+
+
+@turnkeeper.command()
+@options.session
 @click.option("--after", metavar="CURSOR", help="Start after this event; 0 starts with the first one kept.")
 @click.option("--follow", "-f", "forever", is_flag=True, help="Go on after a cancel instead of ending there.")
+@click.option("--no-follow", "at_once", is_flag=True, help="Show what is kept, and exit.")
 @options.patience
 @options.as_json_lines
 @options.asks
 async def tail(
-    client: Client, screen: Screen, session: str, after: str | None, forever: bool, as_json: bool
+    client: Client,
+    screen: Screen,
+    session: str,
+    after: str | None,
+    forever: bool,
+    at_once: bool,
+    as_json: bool,
 ) -> int:
     """Show the events of SESSION as they come. Goes on across lost connections, until the stream ends."""
-    close_on = CloseOn.NEVER if forever else CloseOn.CANCELLED
-    async with aclosing(client.events(session, after, close_on=close_on, notice=screen.note)) as events:
+    if at_once:
+        if forever:
+            raise click.UsageError("--follow and --no-follow exclude each other")
+        await client.hello()
+        found = client.kept(session, after or "0")
+    else:
+        close_on = CloseOn.NEVER if forever else CloseOn.CANCELLED
+        found = client.events(session, after, close_on=close_on, notice=screen.note)
+    async with aclosing(found) as events:
         async for event in events:
             if as_json:
                 screen.json({"id": event.id, "event": event.name, "data": event.data})

@@ -26,7 +26,16 @@ from turnkeeper.web.openapi.operation import PROBLEM_JSON
 
 from . import body, codec
 from .mount import Handler, Mount, respond
-from .parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, LOG_ID, TASK_ID, WAIT
+from .parameters import (
+    CLOSE_ON,
+    FOLLOW,
+    IF_MATCH,
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_QUERY,
+    LOG_ID,
+    TASK_ID,
+    WAIT,
+)
 from .problems import Code, Problem
 
 #: Read once: looking it up reads files.
@@ -169,7 +178,10 @@ async def events(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
     # A reconnecting EventSource keeps its old URL, so its header is the newer of the two.
     cursor = LAST_EVENT_ID.of(request) or LAST_EVENT_ID_QUERY.of(request)
     close_on = CLOSE_ON.of(request) or close_on_named(mount.settings.close_on)
+    follow = FOLLOW.of(request)
     subscription = await mount.registry.follow(Subscribe(log_id, cursor, asker, close_on))
+    if not follow:
+        subscription.end_here()
     if cursor is not None and subscription.spent:
         # WHATWG HTML 9.2.3: an EventSource that is answered like this does not connect again.
         subscription.close()

@@ -37,14 +37,19 @@ class Readable(Parameter, Generic[T_co]):
                 assert_never(self.where)
 
 
-def _read_wait(text: str | None) -> bool:
-    match text:
-        case None | "true" | "1":
-            return True
-        case "false" | "0":
-            return False
-        case _:
-            raise InvalidRequest("wait must be true or false", field="wait")
+def _true_unless(name: str) -> Callable[[str | None], bool]:
+    """Reads what is true unless it is said to be false."""
+
+    def read(text: str | None) -> bool:
+        match text:
+            case None | "true" | "1":
+                return True
+            case "false" | "0":
+                return False
+            case _:
+                raise InvalidRequest(f"{name} must be true or false", field=name)
+
+    return read
 
 
 def _read_if_match(text: str | None) -> str | None:
@@ -86,7 +91,7 @@ WAIT = Readable(
     Where.QUERY,
     Annotated[bool, _like(default=True)],
     "`false`: answer at once, instead of when the turn has started or settled.",
-    _read_wait,
+    _true_unless("wait"),
 )
 #: RFC 9110 section 13.1.1.
 IF_MATCH = Readable(
@@ -116,6 +121,13 @@ CLOSE_ON = Readable(
     CloseOn,
     "What ends the stream, beside the ends that are final; if left out, what the server is set to.",
     _read_close_on,
+)
+FOLLOW = Readable(
+    "follow",
+    Where.QUERY,
+    Annotated[bool, _like(default=True)],
+    "`false`: end the stream, without a `close`, after what is kept now.",
+    _true_unless("follow"),
 )
 TICKET = Readable(
     "ticket",

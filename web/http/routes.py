@@ -9,7 +9,17 @@ from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, Answer,
 from . import codec, handlers
 from .body import SendJSON, TicketBody
 from .mount import Handler
-from .parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, LOG_ID, TASK_ID, TICKET, WAIT
+from .parameters import (
+    CLOSE_ON,
+    FOLLOW,
+    IF_MATCH,
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_QUERY,
+    LOG_ID,
+    TASK_ID,
+    TICKET,
+    WAIT,
+)
 from .problems import Code
 
 #: The groups of routes, with what each is about.
@@ -201,9 +211,9 @@ _TABLE = (
         summary="Follow a session (SSE)",
         about="Server-Sent Events without an end. Leaving the stream cancels nothing. Without a cursor it "
         "starts with a `snapshot` and the turn in flight from its first event. With one it waits, if the "
-        "session is not known, for the first send.",
+        "session is not known, for the first send. With `follow=false` it ends after what is kept.",
         who=Who.TICKETS,
-        parameters=(LOG_ID, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, CLOSE_ON, TICKET),
+        parameters=(LOG_ID, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, CLOSE_ON, FOLLOW, TICKET),
         answers={
             200: Answer(str, "The events.", EVENT_STREAM),
             204: Answer(

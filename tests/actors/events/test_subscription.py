@@ -305,6 +305,31 @@ async def test_a_slow_reader_is_ended_woken_and_counted_and_can_come_back_with_i
         assert events[-1].name == "turn.completed"
 
 
+async def test_a_reader_that_ends_here_gets_what_is_there_and_no_more() -> None:
+    """Without a `close`, and without being told that it lags."""
+    async with opened(chatty, subscriber_buffer=1) as registry:
+        receipt = await registry.send("s1", "1000")
+        await receipt.ended()
+        reader = await registry.subscribe("s1", after="0")
+        reader.end_here()
+        await (await registry.send("s1", "5")).ended()
+        events = await read_to_end(reader)
+        assert numbers(events) == list(range(1_002))
+        assert {event.epoch for event in events} == {receipt.epoch}
+        assert not reader.overflowed
+
+
+async def test_a_reader_that_waits_is_woken_when_it_ends_here() -> None:
+    async with opened(chatty) as registry:
+        reader = await registry.subscribe("s1")
+        assert names(await reader.read()) == ["snapshot"]
+        reading = asyncio.create_task(reader.read())
+        await settle()
+        reader.end_here()
+        assert await reading == []
+        reader.close()
+
+
 async def test_a_reader_that_keeps_up_gets_everything_however_much_it_is() -> None:
     """G7."""
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import ScriptedAgent, virtual_time
-from tests.web.command.terminal import relay
+from tests.web.command.terminal import answering, relay
 from tests.web.fakes_web import PATIENCE, by_token, serving
 from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.actors.turn.turn import Turn
@@ -28,6 +28,13 @@ async def test_send_list_cancel_and_look_up_a_turn() -> None:
         assert (await client.cancel("s"))["verdict"] == "not_running"
         assert (await client.turn("s", "t1"))["status"] == "cancelled"
         assert await client.cleanup() == ["s"]
+
+
+async def test_a_session_is_looked_up_with_its_turns() -> None:
+    async with serving(ScriptedAgent()) as house, Client(house.url("")) as client:
+        await client.send("s", "t1", "hello")
+        found = await client.session("s")
+        assert (found["state"], found["turn"]["task_id"]) == ("running", "t1")
 
 
 # -- Following --------------------------------------------------------------------------------------
@@ -65,6 +72,29 @@ async def test_events_come_once_and_in_order_over_a_lost_connection() -> None:
     assert names == ["snapshot", "turn.started", "delta", "delta", "turn.cancelled", "close"]
     assert [each.partition("-")[2] for each in ids] == ["0", "1", "2", "3"]
     assert notices[-1] == "connected again"
+
+
+async def test_what_is_kept_comes_and_then_the_end_although_the_turn_goes_on() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house, Client(house.url("")) as client:
+        await client.send("s", "t1", "hello")
+        (await agent.run()).turn.emit("delta", {"text": "one"})
+        kept = [event async for event in client.kept("s")]
+        assert [event.name for event in kept] == ["turn.started", "delta"]
+        assert [event.name async for event in client.kept("s", kept[0].id or "")] == ["delta"]
+        assert [event.name async for event in client.kept("s", kept[1].id or "")] == []
+
+
+async def test_a_connection_lost_before_all_that_is_kept_has_come_is_an_error() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    async with (
+        answering(head + b"1d\r\nevent: one\ndata: {}\nid: 1-0\n\n\r\n") as (url, _),
+        Client(url) as client,
+    ):
+        kept = client.kept("s")
+        assert (await anext(kept)).name == "one"
+        with pytest.raises(Unreachable):
+            await anext(kept)
 
 
 @pytest.mark.parametrize("turns_before", [0, 1, 50])

@@ -102,6 +102,9 @@ def test_a_name_that_no_token_can_have_is_refused(user: str, capsys: pytest.Capt
         ("cancel", "s", "a b"),
         ("cancel", ".."),
         ("tail", ""),
+        ("tail", "s", "--follow", "--no-follow"),
+        ("show",),
+        ("show", "s", "a b"),
         ("serve", "--json"),
         ("serve", "--config", "not-there.toml"),
     ],
@@ -117,7 +120,16 @@ def test_a_command_that_is_asked_wrongly_says_one_line_and_ends_with_2(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("ps",), ("ps", "--watch"), ("send", "s", "x"), ("cancel", "s"), ("tail", "s"), ("cleanup",)],
+    [
+        ("ps",),
+        ("ps", "--watch"),
+        ("send", "s", "x"),
+        ("cancel", "s"),
+        ("tail", "s"),
+        ("show", "s"),
+        ("tail", "s", "--no-follow"),
+        ("cleanup",),
+    ],
 )
 def test_a_server_that_is_not_there_is_told_in_one_line_and_ends_with_3(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]

@@ -566,6 +566,20 @@ async def test_a_parameter_that_cannot_be_read_is_named(path: str, field: str) -
         assert (await house.get("/chat/s")).body["state"] == "running"
 
 
+async def test_a_stream_that_does_not_follow_ends_after_what_is_kept() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        await house.sent("s")
+        (await agent.run()).turn.emit("delta", {"text": "one"})
+        async with house.stream("s", "?follow=false&last_event_id=0") as stream:
+            assert [message.event for message in await stream.rest()] == ["turn.started", "delta"]
+        async with house.stream("s", "?follow=false") as stream:
+            assert [message.event for message in await stream.rest()] == ["snapshot", "turn.started", "delta"]
+        async with house.stream("unknown", "?follow=false&last_event_id=0") as stream:
+            assert [message.event for message in await stream.rest()] == ["snapshot"]
+        assert (await house.get("/chat/s")).body["subscribers"] == 0
+
+
 async def test_close_on_knows_only_its_words() -> None:
     async with serving(done) as house:
         answer = await house.get("/chat/s/events?close_on=everything")

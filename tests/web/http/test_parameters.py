@@ -5,7 +5,15 @@ from aiohttp.test_utils import make_mocked_request
 from tests.web.fakes_web import asking
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.words import CloseOn
-from turnkeeper.web.http.parameters import CLOSE_ON, IF_MATCH, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, WAIT
+from turnkeeper.web.http.parameters import (
+    CLOSE_ON,
+    FOLLOW,
+    IF_MATCH,
+    LAST_EVENT_ID,
+    LAST_EVENT_ID_QUERY,
+    WAIT,
+    Readable,
+)
 
 
 def query(text: str) -> web.Request:
@@ -21,11 +29,12 @@ def test_a_request_waits_unless_it_says_otherwise(text: str, waits: bool) -> Non
 
 
 @pytest.mark.parametrize("text", ["", "no", "TRUE", "2", "true%20"])
-def test_a_flag_that_is_neither_is_refused(text: str) -> None:
+@pytest.mark.parametrize("flag", [WAIT, FOLLOW], ids=lambda flag: flag.name)
+def test_a_flag_that_is_neither_is_refused(flag: Readable[bool], text: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        WAIT.of(query(f"?wait={text}"))
+        flag.of(query(f"?{flag.name}={text}"))
 
-    assert refused.value.field == "wait"
+    assert refused.value.field == flag.name
 
 
 def test_if_match_is_one_task_id_in_quotes() -> None:

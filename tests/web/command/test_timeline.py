@@ -1,0 +1,129 @@
+from typing import Any
+
+import pytest
+
+from tests.turns import record
+from turnkeeper.actors.model.records import Cancellation, LateEnd, Reason, TurnError, TurnId, TurnRecord
+from turnkeeper.actors.model.words import CancelCode, Step, TurnStatus
+from turnkeeper.web.command.timeline import (
+    other_turns,
+    other_turns_table,
+    session_text,
+    timeline_table,
+    turn_text,
+)
+from turnkeeper.web.http import codec
+
+NOW = 100.0
+STOP = Cancellation(Reason(CancelCode.USER_REQUEST, "bob", "too slow"), 3.0, 5.0)
+
+
+def shown(turn: TurnRecord) -> Any:
+    """The turn as a server sends it."""
+    return codec.msgspec.json.decode(codec.encode(codec.encode_turn("s1", turn)))
+
+
+def steps(turn: TurnRecord) -> list[str]:
+    return [row[2] for row in timeline_table(shown(turn), NOW).rows]
+
+
+def test_every_step_is_told_in_words() -> None:
+    whole = record(
+        "t1",
+        status=TurnStatus.UNRESPONSIVE,
+        queued_at=1.0,
+        started_at=1.5,
+        first_event_at=2.0,
+        cancellation=STOP,
+        ended_at=7.0,
+        ended_late=LateEnd(TurnStatus.COMPLETED, 60.0),
+    )
+    assert steps(whole) == [
+        "sent by ada, to the agent coder",
+        "began to wait for another turn to settle",
+        "started",
+        "its agent emitted its first event",
+        'asked to stop by bob: user_request, saying "too slow"',
+        "cancelled again: at half of the grace it had not stopped",
+        "let go of its session, 4000 ms after it was asked to stop",
+        "ended: unresponsive: user_request, by bob",
+        "its coroutine has ended after all: completed",
+    ]
+    assert [each["step"] for each in shown(whole)["timeline"]] == list(Step)
+    assert [row[1] for row in timeline_table(shown(whole), NOW).rows][-2:] == ["6000 ms", "59s"]
+
+
+def test_a_turn_whose_agent_never_began_says_so() -> None:
+    for began, text in ((False, "completed; its agent had not been called"), (True, "completed")):
+        assert steps(record(began=began, ended_at=3.0))[-1] == f"ended: {text}"
+
+
+def test_a_step_that_only_a_later_server_knows_is_shown_as_it_is() -> None:
+    turn = {**shown(record()), "timeline": [{"step": "teleported", "at": 1.0, "ms": 0.0}]}
+    assert timeline_table(turn, NOW).rows[0][2] == "teleported"
+
+
+def test_a_cancel_that_nobody_signed_is_told_without_a_name() -> None:
+    timed_out = Cancellation(Reason(CancelCode.TIMEOUT), 3.0)
+    turn = record(status=TurnStatus.TIMED_OUT, started_at=1.0, cancellation=timed_out, ended_at=3.0)
+    assert "asked to stop: timeout" in steps(turn)
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"status": TurnStatus.QUEUED}, "waits for another turn to settle, for 1m39s"),
+        ({"status": TurnStatus.RUNNING}, "runs, for 1m39s"),
+        ({"status": TurnStatus.CANCELLING}, "was asked to stop and has not settled yet, after 1m39s"),
+        ({"status": TurnStatus.COMPLETED, "ended_at": 3.0}, "completed after 2000 ms"),
+        (
+            {"status": TurnStatus.COMPLETED, "ended_at": 3.0, "cancellation": STOP},
+            "completed after 2000 ms, before it could be stopped",
+        ),
+        (
+            {"status": TurnStatus.FAILED, "ended_at": 3.0, "error": TurnError("agent_error", "KeyError")},
+            "ended after 2000 ms: failed: agent_error (KeyError)",
+        ),
+        (
+            {"status": TurnStatus.CANCELLED, "ended_at": 3.0, "superseded_by": TurnId("t2")},
+            "ended after 2000 ms: cancelled: superseded by t2",
+        ),
+    ],
+    ids=lambda part: str(part["status"]) if isinstance(part, dict) else "",
+)
+def test_what_became_of_a_turn_is_told_in_a_line(fields: dict[str, Any], text: str) -> None:
+    assert turn_text(shown(record("t1", **fields)), NOW) == f"turn t1 {text}"
+
+
+def test_a_status_that_only_a_later_server_knows_is_shown_as_it_is() -> None:
+    assert turn_text({**shown(record("t1")), "status": "merged"}, NOW) == "turn t1 is merged"
+
+
+def session(**fields: Any) -> dict[str, Any]:
+    nothing: dict[str, Any] = {"queue": [], "recent_turns": [], "unresponsive_turns": [], "turn": None}
+    return {"log_id": "s1", "user": "ada", "state": "idle", "subscribers": 0, **nothing, **fields}
+
+
+def test_a_session_is_told_in_a_line() -> None:
+    assert session_text(session()) == "session s1 of ada is idle; 0 streams are open on it"
+    assert session_text(session(subscribers=1)).endswith("1 stream is open on it")
+
+
+def test_the_other_turns_are_those_that_wait_those_given_up_and_the_newest() -> None:
+    turns = [shown(record(each)) for each in ("t1", "t2", "t3", "t4")]
+    now = session(turn=turns[2], queue=[turns[3]], unresponsive_turns=[turns[1]], recent_turns=turns[2::-2])
+    assert [each["task_id"] for each in other_turns(now)] == ["t4", "t2", "t1"]
+
+
+def test_each_other_turn_is_a_row_that_says_why_it_ended() -> None:
+    turns = [
+        shown(record("t3", status=TurnStatus.QUEUED, user="bob")),
+        shown(record("t2", status=TurnStatus.CANCELLED, cancellation=STOP, ended_at=4.0)),
+        shown(record("t1", cancellation=STOP, ended_at=1.0)),
+    ]
+    rows = other_turns_table(turns, NOW).rows
+    assert [(row[0], row[1], *row[3:]) for row in rows] == [
+        ("t3", "bob", "1m39s", "queued"),
+        ("t2", "ada", "3000 ms", "cancelled: user_request, by bob"),
+        ("t1", "ada", "0.0 ms", "completed"),
+    ]

@@ -1,0 +1,130 @@
+"""What became of a turn, step by step, and why: for `turnkeeper show`. Pure."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias, assert_never
+
+from turnkeeper.actors.model.words import TERMINAL, Step, TurnStatus
+
+from .outcomes import ending_text, status_of
+from .tables import Table
+from .wording import moment, ms, span
+
+JSON: TypeAlias = Mapping[str, Any]
+_STEPS = {step.value: step for step in Step}
+#: From how many seconds on the unit of a span is not milliseconds.
+LONG = 10.0
+
+
+def session_text(session: JSON) -> str:
+    """How a session stands, in a line."""
+    count = session["subscribers"]
+    streams = "1 stream is" if count == 1 else f"{count} streams are"
+    return f"session {session['log_id']} of {session['user']} is {session['state']}; {streams} open on it"
+
+
+def turn_text(turn: JSON, now: float) -> str:
+    """What became of a turn, or what it does, in a line."""
+    return f"turn {turn['task_id']} {_became(turn, now)}"
+
+
+def _became(turn: JSON, now: float) -> str:
+    status = status_of(turn)
+    match status:
+        case TurnStatus.COMPLETED:
+            late = ", before it could be stopped" if turn["reason"] is not None else ""
+            return f"completed after {_took(turn, now)}{late}"
+        case (
+            TurnStatus.FAILED
+            | TurnStatus.CANCELLED
+            | TurnStatus.TIMED_OUT
+            | TurnStatus.INTERRUPTED
+            | TurnStatus.UNRESPONSIVE
+        ):
+            return f"ended after {_took(turn, now)}: {ending_text(turn)}"
+        case TurnStatus.QUEUED:
+            return f"waits for another turn to settle, for {_took(turn, now)}"
+        case TurnStatus.RUNNING:
+            return f"runs, for {_took(turn, now)}"
+        case TurnStatus.CANCELLING:
+            return f"was asked to stop and has not settled yet, after {_took(turn, now)}"
+        case None:
+            return f"is {turn['status']}"
+        case _:
+            assert_never(status)
+
+
+def _why(turn: JSON) -> str:
+    """The status of a turn, and what is behind it."""
+    status = status_of(turn)
+    ended_badly = status in TERMINAL and status is not TurnStatus.COMPLETED
+    return ending_text(turn) if ended_badly else str(turn["status"])
+
+
+def _took(turn: JSON, now: float) -> str:
+    ended = turn["ended_at"]
+    return _span((now if ended is None else ended) - turn["submitted_at"])
+
+
+def _span(seconds: float) -> str:
+    return ms(seconds * 1000.0) if seconds < LONG else span(seconds)
+
+
+def timeline_table(turn: JSON, now: float) -> Table:
+    """The steps of a turn: when each was, how long after the send, and what happened."""
+    rows = [
+        (moment(each["at"], now), _span(each["ms"] / 1000.0), _step(each, turn)) for each in turn["timeline"]
+    ]
+    return Table(("TIME", "AFTER", "WHAT"), rows)
+
+
+def _step(each: JSON, turn: JSON) -> str:
+    """What happened in one step."""
+    step = _STEPS.get(each["step"])
+    match step:
+        case Step.SUBMITTED:
+            return f"sent by {turn['user']}, to the agent {turn['agent']}"
+        case Step.QUEUED:
+            return "began to wait for another turn to settle"
+        case Step.STARTED:
+            return "started"
+        case Step.FIRST_EVENT:
+            return "its agent emitted its first event"
+        case Step.CANCEL_REQUESTED:
+            by = f" by {each['by']}" if each.get("by") else ""
+            text = f', saying "{each["text"]}"' if each.get("text") else ""
+            return f"asked to stop{by}: {each['code']}{text}"
+        case Step.CANCELLED_AGAIN:
+            return "cancelled again: at half of the grace it had not stopped"
+        case Step.SETTLED:
+            return f"let go of its session, {ms(each['settled_after_ms'])} after it was asked to stop"
+        case Step.ENDED:
+            unseen = "; its agent had not been called" if turn.get("began") is False else ""
+            return f"ended: {_why(turn)}{unseen}"
+        case Step.ENDED_LATE:
+            return f"its coroutine has ended after all: {each['outcome']}"
+        case None:
+            return str(each["step"])
+        case _:
+            assert_never(step)
+
+
+def other_turns(session: JSON) -> list[JSON]:
+    """The turns of a session beside the one it runs or ran last: those that wait, and the newest, first."""
+    shown = (session["turn"] or {}).get("task_id")
+    turns = *session["queue"], *session["unresponsive_turns"], *session["recent_turns"]
+    return [turn for turn in turns if turn["task_id"] != shown]
+
+
+def other_turns_table(turns: Sequence[JSON], now: float) -> Table:
+    """Turns: when each was sent, by whom, how long it took, and why it ended."""
+    rows = [
+        (
+            str(turn["task_id"]),
+            str(turn["user"]),
+            moment(turn["submitted_at"], now),
+            _took(turn, now),
+            _why(turn),
+        )
+        for turn in turns
+    ]
+    return Table(("TASK", "USER", "SENT", "TOOK", "WHY"), rows)
