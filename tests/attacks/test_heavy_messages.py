@@ -32,9 +32,11 @@ class Cost(NamedTuple):
 
 def cost(server: Server, client: Client, session: str, message: object, asked: list[int]) -> Cost:
     """Send this message to the model, then a small one in the same session."""
+    # Written before: that would hold up the bystander, who is in this process too.
+    body = json.dumps({"message": message}).encode()
     with Stream(server, session, patience=120.0) as stream, Bystander(server, patience=120.0) as bystander:
         spent, before = [server.cpu()], len(asked)
-        answer = client.send(session, message)
+        answer = client.ask("POST", f"/chat/{session}/send", body)
         if answer.status == 202:
             stream.until("turn.completed", "turn.failed")
         spent.append(server.cpu())
@@ -81,6 +83,33 @@ def test_many_parts_cost_no_more_than_one_part_of_as_many_bytes() -> None:
     assert thousand.cpu_s <= 2 * one.cpu_s + 0.1
     assert many.cpu_s <= 2 * one.cpu_s + 0.1
     assert thousand.next_turn_cpu_s <= 2 * one.next_turn_cpu_s + 0.1
+
+
+# -- An image for the model -------------------------------------------------------------------------
+
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 10_000_000}}
+
+
+@attack("an image of 10 MB holds the loop 0.1 s, most of it for writing the same JSON again and again")
+def image_for_a_model() -> dict[str, Cost]:
+    with (
+        upstream() as api,
+        Server("--base-url", api.base_url, "--model", "m", agent="openai") as server,
+        Client(server) as client,
+    ):
+        client.run("warm", "hi")
+        messages = {"a text": "hi", "an image of 10 MB": [IMAGE, {**TEXT, "text": "what is it?"}]}
+        return {name: cost(server, client, name[-2:], each, api.asked) for name, each in messages.items()}
+
+
+@pytest.mark.attack
+def test_a_large_image_reaches_the_model_whole_and_holds_up_nobody() -> None:
+    text, image = image_for_a_model().values()
+    assert (text.answer, image.answer) == ("202 accepted", "202 accepted")
+    assert image.upstream_bytes > len(json.dumps(IMAGE))
+    # Ten megabytes are read, decoded, looked at, written again and sent: some milliseconds for each.
+    assert image.cpu_s <= text.cpu_s + 0.15
+    assert image.bystander_worst_ms <= text.bystander_worst_ms + 500
 
 
 # -- JSON of many values ----------------------------------------------------------------------------

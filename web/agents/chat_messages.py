@@ -23,9 +23,11 @@ Message: TypeAlias = dict[str, Any]
 MARKS = frozenset({"cut_off", "error", "refused", "finish_reason", "usage"})
 
 
-#: How much of the history a model is sent: how many messages, and about how many characters.
+#: How much of the history a model is sent: how many messages, and about how many characters of text and of
+#: images.
 MOST_MESSAGES = 400
 MOST_TEXT = 1_000_000
+MOST_IMAGES = 16_000_000
 
 
 class UnsupportedMessage(AgentError):
@@ -65,10 +67,12 @@ def _part(part: Any) -> Message:
     if kind == "text" and isinstance(part.get("text"), str):
         return {"type": "text", "text": whole_text(part["text"])}
     if kind == "image_url" and isinstance(part.get("image_url"), dict):
-        if not isinstance(part["image_url"].get("url"), str):
+        url = part["image_url"].get("url")
+        if not isinstance(url, str):
             raise UnsupportedMessage("an image_url needs a url")
         try:
-            to_json(part)
+            # A url of megabytes is left out of that where nothing can be wrong with it.
+            to_json({**part, "image_url": {**part["image_url"], "url": "" if url.isascii() else url}})
         except EventNotJson as error:
             raise UnsupportedMessage("this image_url cannot be written as JSON") from error
         return dict(part)
@@ -83,6 +87,7 @@ def request_messages(
     *,
     most_messages: int = MOST_MESSAGES,
     most_text: int = MOST_TEXT,
+    most_images: int = MOST_IMAGES,
 ) -> list[Message]:
     """The messages of a request: the history without our marks, valid however earlier turns ended.
 
@@ -90,11 +95,11 @@ def request_messages(
     the user that become neighbours are joined. Messages with other fields, such as a host's tool calls, are
     passed on.
 
-    Only the end of the history is sent: ``most_messages`` messages or about ``most_text`` characters of it,
-    beginning with one of the user's. The newest is always sent.
+    Only the end of the history is sent: ``most_messages`` messages, or about ``most_text`` characters of text
+    or ``most_images`` of images, beginning with one of the user's. The newest is always sent.
     """
     messages: list[Message] = [] if system is None else [{"role": "system", "content": system}]
-    for each in _last(history, most_messages, most_text):
+    for each in _last(history, most_messages, most_text, most_images):
         message = {name: value for name, value in each.items() if name not in MARKS}
         if message in ({"role": "assistant", "content": ""}, {"role": "assistant", "content": None}):
             continue
@@ -104,14 +109,19 @@ def request_messages(
     return messages
 
 
-def _last(history: Sequence[Any], most_messages: int, most_text: int) -> list[Mapping[str, Any]]:
+def _last(
+    history: Sequence[Any], most_messages: int, most_text: int, most_images: int
+) -> list[Mapping[str, Any]]:
     """The last messages of the history that may be sent, in order. What lies before is not looked at."""
     last: list[Mapping[str, Any]] = []
     for each in reversed(history):
         if not isinstance(each, Mapping) or "role" not in each or each.get("refused"):
             continue
-        most_text -= _size(each.get("content"))
-        if last and (len(last) == most_messages or most_text < 0):
+        content = each.get("content")
+        images = _size_of_images(content)
+        most_images -= images
+        most_text -= _size(content) - images
+        if last and (len(last) == most_messages or most_text < 0 or most_images < 0):
             # The answer to a question that is left out, or the result of a call, would be refused.
             while len(last) > 1 and last[-1]["role"] != "user":
                 last.pop()
@@ -131,6 +141,12 @@ def _size(content: Any) -> int:
             return sum(_size(each) for each in content.values())
         case _:
             return 0
+
+
+def _size_of_images(content: Any) -> int:
+    if not isinstance(content, list):
+        return 0
+    return sum(_size(part) for part in content if isinstance(part, dict) and part.get("type") == "image_url")
 
 
 def _plain(message: Message) -> bool:

@@ -18,9 +18,9 @@ from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.session.settings import seconds, whole
 from turnkeeper.actors.turn.turn import Turn
 
-from .chat_messages import MOST_MESSAGES, MOST_TEXT, request_messages, user_message
+from .chat_messages import MOST_IMAGES, MOST_MESSAGES, MOST_TEXT, request_messages, user_message
 from .model_reply import ModelReply
-from .openai_client import CLIENT_ERRORS, chunks, failure_of, open_client, take
+from .openai_client import CLIENT_ERRORS, ask, chunks, failure_of, open_client, take
 from .upstream_errors import (
     UpstreamBrokeOff,
     UpstreamError,
@@ -52,7 +52,7 @@ class OpenAIAgent:
     is needed. ``timeout`` is how many seconds the upstream may be silent, before its answer or within it.
     ``options`` are further fields of the request, such as ``{"max_tokens": 500}``; ``include_usage=False`` is
     for servers that refuse ``stream_options``. At most ``most_messages`` of the history are sent, of about
-    ``most_text`` characters.
+    ``most_text`` characters of text and ``most_images`` of images.
 
     Its connections are kept until `aclose`. Raises `InvalidRequest` for arguments that it cannot use.
     """
@@ -70,6 +70,7 @@ class OpenAIAgent:
         options: Mapping[str, Any] | None = None,
         most_messages: int = MOST_MESSAGES,
         most_text: int = MOST_TEXT,
+        most_images: int = MOST_IMAGES,
     ) -> None:
         name: Any = model  # hosts hand in anything
         if not isinstance(name, str) or not name.strip():
@@ -85,6 +86,7 @@ class OpenAIAgent:
             self._fields["stream_options"] = {"include_usage": True}
         self._most_messages = whole(most_messages, "most_messages", 1)
         self._most_text = whole(most_text, "most_text", 1)
+        self._most_images = whole(most_images, "most_images", 1)
         wait = seconds(timeout, "timeout", above=0.0)
         self._client = open_client(self._key, _url(base_url), wait)
 
@@ -96,6 +98,7 @@ class OpenAIAgent:
             self.system,
             most_messages=self._most_messages,
             most_text=self._most_text,
+            most_images=self._most_images,
         )
         reply, failure = ModelReply(), None
         try:
@@ -115,12 +118,8 @@ class OpenAIAgent:
     ) -> UpstreamError | None:
         """Fill the reply; what went wrong, if anything did. Cancelling it closes the connection."""
         failure: UpstreamError | None = None
-        create: Any = self._client.chat.completions.create  # its types know no fields of other servers
         try:
-            # As further fields of the body, which go out as they are: the client's own `messages` are walked
-            # through by their types, and with many parts that blocks the loop for seconds.
-            body = {**self._fields, "messages": messages}
-            stream = await create(messages=(), model=self.model, stream=True, extra_body=body)
+            stream = await ask(self._client, {**self._fields, "messages": messages})
             async with stream, aclosing(chunks(stream)) as pieces, asyncio.timeout(None) as patience:
                 async for chunk in pieces:
                     text = take(chunk, reply)

@@ -6,6 +6,8 @@ Needs ``pip install turnkeeper[openai]``, so only `OpenAIAgent` imports this fil
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from typing import Any
 
+import msgspec
+
 from .model_reply import ModelReply, counts
 from .upstream_errors import (
     UpstreamBrokeOff,
@@ -20,6 +22,7 @@ from .upstream_errors import (
 try:
     import httpx2
     import openai
+    from openai.types.chat import ChatCompletion, ChatCompletionChunk
 except ImportError as error:
     raise ImportError(
         "OpenAIAgent needs the openai package: pip install 'turnkeeper[openai]'", name=error.name
@@ -59,6 +62,28 @@ def open_client(key: str, base_url: str | None, timeout: float) -> openai.AsyncO
         max_retries=0,
         default_headers={"Accept-Encoding": "identity"},
         http_client=http,
+    )
+
+
+async def ask(
+    client: openai.AsyncOpenAI, request: Mapping[str, Any]
+) -> openai.AsyncStream[ChatCompletionChunk]:
+    """Ask for the chunks of a chat completion. Raises `CLIENT_ERRORS`. Cancelling it closes the connection.
+
+    The client's own `create` walks through all messages by their types, and writes the JSON slowly: with many
+    parts or a large image that blocks the loop.
+    """
+    body: dict[str, Any]
+    try:
+        body = {"content": msgspec.json.encode(request)}
+    except (TypeError, ValueError, RecursionError):  # a host's own kinds of objects, in its history
+        body = {"body": request}
+    return await client.post(
+        "/chat/completions",
+        **body,
+        cast_to=ChatCompletion,
+        stream=True,
+        stream_cls=openai.AsyncStream[ChatCompletionChunk],
     )
 
 

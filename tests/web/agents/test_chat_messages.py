@@ -164,6 +164,23 @@ def test_only_so_many_characters_are_sent_but_always_the_newest_message() -> Non
     assert request_messages(history, most_text=1) == history[2:]
 
 
+def test_images_are_counted_apart_from_text() -> None:
+    """An image has a million characters, and says no more than a few hundred words."""
+    image = {"type": "image_url", "image_url": {"url": "x" * 50}}
+    history = [
+        {"role": "user", "content": [{"type": "text", "text": "look"}, image]},
+        {"role": "assistant", "content": "a cat"},
+        {"role": "user", "content": [image]},
+        {"role": "assistant", "content": "another"},
+        {"role": "user", "content": "which is older?"},
+    ]
+
+    assert request_messages(history, most_text=100, most_images=118) == history
+    assert request_messages(history, most_text=100, most_images=117) == history[2:]
+    assert request_messages(history, most_text=100, most_images=1) == history[4:]
+    assert request_messages(history, most_text=20, most_images=118) == history[4:]
+
+
 def test_what_lies_before_the_last_messages_is_not_looked_at() -> None:
     class Untouched(list[Any]):
         def __getitem__(self, index: Any) -> Any:

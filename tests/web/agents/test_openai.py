@@ -27,6 +27,7 @@ from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.exceptions import InvalidRequest, TurnFailed
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents import openai as openai_agent
 from turnkeeper.web.agents import openai_client
@@ -106,11 +107,15 @@ async def spy(turn: Turn) -> list[Any]:
 
 
 @asynccontextmanager
-async def talking(answer: Any = None, **options: Any) -> AsyncGenerator[Talk, None]:
+async def talking(
+    answer: Any = None, *, load_context: Any = None, conversation_bytes: int = 1 << 22, **options: Any
+) -> AsyncGenerator[Talk, None]:
     async with (
         upstream(answer) as server,
         OpenAIAgent("mini", server.base_url, KEY, **options) as agent,
-        opened({"default": agent, "spy": spy}) as registry,
+        opened(
+            {"default": agent, "spy": spy}, load_context=load_context, conversation_bytes=conversation_bytes
+        ) as registry,
     ):
         yield Talk(registry, server)
 
@@ -166,6 +171,29 @@ async def test_images_are_passed_on_as_they_are() -> None:
     async with talking(says("a cat")) as talk:
         await (await talk.registry.send("s", parts)).result()
         assert talk.upstream.calls[0].messages == [{"role": "user", "content": parts}]
+
+
+async def test_an_image_of_megabytes_is_passed_on_whole_and_again_with_the_next_message() -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "Az+/" * 2_500_000}}
+    async with talking(says("a cat"), conversation_bytes=1 << 24) as talk:
+        for count, message in enumerate(([image], "are you sure?"), 1):
+            await (await talk.registry.send("s", message)).result()
+            assert len(talk.upstream.calls) == count
+            assert talk.upstream.calls[-1].messages[0] == {"role": "user", "content": [image]}
+
+
+async def test_what_only_the_clients_own_encoder_can_write_is_sent_too() -> None:
+    """A host's own history may hold anything."""
+
+    class Name(str):
+        __slots__ = ()
+
+    async def load(session_id: str, user: str) -> Context:
+        return Context(session_id, user, messages=[{"role": Name("user"), "content": Name("hi")}])
+
+    async with talking(says("yes"), load_context=load) as talk:
+        assert await (await talk.registry.send("s", "hello")).result() == "yes"
+        assert talk.upstream.calls[0].messages == [{"role": "user", "content": "hi\n\nhello"}]
 
 
 async def test_an_unsupported_part_is_refused_before_anybody_is_asked() -> None:
@@ -728,6 +756,7 @@ async def test_turnkeeper_serve_streams_from_the_model_stops_it_and_leaves_nothi
             "openai",
         ]
         command += ["--model", "mini", "--base-url", server.base_url, "--system", "Be short."]
+        command += ["--log-level", "warning"]
         process = await asyncio.create_subprocess_exec(
             *command, cwd=tmp_path, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env={**os.environ, "OPENAI_API_KEY": KEY, "TURNKEEPER_SHUTDOWN_DEADLINE": "60"},
