@@ -9,13 +9,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .events.wire import turn_data
-from .model.exceptions import TurnCancelled, UnknownAgent
+from .model.exceptions import TurnCancelled, TurnFailed, UnknownAgent, WaitsForItself
 from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
 from .model.records import HOST, Asker, SessionId, TurnId, TurnOptions
-from .model.words import CancelCode, TurnStatus
+from .model.words import CancelCode, TurnStatus, Verdict
 from .registry.front import SessionRegistry, open_registry
 from .registry.receipt import failure_of, result_of
 from .session.consequences import CAUSES
+from .turn.turn import current
 
 MAX_ITERATIONS = 35
 
@@ -33,10 +34,14 @@ async def send_message_to_agent(
     session's own. The agent is the one ``context.agent_name`` names, else the default. ``user`` is a
     name, a mapping with a ``user`` or ``username``, or an object with one.
 
-    Raises what the agent raised; `asyncio.CancelledError` when the turn was cancelled or superseded;
-    `TurnCancelled` when it ran out of time. Cancelling this call cancels the turn.
+    Raises what the agent raised, and `TurnCancelled` when the turn ran out of time. When it was cancelled or
+    superseded, raises `asyncio.CancelledError`, but `TurnCancelled` inside another turn, for which
+    CancelledError means that it is to stop itself. `WaitsForItself` is raised in a turn of that session.
+    Cancelling this call cancels the turn.
     """
     registry = open_registry()
+    if current.get() is not None:
+        registry.refuse_inside(session_id, instead="send to another session, or return")
     turn_id = TurnId(f"s-{secrets.token_hex(12)}")
     asker = _asker_of(_name_of(user) or _name_of(context))
     try:
@@ -56,29 +61,44 @@ async def send_message_to_agent(
         registry.ref.tell_if_alive(cancel)
         raise
     failure, reason = failure_of(end), end.turn.reason
-    if failure is None:
-        return result_of(end)
-    if failure.__cause__ is not None:
+    if isinstance(failure, TurnFailed) and failure.__cause__ is not None:
         raise failure.__cause__
     ran_out = reason is not None and CAUSES[reason.code].stopped_as is TurnStatus.TIMED_OUT
-    if isinstance(failure, TurnCancelled) and not ran_out:
+    if isinstance(failure, TurnCancelled) and not ran_out and current.get() is None:
         raise asyncio.CancelledError(failure.status)
-    raise failure
+    return result_of(end)
 
 
 async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str, Any]:
     """Stop what the session does, and return what it came to once it has stopped.
 
-    ``{"status": <verdict>, "log_id", "settled_after_ms", "turn"}``. Cancelling the wait does not take the
-    cancel back. Raises `WaitsForItself` inside the very turn it would stop.
+    ``{"status": <verdict>, "log_id", "settled_after_ms", "turn"}``. Inside the very turn it would stop, it
+    does not wait: the verdict is ``requested``, and the turn is cancelled where it awaits next. Cancelling
+    the wait does not take the cancel back.
     """
-    answer: CancelAnswer = await open_registry().cancel(log_id, user=_name_of(context))
+    registry, asker = open_registry(), _asker_of(context)
+    try:
+        registry.refuse_inside(log_id)
+    except WaitsForItself:
+        answer = _stop_itself(registry, SessionId(log_id), asker)
+    else:
+        answer = await registry.ask(Cancel(log_id, None, asker))
     return {
         "status": answer.verdict.value,
         "log_id": log_id,
         "settled_after_ms": answer.settled_after_ms,
         "turn": answer.turn and turn_data(answer.turn),
     }
+
+
+def _stop_itself(registry: SessionRegistry, session_id: SessionId, asker: Asker) -> CancelAnswer:
+    """Stop the turn that this runs in. An awaited answer would not come: the cancellation comes first."""
+    turn = registry.directory.active[session_id]
+    if not asker.may_see(turn.owner):
+        return CancelAnswer(Verdict.NOT_RUNNING)
+    # Aimed: the turn may end before this is read, and the next one is not meant.
+    registry.ref.tell(Cancel(session_id, turn.turn_id, asker, wait=False))
+    return CancelAnswer(Verdict.REQUESTED, turn.turn)
 
 
 async def get_active_send_tasks(context: Any = None) -> dict[str, Any]:

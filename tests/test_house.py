@@ -35,6 +35,7 @@ NO_TEST_OF_ITS_OWN = {
 TESTS_OF_MORE = {
     "actors/session/test_search.py": "the exhaustive search over machine.py",
     "actors/test_cancelling_on_asyncio.py": "what goes wrong when cancelling on asyncio, row by row",
+    "actors/test_waiting_in_a_turn.py": "every way in which a turn waits for another one",
     "web/openapi/test_docs_page.py": "the page at /docs in a browser",
     "web/pages/test_old_client.py": "a chat page from before turnkeeper, in a browser",
     "web/pages/test_pages.py": "the chat page in a browser",

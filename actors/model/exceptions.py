@@ -142,9 +142,14 @@ class TurnNotCompleted(TurnkeeperError):
 
 
 class TurnCancelled(TurnNotCompleted):
-    """The turn ended as ``cancelled``, ``timed_out``, ``interrupted`` or ``unresponsive``."""
+    """The turn ended as ``cancelled``, ``timed_out``, ``interrupted`` or ``unresponsive``.
+
+    In a turn, this is how another turn's end that it waits for is told: CancelledError always means that the
+    turn itself is to stop. A turn that lets it through fails with ``turn_cancelled``.
+    """
 
     code = "TURN_CANCELLED"
+    expected = True
 
 
 class TurnFailed(TurnNotCompleted):

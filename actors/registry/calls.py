@@ -52,8 +52,8 @@ class SessionCalls(ABC):
         """The registry actor's ref."""
 
     @abstractmethod
-    def refuse_inside(self, session_id: str, turn_id: str | None = None) -> None:
-        """Raise `WaitsForItself` in a turn that would wait for its own end."""
+    def refuse_inside(self, session_id: str, turn_id: str | None = None, instead: str | None = None) -> None:
+        """Raise `WaitsForItself` in a turn that would wait for its own end; ``instead`` is what helps."""
 
     def ask(self, query: Query[R]) -> AsyncioFuture[R]:
         """Ask any query; ``await`` the answer. Giving up the wait changes nothing."""
@@ -80,7 +80,7 @@ class SessionCalls(ABC):
         take the send back.
         """
         if wait and current.get() is not None:
-            self.refuse_inside(session_id)
+            self.refuse_inside(session_id, instead="use wait=False")
         ended: AsyncioFuture[TurnEnd] = AsyncioFuture()
         send = Send(
             session_id,
@@ -113,12 +113,15 @@ class SessionCalls(ABC):
         the turn it would stop, unless ``wait=False``.
         """
         if wait:
-            self.refuse_inside(session_id, turn_id)
+            self.refuse_inside(session_id, turn_id, "use wait=False")
         return await self.ask(Cancel(session_id, turn_id, _asker(user), wait, text, code))
 
     async def close(self, session_id: str, *, user: str | None = None) -> SessionView:
-        """Close the session: cancel its turn, end its streams, forget its conversation."""
-        self.refuse_inside(session_id)
+        """Close the session: cancel its turn, end its streams, forget its conversation.
+
+        Raises `WaitsForItself` inside the turn it would stop. Cancelling it does not take the close back.
+        """
+        self.refuse_inside(session_id, instead="`registry.ref.tell(Close(session_id))` does not wait")
         return await self.ask(Close(session_id, _asker(user)))
 
     async def session(self, session_id: str, *, user: str | None = None) -> SessionView:

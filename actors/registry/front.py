@@ -172,9 +172,9 @@ class SessionRegistry(SessionCalls):
         """The agents' names, the default one first."""
         return (self._default_agent, *(name for name in self._agents if name != self._default_agent))
 
-    def refuse_inside(self, session_id: str, turn_id: str | None = None) -> None:
-        """Raise `WaitsForItself` in a turn that would wait for its own end."""
-        refuse_to_wait_for_itself(self._shared, session_id, turn_id)
+    def refuse_inside(self, session_id: str, turn_id: str | None = None, instead: str | None = None) -> None:
+        """Raise `WaitsForItself` in a turn that would wait for its own end; ``instead`` is what helps."""
+        refuse_to_wait_for_itself(self._shared, session_id, turn_id, instead)
 
 
 def open_registry() -> SessionRegistry:

@@ -1,5 +1,6 @@
 """Receipt: an accepted send, and the way to its turn's end."""
 
+import asyncio
 from collections.abc import Awaitable
 from typing import Any, Protocol, assert_never
 
@@ -34,21 +35,27 @@ def failure_of(end: TurnEnd) -> TurnNotCompleted | None:
 
 
 def result_of(end: TurnEnd) -> Any:
-    """What the agent returned; ``None`` if only the turn's record is left. Raises `TurnNotCompleted`."""
+    """What the agent returned; ``None`` if only the turn's record is left.
+
+    Raises `TurnNotCompleted`, or CancelledError in a turn that was asked to stop as well: that one wins, also
+    in a task of the turn's which its own cancellation has not reached yet.
+    """
     outcome = end.outcome
     if type(outcome) is Returned:
         return outcome.result
     failure = failure_of(end)
-    if failure is not None:
-        raise failure
-    return None
+    if failure is None:
+        return None
+    if isinstance(failure, TurnCancelled) and (turn := current.get()) is not None and turn.cancel_requested:
+        raise asyncio.CancelledError
+    raise failure
 
 
 class Keeper(Protocol):
     """What a receipt needs of the registry that gave it."""
 
-    def refuse_inside(self, session_id: str, turn_id: str | None = None) -> None:
-        """Raise `WaitsForItself` in a turn that would wait for its own end."""
+    def refuse_inside(self, session_id: str, turn_id: str | None = None, instead: str | None = None) -> None:
+        """Raise `WaitsForItself` in a turn that would wait for its own end; ``instead`` is what helps."""
         ...
 
     def ask(self, query: AwaitTurn, /) -> Awaitable[TurnEnd]:
@@ -112,8 +119,9 @@ class Receipt:
         """Wait for the turn's end and return what the agent returned, untouched.
 
         ``None`` for a retried send whose turn had ended already. Raises `TurnFailed` (its ``__cause__``
-        is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``), and
-        `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
+        is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``; but
+        CancelledError in a turn that was asked to stop as well), and `WaitsForItself` inside that very turn.
+        Cancelling the wait leaves the turn alone.
         """
         return result_of(await self._end())
 

@@ -278,11 +278,13 @@ class Turn(Generic[C]):
         return f"<Turn {self.turn_id} of {self.session_id}, epoch {self.epoch}>"
 
 
-def refuse_to_wait_for_itself(host: TurnHost | None, session_id: str, turn_id: str | None = None) -> None:
-    """Raise `WaitsForItself` in a turn that would wait for its own end."""
+def refuse_to_wait_for_itself(
+    host: TurnHost | None, session_id: str, turn_id: str | None = None, instead: str | None = None
+) -> None:
+    """Raise `WaitsForItself` in a turn that would wait for its own end; ``instead`` is what helps."""
     turn = current.get()
     if turn is not None and turn.is_awaited_by_itself(host, session_id, turn_id):
-        raise WaitsForItself("this turn would wait for its own end: use wait=False")
+        raise WaitsForItself("this turn would wait for its own end" + (f": {instead}" if instead else ""))
 
 
 def text_of(message: Any) -> str:

@@ -152,9 +152,58 @@ async def test_a_cancel_without_a_turn_says_not_running(registry: SessionRegistr
     assert answer == {"status": "not_running", "log_id": "unknown", "settled_after_ms": None, "turn": None}
 
 
-async def test_a_turn_that_stops_its_own_session_is_told_not_to_wait(registry: SessionRegistry) -> None:
-    with pytest.raises(WaitsForItself):
-        await services.send_message_to_agent("s1", "stop yourself")
+@pytest.mark.parametrize("as_task", [False, True], ids=["in the turn", "in a task of it"])
+async def test_a_tool_that_stops_its_own_session_gets_its_answer_and_then_its_cancellation(
+    as_task: bool,
+) -> None:
+    answers: list[dict[str, Any]] = []
+
+    async def tool(turn: Turn) -> None:
+        answers.append(await services.cancel_active_send_task(turn.session_id))
+
+    async def agent(turn: Turn) -> None:
+        await (asyncio.create_task(tool(turn)) if as_task else tool(turn))
+        await asyncio.Event().wait()
+
+    async with SessionRegistry(agent) as registry:
+        ended = await (await registry.send("s1", "hi", user="ada", turn_id="t1")).ended()
+    [answer] = answers
+    assert (answer["status"], answer["log_id"], answer["settled_after_ms"]) == ("requested", "s1", None)
+    assert answer["turn"]["task_id"] == "t1"
+    assert ended.status is TurnStatus.CANCELLED
+    assert ended.reason is not None
+    assert ended.reason.code is CancelCode.USER_REQUEST
+
+
+async def test_a_turn_that_stops_itself_and_returns_at_once_does_not_stop_the_next_one(
+    registry: SessionRegistry, script: Script
+) -> None:
+    stopped = await registry.send("s1", "stop yourself")
+    next_turn = await registry.send("s1", "hi", strategy="interrupt")
+    assert (await stopped.result())["status"] == "requested"
+    assert await next_turn.result() == {"hi"}
+
+
+async def test_a_tool_stops_its_own_session_only_for_a_user_who_may(registry: SessionRegistry) -> None:
+    answers: list[dict[str, Any]] = []
+
+    async def agent(turn: Turn) -> str:
+        answers.append(await services.cancel_active_send_task("s1", Context("s1", "bob")))
+        await turn.checkpoint()
+        return "went on"
+
+    async with SessionRegistry(agent) as other:
+        assert await (await other.send("s1", "hi", user="ada")).result() == "went on"
+    assert answers == [{"status": "not_running", "log_id": "s1", "settled_after_ms": None, "turn": None}]
+
+
+async def test_a_turn_cannot_wait_for_an_answer_of_its_own_session() -> None:
+    async def agent(turn: Turn) -> None:
+        await services.send_message_to_agent(turn.session_id, "again")
+
+    async with SessionRegistry(agent):
+        with pytest.raises(WaitsForItself, match="send to another session, or return"):
+            await services.send_message_to_agent("s1", "hi")
 
 
 @pytest.mark.parametrize("user", ["ada", {"user": "ada"}, {"username": "ada"}, Context("s1", "ada")])
