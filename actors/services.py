@@ -30,9 +30,10 @@ async def send_message_to_agent(
 ) -> Any:
     """Send a message, wait for its turn's end, and return what the agent returned.
 
-    A turn in flight in this session is cancelled first. ``context`` is used as it is; ``None`` means the
-    session's own. The agent is the one ``context.agent_name`` names, else the default. ``user`` is a
-    name, a mapping with a ``user`` or ``username``, or an object with one.
+    ``message`` is a text or a list of parts, which may be objects of any class: they become dicts. A turn in
+    flight in this session is cancelled first. ``context`` is used as it is; ``None`` means the session's own.
+    The agent is the one ``context.agent_name`` names, else the default. ``user`` is a name, a mapping with a
+    ``user`` or ``username``, or an object with one.
 
     Raises what the agent raised, and `TurnCancelled` when the turn ran out of time. When it was cancelled or
     superseded, raises `asyncio.CancelledError`, but `TurnCancelled` inside another turn, for which

@@ -35,7 +35,10 @@ def _new_encoder() -> Callable[[Any, int], Iterable[str]]:
     if make is None:
         return lambda data, _level: whole.iterencode(data)
     marks: dict[int, Any] = {}  # the containers that it is in: one that is in it already holds itself
-    return make(marks, whole.default, json.encoder.encode_basestring, None, ":", ",", False, False, False)
+    write = json.encoder.encode_basestring
+    encoder: Callable[[Any, int], Iterable[str]]
+    encoder = make(marks, whole.default, write, None, ":", ",", False, False, False)
+    return encoder
 
 
 def _encode(data: Any) -> str:

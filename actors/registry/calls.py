@@ -74,6 +74,7 @@ class SessionCalls(ABC):
     ) -> Receipt:
         """Send a message: run one turn. Returns once it has started (``wait=False``: at once).
 
+        It is a text, or a list of parts: dicts, or objects with a ``type`` or a ``text``, which become dicts.
         A turn in flight is cancelled first and settles before the new one starts (``strategy="reject"``
         raises `SessionBusy` instead). ``turn_id`` may be chosen by the caller: a repeated send with the
         same one starts nothing. ``timeout`` is in seconds. Raises `SessionError`. Cancelling it does not

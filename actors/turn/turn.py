@@ -125,7 +125,7 @@ class Turn(Generic[C]):
 
     @property
     def message(self) -> Any:
-        """What was sent, as it was sent, or what the `pre_process_msg` stages made of it."""
+        """What was sent, the parts of a list as dicts, or what the `pre_process_msg` stages made of it."""
         return self._message
 
     @property
