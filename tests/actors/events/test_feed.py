@@ -112,6 +112,25 @@ async def test_a_cursor_that_was_trimmed_is_a_gap_and_reading_goes_on_with_what_
         assert numbers(events[2:]) == list(range(92, 102))
 
 
+async def test_a_late_reader_of_a_turn_whose_beginning_was_trimmed_is_told_and_reads_on_from_there() -> None:
+    """G7: or an explicit gap. G8."""
+    agent = ScriptedAgent()
+    async with opened(agent, log_events=10) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        for n in range(20):
+            run.turn.emit("word", n)
+        late = await registry.subscribe("s1")
+        events = waiting(late)
+        assert names(events[:2]) == ["gap", "snapshot"]
+        assert events[0].data == {"since": None, "min_available": f"{receipt.epoch}-11"}
+        assert events[1].data["cursor"] == f"{receipt.epoch}-10"
+        assert numbers(events[2:]) == list(range(11, 21))
+        run.turn.emit("word", 20)
+        assert numbers(waiting(late)) == [21]
+        late.close()
+
+
 @pytest.mark.parametrize("cursor", [0, 1.5, b"0", ["0"], {}], ids=plain)
 async def test_a_cursor_that_is_no_text_is_refused(cursor: Any) -> None:
     async with opened(done) as registry:
@@ -376,3 +395,38 @@ async def test_subscribers_are_counted_until_they_leave() -> None:
             stream.close()
         await settle()
         assert (await registry.counts()).subscribers == 0
+
+
+# -- Readers that leave -----------------------------------------------------------------------------
+
+
+async def test_a_reader_that_leaves_silences_no_other() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        streams = [await registry.subscribe("s1") for _ in range(3)]
+        reading = {n: asyncio.create_task(read_to_end(streams[n])) for n in (0, 2)}
+        await settle()
+        streams[1].close()
+        await settle()
+        assert (await registry.session("s1")).subscribers == 2
+        await registry.send("s1", "hello")
+        (await agent.run()).turn.emit("word", 1)
+        await settle()
+        await registry.cancel("s1")
+        for n in (0, 2):
+            said = names(await reading[n])
+            assert said == ["snapshot", "turn.started", "word", "turn.cancelled", "close"]
+
+
+async def test_a_reader_that_leaves_twice_at_once_is_let_go_of_once() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        stream, other = await registry.subscribe("s1"), await registry.subscribe("s1")
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        stream.close()
+        stream.close()
+        await settle()
+        assert not run.cancelled.is_set(), "its session failed"
+        assert (await registry.session("s1")).subscribers == 1
+        other.close()

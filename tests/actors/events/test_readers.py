@@ -2,6 +2,9 @@
 
 import asyncio
 from contextlib import aclosing
+from typing import Any
+
+import pytest
 
 from tests.fakes import ScriptedAgent, names, opened, settle, waiting
 from turnkeeper.actors.events.event import Event
@@ -11,12 +14,24 @@ from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 
 
+class CountingLoop:
+    """The running loop, which counts what it is to call soon."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def call_soon(self, *call: Any) -> Any:
+        self.calls += 1
+        return asyncio.get_running_loop().call_soon(*call)
+
+
 class Stand:
     """A log with so many readers, without a session around them."""
 
     def __init__(self, count: int, max_lag: int = 1_000) -> None:
         self.log = EventLog()
-        self.readers = Readers(asyncio.get_running_loop())
+        self.loop = CountingLoop()
+        self.readers = Readers(self.loop)  # type: ignore[arg-type]
         self.overflows = 0
         self.each = [
             Subscription(
@@ -64,10 +79,12 @@ async def test_few_readers_are_woken_at_once() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert all(task.done() for task in reading)
+    assert stand.loop.calls == 0
 
 
-async def test_many_readers_are_woken_batch_by_batch() -> None:
-    stand = Stand(2 * WAKE_BATCH + 1)
+@pytest.mark.parametrize("count", [WAKE_BATCH + 1, 2 * WAKE_BATCH + 1])
+async def test_many_readers_are_woken_batch_by_batch(count: int) -> None:
+    stand = Stand(count)
     reading = [asyncio.create_task(reader.read()) for reader in stand.each]
     await settle()
     stand.publish()
@@ -91,6 +108,37 @@ async def test_whoever_was_woken_too_early_for_the_last_event_is_woken_again() -
     assert {tuple(each) for each in got} == {(0, 1, 2)}
     stand.readers.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(*reading)
+
+
+async def test_waking_many_ends_when_all_have_looked_and_begins_anew_with_the_next_event() -> None:
+    """G9: else the loop is busy for ever with readers that have nothing to read."""
+    stand = Stand(2 * WAKE_BATCH)
+    got: list[list[int]] = [[] for _ in stand.each]
+    reading = [asyncio.create_task(read_on(*each)) for each in zip(stand.each, got, strict=True)]
+    await settle()
+    for n in range(3):
+        stand.publish()
+        await settle()
+        assert {each[-1] for each in got} == {n}
+        before = stand.loop.calls
+        await settle()
+        assert stand.loop.calls == before
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await asyncio.gather(*reading)
+
+
+async def test_waking_many_does_not_wait_for_one_that_does_not_look() -> None:
+    """G9: a writer that is stuck in the network has events to read, and does not wait for them."""
+    stand = Stand(WAKE_BATCH + 1)
+    _stuck, *others = stand.each
+    reading = [asyncio.create_task(reader.read()) for reader in others]
+    await settle()
+    stand.publish()
+    await settle()
+    assert all(task.done() for task in reading)
+    before = stand.loop.calls
+    await settle()
+    assert stand.loop.calls == before
 
 
 async def test_a_reader_that_never_looks_is_found_now_and_then_and_its_stream_ends() -> None:

@@ -50,6 +50,21 @@ async def test_a_session_stays_its_owners_after_it_was_forgotten_while_its_conve
         assert await ask(registry, "two", user="ada") == ["one"]
 
 
+async def test_a_session_that_was_forgotten_draws_no_epoch_again_when_it_is_reopened(
+    clock: VirtualClock,
+) -> None:
+    """G7: also where it drew more of them than milliseconds have passed."""
+    async with opened(done, idle_ttl=0, turn_retention=0, early_cancel_ttl=0) as registry:
+        for n in range(500):
+            last = await registry.send("s1", str(n))
+            await last.ended()
+        await clock.advance(0.2)
+        assert (await registry.counts()).sessions == 0
+        again = await registry.send("s1", "again")
+        assert last.epoch is not None
+        assert again.epoch == last.epoch + 1
+
+
 # -- Readers of sessions that are not open ----------------------------------------------------------
 
 

@@ -8,9 +8,10 @@ import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, read_to_end, settle
 from turnkeeper.actors.model.exceptions import ShuttingDown
-from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.model.records import Asker, SessionId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session.views import state_name
 from turnkeeper.actors.turn.turn import Turn
 
 ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
@@ -172,3 +173,25 @@ async def test_a_short_deadline_leaves_a_turn_most_of_it_to_clean_up(clock: Virt
         await registry.stop()
 
         assert (await receipt.ended()).status is TurnStatus.CANCELLED
+
+
+async def test_a_shutdown_wakes_no_session_and_waits_for_none_that_has_nothing_to_do(
+    clock: VirtualClock,
+) -> None:
+    """G10: a registry may know very many that sleep."""
+    async with opened(done) as registry:
+        for session in ("asleep", "closed", "resting"):
+            await ask(registry, "hello", session)
+            if session == "asleep":
+                assert await registry.cleanup() == ("asleep",)
+        await registry.close("closed")
+        before = clock.elapsed
+        await registry.drain()
+        assert clock.elapsed == before
+        entries = registry.directory.entries
+        assert entries[SessionId("asleep")].actor is None
+        assert {name: state_name(entry.state) for name, entry in entries.items()} == {
+            "asleep": "idle",
+            "closed": "closed",
+            "resting": "closed",
+        }

@@ -1,5 +1,9 @@
 """A table whose entries expire, bounded for each user (G8)."""
 
+import weakref
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -70,6 +74,31 @@ def test_what_is_held_does_not_expire_and_lives_for_its_time_after_its_last_rele
     kept.release("a", 1_000.0)
     assert kept.get("a", 1_000.0 + TTL - 0.001) == 0
     assert kept.get("a", 1_000.0 + TTL) is None
+
+
+class Watched(str):
+    """A text of which can be seen when nothing holds it any more."""
+
+
+GONE: dict[str, Callable[[ExpiringTable[str, int]], object]] = {
+    "expired": lambda kept: kept.get("b", TTL),
+    "popped": lambda kept: kept.pop("a", 1.0),
+    "put again by another user": lambda kept: kept.put("bob", "a", 1, 1.0),
+    "gave way": lambda kept: kept.put("bob", "b", 1, 1.0, make_room=True),
+    "held, released and expired": lambda kept: (kept.hold("a"), kept.release("a", 1.0), kept.get("a", 99.0)),
+}
+
+
+@pytest.mark.parametrize("how", GONE)
+def test_nothing_is_kept_of_a_user_whose_last_value_is_gone(how: str) -> None:
+    """G8: users come and go without end."""
+    kept = table(in_all=1)
+    user, key = Watched("ada"), Watched("a")
+    left = weakref.ref(user), weakref.ref(key)
+    assert kept.put(user, key, 0, 0.0)
+    del user, key
+    GONE[how](kept)
+    assert [each() for each in left] == [None, None]
 
 
 def test_what_is_held_counts_and_does_not_give_way() -> None:

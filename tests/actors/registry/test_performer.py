@@ -12,7 +12,7 @@ from turnkeeper.actors.model.about import FIELDS
 from turnkeeper.actors.model.exceptions import AgentError, SessionError
 from turnkeeper.actors.model.messages import Close, Send
 from turnkeeper.actors.model.records import TurnRecord
-from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.turn.turn import Turn
@@ -308,3 +308,14 @@ async def test_a_session_that_is_closed_leaves_no_timer_behind() -> None:
         run.finish()
         await closing
         assert timers() == before
+
+
+async def test_a_stop_is_over_after_the_grace_although_the_turn_had_hours_left(clock: VirtualClock) -> None:
+    """G6: the earlier moment takes the timer over from the later one."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, cancel_grace=4, turn_timeout=10_000) as registry:
+        await started(registry, agent)
+        before = clock.elapsed
+        answer = await registry.cancel("s1")
+        assert answer.verdict is Verdict.UNRESPONSIVE
+        assert clock.elapsed - before == pytest.approx(4.0)

@@ -17,8 +17,8 @@ from tests.fakes import (
     settle,
     waiting,
 )
-from turnkeeper.actors.model.exceptions import SessionClosed, SessionLost
-from turnkeeper.actors.model.messages import Close, Send, TurnEnded
+from turnkeeper.actors.model.exceptions import SessionClosed, SessionLost, ShuttingDown
+from turnkeeper.actors.model.messages import AwaitTurn, Cancel, Close, Send, TurnEnded
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -254,6 +254,36 @@ async def test_a_cancel_that_came_before_its_send_survives_a_failure() -> None:
         assert (await registry.send("s1", "hello", turn_id="mine")).status is TurnStatus.CANCELLED
 
 
+async def test_a_cancel_that_was_told_to_a_session_that_has_just_failed_is_not_lost(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """G4: no asker is there to be told that it was."""
+    async with opened(done) as registry:
+        await (await registry.send("s1", "hello")).result()
+        crash(registry)
+        registry.ref.tell(Cancel("s1", "mine"))
+        assert (await registry.send("s1", "hello", turn_id="mine")).status is TurnStatus.CANCELLED
+    assert "could not be handled" not in caplog.text
+
+
+async def test_all_that_wait_for_the_end_of_a_turn_are_told_when_its_session_fails() -> None:
+    """G10: of the turn in flight and of the one that waits, however often it was asked for."""
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        running = await registry.send("s1", "hello")
+        run = await agent.run()
+        queued = await registry.send("s1", "next", wait=False)
+        waits = [registry.ask(AwaitTurn("s1", each.turn_id)) for each in (running, running, queued)]
+        await run.cancelled.wait()
+        await settle()
+        assert not any(each.done() for each in waits)
+        crash(registry)
+        await settle()
+        assert all(each.done() for each in waits)
+        told = await asyncio.gather(*waits, return_exceptions=True)
+        assert [type(each) for each in told] == [SessionLost] * 3
+
+
 async def test_a_close_that_meets_a_failure_is_answered() -> None:
     """G10."""
     async with opened(ScriptedAgent()) as registry:
@@ -264,6 +294,24 @@ async def test_a_close_that_meets_a_failure_is_answered() -> None:
         assert [type(each) for each in await asyncio.gather(closing, sending, return_exceptions=True)]
         assert closing.done()
         assert sending.done()
+
+
+async def test_a_session_that_failed_and_whose_coroutine_does_not_end_holds_up_no_shutdown(
+    clock: VirtualClock,
+) -> None:
+    """G10: its report would come when the grace is over, which is long after the deadline."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, cancel_grace=100, shutdown_deadline=2) as registry:
+        await registry.send("s1", "hello")
+        await agent.run()
+        crash(registry)
+        await settle()
+        parked = registry.ask(Cancel("s1"))
+        before = clock.elapsed
+        await registry.stop()
+        assert clock.elapsed - before == pytest.approx(2)
+        with pytest.raises(ShuttingDown):
+            await parked
 
 
 async def test_without_a_task_nothing_is_waited_for() -> None:
