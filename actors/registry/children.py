@@ -111,6 +111,7 @@ class Children:
             return False
         if report.state is not None:
             self._directory.slept(entry, report.state, report.log)
+            logger.debug("session %s: asleep", entry.session_id, extra=about(entry.session_id))
         self._deliver_parked(entry)
         return True
 

@@ -8,22 +8,71 @@ A journal will come between the two: a decision is performed when its entries ar
 its way, and the messages that arrive meanwhile are decided when it has landed.
 """
 
-from typing import Any
+from typing import Any, assert_never
 
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionLost
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import SessionEnded
+from turnkeeper.actors.model.messages import (
+    CancelAnswer,
+    ReplyAddress,
+    SessionEnded,
+    Shut,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+)
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
-from turnkeeper.actors.session.effects import Effect, addressees
+from turnkeeper.actors.session.effects import Effect, Refuse, Reply, addressees
 from turnkeeper.actors.session.machine import Message, step
-from turnkeeper.actors.session.states import Closed, State
+from turnkeeper.actors.session.states import Cancelling, Closed, State
 from turnkeeper.actors.session.views import state_name
 
 from .performer import Performer
 from .shared import DEBUG, Shared
 
 LOST = "the session's actor failed; the session starts anew"
+
+
+def log_decision(before: State, message: Message, after: State, effects: tuple[Effect, ...]) -> None:
+    """Log the next state, and what each cancel came to and was refused, with the user who asked."""
+    session_id, kind = after.memory.home.session_id, type(message).__name__
+    if after is not before:
+        names = state_name(before), state_name(after)
+        logger.debug("session %s: %s -> %s on %s", session_id, *names, kind, extra=about(session_id))
+    for effect in effects:
+        match effect:
+            case Reply(to, CancelAnswer(verdict, turn, ms)):
+                by = _asked_by(before, message, to)
+                named = message.turn_id if isinstance(message, Stop) else None
+                what = session_id, named if turn is None else turn.turn_id, by, verdict, ms or 0.0
+                fields = about(session_id, None if turn is None else turn.head, verdict=verdict, ms=ms)
+                logger.debug("session %s: cancel of turn %s by %s: %s after %.1f ms", *what, extra=fields)
+            case Refuse(to, error):
+                by = _asked_by(before, message, to)
+                turn_id = message.spec.turn_id if isinstance(message, Submit) else None
+                text = "session %s: %s of turn %s by %s refused: %s: %s"
+                logger.debug(text, session_id, kind, turn_id, by, error.code, error, extra=about(session_id))
+            case _:
+                pass
+
+
+def _asked_by(before: State, message: Message, to: ReplyAddress | None) -> str | None:
+    """Who waits for this answer: the user of this message, or of an earlier cancel."""
+    if to is not None and isinstance(before, Cancelling):
+        for ask in before.asks:
+            if ask.to is to:
+                return ask.reason.by
+    match message:
+        case Submit():
+            return message.spec.user
+        case Stop() | Shut():
+            return message.reason.by
+        case TurnEnded() | Tick():
+            return None
+        case _:
+            assert_never(message)
 
 
 class Decisions:
@@ -52,11 +101,8 @@ class Decisions:
             shared.directory.report(self._actor, after, now)
             if type(after) is Closed:
                 self._close(after)
-            if logger.isEnabledFor(DEBUG):
-                names = state_name(before), state_name(after)
-                session_id = after.memory.home.session_id
-                what = session_id, *names, type(message).__name__
-                logger.debug("session %s: %s -> %s on %s", *what, extra=about(session_id))
+        if logger.isEnabledFor(DEBUG):
+            log_decision(before, message, after, effects)
         try:
             self._performer.perform(effects, after)
         except Exception:

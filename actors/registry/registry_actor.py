@@ -49,7 +49,7 @@ from .directory import PASS
 from .early_cancels import EarlyCancels
 from .ending import Ending
 from .housekeeping import Housekeeping
-from .shared import Shared
+from .shared import DEBUG, Shared
 
 #: The messages that the registry's actor understands.
 MESSAGES: Final = (
@@ -73,6 +73,14 @@ MESSAGES: Final = (
     TaskExited,
     Unsubscribe,
 )
+
+
+def log_refusal(message: Any, error: TurnkeeperError) -> None:
+    """Log what the registry itself refuses. The session's id is as it came."""
+    if logger.isEnabledFor(DEBUG):
+        session, asker = getattr(message, "session_id", None), getattr(message, "asker", None)
+        what = session, type(message).__name__, asker and asker.user, error.code, error
+        logger.debug("session %.200s: %s by %s refused: %s: %s", *what)
 
 
 class RegistryActor(AsyncioActor):
@@ -146,6 +154,7 @@ class RegistryActor(AsyncioActor):
             if reply_to is None:
                 logger.warning("%s refused: %s", type(message).__name__, error)
             else:
+                log_refusal(message, error)
                 refuse(reply_to, error)
         except Exception:
             if reply_to is not None:

@@ -23,7 +23,11 @@ DEBUG = logging.DEBUG
 
 
 def debug_from(environ: Mapping[str, str]) -> None:
-    """``MR_DEBUG=True`` turns on debug logs: registration, cancellation, cleanup, errors, transitions."""
+    """``MR_DEBUG=True`` turns on debug logs.
+
+    They say which sessions are opened, put to sleep and forgotten, every transition, what each cancel came to
+    and what is refused, with the user who asked.
+    """
     if environ.get("MR_DEBUG", "").strip().lower() in ("true", "1"):
         logger.setLevel(logging.DEBUG)
         if not logger.hasHandlers():

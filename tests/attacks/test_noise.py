@@ -233,7 +233,13 @@ class Debug(NamedTuple):
 @attack("MR_DEBUG=True logs no turn id, asker, verdict and milliseconds, and no refusals")
 def debug() -> Debug:
     with (
-        Server(tokens=TOKENS, environ={"MR_DEBUG": "True"}, idle_ttl=0.05, turn_retention=0.1) as server,
+        Server(
+            tokens=TOKENS,
+            environ={"MR_DEBUG": "True"},
+            idle_ttl=0.05,
+            turn_retention=0.1,
+            early_cancel_ttl=0.1,
+        ) as server,
         Client(server, "a") as ada,
         Client(server, "r") as root,
     ):
@@ -249,10 +255,10 @@ def debug() -> Debug:
                 return any(all(re.search(word, line) for word in words) for line in lines)
 
             return Debug(
-                one(re.escape(task), "ada", "cancelled", r"\d ?ms|ms\W{1,3}\d"),
-                one("refused|SESSION_BUSY|SessionBusy", "stopped"),
-                one("sleep", "sleeper"),
-                one("forg[eo]t", "sleeper"),
+                one(re.escape(task), "DEBUG", "ada", "cancelled", r"\d ms"),
+                one("stopped: .*refused", "ada", "SESSION_BUSY"),
+                one("sleeper: .*asleep"),
+                one("sleeper: .*forgotten"),
             )
 
         until = time.monotonic() + 3.0
@@ -260,6 +266,10 @@ def debug() -> Debug:
             root.ask("POST", "/chat/cleanup_completed_tasks")
             threading.Event().wait(0.05)
         return look()
+
+
+def test_the_debug_log_says_who_stopped_what_and_what_was_refused_put_to_sleep_and_forgotten() -> None:
+    assert debug() == Debug(True, True, True, True)
 
 
 # -- Sleeping sessions ------------------------------------------------------------------------------

@@ -1,6 +1,8 @@
 """What a session decides is done; and what happens where deciding or doing it fails (G6, G10)."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import pykka
@@ -8,9 +10,9 @@ import pytest
 
 from tests.fakes import Run, ScriptedAgent, VirtualClock, done, opened, read_to_end, settle
 from turnkeeper.actors.events.log import EventLog
-from turnkeeper.actors.model.exceptions import SessionLost
-from turnkeeper.actors.model.messages import Accepted, Send
-from turnkeeper.actors.model.records import HOST, TurnRecord
+from turnkeeper.actors.model.exceptions import SessionBusy, SessionLost
+from turnkeeper.actors.model.messages import Accepted, Cancel, Send
+from turnkeeper.actors.model.records import HOST, Asker, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -159,3 +161,61 @@ async def test_a_cleanup_that_meets_a_failing_session_is_still_answered(
             assert await registry.cleanup() == ()
         assert await (await registry.send("s1", "again")).result() == "done: again"
         assert await registry.cleanup() == ("s1",)
+
+
+# -- What the debug log says of it ------------------------------------------------------------------
+
+
+@pytest.fixture
+def debug(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[logging.LogRecord]]:
+    """The debug records whose message has this in it."""
+    caplog.set_level(logging.DEBUG, "turnkeeper")
+    return lambda text: [each for each in caplog.records if text in each.getMessage()]
+
+
+async def test_a_cancel_is_logged_with_its_turn_who_asked_the_verdict_and_how_long_it_took(
+    debug: Callable[[str], list[logging.LogRecord]], clock: VirtualClock
+) -> None:
+    """Of two askers each is named, also where only the first one's reason is on the record."""
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        await started(registry, agent, turn_id="t1", user="ada")
+        asks = [registry.ask(Cancel("s1", "t1", Asker("ada")))]
+        await clock.advance(1.0)
+        asks.append(registry.ask(Cancel("s1", None, Asker("root", sees_all=True))))
+        asks.append(registry.ask(Cancel("s1", "t1", Asker("ada"), wait=False)))
+        await asyncio.gather(*asks)
+        await registry.cancel("s1", "unknown", user="ada")
+    cancels = debug("cancel of turn")
+    assert [each.getMessage() for each in cancels] == [
+        "session s1: cancel of turn t1 by ada: requested after 0.0 ms",
+        "session s1: cancel of turn t1 by ada: cancelled after 2500.0 ms",
+        "session s1: cancel of turn t1 by root: cancelled after 1500.0 ms",
+        "session s1: cancel of turn unknown by ada: not_running after 0.0 ms",
+    ]
+    shown = vars(cancels[1])
+    assert (shown["turn"], shown["verdict"], shown["ms"]) == ("t1", "cancelled", 2500.0)
+    assert debug("running -> cancelling on Stop")
+
+
+@pytest.mark.parametrize("before", ["running", "cancelling"])
+async def test_a_refused_send_is_logged_with_its_turn_and_who_sent_it(
+    before: str, debug: Callable[[str], list[logging.LogRecord]]
+) -> None:
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        await started(registry, agent, user="ada")
+        if before == "cancelling":
+            await registry.cancel("s1", user="ada", wait=False)
+        with pytest.raises(SessionBusy):
+            await registry.send("s1", "more", user="ada", strategy="reject", turn_id="t2")
+    [refused] = debug("refused")
+    assert refused.getMessage() == (
+        "session s1: Submit of turn t2 by ada refused: SESSION_BUSY: a turn is in flight in this session"
+    )
+
+
+async def test_without_debug_nothing_is_worded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decisions, "log_decision", None)
+    async with opened(done) as registry:
+        assert await (await registry.send("s1", "hello")).result() == "done: hello"

@@ -1,6 +1,7 @@
 """Idle sessions are put to sleep, and old ones forgotten, by themselves or when asked (G8, G9)."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
@@ -185,3 +186,20 @@ async def test_an_early_cancel_is_remembered_as_long_as_was_said_however_short_t
         assert (await registry.cancel("s1", "mine")).remembered_for == 30
         await clock.advance(20)
         assert (await registry.send("s1", "hello", turn_id="mine")).status is TurnStatus.CANCELLED
+
+
+async def test_the_debug_log_says_which_session_sleeps_and_which_is_forgotten(
+    clock: VirtualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "turnkeeper")
+    async with opened(done, idle_ttl=10, turn_retention=100, early_cancel_ttl=1) as registry:
+        await ask(registry, "hello", "s1", user="ada")
+        await clock.advance(300)
+        with pytest.raises(UnknownSession):
+            await registry.session("s1")
+    said = [record.getMessage() for record in caplog.records if vars(record).get("session") == "s1"]
+    assert [text for text in said if "->" not in text and "turn" not in text] == [
+        "session s1: opened for ada",
+        "session s1: asleep",
+        "session s1: forgotten",
+    ]

@@ -1,6 +1,7 @@
 """RegistryActor: starts sessions, routes to them, lists them, puts them to sleep, and ends them all."""
 
 import asyncio
+import logging
 from contextlib import aclosing
 from typing import Any, get_args
 
@@ -460,3 +461,16 @@ async def test_a_message_of_another_kind_is_treated_as_pykka_does(caplog: pytest
     async with opened() as registry:
         assert await registry.ref.ask("what is this?", block=False) is None
         assert "Unexpected message" in caplog.text
+
+
+async def test_the_debug_log_says_what_the_registry_itself_refuses_and_to_whom(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "turnkeeper")
+    async with opened(done) as registry:
+        for session, agent in (("s1", "cook"), ("a" * 1_000, None)):
+            with pytest.raises(SessionError):
+                await registry.send(session, "hello", user="ada", agent=agent)
+    known, shortened = [each.getMessage() for each in caplog.records if "refused" in each.getMessage()]
+    assert known == "session s1: Send by ada refused: UNKNOWN_AGENT: no agent is called 'cook'"
+    assert shortened.startswith(f"session {'a' * 200}: Send by ada refused: INVALID_REQUEST: ")
