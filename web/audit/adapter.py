@@ -42,13 +42,19 @@ class Verb:
             return Call(self.method, path, headers)
         return Call(self.method, path, JSON_TYPE | headers, body.encode())
 
-    def needs(self, word: str) -> bool:
-        """Whether it has this placeholder."""
-        return any("{" + word + "}" in text for text in (self.path, self.body, *self.headers.values()))
+    @property
+    def placeholders(self) -> set[str]:
+        """The names of its placeholders."""
+        return {
+            name for text in (self.path, self.body, *self.headers.values()) for name in _HOLE.findall(text)
+        }
+
+
+_HOLE = re.compile(r"\{(\w+)\}")
 
 
 def _fill(text: str, words: Mapping[str, str]) -> str:
-    return re.sub(r"\{(\w+)\}", lambda hole: words.get(hole[1], hole[0]), text)
+    return _HOLE.sub(lambda hole: words.get(hole[1], hole[0]), text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +85,7 @@ class Adapter:
     @property
     def chooses_turn(self) -> bool:
         """Whether the client gives the turn its id."""
-        return self.send.needs("turn")
+        return "turn" in self.send.placeholders
 
     @property
     def can_race(self) -> bool:

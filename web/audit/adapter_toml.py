@@ -15,6 +15,13 @@ _TABLES = {
     "stop_turn": _VERB,
     "stream": _VERB - {"body"} | {"event", "field", "cursor", "start"},
 }
+#: The placeholders that each request may have.
+_PLACEHOLDERS = {
+    "send": {"session", "message", "turn"},
+    "stop": {"session"},
+    "stop_turn": {"session", "turn"},
+    "stream": {"session"},
+}
 
 
 def read_adapter(text: str) -> Adapter:
@@ -30,13 +37,13 @@ def read_adapter(text: str) -> Adapter:
     send, stop, stream = (_table(data, name) for name in ("send", "stop", "stream"))
     return Adapter(
         name=_text(data, "name", usual.name),
-        send=_verb(send, usual.send),
+        send=_verb("send", send, usual.send),
         send_turn=_text(send, "turn", usual.send_turn),
-        stop=_verb(stop, usual.stop),
-        stop_turn=_verb(_table(data, "stop_turn"), usual.stop) if "stop_turn" in data else None,
+        stop=_verb("stop", stop, usual.stop),
+        stop_turn=_verb("stop_turn", _table(data, "stop_turn"), usual.stop) if "stop_turn" in data else None,
         stop_field=_text(stop, "field", usual.stop_field),
         stop_words=_words(stop, usual.stop_words),
-        stream=_verb(stream, usual.stream),
+        stream=_verb("stream", stream, usual.stream),
         stream_event=_text(stream, "event", usual.stream_event),
         stream_field=_text(stream, "field", usual.stream_field),
         stream_cursor=_text(stream, "cursor", usual.stream_cursor),
@@ -54,7 +61,7 @@ def _table(data: Mapping[str, Any], name: str) -> dict[str, Any]:
     return table
 
 
-def _verb(table: Mapping[str, Any], usual: Verb) -> Verb:
+def _verb(name: str, table: Mapping[str, Any], usual: Verb) -> Verb:
     path = _text(table, "path", usual.path)
     if not path.startswith("/"):
         raise InvalidRequest(f"a path in the adapter must start with /, not {path!r}", field="adapter")
@@ -62,7 +69,12 @@ def _verb(table: Mapping[str, Any], usual: Verb) -> Verb:
     if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
         raise InvalidRequest("headers in the adapter must be a table of strings", field="adapter")
     method = _text(table, "method", usual.method).upper()
-    return Verb(method, path, _text(table, "body", usual.body), headers)
+    verb = Verb(method, path, _text(table, "body", usual.body), headers)
+    for hole in sorted(verb.placeholders - _PLACEHOLDERS[name]):
+        known = ", ".join(f"{{{each}}}" for each in sorted(_PLACEHOLDERS[name]))
+        text = f"[{name}] in the adapter has an unknown placeholder {{{hole}}}; it may have {known}"
+        raise InvalidRequest(text, field="adapter")
+    return verb
 
 
 def _words(table: Mapping[str, Any], usual: tuple[str, ...]) -> tuple[str, ...]:

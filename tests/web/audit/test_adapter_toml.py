@@ -63,6 +63,15 @@ def test_an_adapter_is_read() -> None:
         ("[send]\nheaders = {a = 1}", "headers"),
         ("[stop]\nstopped = 'ok'", "a list of strings"),
         ("[stop]\nstopped = 1", "a list of strings"),
+        (
+            "[send]\npath = '/c/{sesion}'",
+            r"\[send\] .* \{sesion\}; it may have \{message\}, \{session\}, \{turn\}$",
+        ),
+        ("[send]\nbody = '{msg}'", r"unknown placeholder \{msg\}"),
+        ("[send]\nheaders = {a = '{who}'}", r"unknown placeholder \{who\}"),
+        ("[stop]\npath = '/stop/{turn}'", r"\[stop\] .* \{turn\}; it may have \{session\}$"),
+        ("[stop_turn]\nbody = '{message}'", r"\[stop_turn\] .* \{message\}; .* \{session\}, \{turn\}$"),
+        ("[stream]\npath = '/{turn}'", r"\[stream\] .* \{turn\}"),
     ],
 )
 def test_an_adapter_that_says_something_else_is_refused(text: str, said: str) -> None:
