@@ -159,7 +159,8 @@ class EventLog:
                 if event.n == 0:
                     return position
                 return Gap(None, event.id, position)
-        return self.head
+        # What waits behind it, without ids, has pushed out all that was published of it.
+        return Gap(None, self._min_available(), self.head)
 
     def _min_available(self) -> str | None:
         kept = (event.id for event in self._events[self._start :] if event.epoch is not None)

@@ -1,20 +1,32 @@
 """What an onlooker of a living registry knows by himself, and what he may demand of it.
 
-The onlooker plays the agents, so he knows which coroutines live; he asks every question himself, so he knows
-who has not been answered; he reads along with every reader. Of the house's own word he believes nothing.
+The onlooker plays the agents, so he knows which coroutines live and when they were cancelled; he asks every
+question himself, so he knows what has not been answered, and for how long; his readers read every stream.
+Of the registry's own word he believes nothing. He demands two things: that nothing happens which may not, and
+that what has to happen has happened by the moment at which it is due.
 """
 
 import asyncio
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable
-from itertools import pairwise
+from collections.abc import Callable
 from typing import Any
 
+import pykka
+
 from tests.fakes import VirtualClock, settle
-from turnkeeper.actors.events.event import Event
+from tests.journeys.reader import Reader
+from tests.journeys.runs import Agents, Run
 from turnkeeper.actors.events.subscription import Subscription
-from turnkeeper.actors.model.exceptions import SessionLost, ShuttingDown, UnknownSession
+from turnkeeper.actors.metrics.meter import TURN_INTERRUPTED
+from turnkeeper.actors.model.exceptions import (
+    AgentExited,
+    NoRegistry,
+    SessionError,
+    SessionLost,
+    ShuttingDown,
+    UnknownSession,
+)
 from turnkeeper.actors.model.messages import (
     Accepted,
     AwaitTurn,
@@ -31,61 +43,26 @@ from turnkeeper.actors.model.messages import (
     TurnEnd,
 )
 from turnkeeper.actors.model.records import Asker, TurnId
-from turnkeeper.actors.model.words import TERMINAL, SessionState, TurnStatus, Verdict
-from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.model.words import TERMINAL, CloseOn, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.registry.front import SessionRegistry, open_registry
+from turnkeeper.actors.registry.performer import END_COUNTERS
 from turnkeeper.actors.runtime import AsyncioFuture
+from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.turn import Turn
 
 ADA, BOB = Asker("ada"), Asker("bob")
 AT_REST = {SessionState.IDLE, SessionState.CLOSED}
 TERMINAL_NAMES = {f"turn.{status}" for status in TERMINAL}
-
-
-class Run:
-    """A coroutine of an agent's, from its first step to its last."""
-
-    def __init__(self, turn: Turn) -> None:
-        self.turn = turn
-        self._word: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-    def say(self, word: Any) -> None:
-        """Let it go on: return this, or raise it."""
-        if not self._word.done():
-            self._word.set_result(word)
-
-    async def play(self) -> Any:
-        """Do what the message says, and then what `say` says."""
-        do: str = self.turn.message["do"]
-        self.turn.context.messages.append(do)
-        if do == "return":
-            return "at once"
-        if do == "raise":
-            raise ZeroDivisionError("at once")
-        if do == "chat":
-            for n in range(3):
-                self.turn.emit("word", n)
-        swallows = {"swallow": 1, "stubborn": 1_000}.get(do, 0)
-        while True:
-            try:
-                word = await asyncio.shield(self._word)
-                break
-            except asyncio.CancelledError:
-                if do == "answer":
-                    return "in spite of it"
-                if do == "break":
-                    raise OSError("while it cleaned up") from None
-                swallows -= 1
-                if swallows < 0:
-                    raise
-        if isinstance(word, Exception):
-            raise word
-        return word
+#: What rounding may cost, in seconds.
+TINY = 0.001
 
 
 class Asked(AsyncioFuture[Any]):
     """A question of the onlooker's. He looks at its answer in the moment in which it is given."""
 
-    def __init__(self, message: Any, look: Callable[[Any, Any], None]) -> None:
+    def __init__(self, number: int, at: float, message: Any, look: Callable[["Asked"], None]) -> None:
+        self.number = number
+        self.at = at
         self.message = message
         self._look = look
         self.error: BaseException | None = None
@@ -94,7 +71,7 @@ class Asked(AsyncioFuture[Any]):
     def set(self, value: Any = None) -> None:
         super().set(value)
         self.answer = value
-        self._look(self.message, value)
+        self._look(self)
 
     def set_exception(self, exc_info: Any = None) -> None:
         super().set_exception(exc_info)
@@ -105,82 +82,86 @@ class Asked(AsyncioFuture[Any]):
         return getattr(self.message, "session_id", None)
 
 
-class Reader:
-    """What one reader has seen, and the id after which it wanted to read."""
+class End(AsyncioFuture[TurnEnd]):
+    """Where the end of a send's turn is reported, once."""
 
-    def __init__(self, message: Subscribe, subscription: Subscription) -> None:
-        self.session = message.session_id
-        self.subscription = subscription
-        self.seen: list[Event] = []
-        epoch, _, n = (message.cursor or "").partition("-")
-        self.after = (int(epoch), int(n)) if epoch.isdigit() and n.isdigit() else None
+    def __init__(self) -> None:
+        self.reports = 0
+
+    def set(self, value: TurnEnd | None = None) -> None:
+        self.reports += 1
+        super().set(value)
 
     @property
-    def last(self) -> Event | None:
-        """The last event with an id."""
-        return next((event for event in reversed(self.seen) if event.epoch is not None), None)
+    def record(self) -> Any:
+        """The record of the turn that has ended; ``None`` before, and where its session was lost."""
+        return self._value.turn if self.done() and self._error is None else None
 
 
 class Onlooker:
-    def __init__(self, clock: VirtualClock, grace: float) -> None:
+    def __init__(self, clock: VirtualClock, settings: Settings) -> None:
         self.registry: SessionRegistry
         self._clock = clock
-        self._grace = grace
-        self.living: list[Run] = []
+        self._settings = settings
+        self._grace = settings.cancel_grace
+        self.agents = Agents(clock, self._began)
         self.asked: list[Asked] = []
-        #: Where the end of each send's turn is reported.
-        self._ends: dict[Asked, AsyncioFuture[TurnEnd]] = {}
         self.readers: list[Reader] = []
+        self.ends: dict[Asked, End] = {}
+        self._number = 0
+        #: Since when the clock has not jumped: a deadline that a jump has passed is met a little later.
+        self._steady_since = 0.0
         self._epochs: dict[str, set[int]] = defaultdict(set)
         self._names: dict[tuple[str, int, int], str] = {}
         self._failed_at: dict[str, float] = {}
+        #: The last question that may have been in the mailbox of a session's actor when that failed.
+        self._lost_until: dict[str | None, int] = {}
         self._cut_off: dict[Turn, float] = {}
+        #: When anything was last asked of a session, or happened in it.
+        self._touched: dict[str, float] = {}
         #: When the turns were cancelled that had not been sent yet.
         self._early: dict[tuple[str, str], float] = {}
+        #: Readers that are to see a `close` after the turn of that epoch: those asked for before that number.
+        self._closes: list[tuple[str, int, int]] = []
+        #: Readers that end with the turn that was replaced.
+        self._replaced: list[tuple[str, int]] = []
         #: What was wrong where an AssertionError would not have been noticed.
         self._wrong: list[str] = []
 
     # -- The agents -----------------------------------------------------------------------------------
 
-    async def coroutine(self, turn: Turn) -> Any:
+    @property
+    def living(self) -> list[Run]:
+        """The runs whose coroutine has begun and not ended."""
+        return self.agents.living
+
+    def _began(self, run: Run) -> None:
+        turn = run.turn
         for other in self.living:
             if other.turn.session_id == turn.session_id and not self._has_let_go(other.turn):
                 self._wrong.append(f"G1: {turn} began while {other.turn} held the session")
-        run = Run(turn)
-        self.living.append(run)
         self._epochs[turn.session_id].add(turn.epoch)
-        try:
-            return await run.play()
-        finally:
-            self.living.remove(run)
-
-    async def generator(self, turn: Turn) -> AsyncIterator[Any]:
-        yield "a word"
-        yield "end", await self.coroutine(turn)
-
-    def plain(self, turn: Turn) -> Any:
-        """A function that starts a task of its own, or raises before there is one."""
-        self._epochs[turn.session_id].add(turn.epoch)
-        if turn.message["do"] == "raise":
-            raise ZeroDivisionError("before there was a coroutine")
-        return asyncio.get_running_loop().create_task(self.coroutine(turn))
+        self._touched[turn.session_id] = self._clock.time()
 
     def _has_let_go(self, turn: Turn) -> bool:
         """Whether a coroutine that lives was given up: only after a whole grace, also by a failed session."""
         cut_off_at = self._cut_off.get(turn)
         return turn.over and (cut_off_at is None or self._clock.time() >= cut_off_at + self._grace)
 
-    def _holders(self, session: str) -> list[Turn]:
-        return [run.turn for run in self.living if run.turn.session_id == session and not run.turn.over]
+    def _holding(self, session: str) -> list[Run]:
+        return [run for run in self.living if run.turn.session_id == session and not run.turn.over]
 
-    # -- Questions ------------------------------------------------------------------------------------
+    # -- Questions and deeds --------------------------------------------------------------------------
 
     def ask(self, message: Any, *, thread: bool = False) -> Asked:
         """Put it, on the loop or in a thread, without waiting for anything."""
-        asked = Asked(message, self._look)
+        self._number += 1
+        asked = Asked(self._number, self._clock.time(), message, self._look)
         self.asked.append(asked)
-        if isinstance(message, Send) and message.ended_to is not None:
-            self._ends[asked] = message.ended_to  # type: ignore[assignment]
+        if isinstance(message, Send) and isinstance(message.ended_to, End):
+            self.ends[asked] = message.ended_to
+        if asked.session is not None:
+            self._touched[asked.session] = asked.at
         put = threading.Thread(target=self.registry.ref.forward, args=(message, asked))
         if thread:
             put.start()
@@ -189,30 +170,54 @@ class Onlooker:
             put.run()
         return asked
 
+    def jump(self, seconds: float) -> None:
+        """Let the loop be blocked for so long."""
+        self._clock.jump(seconds)
+        self._steady_since = self._clock.time()
+
     def crash(self, session: str) -> None:
         """Let the session's actor fail at its next message."""
         entry = self.registry.directory.entries.get(session)  # type: ignore[call-overload]
         if entry is not None and entry.actor is not None and entry.actor.is_alive():
             entry.actor.tell(Subscribe(session, cursor=5))  # type: ignore[arg-type]
-            asyncio.get_running_loop().call_soon(self._has_crashed, session, self._holders(session))
+            holding = [run.turn for run in self._holding(session)]
+            asyncio.get_running_loop().call_soon(self._has_crashed, session, holding)
 
     def _has_crashed(self, session: str, cut_off: list[Turn]) -> None:
         """In the same pass as it does, because the clock may have jumped since then."""
         now = self._clock.time()
-        self._failed_at[session] = now
+        self._failed_at[session] = self._touched[session] = now
+        self._lost_until[session] = self._number
         self._cut_off |= dict.fromkeys(cut_off, now)
 
-    def _look(self, message: Any, answer: Any) -> None:
-        self._look_at_early_cancels(message, answer)
-        match answer:
-            case CancelAnswer(verdict=Verdict.CANCELLED, turn=turn) if turn is not None:
-                if any(each.epoch == turn.epoch for each in self._holders(message.session_id)):
-                    self._wrong.append(f"G3: {answer} came while the coroutine ran")
-                if message.turn_id not in (None, turn.turn_id):
-                    self._wrong.append(f"G4: {message} hit {turn}")
-            case Accepted(superseded=before, epoch=epoch) if before is not None and epoch is not None:
-                if any(each.turn_id == before.turn_id for each in self._holders(message.session_id)):
-                    self._wrong.append(f"G3: {answer} came while the predecessor ran")
+    def exit(self, run: Run) -> None:
+        """Let a task of the turn's raise SystemExit."""
+        if not run.turn.over:
+            run.exited = True
+            run.turn.end_with(AgentExited("as the deed says"))
+
+    # -- Answers, in the moment in which they are given -----------------------------------------------
+
+    def _look(self, asked: Asked) -> None:
+        self._look_at_early_cancels(asked.message, asked.answer)
+        match asked.message, asked.answer:
+            case Subscribe(), Subscription() as subscription:
+                self.readers.append(Reader(asked.number, asked.message, subscription))
+            case Cancel(turn_id=named, asker=asker), CancelAnswer(verdict=Verdict.CANCELLED, turn=turn) if (
+                turn is not None
+            ):
+                if any(each.turn.epoch == turn.epoch for each in self._holding(asked.message.session_id)):
+                    self._wrong.append(f"G3: {asked.answer} came while the coroutine ran")
+                if named not in (None, turn.turn_id):
+                    self._wrong.append(f"G4: {asked.message} hit {turn}")
+                if turn.epoch is not None and turn.superseded_by is None and asker == ADA:
+                    self._closes.append((asked.message.session_id, asked.number, turn.epoch))
+            case Send(session_id=session), Accepted(superseded=before, epoch=epoch) if (
+                before is not None and epoch is not None
+            ):
+                if any(each.turn.turn_id == before.turn_id for each in self._holding(session)):
+                    self._wrong.append(f"G3: {asked.answer} came while the predecessor ran")
+                self._replaced.append((session, asked.number))
 
     def _look_at_early_cancels(self, message: Any, answer: Any) -> None:
         """G4: a cancel that came before its send still counts."""
@@ -231,17 +236,17 @@ class Onlooker:
     # -- What may be demanded now ---------------------------------------------------------------------
 
     async def check(self) -> None:
-        """The house has come to rest: everything that it says is true, and no one waits for nothing."""
+        """All has come to rest: everything the registry says is true, and what was due has happened."""
         await settle()
         directory = self.registry.directory
         places = (directory.active, directory.resting, directory.asleep)
         assert sum(map(len, places)) == len(directory.entries), "an entry is in one place"
+        self._idle_sessions_sleep()
         sessions = {asked.session for asked in self.asked if asked.session is not None}
         asking = [self.ask(GetSession(session, ADA)) for session in sorted(sessions)]
         listing, counting = self.ask(ListActive(ADA)), self.ask(GetCounts())
         foreign = self.ask(ListActive(BOB))
         await settle()
-        self._collect_readers()
         views = {asked.session: asked.answer for asked in asking if asked.answer is not None}
         listed = {each.session_id: each.turn.turn_id for each in listing.answer}
         assert foreign.answer == (), "G12"
@@ -252,12 +257,14 @@ class Onlooker:
             known = asked.done() or asked.session in self._failing()
             assert known, f"{asked.message} is not answered"
             assert asked.error is None or isinstance(asked.error, UnknownSession)
+        self._compare_counts(counting.answer, list(views.values()))
+        self._no_question_is_overdue()
         if not self._failing():
-            self._compare_counts(counting.answer, list(views.values()))
-            self._nobody_waits_for_nothing(views)
-        for reader in self.readers:
-            self._read(reader)
-        self._ends_are_told_truly()
+            self._every_wait_has_its_reason(views)
+        self._cancels_come_when_they_are_due()
+        self._ends_are_true()
+        self._check_readers()
+        self._check_generators()
         assert not self._wrong, self._wrong
 
     def _failing(self) -> set[str]:
@@ -265,31 +272,67 @@ class Onlooker:
         now = self._clock.time()
         return {session for session, at in self._failed_at.items() if now < at + self._grace}
 
+    def _idle_sessions_sleep(self) -> None:
+        """G8: what nothing has touched for `idle_ttl` seconds sleeps, at the latest after the next sweep."""
+        sweep = min(30.0, self._settings.idle_ttl / 4)
+        busy = {run.turn.session_id for run in self.living} | {r.session for r in self.readers if not r.gone}
+        for session, entry in self.registry.directory.entries.items():
+            due = (
+                max(self._touched.get(session, 0.0), self._steady_since) + self._settings.idle_ttl + 2 * sweep
+            )
+            if session not in busy and self._clock.time() > due:
+                assert entry.actor is None, f"G8: {session} has nothing to do and does not sleep"
+
     def _compare(self, view: SessionView, listed: TurnId | None) -> None:
-        holders = self._holders(view.session_id)
-        assert len(holders) <= 1, "G1"
-        assert (view.state not in AT_REST) == bool(holders), (view, holders)
+        session = view.session_id
+        holding = self._holding(session)
+        assert len(holding) <= 1, "G1"
+        assert (view.state not in AT_REST) == bool(holding), (view, holding)
         given_up = {record.epoch for record in view.quarantined}
-        for run in self.living:
-            if (
-                run.turn.session_id == view.session_id
-                and run.turn.over
-                and view.session_id not in self._failed_at
-            ):
-                assert run.turn.epoch in given_up, f"G6: {run.turn} lives, and nothing shows it"
-        held_by = holders[0].turn_id if holders else None
+        fled = {run.turn.epoch for run in self.living if run.turn.session_id == session and run.turn.over}
+        assert given_up <= fled, "G6: a turn is shown to run that has ended"
+        if session not in self._failed_at:
+            assert fled <= given_up, "G6: a turn runs, and nothing shows it"
+        held_by = holding[0].turn.turn_id if holding else None
         assert listed == held_by, "the list is the truth"
-        if held_by is not None:
+        for run in holding:
             assert view.turn is not None
             assert view.turn.turn_id == held_by
+            if view.state is SessionState.CANCELLING:
+                assert run.turn.cancel_requested, f"{run.turn} does not know that it is to stop"
+                assert run.cancelled_at, f"G5: no cancel has reached {run.turn}"
+        if view.state is SessionState.CLOSED:
+            left = [each for each in self.readers if each.session == session and each.attentive]
+            assert not left, "a closed session has readers"
 
     def _compare_counts(self, counts: Counts, views: list[SessionView]) -> None:
-        assert counts.sessions == len(views)
-        assert counts.turns_in_flight == sum(view.state not in AT_REST for view in views)
-        assert counts.unresponsive == sum(len(view.quarantined) for view in views)
-        assert counts.subscribers == sum(view.subscribers for view in views)
+        ended = sum(end.record is not None for end in self.ends.values())
+        finished = [each for each in END_COUNTERS.values() if each is not TURN_INTERRUPTED]
+        assert sum(counts.counters.get(each.name, 0) for each in finished) == ended, (
+            "each end is counted once"
+        )
+        if not self._failing():
+            assert counts.subscribers == sum(reader.counts for reader in self.readers)
+            assert counts.sessions == len(views)
+            assert counts.turns_in_flight == sum(view.state not in AT_REST for view in views)
+            assert counts.unresponsive == sum(len(view.quarantined) for view in views)
 
-    def _nobody_waits_for_nothing(self, views: dict[str | None, SessionView]) -> None:
+    def _no_question_is_overdue(self) -> None:
+        """A wait is bounded: by the grace of the turn in the way, after that of a failed session's turn."""
+        for asked in self.asked:
+            self._is_answered_by_the_living(asked)
+            if not asked.done() and not isinstance(asked.message, AwaitTurn):
+                due = max(asked.at, self._steady_since) + 2 * self._grace
+                assert self._clock.time() < due + TINY, f"{asked.message} is not answered"
+
+    def _is_answered_by_the_living(self, asked: Asked) -> None:
+        if isinstance(asked.error, pykka.ActorDeadError):
+            lost = asked.number <= self._lost_until.get(asked.session, 0)
+            assert lost, f"{asked.message} went to an actor that had stopped"
+        else:
+            assert asked.error is None or isinstance(asked.error, SessionError), asked.error
+
+    def _every_wait_has_its_reason(self, views: dict[str | None, SessionView]) -> None:
         for asked in self.asked:
             view = views.get(asked.session)
             if asked.done():
@@ -300,18 +343,35 @@ class Onlooker:
             else:
                 assert isinstance(asked.message, Send | Cancel | Close), f"{asked.message} is not answered"
                 assert view.state is SessionState.CANCELLING, f"{asked.message} waits for nothing"
-        for asked, end in self._ends.items():
+        for asked, end in self.ends.items():
             accepted, view = asked.answer, views.get(asked.session)
             if accepted is not None and not accepted.repeated and not end.done():
                 assert view is not None
                 assert accepted.turn_id in _pending(view), f"G2: {accepted} has no end"
 
-    def _ends_are_told_truly(self) -> None:
-        """G2: the receipt and the terminal event tell the same."""
-        for asked, end in self._ends.items():
-            if not end.done() or end._error is not None:
+    def _cancels_come_when_they_are_due(self) -> None:
+        """G6: a turn is cancelled when its time is up, again at half of its grace, given up at its end."""
+        now = self._clock.time() + TINY
+        for run in self.living:
+            timeout, first = run.turn.spec.timeout, min(run.cancelled_at, default=None)
+            if timeout is not None and now >= max(run.started_at, self._steady_since) + timeout + 2 * TINY:
+                assert first is not None, f"the time of {run.turn} is up"
+            if run.exited:
+                assert first is not None, f"a task of {run.turn} has exited, and it goes on"
+            elif first is not None:
+                since = max(first, self._steady_since)
+                if now >= since + self._grace / 2 + 2 * TINY:
+                    assert len(run.cancelled_at) > 1, f"{run.turn} was not cancelled again"
+                if now >= since + self._grace + 2 * TINY:
+                    assert run.turn.over, f"{run.turn} ignores its grace and holds its session"
+
+    def _ends_are_true(self) -> None:
+        """G2: each end is reported once, and the terminal event says the same."""
+        for asked, end in self.ends.items():
+            assert end.reports <= 1, f"the end of {asked.answer} was reported twice"
+            record = end.record
+            if record is None:
                 continue
-            record = end._value.turn
             assert record.status in TERMINAL
             if record.epoch is not None and asked.session is not None:
                 ends = [
@@ -320,25 +380,49 @@ class Onlooker:
                     if (session, epoch) == (asked.session, record.epoch) and name in TERMINAL_NAMES
                 ]
                 assert ends in ([], [f"turn.{record.status}"])
+            if asked.message.message["do"] == "exit" and record.status is TurnStatus.FAILED:
+                assert record.error.code == "system_exit"
+
+    def _check_generators(self) -> None:
+        """A generator is closed by the task of its turn, before that ends."""
+        assert not self.agents.closed_by_others
+        living = [run.turn for run in self.living]
+        assert all(turn in living for turn in self.agents.open_generators), "a generator was not closed"
 
     # -- Readers --------------------------------------------------------------------------------------
 
-    def _collect_readers(self) -> None:
-        for asked in self.asked:
-            if isinstance(asked.answer, Subscription):
-                self.readers.append(Reader(asked.message, asked.answer))
-        self.asked = [asked for asked in self.asked if not isinstance(asked.answer, Subscription)]
+    def _check_readers(self) -> None:
+        for reader in self.readers:
+            reader.check()
+            self._names_are_unique(reader)
+            self._nothing_is_missing(reader)
+            if reader.attentive:
+                self._has_seen_all(reader)
+        for session, number, epoch in self._closes:
+            for reader in self._attentive(session, number):
+                assert reader.close_on is CloseOn.NEVER, "a user has stopped the turn, and the stream goes on"
+                if epoch in {each for each, _ in reader.ids}:
+                    assert reader.saw_close_after(epoch), "a user has stopped the turn, and no close came"
+        for session, number in self._replaced:
+            for reader in self._attentive(session, number):
+                assert reader.close_on is not CloseOn.SUPERSEDED, "a stream has outlived its turn"
 
-    def _read(self, reader: Reader) -> None:
-        """G2 and G7: each event once and in order, or a gap."""
-        subscription = reader.subscription
-        while batch := subscription.take():
-            for event in batch:
-                assert not reader.seen or reader.seen[-1].name != "close", "nothing comes after close"
-                reader.seen.append(event)
-                if event.epoch is not None:
-                    here = reader.session, event.epoch, event.n
-                    assert self._names.setdefault(here, event.name) == event.name, "one id is one event"
+    def _attentive(self, session: str, before: int) -> list[Reader]:
+        """The readers of that session that read, and did so before that question."""
+        return [
+            each
+            for each in self.readers
+            if each.attentive and each.session == session and each.number < before
+        ]
+
+    def _names_are_unique(self, reader: Reader) -> None:
+        for event in reader.seen:
+            if event.epoch is not None:
+                here = reader.session, event.epoch, event.n
+                assert self._names.setdefault(here, event.name) == event.name, "one id is one event"
+
+    def _nothing_is_missing(self, reader: Reader) -> None:
+        """G2 and G7: each event follows the one before, or a gap."""
         before = reader.after
         for event in reader.seen:
             if event.name == "gap":
@@ -347,12 +431,6 @@ class Onlooker:
                 here = event.epoch, event.n
                 assert before is None or self._may_follow(reader.session, before, here), (before, here)
                 before = here
-        numbered = [(event.epoch, event.n) for event in reader.seen if event.epoch is not None]
-        assert all(first < second for first, second in pairwise(numbered)), "in order, and once"
-        last = reader.last
-        if last is not None and not subscription.ended and last.name not in TERMINAL_NAMES:
-            running = [turn.epoch for turn in self._holders(reader.session)]
-            assert last.epoch in running or reader.session in self._failing(), "G2: an end was not published"
 
     def _may_follow(self, session: str, before: tuple[int, int], here: tuple[int, int]) -> bool:
         ended = self._names.get((session, *before)) in TERMINAL_NAMES
@@ -361,34 +439,63 @@ class Onlooker:
         between = [epoch for epoch in self._epochs[session] if before[0] < epoch < here[0]]
         return here[0] > before[0] and here[1] == 0 and not between
 
-    async def release(self) -> None:
-        """Let go of every run that is left."""
-        for run in list(self.living):
-            run.say("late")
-        await settle()
+    def _has_seen_all(self, reader: Reader) -> None:
+        """What a turn has emitted, and its end, are with every reader that waits in `read()`."""
+        assert reader.subscription.parked, "a reader that has nothing to read waits"
+        holding = [run.turn for run in self._holding(reader.session)]
+        reached = reader.ids[-1] if reader.ids else reader.after
+        # Of a turn of which no event is kept there is a gap, and nothing else.
+        for turn in [] if reader.has_skipped else holding:
+            assert reached == (turn.epoch, turn.n), f"{reached} is not all of {turn.last_event_id}"
+        last = reader.last
+        if last is not None and last.name not in TERMINAL_NAMES:
+            running = last.epoch in [turn.epoch for turn in holding]
+            assert running or reader.session in self._failing(), "G2: an end was not published"
 
     # -- The end --------------------------------------------------------------------------------------
 
-    async def check_the_end(self) -> None:
-        """G10: everyone was answered, and nothing is left."""
+    async def release(self) -> None:
+        """Let go of every run and every reader that is left."""
+        for run in list(self.living):
+            run.say("late")
+        for reader in self.readers:
+            reader.go_on()
         await settle()
-        self._collect_readers()
+        for reader in self.readers:
+            reader.cut()
+        await settle()
+
+    async def check_the_end(self) -> None:
+        """G10: every question was answered, every stream has ended, and nothing is left."""
+        for reader in self.readers:
+            reader.go_on()
+        await settle()
         for asked in self.asked:
             assert asked.done(), f"G10: {asked.message} was never answered"
-        for asked, end in self._ends.items():
+            self._is_answered_by_the_living(asked)
+        for asked, end in self.ends.items():
             if asked.answer is not None and not asked.answer.repeated:
                 assert end.done(), f"G2, G10: {asked.answer} has no end"
                 assert end._error is None or isinstance(end._error, SessionLost | ShuttingDown)
-        for reader in self.readers:
-            self._read(reader)
-            assert reader.subscription.ended
-        self._ends_are_told_truly()
-        assert not any(self._holders(each.turn.session_id) for each in self.living)
+        assert all(reader.gone for reader in self.readers), "a reader still waits"
+        self._check_readers()
+        self._ends_are_true()
+        assert not any(self._holding(each.turn.session_id) for each in self.living)
         await self.release()
         assert not self.living
+        assert not self.agents.open_generators
         assert asyncio.all_tasks() == {asyncio.current_task()}
         timers: Any = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
         assert not [timer for timer in timers if not timer.cancelled()]
+        assert self.registry._shared is not None
+        assert not self.registry._shared.orphaned_tasks
+        assert not self.registry.accepting
+        try:
+            open_registry()
+        except NoRegistry:
+            pass
+        else:
+            raise AssertionError("a registry that has stopped is still the open one")
         assert not self._wrong, self._wrong
 
 

@@ -177,6 +177,11 @@ def test_a_turn_in_flight_whose_beginning_was_trimmed_is_a_gap_even_without_a_cu
     assert log.locate(None, 1) == Gap(None, "1-7", 7)
 
 
+def test_a_turn_in_flight_of_which_nothing_is_kept_is_a_gap_even_without_a_cursor() -> None:
+    log = log_of((1, 0), None, None, None, max_events=3)
+    assert log.locate(None, 1) == Gap(None, None, 4)
+
+
 def test_an_empty_log_has_nothing_to_continue_from() -> None:
     assert gap(EventLog(), "1-0") == Gap("1-0", None, 0)
     assert after(EventLog(), "0") == []
