@@ -11,15 +11,16 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import aclosing
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.web.agents.upstream import says, upstream
-from turnkeeper.actors import SessionRegistry
+from turnkeeper.actors import Receipt, SessionRegistry, Turn, UnknownSession, services
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -97,6 +98,30 @@ async def test_the_in_process_example_stops_its_turn(capsys: pytest.CaptureFixtu
     await asyncio.get_running_loop().shutdown_default_executor()
 
 
+async def test_the_example_for_another_framework_streams_stops_and_ends_with_its_app() -> None:
+    example = load(EXAMPLES / "another_framework.py")
+    app = SimpleNamespace(state=SimpleNamespace())
+    async with example.lifespan(app):
+        registry = app.state.registry
+        sent = await example.send(registry, "s1", "hello big world", "ada")
+        text = ""
+        async with aclosing(example.events(registry, "s1", "0", "ada")) as stream:
+            async for part in stream:
+                text += part
+                if "turn.completed" in part:
+                    break
+        assert re.findall(r'^id: \d+-(\d)\nevent: delta\ndata: {"text":"(\w+ )"}\n$', text, re.MULTILINE) == [
+            ("1", "hello "),
+            ("2", "big "),
+            ("3", "world "),
+        ]
+        stopped = await example.stop(registry, "s1", sent["task_id"], "ada")
+        assert stopped == {"status": "finished_first", "settled_after_ms": 0.0}
+        with pytest.raises(UnknownSession):
+            await example.send(registry, "s1", "mine", "bob")
+    assert not registry.accepting
+
+
 async def test_the_mounting_example_has_users_agents_and_routes_of_its_own(
     aiohttp_client: AiohttpClient,
 ) -> None:
@@ -141,6 +166,16 @@ async def test_the_example_with_a_model_answers_and_closes_its_connections(
                 text += (await stream.content.readuntil(b"\n\n")).decode()
         assert re.findall(r"^event: (\w+)$", text, re.MULTILINE) == ["status", "delta", "usage"]
         await client.close()  # the app with it, while the model's server still runs
+
+
+def test_what_is_not_provided_of_the_old_functions_is_not_there_and_its_replacement_is() -> None:
+    text = (ROOT / "docs/reference/differences.md").read_text().split("These are not provided:")[1]
+    rows = re.findall(r"^\| `(\w+)[^|]*\| ([^|]+) \|$", text, re.MULTILINE)
+    assert {name for name, _ in rows} >= {"cancel_active_response", "run_task", "sse_clients"}
+    for name, instead in rows:
+        assert not hasattr(services, name)
+        for owner, method in re.findall(r"`(?:\w+ = )?(?:await )?(registry|turn|receipt)\.(\w+)\(", instead):
+            assert hasattr({"registry": SessionRegistry, "turn": Turn, "receipt": Receipt}[owner], method)
 
 
 def test_the_settings_page_is_what_the_code_says() -> None:

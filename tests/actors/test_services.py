@@ -68,7 +68,10 @@ async def test_what_the_agent_raised_is_raised(registry: SessionRegistry) -> Non
         await services.send_message_to_agent("s1", "raise")
 
 
-async def test_max_iterations_is_handed_to_the_turn(registry: SessionRegistry, script: Script) -> None:
+async def test_max_iterations_is_handed_to_the_turn(
+    registry: SessionRegistry, script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MR_MAX_ITERATIONS", "3")  # which old code read
     await services.send_message_to_agent("s1", "hi")
     await services.send_message_to_agent("s1", "hi", 7)
     assert [turn.max_iterations for turn in script.turns] == [35, 7]
@@ -221,6 +224,31 @@ async def test_the_contexts_user_owns_the_session_if_nobody_else_is_named(
     assert script.turns[0].user == "ada"
     with pytest.raises(UnknownSession):
         await services.send_message_to_agent("s1", "hi", user="bob")
+
+
+async def test_without_a_user_and_a_context_a_call_is_the_hosts_own(
+    registry: SessionRegistry, script: Script
+) -> None:
+    await services.send_message_to_agent("mine", "hi")
+    assert (await registry.session("mine", user="local")).user == "local"
+    await services.send_message_to_agent("hers", "hi", user="ada")
+    assert await services.send_message_to_agent("hers", "hi") == {"hi"}
+    assert (await registry.session("hers")).user == "ada"
+
+
+async def test_of_several_registries_the_one_opened_last_is_used_also_in_a_turn_of_another_one() -> None:
+    def named(name: str) -> Any:
+        async def agent(turn: Turn) -> Any:
+            return await services.send_message_to_agent("s2", "hi") if turn.text == "ask" else name
+
+        return agent
+
+    async with SessionRegistry(named("first")) as first:
+        assert await services.send_message_to_agent("s1", "hi") == "first"
+        async with SessionRegistry(named("second")):
+            assert await services.send_message_to_agent("s1", "hi") == "second"
+            assert await (await first.send("s1", "ask")).result() == "second"
+        assert await services.send_message_to_agent("s1", "hi") == "first"
 
 
 async def test_one_sees_and_stops_ones_own_turns_with_a_context_and_all_without(
