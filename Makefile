@@ -6,13 +6,16 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS   ?=
 # How many processes the tests run in; auto: two a core, because many tests wait.
 WORKERS ?= auto
-META   := setup.cfg pyproject.toml
+# An environment is made anew when one of these changes; CI's also when its constraints do.
+META   := setup.cfg pyproject.toml $(PIP_CONSTRAINT)
+# What the tests need beside the package itself.
+TESTING := cli,test,uvloop
 # The interpreter of .venv: the first of these that runs, is 3.11 or newer and can make an environment.
 # `make PYTHON=... VENV=...` takes another.
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test dev lint types contracts docs bench bench-instructions clean help
+.PHONY: run test dev lint types contracts docs bench bench-instructions constraints clean help
 
 run: $(VENV)/.for-run  ## install what is needed and start the server (ARGS="--port 9000")
 	@exec $(BIN)/turnkeeper serve $(ARGS)
@@ -43,6 +46,9 @@ bench: $(VENV)/.for-test $(VENV)/.for-bench  ## the benchmarks, and their page i
 bench-instructions: $(VENV)/.for-test  ## instructions per operation, beside a floor's; needs valgrind (ARGS="--check")
 	$(BIN)/python tests/benchmarks/instructions/run.py $(ARGS)
 
+constraints: $(VENV)/.made  ## look up the newest versions of all that CI installs, and write them down for it
+	$(BIN)/python .ci/constraints.py '$(TESTING),lint,docs'
+
 clean:  ## remove what was made
 	rm -rf .venv .venv-* build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -57,7 +63,7 @@ $(VENV)/.for-run: $(VENV)/.made $(META)
 
 $(VENV)/.for-test: $(VENV)/.made $(META)
 	@echo "installing turnkeeper and what its tests need into $(VENV); the first time this can take a minute"
-	@$(PIP) install -qq -e '.[cli,test,uvloop]'
+	@$(PIP) install -qq -e '.[$(TESTING)]'
 	@touch $@ $(VENV)/.for-run
 
 $(VENV)/.for-bench: $(VENV)/.made $(META)

@@ -226,6 +226,28 @@ def test_every_dependency_has_a_line_with_its_reason() -> None:
     assert set(reasons) == dependencies()
 
 
+def test_ci_is_held_to_a_version_of_everything_it_installs() -> None:
+    config, makefile = setup_cfg(), (ROOT / "Makefile").read_text()
+    testing = re.findall(r"^TESTING := (\S+)$", makefile, re.MULTILINE)
+    extras = [*testing[0].split(","), "lint", "docs"]
+    lists = [
+        config["options"]["install_requires"],
+        *(config["options.extras_require"][each] for each in extras),
+    ]
+    needed = {match.group() for text in lists for match in re.finditer(r"^[\w.-]+", text, re.MULTILINE)}
+    assert needed <= held_to("constraints"), "run: make constraints"
+    assert "schemathesis" in held_to("schemathesis")
+
+
+def held_to(name: str) -> set[str]:
+    """The packages in that file, each a name with one version; registries' hosts are none of it."""
+    lines = (ROOT / ".ci" / f"{name}.txt").read_text().splitlines()[1:]
+    version = re.compile(r"([a-z0-9.-]+)==[\w.]+(; python_version [=><]= \"3\.\d+\"( or .*)?)?")
+    found = [version.fullmatch(line) for line in lines]
+    assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
+    return {match[1] for match in found if match}
+
+
 # Hosts of package registries, and folders of one machine: neither belongs in the repository.
 NOT_OURS = re.compile(
     r"pypi[.]org|pythonhosted[.]org|npmjs[.](?:org|com)|deb[.]debian[.]org|/opt/py[p]i"
