@@ -98,8 +98,7 @@ def _step(each: JSON, turn: JSON) -> str:
         case Step.SETTLED:
             return f"let go of its session, {ms(each['settled_after_ms'])} after it was asked to stop"
         case Step.ENDED:
-            unseen = "; its agent had not been called" if turn.get("began") is False else ""
-            return f"ended: {_why(turn)}{unseen}"
+            return f"ended: {_why(turn)}"
         case Step.ENDED_LATE:
             return f"its coroutine has ended after all: {each['outcome']}"
         case None:

@@ -54,8 +54,10 @@ def test_every_step_is_told_in_words() -> None:
 
 
 def test_a_turn_whose_agent_never_began_says_so() -> None:
-    for began, text in ((False, "completed; its agent had not been called"), (True, "completed")):
-        assert steps(record(began=began, ended_at=3.0))[-1] == f"ended: {text}"
+    for began, text in ((False, "cancelled before it began"), (True, "cancelled")):
+        turn = record(status=TurnStatus.CANCELLED, began=began, ended_at=3.0)
+        assert steps(turn)[-1] == f"ended: {text}"
+        assert turn_text(shown(turn), NOW).endswith(f": {text}")
 
 
 def test_a_step_that_only_a_later_server_knows_is_shown_as_it_is() -> None:
