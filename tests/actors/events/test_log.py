@@ -65,6 +65,15 @@ def test_no_more_events_than_allowed_are_kept() -> None:
     assert log.first == 490
 
 
+def test_a_log_that_is_full_to_the_byte_has_dropped_nothing() -> None:
+    full = log_of(*[(1, n) for n in range(4)])
+    for spare, first in ((0, 0), (-1, 1)):
+        log = EventLog()
+        for n in range(4):
+            log.append(numbered(1, n), MANY, full.size + spare)
+        assert ids_from(log, 0) == [f"1-{n}" for n in range(first, 4)]
+
+
 def test_no_more_bytes_than_allowed_are_kept() -> None:
     """G8."""
     log = EventLog()

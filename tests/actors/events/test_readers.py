@@ -150,6 +150,14 @@ async def test_a_reader_that_never_looks_is_found_now_and_then_and_its_stream_en
     assert stand.overflows == 1
 
 
+async def test_a_reader_that_never_looks_may_lag_as_far_as_the_bound() -> None:
+    """G8."""
+    for max_lag, overflowed in ((LAG_CHECK, False), (LAG_CHECK - 1, True)):
+        stand = Stand(1, max_lag=max_lag)
+        stand.publish(LAG_CHECK)
+        assert stand.each[0].overflowed is overflowed
+
+
 async def test_all_streams_end_or_those_that_are_to_end_when_a_turn_is_superseded() -> None:
     stand = Stand(4)
     stand.readers.end(StreamEnd.TASK_CANCELLED, superseded=True)

@@ -129,7 +129,9 @@ def test_a_text_is_returned_as_it_is_up_to_a_bound_in_bytes() -> None:
     assert check_text("\u00f6" * (MAX_TEXT // 2)) == "\u00f6" * (MAX_TEXT // 2)
 
 
-@pytest.mark.parametrize("text", ["\u00f6" * (MAX_TEXT // 2 + 1), "\ud800", 1, b"text", ["text"]])
+@pytest.mark.parametrize(
+    "text", ["\u00f6" * (MAX_TEXT // 2 + 1), "x" * (MAX_TEXT + 1), "\ud800", 1, b"text", ["text"]]
+)
 def test_a_text_that_no_event_could_carry_is_refused(text: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         check_text(text)

@@ -9,7 +9,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.words import Strategy
-from turnkeeper.actors.session.settings import Settings, check_settings
+from turnkeeper.actors.session.settings import MAX_SECONDS, Settings, check_settings
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -69,6 +69,16 @@ def test_a_bound_that_is_no_bound_is_refused_and_named(name: str, number: Any) -
     with pytest.raises(InvalidRequest) as caught:
         Settings(**{name: number})
     assert caught.value.field == name
+
+
+def test_a_setting_may_be_exactly_at_the_ends_of_its_range() -> None:
+    """G8."""
+    for span in SPANS:
+        assert getattr(Settings(**{span: MAX_SECONDS}), span) == MAX_SECONDS
+        with pytest.raises(InvalidRequest):
+            Settings(**{span: math.nextafter(MAX_SECONDS, math.inf)})
+    for bound in ("kept_turns", "unresponsive_per_session", "log_events", "log_bytes", "subscriber_buffer"):
+        assert getattr(Settings(**{bound: 1}), bound) == 1
 
 
 def test_every_setting_can_be_given_by_the_environment() -> None:

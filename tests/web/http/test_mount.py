@@ -237,6 +237,15 @@ async def test_a_path_of_ours_that_leads_nowhere_asks_who_wants_to_know() -> Non
             assert (await house.get(path, token="ada-token")).status == 404
 
 
+@pytest.mark.parametrize(
+    ("method", "path"), [("PUT", "/chat/s/send"), ("GET", "/chat/s/t/cancel"), ("POST", "/healthz")]
+)
+async def test_a_method_that_a_path_does_not_have_asks_who_wants_to_know(method: str, path: str) -> None:
+    async with serving(authenticate=by_token) as house:
+        assert (await house.ask(method, path)).status == 401
+        assert (await house.ask(method, path, token="ada-token")).status == 405
+
+
 async def test_an_expectation_is_met_or_refused_as_a_problem() -> None:
     async with serving(ScriptedAgent()) as house:
         body = b'{"message": "x"}'
