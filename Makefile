@@ -58,7 +58,7 @@ help:  ## this list
 
 $(VENV)/.for-run: $(VENV)/.made $(META)
 	@echo "installing turnkeeper and its command into $(VENV); the first time this can take a minute"
-	@$(PIP) install -qq -e '.[cli]'
+	@$(PIP) install -qq -e '.[cli,metrics]'
 	@touch $@
 
 $(VENV)/.for-test: $(VENV)/.made $(META)

@@ -42,6 +42,7 @@ WHO = {
     Who.VISITORS: "anyone, but a server without tokens answers this machine only",
     Who.USERS: "users",
     Who.TICKETS: "users, and holders of a ticket",
+    Who.SCRAPERS: "tokens with the role `metrics`, and admins",
 }
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from turnkeeper.actors.metrics.meter import SUBSCRIBER_OVERFLOW, Meter
+from turnkeeper.actors.metrics.meter import GAPS, SUBSCRIBER_OVERFLOW, Meter
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
@@ -31,7 +31,7 @@ class FeedHost(Protocol):
 
     @property
     def meter(self) -> Meter:
-        """Where overflows are counted."""
+        """Where gaps and overflows are counted."""
         ...
 
 
@@ -75,6 +75,8 @@ class Feed:
         found = self.log.locate(cursor, state.turn.epoch if isinstance(state, Running | Cancelling) else None)
         position = found.resume_at if isinstance(found, Gap) else found
         prelude = [gap_event(found.since, found.min_available)] if isinstance(found, Gap) else []
+        if prelude:
+            self._host.meter.count(GAPS)
         if prelude and isinstance(state, Closed):
             # Nothing will follow: what is kept brings its reader to a cursor that can be continued from.
             position = self.log.first

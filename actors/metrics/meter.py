@@ -1,6 +1,10 @@
 """How often what happened. Every counter is a constant here; nothing else spells a counter's name. Pure."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final, NamedTuple
+
+from .turn_figures import TurnFigures
 
 
 class Counter(NamedTuple):
@@ -10,18 +14,14 @@ class Counter(NamedTuple):
     help: str
 
 
-TURN_COMPLETED: Final = Counter("turn.completed", "Turns that ended as completed.")
-TURN_FAILED: Final = Counter("turn.failed", "Turns that ended as failed.")
-TURN_CANCELLED: Final = Counter("turn.cancelled", "Turns that ended as cancelled, started or not.")
-TURN_TIMED_OUT: Final = Counter("turn.timed_out", "Turns that ended because their time was up.")
-TURN_INTERRUPTED: Final = Counter("turn.interrupted", "Turns that were cut off by a failure.")
-TURN_UNRESPONSIVE: Final = Counter("turn.unresponsive", "Turns that ended as unresponsive.")
 UNRESPONSIVE: Final = Counter(
     "unresponsive_total", "Coroutines that ignored being cancelled for the whole grace and were quarantined."
 )
 STALE_REPORTS: Final = Counter(
     "stale_reports_total", "Reports of a turn's end that came when the turn no longer held its session."
 )
+SUPERSEDED: Final = Counter("superseded_total", "Turns whose place a newer message took, started or not.")
+GAPS: Final = Counter("gaps_total", "Readers whose cursor could not be continued from, and who got a gap.")
 SUBSCRIBER_OVERFLOW: Final = Counter(
     "sse_overflow_total", "Streams that were ended because their reader lagged too far behind."
 )
@@ -63,14 +63,10 @@ UPLOADS_REFUSED: Final = Counter(
 )
 
 COUNTERS: Final = (
-    TURN_COMPLETED,
-    TURN_FAILED,
-    TURN_CANCELLED,
-    TURN_TIMED_OUT,
-    TURN_INTERRUPTED,
-    TURN_UNRESPONSIVE,
     UNRESPONSIVE,
     STALE_REPORTS,
+    SUPERSEDED,
+    GAPS,
     SUBSCRIBER_OVERFLOW,
     MESSAGES_TOO_LARGE,
     MESSAGES_ELIDED,
@@ -89,18 +85,43 @@ COUNTERS: Final = (
 
 
 class Meter:
-    """The counters of one registry, since it opened."""
+    """What is counted of one registry since it opened: plain numbers, for anyone to write down.
 
-    __slots__ = ("_counts",)
+    They are written on the loop, and may be read in any thread.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_counts", "agents", "connections", "refusals")
+
+    def __init__(self, agents: Iterable[str] = ()) -> None:
         self._counts: dict[str, int] = {}
+        #: What is counted of turns, by the agent's name.
+        self.agents = defaultdict(TurnFigures, {name: TurnFigures() for name in agents})
+        #: How many requests were refused, by the code of the refusal.
+        self.refusals: dict[str, int] = {}
+        #: How many connections are open, where the server counts them.
+        self.connections: int | None = None
 
     def count(self, counter: Counter, times: int = 1) -> None:
         """One more, or so many."""
         name, counts = counter[0], self._counts
         counts[name] = counts.get(name, 0) + times
 
+    def refuse(self, code: str) -> None:
+        """One more request was refused with this code."""
+        self.refusals[code] = self.refusals.get(code, 0) + 1
+
+    def counted(self, counter: Counter) -> int:
+        """How often that happened."""
+        return self._counts.get(counter.name, 0)
+
     def counts(self) -> dict[str, int]:
-        """How often each thing happened, by its counter's name. What never happened is left out."""
-        return dict(self._counts)
+        """How often each thing happened: by its counter's name, and each end of a turn by ``turn.<status>``.
+
+        What never happened is left out.
+        """
+        counts = dict(self._counts)
+        for figures in list(self.agents.values()):
+            for (status, _), ended in list(figures.ends.items()):
+                name = f"turn.{status}"
+                counts[name] = counts.get(name, 0) + ended
+        return counts

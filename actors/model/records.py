@@ -7,7 +7,7 @@ unless its name says milliseconds.
 from typing import Any, NewType, TypeAlias
 
 from .value import value
-from .words import CancelCode, Step, TurnStatus
+from .words import CancelCode, Step, Strategy, TurnStatus
 
 #: Names a session: 1 to 200 of ``A-Z a-z 0-9 . _ : @ -`` (``log_id`` over HTTP).
 SessionId = NewType("SessionId", str)
@@ -93,6 +93,7 @@ class TurnHead:
     agent: str
     submitted_at: float
     fingerprint: bytes | None = None
+    strategy: Strategy = Strategy.INTERRUPT
 
 
 class _Headed:
@@ -125,6 +126,11 @@ class _Headed:
     def fingerprint(self) -> bytes | None:
         """A digest of its message and agent, if the client chose its id."""
         return self.head.fingerprint
+
+    @property
+    def strategy(self) -> Strategy:
+        """What its send did about the turn in flight, if there was one."""
+        return self.head.strategy
 
 
 @value

@@ -69,7 +69,7 @@ class SessionRegistry(SessionCalls):
         self._default_agent = "default" if "default" in by_name else next(iter(by_name))
         self.settings = settings if settings is not None else Settings()
         #: What happened how often, also around the registry: `counts` gives it out.
-        self.meter = Meter()
+        self.meter = Meter(by_name)
         #: Names this run of the process: turn ids begin with it, and ``/healthz`` shows it.
         self.incarnation = secrets.token_hex(6)
         #: Which sessions there are. The actors write it; on the loop one may look.

@@ -6,18 +6,7 @@ from typing import Any, Final, assert_never
 from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.shown import shown
-from turnkeeper.actors.metrics.meter import (
-    MESSAGES_ELIDED,
-    STALE_REPORTS,
-    TURN_CANCELLED,
-    TURN_COMPLETED,
-    TURN_FAILED,
-    TURN_INTERRUPTED,
-    TURN_TIMED_OUT,
-    TURN_UNRESPONSIVE,
-    UNRESPONSIVE,
-    Counter,
-)
+from turnkeeper.actors.metrics.meter import MESSAGES_ELIDED, STALE_REPORTS, SUPERSEDED, UNRESPONSIVE, Meter
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
@@ -49,28 +38,22 @@ from turnkeeper.actors.turn.waiters import Waiters
 from .shared import Shared
 
 
-def _end_counter(status: TurnStatus) -> Counter:
-    match status:
-        case TurnStatus.COMPLETED:
-            return TURN_COMPLETED
-        case TurnStatus.FAILED:
-            return TURN_FAILED
-        case TurnStatus.CANCELLED:
-            return TURN_CANCELLED
-        case TurnStatus.TIMED_OUT:
-            return TURN_TIMED_OUT
-        case TurnStatus.INTERRUPTED:
-            return TURN_INTERRUPTED
-        case TurnStatus.UNRESPONSIVE:
-            return TURN_UNRESPONSIVE
-        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
-            raise ValueError(f"a turn that is {status} has not ended")
-        case _:
-            assert_never(status)
-
-
-#: What counts the turns that have ended, by their terminal status.
-END_COUNTERS: Final = {status: _end_counter(status) for status in TERMINAL}
+def count_end(meter: Meter, record: TurnRecord) -> None:
+    """Count the end of a turn, and how long its parts took."""
+    head, started_at, ended_at = record.head, record.started_at, record.ended_at
+    figures = meter.agents[head.agent]
+    figures.end(record.status, head.strategy)
+    if record.superseded_by is not None:
+        meter.count(SUPERSEDED)
+    if started_at is None or ended_at is None:
+        return
+    figures.duration.observe(ended_at - started_at)
+    if record.queued_at is not None:
+        figures.queue_wait.observe(started_at - head.submitted_at)
+    if record.first_event_at is not None:
+        figures.first_event.observe(record.first_event_at - head.submitted_at)
+    if record.cancellation is not None:
+        figures.cancel_latency.observe(ended_at - record.cancellation.asked_at)
 
 
 def _end_level(status: TurnStatus) -> int:
@@ -96,7 +79,7 @@ def log_end(session_id: SessionId, record: TurnRecord, outcome: Outcome | None) 
     level = END_LEVELS[record.status] if raised is None or expected else logging.ERROR
     if not logger.isEnabledFor(level):
         return
-    ended_at = record.ended_at or 0.0
+    ended_at = record.submitted_at if record.ended_at is None else record.ended_at
     ms = (ended_at - record.submitted_at) * 1000.0
     text = "turn %s of session %s ended as %s after %.1f ms"
     what: list[object] = [record.turn_id, session_id, record.status, ms]
@@ -193,7 +176,7 @@ class Performer:
     def _end_turn(self, effect: EndTurn, state: State) -> None:
         record, outcome = effect.record, effect.outcome
         end = TurnEnd(record, outcome)
-        self._shared.meter.count(END_COUNTERS[record.status])
+        count_end(self._shared.meter, record)
         log_end(state.memory.home.session_id, record, outcome)
         turn = self.turns.turn
         if record.epoch is None or turn is None:

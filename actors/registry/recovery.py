@@ -2,37 +2,36 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 
 from turnkeeper.actors.events.event import END_NAMES, Event, EventName
 from turnkeeper.actors.model.records import TurnRecord
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.session.states import State
 from turnkeeper.actors.session.views import current_turn, find_turn, queued_turns
 
 
-def missing_terminal_events(
-    before: State, left: State, last: Event | None
-) -> list[tuple[TurnRecord | None, Event]]:
+def missing_terminal_events(before: State, left: State, last: Event | None) -> list[tuple[TurnRecord, Event]]:
     """The terminal events that a session still owes: of the turn that waited, and of the last that began.
 
-    Each with the record of its turn, if that is remembered.
-
-    ``before`` is the state in which it failed, ``left`` what is left of that, ``last`` its last event with an
-    id, which shows how far it got.
+    Each with the record of its turn. ``before`` is the state in which it failed, ``left`` what is left of
+    that, ``last`` its last event with an id, which shows how far it got.
     """
-    ends: list[tuple[TurnRecord | None, Event]] = []
+    ends: list[tuple[TurnRecord, Event]] = []
     for queued in queued_turns(before):
-        record = find_turn(left, queued.turn_id)
+        # Where only one turn is remembered it is another one.
+        record = find_turn(left, queued.turn_id) or replace(queued, status=TurnStatus.INTERRUPTED)
         ends.append((record, Event(EventName.INTERRUPTED, source=record)))
-    record = current_turn(left)
-    if record is None or record.epoch is None:
+    current = current_turn(left)
+    if current is None or current.epoch is None:
         return ends
     reached = 0 if last is None else last.epoch or 0
-    if reached > record.epoch:
+    if reached > current.epoch:
         return ends  # another turn has begun since, so this one's end was published
-    begun = last if reached == record.epoch else None
+    begun = last if reached == current.epoch else None
     if begun is None or begun.name not in END_NAMES.values():
         n = 0 if begun is None else begun.n + 1
-        ends.append((record, Event(END_NAMES[record.status], epoch=record.epoch, n=n, source=record)))
+        ends.append((current, Event(END_NAMES[current.status], epoch=current.epoch, n=n, source=current)))
     return ends
 
 

@@ -8,7 +8,6 @@ from turnkeeper.actors.events.event import EventName
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.subscription import Subscription
-from turnkeeper.actors.metrics.meter import TURN_INTERRUPTED
 from turnkeeper.actors.model.exceptions import SessionLost, UnknownTurn
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
@@ -36,7 +35,7 @@ from turnkeeper.actors.session.states import Closed, Idle, State
 from turnkeeper.actors.session.views import find_turn, view
 
 from .decisions import LOST, Decisions
-from .performer import Performer, log_end
+from .performer import Performer, count_end, log_end
 from .recovery import missing_terminal_events, when_ended
 from .shared import Shared
 
@@ -180,9 +179,8 @@ class SessionActor(AsyncioActor):
             for record, event in missing_terminal_events(state, left, feed.log.last):
                 feed.append(event)
                 if event.name == EventName.INTERRUPTED:
-                    self._shared.meter.count(TURN_INTERRUPTED)
-                    if record is not None:
-                        log_end(left.memory.home.session_id, record, None)
+                    count_end(self._shared.meter, record)
+                    log_end(left.memory.home.session_id, record, None)
         finally:
             self._performer.abandon(state, SessionLost(LOST), StreamEnd.SESSION_LOST)
             grace = 0.0 if turn is None else turn.spec.grace

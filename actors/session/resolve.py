@@ -72,7 +72,7 @@ def resolve(
     turn_id, digest = new_turn_id, None
     if send.turn_id is not None:
         turn_id, digest = ids.turn_id(send.turn_id), fingerprint([message, agent])
-    head = TurnHead(turn_id, send.asker.user, agent, now, digest)
+    head = TurnHead(turn_id, send.asker.user, agent, now, digest, strategy)
     spec = TurnSpec(head, session, message, timeout, settings.cancel_grace, send.options, send.ended_to)
     return Submit(spec, strategy, send.wait, send.if_match)
 

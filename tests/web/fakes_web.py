@@ -381,6 +381,7 @@ async def serving(
     authenticate: Any = None,
     prefix: str = "",
     token: str | None = None,
+    metrics: bool = False,
     runner: Mapping[str, Any] | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
@@ -395,6 +396,7 @@ async def serving(
         prefix=prefix,
         authenticate=authenticate,
         settings=WebSettings(**{"slow_loop": 0, **settings}),
+        metrics=metrics,
     )
     scripted = list(agents.values()) if isinstance(agents, dict) else [agents]
     try:
@@ -421,6 +423,7 @@ PEOPLE = {
     "bob-token": Principal("bob"),
     "root-token": Principal("root", frozenset({"chat", "admin"})),
     "scopeless-token": Principal("ada", frozenset({"music"})),
+    "prometheus-token": Principal("prometheus", frozenset({"metrics"})),
 }
 
 

@@ -14,7 +14,7 @@ from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.words import CloseOn, Strategy
 from turnkeeper.web.audit.command import audit
 from turnkeeper.web.client.client import Client
-from turnkeeper.web.http.access.principal import ADMIN
+from turnkeeper.web.http.access.principal import ADMIN, METRICS
 from turnkeeper.web.http.access.tokens import Tokens
 from turnkeeper.web.http.settings import LogFormat, LogLevel
 
@@ -68,7 +68,7 @@ turnkeeper.add_command(audit)
     "--token",
     "tokens",
     multiple=True,
-    metavar="USER:SECRET[:admin]",
+    metavar="USER:SECRET[:admin|:metrics]",
     help="A user who may connect; repeatable. Also from TURNKEEPER_TOKENS, separated by spaces.",
 )
 @click.option("--token-file", metavar="FILE", help="A file of tokens, one per line.")
@@ -106,9 +106,13 @@ def serve(config: str | None, show_config: bool, as_json: bool, **flags: Any) ->
 @turnkeeper.command()
 @click.argument("user")
 @click.option("--admin", is_flag=True, help="Allow seeing and stopping everyone's turns.")
-def token(user: str, admin: bool) -> int:
+@click.option("--metrics", is_flag=True, help="Allow /metrics and nothing else, for Prometheus.")
+def token(user: str, admin: bool, metrics: bool) -> int:
     """Make a token for USER, to be given to serve and kept secret."""
-    made = f"{user}:{secrets.token_urlsafe(32)}" + (f":{ADMIN}" if admin else "")
+    if admin and metrics:
+        raise click.UsageError("--admin and --metrics exclude each other")
+    role = f":{ADMIN}" if admin else f":{METRICS}" if metrics else ""
+    made = f"{user}:{secrets.token_urlsafe(32)}{role}"
     try:
         if ":" in user or user.startswith("#"):  # one begins the secret, the other a comment in a file
             raise InvalidRequest("no such name")

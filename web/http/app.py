@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from typing import ClassVar
 
 from aiohttp import web
 
@@ -10,7 +11,7 @@ from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import check_settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext, check_function
-from turnkeeper.web.openapi.operation import Who
+from turnkeeper.web.openapi.operation import TEXT, Who
 from turnkeeper.web.pages.assets import add_pages
 
 from . import handlers
@@ -18,8 +19,9 @@ from .access.loopback import local_only
 from .access.principal import Authenticate
 from .access.tickets import Tickets
 from .docs import add_docs
-from .mount import Handler, Mount, expect
-from .routes import ROUTES, allowed_methods
+from .mount import Handler, Mount, Scrape
+from .problems import Code, Problem
+from .routes import allowed_methods, routes
 from .settings import WebSettings
 from .single_process import WorkerLock
 from .stream import Streams
@@ -39,6 +41,7 @@ def setup(
     settings: WebSettings | None = None,
     pages: bool = False,
     docs: bool = False,
+    metrics: bool = False,
     load_context: LoadContext | None = None,
     save_context: SaveContext | None = None,
 ) -> SessionRegistry:
@@ -46,8 +49,9 @@ def setup(
 
     Without ``authenticate`` everyone is `local`, and only this machine may ask. ``pages=True`` adds the
     chat page at the prefix, ``docs=True`` the OpenAPI document and a page that shows it, at ``/openapi.json``
-    and ``/docs``. Beside these only ``/chat...``, ``/healthz`` and ``/readyz`` are ours: nothing else of the
-    host's is touched, no path, no middleware, no body limit.
+    and ``/docs``, ``metrics=True`` the figures for Prometheus, at ``/metrics``. Beside these only
+    ``/chat...``, ``/healthz`` and ``/readyz`` are ours: nothing else of the host's is touched, no path, no
+    middleware, no body limit.
 
     Raises `AlreadyStarted` for a second mount under the same prefix, and `InvalidRequest` for a prefix
     that is not ``""`` or ``/like/this``, and for agents, functions and settings that could not work.
@@ -66,7 +70,8 @@ def setup(
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
     uploads = Uploads(chosen, registry.meter)
     worker = WorkerLock(prefix, wanted=chosen.single_process)
-    mount = Mount(registry, chosen, authenticate or local_only, streams, tickets, uploads, worker)
+    scrape = _scrape(registry, streams) if metrics else None
+    mount = Mount(registry, chosen, authenticate or local_only, streams, tickets, uploads, worker, scrape)
     if not mounts:
         app.on_shutdown.append(_drain)
     mounts[prefix] = mount
@@ -85,10 +90,36 @@ def setup(
             await registry.stop()
         finally:
             worker.give_back()
+            if scrape is not None:
+                scrape.close()
         streams.close()
 
     app.cleanup_ctx.append(live)
     return registry
+
+
+class _NotInstalled:
+    """Answers a scrape without the extra ``[metrics]``."""
+
+    content_type: ClassVar = TEXT
+
+    async def text(self) -> bytes:
+        raise Problem(Code.METRICS_NOT_INSTALLED, "install turnkeeper[metrics] on the server")
+
+    def close(self) -> None:
+        pass
+
+
+def _scrape(registry: SessionRegistry, streams: Streams) -> Scrape:
+    try:
+        from turnkeeper.web.metrics import collector, scrape
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "prometheus_client":
+            raise
+        return _NotInstalled()
+    codes = [code.value for code in Code]
+    figures = collector.MetricsCollector(registry, handlers.VERSION, streams=streams.__len__, codes=codes)
+    return scrape.Scrape(figures)
 
 
 def _add_routes(app: web.Application, prefix: str, mount: Mount) -> None:
@@ -96,12 +127,13 @@ def _add_routes(app: web.Application, prefix: str, mount: Mount) -> None:
 
     def add(method: str, path: str, handler: Handler, who: Who = Who.USERS) -> None:
         endpoint = mount.endpoint(handler, who)
-        app.router.add_route(method, prefix + path, endpoint, expect_handler=expect)
+        app.router.add_route(method, prefix + path, endpoint, expect_handler=mount.expect)
 
-    for route in ROUTES:
+    served = routes(metrics=mount.scrape is not None)
+    for route in served:
         for method in route.methods:
             add(method, route.path, route.handler, route.who)
-    for path, allowed in allowed_methods().items():
+    for path, allowed in allowed_methods(served).items():
         add("*", path, handlers.method_not_allowed(allowed))
     for path in ("/chat", "/chat/{rest:.*}"):
         add("*", path, handlers.not_found)
@@ -124,8 +156,17 @@ def create_app(
     settings: WebSettings | None = None,
     pages: bool = True,
     docs: bool = True,
+    metrics: bool = True,
 ) -> web.Application:
-    """An app of its own, with the chat page at ``/`` and the API's documentation at ``/docs``."""
+    """An app of its own: the chat page at ``/``, the API's documentation at ``/docs``, and ``/metrics``."""
     app = web.Application()
-    setup(app, agents, authenticate=authenticate, settings=settings, pages=pages, docs=docs)
+    setup(
+        app,
+        agents,
+        authenticate=authenticate,
+        settings=settings,
+        pages=pages,
+        docs=docs,
+        metrics=metrics,
+    )
     return app

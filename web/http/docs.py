@@ -23,7 +23,7 @@ from .access.tokens import Tokens
 from .handlers import VERSION, method_not_allowed
 from .mount import Handler, Mount, respond
 from .problems import Code, ProblemBody
-from .routes import ROUTES, TAGS
+from .routes import TAGS, routes
 
 ABOUT = """
 Keeps the turns of chat sessions: at most one in flight, the truth for everyone who asks, and a stop that
@@ -45,10 +45,10 @@ WORDS = (CancelCode, CloseOn, Code, SessionState, Step, Strategy, TurnStatus, Ve
 
 
 @cache
-def describe(*, tokens: bool) -> dict[str, Any]:
-    """The document; with ``tokens``, of a server that takes them."""
+def describe(*, tokens: bool, metrics: bool) -> dict[str, Any]:
+    """The document: with ``tokens`` of a server that takes them, with ``metrics`` of one that shows them."""
     return document(
-        ROUTES,
+        routes(metrics=metrics),
         info={"title": "turnkeeper", "version": VERSION, "description": ABOUT.strip()},
         tags=TAGS,
         problem=ProblemBody,
@@ -59,7 +59,7 @@ def describe(*, tokens: bool) -> dict[str, Any]:
 
 async def _openapi(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
     # A host's own way of knowing its users is not ours to describe.
-    return respond(describe(tokens=isinstance(mount.authenticate, Tokens)))
+    return respond(describe(tokens=isinstance(mount.authenticate, Tokens), metrics=mount.scrape is not None))
 
 
 def _file(body: bytes, content_type: str) -> Handler:

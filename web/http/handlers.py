@@ -25,7 +25,7 @@ from turnkeeper.actors.model.words import Verdict
 from turnkeeper.web.openapi.operation import PROBLEM_JSON
 
 from . import body, codec
-from .mount import Handler, Mount, respond
+from .mount import UNSEEN, Handler, Mount, respond
 from .parameters import (
     CLOSE_ON,
     FOLLOW,
@@ -84,8 +84,10 @@ async def cancel(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
         None,
         mount.registry.incarnation,
     ):
+        mount.registry.meter.refuse(Code.TURN_OF_ANOTHER_PROCESS)
         return respond(codec.encode_turn_of_another_process(), 404, media=PROBLEM_JSON)
     if answer.verdict is Verdict.NOT_RUNNING:
+        mount.registry.meter.refuse(Code.UNKNOWN_TURN)
         return respond(codec.encode_unknown_turn(answer), 404, media=PROBLEM_JSON)
     return respond(codec.encode_cancel(answer), _status_of(answer.verdict))
 
@@ -207,6 +209,13 @@ async def health(mount: Mount, _request: web.Request, _asker: Asker) -> web.Stre
     registry = mount.registry
     lag = codec.encode_lag(registry.loop_lag)
     return respond(codec.HealthAnswer(incarnation=registry.incarnation, version=VERSION, loop_lag=lag))
+
+
+async def metrics(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
+    """``GET /metrics``: the figures, for Prometheus."""
+    assert mount.scrape is not None, "a mount without it has no such path"
+    headers = {"Content-Type": mount.scrape.content_type, **UNSEEN}
+    return web.Response(body=await mount.scrape.text(), headers=headers)
 
 
 async def ready(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:

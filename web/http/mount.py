@@ -2,10 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, assert_never
+from typing import Any, ClassVar, Protocol, TypeAlias, assert_never
 
 from aiohttp import HttpVersion11, web
 
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.web.openapi.operation import JSON, PROBLEM_JSON, Who
@@ -32,6 +33,21 @@ UNSEEN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 UNIDENTIFIED = Asker("")
 
 
+class Scrape(Protocol):
+    """The figures of a registry and its process, as text."""
+
+    #: The format of the text.
+    content_type: ClassVar[str]
+
+    async def text(self) -> bytes:
+        """The figures as they are now. Raises `Problem` where that cannot be said."""
+        ...
+
+    def close(self) -> None:
+        """They are not asked for any more."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Mount:
     """What the handlers of one mount work with."""
@@ -43,6 +59,8 @@ class Mount:
     tickets: Tickets
     uploads: Uploads
     worker: WorkerLock
+    scrape: Scrape | None = None
+    """What answers at ``/metrics``; ``None`` if the mount has no such path."""
 
     def endpoint(self, handler: Handler, who: Who) -> Endpoint:
         """The handler for those who may reach it; what it raises becomes a problem body."""
@@ -55,6 +73,8 @@ class Mount:
                 answer = self._answer_user
             case Who.TICKETS:
                 answer = self._answer_ticket
+            case Who.SCRAPERS:
+                answer = self._answer_scraper
             case _:
                 assert_never(who)
 
@@ -64,9 +84,20 @@ class Mount:
             except web.HTTPException:
                 raise
             except Exception as error:  # noqa: BLE001 - the log gets whatever it is
-                return problem_response(error)
+                return problem_response(error, self.registry.meter)
 
         return handle
+
+    async def expect(self, request: web.Request) -> web.StreamResponse | None:
+        """Answer an ``Expect`` header (RFC 9110 section 10.1.1): only ``100-continue`` can be met."""
+        if request.version < HttpVersion11:
+            return None
+        if request.headers["Expect"].lower() != "100-continue":
+            problem = Problem(Code.EXPECTATION_FAILED, "Expect may only be 100-continue")
+            return problem_response(problem, self.registry.meter)
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # as aiohttp's own: the answer itself has not begun
+        return None
 
     async def _answer_anyone(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         return await handler(self, request, UNIDENTIFIED)
@@ -86,6 +117,10 @@ class Mount:
         with self.tickets.use(ticket, LOG_ID.of(request)) as asker:
             return await handler(self, request, asker)
 
+    async def _answer_scraper(self, handler: Handler, request: web.Request) -> web.StreamResponse:
+        (await identify(self.authenticate, request)).may_scrape()
+        return await handler(self, request, UNIDENTIFIED)
+
 
 def respond(
     answer: Any, status: int = 200, headers: Mapping[str, str] | None = None, media: str = JSON
@@ -95,21 +130,11 @@ def respond(
     return web.Response(status=status, body=encode(answer), headers=said)
 
 
-def problem_response(error: BaseException) -> web.Response:
-    """The answer to a request that ended with this exception."""
+def problem_response(error: BaseException, meter: Meter) -> web.Response:
+    """The answer to a request that ended with this exception. It is counted."""
     problem = problem_of(error)
+    meter.refuse(problem.code)
     response = respond(problem.body, problem.status, problem.headers, PROBLEM_JSON)
     if problem.headers.get("Connection") == "close":
         response.force_close()  # the header alone would leave the connection open
     return response
-
-
-async def expect(request: web.Request) -> web.StreamResponse | None:
-    """Answer an ``Expect`` header (RFC 9110 section 10.1.1): only ``100-continue`` can be met."""
-    if request.version < HttpVersion11:
-        return None
-    if request.headers["Expect"].lower() != "100-continue":
-        return problem_response(Problem(Code.EXPECTATION_FAILED, "Expect may only be 100-continue"))
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    request.writer.output_size = 0  # as aiohttp's own: the answer itself has not begun
-    return None

@@ -86,6 +86,11 @@ class Code(StrEnum):
     )
     INTERNAL = errors.TurnkeeperError.code, 500, "the server failed; its log says how, the answer does not"
     TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS", 503, "too many large bodies are being read: `max_uploads`"
+    METRICS_NOT_INSTALLED = (
+        "METRICS_NOT_INSTALLED",
+        501,
+        "the server cannot show its figures: `turnkeeper[metrics]` is not installed there",
+    )
     SERVER_FULL = "SERVER_FULL", 503, "the server has as many connections as it may: `max_connections`"
     SHUTTING_DOWN = errors.ShuttingDown.code, 503, "the server is shutting down"
     SESSION_LOST = errors.SessionLost.code, 503, "the session failed inside and was opened anew"
@@ -109,6 +114,7 @@ TITLES = {
     422: "Unprocessable Content",
     429: "Too Many Requests",
     500: "Internal Server Error",
+    501: "Not Implemented",
     503: "Service Unavailable",
 }
 

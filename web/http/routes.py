@@ -1,10 +1,11 @@
 """The routes: one table. What is served, refused with 405 and documented comes from it."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import assert_never
 
 from turnkeeper.actors.model.ids import RESERVED_IDS
-from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, Answer, Operation, Who
+from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, TEXT, Answer, Operation, Who
 
 from . import codec, handlers
 from .body import SendJSON, TicketBody
@@ -37,6 +38,8 @@ class Route(Operation):
     """One route, with the function that answers it."""
 
     handler: Handler
+    asked_for: bool = False
+    """Whether it is there only where the mount asks for it: ``metrics=True``."""
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -78,7 +81,7 @@ def _complete(route: Route) -> Route:
 
 def _of_who(who: Who) -> tuple[Code, ...]:
     match who:
-        case Who.USERS | Who.TICKETS:
+        case Who.USERS | Who.TICKETS | Who.SCRAPERS:
             return OF_USERS
         case Who.ANYONE | Who.VISITORS:
             return ()
@@ -284,19 +287,36 @@ _TABLE = (
         answers={200: Answer(codec.ReadyAnswer, "They are.")},
         refusals=(Code.SHUTTING_DOWN,),
     ),
+    Route(
+        method="GET",
+        path="/metrics",
+        handler=handlers.metrics,
+        asked_for=True,
+        tag="health",
+        summary="The figures, for Prometheus",
+        about="In its text format. On in `turnkeeper serve`; in an app of your own with `metrics=True`.",
+        who=Who.SCRAPERS,
+        answers={200: Answer(str, "The figures.", TEXT)},
+        refusals=(Code.METRICS_NOT_INSTALLED,),
+    ),
 )
 
 #: All of them.
 ROUTES = tuple(map(_complete, _TABLE))
 
 
-def allowed_methods() -> dict[str, str]:
+def routes(*, metrics: bool) -> tuple[Route, ...]:
+    """Those of a mount that asks for metrics, or of one that does not."""
+    return tuple(route for route in ROUTES if metrics or not route.asked_for)
+
+
+def allowed_methods(routes: Iterable[Route]) -> dict[str, str]:
     """The methods of each path, as in ``Allow``, so that the others are refused.
 
     A path that is a reserved word has no entry: it is that word as an id that is refused.
     """
     found: dict[str, list[str]] = {}
-    for route in ROUTES:
+    for route in routes:
         if "{" in route.path or route.path.rsplit("/", 1)[-1] not in RESERVED_IDS:
             found.setdefault(route.path, []).extend(route.methods)
     return {path: ", ".join(names) for path, names in found.items()}

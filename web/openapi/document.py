@@ -151,7 +151,7 @@ def _security(who: Who, ways: list[str]) -> list[dict[str, list[str]]]:
     match who:
         case Who.ANYONE | Who.VISITORS:
             return []
-        case Who.USERS:
+        case Who.USERS | Who.SCRAPERS:
             return [{way: []} for way in ways]
         case Who.TICKETS:
             return [{way: []} for way in (*ways, "ticket")] if ways else []

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 from typing import Any, Protocol
 
-JSON, PROBLEM_JSON, EVENT_STREAM = "application/json", "application/problem+json", "text/event-stream"
+JSON, PROBLEM_JSON = "application/json", "application/problem+json"
+EVENT_STREAM, TEXT = "text/event-stream", "text/plain"
 
 
 class Where(StrEnum):
@@ -28,6 +29,8 @@ class Who(Enum):
     """Users with the scope `chat`, about their own sessions, or `admin`, about everyone's."""
     TICKETS = auto()
     """The same, or the holder of a ticket for the session."""
+    SCRAPERS = auto()
+    """Users with the scope `metrics`, or `admin`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,9 +177,8 @@ class Connection(asyncio.Protocol):
         """The head of a request has not come in time."""
         if self._transport is not None:
             if self.spoken:
-                self._transport.write(
-                    _answer(Problem(Code.HEADER_TIMEOUT, "the head of the request took too long"))
-                )
+                problem = Problem(Code.HEADER_TIMEOUT, "the head of the request took too long")
+                self._transport.write(self.connections.refusal(problem))
             self.hang_up()
 
     @property
@@ -218,6 +217,7 @@ class Connections:
         self._open = 0
         self._timer: asyncio.TimerHandle | None = None
         self._meter = meter
+        meter.connections = 0
 
     def __call__(self) -> Connection:
         """A new connection, as `loop.create_server` wants it."""
@@ -233,13 +233,18 @@ class Connections:
         if bounded and peer is not None and self._per_peer[peer] >= self._bounds.per_peer:
             self._meter.count(PEER_CONNECTIONS_REFUSED)
             detail = f"at most {self._bounds.per_peer} connections from one address"
-            return _answer(Problem(Code.TOO_MANY_CONNECTIONS, detail, headers=RETRY_AFTER))
+            return self.refusal(Problem(Code.TOO_MANY_CONNECTIONS, detail, headers=RETRY_AFTER))
         if self._open >= self._bounds.in_all and not self._make_room():
             self._meter.count(CONNECTIONS_REFUSED)
             detail = f"at most {self._bounds.in_all} connections in all"
-            return _answer(Problem(Code.SERVER_FULL, detail, headers=RETRY_AFTER))
+            return self.refusal(Problem(Code.SERVER_FULL, detail, headers=RETRY_AFTER))
         self.enter(connection, Phase.READING)
         return None
+
+    def refusal(self, problem: Problem) -> bytes:
+        """A whole HTTP answer, for a peer that is hung up on before aiohttp has anything to do with it."""
+        self._meter.refuse(problem.code)
+        return _answer(problem)
 
     def _make_room(self) -> bool:
         """Close the connection that has been idle longest; whether there was one."""
@@ -284,6 +289,7 @@ class Connections:
 
     def _count(self, connection: Connection, by: int) -> None:
         self._open += by
+        self._meter.connections = self._open
         if connection.peer is not None:
             self._per_peer[connection.peer] += by
             if not self._per_peer[connection.peer]:
@@ -325,7 +331,6 @@ class Connections:
 
 
 def _answer(problem: Problem) -> bytes:
-    """A whole HTTP answer, for a peer that is hung up on before aiohttp has anything to do with it."""
     body = msgspec.json.encode(problem.body) + b"\n"
     headers = {
         "Content-Type": PROBLEM_JSON,

@@ -15,6 +15,7 @@ from types import FrameType
 
 from aiohttp import web
 
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.web.http.app import REGISTRY
 from turnkeeper.web.http.settings import WebSettings, addresses
@@ -104,7 +105,8 @@ async def _serve(
         header_timeout=settings.header_timeout,
         trusted=addresses(settings.trusted_proxies, "trusted_proxies"),
     )
-    connections = Connections(loop, lambda: _talk(runner, settings), bounds, app[REGISTRY].meter)
+    meter = app[REGISTRY].meter
+    connections = Connections(loop, lambda: _talk(runner, settings, meter), bounds, meter)
     app.middlewares.append(connections.middleware)
     app.on_response_prepare.append(name_server)
     await runner.setup()
@@ -119,15 +121,16 @@ async def _serve(
         await runner.cleanup()
 
 
-def _talk(runner: web.AppRunner, settings: WebSettings) -> Talk:
+def _talk(runner: web.AppRunner, settings: WebSettings, meter: Meter) -> Talk:
     assert runner.server is not None
     return Talk(
         runner.server,
+        meter,
         loop=asyncio.get_running_loop(),
         keepalive_timeout=settings.keep_alive,
         lingering_time=LINGER,
         access_log_class=AccessLog,
-        access_log=access_logger() if settings.access_log else None,  # type: ignore[arg-type]
+        access_log=access_logger() if settings.access_log else None,
         logger=http_logger(),
     )
 

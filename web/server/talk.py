@@ -6,6 +6,7 @@ from typing import Any
 from aiohttp import ClientPayloadError, web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.logger import one_entry
 from turnkeeper.web.http.mount import problem_response
 from turnkeeper.web.http.problems import Code, Problem
@@ -19,7 +20,12 @@ PEERS_DOING = (HttpProcessingError, web.RequestPayloadError, ClientPayloadError,
 class Talk(web.RequestHandler):
     """aiohttp's protocol for one connection."""
 
-    __slots__ = ()
+    __slots__ = ("_meter",)
+
+    def __init__(self, manager: web.Server, meter: Meter, **keywords: Any) -> None:
+        """``meter`` counts what is refused; the keywords are aiohttp's own."""
+        super().__init__(manager, **keywords)
+        self._meter = meter
 
     def handle_error(
         self,
@@ -32,7 +38,8 @@ class Talk(web.RequestHandler):
         if status != Code.MALFORMED_REQUEST.status:
             return super().handle_error(request, status, exc, message)
         self.log_exception("not HTTP from %s", request.remote, exc_info=exc)
-        response = problem_response(Problem(Code.MALFORMED_REQUEST, "the request is not HTTP"))
+        problem = Problem(Code.MALFORMED_REQUEST, "the request is not HTTP")
+        response = problem_response(problem, self._meter)
         response.headers["Server"] = SERVER
         response.force_close()
         return response

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from tests.fakes import FOREVER, Run, ScriptedAgent, VirtualClock, done, opened, settle, waiting
+from turnkeeper.actors.metrics.histogram import Histogram
+from turnkeeper.actors.metrics.meter import SUPERSEDED
 from turnkeeper.actors.model.about import FIELDS
 from turnkeeper.actors.model.exceptions import AgentError, SessionError
 from turnkeeper.actors.model.messages import Close, Send
@@ -136,6 +138,65 @@ async def test_a_large_part_is_kept_once_and_counts_in_the_conversation_only() -
         stream = await registry.subscribe("s1", after="0")
         assert sum(event.size for event in waiting(stream)) < 2_000
         stream.close()
+
+
+# -- The meter --------------------------------------------------------------------------------------
+
+
+def seen(histogram: Histogram) -> tuple[int, float]:
+    """How many a histogram has seen, and how many seconds they took."""
+    return histogram.below[-1][1], round(histogram.sum, 3)
+
+
+async def test_what_a_turn_takes_is_counted_for_its_agent(clock: VirtualClock) -> None:
+    agent = ScriptedAgent(swallows=0)
+    async with opened({"coder": agent, "writer": done}) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        await asyncio.sleep(1)
+        run.turn.emit("word", "a")
+        await asyncio.sleep(2)
+        run.finish()
+        await settle()
+        coder, writer = registry.meter.agents["coder"], registry.meter.agents["writer"]
+        assert coder.ends == {("completed", "interrupt"): 1}
+        assert (seen(coder.duration), seen(coder.first_event)) == ((1, 3.0), (1, 1.0))
+        assert (seen(coder.queue_wait), seen(coder.cancel_latency)) == ((0, 0.0), (0, 0.0))
+        assert writer.ends == {}
+
+
+async def test_what_a_turn_waits_for_and_what_a_cancel_takes_is_counted(clock: VirtualClock) -> None:
+    """It swallows the first cancel, and the second comes at half of the grace."""
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent, cancel_grace=4) as registry:
+        await registry.send("s1", "hello")
+        await agent.run()
+        await asyncio.sleep(1)
+        await registry.send("s1", "again", strategy="interrupt")
+        figures, meter = registry.meter.agents["default"], registry.meter
+        assert figures.ends == {("cancelled", "interrupt"): 1}
+        assert meter.counted(SUPERSEDED) == 1
+        assert (seen(figures.cancel_latency), seen(figures.duration)) == ((1, 2.0), (1, 3.0))
+        (await agent.run()).finish()
+        await settle()
+        assert seen(figures.queue_wait) == (1, 2.0)
+
+
+async def test_a_turn_is_counted_by_the_strategy_that_it_was_sent_with() -> None:
+    async with opened(done, multitask_strategy="reject") as registry:
+        await (await registry.send("s1", "hello")).ended()
+        await (await registry.send("s1", "hello", strategy="interrupt")).ended()
+        ends = registry.meter.agents["default"].ends
+        assert ends == {("completed", "reject"): 1, ("completed", "interrupt"): 1}
+
+
+async def test_a_turn_that_never_began_takes_no_time_and_is_counted() -> None:
+    async with opened(done) as registry:
+        await registry.cancel("s1", "t1", user="ada")
+        await registry.send("s1", "hello", turn_id="t1", user="ada")
+        figures = registry.meter.agents["default"]
+        assert figures.ends == {("cancelled", "interrupt"): 1}
+        assert seen(figures.duration) == (0, 0.0)
 
 
 # -- The log ----------------------------------------------------------------------------------------

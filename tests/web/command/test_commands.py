@@ -62,7 +62,7 @@ def test_the_list_of_commands_cuts_no_sentence_short(capsys: pytest.CaptureFixtu
 # -- Tokens -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("flags", [(), ("--admin",)])
+@pytest.mark.parametrize("flags", [(), ("--admin",), ("--metrics",)])
 def test_a_token_is_made_that_the_server_takes(
     flags: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -70,7 +70,7 @@ def test_a_token_is_made_that_the_server_takes(
 
     assert (code, err) == (0, "")
     user, secret, *role = out.strip().split(":")
-    assert (user, role) == ("ada", ["admin"] if flags else [])
+    assert (user, role) == ("ada", [flag.removeprefix("--") for flag in flags])
     assert len(secret) >= 43
     assert len(Tokens([out.strip()])) == 1
     assert run(capsys, "token", "ada", *flags)[1] != out
@@ -103,6 +103,7 @@ def test_a_name_that_no_token_can_have_is_refused(user: str, capsys: pytest.Capt
         ("cancel", ".."),
         ("tail", ""),
         ("tail", "s", "--follow", "--no-follow"),
+        ("token", "ada", "--admin", "--metrics"),
         ("show",),
         ("show", "s", "a b"),
         ("serve", "--json"),

@@ -20,12 +20,17 @@ from turnkeeper.web.openapi.page import SECURITY
 
 @pytest.fixture(scope="module")
 def data() -> Any:
-    return msgspec.json.decode(encode(describe(tokens=True)))
+    return msgspec.json.decode(encode(describe(tokens=True, metrics=True)))
 
 
 def test_every_route_is_documented_and_nothing_else(data: Any) -> None:
     found = {(method.upper(), path) for path, methods in data["paths"].items() for method in methods}
     assert found == {(route.method, route.path) for route in ROUTES}
+
+
+def test_a_mount_that_does_not_show_its_figures_documents_no_such_route() -> None:
+    documented = describe(tokens=True, metrics=False)["paths"]
+    assert set(describe(tokens=True, metrics=True)["paths"]) - set(documented) == {"/metrics"}
 
 
 def test_every_name_in_the_path_is_a_parameter_and_every_group_has_a_word_about_it() -> None:
@@ -75,7 +80,7 @@ def test_every_example_of_an_answer_is_of_its_type(data: Any) -> None:
                 assert "content" not in responses[str(status)]
                 continue
             example = responses[str(status)]["content"][answer.media].get("example")
-            if answer.media != "text/event-stream":
+            if answer.media not in ("text/event-stream", "text/plain"):
                 read = msgspec.json.decode(msgspec.json.encode(example), type=answer.kind)
                 assert msgspec.json.decode(encode(read)) == example
 

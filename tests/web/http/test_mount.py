@@ -12,6 +12,7 @@ import pytest
 
 from tests.fakes import ScriptedAgent
 from tests.web.fakes_web import Answer, House, by_token, read_answer, serving
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.web.http import app as app_module
 from turnkeeper.web.http.mount import problem_response
@@ -77,6 +78,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/chat/ticket"): Row("/chat/ticket", "200 200 200 401 401 403 401 401 401", {"log_ids": ["s"]}),
     ("GET", "/healthz"): Row("/healthz", "200 200 200 200 200 200 200 200 200"),
     ("GET", "/readyz"): Row("/readyz", "200 200 200 200 200 200 200 200 200"),
+    ("GET", "/metrics"): Row("/metrics", "403 403 200 401 401 403 401 401 401"),
 }
 ALLOWED = ("owner", "admin")
 
@@ -90,7 +92,7 @@ async def adas_house(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Hou
     """Ada's session ``s`` runs its turn ``t``; her other session is ``u``."""
     tickets = Tickets()
     monkeypatch.setattr(app_module, "time", SimpleNamespace(monotonic=lambda: tickets.now))
-    async with serving(ScriptedAgent(), authenticate=by_token) as house:
+    async with serving(ScriptedAgent(), authenticate=by_token, metrics=True) as house:
         await house.sent("s", task_id="t", token="ada-token")
         yield house, tickets
 
@@ -194,11 +196,13 @@ async def test_a_session_belongs_to_whoever_opened_its_stream_first() -> None:
 # -- Refusals -----------------------------------------------------------------------------------------
 
 
-def test_the_response_is_problem_json_with_the_problems_headers() -> None:
-    response = problem_response(Problem(Code.UNAUTHORIZED, "x", headers={"WWW-Authenticate": "Bearer"}))
+def test_the_response_is_problem_json_with_the_problems_headers_and_is_counted() -> None:
+    problem, meter = Problem(Code.UNAUTHORIZED, "x", headers={"WWW-Authenticate": "Bearer"}), Meter()
+    response = problem_response(problem, meter)
 
     assert response.content_type == "application/problem+json"
     assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert meter.refusals == {"UNAUTHORIZED": 1}
 
 
 @pytest.mark.parametrize(

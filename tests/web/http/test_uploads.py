@@ -123,7 +123,7 @@ async def reading(**settings: Any) -> AsyncIterator[Reading]:
         try:
             return web.json_response(len(await uploads.read(request)))
         except Problem as problem:
-            return problem_response(problem)
+            return problem_response(problem, meter)
 
     app = web.Application()
     app.router.add_post("/", read)

@@ -170,6 +170,7 @@ def test_refusals_stand_together_by_their_status() -> None:
         (Who.VISITORS, []),
         (Who.USERS, [{"bearer": []}]),
         (Who.TICKETS, [{"bearer": []}, {"ticket": []}]),
+        (Who.SCRAPERS, [{"bearer": []}]),
     ],
 )
 def test_who_may_ask_is_said_as_the_ways_to_say_who_one_is(who: Who, ways: Any) -> None:

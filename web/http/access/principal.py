@@ -10,13 +10,15 @@ from aiohttp import web
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.web.http.problems import Code, Problem
 
-CHAT, ADMIN = "chat", "admin"
+CHAT, ADMIN, METRICS = "chat", "admin", "metrics"
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="turnkeeper"'}
 
 
 @dataclass(frozen=True, slots=True)
 class Principal:
     """A user and their scopes: ``chat`` is for their own sessions, ``admin`` for everyone's.
+
+    ``metrics`` is for ``/metrics`` and nothing else, for what scrapes it.
 
     With ``bounded=False`` only the totals of the settings hold for this user: for a service that speaks for
     many people.
@@ -40,6 +42,11 @@ class Principal:
         if not self.scopes & {CHAT, ADMIN}:
             raise Problem(Code.SCOPE_MISSING, "this needs the scope chat or admin")
         return Asker(self.user, ADMIN in self.scopes, self.bounded)
+
+    def may_scrape(self) -> None:
+        """Raise `Problem` 403 without a scope that shows the figures of the server."""
+        if not self.scopes & {METRICS, ADMIN}:
+            raise Problem(Code.SCOPE_MISSING, "this needs the scope metrics or admin")
 
 
 #: What a host plugs in: who sent this request, or ``None``. It may be a coroutine function.

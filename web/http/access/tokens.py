@@ -1,18 +1,25 @@
 """Bearer tokens: `turnkeeper serve --token`, a variable, or a file."""
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from aiohttp import web
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 
-from .principal import ADMIN, CHAT, Principal
+from .principal import ADMIN, CHAT, METRICS, Principal
+
+#: What a token may do, by what it ends with.
+ROLES: Mapping[str | None, frozenset[str]] = {
+    None: frozenset({CHAT}),
+    ADMIN: frozenset({CHAT, ADMIN}),
+    METRICS: frozenset({METRICS}),
+}
 
 
 class Tokens:
-    """Bearer tokens (RFC 6750) given as ``user:secret`` or ``user:secret:admin``."""
+    """Bearer tokens (RFC 6750) given as ``user:secret``, ``user:secret:admin`` or ``user:secret:metrics``."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
         self._tokens = [_parse_token(token) for token in tokens]
@@ -39,9 +46,10 @@ class Tokens:
 def _parse_token(token: str) -> tuple[tuple[bytes, ...], Principal]:
     user, _, rest = token.partition(":")
     secret, colon, role = rest.partition(":")
-    if not user or not secret or (colon and role != ADMIN) or not token.isprintable() or " " in token:
-        raise InvalidRequest("a token is user:secret or user:secret:admin", field="token")
-    scopes = frozenset({CHAT, ADMIN}) if role == ADMIN else frozenset({CHAT})
+    scopes = ROLES.get(role if colon else None)
+    if not user or not secret or scopes is None or not token.isprintable() or " " in token:
+        text = "a token is user:secret, user:secret:admin or user:secret:metrics"
+        raise InvalidRequest(text, field="token")
     # A client may present the secret alone, or user:secret as it was given.
     return (secret.encode(), f"{user}:{secret}".encode(), token.encode()), Principal(user, scopes)
 

@@ -26,6 +26,11 @@ def test_a_token_is_presented_as_it_was_given_or_by_its_secret_alone() -> None:
         assert tokens(bearer(f"Bearer {presented}")) == Principal("root", frozenset({"chat", "admin"}))
 
 
+def test_a_token_may_be_for_the_figures_alone() -> None:
+    found = Tokens(["prometheus:s3cret:metrics"])(bearer("Bearer s3cret"))
+    assert found == Principal("prometheus", frozenset({"metrics"}))
+
+
 def test_the_scheme_is_bearer_in_any_case() -> None:
     assert Tokens(["ada:s3cret"])(bearer("bEARER s3cret")) == Principal("ada")
 

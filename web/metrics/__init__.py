@@ -1,0 +1,1 @@
+"""The figures of a registry, in Prometheus' words. Needs ``turnkeeper[metrics]``."""

@@ -1,0 +1,142 @@
+"""Collects the figures of one registry for `prometheus_client`, when they are asked for.
+
+Nothing is measured here: the registry's meter and directory have the numbers.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from math import isinf
+from typing import Final
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from turnkeeper.actors.metrics.histogram import Histogram
+from turnkeeper.actors.metrics.meter import COUNTERS, Meter
+from turnkeeper.actors.metrics.turn_figures import TurnFigures
+from turnkeeper.actors.model.words import TERMINAL, Strategy
+from turnkeeper.actors.registry.front import SessionRegistry
+
+#: What every name begins with.
+PREFIX: Final = "turnkeeper_"
+#: What is measured of the turns of each agent: the name, what it is, and where it stands.
+SPANS: Final[tuple[tuple[str, str, Callable[[TurnFigures], Histogram]], ...]] = (
+    ("turn_duration_seconds", "From a turn's start to its end.", lambda figures: figures.duration),
+    (
+        "turn_first_event_seconds",
+        "From a turn's send to its agent's first event.",
+        lambda figures: figures.first_event,
+    ),
+    (
+        "queue_wait_seconds",
+        "From a turn's send to its start, of turns that had to wait for another one to settle.",
+        lambda figures: figures.queue_wait,
+    ),
+    (
+        "cancel_latency_seconds",
+        "From a turn's first cancel to its end: to when its coroutine had stopped, or was given up.",
+        lambda figures: figures.cancel_latency,
+    ),
+)
+
+
+class MetricsCollector(Collector):
+    """A collector for the figures of one registry. It may be asked in any thread.
+
+    ``streams`` says how many streams are open over HTTP, and ``codes`` are the codes that a request may be
+    refused with. To have the figures among a host's own, register it: ``REGISTRY.register(collector)``.
+    """
+
+    def __init__(
+        self,
+        registry: SessionRegistry,
+        version: str,
+        *,
+        streams: Callable[[], int] | None = None,
+        codes: Iterable[str] = (),
+    ) -> None:
+        self._registry = registry
+        self._version = version
+        self._streams = streams
+        self._codes = tuple(codes)
+
+    def collect(self) -> Iterator[Metric]:
+        """The figures as they are now."""
+        registry, meter = self._registry, self._registry.meter
+        yield InfoMetricFamily(
+            f"{PREFIX}server",
+            "Which server this is. Another incarnation: it was started again, and its sessions were lost.",
+            {"version": self._version, "incarnation": registry.incarnation},
+        )
+        yield from _gauges(registry, None if self._streams is None else self._streams())
+        yield _turns(meter)
+        for name, text, histogram in SPANS:
+            yield _spans(name, text, {agent: histogram(each) for agent, each in list(meter.agents.items())})
+        for counter in COUNTERS:
+            yield _counter(counter.name, counter.help, meter.counted(counter))
+        yield _refusals(meter, self._codes)
+        lag = registry.loop_lag
+        yield _gauge("loop_lag_seconds", "How late the event loop is.", lag.now)
+        yield _gauge("loop_lag_max_seconds", "The same at its worst since the start.", lag.max)
+        yield _counter("loop_stalls_total", "How often the event loop was later than slow_loop.", lag.count)
+
+
+def _gauges(registry: SessionRegistry, streams: int | None) -> Iterator[Metric]:
+    directory = registry.directory
+    yield _gauge("accepting", "1 if sends are taken, 0 if the server is shutting down.", registry.accepting)
+    yield _gauge("sessions", "Sessions that are known, asleep or not.", len(directory.entries))
+    yield _gauge("sessions_asleep", "Sessions that sleep.", len(directory.asleep))
+    yield _gauge("turns_in_flight", "Turns that hold a session.", len(directory.active))
+    yield _gauge("unresponsive_turns", "Turns that were given up and still run.", directory.unresponsive)
+    readers = directory.subscribers + len(directory.early_readers)
+    yield _gauge("subscribers", "Readers of sessions, over HTTP and in the process.", readers)
+    if streams is not None:
+        yield _gauge("streams", "Streams that are open over HTTP.", streams)
+    if registry.meter.connections is not None:
+        yield _gauge("connections", "Connections that are open.", registry.meter.connections)
+
+
+def _turns(meter: Meter) -> Metric:
+    family = CounterMetricFamily(
+        f"{PREFIX}turns",
+        "Turns that have ended, by their status, their agent and the strategy of their send.",
+        labels=("status", "agent", "strategy"),
+    )
+    for agent, figures in list(meter.agents.items()):
+        ends = dict(figures.ends)
+        for status in sorted(TERMINAL):
+            for strategy in Strategy:
+                family.add_metric((status, agent, strategy), ends.get((status, strategy), 0))
+    return family
+
+
+def _spans(name: str, text: str, by_agent: dict[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, text, labels=("agent",))
+    for agent, histogram in by_agent.items():
+        total = histogram.sum
+        buckets = [("+Inf" if isinf(bound) else str(bound), float(n)) for bound, n in histogram.below]
+        family.add_metric((agent,), buckets, total)
+    return family
+
+
+def _refusals(meter: Meter, codes: Iterable[str]) -> Metric:
+    family = CounterMetricFamily(
+        f"{PREFIX}refusals", "Requests that were refused, by the code of the refusal.", labels=("code",)
+    )
+    refused = dict(meter.refusals)
+    for code in codes:
+        family.add_metric((code,), refused.get(code, 0))
+    return family
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(PREFIX + name, text, value)
+
+
+def _counter(name: str, text: str, value: int) -> Metric:
+    return CounterMetricFamily(PREFIX + name, text, value)
