@@ -58,10 +58,14 @@ def unstarted(
         None,
         status,
         queued_at,
-        cancellation=cancellation,
-        ended_at=ended_at,
-        superseded_by=superseded_by,
-        began=began,
+        None,
+        None,
+        cancellation,
+        ended_at,
+        None,
+        superseded_by,
+        None,
+        began,
     )
 
 
