@@ -2,13 +2,17 @@
 
 import ast
 import inspect
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from turnkeeper.actors.model.words import CloseOn, Strategy
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.web import WebSettings
 
+#: The vocabularies of which a setting is a word.
+VOCABULARIES = {"Strategy": Strategy, "CloseOn": CloseOn}
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
@@ -37,11 +41,21 @@ def field_docs(cls: type[Any]) -> dict[str, str]:
     }
 
 
+def spelled_out(doc: str) -> str:
+    """The text with the words themselves where a setting is a word of a vocabulary."""
+
+    def words(match: re.Match[str]) -> str:
+        *others, last = (f"`{word.value}`" for word in VOCABULARIES[match[1]])
+        return f"{', '.join(others)} or {last}"
+
+    return re.sub(r"a word of `(\w+)`", words, doc)
+
+
 def page() -> str:
     """The whole page."""
     docs = field_docs(Settings) | field_docs(WebSettings)
     rows = [
-        f"| `{field.name}` | `{field.default!r}` | {docs[field.name].replace('``', '`')} |"
+        f"| `{field.name}` | `{field.default!r}` | {spelled_out(docs[field.name]).replace('``', '`')} |"
         for field in fields(WebSettings)
     ]
     return HEAD + "\n".join(["| setting | default | what it is |", "|---|---|---|", *rows]) + "\n"

@@ -29,7 +29,7 @@ class Settings:
     turn_timeout: float | None = None
     """How long a turn may take before it is cancelled. ``None``: as long as it likes."""
     multitask_strategy: str = "interrupt"
-    """What a send does when a turn is in flight: ``interrupt`` or ``reject``."""
+    """What a send does when a turn is in flight: a word of `Strategy`."""
     unresponsive_per_session: int = 8
     """How many turns that ignored being cancelled a session may have running before it takes no sends."""
     idle_ttl: float = 300.0

@@ -44,7 +44,7 @@ class WebSettings(Settings):
     retry: float = 2.0
     """After how many seconds an EventSource is to reconnect."""
     close_on: str = "cancelled"
-    """What ends a stream that does not say itself: ``cancelled``, ``superseded`` or ``never``."""
+    """What ends a stream that does not say itself: a word of `CloseOn`."""
     max_body: int = 16_777_216
     """The largest request body, in bytes."""
     max_uploads: int = 134_217_728
