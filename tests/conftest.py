@@ -63,6 +63,8 @@ for name in [name for name in os.environ if name.startswith("TURNKEEPER_")]:
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
+# Ends at the first example that fails, however long that is.
+hypothesis.settings.register_profile("first", deadline=None, phases=(hypothesis.Phase.generate,))
 hypothesis.settings.load_profile(
     os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "dev")
 )

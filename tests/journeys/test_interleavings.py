@@ -15,11 +15,13 @@ import secrets
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.fakes import settle, virtual_time
 from tests.journeys.onlooker import ADA, BOB, TINY, End, Onlooker
+from tests.journeys.planted import BUGS, ROOM
+from tests.planting import Bug, changed
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
@@ -249,6 +251,12 @@ async def play(
             await onlooker.release()
 
 
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_bug_of_the_list_can_still_be_planted(bug: Bug) -> None:
+    """Whether a play finds it takes minutes to say: ``python -m tests.journeys.planted``."""
+    compile(changed(bug, ROOM), bug.file, "exec")
+
+
 @pytest.mark.blocks_the_loop("it waits for a thread to have put its message")
 @pytest.mark.timeout(1200)  # what fails is made short, which takes its time
 @pytest.mark.parametrize("number", range(TESTS))
@@ -261,7 +269,6 @@ def test_whatever_comes_together_the_guarantees_hold(number: int, caplog: pytest
     @settings(
         max_examples=A_TEST,
         database=None,
-        phases=set(Phase) - {Phase.explain},
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
     @given(scripts, batches, drains)

@@ -8,31 +8,11 @@ caller can see, does not stand here.
     python -m tests.actors.session.planted "kept"       those whose names contain the text
 """
 
-import argparse
-import os
-import shutil
-import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import NamedTuple
 
-ROOT = Path(__file__).parents[3]
-SEARCH = "tests.actors.session.search"
-#: How much is shown of what the search says.
-WIDTH = 80
+from tests.planting import Bug, Check, report
 
-
-class Bug(NamedTuple):
-    """A change of one place: ``old``, which stands in the file once, becomes ``new``."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-
+ROOM = "session"
 
 BUGS = (
     # -- How long it took, and until when
@@ -259,63 +239,13 @@ BUGS = (
 )
 
 
-class Result(NamedTuple):
-    """What a search said of a bug."""
-
-    bug: Bug
-    found: bool
-    seconds: float
-    said: str
-
-
-def changed(bug: Bug) -> str:
-    """The file with the bug in it. Raises `ValueError` if its place has moved."""
-    text = (ROOT / "actors" / "session" / f"{bug.file}.py").read_text()
-    if text.count(bug.old) != 1:
-        raise ValueError(f"{bug.name}: stands {text.count(bug.old)} times in {bug.file}: {bug.old!r}")
-    return text.replace(bug.old, bug.new)
-
-
-def searched(bug: Bug) -> Result:
-    """Run the search on a copy with this bug."""
-    began = time.perf_counter()
-    with TemporaryDirectory() as folder:
-        room = Path(folder) / "turnkeeper" / "actors"
-        shutil.copytree(ROOT / "actors", room, ignore=shutil.ignore_patterns("__pycache__"))
-        (room / "session" / f"{bug.file}.py").write_text(changed(bug))
-        paths = f"{folder}{os.pathsep}{ROOT}"
-        environment = {**os.environ, "PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", SEARCH, "--first"]
-        run = subprocess.run(
-            command, cwd=folder, env=environment, capture_output=True, text=True, check=False
-        )
-    seconds = time.perf_counter() - began
-    # What is wrong stands below the path to it; a bug may also be one that the search cannot even start with.
-    lines = iter((run.stdout or run.stderr).splitlines())
-    said = next((line for line in lines if line.startswith(("after ", "never "))), run.stderr)
-    return Result(bug, run.returncode != 0, seconds, next(lines, said)[:WIDTH])
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("names", nargs="*", help="texts, of which a bug's name contains one")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many searches at a time")
-    given = parser.parse_args(arguments)
-    bugs = [bug for bug in BUGS if not given.names or any(name in bug.name for name in given.names)]
-    width = max(len(bug.name) for bug in bugs)
-    missed = 0
-    with ThreadPoolExecutor(given.jobs) as pool:
-        for bug, found, seconds, said in pool.map(searched, bugs):
-            missed += not found
-            print(
-                f"{bug.name:{width}}  {bug.file:12}  {seconds:6.1f} s  {said if found else 'NOT FOUND'}",
-                flush=True,
-            )
-    print(f"{len(bugs) - missed} of {len(bugs)} found")
-    return 1 if missed else 0
+def said(output: str) -> str:
+    """What is wrong, which stands below the path to it. With some bugs no search can even begin."""
+    lines = iter(output.splitlines())
+    path = next((line for line in lines if line.startswith(("after ", "never "))), output)
+    return next(lines, path)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    search = Check(ROOM, ("-m", "tests.actors.session.search", "--first"), said)
+    sys.exit(report(__doc__, BUGS, search))

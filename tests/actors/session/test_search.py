@@ -12,9 +12,10 @@ from tests.actors.session.alphabet import START, USER, A, Address, letters
 from tests.actors.session.facts import Facts
 from tests.actors.session.monitor import Broken
 from tests.actors.session.names import Names
-from tests.actors.session.planted import BUGS, Bug, changed
+from tests.actors.session.planted import BUGS, ROOM
 from tests.actors.session.rows import Table
 from tests.actors.session.search import SEEDS, StepFunction, search, searches
+from tests.planting import Bug, changed
 from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.session.conditions import ALWAYS, UNAIMED, When
@@ -185,7 +186,7 @@ def draws_an_epoch_twice(state: State, message: Message, now: float, to: To) -> 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
 def test_a_bug_of_the_list_can_still_be_planted(bug: Bug) -> None:
     """Whether the search finds it takes minutes to say: ``python -m tests.actors.session.planted``."""
-    compile(changed(bug), bug.file, "exec")
+    compile(changed(bug, ROOM), bug.file, "exec")
 
 
 @pytest.mark.parametrize(
