@@ -9,7 +9,7 @@ from turnkeeper.actors.model.records import Epoch, Returned, TurnRecord, TurnSpe
 from turnkeeper.actors.model.word import Word, word
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 
-from .shown import Shown
+from .shown import SURELY_SHOWN, shown
 from .wire import completed_data, gap_data, snapshot_data, started_data, to_json, turn_data
 
 
@@ -147,12 +147,16 @@ _SMALL = frozenset({bool, int, float, type(None)})
 _SHORT = 1_000
 
 
-def started_event(spec: TurnSpec, epoch: Epoch, of_message: Shown) -> Event:
-    """The event that a turn was started, and what is shown of its message."""
+def started_event(spec: TurnSpec, epoch: Epoch, most_of_part: int, most: int) -> tuple[Event, bool]:
+    """The event that a turn was started, and whether its message is not shown whole (see `shown`)."""
+    message = spec.message
+    if type(message) is str and len(message) <= SURELY_SHOWN:
+        return Event(STARTED, epoch, 0, None, spec, len(message)), False
+    of_message = shown(message, most_of_part, most)
     if of_message.size <= _SHORT and not of_message.elided:
-        return Event(STARTED, epoch, 0, None, spec, of_message.size)
+        return Event(STARTED, epoch, 0, None, spec, of_message.size), False
     # Written now: the log is not to hold what is not shown.
-    return Event(STARTED, epoch, 0, to_json(started_data(spec, of_message.message)))
+    return Event(STARTED, epoch, 0, to_json(started_data(spec, of_message.message))), of_message.elided
 
 
 def end_event(end: TurnEnd, n: int, max_size: int) -> Event:

@@ -14,7 +14,7 @@ from turnkeeper.actors.model.exceptions import EventNotJson
 
 from .wire import to_json
 
-#: A text of so many characters is not worth measuring.
+#: A text of so many characters is always shown.
 SURELY_SHOWN = 100
 #: How much of a part's type is shown.
 MAX_TYPE = 100
@@ -42,8 +42,6 @@ def shown(message: Any, most_of_part: int, most: int) -> Shown:
 
     A text, or another message of the host's own kind, is elided as if it were the only part.
     """
-    if type(message) is str and len(message) <= SURELY_SHOWN:
-        return Shown(message, len(message))  # the usual one
     if not isinstance(message, list):
         size = size_of(message)
         if size <= min(most_of_part, most):

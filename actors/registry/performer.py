@@ -5,7 +5,6 @@ from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
-from turnkeeper.actors.events.shown import shown
 from turnkeeper.actors.metrics.meter import MESSAGES_ELIDED, STALE_REPORTS, SUPERSEDED, UNRESPONSIVE, Meter
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TurnkeeperError
@@ -166,10 +165,10 @@ class Performer:
         shared, spec = self._shared, effect.spec
         turn = Turn(spec, effect.epoch, state.memory.home.owner, shared, self.feed)
         # Published first: an eager task runs before the call that starts it returns.
-        of_message = shown(spec.message, shared.max_shown_part, shared.max_shown)
-        if of_message.elided:
+        event, elided = started_event(spec, effect.epoch, shared.max_shown_part, shared.max_shown)
+        if elided:
             shared.meter.count(MESSAGES_ELIDED)
-        self.feed.append(started_event(spec, effect.epoch, of_message))
+        self.feed.append(event)
         agent = shared.agents[spec.agent]
         self.turns.start(turn, agent, shared.loop, shared.load_context, shared.save_context, shared.around)
 

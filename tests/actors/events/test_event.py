@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.turns import record, spec
 from turnkeeper.actors.events.event import END_NAMES, Event, EventName, check_name, end_event, started_event
-from turnkeeper.actors.events.shown import shown
+from turnkeeper.actors.events.shown import SURELY_SHOWN
 from turnkeeper.actors.events.wire import to_json, turn_data
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import TurnEnd
@@ -95,25 +95,28 @@ def test_the_size_of_an_event_is_that_of_its_text() -> None:
     assert Event("delta", text='"abc"').size == 5
 
 
-def started(message: Any, most_of_part: int = 10_000, most: int = 50_000) -> Event:
-    return started_event(spec(message=message), 7, shown(message, most_of_part, most))
-
-
 @pytest.mark.parametrize("length", [1, 100, 998, 999, 1_000, 5_000])
 @pytest.mark.parametrize("as_message", [str, lambda text: [{"type": "text", "text": text}]])
 def test_a_started_turn_counts_with_its_message(as_message: Any, length: int) -> None:
     """G8: also where it is written as JSON later."""
     message = as_message("x" * length)
-    event = started(message)
+    event, elided = started_event(spec(message=message), 7, 10_000, 50_000)
+    assert not elided
     assert (event.name, event.id) == ("turn.started", "7-0")
     assert length <= event.size <= len(event.json)
     assert event.data["message"] == message
 
 
+def test_a_short_text_is_always_told() -> None:
+    event, elided = started_event(spec(message="x" * SURELY_SHOWN), 7, 1, 1)
+    assert (event.data["message"], event.size, elided) == ("x" * SURELY_SHOWN, SURELY_SHOWN, False)
+
+
 @pytest.mark.parametrize("message", ["x" * 20_000, [{"type": "image", "url": "x" * 20_000}]])
 def test_what_is_not_shown_of_a_message_is_not_held_either(message: Any) -> None:
     """G8: the log would keep it for as long as it keeps the event."""
-    event = started(message)
+    event, elided = started_event(spec(message=message), 7, 10_000, 50_000)
+    assert elided
     assert [part["elided"] for part in event.data["message"]] == [True]
     assert event.size == len(event.json) < 1_000
     assert not [each for each in gc.get_referents(event) if isinstance(each, TurnSpec)]

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from tests.turns import spec
 from turnkeeper.actors.events.event import Event, started_event
 from turnkeeper.actors.events.log import EventLog, Gap
-from turnkeeper.actors.events.shown import shown
 
 LONG = ["9" * 400, "1-" + "9" * 400]
 MANY, HUGE = 1_000, 1 << 30
@@ -121,7 +120,7 @@ def test_a_message_counts_in_the_size_of_the_event_that_tells_it(message: Any) -
     """G8: a log of large messages is bounded by its bytes too, although they are written as JSON later."""
     log = EventLog()
     for n in range(100):
-        event = started_event(replace(SPEC, message=message), n, shown(message, 10_000, 10_000))
+        event, _ = started_event(replace(SPEC, message=message), n, 10_000, 10_000)
         log.append(event, MANY, 10_000)
     assert len(log.read(0, MANY)) < 10
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnkeeper.actors.events.shown import MAX_TYPE, SURELY_SHOWN, Shown, shown, shown_as_kept, size_of
+from turnkeeper.actors.events.shown import MAX_TYPE, shown, shown_as_kept, size_of
 
 #: Enough for anything.
 ROOM = 1_000_000
@@ -91,11 +91,6 @@ def test_what_is_not_json_has_no_size_and_is_not_elided() -> None:
     endless: list[Any] = []
     endless.append(endless)
     assert size_of(endless) == 0
-
-
-def test_a_short_text_is_shown_without_a_look() -> None:
-    text = "x" * SURELY_SHOWN
-    assert shown(text, 1, 1) == Shown(text, SURELY_SHOWN)
 
 
 @given(
