@@ -162,6 +162,13 @@ def test_a_completed_turn_tells_its_result(result: object) -> None:
     assert event.data["status"] == "completed"
 
 
+def test_a_result_is_told_up_to_the_bound_and_beyond_it_as_null() -> None:
+    """G8."""
+    size = len(end_event(completed(["x" * 2_000]), 5, 10_000).json)
+    assert end_event(completed(["x" * 2_000]), 5, size).data["result"] == ["x" * 2_000]
+    assert end_event(completed(["x" * 2_000]), 5, size - 1).data["result"] is None
+
+
 @pytest.mark.parametrize("result", [{1, 2}, object(), float("nan"), [object()], "\ud800"])
 def test_a_result_that_json_cannot_say_is_told_as_null(result: object) -> None:
     assert end_event(completed(result), 5, 10_000).data["result"] is None

@@ -65,6 +65,8 @@ def test_many_parts_are_shown_as_far_as_there_is_room() -> None:
     seen = shown([*parts, HELLO], 10_000, 50_000)
     assert seen.message == [*parts[:5], *[elided("image_url", 9_000)] * 5, HELLO]
     assert seen.size <= 50_000
+    assert not shown(parts[:5], 10_000, 45_000).elided
+    assert shown(parts[:5], 10_000, 44_999).message == [*parts[:4], elided("image_url", 9_000)]
 
 
 def test_a_part_that_is_large_in_something_else_than_texts_is_elided_too() -> None:

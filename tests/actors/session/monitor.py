@@ -97,11 +97,17 @@ def observe(
 
 
 def observe_failure(
-    facts: Facts, before: State, now: float, after: State, owed: list[ReplyAddress | None]
+    facts: Facts,
+    before: State,
+    now: float,
+    first_event_at: float,
+    after: State,
+    owed: list[ReplyAddress | None],
 ) -> Facts:
     """The facts after the session's actor failed. Raises `Broken` for what is lost that must not be.
 
-    ``after`` is what is left of the session, ``owed`` are the askers that are still to be answered.
+    ``after`` is what is left of the session, ``owed`` are the askers that are still to be answered. The turn
+    in flight, if there is one, had begun and emitted its first event at that moment.
     """
 
     def broken(what: str) -> NoReturn:
@@ -113,7 +119,7 @@ def observe_failure(
         ended.append(facts.waited(TurnStatus.INTERRUPTED, now))
         senders.append(facts.waiting.ended_to)
     if facts.holder is not None:
-        ended.append(facts.held(TurnStatus.INTERRUPTED, now))
+        ended.append(facts.held(TurnStatus.INTERRUPTED, now, None, first_event_at, began=True))
         senders.append(facts.holder.ended_to)
     waits = [*senders, *(asked.to for asked in facts.asked)]
     if sorted(id(to) for to in owed if to is not None) != sorted(id(to) for to in waits if to is not None):

@@ -24,7 +24,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias, assert_never
 
-from tests.actors.session.alphabet import ASKERS, LIMITS, SESSION, START, Address, Happening, Letter, letters
+from tests.actors.session.alphabet import (
+    ASKERS,
+    LIMITS,
+    SAID,
+    SESSION,
+    START,
+    Address,
+    Happening,
+    Letter,
+    letters,
+)
 from tests.actors.session.facts import Facts
 from tests.actors.session.monitor import Broken, observe, observe_failure
 from tests.actors.session.names import Names
@@ -275,8 +285,8 @@ def _happened(happening: Happening, state: State, facts: Facts, now: float) -> t
     """What the registry makes of a session."""
     match happening:
         case Happening.FAILURE:
-            left = after_failure(state, now)
-            return left, observe_failure(facts, state, now, left, owed_answers(state))
+            left = after_failure(state, now, SAID, began=True)
+            return left, observe_failure(facts, state, now, SAID, left, owed_answers(state))
         case Happening.SLEEP:
             return state, facts
         case Happening.REOPENING:
