@@ -252,6 +252,25 @@ async def read_to_end(subscription: Subscription) -> list[Event]:
         subscription.close()
 
 
+class Outlet:
+    """Takes the numbers of events, unless it is shut."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.shut = False
+
+    @staticmethod
+    def encode(events: list[Event]) -> bytes:
+        """Their numbers."""
+        return " ".join(str(event.n) for event in events).encode()
+
+    def write(self, data: bytes) -> bool:
+        """Take it, if it may."""
+        if not self.shut:
+            self.taken.append(data.decode())
+        return not self.shut
+
+
 def waiting(subscription: Subscription) -> list[Event]:
     """Everything that waits for the reader now."""
     events: list[Event] = []

@@ -1,14 +1,16 @@
 """All readers of one session: which are woken when, and whose streams end."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 from turnkeeper.actors.model.words import StreamEnd
 from turnkeeper.actors.runtime import in_batches
 
+from .outlet import Encoded
 from .subscription import Subscription
 
-#: How many readers are woken in one pass of the loop; the others wait for the next pass.
+#: How many readers are handed something in one pass of the loop; the others wait for the next pass.
 WAKE_BATCH = 256
 #: After how many events the readers' lags are looked at.
 LAG_CHECK = 64
@@ -17,12 +19,15 @@ LAG_CHECK = 64
 class Readers:
     """The subscriptions of a session that has any; a session without keeps no such object."""
 
-    __slots__ = ("_loop", "_subscriptions", "_waking")
+    __slots__ = ("_head", "_loop", "_passing", "_subscriptions")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._subscriptions: dict[Subscription, None] = {}
-        self._waking = False
+        #: That of the log when an event was last published.
+        self._head = 0
+        #: Whether a pass is under way, or due in the next pass of the loop.
+        self._passing = False
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -35,7 +40,7 @@ class Readers:
         return iter(list(self._subscriptions))
 
     def add(self, reader: Subscription) -> None:
-        """Wake this reader from now on."""
+        """Hand out to this reader from now on."""
         self._subscriptions[reader] = None
 
     def remove(self, reader: Subscription) -> None:
@@ -43,36 +48,42 @@ class Readers:
         del self._subscriptions[reader]
 
     def published(self, head: int) -> None:
-        """An event was appended to the log, whose head is now ``head``."""
+        """An event was appended to the log, whose head is now ``head``.
+
+        The readers get it in the next pass of the loop, together with all that is published until then.
+        """
+        self._head = head
         if head % LAG_CHECK == 0:
             for reader in self:
                 if not reader.ended and reader.lag > reader.max_lag:
                     reader.overflow()
+        if not self._passing:
+            self._passing = True
+            self._loop.call_soon(self._pass)
+
+    def _pass(self) -> None:
+        """Hand out what was published, batch by batch: ten thousand writes at once would hold up all else."""
         if len(self._subscriptions) <= WAKE_BATCH:
-            for reader in self._subscriptions:
-                reader.wake()
-        elif not self._waking:
-            self._waking = True
-            self._wake(list(self._subscriptions))
-
-    def _wake(self, readers: list[Subscription]) -> None:
-        """Wake them batch by batch: ten thousand writes in one pass would hold up everything else."""
-        in_batches(self._loop, iter(readers), WAKE_BATCH, _wake_all, self._wake_those_behind)
-
-    def _wake_those_behind(self) -> None:
-        """Wake the readers that looked before the last event was published, and wait again since."""
-        behind = [reader for reader in self._subscriptions if reader.parked and reader.lag]
-        if behind:
-            self._loop.call_soon(self._wake, behind)
+            self._passing = False
+            self._hand_out(self._subscriptions)
         else:
-            self._waking = False
+            done = partial(self._passed, self._head)
+            in_batches(self._loop, iter(list(self._subscriptions)), WAKE_BATCH, self._hand_out, done)
+
+    def _hand_out(self, readers: Iterable[Subscription]) -> None:
+        head = self._head
+        encoded: Encoded = {}
+        for reader in readers:
+            reader.published(head, encoded)
+
+    def _passed(self, head: int) -> None:
+        """A pass that began at ``head`` is over: begin another one if more was published meanwhile."""
+        if self._head == head:
+            self._passing = False
+        else:
+            self._loop.call_soon(self._pass)
 
     def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
         """A `close` is due: each does what it was asked for (see `Subscription.end`)."""
         for reader in self:
             reader.end(end, superseded=superseded)
-
-
-def _wake_all(readers: list[Subscription]) -> None:
-    for reader in readers:
-        reader.wake()

@@ -1,4 +1,12 @@
-"""One reader of one session: where it stands in the log, and how it is woken."""
+"""One reader of one session: where it stands in the log, and how it is woken.
+
+What is published reaches a reader in one of two ways. Its own task takes it with `read` and may then wait as
+long as the peer makes it wait. Or, while that task waits in `read`, the pass over the readers writes it to
+the reader's outlet, without waking anything. Only one of the two can be at work: the outlet is used exactly
+while the task waits and has not been woken, and both go on from the one position that the reader has. Nothing
+else is due then: before it waits, `take` has given it its prelude and each `close`, and one that becomes due
+later wakes it.
+"""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -8,6 +16,7 @@ from turnkeeper.actors.model.words import CloseOn, Return, StreamEnd, returning
 
 from .event import CLOSES, Event
 from .log import EventLog
+from .outlet import Encoded, Outlet, push
 from .reaction import Reaction, reaction
 
 #: How many events are handed out at once.
@@ -37,6 +46,7 @@ class Subscription:
         "ending",
         "max_lag",
         "on_overflow",
+        "outlet",
         "overflowed",
     )
 
@@ -61,9 +71,9 @@ class Subscription:
         self._count_overflow = count_overflow
         #: Each `close` that is due, with its position: all that was published before comes first.
         self._due: tuple[tuple[int, Event], ...] = ()
+        self._poked = False
         #: Where it ends: nothing that is published from there on is for this reader.
         self._stop_at: int | None = None
-        self._poked = False
         self.max_lag = max_lag
         #: What ends it, beside the ends that end every stream.
         self.close_on = close_on
@@ -75,6 +85,8 @@ class Subscription:
         self.overflowed = False
         #: Called when it lags behind too far, so that a writer stuck in the network can be freed.
         self.on_overflow: Callable[[], None] | None = None
+        #: Where events go at once while the reader waits for them.
+        self.outlet: Outlet | None = None
 
     @property
     def lag(self) -> int:
@@ -124,11 +136,26 @@ class Subscription:
         self._position += len(batch)
         return batch
 
+    def published(self, head: int, encoded: Encoded) -> None:
+        """The log's head is now ``head``: what lies before it goes to the outlet, or the reader looks.
+
+        A reader that does not wait, or has been woken, looks anyway.
+        """
+        outlet, waiter, position = self.outlet, self._waiter, self._position
+        if waiter is None or waiter.done() or position == head:
+            return
+        few = head - position <= min(
+            BATCH, self.max_lag
+        )  # else it takes them in parts, or lags too far behind
+        if few and outlet is not None and push(outlet, self._log, position, head, encoded):
+            self._position = head
+        else:
+            waiter.set_result(None)
+
     def wake(self) -> None:
         """Let the reader look again."""
-        waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            waiter.set_result(None)
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def poke(self) -> None:
         """Let `read` return now, with an empty list if nothing waits."""
@@ -136,10 +163,7 @@ class Subscription:
         self.wake()
 
     def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
-        """A `close` is due after what is in the log now: `reaction` says what this reader does then.
-
-        ``superseded``: the turn that ended had to make way for a newer message.
-        """
+        """A `close` is due after what is in the log now: see `reaction`, also for ``superseded``."""
         if self.ended:
             return
         found = reaction(self.close_on, end, superseded=superseded)
@@ -159,8 +183,7 @@ class Subscription:
         """End it at once: the reader lags too far behind, and resumes with its cursor."""
         if not self.overflowed:
             self.overflowed = self.ended = True
-            self.ending = None
-            self._prelude, self._due = [], ()
+            self._prelude, self._due, self.ending = [], (), None
             self._count_overflow()
             self.wake()
             if self.on_overflow is not None:
@@ -190,7 +213,7 @@ class Subscription:
 
     def close(self) -> None:
         """Stop reading. May be called more than once."""
-        self.ended = True
+        self.ended, self.outlet, self.on_overflow = True, None, None
         self._on_end(self)
         self.wake()
 

@@ -495,18 +495,34 @@ class Writer(AbstractStreamWriter):
 
 
 class Transport(asyncio.Transport):
-    """A transport that only knows whether it was aborted, and who is at its other end."""
+    """A transport that knows whether it was aborted, and who is at its other end.
 
-    def __init__(self, on_abort: Callable[[], None] | None = None, peer: Any = ("127.0.0.1", 4711)) -> None:
+    With a writer, what is written past that is kept there as well, one chunk each. While the writer is stuck,
+    the transport has something left to write.
+    """
+
+    def __init__(self, writer: Writer | None = None, peer: Any = ("127.0.0.1", 4711)) -> None:
         super().__init__({"peername": peer})
         self.aborted = asyncio.Event()
         self.closing = False
-        self._on_abort = on_abort
+        #: How often it was written to past the writer.
+        self.pushes = 0
+        self._writer = writer
+
+    def get_write_buffer_size(self) -> int:
+        return int(self._writer is not None and not self._writer.flowing.is_set())
+
+    def write(self, data: bytes) -> None:  # type: ignore[override]
+        assert self._writer is not None
+        self.pushes += 1
+        size, _, rest = data.partition(b"\r\n")
+        assert len(rest) == int(size, 16) + 2
+        self._writer.writes.append(rest[:-2])
 
     def abort(self) -> None:
         self.aborted.set()
-        if self._on_abort is not None:
-            self._on_abort()
+        if self._writer is not None:
+            self._writer.cut()
 
     def is_closing(self) -> bool:
         return self.closing or self.aborted.is_set()
@@ -518,9 +534,13 @@ def asking(*, peer: Any = ("127.0.0.1", 4711), **headers: str) -> web.Request:
     return make_mocked_request("GET", "/", headers=named, transport=Transport(peer=peer))
 
 
-def streaming_request(writer: Writer, transport: Transport) -> web.Request:
-    """A request whose answer goes to ``writer``."""
-    return make_mocked_request("GET", "/chat/s/events", writer=writer, transport=transport)
+def streaming_request(writer: Writer, transport: Transport, prepare: Any = None) -> web.Request:
+    """A request whose answer goes to ``writer``; ``prepare`` is the host's `on_response_prepare`."""
+    app = web.Application()
+    if prepare is not None:
+        app.on_response_prepare.append(prepare)
+    app.on_response_prepare.freeze()
+    return make_mocked_request("GET", "/chat/s/events", app=app, writer=writer, transport=transport)
 
 
 async def until(condition: Callable[[], Any]) -> None:

@@ -37,6 +37,17 @@ def encode_events(events: Iterable[Event]) -> Iterator[bytes]:
         yield b"".join(piece)
 
 
+def encode_all(events: list[Event]) -> bytes:
+    """Events as SSE bytes, as a connection carries them that ends with the stream (HTTP/1.0)."""
+    return encode_event(events[0]) if len(events) == 1 else b"".join(map(encode_event, events))
+
+
+def encode_chunk(events: list[Event]) -> bytes:
+    """Events as SSE bytes, as one chunk of a chunked body (RFC 9112, section 7.1)."""
+    wire = encode_all(events)
+    return b"%x\r\n%b\r\n" % (len(wire), wire)
+
+
 def encode_retry(seconds: float) -> bytes:
     """The field by which an EventSource knows when to reconnect."""
     return f"retry: {int(seconds * 1000)}\n\n".encode()

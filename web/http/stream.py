@@ -1,20 +1,25 @@
-"""The streams of events: each writes a subscription to a client, and one timer looks after all of them."""
+"""The streams of events: each writes a subscription to a client, and one timer looks after all of them.
+
+A stream's task writes through aiohttp, which waits when the peer reads too slowly. While that task waits for
+events, they go straight to the transport instead (`_Stream.write`), if the peer has been given all before.
+"""
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
 from aiohttp import web
 
 from turnkeeper.actors.events.event import CLOSE
+from turnkeeper.actors.events.outlet import Encode
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.runtime.batches import in_batches
 
 from .settings import WebSettings
-from .sse import HEARTBEAT, encode_event, encode_events, encode_retry
+from .sse import HEARTBEAT, PIECE, encode_all, encode_chunk, encode_event, encode_events, encode_retry
 
 #: After how many seconds an EventSource comes back to a session that goes on after its stream has ended. The
 #: next stream begins with the usual time.
@@ -48,21 +53,45 @@ LINE: web.RequestKey[Line] = web.RequestKey("turnkeeper.line", Line)
 
 
 class _Stream:
-    """One open connection, as the timer sees it."""
+    """One open connection, as the timer and the pass over the readers see it."""
 
-    __slots__ = ("quiet_since", "request", "subscription", "writing")
+    __slots__ = ("_writer", "encode", "quiet_since", "subscription", "transport", "writing")
 
     def __init__(self, request: web.Request, subscription: Subscription, now: float) -> None:
-        self.request = request
         self.subscription = subscription
-        self.quiet_since = now
-        #: Whether it is in the middle of a write, which a peer that does not read can hold up.
+        self.transport = request.transport
+        #: When it was written to last; ``None`` if that was since the timer's last look.
+        self.quiet_since: float | None = now
+        #: Whether its task is in the middle of a write, which a peer that does not read can hold up.
         self.writing = False
+        self.encode: Encode = encode_all
+        self._writer = request.writer
+
+    def push_as(self, headers: Mapping[str, str]) -> None:
+        """From here on events may go straight to the transport, unless aiohttp does more than frame them."""
+        if "Content-Encoding" not in headers and "Content-Length" not in headers:
+            if headers.get("Transfer-Encoding") == "chunked":
+                self.encode = encode_chunk
+            self.subscription.outlet = self
+
+    def write(self, data: bytes, /) -> bool:
+        """Give it to the transport, if that has nothing else left to write, and if it is not much."""
+        transport = self.transport
+        if (
+            len(data) > PIECE
+            or transport is None
+            or transport.is_closing()
+            or transport.get_write_buffer_size()
+        ):
+            return False
+        transport.write(data)
+        self._writer.output_size += len(data)
+        self.quiet_since = None
+        return True
 
     def abort(self) -> None:
-        transport = self.request.transport
-        if transport is not None:
-            transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def abort_if_stuck(self) -> None:
         if self.writing:
@@ -97,6 +126,7 @@ class Streams:
         try:
             await response.prepare(request)
             await self._write(stream, response, encode_retry(self._settings.retry), loop)
+            stream.push_as(response.headers)
             while await self._pass_on(stream, response, loop):
                 pass
             # The end waits until all that was written has left, which a peer that does not read can hold up.
@@ -158,13 +188,17 @@ class Streams:
         quiet_for = self._settings.heartbeat - self._period
         due: list[Subscription] = []
         for stream in list(self._open):
-            transport = stream.request.transport
+            if stream.quiet_since is None:
+                stream.quiet_since = now
+            quiet = now - stream.quiet_since
+            transport = stream.transport
             if transport is None or transport.is_closing():
                 due.append(stream.subscription)
-            elif stream.writing:
-                if now - stream.quiet_since > self._settings.write_timeout:
+            elif stream.writing or transport.get_write_buffer_size():
+                # A heartbeat would only join what the peer has not read yet.
+                if quiet > self._settings.write_timeout:
                     stream.abort()
-            elif now - stream.quiet_since >= quiet_for:
+            elif quiet >= quiet_for:
                 due.append(stream.subscription)
         in_batches(loop, iter(due), WAKE_BATCH, _poke)
         self._timer = loop.call_later(self._period, self._look, loop) if self._open else None

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent, names, opened, settle, waiting
+from tests.fakes import Outlet, ScriptedAgent, names, opened, settle, waiting
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.readers import LAG_CHECK, WAKE_BATCH, Readers
@@ -79,7 +79,7 @@ async def test_few_readers_are_woken_at_once() -> None:
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     assert all(task.done() for task in reading)
-    assert stand.loop.calls == 0
+    assert stand.loop.calls == 1
 
 
 @pytest.mark.parametrize("count", [WAKE_BATCH + 1, 2 * WAKE_BATCH + 1])
@@ -123,6 +123,61 @@ async def test_waking_many_ends_when_all_have_looked_and_begins_anew_with_the_ne
         before = stand.loop.calls
         await settle()
         assert stand.loop.calls == before
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await asyncio.gather(*reading)
+
+
+async def test_a_reader_that_waits_is_not_woken_for_what_its_outlet_takes() -> None:
+    stand = Stand(2)
+    outlets = [Outlet(), Outlet()]
+    for reader, outlet in zip(stand.each, outlets, strict=True):
+        reader.outlet = outlet
+    reading = [asyncio.create_task(reader.read()) for reader in stand.each]
+    await settle()
+    stand.publish(2)
+    assert [outlet.taken for outlet in outlets] == [[], []]
+    await asyncio.sleep(0)
+    assert [outlet.taken for outlet in outlets] == [["0 1"], ["0 1"]]
+    outlets[1].shut = True
+    stand.publish()
+    await settle()
+    assert outlets[0].taken == ["0 1", "2"]
+    assert [task.done() for task in reading] == [False, True]
+    assert [event.n for event in await reading[1]] == [2]
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    assert names(await reading[0]) == ["close"]
+
+
+async def test_readers_at_two_positions_in_one_pass_get_each_what_they_lack() -> None:
+    stand = Stand(2)
+    outlets = [Outlet(), Outlet()]
+    for reader, outlet in zip(stand.each, outlets, strict=True):
+        reader.outlet = outlet
+    loop = asyncio.get_running_loop()
+    early = asyncio.create_task(stand.each[0].read())
+    await settle()
+    loop.call_soon(stand.publish)
+    late = asyncio.create_task(read_on(stand.each[1], got := []))
+    loop.call_soon(stand.publish)
+    await settle()
+    assert (outlets[0].taken, outlets[1].taken, got) == (["0 1"], ["1"], [0])
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await asyncio.gather(early, late)
+
+
+async def test_what_cannot_be_encoded_wakes_the_reader_and_harms_no_other() -> None:
+    class Broken(Outlet):
+        def encode(self, _events: list[Event]) -> bytes:  # type: ignore[override]
+            raise UnicodeError
+
+    stand = Stand(2)
+    stand.each[0].outlet, stand.each[1].outlet = Broken(), (fine := Outlet())
+    reading = [asyncio.create_task(reader.read()) for reader in stand.each]
+    await settle()
+    stand.publish()
+    await settle()
+    assert [task.done() for task in reading] == [True, False]
+    assert fine.taken == ["0"]
     stand.readers.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(*reading)
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from tests.fakes import chatty, names, opened, read_to_end, settle, waiting
+from tests.fakes import Outlet, chatty, names, opened, read_to_end, settle, waiting
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.subscription import BATCH, Subscription
@@ -275,6 +275,27 @@ async def test_a_reader_whose_place_was_trimmed_away_ends_instead_of_skipping() 
     log.append(Event("word", epoch=1, n=20, text="1"), 5, 1 << 30)
     assert await reader.read() == []
     assert ends == [True]
+
+
+@pytest.mark.parametrize(("count", "kept"), [(9, MANY), (3, 2)], ids=["beyond the bound", "trimmed away"])
+async def test_a_reader_that_waits_and_falls_too_far_behind_in_one_pass_ends(count: int, kept: int) -> None:
+    """G7, G8: its outlet is given nothing with a hole in it."""
+    desk = Desk(max_lag=8)
+    desk.reader.outlet = outlet = Outlet()
+    reading = asyncio.create_task(desk.reader.read())
+    await settle()
+    for n in range(count):
+        desk.log.append(Event("word", epoch=1, n=n, text="1"), kept, 1 << 30)
+    desk.reader.published(desk.log.head, {})
+    assert await reading == []
+    assert (desk.reader.overflowed, outlet.taken) == (True, [])
+
+
+async def test_a_reader_that_has_closed_holds_on_to_no_connection() -> None:
+    desk = Desk()
+    desk.reader.outlet, desk.reader.on_overflow = Outlet(), lambda: None
+    desk.reader.close()
+    assert (desk.reader.outlet, desk.reader.on_overflow) == (None, None)
 
 
 @pytest.mark.parametrize("reads", [True, False], ids=["reads late", "never reads"])

@@ -1,14 +1,17 @@
 import asyncio
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
 
 import aiohttp
 import pytest
+from aiohttp import web
 
 from tests.fakes import ScriptedAgent, VirtualClock, chatty, done, opened, settle, virtual_time
 from tests.web.fakes_web import (
@@ -65,15 +68,17 @@ async def connected(
     *,
     after: str | None = None,
     stuck: bool = False,
+    prepare: Any = None,
 ) -> AsyncIterator[Connection]:
     own = streams is None
     streams = Streams(WebSettings()) if streams is None else streams
     writer = Writer()
-    transport = Transport(on_abort=writer.cut)
+    transport = Transport(writer)
     if stuck:
         writer.get_stuck()
     subscription = await registry.subscribe(log_id, after=after)
-    task = asyncio.create_task(streams.serve(streaming_request(writer, transport), subscription))
+    request = streaming_request(writer, transport, prepare)
+    task = asyncio.create_task(streams.serve(request, subscription))
     try:
         await settle()
         yield Connection(streams, writer, transport, task)
@@ -218,8 +223,9 @@ async def test_beats_for_many_streams_come_in_batches_that_let_others_in(
             poked.append(passes)
 
     streams = Streams(WebSettings())
-    left = SimpleNamespace(transport=None)
-    streams._open = [SimpleNamespace(request=left, subscription=Reader()) for _ in range(8)]  # type: ignore[assignment, misc]
+    streams._open = [  # type: ignore[assignment]
+        SimpleNamespace(transport=None, quiet_since=None, subscription=Reader()) for _ in range(8)
+    ]
     streams._look(asyncio.get_running_loop())
     for _ in range(5):
         passes += 1
@@ -368,6 +374,44 @@ async def _get_stuck(
             await registry.cancel("s")
             await settle()
     await settle()
+
+
+async def test_a_peer_that_does_not_take_what_was_written_last_is_cut_off_without_a_heartbeat() -> None:
+    settings = WebSettings(heartbeat=15.0, write_timeout=30.0)
+    async with (
+        virtual_time() as clock,
+        opened(ScriptedAgent()) as registry,
+        connected(registry, streams=Streams(settings)) as stream,
+    ):
+        stream.writer.get_stuck()
+        await clock.advance(29.0)
+        assert not stream.transport.aborted.is_set()
+        await clock.advance(7.0)
+        assert stream.transport.aborted.is_set()
+        assert stream.heartbeats == 0
+
+
+HOST_SAYS = [({}, True), ({"Content-Encoding": "deflate"}, False), ({"Content-Length": "1000000"}, False)]
+
+
+@pytest.mark.parametrize(("headers", "pushed"), HOST_SAYS, ids=["nothing", "compress", "so many bytes"])
+async def test_what_a_host_has_aiohttp_change_goes_through_aiohttp(
+    headers: dict[str, str], pushed: bool
+) -> None:
+    agent = ScriptedAgent()
+
+    async def prepare(_request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(headers)
+
+    async with opened(agent) as registry, connected(registry, prepare=prepare) as stream:
+        await registry.send("s", "hello")
+        run = await agent.run()
+        await settle()
+        before = stream.transport.pushes
+        run.turn.emit("delta", 1)
+        await settle()
+        assert stream.names[-1] == "delta"
+        assert stream.transport.pushes - before == pushed
 
 
 # -- Over HTTP ----------------------------------------------------------------------------------------
@@ -671,6 +715,38 @@ async def _has_readers(registry: SessionRegistry, count: int) -> bool:
     return await readers(registry) == count
 
 
+async def test_a_client_that_stops_reading_while_little_comes_is_cut_off_and_others_read_on() -> None:
+    """G8: what was written for it went straight to its transport, and its task has nothing to write."""
+    agent = ScriptedAgent()
+    async with serving(agent, write_timeout=1.0, heartbeat=60.0) as house:
+        loop = asyncio.get_running_loop()
+        with house.connect(receive_buffer=4096) as plain:
+            await loop.sock_connect(plain, ("127.0.0.1", house.port))
+            await loop.sock_sendall(
+                plain, f"GET /chat/s/events HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode()
+            )
+            await until(lambda: _has_readers(house.registry, 1))
+            async with house.stream("s") as other:
+                await house.sent("s")
+                turn = (await agent.run()).turn
+                await other.until("turn.started")
+                server = house.runner.server
+                assert server is not None
+                sent = 0
+                while not any(
+                    each.transport is not None and each.transport.get_write_buffer_size()
+                    for each in server.connections
+                ):
+                    turn.emit("delta", [sent, "x" * 2_000])
+                    assert (await other.until("delta")).json[0] == sent
+                    sent += 1
+                assert await readers(house.registry) == 2
+                await until(lambda: _has_readers(house.registry, 1))
+                turn.emit("delta", [sent])
+                assert (await other.until("delta")).json == [sent]
+                assert await house.counted("sse_overflow_total") == 0
+
+
 async def test_a_client_stuck_in_one_write_is_cut_off_after_the_write_timeout() -> None:
     async def heavy(turn: Turn) -> None:
         for _ in range(200):
@@ -688,6 +764,59 @@ async def test_a_client_stuck_in_one_write_is_cut_off_after_the_write_timeout() 
             await until(lambda: _nobody_reads(house.registry))
             assert await house.counted("sse_overflow_total") == 0
         assert (await house.get("/healthz")).status == 200
+
+
+async def test_over_tls_a_stream_brings_everything_and_a_client_that_stops_reading_is_cut_off() -> None:
+    """G7, G8: what a transport has left to write is found above TLS as well."""
+    over = asyncio.Event()
+    sizes = [*[10] * 20, 100_000, *[10] * 20, *[60_000] * 5, 10]
+
+    async def agent(turn: Turn) -> None:
+        for size in sizes:
+            turn.emit("delta", "x" * size)
+            await asyncio.sleep(0)
+        while not over.is_set():
+            turn.emit("more", "x" * 2_000)
+            await asyncio.sleep(0)
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(Path(__file__).parents[1] / "localhost.pem")
+    trusting = ssl.create_default_context()
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    async with serving(agent) as house:
+        await web.TCPSite(house.runner, "127.0.0.1", 0, ssl_context=context).start()
+        address = ("127.0.0.1", house.runner.addresses[1][1])
+
+        async def opened_stream(plain: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+            await asyncio.get_running_loop().sock_connect(plain, address)
+            stream = await asyncio.open_connection(sock=plain, ssl=trusting, server_hostname="localhost")
+            stream[1].write(b"GET /chat/s/events HTTP/1.0\r\nHost: localhost\r\n\r\n")
+            await stream[0].readuntil(b"event: snapshot")
+            return stream
+
+        reader, writer = await opened_stream(house.connect())
+        _, stuck = await opened_stream(house.connect(receive_buffer=4096))
+        stuck.transport.pause_reading()  # type: ignore[attr-defined]
+        await house.sent("s")
+        parser, seen, largest = EventSourceParser(), list[Message](), 0
+        await reader.readuntil(b"\n\n")
+        while await readers(house.registry) == 2:
+            seen += parser.feed(await reader.read(1 << 20))
+            server = house.runner.server
+            assert server is not None
+            buffers = [each.transport.get_write_buffer_size() for each in server.connections
+                       if each.transport is not None]  # fmt: skip
+            largest = max([largest, *buffers])
+        over.set()
+        while not seen or seen[-1].event != "turn.completed":
+            seen += parser.feed(await reader.read(1 << 20))
+        assert [len(each.json) for each in seen if each.event == "delta"] == sizes
+        numbers = [int(str(each.own_id).partition("-")[2]) for each in seen]
+        assert numbers == list(range(len(seen)))
+        assert largest < 2**21
+        for each in (writer, stuck):
+            each.transport.abort()
+        await until(lambda: _nobody_reads(house.registry))
 
 
 async def test_the_old_protocol_without_chunks_is_served_as_well() -> None:
