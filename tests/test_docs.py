@@ -20,7 +20,7 @@ from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.web.agents.upstream import says, upstream
-from turnkeeper.actors import Receipt, SessionRegistry, Turn, UnknownSession, services
+from turnkeeper.actors import Receipt, SessionIdTaken, SessionRegistry, Turn, services
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -117,7 +117,7 @@ async def test_the_example_for_another_framework_streams_stops_and_ends_with_its
         ]
         stopped = await example.stop(registry, "s1", sent["task_id"], "ada")
         assert stopped == {"status": "finished_first", "settled_after_ms": 0.0}
-        with pytest.raises(UnknownSession):
+        with pytest.raises(SessionIdTaken):
             await example.send(registry, "s1", "mine", "bob")
     assert not registry.accepting
 

@@ -1,4 +1,4 @@
-"""Readers that came with a cursor before their session was opened, and wait for that."""
+"""Readers of sessions that are not open, or that they may not know of: they wait for one to be opened."""
 
 from collections.abc import Callable
 
@@ -13,7 +13,7 @@ from .subscription import Subscription
 
 
 class EarlyReaders:
-    """The readers of sessions that are not open. They own nothing, and nothing is published to them.
+    """Those readers. They own nothing, and nothing is published to them: each reads of an idle session.
 
     ``on_gone`` is called when one of them leaves; `remove` is then due.
     """
@@ -28,7 +28,7 @@ class EarlyReaders:
     def __len__(self) -> int:
         return len(self._session_of)
 
-    def add(self, session: SessionId, asker: Asker, cursor: str, close_on: CloseOn) -> Subscription:
+    def add(self, session: SessionId, asker: Asker, cursor: str | None, close_on: CloseOn) -> Subscription:
         """A reader. It is first given the snapshot of an idle session, after a gap if it missed events."""
         state = Idle(Memory(Home(session, asker.user, self._host.settings.limits)))
         reader = self._nothing.reader(state, cursor, self._on_gone, close_on)
@@ -42,8 +42,7 @@ class EarlyReaders:
         taken = [reader for reader, asker in waiting.items() if asker.may_see(owner)]
         for reader in taken:
             self.remove(reader)
-        # Of those that have left it is only not known here yet.
-        return [reader for reader in taken if not reader.ended]
+        return taken
 
     def remove(self, reader: Subscription) -> None:
         """Let go of this reader, if it is here."""

@@ -5,6 +5,7 @@ position. Replay and live are therefore one and the same reading, and nothing ca
 """
 
 import re
+from typing import Protocol
 
 from turnkeeper.actors.model.records import Epoch
 from turnkeeper.actors.model.value import value
@@ -31,12 +32,36 @@ class Gap:
     resume_at: int
 
 
+class Sum(Protocol):
+    """How many bytes are kept, of something that logs are a part of."""
+
+    kept: int
+
+
+class Keeper(Sum, Protocol):
+    """How many bytes are kept of one user's, and in all."""
+
+    @property
+    def in_all(self) -> Sum:
+        """The bytes of all users."""
+        ...
+
+
+class _Uncounted:
+    """What a log by itself counts for."""
+
+    def __init__(self) -> None:
+        self.kept = 0
+        self.in_all: Sum = self
+
+
 class EventLog:
     """The last events of one session: at most ``max_events`` and about ``max_bytes``."""
 
-    __slots__ = ("_base", "_bytes", "_dropped", "_events", "_start")
+    __slots__ = ("_base", "_bytes", "_dropped", "_events", "_keeper", "_start")
 
-    def __init__(self) -> None:
+    def __init__(self, keeper: Keeper | None = None) -> None:
+        self._keeper = _Uncounted() if keeper is None else keeper
         self._events: list[Event] = []
         self._start = 0  # events[:start] are dropped already, and cut off now and then
         self._base = 0  # position of events[0]
@@ -66,14 +91,18 @@ class EventLog:
 
     def append(self, event: Event, max_events: int, max_bytes: int) -> None:
         """Append, and drop the oldest events beyond the bounds. The newest is always kept."""
-        events = self._events
+        events, size = self._events, event.size + _OVERHEAD
         events.append(event)
-        self._bytes += event.size + _OVERHEAD
+        self._bytes += size
+        # Without a call: every event passes here.
+        keeper = self._keeper
+        keeper.kept += size
+        keeper.in_all.kept += size
         if len(events) - self._start > max_events or self._bytes > max_bytes:
             self._trim(max_events, max_bytes)
 
     def _trim(self, max_events: int, max_bytes: int) -> None:
-        events, start = self._events, self._start
+        events, start, before = self._events, self._start, self._bytes
         last = len(events) - 1
         while start < last and (len(events) - start > max_events or self._bytes > max_bytes):
             event = events[start]
@@ -82,6 +111,7 @@ class EventLog:
             self._bytes -= event.size + _OVERHEAD
             start += 1
         self._start = start
+        self._keep(self._bytes - before)
         if start > 64 and start * 2 > len(events):
             del events[:start]
             self._base += start
@@ -101,6 +131,15 @@ class EventLog:
         del self._events[: self._start]
         self._base += self._start
         self._start = 0
+
+    def _keep(self, size: int) -> None:
+        self._keeper.kept += size
+        self._keeper.in_all.kept += size
+
+    def forget(self) -> None:
+        """It counts no longer; nothing is appended any more."""
+        self._keep(-self._bytes)
+        self._keeper = _Uncounted()
 
     def read(self, position: int, limit: int) -> list[Event]:
         """Up to ``limit`` events from ``position`` on; what was dropped meanwhile is not among them."""

@@ -61,6 +61,25 @@ BODIES_TOO_SLOW: Final = Counter(
 UPLOADS_REFUSED: Final = Counter(
     "uploads_refused_total", "Requests that were refused because too many large bodies were being read."
 )
+TOO_MANY_UNRESPONSIVE: Final = Counter(
+    "too_many_unresponsive_total",
+    "Sends that were refused because too many turns of their session did not stop.",
+)
+TOO_MANY_SESSIONS: Final = Counter(
+    "too_many_sessions_total", "Sends that were refused because there were too many sessions."
+)
+TOO_MANY_TURNS: Final = Counter(
+    "too_many_turns_total", "Sends that were refused because there were too many turns in flight."
+)
+TOO_MANY_STREAMS: Final = Counter(
+    "too_many_streams_total", "Streams that were refused because there were too many of them."
+)
+TOO_MUCH_KEPT: Final = Counter(
+    "too_much_kept_total", "Sends that were refused because too many bytes were kept."
+)
+SESSIONS_FORGOTTEN_EARLY: Final = Counter(
+    "sessions_forgotten_early_total", "Sleeping sessions that were forgotten to make room for new ones."
+)
 
 COUNTERS: Final = (
     UNRESPONSIVE,
@@ -80,6 +99,12 @@ COUNTERS: Final = (
     BODIES_OF_MANY_VALUES,
     BODIES_TOO_SLOW,
     UPLOADS_REFUSED,
+    TOO_MANY_UNRESPONSIVE,
+    TOO_MANY_SESSIONS,
+    TOO_MANY_TURNS,
+    TOO_MANY_STREAMS,
+    TOO_MUCH_KEPT,
+    SESSIONS_FORGOTTEN_EARLY,
 )
 """All of them."""
 

@@ -5,16 +5,23 @@
     TurnkeeperError                     everything below; `code` is stable, the text is for people
     +-- SessionError                    a message that a session or the registry refused
     |   +-- UnknownSession              this id is not known, or it is another user's
+    |   +-- SessionIdTaken              a send to a session of another user's
+    |   +-- OwnerNotKnown               the host's `owner_of` could not say whose a session is
     |   +-- UnknownTurn                 the session does not know (or no longer knows) this turn
     |   +-- UnknownAgent                no agent of that name
     |   +-- SessionBusy                 a turn is in flight and the strategy is `reject`
     |   +-- SessionClosed               the session was closed
     |   +-- TooManyUnresponsive         too many turns of the session ignored being cancelled and still run
+    |   +-- TooManySessions             there are as many sessions as there may be, of the user's or in all
+    |   +-- TooManyTurns                ... as many turns in flight
+    |   +-- TooManyStreams              ... as many streams
+    |   +-- TooMuchKept                 ... as many bytes of events and messages
     |   +-- TurnIdReused                this turn id stands for another message already
     |   +-- PreconditionFailed          `If-Match` named another turn
     |   +-- SessionLost                 the session's actor failed; the session starts anew
     |   +-- InvalidRequest              a field breaks its rule; `field` names it
     |   |   +-- MessageTooLarge         a message has more text, or more parts, than one may have
+    |   +-- ScopeMissing                only for those who see all sessions
     |   +-- ShuttingDown                the registry accepts nothing more
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
@@ -56,6 +63,18 @@ class UnknownSession(SessionError):
     code = "UNKNOWN_SESSION"
 
 
+class SessionIdTaken(SessionError):
+    """A send to a session of another user's."""
+
+    code = "SESSION_ID_TAKEN"
+
+
+class OwnerNotKnown(SessionError):
+    """The host's ``owner_of`` raised, or answered with something other than a user's name or ``None``."""
+
+    code = "OWNER_NOT_KNOWN"
+
+
 class UnknownTurn(SessionError):
     """The session does not know this turn, or no longer does."""
 
@@ -90,6 +109,30 @@ class TooManyUnresponsive(SessionError):
     code = "TOO_MANY_UNRESPONSIVE"
 
 
+class TooManySessions(SessionError):
+    """The user has as many sessions as one may have, or all have together as many as there may be."""
+
+    code = "TOO_MANY_SESSIONS"
+
+
+class TooManyTurns(SessionError):
+    """The user has as many turns in flight as one may have, or there are as many as there may be in all."""
+
+    code = "TOO_MANY_TURNS"
+
+
+class TooManyStreams(SessionError):
+    """The user has as many streams open as one may have, or there are as many as there may be in all."""
+
+    code = "TOO_MANY_STREAMS"
+
+
+class TooMuchKept(SessionError):
+    """As many bytes of events and messages are kept as may be, of the user's sessions or in all."""
+
+    code = "TOO_MUCH_KEPT"
+
+
 class TurnIdReused(SessionError):
     """A client-chosen turn id that already stands for another message in this session."""
 
@@ -122,6 +165,12 @@ class MessageTooLarge(InvalidRequest):
     """A message has more text, or more parts, than a message may have."""
 
     code = "MESSAGE_TOO_LARGE"
+
+
+class ScopeMissing(SessionError):
+    """Only those who see all sessions may do this."""
+
+    code = "SCOPE_MISSING"
 
 
 class ShuttingDown(SessionError):

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from turnkeeper.actors.runtime.query import Query as Query
 
-from .exceptions import AgentError
+from .exceptions import AgentError, SessionError
 from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
 from .value import value
 from .words import CancelCode, CloseOn, SessionState, Strategy, TurnStatus, Verdict
@@ -144,12 +144,17 @@ class LoopLag:
 
 @value
 class Counts:
-    """How many sessions, turns and subscribers there are, and the counters since the registry opened."""
+    """How much there is of what, and the counters since the registry opened.
+
+    ``asleep`` of the sessions are asleep; ``kept`` is about how many bytes of events and messages there are.
+    """
 
     sessions: int
+    asleep: int
     turns_in_flight: int
     unresponsive: int
     subscribers: int
+    kept: int
     counters: Mapping[str, int]
     loop_lag: LoopLag = LoopLag()
 
@@ -196,12 +201,17 @@ class Cancel(Query[CancelAnswer]):
 
 @value
 class Close(Query[SessionView]):
-    """Close the session: cancel what it does, take no more sends. Answered when it is closed."""
+    """Close the session: cancel what it does, take no more sends. Answered when it is closed.
+
+    ``free``: forget it then, and whose it was, so that anyone may open a session of this id. Only for those
+    who see all sessions.
+    """
 
     session_id: str
     asker: Asker = HOST
     code: CancelCode = CancelCode.SESSION_CLOSED
     grace: float | None = None
+    free: bool = False
 
 
 @value
@@ -264,8 +274,9 @@ class GetCounts(Query[Counts]):
 class Subscribe(Query[Any]):
     """Follow a session's events after ``cursor``, until what ``close_on`` names.
 
-    ``cursor`` is ``None`` (the current turn, then live), or a text ``<epoch>-<n>`` or ``0``. If the session
-    is not known, a reader without a cursor opens it, and one with a cursor waits until it is opened.
+    ``cursor`` is ``None`` (the current turn, then live), or a text ``<epoch>-<n>`` or ``0``. A reader of a
+    session that is not known, or is another user's, opens nothing: it waits until a send opens a session of
+    that id which the asker may see.
     """
 
     session_id: str
@@ -286,12 +297,18 @@ class Shutdown(Query[None]):
 
 @value
 class Submit:
-    """A send with everything resolved: what the registry makes of `Send`."""
+    """A send with everything resolved: what the registry makes of `Send`.
+
+    ``bounded``: how much one user may have holds for its sender. ``no_room`` is why no other turn may start
+    now, or ``None``; the session's actor says it when the send is decided.
+    """
 
     spec: TurnSpec
     strategy: Strategy
     wait: bool = True
     if_match: str | None = None
+    bounded: bool = True
+    no_room: SessionError | None = None
 
 
 @value
@@ -376,6 +393,29 @@ class Slept:
     session_id: SessionId
     state: Any
     log: Any
+
+
+@value
+class ToBeFreed:
+    """A session is closed, and is to be forgotten, so that its id is free. Answered with ``view``."""
+
+    view: SessionView
+
+
+@value
+class KeptTooMuch:
+    """A send to a session of this owner's was refused because too much is kept."""
+
+    owner: str
+
+
+@value
+class OwnerFound:
+    """The host has said whose session that is; ``None``: anyone may open it. ``failed``: it could not say."""
+
+    session_id: SessionId
+    owner: str | None
+    failed: bool = False
 
 
 @value

@@ -117,13 +117,15 @@ class SessionCalls(ABC):
             self.refuse_inside(session_id, turn_id, "use wait=False")
         return await self.ask(Cancel(session_id, turn_id, _asker(user), wait, text, code))
 
-    async def close(self, session_id: str, *, user: str | None = None) -> SessionView:
+    async def close(self, session_id: str, *, user: str | None = None, free: bool = False) -> SessionView:
         """Close the session: cancel its turn, end its streams, forget its conversation.
 
-        Raises `WaitsForItself` inside the turn it would stop. Cancelling it does not take the close back.
+        ``free=True``, for the host's own code only, also forgets the session and whose it was: the id is free
+        again. Raises `UnknownSession`, `ScopeMissing`, and `WaitsForItself` inside the turn it would stop.
+        Cancelling it does not take the close back.
         """
         self.refuse_inside(session_id, instead="`registry.ref.tell(Close(session_id))` does not wait")
-        return await self.ask(Close(session_id, _asker(user)))
+        return await self.ask(Close(session_id, _asker(user), free=free))
 
     async def session(self, session_id: str, *, user: str | None = None) -> SessionView:
         """The session: its state, current turn, queue and recent turns. Raises `UnknownSession`."""
@@ -165,9 +167,9 @@ class SessionCalls(ABC):
     ) -> Subscription:
         """Follow a session until ``close_on`` (``cancelled``), one of the words of `CloseOn`.
 
-        If the session is not known, this opens it; with ``after`` it waits until the session is opened. Call
-        the subscription's `close` at the end. ``close_on_superseded=True`` is ``close_on="superseded"``.
-        Cancelling it gives back what it would have got. Raises `InvalidRequest`.
+        If the session is not known, this waits until a send opens it. Call the subscription's `close` at the
+        end. ``close_on_superseded=True`` is ``close_on="superseded"``. Cancelling it gives back what it would
+        have got. Raises `InvalidRequest` and `TooManyStreams`.
         """
         chosen = _close_on(close_on, close_on_superseded)
         return await self.follow(Subscribe(session_id, after, _asker(user), chosen))

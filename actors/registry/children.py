@@ -3,16 +3,29 @@
 from typing import Any
 
 from turnkeeper.actors.events.early_readers import EarlyReaders
+from turnkeeper.actors.events.log import EventLog
+from turnkeeper.actors.events.reaction import close_on_named
+from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.about import about
-from turnkeeper.actors.model.exceptions import UnknownSession
+from turnkeeper.actors.model.exceptions import InvalidRequest, ScopeMissing
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import SessionFailed, Sleep, Slept, Subscribe, TaskExited, Unsubscribe
-from turnkeeper.actors.model.records import Asker, SessionId
+from turnkeeper.actors.model.messages import (
+    Close,
+    SessionFailed,
+    SessionView,
+    Shut,
+    Sleep,
+    Slept,
+    Subscribe,
+    TaskExited,
+    ToBeFreed,
+)
+from turnkeeper.actors.model.records import Asker, Reason, SessionId
 from turnkeeper.actors.model.words import StreamEnd
-from turnkeeper.actors.runtime import ReplyTo, answer, refuse
-from turnkeeper.actors.session.refusals import shutting_down
-from turnkeeper.actors.session.states import Home, Idle, Memory
+from turnkeeper.actors.runtime import AsyncioFuture, ReplyTo, answer, refuse
+from turnkeeper.actors.session.refusals import shutting_down, unknown
+from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 
 from .directory import Entry
 from .session_actor import SessionActor
@@ -30,15 +43,14 @@ class Children:
         self._shared = shared
         self._directory = shared.directory
         self._limits = shared.settings.limits
-        #: The readers of sessions that are not open.
-        self.early_readers = EarlyReaders(shared, lambda reader: shared.report(Unsubscribe(reader)))
-        shared.directory.early_readers = self.early_readers
+        #: The readers of sessions that are not open, or that they may not know of.
+        self.early_readers = EarlyReaders(shared, self._on_early_reader_gone)
 
     def known(self, session_id: str, asker: Asker) -> Entry:
         """The session of that id. Raises `UnknownSession` if there is none that the asker may know of."""
         entry = self._directory.find(session_id, asker)
         if entry is None:
-            raise UnknownSession(f"no session {ids.session_id(session_id)!r}")
+            raise unknown(ids.session_id(session_id))
         return entry
 
     def owner(self, session: SessionId) -> str | None:
@@ -46,39 +58,53 @@ class Children:
         entry = self._directory.entries.get(session)
         return self._shared.contexts.owner(session) if entry is None else entry.owner
 
-    def owner_to_be(self, session: SessionId, asker: Asker) -> str:
-        """Whose session it is once the asker opens it. Raises `UnknownSession` if it is another user's."""
-        remembered = self.owner(session)
-        owner = asker.user if remembered is None else remembered
-        if session in self._directory.entries or not asker.may_see(owner):
-            raise UnknownSession(f"no session {session!r}")
-        return owner
+    def remembered(self, session_id: str, asker: Asker) -> tuple[SessionId, str]:
+        """A session's id and its owner, also where only its conversation is left. Raises `UnknownSession`."""
+        session = ids.session_id(session_id)
+        owner = self.owner(session)
+        if owner is None or not asker.may_see(owner):
+            raise unknown(session)
+        return session, owner
 
-    def open(self, session: SessionId, asker: Asker, now: float) -> Entry:
-        """Open a session for the asker. Raises `UnknownSession` if it is, or was, another user's."""
-        owner = self.owner_to_be(session, asker)
+    def open(self, session: SessionId, owner: str, now: float) -> Entry:
+        """Open a session, for a send that comes next."""
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
         entry = Entry(session, owner, state, now)
         self._directory.add(entry)
+        entry.log = EventLog(entry.holdings)
         readers = self.early_readers.take(session, owner)
-        entry.actor = SessionActor.start(self._shared, state, None, readers)
+        entry.actor = SessionActor.start(self._shared, state, entry.log, readers)
         if readers:
             self._directory.followed(entry.actor, session, len(readers), now)
         logger.debug("session %s: opened for %s", session, owner, extra=about(session))
         return entry
 
     def follow(self, message: Subscribe, to: ReplyTo) -> None:
-        """Let the asker read. Raises `UnknownSession` if the session is, or was, another user's."""
-        asker, cursor = message.asker, message.cursor
-        entry = self._directory.find(message.session_id, asker)
-        if entry is None:
-            session = ids.session_id(message.session_id)
-            if cursor is not None:
-                self.owner_to_be(session, asker)
-                answer(to, self.early_readers.add(session, asker, cursor, message.close_on))
-                return
-            entry = self.open(session, asker, self._shared.clock())
-        self.forward(entry, message, to)
+        """Let the asker read. Raises `InvalidRequest` and `TooManyStreams`.
+
+        A reader of a session that is not open, or is another user's, waits: nothing shows which it is.
+        """
+        if to is None:
+            raise InvalidRequest("a subscription must be asked for", field="reply_to")
+        if not isinstance(message.cursor, str | None):
+            raise InvalidRequest("a cursor must be a string", field="cursor")
+        close_on_named(message.close_on)
+        asker, directory = message.asker, self._directory
+        entry = directory.find(message.session_id, asker)
+        if entry is not None:
+            self.forward(entry, message, to)
+            return
+        session = ids.session_id(message.session_id)
+        no_room = directory.ledger.no_stream(asker.user, bounded=asker.bounded)
+        if no_room is not None:
+            raise no_room
+        reader = self.early_readers.add(session, asker, message.cursor, message.close_on)
+        directory.opened_stream(reader, asker.user)
+        answer(to, reader)
+
+    def _on_early_reader_gone(self, reader: Subscription) -> None:
+        self._directory.closed_stream(reader)
+        self.early_readers.remove(reader)
 
     def forward(self, entry: Entry, message: Any, to: ReplyTo) -> None:
         """Send a session a message whose answer goes to ``to``, waking it if it sleeps."""
@@ -130,16 +156,49 @@ class Children:
         self._deliver_parked(entry)
         return True
 
+    def _deliver_parked(self, entry: Entry) -> None:
+        parked, entry.parked_mail = entry.parked_mail or [], None
+        for message, to in parked:
+            self.forward(entry, message, to)
+
     def exited(self, report: TaskExited) -> None:
         """A task of a turn's would have ended the process: tell the turn's session, if it is awake."""
         entry = self._directory.entries.get(report.session_id)
         if entry is not None and entry.actor is not None:
             self.forward(entry, report, None)
 
-    def _deliver_parked(self, entry: Entry) -> None:
-        parked, entry.parked_mail = entry.parked_mail or [], None
-        for message, to in parked:
-            self.forward(entry, message, to)
+    # -- Closing ----------------------------------------------------------------------------------------
+
+    def close(self, message: Close, to: ReplyTo) -> None:
+        """Close a session, or forget the conversation that is left of one. Raises `SessionError`."""
+        asker = message.asker
+        if message.free and not asker.sees_all:
+            raise ScopeMissing("only an admin frees the id of a session")
+        session, owner = self.remembered(message.session_id, asker)
+        entry = self._directory.entries.get(session) or self.open(session, owner, self._shared.clock())
+        shut = Shut(Reason(message.code, asker.user), message.grace)
+        if message.free:
+            self._free(entry, shut, to)
+        else:
+            self.forward(entry, shut, to)
+
+    def _free(self, entry: Entry, shut: Shut, to: ReplyTo) -> None:
+        """Close a session and forget it; ``to`` is answered when it is forgotten, with how it was closed."""
+        self.forward(entry, shut, _Freeing(self._shared, to))
+
+    def freed(self, report: ToBeFreed, to: ReplyTo) -> None:
+        """A session is closed that is to be forgotten."""
+        session = report.view.session_id
+        entry = self._directory.entries.get(session)
+        if entry is not None and isinstance(entry.state, Closed):
+            if entry.parked_mail is not None:
+                # Its actor is about to sleep: what is parked comes first.
+                self._free(entry, Shut(entry.state.reason), to)
+                return
+            self._directory.remove(entry)
+            if entry.actor is not None:
+                entry.actor.stop(block=False)
+        answer(to, report.view)
 
     def stop(self) -> None:
         """Stop all actors, and leave no parked asker and no reader waiting."""
@@ -149,3 +208,31 @@ class Children:
                 entry.actor.stop(block=False)
             for _, to in entry.parked_mail or ():
                 refuse(to, shutting_down())
+
+
+class _Freeing(AsyncioFuture[SessionView]):
+    """Where a session that is to be freed says that it is closed, then the registry that it is forgotten.
+
+    A registry that has stopped instead has forgotten everything.
+    """
+
+    def __init__(self, shared: Shared, to: ReplyTo) -> None:
+        self._shared = shared
+        self._to = to
+        self._closed: SessionView | None = None
+
+    def set(self, value: SessionView | None = None) -> None:
+        if self._closed is None and value is not None and self._shared.registry is not None:
+            self._closed = value
+            self._shared.registry.forward(ToBeFreed(value), self)
+        else:
+            super().set(value)
+            answer(self._to, value)
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        if self._closed is not None:
+            self.set(self._closed)
+            return
+        super().set_exception(exc_info)
+        if self._to is not None:
+            self._to.set_exception(exc_info)

@@ -8,10 +8,11 @@ A journal will come between the two: a decision is performed when its entries ar
 its way, and the messages that arrive meanwhile are decided when it has landed.
 """
 
+from dataclasses import replace
 from typing import Any, assert_never
 
 from turnkeeper.actors.model.about import about
-from turnkeeper.actors.model.exceptions import SessionLost
+from turnkeeper.actors.model.exceptions import SessionError, SessionLost
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     CancelAnswer,
@@ -26,7 +27,7 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
 from turnkeeper.actors.session.effects import Effect, Refuse, Reply, addressees
 from turnkeeper.actors.session.machine import Message, step
-from turnkeeper.actors.session.states import Cancelling, Closed, State
+from turnkeeper.actors.session.states import Cancelling, Closed, Idle, State
 from turnkeeper.actors.session.views import state_name
 
 from .performer import Performer
@@ -94,6 +95,10 @@ class Decisions:
         """
         shared, before = self._shared, self.state
         now = shared.clock()
+        if type(message) is Submit and not shared.directory.ledger.is_roomy(
+            before.memory.home.owner, message.bounded
+        ):
+            message = replace(message, no_room=self._no_room(message.bounded))
         after, effects = step(before, message, now, to)
         if after is not before:
             self.state = after
@@ -108,6 +113,16 @@ class Decisions:
         except Exception:
             self._lose(to, effects)
             raise
+
+    def _no_room(self, bounded: bool) -> SessionError | None:
+        """Why no other turn may start now. A turn that takes the place of another one needs none itself."""
+        home, directory = self.state.memory.home, self._shared.directory
+        if home.session_id in directory.opening:
+            return None  # its place was taken when the session was opened
+        no_turn = directory.ledger.no_turn(home.owner, bounded=bounded)
+        if no_turn is not None and type(self.state) is Idle:
+            return no_turn
+        return directory.ledger.no_byte(home.owner, bounded=bounded)
 
     def _close(self, state: Closed) -> None:
         session_id = state.memory.home.session_id

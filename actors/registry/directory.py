@@ -1,17 +1,21 @@
 """Which sessions there are, who may see which, and which are due to sleep or to be forgotten. Pure.
 
-An entry is in one of three places: `active` (a turn holds it), `resting` (awake, nothing to do) or
-`asleep` (its actor has stopped; what it remembers is kept). The latter two are in order of time, so that
-those that are due stand at the front.
+An entry is in one of four places: `opening` (its first send is not decided yet), `active` (a turn holds
+it), `resting` (awake, nothing to do) or `asleep` (its actor has stopped; what it remembers is kept). The
+latter two are in order of time, so that those that are due stand at the front.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Iterator, Mapping
 from itertools import takewhile
 from typing import Any
 
-from turnkeeper.actors.model.messages import ActiveTurn, Counts, LoopLag
+from turnkeeper.actors.admission.bounds import Bounds
+from turnkeeper.actors.admission.holdings import Held, Holdings
+from turnkeeper.actors.admission.ledger import Ledger
+from turnkeeper.actors.model.messages import Counts, LoopLag
 from turnkeeper.actors.model.records import Asker, Epoch, SessionId
+from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
 from turnkeeper.actors.session.views import InFlight
 
@@ -19,7 +23,7 @@ from turnkeeper.actors.session.views import InFlight
 PASS = 2_000
 
 
-class Entry:
+class Entry(Held):
     """One known session. ``actor`` is its living part, ``None`` while it sleeps."""
 
     __slots__ = (
@@ -40,7 +44,7 @@ class Entry:
         self.touched_at = now
         self.subscribers = 0
         self.actor: Any = None
-        #: The event log of a sleeping session.
+        #: Its event log.
         self.log: Any = None
         #: Messages, with their reply addresses, that wait until an actor that goes to sleep or has failed has
         #: reported what is left of the session; ``None`` while messages go straight to the actor.
@@ -48,29 +52,38 @@ class Entry:
 
 
 class Directory:
-    """The sessions of one registry."""
+    """The sessions of one registry, and what each user has of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, bounds: Bounds | None = None) -> None:
         self.entries: dict[SessionId, Entry] = {}
+        #: What each user has, beside the bounds.
+        self.ledger: Ledger[Entry] = Ledger(bounds or Bounds.of(Settings()))
+        #: Those whose first send is on its way to them. Their turns count already, and are not refused.
+        self.opening: dict[SessionId, Entry] = {}
         #: The states of those that are busy: a list of very many looks at nothing else.
         self.active: dict[SessionId, InFlight] = {}
         self.resting: dict[SessionId, Entry] = {}
         self.asleep: OrderedDict[SessionId, Entry] = OrderedDict()
-        self.subscribers = 0
-        #: The readers of sessions that are not open.
-        self.early_readers: Sized = ()
+        #: The open streams, each with what its reader has, who need not be the session's owner.
+        self.streams: dict[Any, Holdings[Entry]] = {}
         self.unresponsive = 0
         #: No session that is opened may draw an epoch that a forgotten one has drawn.
         self.epoch_floor: Epoch = 0
 
     def add(self, entry: Entry) -> None:
-        """A session is opened."""
-        self.entries[entry.session_id] = entry
-        self.resting[entry.session_id] = entry
+        """A session is opened, for a send that comes next."""
+        holdings = self.ledger.of(entry.owner)
+        holdings.add(entry)
+        holdings.count_turns(1)
+        self.entries[entry.session_id] = self.opening[entry.session_id] = entry
 
-    def listed(self, turns: list[InFlight], asker: Asker) -> Iterable[ActiveTurn]:
-        """Those of these turns in flight that the asker may see."""
-        return turns if asker.sees_all else [turn for turn in turns if asker.may_see(turn.owner)]
+    def listed(self, asker: Asker) -> list[InFlight]:
+        """The turns in flight that the asker may see. A user's list looks at that user's sessions only."""
+        active = self.active
+        if asker.sees_all:
+            return list(active.values())
+        own = self.ledger.sessions(asker.user)
+        return [turn for entry in own if (turn := active.get(entry.session_id)) is not None]
 
     def find(self, session_id: object, asker: Asker) -> Entry | None:
         """The session of that id if the asker may know of it."""
@@ -95,22 +108,42 @@ class Directory:
         entry.touched_at = now
         if state.memory.quarantined or before.memory.quarantined:
             self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
+        holdings = entry.holdings
         if type(state) is Running or type(state) is Cancelling:
-            if session_id not in self.active:
+            # Without calls to `Holdings.count_turns`: every turn passes here twice.
+            if session_id not in self.active and (
+                not self.opening or self.opening.pop(session_id, None) is None
+            ):
                 self.resting.pop(session_id, None)
+                holdings.turns += 1
+                holdings.in_all.turns += 1
             self.active[session_id] = InFlight(state)
         else:
-            if self.active.pop(session_id, None) is None:
+            if self.active.pop(session_id, None) or self.opening.pop(session_id, None):
+                holdings.turns -= 1
+                holdings.in_all.turns -= 1
+            else:
                 self.resting.pop(session_id, None)
             self.resting[session_id] = entry  # at the end: the others have been at rest for longer
         return True
+
+    def opened_stream(self, stream: Any, user: str) -> None:
+        """A user reads along. Call `closed_stream` at the end, as often as you like."""
+        holdings = self.streams[stream] = self.ledger.of(user)
+        holdings.count_streams(1)
+
+    def closed_stream(self, stream: Any) -> None:
+        """The stream is at its end."""
+        holdings = self.streams.pop(stream, None)
+        if holdings is not None:
+            holdings.count_streams(-1)
+            self.ledger.tidy(holdings)
 
     def followed(self, actor: Any, session_id: SessionId, subscribers: int, now: float) -> None:
         """A living session reports how many readers it has."""
         entry = self.living(actor, session_id)
         if entry is None:
             return
-        self.subscribers += subscribers - entry.subscribers
         entry.subscribers = subscribers
         entry.touched_at = now
         if self.resting.pop(session_id, None) is not None:
@@ -121,26 +154,40 @@ class Directory:
         self.resting.pop(entry.session_id, None)
         entry.actor, entry.state, entry.log = None, state, log
         self.asleep[entry.session_id] = entry
+        entry.holdings.move_to_end(entry)
 
     def woke(self, entry: Entry, actor: Any) -> None:
         """The session has an actor again."""
         self.asleep.pop(entry.session_id, None)
-        entry.actor, entry.log = actor, None
+        entry.actor = actor
         self.resting[entry.session_id] = entry
 
     def remove(self, entry: Entry) -> None:
         """Forget the session."""
-        for place in (self.entries, self.active, self.resting, self.asleep):
-            place.pop(entry.session_id, None)
-        self.subscribers -= entry.subscribers
+        session_id, holdings = entry.session_id, entry.holdings
+        if self.active.pop(session_id, None) or self.opening.pop(session_id, None):
+            holdings.count_turns(-1)
+        for place in (self.entries, self.resting, self.asleep):
+            place.pop(session_id, None)
+        if entry.log is not None:
+            entry.log.forget()
+        holdings.remove(entry)
+        self.ledger.tidy(holdings)
         self.unresponsive -= len(entry.state.memory.quarantined)
         self.epoch_floor = max(self.epoch_floor, last_epoch(entry.state))
 
     def counts(self, counters: Mapping[str, int], lag: LoopLag) -> Counts:
         """How many there are of what, with what was counted elsewhere."""
-        subscribers = self.subscribers + len(self.early_readers)
-        here = len(self.entries), len(self.active), self.unresponsive, subscribers
-        return Counts(*here, counters, lag)
+        return Counts(
+            sessions=len(self.entries),
+            asleep=len(self.asleep),
+            turns_in_flight=len(self.active),
+            unresponsive=self.unresponsive,
+            subscribers=len(self.streams),
+            kept=self.ledger.in_all.kept,
+            counters=counters,
+            loop_lag=lag,
+        )
 
     def longest_idle(self, now: float, idle_ttl: float) -> Iterator[Entry]:
         """Those, awake or asleep, that nothing has touched for ``idle_ttl`` seconds, and closed ones asleep.
@@ -153,6 +200,13 @@ class Directory:
             lambda entry: entry.touched_at <= before or isinstance(entry.state, Closed),
             list(self.asleep.values()),
         )
+
+    def longest_asleep(self, user: str | None = None) -> Entry | None:
+        """The session that has slept the longest: of this user's, or of all."""
+        if user is None:
+            return next(iter(self.asleep.values()), None)
+        own = self.ledger.sessions(user)
+        return next((entry for entry in own if entry.session_id in self.asleep), None)
 
     def may_sleep(self, entry: Entry) -> bool:
         """Whether it is awake, has nothing to do and no readers, and is not on its way to sleep already."""

@@ -1,9 +1,8 @@
 """Cancels of turns in sessions that are not open yet: the send may still be on its way. Pure."""
 
+from turnkeeper.actors.admission.expiring import ExpiringTable
 from turnkeeper.actors.model.records import Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode
-
-from .expiring import ExpiringTable
 
 #: How many early cancels are kept in all.
 MAX_EARLY_CANCELS = 10_000
@@ -25,6 +24,9 @@ class EarlyCancels:
         reason = Reason(CancelCode.USER_REQUEST, user, text)
         self._table.put(user, (user, session, turn), reason, now, make_room=True)
 
-    def take(self, user: str, session: SessionId, turn: TurnId, now: float) -> Reason | None:
-        """Why this turn is to be stopped, if that is remembered; it is given out once."""
-        return self._table.pop((user, session, turn), now) if len(self._table) else None
+    def find(self, user: str, session: SessionId, turn: TurnId, now: float) -> Reason | None:
+        """Why this turn is to be stopped, if that is remembered.
+
+        It stays remembered: the session may fail before it hears of it, and then the send comes again.
+        """
+        return self._table.get((user, session, turn), now) if len(self._table) else None

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+from turnkeeper.actors.admission.bounds import Bounds
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
 from turnkeeper.actors.model.messages import LoopLag, Shutdown
@@ -17,6 +18,7 @@ from turnkeeper.actors.session.settings import Settings, check_settings
 from turnkeeper.actors.turn.agent import (
     AgentFunction,
     LoadContext,
+    OwnerOf,
     SaveContext,
     check_agent,
     check_function,
@@ -54,6 +56,7 @@ class SessionRegistry(SessionCalls):
         settings: Settings | None = None,
         load_context: LoadContext | None = None,
         save_context: SaveContext | None = None,
+        owner_of: OwnerOf | None = None,
     ) -> None:
         by_name: dict[Any, Any] = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
         if not by_name or not all(isinstance(name, str) for name in by_name):
@@ -64,6 +67,8 @@ class SessionRegistry(SessionCalls):
             check_function(load_context, "load_context", "a session", "a user")
         if save_context is not None:
             check_function(save_context, "save_context", "a context")
+        if owner_of is not None:
+            check_function(owner_of, "owner_of", "a session")
         check_settings(settings, Settings)
         self._agents: dict[str, AgentFunction] = by_name
         self._default_agent = "default" if "default" in by_name else next(iter(by_name))
@@ -73,9 +78,10 @@ class SessionRegistry(SessionCalls):
         #: Names this run of the process: turn ids begin with it, and ``/healthz`` shows it.
         self.incarnation = secrets.token_hex(6)
         #: Which sessions there are. The actors write it; on the loop one may look.
-        self.directory = Directory()
+        self.directory = Directory(Bounds.of(self.settings))
         self._load_context = load_context
         self._save_context = save_context
+        self._owner_of = owner_of
         self._stages = Pipeline()
         self._shared: Shared | None = None
         self._ref: AsyncioRef[RegistryActor] | None = None
@@ -111,10 +117,11 @@ class SessionRegistry(SessionCalls):
             stages=self._stages,
             around=self._stages.start(),
             meter=meter,
-            contexts=ContextStore(settings.contexts, bound, meter),
+            contexts=ContextStore(settings.contexts, bound, meter, self.directory.ledger.keep),
             directory=self.directory,
             load_context=self._load_context,
             save_context=self._save_context,
+            owner_of=self._owner_of,
         )
         debug_from(os.environ)
         self._ref = RegistryActor.start(self._shared, self._default_agent, self.incarnation)

@@ -1,5 +1,6 @@
 """Housekeeping: idle sessions are put to sleep, and old ones forgotten, by themselves or when asked."""
 
+from turnkeeper.actors.admission.expiring import ExpiringTable
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Sweep
@@ -9,6 +10,9 @@ from turnkeeper.actors.runtime import ReplyTo, Timer, answer, in_batches
 from .children import Children
 from .directory import PASS, Entry
 from .shared import Shared
+
+#: For how many seconds an owner is not relieved again: as long as a refused client is asked to wait.
+RELIEF_PAUSE = 1.0
 
 
 class _Cleanup:
@@ -33,6 +37,8 @@ class Housekeeping:
         self._cleanups: list[_Cleanup] = []
         self._sweeper = Timer(shared.loop, lambda: shared.report(Sweep()))
         self._closed = False
+        #: The owners whose idle sessions were put to sleep before their time, a moment ago.
+        self._relieved: ExpiringTable[str, bool] = ExpiringTable(RELIEF_PAUSE, 1, PASS)
 
     # -- Sweeps -----------------------------------------------------------------------------------------
 
@@ -62,6 +68,26 @@ class Housekeeping:
         idle = directory.longest_idle(now, settings.idle_ttl)
         in_batches(self._shared.loop, idle, PASS, look, self.sweep_later)
 
+    # -- Relief -----------------------------------------------------------------------------------------
+
+    def relieve(self, owner: str) -> None:
+        """Put idle sessions to sleep before their time, because too much is kept: most of their events go.
+
+        Those of the owner, or all where there is too much in all. At most once a second for an owner.
+        """
+        directory, now = self._directory, self._shared.clock()
+        if self._closed or self._relieved.get(owner, now):
+            return
+        self._relieved.put(owner, owner, True, now, make_room=True)
+        of_all = directory.ledger.no_byte(owner, bounded=False) is not None
+        idle = list(directory.resting.values()) if of_all else directory.ledger.sessions(owner)
+
+        def look(entries: list[Entry]) -> None:
+            for entry in entries:
+                self._children.put_to_sleep(entry)
+
+        in_batches(self._shared.loop, iter(idle), PASS, look)
+
     # -- Cleanups ---------------------------------------------------------------------------------------
 
     def cleanup(self, asker: Asker, to: ReplyTo) -> None:
@@ -71,15 +97,16 @@ class Housekeeping:
 
         def look(entries: list[Entry]) -> None:
             for entry in entries:
-                if asker.may_see(entry.owner) and self._children.put_to_sleep(entry):
+                if self._children.put_to_sleep(entry):
                     cleanup.pending.add(entry.session_id)
 
         def done() -> None:
             cleanup.asked_all = True
             self._answer_cleanups()
 
-        resting = iter(list(self._directory.resting.values()))
-        in_batches(self._shared.loop, resting, PASS, look, done)
+        directory = self._directory
+        every = directory.resting.values() if asker.sees_all else directory.ledger.sessions(asker.user)
+        in_batches(self._shared.loop, iter(list(every)), PASS, look, done)
 
     def answered(self, session_id: SessionId, *, asleep: bool) -> None:
         """A session that was asked to sleep does so, or not: it has something to do, or failed."""

@@ -7,9 +7,9 @@ from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, end_event, 
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.metrics.meter import MESSAGES_ELIDED, STALE_REPORTS, SUPERSEDED, UNRESPONSIVE, Meter
 from turnkeeper.actors.model.about import about
-from turnkeeper.actors.model.exceptions import SessionError, TurnkeeperError
+from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import Tick, TurnEnd
+from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
 from turnkeeper.actors.model.records import Outcome, Raised, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer, answer_foreign, refuse
@@ -146,7 +146,7 @@ class Performer:
                 case AnnounceQueued():
                     self.feed.append(Event(QUEUED, None, 0, None, effect.record))
                 case Refuse():
-                    refuse(effect.to, effect.error)
+                    self._refuse(effect, state)
                 case CloseStreams():
                     self._close_streams(effect.end, state)
                 case Quarantine():
@@ -158,6 +158,12 @@ class Performer:
                     self._shared.meter.count(STALE_REPORTS)
                 case _:
                     assert_never(effect)
+
+    def _refuse(self, effect: Refuse, state: State) -> None:
+        self._shared.count_refusal(effect.error)
+        if isinstance(effect.error, TooMuchKept):
+            self._shared.report(KeptTooMuch(state.memory.home.owner))
+        refuse(effect.to, effect.error)
 
     # -- Turns ------------------------------------------------------------------------------------------
 

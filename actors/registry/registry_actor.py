@@ -1,17 +1,11 @@
 """RegistryActor: the one actor that all messages from outside go to."""
 
 import itertools
+from collections.abc import Callable
 from typing import Any, Final, assert_never
 
-from turnkeeper.actors.events.reaction import close_on_named
-from turnkeeper.actors.metrics.meter import MESSAGES_TOO_LARGE
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import (
-    InvalidRequest,
-    MessageTooLarge,
-    TurnkeeperError,
-    UnknownSession,
-)
+from turnkeeper.actors.model.exceptions import TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
@@ -24,11 +18,12 @@ from turnkeeper.actors.model.messages import (
     GetMessages,
     GetSession,
     GetTurn,
+    KeptTooMuch,
     ListActive,
+    OwnerFound,
     Send,
     SessionEnded,
     SessionFailed,
-    Shut,
     Shutdown,
     ShutdownOverdue,
     Slept,
@@ -36,7 +31,7 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     Sweep,
     TaskExited,
-    Unsubscribe,
+    ToBeFreed,
 )
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.model.words import Verdict
@@ -49,6 +44,7 @@ from .directory import PASS
 from .early_cancels import EarlyCancels
 from .ending import Ending
 from .housekeeping import Housekeeping
+from .opening import Opening
 from .shared import DEBUG, Shared
 
 #: The messages that the registry's actor understands.
@@ -71,7 +67,9 @@ MESSAGES: Final = (
     Shutdown,
     ShutdownOverdue,
     TaskExited,
-    Unsubscribe,
+    KeptTooMuch,
+    OwnerFound,
+    ToBeFreed,
 )
 
 
@@ -96,6 +94,7 @@ class RegistryActor(AsyncioActor):
         settings = shared.settings
         self._early = EarlyCancels(settings.early_cancels_per_user, settings.early_cancel_ttl)
         self._children = Children(shared)
+        self._opening = Opening(shared, self._children, self.on_message)
         self._housekeeping = Housekeeping(shared, self._children)
         self._ending = Ending(shared, self._children)
 
@@ -110,6 +109,8 @@ class RegistryActor(AsyncioActor):
         if not isinstance(message, MESSAGES):
             super().on_message(message, reply_to)
             return
+        if self._opening.questions and self._opening.park(message, reply_to):
+            return
         try:
             match message:
                 case Send():
@@ -121,7 +122,7 @@ class RegistryActor(AsyncioActor):
                 case Subscribe():
                     self._on_subscribe(message, reply_to)
                 case Close():
-                    self._on_close(message, reply_to)
+                    self._children.close(message, reply_to)
                 case GetSession() | GetTurn() | AwaitTurn():
                     self._on_about(message, reply_to)
                 case GetMessages():
@@ -144,13 +145,16 @@ class RegistryActor(AsyncioActor):
                     self._ending.overdue()
                 case TaskExited():
                     self._children.exited(message)
-                case Unsubscribe():
-                    self._children.early_readers.remove(message.subscription)
+                case KeptTooMuch():
+                    self._housekeeping.relieve(message.owner)
+                case OwnerFound():
+                    self._opening.found(message)
+                case ToBeFreed():
+                    self._children.freed(message, reply_to)
                 case _:
                     assert_never(message)
         except TurnkeeperError as error:
-            if isinstance(error, MessageTooLarge):
-                self._shared.meter.count(MESSAGES_TOO_LARGE)
+            self._shared.count_refusal(error)
             if reply_to is None:
                 logger.warning("%s refused: %s", type(message).__name__, error)
             else:
@@ -174,11 +178,11 @@ class RegistryActor(AsyncioActor):
         new_id = ids.drawn_turn_id(self._incarnation, next(self._turn_numbers))
         submit = resolve(message, session, shared.settings, shared.agents, self._default_agent, new_id, now)
         if entry is None:
-            if message.if_match is not None:
-                raise precondition_failed(message.if_match)
-            entry = self._children.open(session, message.asker, now)
+            entry = self._opening.open(session, message, reply_to, now)
+            if entry is None:
+                return
         if message.turn_id is not None:
-            reason = self._early.take(message.asker.user, session, submit.spec.turn_id, now)
+            reason = self._early.find(message.asker.user, session, submit.spec.turn_id, now)
             if reason is not None:
                 self._children.forward(entry, Stop(submit.spec.turn_id, reason, wait=False), None)
         self._children.forward(entry, submit, reply_to)
@@ -203,11 +207,6 @@ class RegistryActor(AsyncioActor):
             remembered_for = shared.settings.early_cancel_ttl
         answer(reply_to, CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered_for))
 
-    def _on_close(self, message: Close, reply_to: ReplyTo) -> None:
-        entry = self._children.known(message.session_id, message.asker)
-        reason = Reason(message.code, message.asker.user)
-        self._children.forward(entry, Shut(reason, message.grace), reply_to)
-
     def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
         if reply_to is not None:
             entry = self._children.known(message.session_id, message.asker)
@@ -216,18 +215,10 @@ class RegistryActor(AsyncioActor):
     def _on_subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
         if self._ending.begun:
             raise shutting_down()
-        if reply_to is None:
-            raise InvalidRequest("a subscription must be asked for", field="reply_to")
-        if not isinstance(message.cursor, str | None):
-            raise InvalidRequest("a cursor must be a string", field="cursor")
-        close_on_named(message.close_on)
         self._children.follow(message, reply_to)
 
     def _on_messages(self, message: GetMessages, reply_to: ReplyTo) -> None:
-        session = ids.session_id(message.session_id)
-        owner = self._children.owner(session)
-        if owner is None or not message.asker.may_see(owner):
-            raise UnknownSession(f"no session {session!r}")
+        session, _owner = self._children.remembered(message.session_id, message.asker)
         answer(reply_to, self._shared.contexts.conversation(session))
 
     # -- Questions about many ---------------------------------------------------------------------------
@@ -235,14 +226,9 @@ class RegistryActor(AsyncioActor):
     def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
         if reply_to is None:
             return
-        directory, asker, found = self._shared.directory, message.asker, list[ActiveTurn]()
-        in_batches(
-            self._shared.loop,
-            iter(list(directory.active.values())),
-            PASS,
-            lambda turns: found.extend(directory.listed(turns, asker)),
-            lambda: reply_to.set(tuple(found)),
-        )
+        found = list[ActiveTurn]()
+        turns = iter(self._shared.directory.listed(message.asker))
+        in_batches(self._shared.loop, turns, PASS, found.extend, lambda: reply_to.set(tuple(found)))
 
     # -- Reports ----------------------------------------------------------------------------------------
 
@@ -265,16 +251,19 @@ class RegistryActor(AsyncioActor):
         deadline = message.deadline
         if deadline is None:
             deadline = self._shared.settings.shutdown_deadline
-        self._housekeeping.close()
-        self._ending.begin(deadline, lambda: answer(reply_to, None))
+        self._end(deadline, lambda: answer(reply_to, None))
 
     def on_stop_request(self, reply_to: ReplyTo) -> None:
         """``stop()`` from anywhere drains first; it is answered when all is drained."""
         if self._ending.drained:
             super().on_stop_request(reply_to)
             return
+        self._end(self._shared.settings.shutdown_deadline, lambda: self.request_stop(reply_to))
+
+    def _end(self, deadline: float, then: Callable[[], None]) -> None:
         self._housekeeping.close()
-        self._ending.begin(self._shared.settings.shutdown_deadline, lambda: self.request_stop(reply_to))
+        self._ending.begin(deadline, then)
+        self._opening.end()
 
     def on_stop(self) -> None:
         """Stop the children and the timers, and answer every asker that waits here."""
@@ -282,4 +271,5 @@ class RegistryActor(AsyncioActor):
             self._shared.watch.stop()
         self._housekeeping.stop()
         self._ending.stop()
+        self._opening.stop()
         self._children.stop()

@@ -28,7 +28,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd
-from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer
+from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, refuse
 from turnkeeper.actors.session.machine import after_failure
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.states import Closed, Idle, State
@@ -122,7 +122,14 @@ class SessionActor(AsyncioActor):
 
     def _subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
         feed, state = self._performer.feed, self._decisions.state
+        directory, asker = self._shared.directory, message.asker
+        no_room = directory.ledger.no_stream(asker.user, bounded=asker.bounded)
+        if no_room is not None:
+            self._shared.count_refusal(no_room)
+            refuse(reply_to, no_room)
+            return
         reader = feed.reader(state, message.cursor, self._on_reader_gone, message.close_on)
+        directory.opened_stream(reader, asker.user)
         if isinstance(state, Closed):
             reader.end(StreamEnd.SESSION_CLOSED)
         else:
@@ -131,6 +138,7 @@ class SessionActor(AsyncioActor):
         answer(reply_to, reader)
 
     def _on_reader_gone(self, reader: Subscription) -> None:
+        self._shared.directory.closed_stream(reader)
         if self._performer.feed.has(reader):
             self._actor_ref.tell_if_alive(Unsubscribe(reader))
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+from turnkeeper.actors.admission.bounds import COUNTERS
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Counts, LoopLag
 from turnkeeper.actors.runtime import AsyncioRef, LoopWatch
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext
+from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, OwnerOf, SaveContext
 from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline
 from turnkeeper.actors.turn.whose import log_stall
@@ -48,6 +49,7 @@ class Shared:
     #: The same, if there are any around the agents.
     around: Pipeline | None = None
     directory: Directory = field(default_factory=Directory)
+    owner_of: OwnerOf | None = None
     load_context: LoadContext | None = None
     save_context: SaveContext | None = None
     meter: Meter = field(default_factory=Meter)
@@ -79,6 +81,12 @@ class Shared:
     def counts(self) -> Counts:
         """How many there are of what."""
         return self.directory.counts(self.meter.counts(), self.loop_lag)
+
+    def count_refusal(self, error: Exception) -> None:
+        """Count a refusal at a bound; any other is not counted."""
+        counter = COUNTERS.get(type(error))
+        if counter is not None:
+            self.meter.count(counter)
 
     def report(self, message: Any) -> None:
         """Send the registry a report, unless it has stopped."""

@@ -112,6 +112,10 @@ def _early(state: State, send: Submit, now: float) -> bool:
     return any(each.turn_id == send.spec.turn_id and now < each.asked_at + ttl for each in early)
 
 
+def _may_start(state: State, send: Submit, now: float) -> bool:
+    return _new(state, send) and not _crowded(state) and not _early(state, send, now)
+
+
 REPEATED = When("its turn id is known, and the message", _repeated)
 REUSED = When("its turn id is known, for another message", _reused)
 MISSES = When(
@@ -127,9 +131,13 @@ CANCELLED_EARLY = When(
     "its turn id is new, its cancel came first",
     lambda state, send, now: _new(state, send) and not _crowded(state) and _early(state, send, now),
 )
+NO_ROOM = When(
+    "its turn id is new, there is no room for its turn",
+    lambda state, send, now: _may_start(state, send, now) and send.no_room is not None,
+)
 TAKEN = When(
     "it may become a turn",
-    lambda state, send, now: _new(state, send) and not _crowded(state) and not _early(state, send, now),
+    lambda state, send, now: _may_start(state, send, now) and send.no_room is None,
 )
 INTERRUPTS = When("it interrupts", lambda state, send, now: send.strategy is Strategy.INTERRUPT)
 REJECTS = When("it rejects", lambda state, send, now: send.strategy is Strategy.REJECT)

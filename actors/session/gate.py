@@ -17,12 +17,22 @@ def answered(state: State, message: Submit, now: float, to: ReplyAddress | None)
     """The answer to a send that does not become a turn; mostly there is none.
 
     The send is a repeated one, its precondition does not hold, too many turns of the session were given up
-    and still run, or its cancel came before it.
+    and still run, its cancel came before it, or there is no room for it.
     """
-    spec = message.spec
-    if spec.head.fingerprint is None and message.if_match is None and not state.memory.quarantined:
+    head = message.spec.head
+    if (
+        head.fingerprint is None
+        and message.if_match is None
+        and message.no_room is None
+        and not state.memory.quarantined
+    ):
         return None
-    return known(state, message, to) or _crowded(state, to) or _born_dead(state, spec, now, to)
+    return (
+        known(state, message, to)
+        or _crowded(state, to)
+        or _born_dead(state, message.spec, now, to)
+        or _without_room(state, message, to)  # last: what starts nothing needs none
+    )
 
 
 def known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | None:
@@ -56,6 +66,10 @@ def _crowded(state: State, to: ReplyAddress | None) -> Decision | None:
     if len(memory.quarantined) < memory.home.limits.quarantined:
         return None
     return refuse(state, to, crowded(state))
+
+
+def _without_room(state: State, message: Submit, to: ReplyAddress | None) -> Decision | None:
+    return None if message.no_room is None else refuse(state, to, message.no_room)
 
 
 def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None) -> Decision | None:

@@ -42,6 +42,8 @@ The races, and the rule that answers each
 * *Two Stops.* They are one: the coroutine is not cancelled again, the ladder goes on, both get the verdict.
 * *A send while a turn is on its way out.* The newest send waits; the one that waited before is over, and its
   sender is answered.
+* *A send and the bounds.* Whether there is room for a turn is known when the send is decided, and not before:
+  many sends may be on their way. A retry is answered in any case.
 * *A send and its own retry.* The same turn id with the same fingerprint is the same turn, and is looked at
   before the precondition, because the first try may be what made that fail.
 * *The end of a turn that was given up.* Its epoch is not that of the turn in flight: it is noted, not

@@ -8,9 +8,10 @@ from turnkeeper.actors.model.exceptions import (
     ShuttingDown,
     TooManyUnresponsive,
     TurnIdReused,
+    UnknownSession,
 )
 from turnkeeper.actors.model.messages import ReplyAddress
-from turnkeeper.actors.model.records import TurnId
+from turnkeeper.actors.model.records import SessionId, TurnId
 
 from .effects import Decision, Refuse
 from .states import Cancelling, Closed, Running, State
@@ -46,6 +47,11 @@ def reused(turn_id: TurnId) -> SessionError:
 def precondition_failed(if_match: str) -> SessionError:
     """A message that was meant for another turn than the session's current or last one."""
     return PreconditionFailed(f"turn {if_match!r} is not the session's current or last turn")
+
+
+def unknown(session_id: SessionId) -> SessionError:
+    """A question about a session that is not known, or is another user's."""
+    return UnknownSession(f"no session {session_id!r}")
 
 
 def shutting_down() -> SessionError:

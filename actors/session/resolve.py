@@ -74,7 +74,7 @@ def resolve(
         turn_id, digest = ids.turn_id(send.turn_id), fingerprint([message, agent])
     head = TurnHead(turn_id, send.asker.user, agent, now, digest, strategy)
     spec = TurnSpec(head, session, message, timeout, settings.cancel_grace, send.options, send.ended_to)
-    return Submit(spec, strategy, send.wait, send.if_match)
+    return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded)
 
 
 def cancel_code(given: CancelCode | None, asker: Asker, owner: str) -> CancelCode:

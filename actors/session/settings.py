@@ -62,6 +62,22 @@ class Settings:
     """About how many bytes of memory a conversation's messages may take before the oldest are dropped."""
     slow_loop: float = 0.5
     """How late the event loop may be before that is logged, with the turn that runs. 0: it is not watched."""
+    max_sessions: int = 1_000
+    """How many sessions a user may have: those that are known, asleep or not."""
+    max_sessions_in_all: int = 200_000
+    """How many sessions all users together may have."""
+    max_in_flight: int = 32
+    """How many turns a user may have in flight."""
+    max_in_flight_in_all: int = 10_000
+    """How many turns all users together may have in flight."""
+    max_streams: int = 64
+    """How many streams a user may have open."""
+    max_streams_in_all: int = 20_000
+    """How many streams all users together may have open."""
+    max_kept: int = 67_108_864
+    """About how many bytes of events and messages may be kept of a user's sessions before more is refused."""
+    max_kept_in_all: int = 2_147_483_648
+    """About how many bytes of events and messages may be kept of all sessions before more is refused."""
     shutdown_deadline: float = 10.0
     """How long stopping may take."""
 
@@ -92,6 +108,14 @@ class Settings:
             "contexts",
             "conversation_messages",
             "conversation_bytes",
+            "max_sessions",
+            "max_sessions_in_all",
+            "max_in_flight",
+            "max_in_flight_in_all",
+            "max_streams",
+            "max_streams_in_all",
+            "max_kept",
+            "max_kept_in_all",
         ):
             whole(getattr(self, name), name, 1)
 

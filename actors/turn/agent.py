@@ -12,6 +12,8 @@ from .turn import Turn
 
 #: What a host registers: ``async def agent(turn)``, or an async generator function.
 AgentFunction: TypeAlias = Callable[[Turn[Any]], Awaitable[Any] | AsyncIterable[Any]]
+#: Called with the id of a session that is not known; answers which user may open it, or ``None``: any.
+OwnerOf: TypeAlias = Callable[[SessionId], str | Awaitable[str | None] | None]
 #: Called with the session and the user whose session it is; returns the turn's context, or ``None``.
 LoadContext: TypeAlias = Callable[[SessionId, str], Awaitable[Any]]
 #: Called with the turn's context at its end.

@@ -1,6 +1,7 @@
 """The built-in store of contexts: those of the most recently used sessions, in memory."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 
 from turnkeeper.actors.metrics.meter import CONVERSATIONS_FORGOTTEN, MESSAGES_OMITTED, Meter
 from turnkeeper.actors.model.messages import Conversation
@@ -12,17 +13,25 @@ from .kept import Kept
 from .transcript import Bound
 
 
-class ContextStore:
-    """What is kept of each session's conversation; of so many sessions, and of each up to a bound."""
+def _nobody_counts(_user: str, _size: int) -> None:
+    """Where there are no bounds of users."""
 
-    def __init__(self, sessions: int, bound: Bound, meter: Meter) -> None:
+
+class ContextStore:
+    """What is kept of each session's conversation; of so many sessions, and of each up to a bound.
+
+    ``count`` is called with a user, and with about how many bytes of memory more (less, with a minus) the
+    conversations of that user's sessions take.
+    """
+
+    def __init__(
+        self, sessions: int, bound: Bound, meter: Meter, count: Callable[[str, int], None] = _nobody_counts
+    ) -> None:
         self._most = sessions
         self._bound = bound
         self._meter = meter
+        self._count = count
         self._kept: OrderedDict[SessionId, Kept] = OrderedDict()
-        self._sizes_by_owner: dict[str, int] = {}
-        #: About how many bytes of memory all conversations take.
-        self.size = 0
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -36,10 +45,6 @@ class ContextStore:
         """About how many bytes of memory the session's conversation takes."""
         kept = self._kept.get(session_id)
         return 0 if kept is None else kept.size
-
-    def size_of_all(self, owner: str) -> int:
-        """About how many bytes of memory the conversations of a user's sessions take."""
-        return self._sizes_by_owner.get(owner, 0)
 
     def conversation(self, session_id: SessionId) -> Conversation:
         """What was said, the kept messages themselves; an empty one where nothing is kept."""
@@ -69,7 +74,7 @@ class ContextStore:
             self._meter.count(MESSAGES_OMITTED, dropped)
         self.forget(session_id)
         self._kept[session_id] = kept
-        self._add_up(kept.owner, kept.size)
+        self._count(kept.owner, kept.size)
         if len(self._kept) > self._most:
             self.forget(next(iter(self._kept)))
             self._meter.count(CONVERSATIONS_FORGOTTEN)
@@ -78,12 +83,4 @@ class ContextStore:
         """Let go of the session's conversation."""
         kept = self._kept.pop(session_id, None)
         if kept is not None:
-            self._add_up(kept.owner, -kept.size)
-
-    def _add_up(self, owner: str, size: int) -> None:
-        self.size += size
-        size += self._sizes_by_owner.get(owner, 0)
-        if size:
-            self._sizes_by_owner[owner] = size
-        else:
-            self._sizes_by_owner.pop(owner, None)
+            self._count(kept.owner, -kept.size)

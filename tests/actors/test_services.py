@@ -9,9 +9,9 @@ import pytest
 from turnkeeper.actors import services
 from turnkeeper.actors.model.exceptions import (
     NoRegistry,
+    SessionIdTaken,
     TurnCancelled,
     UnknownAgent,
-    UnknownSession,
     WaitsForItself,
 )
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
@@ -222,7 +222,7 @@ async def test_the_contexts_user_owns_the_session_if_nobody_else_is_named(
 ) -> None:
     await services.send_message_to_agent("s1", "hi", context=Context("s1", "ada"))
     assert script.turns[0].user == "ada"
-    with pytest.raises(UnknownSession):
+    with pytest.raises(SessionIdTaken):
         await services.send_message_to_agent("s1", "hi", user="bob")
 
 

@@ -28,7 +28,8 @@ async def crowd(agent: Waiting, count: int) -> AsyncIterator[Crowd]:
     # Nothing waits for the end of all of them, or has to hear that it was cut short.
     logging.getLogger("turnkeeper").setLevel(logging.CRITICAL)
     try:
-        async with SessionRegistry(agent, settings=Settings(shutdown_deadline=1.0)) as registry:
+        settings = Settings(shutdown_deadline=1.0, max_in_flight_in_all=count)
+        async with SessionRegistry(agent, settings=settings) as registry:
             for session in sessions:
                 table.start(session, "hello")
                 await registry.send(session, "hello")

@@ -9,6 +9,7 @@ from tests.benchmarks.agents import trivial, waits
 from tests.benchmarks.figures import Figure, Size, at_most
 from tests.benchmarks.floor import TaskTable
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session.settings import Settings
 
 EXTRA = 1_000  # sessions that pay for what is made once, and for the first growth of every table
 
@@ -49,7 +50,8 @@ async def memory(size: Size) -> list[Figure]:
     busy_floor = await weigh(count, start_on_the_floor)
     await table.close()
 
-    async with SessionRegistry({"trivial": trivial, "waits": waits}) as registry:
+    settings = Settings(max_in_flight_in_all=EXTRA + count)
+    async with SessionRegistry({"trivial": trivial, "waits": waits}, settings=settings) as registry:
 
         async def run(session: str) -> None:
             await (await registry.send(session, "hello")).result()

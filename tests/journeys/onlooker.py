@@ -7,6 +7,7 @@ that what has to happen has happened by the moment at which it is due.
 """
 
 import asyncio
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable
@@ -41,14 +42,16 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     TurnEnd,
 )
-from turnkeeper.actors.model.records import Asker, TurnId
+from turnkeeper.actors.model.records import Asker, SessionId, TurnId
 from turnkeeper.actors.model.words import TERMINAL, CloseOn, SessionState, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry, open_registry
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.turn import Turn
 
-ADA, BOB = Asker("ada"), Asker("bob")
+ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
+#: The sessions that there may be.
+SESSIONS = ("s1", "s2")
 AT_REST = {SessionState.IDLE, SessionState.CLOSED}
 TERMINAL_NAMES = {f"turn.{status}" for status in TERMINAL}
 #: What rounding may cost, in seconds.
@@ -115,6 +118,8 @@ class Onlooker:
         #: The last question that may have been in the mailbox of a session's actor when that failed.
         self._lost_until: dict[str | None, int] = {}
         self._cut_off: dict[Turn, float] = {}
+        #: Sessions that were forgotten, also their turns that were given up and still run.
+        self._freed: set[str] = set()
         #: When anything was last asked of a session, or happened in it.
         self._touched: dict[str, float] = {}
         #: When the turns were cancelled that had not been sent yet.
@@ -201,6 +206,8 @@ class Onlooker:
         match asked.message, asked.answer:
             case Subscribe(), Subscription() as subscription:
                 self.readers.append(Reader(asked.number, asked.message, subscription))
+            case Close(session_id=session, free=True), SessionView():
+                self._freed.add(session)
             case Cancel(turn_id=named, asker=asker), CancelAnswer(verdict=Verdict.CANCELLED, turn=turn) if (
                 turn is not None
             ):
@@ -237,7 +244,7 @@ class Onlooker:
         """All has come to rest: everything the registry says is true, and what was due has happened."""
         await settle()
         directory = self.registry.directory
-        places = (directory.active, directory.resting, directory.asleep)
+        places = (directory.opening, directory.active, directory.resting, directory.asleep)
         assert sum(map(len, places)) == len(directory.entries), "an entry is in one place"
         self._idle_sessions_sleep()
         sessions = {asked.session for asked in self.asked if asked.session is not None}
@@ -258,6 +265,7 @@ class Onlooker:
         self._compare_counts(counting.answer, list(views.values()))
         self._no_question_is_overdue()
         if not self._failing():
+            self._compare_holdings()
             self._every_wait_has_its_reason(views)
         self._cancels_come_when_they_are_due()
         self._ends_are_true()
@@ -289,7 +297,7 @@ class Onlooker:
         given_up = {record.epoch for record in view.quarantined}
         fled = {run.turn.epoch for run in self.living if run.turn.session_id == session and run.turn.over}
         assert given_up <= fled, "G6: a turn is shown to run that has ended"
-        if session not in self._failed_at:
+        if session not in self._failed_at and session not in self._freed:
             assert fled <= given_up, "G6: a turn runs, and nothing shows it"
         held_by = holding[0].turn.turn_id if holding else None
         assert listed == held_by, "the list is the truth"
@@ -300,8 +308,7 @@ class Onlooker:
                 assert run.turn.cancel_requested, f"{run.turn} does not know that it is to stop"
                 assert run.cancelled_at, f"G5: no cancel has reached {run.turn}"
         if view.state is SessionState.CLOSED:
-            left = [each for each in self.readers if each.session == session and each.attentive]
-            assert not left, "a closed session has readers"
+            assert not self._attentive(session), "a closed session has readers"
 
     def _compare_counts(self, counts: Counts, views: list[SessionView]) -> None:
         ended = sum(end.record is not None for end in self.ends.values())
@@ -310,10 +317,29 @@ class Onlooker:
         counted = sum(counts.counters.get(f"turn.{status}", 0) for status in reported)
         assert counted == ended, "each end is counted once"
         if not self._failing():
-            assert counts.subscribers == sum(reader.counts for reader in self.readers)
+            assert counts.subscribers == sum(not reader.gone for reader in self.readers)
             assert counts.sessions == len(views)
             assert counts.turns_in_flight == sum(view.state not in AT_REST for view in views)
             assert counts.unresponsive == sum(len(view.quarantined) for view in views)
+
+    def _compare_holdings(self) -> None:
+        """G8: what is counted for each user, and in all, is what there is."""
+        directory, shared = self.registry.directory, self.registry._shared
+        assert shared is not None
+        everything, entries = directory.ledger.in_all, directory.entries.values()
+        assert everything.sessions == len(entries)
+        assert everything.turns == len(directory.active)
+        assert everything.streams == sum(not reader.gone for reader in self.readers)
+        conversations = sum(shared.contexts.size_of(SessionId(session)) for session in SESSIONS)
+        assert everything.kept == sum(entry.log.size for entry in entries) + conversations
+        users = [directory.ledger.of(asker.user) for asker in (ADA, BOB, ROOT)]
+        for name in ("sessions", "turns", "streams", "kept"):
+            assert sum(getattr(user, name) for user in users) == getattr(everything, name)
+        for user in users:
+            assert [entry.owner for entry in user] == [user.user] * user.sessions
+            own = [reader for reader in self.readers if reader.asker.user == user.user]
+            assert user.streams == sum(not reader.gone for reader in own)
+            directory.ledger.tidy(user)
 
     def _no_question_is_overdue(self) -> None:
         """A wait is bounded: by the grace of the turn in the way, after that of a failed session's turn."""
@@ -394,7 +420,10 @@ class Onlooker:
             reader.check()
             self._names_are_unique(reader)
             self._nothing_is_missing(reader)
-            if reader.attentive:
+            if reader.asker == BOB:
+                told = {event.name for event in reader.seen} - {"gap", "snapshot"}
+                assert not told or told == {"close"}, "G12: he sees nothing of another user's session"
+            elif reader.attentive:
                 self._has_seen_all(reader)
         for session, number, epoch in self._closes:
             for reader in self._attentive(session, number):
@@ -405,12 +434,12 @@ class Onlooker:
             for reader in self._attentive(session, number):
                 assert reader.close_on is not CloseOn.SUPERSEDED, "a stream has outlived its turn"
 
-    def _attentive(self, session: str, before: int) -> list[Reader]:
-        """The readers of that session that read, and did so before that question."""
+    def _attentive(self, session: str, before: float = math.inf) -> list[Reader]:
+        """The readers that read what that session publishes, and did so before that question."""
         return [
             each
             for each in self.readers
-            if each.attentive and each.session == session and each.number < before
+            if each.attentive and each.session == session and each.asker != BOB and each.number < before
         ]
 
     def _names_are_unique(self, reader: Reader) -> None:

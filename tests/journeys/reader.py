@@ -6,7 +6,7 @@ from itertools import pairwise, takewhile
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.messages import Subscribe
-from turnkeeper.actors.model.words import CloseOn, StreamEnd
+from turnkeeper.actors.model.words import CloseOn
 
 
 class Reader:
@@ -19,6 +19,7 @@ class Reader:
     def __init__(self, number: int, message: Subscribe, subscription: Subscription) -> None:
         self.number = number
         self.session = message.session_id
+        self.asker = message.asker
         self.close_on: CloseOn = message.close_on
         self.subscription = subscription
         self.seen: list[Event] = []
@@ -72,11 +73,6 @@ class Reader:
     def attentive(self) -> bool:
         """Whether it reads whatever comes."""
         return not self.gone and self._may_read.is_set()
-
-    @property
-    def counts(self) -> bool:
-        """Whether it is one of the registry's readers: only those that a failed session lost are not."""
-        return not self.gone and self.subscription.ending is not StreamEnd.SESSION_LOST
 
     @property
     def ids(self) -> list[tuple[int, int]]:

@@ -12,6 +12,7 @@ import asyncio
 import logging
 import os
 import secrets
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -19,7 +20,7 @@ from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.fakes import settle, virtual_time
-from tests.journeys.onlooker import ADA, BOB, TINY, End, Onlooker
+from tests.journeys.onlooker import ADA, BOB, ROOT, SESSIONS, TINY, End, Onlooker
 from tests.journeys.planted import BUGS, ROOM
 from tests.planting import Bug, changed
 from turnkeeper.actors.model.messages import (
@@ -55,6 +56,8 @@ HOUSE = Settings(
     log_events=12,
     subscriber_buffer=8,
 )
+#: The same with so little room that sends and streams are refused.
+FULL_HOUSE = replace(HOUSE, max_in_flight=1, max_streams=2, max_kept=1_500)
 #: More than a log keeps, and more than the readers' lags are looked at after.
 FLOOD = 70
 DOINGS = (
@@ -72,7 +75,7 @@ DOINGS = (
     "exit",
 )
 
-sessions = st.sampled_from(["s1", "s1", "s2"])
+sessions = st.sampled_from([SESSIONS[0], *SESSIONS])
 turn_ids = st.sampled_from(["t1", "t2", "t3"])
 which = st.integers(0, 3)
 seldom = st.integers(0, 3).map(lambda n: n == 3)
@@ -124,8 +127,10 @@ messages = st.sampled_from(
         *[questions(ADA)] * 2,
         *[st.builds(Subscribe, sessions, cursors, st.just(ADA), st.sampled_from(CloseOn))] * 2,
         cancels(BOB) | questions(BOB),
+        st.builds(Subscribe, sessions, cursors, st.just(BOB)),
         st.builds(Cleanup, st.just(ADA)),
         st.builds(Close, sessions, st.just(ADA)),
+        st.builds(Close, sessions, st.just(ROOT), free=st.just(True)),
     ]
 ).flatmap(lambda strategy: strategy)
 deeds = st.builds(
@@ -180,7 +185,7 @@ class Play:
         if isinstance(message, Subscribe) and message.cursor == "last":
             last = [each.last for each in self.onlooker.readers if each.session == message.session_id]
             cursor = last[-1].id if last and last[-1] is not None else "0"
-            return Subscribe(message.session_id, cursor, ADA, message.close_on)
+            return replace(message, cursor=cursor)
         return message
 
     def do(self, deed: Deed) -> None:
@@ -224,11 +229,14 @@ class Play:
 
 
 async def play(
-    script: list[tuple[list[Put | Deed], float]], last: list[Put | Deed], drain: float | None
+    script: list[tuple[list[Put | Deed], float]],
+    last: list[Put | Deed],
+    drain: float | None,
+    house: Settings,
 ) -> None:
     async with virtual_time() as clock:
-        onlooker = Onlooker(clock, HOUSE)
-        registry = onlooker.registry = SessionRegistry(onlooker.agents.by_name(), settings=HOUSE)
+        onlooker = Onlooker(clock, house)
+        registry = onlooker.registry = SessionRegistry(onlooker.agents.by_name(), settings=house)
         await registry.start()
         here = Play(onlooker)
         try:
@@ -271,11 +279,14 @@ def test_whatever_comes_together_the_guarantees_hold(number: int, caplog: pytest
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )
-    @given(scripts, batches, drains)
+    @given(scripts, batches, drains, st.sampled_from([HOUSE, FULL_HOUSE]))
     def played(
-        script: list[tuple[list[Put | Deed], float]], last: list[Put | Deed], drain: float | None
+        script: list[tuple[list[Put | Deed], float]],
+        last: list[Put | Deed],
+        drain: float | None,
+        house: Settings,
     ) -> None:
-        asyncio.run(play(script, last, drain))
+        asyncio.run(play(script, last, drain, house))
 
     try:
         played()

@@ -417,6 +417,7 @@ async def test_a_session_that_restarts_after_a_stop_numbers_on() -> None:
 async def test_a_stream_opened_before_the_first_send_belongs_to_its_session() -> None:
     async with serving(chatty) as house, house.stream("new") as stream:
         assert (await stream.next()).json["state"] == "idle"
-        assert (await house.get("/chat/new")).body["subscribers"] == 1
+        assert (await house.get("/chat/new")).code == "UNKNOWN_SESSION"
         await house.sent("new", json.dumps(2))
         await stream.until("turn.completed")
+        assert (await house.get("/chat/new")).body["subscribers"] == 1

@@ -379,6 +379,7 @@ async def serving(
     agents: Any = done,
     *,
     authenticate: Any = None,
+    owner_of: Any = None,
     prefix: str = "",
     token: str | None = None,
     metrics: bool = False,
@@ -395,6 +396,7 @@ async def serving(
         agents,
         prefix=prefix,
         authenticate=authenticate,
+        owner_of=owner_of,
         settings=WebSettings(**{"slow_loop": 0, **settings}),
         metrics=metrics,
     )

@@ -10,7 +10,7 @@ from aiohttp import web
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import check_settings
-from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, SaveContext, check_function
+from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, OwnerOf, SaveContext, check_function
 from turnkeeper.web.openapi.operation import TEXT, Who
 from turnkeeper.web.pages.assets import add_pages
 
@@ -44,6 +44,7 @@ def setup(
     metrics: bool = False,
     load_context: LoadContext | None = None,
     save_context: SaveContext | None = None,
+    owner_of: OwnerOf | None = None,
 ) -> SessionRegistry:
     """Mount turnkeeper in an aiohttp app, under ``prefix``; the registry lives as long as the app.
 
@@ -52,6 +53,9 @@ def setup(
     and ``/docs``, ``metrics=True`` the figures for Prometheus, at ``/metrics``. Beside these only
     ``/chat...``, ``/healthz`` and ``/readyz`` are ours: nothing else of the host's is touched, no path, no
     middleware, no body limit.
+
+    ``owner_of(log_id)`` says which user may open a session of that id, or ``None`` if any user may. It may be
+    a coroutine function. The sends of all others are refused: 409 ``SESSION_ID_TAKEN``.
 
     Raises `AlreadyStarted` for a second mount under the same prefix, and `InvalidRequest` for a prefix
     that is not ``""`` or ``/like/this``, and for agents, functions and settings that could not work.
@@ -65,7 +69,9 @@ def setup(
     if authenticate is not None:
         check_function(authenticate, "authenticate", "a request")
     chosen = settings if settings is not None else WebSettings()
-    registry = SessionRegistry(agents, settings=chosen, load_context=load_context, save_context=save_context)
+    registry = SessionRegistry(
+        agents, settings=chosen, load_context=load_context, save_context=save_context, owner_of=owner_of
+    )
     streams = Streams(chosen)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
     uploads = Uploads(chosen, registry.meter)

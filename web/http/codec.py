@@ -324,6 +324,13 @@ class CleanupAnswer(Struct, kw_only=True):
     cleaned_up: Annotated[list[str], _is("Their ids.", ["s1"])]
 
 
+class CreatedAnswer(Struct, kw_only=True):
+    """An id that nobody can guess, for a session to be opened by a first send."""
+
+    status: Ok = "ok"
+    log_id: Annotated[str, _is("The id.", "cNPg1mxVhCfPBNwXlWGfjA")]
+
+
 class SessionAnswer(Struct):
     """A session with its turns."""
 

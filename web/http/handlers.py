@@ -1,6 +1,7 @@
 """One function per route: read the request, ask the actors, answer."""
 
 import asyncio
+import secrets
 from importlib import metadata
 from typing import assert_never
 
@@ -29,6 +30,7 @@ from .mount import UNSEEN, Handler, Mount, respond
 from .parameters import (
     CLOSE_ON,
     FOLLOW,
+    FREE,
     IF_MATCH,
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
@@ -42,6 +44,8 @@ from .problems import Code, Problem
 VERSION = metadata.version("turnkeeper")
 #: Beyond the grace, for the answer itself.
 CANCEL_MARGIN = 0.5
+#: How many random bytes a new id is made of.
+ID_BYTES = 16
 
 
 def method_not_allowed(allowed: str) -> Handler:
@@ -130,6 +134,14 @@ async def turn(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
 # -- Sessions ---------------------------------------------------------------------------------------
 
 
+async def create(_mount: Mount, request: web.Request, _asker: Asker) -> web.StreamResponse:
+    """``POST /chat``."""
+    # Nothing is kept: an id that cannot be guessed is as good as one that is reserved.
+    log_id = secrets.token_urlsafe(ID_BYTES)
+    location = f"{request.rel_url.raw_path}/{log_id}"
+    return respond(codec.CreatedAnswer(log_id=log_id), 201, {"Location": location})
+
+
 async def session(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}``."""
     return respond(codec.encode_session(await mount.registry.ask(GetSession(LOG_ID.of(request), asker))))
@@ -147,7 +159,7 @@ async def close(mount: Mount, request: web.Request, asker: Asker) -> web.StreamR
     log_id = LOG_ID.of(request)
     if "If-Match" in request.headers:  # a condition must not be passed over where all would be lost
         raise InvalidRequest("DELETE does not support If-Match", field="If-Match")
-    view = await mount.registry.ask(Close(log_id, asker))
+    view = await mount.registry.ask(Close(log_id, asker, free=FREE.of(request)))
     return respond(codec.encode_closed(view))
 
 

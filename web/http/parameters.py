@@ -52,6 +52,16 @@ def _true_unless(name: str) -> Callable[[str | None], bool]:
     return read
 
 
+def _read_free(text: str | None) -> bool:
+    match text:
+        case None | "false" | "0":
+            return False
+        case "true" | "1":
+            return True
+        case _:
+            raise InvalidRequest("free must be true or false", field="free")
+
+
 def _read_if_match(text: str | None) -> str | None:
     if text is None:
         return None
@@ -92,6 +102,13 @@ WAIT = Readable(
     Annotated[bool, _like(default=True)],
     "`false`: answer at once, instead of when the turn has started or settled.",
     _true_unless("wait"),
+)
+FREE = Readable(
+    "free",
+    Where.QUERY,
+    Annotated[bool, _like(default=False)],
+    "`true`: forget the session and whose it was, so that its id is free again. For admins only.",
+    _read_free,
 )
 #: RFC 9110 section 13.1.1.
 IF_MATCH = Readable(

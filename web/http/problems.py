@@ -35,7 +35,7 @@ class Code(StrEnum):
     MALFORMED_REQUEST = "MALFORMED_REQUEST", 400, "the request is not HTTP"
     BODY_INCOMPLETE = "BODY_INCOMPLETE", 400, "the body ended early, or is not encoded as its headers say"
     UNAUTHORIZED = "UNAUTHORIZED", 401, "no token or ticket, or not a valid one"
-    SCOPE_MISSING = "SCOPE_MISSING", 403, "the token has none of the scopes that this needs"
+    SCOPE_MISSING = errors.ScopeMissing.code, 403, "the token has none of the scopes that this needs"
     FOREIGN_PEER = "FOREIGN_PEER", 403, "a server without tokens was asked from another machine"
     FOREIGN_HOST = "FOREIGN_HOST", 403, "a server without tokens was asked under a name that is not loopback"
     FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a server without tokens was asked by a page of another origin"
@@ -51,6 +51,7 @@ class Code(StrEnum):
     METHOD_NOT_ALLOWED = "METHOD_NOT_ALLOWED", 405, "the path has other methods: see `Allow`"
     HEADER_TIMEOUT = "HEADER_TIMEOUT", 408, "the head of the request took longer than `header_timeout`"
     BODY_TIMEOUT = "BODY_TIMEOUT", 408, "the body took longer than `body_timeout`"
+    SESSION_ID_TAKEN = errors.SessionIdTaken.code, 409, "the session is another user's"
     SESSION_BUSY = (
         errors.SessionBusy.code,
         409,
@@ -78,6 +79,26 @@ class Code(StrEnum):
         429,
         "too many turns of the session ignored being cancelled and still run",
     )
+    TOO_MANY_SESSIONS = (
+        errors.TooManySessions.code,
+        429,
+        "the user, or all together, have as many sessions as `max_sessions` and `max_sessions_in_all` say",
+    )
+    TOO_MANY_TURNS = (
+        errors.TooManyTurns.code,
+        429,
+        "the same for turns in flight: `max_in_flight`, `max_in_flight_in_all`",
+    )
+    TOO_MANY_STREAMS = (
+        errors.TooManyStreams.code,
+        429,
+        "the same for streams: `max_streams`, `max_streams_in_all`",
+    )
+    TOO_MUCH_KEPT = (
+        errors.TooMuchKept.code,
+        429,
+        "the same for the bytes of events and messages: `max_kept`, `max_kept_in_all`",
+    )
     TOO_MANY_TICKETS = "TOO_MANY_TICKETS", 429, "you hold as many tickets as a user may"
     TOO_MANY_CONNECTIONS = (
         "TOO_MANY_CONNECTIONS",
@@ -92,6 +113,7 @@ class Code(StrEnum):
         "the server cannot show its figures: `turnkeeper[metrics]` is not installed there",
     )
     SERVER_FULL = "SERVER_FULL", 503, "the server has as many connections as it may: `max_connections`"
+    OWNER_NOT_KNOWN = errors.OwnerNotKnown.code, 503, "the server cannot find out whose the session is"
     SHUTTING_DOWN = errors.ShuttingDown.code, 503, "the server is shutting down"
     SESSION_LOST = errors.SessionLost.code, 503, "the session failed inside and was opened anew"
 

@@ -13,6 +13,7 @@ from .mount import Handler
 from .parameters import (
     CLOSE_ON,
     FOLLOW,
+    FREE,
     IF_MATCH,
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
@@ -123,6 +124,17 @@ _TABLE = (
     ),
     Route(
         method="POST",
+        path="/chat",
+        handler=handlers.create,
+        tag="sessions",
+        summary="Make an id for a session",
+        about="One that cannot be guessed. Nothing is opened: that is done by the first send to it.",
+        answers={
+            201: Answer(codec.CreatedAnswer, "The id.", headers={"Location": "The session's path to be."})
+        },
+    ),
+    Route(
+        method="POST",
         path="/chat/{log_id}/send",
         handler=handlers.send,
         tag="turns",
@@ -148,13 +160,17 @@ _TABLE = (
             )
         },
         refusals=(
-            Code.UNKNOWN_SESSION,
+            Code.SESSION_ID_TAKEN,
             Code.SESSION_BUSY,
             Code.SESSION_CLOSED,
             Code.PRECONDITION_FAILED,
             Code.UNKNOWN_AGENT,
             Code.TURN_ID_REUSED,
             Code.TOO_MANY_UNRESPONSIVE,
+            Code.TOO_MANY_SESSIONS,
+            Code.TOO_MANY_TURNS,
+            Code.TOO_MUCH_KEPT,
+            Code.OWNER_NOT_KNOWN,
             Code.SESSION_LOST,
         ),
     ),
@@ -223,7 +239,7 @@ _TABLE = (
                 None, "The session is closed, and nothing comes after the cursor: do not connect again."
             ),
         },
-        refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+        refusals=(Code.TOO_MANY_STREAMS, Code.SESSION_LOST),
     ),
     Route(
         method="GET",
@@ -264,7 +280,7 @@ _TABLE = (
         summary="Close a session",
         about="Cancels what is in flight, ends the streams and forgets the conversation; answers when that "
         "is done. Later sends are refused until the session is forgotten. `If-Match` is not supported.",
-        parameters=(LOG_ID,),
+        parameters=(LOG_ID, FREE),
         answers={200: Answer(codec.ClosedAnswer, "The session as it was closed.")},
         refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
     ),

@@ -93,8 +93,9 @@ def _gauges(registry: SessionRegistry, streams: int | None) -> Iterator[Metric]:
     yield _gauge("sessions_asleep", "Sessions that sleep.", len(directory.asleep))
     yield _gauge("turns_in_flight", "Turns that hold a session.", len(directory.active))
     yield _gauge("unresponsive_turns", "Turns that were given up and still run.", directory.unresponsive)
-    readers = directory.subscribers + len(directory.early_readers)
-    yield _gauge("subscribers", "Readers of sessions, over HTTP and in the process.", readers)
+    yield _gauge("subscribers", "Readers of sessions, over HTTP and in the process.", len(directory.streams))
+    kept = directory.ledger.in_all.kept
+    yield _gauge("kept_bytes", "About how many bytes of events and messages are kept.", kept)
     if streams is not None:
         yield _gauge("streams", "Streams that are open over HTTP.", streams)
     if registry.meter.connections is not None:

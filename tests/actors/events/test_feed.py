@@ -381,6 +381,7 @@ async def test_a_cursor_that_a_closed_session_does_not_know_is_led_to_one_that_i
 async def test_a_stream_of_a_closed_session_is_told_so_and_ends() -> None:
     async with opened(done) as registry:
         stream = await registry.subscribe("s1")
+        await registry.send("s1", "hello")
         await registry.close("s1")
         assert [event.data for event in await read_to_end(stream)][-1] == "Session closed"
         late = await registry.subscribe("s1")
@@ -391,7 +392,9 @@ async def test_a_stream_of_a_closed_session_is_told_so_and_ends() -> None:
 
 async def test_subscribers_are_counted_until_they_leave() -> None:
     async with opened(done) as registry:
-        streams = [await registry.subscribe(session) for session in ("s1", "s1", "s2")]
+        streams = [await registry.subscribe("s1")]
+        await registry.send("s1", "hello")
+        streams += [await registry.subscribe(session) for session in ("s1", "s2")]
         assert (await registry.counts()).subscribers == 3
         assert (await registry.session("s1")).subscribers == 2
         for stream in streams:
@@ -407,14 +410,15 @@ async def test_subscribers_are_counted_until_they_leave() -> None:
 async def test_a_reader_that_leaves_silences_no_other() -> None:
     agent = ScriptedAgent()
     async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
         streams = [await registry.subscribe("s1") for _ in range(3)]
         reading = {n: asyncio.create_task(read_to_end(streams[n])) for n in (0, 2)}
         await settle()
         streams[1].close()
         await settle()
         assert (await registry.session("s1")).subscribers == 2
-        await registry.send("s1", "hello")
-        (await agent.run()).turn.emit("word", 1)
+        run.turn.emit("word", 1)
         await settle()
         await registry.cancel("s1")
         for n in (0, 2):

@@ -1,6 +1,7 @@
 """The sessions' actors: opened, woken, asked to sleep, and what happens to mail in between."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,9 +18,17 @@ from tests.fakes import (
     settle,
     waiting,
 )
-from turnkeeper.actors.model.exceptions import ShuttingDown, UnknownSession
-from turnkeeper.actors.model.messages import Cancel, Cleanup, GetSession, Send, TurnEnded
-from turnkeeper.actors.model.records import Asker, Returned
+from turnkeeper.actors.model.exceptions import (
+    ScopeMissing,
+    SessionClosed,
+    SessionIdTaken,
+    ShuttingDown,
+    TooManyStreams,
+    UnknownSession,
+)
+from turnkeeper.actors.model.messages import Cancel, Cleanup, Close, GetSession, Send, Subscribe, TurnEnded
+from turnkeeper.actors.model.records import HOST, Asker, Returned, SessionId
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 
@@ -34,20 +43,6 @@ async def remembering(turn: Turn) -> list[Any]:
 
 async def ask(registry: SessionRegistry, message: str, session: str = "s1", **keywords: Any) -> Any:
     return await (await registry.send(session, message, **keywords)).result()
-
-
-async def test_a_session_stays_its_owners_after_it_was_forgotten_while_its_conversation_is_kept(
-    clock: VirtualClock,
-) -> None:
-    """G12."""
-    async with opened(remembering, idle_ttl=1, turn_retention=10) as registry:
-        await ask(registry, "one", user="ada")
-        await clock.advance(60)
-        assert (await registry.counts()).sessions == 0
-        for refused in (registry.send("s1", "x", user="bob"), registry.subscribe("s1", user="bob")):
-            with pytest.raises(UnknownSession):
-                await refused
-        assert await ask(registry, "two", user="ada") == ["one"]
 
 
 async def test_a_session_that_was_forgotten_draws_no_epoch_again_when_it_is_reopened(
@@ -101,14 +96,55 @@ async def test_a_reader_that_waited_keeps_its_session_awake_until_it_leaves() ->
         assert await registry.cleanup() == ("s1",)
 
 
-async def test_a_reader_without_a_cursor_opens_the_session_for_those_who_wait() -> None:
+@pytest.mark.parametrize("cursor", [None, "0", "5-5"])
+async def test_a_reader_opens_nothing_and_owns_nothing(cursor: str | None) -> None:
+    """G12: what another user sends there is that user's."""
     async with opened(done) as registry:
-        early = await registry.subscribe("s1", after="0", user="ada", close_on="never")
-        opens = await registry.subscribe("s1", user="ada")
+        bob = await registry.subscribe("s1", after=cursor, user="bob")
+        assert (await registry.counts()).sessions == 0
+        with pytest.raises(UnknownSession):
+            await registry.session("s1", user="bob")
+        await ask(registry, "hello", user="ada")
+        assert (await registry.session("s1")).user == "ada"
+        assert (await registry.session("s1")).subscribers == 0
+        assert names(waiting(bob)) == (["gap"] if cursor == "5-5" else []) + ["snapshot"]
+        bob.close()
+
+
+async def test_readers_that_wait_get_the_sessions_events_once_one_they_may_see_is_opened() -> None:
+    """G12."""
+    async with opened(done) as registry:
+        streams = {user: await registry.subscribe("s1", user=user) for user in ("ada", "bob")}
+        streams["host"] = await registry.subscribe("s1")
+        await ask(registry, "hello", user="ada")
         assert (await registry.session("s1")).subscribers == 2
-        await registry.close("s1")
-        for stream in (early, opens):
-            assert (await read_to_end(stream))[-1].data == "Session closed"
+        told = {user: names(waiting(stream)) for user, stream in streams.items()}
+        everything = ["snapshot", "turn.started", "turn.completed"]
+        assert told == {"ada": everything, "bob": ["snapshot"], "host": everything}
+        await registry.close("s1", free=True)
+        await ask(registry, "mine", user="bob")
+        assert names(waiting(streams["bob"])) == ["turn.started", "turn.completed"]
+        for stream in streams.values():
+            stream.close()
+
+
+async def test_a_session_of_another_users_is_read_as_one_that_is_not_open() -> None:
+    """G12: nothing shows that it is there, whatever happens in it."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        receipt = await registry.send("s1", "hello", user="ada")
+        run = await agent.run()
+        for cursor in (None, "0", f"{receipt.epoch}-0", "5-5", "nonsense"):
+            seen = []
+            for session in ("s1", "s2"):
+                stream = await registry.subscribe(session, after=cursor, user="bob")
+                run.turn.emit("word", "secret")
+                seen.append(
+                    [(event.name, event.id, event.json.replace(session, "_")) for event in waiting(stream)]
+                )
+                stream.close()
+            assert seen[0] == seen[1]
+            assert [name for name, _, _ in seen[0]][-1] == "snapshot"
 
 
 async def test_a_reader_that_has_left_is_not_waited_with() -> None:
@@ -140,19 +176,146 @@ async def test_the_epochs_of_a_session_that_was_waited_for_go_on_where_they_were
             stream.close()
 
 
-async def test_a_session_that_is_or_was_another_users_is_not_waited_for(clock: VirtualClock) -> None:
-    """G12."""
+async def test_streams_are_bounded_for_each_user_also_those_that_wait() -> None:
+    """G8, G14: of one session, of several, and of ones that are not open."""
+    async with opened(done, max_streams=3, max_streams_in_all=5) as registry:
+        await ask(registry, "hello", user="ada")
+        streams = [await registry.subscribe(session, user="ada") for session in ("s1", "s1", "s2")]
+        for session in ("s1", "s2", "s3"):
+            with pytest.raises(TooManyStreams):
+                await registry.subscribe(session, user="ada")
+        streams += [await registry.subscribe(session, user="bob") for session in ("s1", "s2")]
+        for user in ("cat", None):
+            with pytest.raises(TooManyStreams):
+                await registry.subscribe("s3", user=user)
+        counts = await registry.counts()
+        assert (counts.subscribers, counts.counters["too_many_streams_total"]) == (5, 5)
+        streams.pop(0).close()
+        streams.append(await registry.subscribe("s9", user="ada"))
+        for stream in streams:
+            stream.close()
+        assert (await registry.counts()).subscribers == 0
+        await registry.close("s1", free=True)
+        assert len(registry.directory.ledger) == 0
+
+
+async def test_an_admin_who_reads_along_takes_nothing_from_the_owner() -> None:
+    """G14."""
+    async with opened(done, max_streams=1) as registry:
+        await ask(registry, "hello", user="ada")
+        streams = [await registry.ask(Subscribe("s1", None, asker)) for asker in (ROOT, ADA, HOST, HOST)]
+        assert (await registry.session("s1")).subscribers == 4
+        for stream in streams:
+            stream.close()
+
+
+async def test_a_stream_counts_until_it_is_closed_also_if_its_session_fails() -> None:
+    """G8."""
+    async with opened(done, max_streams=1) as registry:
+        await ask(registry, "hello", user="ada")
+        stream = await registry.subscribe("s1", user="ada")
+        actor = registry.directory.entries[SessionId("s1")].actor
+        actor.tell(Subscribe("s1", cursor=5))  # type: ignore[arg-type]
+        await settle()
+        assert [event.data for event in await read_to_end(stream)][-1] == "Session lost"
+        (await registry.subscribe("s1", user="ada")).close()
+
+
+# -- Ids that are freed ---------------------------------------------------------------------------------
+
+
+async def test_an_id_is_freed_with_all_that_was_known_of_it(clock: VirtualClock) -> None:
+    """G12, G7: another user may open it, and its epochs go on."""
+    agent = ScriptedAgent()
+    async with opened({"default": remembering, "long": agent}) as registry:
+        await ask(registry, "secret", user="ada")
+        receipt = await registry.send("s1", "hello", user="ada", agent="long")
+        stream = await registry.subscribe("s1", user="ada")
+        view = await registry.close("s1", free=True)
+        assert (view.state, view.user) == ("closed", "ada")
+        assert (await receipt.ended()).status is TurnStatus.CANCELLED
+        assert (await read_to_end(stream))[-1].data == "Task cancelled"
+        counts = await registry.counts()
+        assert (counts.sessions, counts.kept, counts.subscribers) == (0, 0, 0)
+        with pytest.raises(UnknownSession):
+            await registry.messages("s1", user="ada")
+        assert await ask(registry, "mine", user="bob") == []
+        again = (await registry.session("s1", user="bob")).recent[-1].epoch
+        assert receipt.epoch is not None
+        assert again is not None
+        assert again > receipt.epoch
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
+async def test_an_id_is_freed_whatever_its_session_is_doing(asleep: bool, closed: bool) -> None:
+    async with opened(done) as registry:
+        await ask(registry, "hello", user="ada")
+        if closed:
+            await registry.close("s1")
+        if asleep:
+            await registry.cleanup()
+        assert (await registry.close("s1", free=True)).state == "closed"
+        assert (await registry.counts()).sessions == 0
+        with pytest.raises(UnknownSession):
+            await registry.close("s1", free=True)
+
+
+async def test_an_id_of_which_only_the_conversation_is_left_is_freed(clock: VirtualClock) -> None:
     async with opened(remembering, idle_ttl=1, turn_retention=10) as registry:
-        await ask(registry, "one", user="ada")
-        for _ in range(2):
-            with pytest.raises(UnknownSession):
-                await registry.subscribe("s1", after="0", user="bob")
-            await clock.advance(60)
-            assert (await registry.counts()).sessions == 0
-        admin = await registry.subscribe("s1", after="0")
-        await ask(registry, "two", user="ada")
-        assert names(waiting(admin)) == ["snapshot", "turn.started", "turn.completed"]
-        admin.close()
+        await ask(registry, "secret", user="ada")
+        await clock.advance(60)
+        await registry.close("s1", free=True)
+        assert await ask(registry, "mine", user="bob") == []
+
+
+@pytest.mark.parametrize("asker", [ADA, BOB])
+@pytest.mark.parametrize("session", ["s1", "s9"])
+async def test_only_those_who_see_all_free_an_id(asker: Asker, session: str) -> None:
+    """G12: and the refusal does not show whether there is such a session."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello", user="ada")
+        with pytest.raises(ScopeMissing):
+            await registry.ask(Close(session, asker, free=True))
+        assert not (await agent.run()).turn.cancel_requested
+
+
+async def test_mail_that_meets_a_session_that_is_being_freed_is_answered() -> None:
+    """G10: what comes before is answered by the closed session, what comes after opens another one."""
+    async with opened(done) as registry:
+        await ask(registry, "hello", user="ada")
+        for _ in range(5):
+            cleaning = registry.ask(Cleanup())
+            freeing = [registry.ask(Close("s1", free=True)) for _ in range(2)]
+            looking = registry.ask(GetSession("s1"))
+            sending = registry.ask(Send("s1", "more", BOB))
+            assert len(await cleaning) <= 1
+            assert (await freeing[0]).state == "closed"
+            with suppress(UnknownSession):
+                assert (await freeing[1]).state == "closed"
+            with suppress(UnknownSession):
+                assert (await looking).state == "closed"
+            with suppress(SessionClosed, SessionIdTaken):
+                await sending
+            await settle()
+            assert (await registry.counts()).sessions <= 1
+            await ask(registry, "hello", session="s1")
+
+
+async def test_who_asked_for_an_id_to_be_freed_is_answered_at_the_end() -> None:
+    """G10."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        await agent.run()
+        freeing = registry.ask(Close("s1", free=True))
+        await settle()
+        await registry.drain(0)
+        stopping = registry.ref.stop(block=False)
+        assert await stopping is True
+        await settle()
+        assert freeing.done()
 
 
 async def test_readers_of_sessions_that_are_not_open_are_told_of_the_end() -> None:
@@ -221,3 +384,16 @@ async def test_a_session_that_outlives_the_registry_for_a_moment_answers_to_its_
         await settle()
         assert ended.done()
         assert ended.exception() is None or isinstance(ended.exception(), ShuttingDown)
+
+
+async def test_a_session_that_is_being_freed_when_the_registry_stops_is_answered_as_closed() -> None:
+    """G10: all is forgotten then."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        freeing = registry.ask(Close("s1", free=True))
+        await run.cancelled.wait()
+        stopping = asyncio.create_task(registry.stop())
+        assert (await freeing).state == "closed"
+        await stopping

@@ -8,9 +8,15 @@ from typing import Any
 import pykka
 import pytest
 
-from tests.fakes import Run, ScriptedAgent, VirtualClock, done, opened, read_to_end, settle
+from tests.fakes import FOREVER, Run, ScriptedAgent, VirtualClock, done, opened, read_to_end, settle
 from turnkeeper.actors.events.log import EventLog
-from turnkeeper.actors.model.exceptions import SessionBusy, SessionLost
+from turnkeeper.actors.model.exceptions import (
+    SessionBusy,
+    SessionLost,
+    TooManyTurns,
+    TooManyUnresponsive,
+    TooMuchKept,
+)
 from turnkeeper.actors.model.messages import Accepted, Cancel, Send
 from turnkeeper.actors.model.records import HOST, Asker, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus
@@ -18,6 +24,8 @@ from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.performer import Performer
 from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_ACTOR
+
+ADA = Asker("ada")
 
 
 async def started(registry: SessionRegistry, agent: ScriptedAgent, **keywords: Any) -> tuple[Any, Run]:
@@ -97,6 +105,22 @@ async def test_whoever_asked_for_the_step_that_failed_is_answered_and_the_sessio
         assert await (await registry.send("s1", "again")).result() == "done: again"
 
 
+@pytest.mark.parametrize("lost", ["Stop", "Submit"])
+async def test_an_early_cancel_still_counts_when_its_session_fails_before_the_send_is_decided(
+    monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    """G4: the send comes again, and the cancel does not."""
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        await registry.cancel("s1", "t1")
+        failing(monkeypatch, lost)
+        with pytest.raises((ZeroDivisionError, pykka.ActorDeadError)):
+            await registry.send("s1", "hello", turn_id="t1")
+        receipt = await registry.send("s1", "hello", turn_id="t1")
+        assert receipt.status is TurnStatus.CANCELLED
+        assert agent.runs == []
+
+
 async def test_an_effect_that_fails_does_not_leave_a_session_that_looks_busy_for_ever(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -161,6 +185,96 @@ async def test_a_cleanup_that_meets_a_failing_session_is_still_answered(
             assert await registry.cleanup() == ()
         assert await (await registry.send("s1", "again")).result() == "done: again"
         assert await registry.cleanup() == ("s1",)
+
+
+# -- Room for a turn --------------------------------------------------------------------------------
+
+
+async def test_a_user_has_exactly_as_many_turns_in_flight_as_the_bound_says() -> None:
+    """G8, G14: in sessions that are known; what is refused has changed nothing."""
+    agent = ScriptedAgent()
+    async with opened({"default": done, "long": agent}, max_in_flight=3, max_in_flight_in_all=5) as registry:
+        for n in range(4):
+            await (await registry.send(f"s{n}", "hello", user="ada", turn_id="first")).result()
+        before = await registry.session("s3")
+        sends = [registry.ask(Send(f"s{n}", "hello", ADA, "long")) for n in range(4)]
+        assert [(await send).status for send in sends[:3]] == [TurnStatus.RUNNING] * 3
+        with pytest.raises(TooManyTurns):
+            await sends[3]
+        assert await registry.session("s3") == before
+        assert (await registry.send("s3", "hello", user="ada", turn_id="first")).repeated, "idempotency first"
+        others = [registry.ask(Send(f"b{n}", "hello", Asker("bob"), "long")) for n in range(3)]
+        assert [(await send).status for send in others[:2]] == [TurnStatus.RUNNING] * 2
+        for user in ("bob", None):
+            with pytest.raises(TooManyTurns):
+                await registry.send("b3", "hello", user=user)
+        assert (await registry.counts()).counters["too_many_turns_total"] == 4
+        (await agent.run()).finish()
+        await settle()
+        await registry.send("s3", "hello", user="ada", agent="long")
+
+
+async def test_a_turn_that_takes_the_place_of_another_one_needs_no_room_of_its_own() -> None:
+    """G8: what holds a session counts, and what waits for it does not; whoever waits gets the place."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight=2) as registry:
+        for session in ("s1", "s2"):
+            await registry.send(session, "hello", user="ada")
+        for _ in range(3):
+            receipt = await registry.send("s1", "instead", user="ada")
+            assert receipt.status is TurnStatus.RUNNING
+        waiting = await registry.send("s2", "instead", user="ada", wait=False)
+        assert waiting.status is TurnStatus.QUEUED
+        with pytest.raises(TooManyTurns):
+            await registry.send("s3", "hello", user="ada")
+        await settle()
+        counts = await registry.counts()
+        assert (counts.turns_in_flight, registry.directory.ledger.of("ada").turns) == (2, 2)
+        for session in ("s1", "s2"):
+            await registry.cancel(session, user="ada")
+        await registry.send("s3", "hello", user="ada")
+        assert agent.most_at_once == 1
+
+
+async def test_a_turn_that_was_given_up_gives_its_place_back(clock: VirtualClock) -> None:
+    """G6, G8: quarantined turns have a bound of their own."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, max_in_flight=1, cancel_grace=1, unresponsive_per_session=2) as registry:
+        for _ in range(2):
+            await registry.send("s1", "hello", user="ada")
+            await registry.cancel("s1", user="ada")
+        counts = await registry.counts()
+        assert (counts.turns_in_flight, counts.unresponsive) == (0, 2)
+        with pytest.raises(TooManyUnresponsive):
+            await registry.send("s1", "hello", user="ada")
+        agent.release()
+
+
+async def test_what_no_user_may_have_more_of_a_sender_without_bounds_may() -> None:
+    """G8: the host's own code, and everyone on a server without tokens, have the totals only."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight=1, max_kept=1, max_sessions=1) as registry:
+        for asker in (HOST, Asker("local", sees_all=True, bounded=False)):
+            for n in range(3):
+                await registry.ask(Send(f"{asker.bounded}{asker == HOST}{n}", "hello", asker))
+        assert (await registry.counts()).turns_in_flight == 6
+
+
+async def test_at_the_bound_of_bytes_no_turn_starts_and_none_is_superseded() -> None:
+    """G8: a retry is answered, and what runs may go on."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_kept=2_000) as registry:
+        receipt, run = await started(registry, agent, user="ada", turn_id="t1")
+        await registry.send("s2", "hello", user="ada")
+        for _ in range(3):
+            run.turn.emit("word", "x" * 1_000)
+        for session in ("s1", "s2", "s3"):
+            with pytest.raises(TooMuchKept):
+                await registry.send(session, "instead", user="ada")
+        assert not run.turn.cancel_requested
+        assert (await registry.send("s1", "hello", user="ada", turn_id="t1")).repeated
+        assert (await registry.cancel("s1", user="ada")).turn is not None
+        assert (await receipt.ended()).status is TurnStatus.CANCELLED
 
 
 # -- What the debug log says of it ------------------------------------------------------------------

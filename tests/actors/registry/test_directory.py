@@ -1,12 +1,18 @@
 """Which sessions there are, who may see them, and who is due for what."""
 
+from typing import Any
+
+import pytest
+
 from tests import turns
 from tests.turns import memory, record, spec
-from turnkeeper.actors.model.messages import ActiveTurn
+from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.model.records import HOST, Asker, Reason, SessionId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
 from turnkeeper.actors.registry.directory import Directory, Entry
 from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State
+from turnkeeper.actors.session.views import InFlight
 
 ADA, BOB, ADMIN = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
 TTL, RETENTION = 300.0, 3600.0
@@ -31,7 +37,14 @@ def closed(session: str) -> Closed:
 
 
 def entered(directory: Directory, session: str, now: float = 0.0, owner: str = "ada") -> Entry:
-    """A session that has just been opened."""
+    """A session at rest."""
+    entry = opening(directory, session, now, owner)
+    changed(directory, entry, entry.state, now)
+    return entry
+
+
+def opening(directory: Directory, session: str, now: float = 0.0, owner: str = "ada") -> Entry:
+    """A session that has just been opened, for a send."""
     entry = Entry(SessionId(session), owner, idle(session, owner), now)
     directory.add(entry)
     entry.actor = object()
@@ -50,8 +63,8 @@ def asleep(directory: Directory, session: str, now: float, state: State | None =
     return entry
 
 
-def listed(directory: Directory, asker: Asker = HOST) -> list[ActiveTurn]:
-    return list(directory.listed(list(directory.active.values()), asker))
+def listed(directory: Directory, asker: Asker = HOST) -> list[InFlight]:
+    return directory.listed(asker)
 
 
 def due(directory: Directory, now: float) -> list[str]:
@@ -100,21 +113,108 @@ def test_a_session_is_active_while_a_turn_holds_it() -> None:
     assert list(directory.resting) == ["s1"]
 
 
-def test_quarantined_turns_and_subscribers_are_counted() -> None:
+def test_quarantined_turns_are_counted() -> None:
     directory = Directory()
     first, second = entered(directory, "s1"), entered(directory, "s2")
-    first.actor, second.actor = "first", "second"
     changed(directory, first, idle("s1", quarantined=2), 1.0)
     changed(directory, second, idle("s2", quarantined=1), 1.0)
-    directory.followed("first", first.session_id, 3, 1.0)
-    directory.followed("second", second.session_id, 1, 1.0)
-    directory.followed("another user", second.session_id, 7, 1.0)
-    assert (directory.unresponsive, directory.subscribers) == (3, 4)
+    assert directory.unresponsive == 3
     changed(directory, first, idle("s1", quarantined=1), 2.0)
-    assert (directory.unresponsive, directory.subscribers) == (2, 4)
-    directory.followed("first", first.session_id, 0, 2.0)
+    assert directory.unresponsive == 2
     directory.remove(second)
-    assert (directory.unresponsive, directory.subscribers) == (1, 0)
+    assert directory.unresponsive == 1
+
+
+# -- What each user has -----------------------------------------------------------------------------
+
+
+def test_a_session_that_is_opened_has_the_place_of_a_turn_at_once() -> None:
+    """G8: many sends may be on their way to new sessions, and none has been decided."""
+    directory = Directory()
+    entry, ada = opening(directory, "s1"), directory.ledger.of("ada")
+    assert list(directory.opening) == ["s1"]
+    assert (ada.sessions, ada.turns) == (1, 1)
+    changed(directory, entry, running("s1"), 1.0)
+    assert (list(directory.opening), list(directory.active), ada.turns) == ([], ["s1"], 1)
+    changed(directory, entry, cancelling("s1"), 2.0)
+    assert ada.turns == 1
+    changed(directory, entry, idle("s1"), 3.0)
+    assert (list(directory.resting), ada.turns) == (["s1"], 0)
+    changed(directory, entry, running("s1"), 4.0)
+    assert ada.turns == 1
+    assert (directory.ledger.in_all.sessions, directory.ledger.in_all.turns) == (1, 1)
+
+
+def test_a_send_that_starts_nothing_gives_the_place_back() -> None:
+    directory = Directory()
+    entry, ada = opening(directory, "s1"), directory.ledger.of("ada")
+    changed(directory, entry, idle("s1"), 1.0)
+    assert (list(directory.resting), ada.turns) == (["s1"], 0)
+
+
+@pytest.mark.parametrize("state", ["opening", "running", "idle"])
+def test_nothing_of_a_session_counts_once_it_is_forgotten(state: str) -> None:
+    directory = Directory()
+    entry = opening(directory, "s1")
+    entry.log = EventLog(entry.holdings)
+    entry.log.append(Event("word", 1, 0, "null"), 10, 1_000)
+    if state != "opening":
+        changed(directory, entry, running("s1") if state == "running" else idle("s1"), 1.0)
+    assert directory.ledger.in_all.kept > 0
+    directory.remove(entry)
+    in_all = directory.ledger.in_all
+    assert (in_all.sessions, in_all.turns, in_all.kept) == (0, 0, 0)
+    assert len(directory.ledger) == 0
+    places = directory.opening, directory.active, directory.resting, directory.asleep
+    assert not any(places)
+
+
+def test_a_stream_counts_for_its_reader_until_it_is_closed_and_once() -> None:
+    """G8: an admin who reads along takes nothing from a session's owner."""
+    directory, first, second = Directory(), object(), object()
+    entered(directory, "s1")
+    directory.opened_stream(first, "root")
+    directory.opened_stream(second, "ada")
+    assert [directory.ledger.of(user).streams for user in ("root", "ada")] == [1, 1]
+    for _ in range(2):
+        directory.closed_stream(first)
+    assert [directory.ledger.of(user).streams for user in ("root", "ada")] == [0, 1]
+    assert directory.ledger.in_all.streams == len(directory.streams) == 1
+
+
+def test_a_users_list_walks_through_that_users_sessions_only() -> None:
+    """G9, G14: counted in look-ups, not in seconds."""
+    directory, looked = Directory(), list[str]()
+
+    class Watched(dict[SessionId, InFlight]):
+        def get(self, key: Any, default: Any = None) -> Any:
+            looked.append(key)
+            return super().get(key, default)
+
+    for n in range(100):
+        changed(directory, opening(directory, f"e{n}", owner="eve"), running(f"e{n}", "eve"), 1.0)
+    entered(directory, "a1")
+    changed(directory, entered(directory, "a2"), running("a2"), 1.0)
+    directory.active = Watched(directory.active)
+    assert [turn.session_id for turn in listed(directory, ADA)] == ["a2"]
+    assert looked == ["a1", "a2"]
+    assert len(listed(directory, ADMIN)) == 101
+
+
+def test_the_session_that_has_slept_the_longest_is_found_of_a_user_and_of_all() -> None:
+    directory = Directory()
+    for n, (session, owner) in enumerate([("a1", "ada"), ("b1", "bob"), ("a2", "ada"), ("a3", "ada")]):
+        entered(directory, session, float(n), owner)
+    entries = directory.entries
+    assert directory.longest_asleep() is directory.longest_asleep("ada") is None
+    for session in ("b1", "a3", "a1"):
+        entry = entries[SessionId(session)]
+        directory.slept(entry, entry.state, None)
+    assert directory.longest_asleep() is entries[SessionId("b1")]
+    assert directory.longest_asleep("ada") is entries[SessionId("a3")]
+    directory.woke(entries[SessionId("a3")], object())
+    assert directory.longest_asleep("ada") is entries[SessionId("a1")]
+    assert directory.longest_asleep("cat") is None
 
 
 # -- Sleep ------------------------------------------------------------------------------------------
@@ -151,7 +251,7 @@ def test_a_session_that_sleeps_keeps_what_it_remembers_and_wakes_again() -> None
     assert (entry.actor, entry.log, list(directory.asleep)) == (None, log, ["s1"])
     assert due(directory, 10 * TTL) == []
     directory.woke(entry, actor)
-    assert (entry.actor, entry.log, list(directory.asleep)) == (actor, None, [])
+    assert (entry.actor, entry.log, list(directory.asleep)) == (actor, log, [])
     assert list(directory.resting) == ["s1"]
 
 

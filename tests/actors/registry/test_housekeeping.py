@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, names, opened, settle, waiting
-from turnkeeper.actors.model.exceptions import UnknownSession
-from turnkeeper.actors.model.messages import Submit, Sweep
-from turnkeeper.actors.model.records import Asker, SessionId
+from turnkeeper.actors.model.exceptions import TooMuchKept, UnknownSession
+from turnkeeper.actors.model.messages import Send, Submit, Sweep
+from turnkeeper.actors.model.records import HOST, Asker, SessionId
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry import housekeeping
 from turnkeeper.actors.registry.directory import Directory
@@ -61,11 +61,11 @@ async def test_a_session_that_somebody_follows_or_a_turn_holds_never_sleeps(cloc
     agent = ScriptedAgent()
     async with opened({"default": done, "long": agent}, idle_ttl=10) as registry:
         stream = await registry.subscribe("s1")
+        await ask(registry, "hello")
         await registry.send("s2", "hello", agent="long")
         await clock.advance(500)
         assert all(entry.actor is not None for entry in registry_entries(registry))
         assert (await registry.session("s2")).state == "running"
-        await ask(registry, "hello")
         assert names(waiting(stream)) == ["snapshot", "turn.started", "turn.completed"]
         stream.close()
         await clock.advance(20)
@@ -162,6 +162,8 @@ async def test_a_sweep_looks_at_many_sessions_in_passes(
     monkeypatch.setattr(Directory, "may_sleep", look)
     async with opened(done, idle_ttl=10) as registry:
         streams = [await registry.subscribe(f"s{n}") for n in range(45)]
+        for n in range(45):
+            await ask(registry, "hello", f"s{n}")
         await clock.advance(11)
         looked = 0
         registry.ref.tell(Sweep())
@@ -203,3 +205,85 @@ async def test_the_debug_log_says_which_session_sleeps_and_which_is_forgotten(
         "session s1: asleep",
         "session s1: forgotten",
     ]
+
+
+# -- Too much is kept -----------------------------------------------------------------------------------
+
+
+async def silent(turn: Turn) -> None:
+    """All that is kept is the message."""
+
+
+async def test_when_too_much_is_kept_the_events_of_idle_sessions_go_and_the_retry_is_taken() -> None:
+    """G8: it is the user's own sessions that give way, those without readers and turns."""
+    agent = ScriptedAgent()
+    async with opened({"default": silent, "long": agent}, max_kept=10_000) as registry:
+        for user in ("ada", "bob"):
+            await registry.send(f"{user}1", "x" * 1_000, user=user, agent="long")
+            for n in (2, 3):
+                await ask(registry, "x" * 3_000, f"{user}{n}", user=user)
+        stream = await registry.subscribe("ada3", user="ada", after="0")
+        await ask(registry, "x" * 3_000, "ada4", user="ada")
+        for send in [registry.ask(Send(session, "more", ADA)) for session in ("ada2", "ada5")]:
+            with pytest.raises(TooMuchKept):
+                await send
+        await settle()
+        asleep = [entry.session_id for entry in registry_entries(registry) if entry.actor is None]
+        assert asleep == ["ada2", "ada4"]
+        assert await ask(registry, "more", "ada5", user="ada") is None
+        assert (await registry.counts()).counters["too_much_kept_total"] == 2
+        assert names(waiting(stream)) == ["turn.started", "turn.completed"], "what is read is left alone"
+        stream.close()
+
+
+async def test_when_too_much_is_kept_in_all_the_events_of_all_idle_sessions_go() -> None:
+    """G8."""
+    async with opened(silent, max_kept_in_all=10_000) as registry:
+        for user in ("ada", "bob"):
+            await ask(registry, "x" * 5_000, f"{user}1", user=user)
+        for send in [registry.ask(Send("s1", "x", asker)) for asker in (Asker("cat"), HOST)]:
+            with pytest.raises(TooMuchKept):
+                await send
+        await settle()
+        assert [entry.actor for entry in registry_entries(registry)] == [None, None]
+        assert await ask(registry, "x", "s1", user="cat") is None
+
+
+async def test_an_owner_is_relieved_at_most_once_a_second(clock: VirtualClock) -> None:
+    """G14: a flood of refused sends must not walk through the sessions for each."""
+    async with opened(remembering, max_kept=3_000) as registry:
+        await ask(registry, "x" * 3_000, "s1", user="ada")
+        awake = []
+        for pause in (0, 0.5, 0.6):
+            await clock.advance(pause)
+            await registry.session("s1", user="ada")
+            with pytest.raises(TooMuchKept):
+                await registry.send("s1", "x", user="ada")
+            await settle()
+            awake.append(registry_entries(registry)[0].actor is not None)
+        assert awake == [False, True, False]
+
+
+async def keeping(turn: Turn) -> None:
+    turn.context.messages.append(turn.text)
+
+
+async def test_a_user_gets_below_the_bound_of_bytes_by_closing_sessions(clock: VirtualClock) -> None:
+    """G8: also one that is forgotten but for its conversation."""
+    async with opened(keeping, max_kept=10_000, idle_ttl=1, turn_retention=5) as registry:
+        for session in ("s1", "s2"):
+            await ask(registry, "x" * 5_000, session, user="ada")
+            await clock.advance(60)
+        counts = await registry.counts()
+        assert (counts.sessions, counts.kept > 10_000) == (0, True)
+        with pytest.raises(TooMuchKept):
+            await registry.send("s3", "x", user="ada")
+        assert (await registry.close("s1", user="ada")).state == "closed"
+        assert await ask(registry, "x", "s3", user="ada") is None
+        with pytest.raises(UnknownSession):
+            await registry.close("s2", user="bob")
+        await registry.close("s2", user="ada")
+        await registry.close("s3", user="ada")
+        await clock.advance(60)
+        assert (await registry.counts()).kept == 0
+        assert len(registry.directory.ledger) == 0

@@ -13,6 +13,7 @@ from turnkeeper.actors.model.exceptions import (
     InvalidRequest,
     MessageTooLarge,
     SessionError,
+    SessionIdTaken,
     TurnCancelled,
     UnknownSession,
 )
@@ -147,9 +148,8 @@ async def test_an_unknown_session_and_somebody_elses_give_the_same_answer() -> N
                     answers.append((error.code, str(error).replace(session, "_")))
             assert answers[0] == answers[1]
         assert not run.turn.cancel_requested
-        for refused in (registry.send("s1", "x", user="bob"), registry.subscribe("s1", user="bob")):
-            with pytest.raises(UnknownSession):
-                await refused
+        with pytest.raises(SessionIdTaken):
+            await registry.send("s1", "x", user="bob")
         assert await registry.active(user="bob") == ()
         assert (await registry.session("s1", user="ada")).user == "ada"
 
@@ -239,11 +239,12 @@ async def test_a_session_of_somebody_elses_is_not_opened_to_whoever_said_somethi
     clock: VirtualClock,
 ) -> None:
     """G12: whose the session is now counts, not whose conversation was kept once."""
-    async with opened(remembering, idle_ttl=1, turn_retention=10, contexts=1) as registry:
+    agents = {"default": remembering, "silent": done}
+    async with opened(agents, idle_ttl=1, turn_retention=10, contexts=1) as registry:
         await ask(registry, "mine", user="ada")
         await clock.advance(60)
         await ask(registry, "other", session="s2", user="ada")  # it takes the only place
-        await registry.subscribe("s1", user="bob")
+        await ask(registry, "hello", user="bob", agent="silent")
         assert (await registry.ask(GetMessages("s1", BOB))).messages == ()
         with pytest.raises(UnknownSession):
             await registry.ask(GetMessages("s1", ADA))
@@ -340,7 +341,7 @@ async def test_a_list_of_many_sessions_lets_others_run_between_its_passes(
     """G9."""
     monkeypatch.setattr(registry_actor, "PASS", 10)
     agent = ScriptedAgent()
-    async with opened(agent) as registry:
+    async with opened(agent, max_in_flight=100) as registry:
         for n in range(95):
             await registry.send(f"s{n}", "hello", user=("ada", "bob")[n % 2])
         listing = registry.ask(ListActive())

@@ -5,6 +5,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from tests.actors.session.facts import Facts
+from turnkeeper.actors.model.exceptions import TooManyTurns
 from turnkeeper.actors.model.messages import Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import (
     Outcome,
@@ -89,10 +90,13 @@ OUTCOMES: tuple[tuple[str, Outcome], ...] = (
 #: When a turn that ends has emitted its first event.
 SAID = START + 0.5
 
+NO_ROOM = TooManyTurns("no room")
+
 #: What may happen whatever the session is doing.
 ALWAYS = (
     Letter("send a", Submit(A, INTERRUPT)),
     Letter("send a, rejecting, not waiting", Submit(A, REJECT, wait=False)),
+    Letter("send a, without room", Submit(A, INTERRUPT, no_room=NO_ROOM)),
     Letter("send b, not waiting", Submit(B, INTERRUPT, wait=False)),
     Letter("send b, rejecting", Submit(B, REJECT)),
     Letter("stop", Stop(None, USER)),

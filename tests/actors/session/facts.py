@@ -212,6 +212,8 @@ class Facts:
             return TooManyUnresponsive
         if self.early_cancel(message.spec.turn_id, now, limits) is not None:
             return None
+        if message.no_room is not None:
+            return type(message.no_room)
         return SessionBusy if self.holder is not None and message.strategy is Strategy.REJECT else None
 
 

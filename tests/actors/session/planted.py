@@ -59,9 +59,10 @@ BUGS = (
     Bug(
         "a precondition of a send without an id is not looked at",
         "gate",
-        "message.if_match is None and not",
-        "not",
+        "and message.if_match is None",
+        "",
     ),
+    Bug("a send for which there is no room is taken", "gate", "or _without_room(state, message, to)", ""),
     Bug("a Stop's precondition is not looked at", "machine", "message.if_match is not None and", "False and"),
     Bug("the oldest turn is the current one", "views", "return max(", "return min("),
     Bug(

@@ -7,6 +7,7 @@ from tests.actors.session.facts import Facts
 from tests.actors.session.monitor import observe
 from tests.actors.session.rows import Table, Taken
 from tests.turns import LIMITS, memory, spec
+from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import Outcome, Reason, Returned, TurnId, TurnRecord
 from turnkeeper.actors.model.words import CancelCode, Strategy
@@ -77,9 +78,10 @@ class Session:
         grace: float = GRACE,
         fingerprint: bytes | None = None,
         if_match: str | None = None,
+        no_room: SessionError | None = None,
     ) -> Address:
         sent = spec(turn_id, submitted_at=self.now, timeout=timeout, grace=grace, fingerprint=fingerprint)
-        return self.ask(Submit(sent, strategy, wait, if_match))
+        return self.ask(Submit(sent, strategy, wait, if_match, no_room=no_room))
 
     def stop(
         self,

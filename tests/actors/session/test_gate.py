@@ -8,7 +8,9 @@ from tests.actors.session.stories import USER, Session
 from tests.turns import LIMITS
 from turnkeeper.actors.model.exceptions import (
     PreconditionFailed,
+    SessionClosed,
     SessionError,
+    TooManyTurns,
     TooManyUnresponsive,
     TurnIdReused,
 )
@@ -198,3 +200,36 @@ def test_a_retry_is_answered_even_at_that_bound() -> None:
     session.stop()
     session.swallow()
     assert session.answer(session.send("t1", fingerprint=b"same"), Accepted).repeated
+
+
+# -- Room ---------------------------------------------------------------------------------------------
+
+NO_ROOM = TooManyTurns("no room")
+
+
+@pytest.mark.parametrize("state", ["session", "running", "cancelling", "superseding"])
+def test_a_send_for_which_there_is_no_room_is_refused_and_changes_nothing(
+    request: pytest.FixtureRequest, state: str
+) -> None:
+    """G8: the turn in flight goes on, and the one that waits goes on waiting."""
+    session: Session = request.getfixturevalue(state)
+    before = session.state
+    asker = session.send("t9", no_room=NO_ROOM)
+    assert session.answer(asker, TooManyTurns) is NO_ROOM
+    assert session.state is before
+
+
+def test_what_starts_nothing_is_answered_even_without_room(running: Session) -> None:
+    """G8: idempotency and early cancels come before the bounds."""
+    running.end()
+    running.send("a", fingerprint=b"1")
+    running.end()
+    assert running.answer(running.send("a", fingerprint=b"1", no_room=NO_ROOM), Accepted).repeated
+    running.stop("b")
+    asker = running.send("b", fingerprint=b"1", no_room=NO_ROOM)
+    assert running.answer(asker, Accepted).status is TurnStatus.CANCELLED
+
+
+def test_a_closed_session_says_that_it_is_closed_also_without_room(session: Session) -> None:
+    session.shut()
+    session.answer(session.send("t1", no_room=NO_ROOM), SessionClosed)

@@ -1,5 +1,6 @@
 """The built-in store of contexts."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -154,25 +155,24 @@ def test_a_conversation_comes_with_the_event_up_to_which_it_goes() -> None:
     assert store.conversation(S1) == Conversation(S1, (), None)
 
 
-def test_what_conversations_take_is_added_up_for_each_user() -> None:
-    store = opened()
-    assert (store.size_of(S1), store.size_of_all("ada"), store.size) == (0, 0, 0)
+def test_what_conversations_take_is_counted_for_each_user() -> None:
+    taken = Counter[str]()
+    store = ContextStore(2, ROOMY, Meter(), lambda user, size: taken.update({user: size}))
+    assert store.size_of(S1) == 0
     text, longer = "x" * 1_000, "x" * 2_000
     say(store, S1, text)
     say(store, S2, text)
     assert store.size_of(S1) == footprint(text)
-    assert store.size_of_all("ada") == store.size == 2 * footprint(text)
+    assert taken == {"ada": 2 * footprint(text)}
     context = store.context_for(S1, "ada", "default")
     context.messages[0] = longer
     end(store, context)
-    assert store.size_of_all("ada") == footprint(text) + footprint(longer)
+    assert taken == {"ada": footprint(text) + footprint(longer)}
     say(store, S3, "hi", owner="bob")  # in the place of s2
-    assert (store.size_of_all("ada"), store.size_of_all("bob")) == (footprint(longer), footprint("hi"))
-    assert store.size == footprint(longer) + footprint("hi")
+    assert taken == {"ada": footprint(longer), "bob": footprint("hi")}
     store.forget(S1)
     store.forget(S3)
-    assert (store.size_of_all("ada"), store.size_of_all("bob"), store.size) == (0, 0, 0)
-    assert not store._sizes_by_owner, "a user without conversations is forgotten"
+    assert taken == {"ada": 0, "bob": 0}
 
 
 # -- Whatever turns do --------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ async def test_a_server_under_a_prefix_is_asked_there() -> None:
         ("", "s", 401, "UNAUTHORIZED"),
         ("x", "s", 401, "UNAUTHORIZED"),
         ("scopeless-token", "s", 403, "SCOPE_MISSING"),
-        ("bob-token", "s", 404, "UNKNOWN_SESSION"),
+        ("bob-token", "s", 409, "SESSION_ID_TAKEN"),
         ("ada-token", "turns", 422, "INVALID_REQUEST"),
     ],
 )

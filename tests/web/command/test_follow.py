@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import FOREVER, ScriptedAgent
+from tests.fakes import FOREVER, ScriptedAgent, done
 from tests.web.command.terminal import Relay, relay
 from tests.web.fakes_web import House, by_token, serving, until
 from turnkeeper.actors.model.words import CloseOn
@@ -182,7 +182,8 @@ async def test_a_turn_that_another_user_stops_is_reported_whatever_the_server_is
 
 
 async def test_a_session_that_is_closed_before_the_turn_is_sent_is_told_at_once() -> None:
-    async with serving(ScriptedAgent()) as house, Held(house.url("")) as client:
+    async with serving(done) as house, Held(house.url("")) as client:
+        await house.sent("s")
         client.arrives = asyncio.Event()
         at = Desk(house, client)
         sent = at.send()
@@ -248,13 +249,13 @@ async def test_a_send_that_is_refused_is_told(options: dict[str, Any], code: Exi
     assert exit_code_of(failed.value) is code
 
 
-async def test_somebody_elses_session_is_unknown() -> None:
+async def test_an_id_of_another_users_is_not_sent_to() -> None:
     async with desk(ScriptedAgent(), authenticate=by_token, token="bob-token") as at:
         await at.house.sent("s", token="ada-token")
-        with pytest.raises(ClientError) as failed:
+        with pytest.raises(ClientError, match="another user's") as failed:
             await at.send()
 
-    assert exit_code_of(failed.value) is ExitCode.UNKNOWN
+    assert exit_code_of(failed.value) is ExitCode.FAILED
 
 
 async def test_the_end_of_the_server_is_told() -> None:

@@ -5,14 +5,24 @@ import logging
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from tests.fakes import FOREVER, ScriptedAgent, done, plain, settle
-from tests.web.fakes_web import PATIENCE, House, by_token, running, serving
+from tests.web.fakes_web import PATIENCE, Answer, House, Stream, by_token, running, serving, until
+from turnkeeper.actors.admission.bounds import COUNTERS
+from turnkeeper.actors.model.exceptions import (
+    SessionError,
+    TooManySessions,
+    TooManyStreams,
+    TooManyTurns,
+    TooMuchKept,
+)
 from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import WebSettings, setup
@@ -903,8 +913,10 @@ async def test_a_close_says_that_it_holds_itself_to_no_turn() -> None:
 
 
 async def test_closing_ends_the_streams_with_the_truth() -> None:
-    async with serving(ScriptedAgent()) as house:
+    async with serving({"default": ScriptedAgent(), "done": done}) as house:
         async with house.stream("idle") as stream:
+            await house.sent("idle", agent="done")
+            await stream.until("turn.completed")
             await house.delete("/chat/idle")
             assert (await stream.rest())[-1].data == "Session closed"
         await house.sent("s")
@@ -915,6 +927,177 @@ async def test_closing_ends_the_streams_with_the_truth() -> None:
 
         assert terminal.event == "turn.cancelled"
         assert (close.event, close.data) == ("close", "Task cancelled")
+
+
+@pytest.mark.parametrize("prefix", ["", "/ai"])
+async def test_a_new_id_cannot_be_guessed_and_opens_nothing(prefix: str) -> None:
+    async with serving(done, prefix=prefix) as house:
+        answers = [await house.post("/chat") for _ in range(50)]
+        for answer in answers:
+            assert answer.status == 201
+            assert re.fullmatch(r"[A-Za-z0-9_-]{22}", answer.body["log_id"]), "16 random bytes"
+            assert answer.headers["Location"] == f"{prefix}/chat/{answer.body['log_id']}"
+        ids = {answer.body["log_id"] for answer in answers}
+        assert len(ids) == 50
+        assert (await house.registry.counts()).sessions == 0
+        assert (await house.send(ids.pop())).status == 202
+
+
+# -- Whose a session is -------------------------------------------------------------------------------
+
+
+async def test_the_host_says_who_may_open_an_id_and_nothing_else_waits_for_its_answer() -> None:
+    """G9, G12."""
+    asked = list[str]()
+    answers = asyncio.Event()
+
+    async def owner_of(log_id: str) -> str | None:
+        asked.append(log_id)
+        await answers.wait()
+        return "ada" if log_id == "s" else None
+
+    async with serving(done, authenticate=by_token, owner_of=owner_of) as house:
+        foreign = asyncio.create_task(house.send("s", token="bob-token"))
+        await until(lambda: asked)
+        assert (await house.get("/chat/t", token="bob-token")).code == "UNKNOWN_SESSION"
+        answers.set()
+        answer = await foreign
+        assert (answer.status, answer.code) == (409, "SESSION_ID_TAKEN")
+        for user, log_id in (("ada", "s"), ("bob", "t"), ("ada", "s")):
+            await house.sent(log_id, token=f"{user}-token")
+            assert (await house.get(f"/chat/{log_id}", token="root-token")).body["user"] == user
+        assert asked == ["s", "s", "t"], "an id that is known is not asked about"
+
+
+async def test_where_the_host_cannot_say_whose_an_id_is_the_send_may_be_tried_again() -> None:
+    async def owner_of(log_id: str) -> str | None:
+        raise ConnectionError(f"no answer about {log_id}: db-7.internal")
+
+    async with serving(done, authenticate=by_token, owner_of=owner_of) as house:
+        answer = await house.send("s", token="ada-token")
+        assert (answer.status, answer.code) == (503, "OWNER_NOT_KNOWN")
+        assert answer.headers["Retry-After"]
+        assert "db-7" not in answer.text
+
+
+async def epoch(house: House, task_id: str) -> int:
+    """The epoch of a turn of ``s``, once it has ended."""
+    await ended(house, "s", task_id)
+    return (await house.registry.turn("s", task_id)).epoch or 0
+
+
+async def test_only_an_admin_frees_an_id_whose_events_go_on_from_there() -> None:
+    """G7, G12."""
+    async with serving(done, authenticate=by_token) as house:
+        task = await house.sent("s", token="ada-token")
+        before = await epoch(house, task)
+        async with house.stream("s", token="ada-token") as stream:
+            await stream.until("snapshot")
+            for token, status in (("ada-token", 403), ("bob-token", 403), ("root-token", 200)):
+                answer = await house.delete("/chat/s?free=true", token=token)
+                assert answer.status == status, answer.text
+            assert [(each.event, each.data) for each in await stream.rest()] == [("close", "Session closed")]
+        assert (await house.get("/chat/s", token="ada-token")).code == "UNKNOWN_SESSION"
+        task = await house.sent("s", token="bob-token")
+        assert await epoch(house, task) > before
+        assert (await house.get("/chat/s", token="root-token")).body["user"] == "bob"
+        assert (await house.get("/chat/s/messages", token="ada-token")).code == "UNKNOWN_SESSION"
+
+
+# -- How much there may be ----------------------------------------------------------------------------
+
+
+async def talkative(turn: Turn) -> None:
+    turn.emit("delta", "x" * 1_000)
+
+
+async def more_of(house: House, error: type[SessionError], number: int, user: str) -> Answer:
+    """Ask for one more of what that refusal is about."""
+    token = f"{user}-token"
+    if error is TooManyStreams:
+        return await house.get("/chat/s0/events", token=token)
+    if error is TooMuchKept:
+        return await house.send(f"of-{user}", agent="talkative", token=token)
+    return await house.send(f"s{number}", token=token)
+
+
+@pytest.mark.parametrize(
+    ("error", "setting"),
+    [
+        (TooManySessions, "max_sessions"),
+        (TooManyTurns, "max_in_flight"),
+        (TooManyStreams, "max_streams"),
+        (TooMuchKept, "max_kept"),
+    ],
+)
+@pytest.mark.parametrize("in_all", [False, True])
+async def test_at_each_bound_a_user_is_refused_and_at_one_in_all_another_user_too(
+    error: type[SessionError], setting: str, in_all: bool
+) -> None:
+    """G8, G14."""
+    bound = {f"{setting}_in_all" if in_all else setting: 1}
+    agents = {"default": ScriptedAgent(), "talkative": talkative}
+    async with (
+        serving(agents, authenticate=by_token, **bound) as house,
+        house.stream("s0", token="ada-token"),
+    ):
+        if error is not TooManyStreams:
+            assert (await more_of(house, error, 0, "ada")).status == 202
+        refused = await more_of(house, error, 1, "ada")
+        assert (refused.status, refused.code) == (429, error.code)
+        assert int(refused.headers["Retry-After"]) > 0
+        assert await house.counted(COUNTERS[error].name) == 1
+        other = await more_of(house, error, 2, "bob")
+        assert other.status == (429 if in_all else 200 if error is TooManyStreams else 202)
+
+
+#: What a user may have in the next test: at all of it at once, the turns in flight have kept the bytes.
+SMALL = {"max_sessions": 6, "max_in_flight": 3, "max_streams": 4, "max_kept": 30_000}
+
+
+async def all_that_a_user_gets(house: House, user: str, streams: AsyncExitStack) -> dict[str, int]:
+    """Take sessions, turns, streams and bytes to the bound of each; how many there were."""
+    token, got = f"{user}-token", Counter[str]()
+    while (answer := await house.send(f"{user}-{got['sessions']}", agent="done", token=token)).status == 202:
+        await ended(house, f"{user}-{got['sessions']}", answer.body["task_id"])
+        got["sessions"] += 1
+    assert answer.code == "TOO_MANY_SESSIONS"
+    while (answer := await house.send(f"{user}-{got['turns']}", token=token)).status == 202:
+        got["turns"] += 1
+    assert answer.code == "TOO_MANY_TURNS"
+    address, headers = house.url(f"/chat/{user}-0/events"), {"Authorization": f"Bearer {token}"}
+    while (
+        response := await streams.enter_async_context(house.client.get(address, headers=headers))
+    ).status == 200:
+        await Stream(response).until("delta")
+        got["streams"] += 1
+    assert (await response.json())["code"] == "TOO_MANY_STREAMS"
+    answer = await house.send(f"{user}-0", "superseding", token=token)
+    assert answer.code == "TOO_MUCH_KEPT"
+    return got
+
+
+async def test_a_user_at_every_bound_takes_nothing_of_what_another_user_gets() -> None:
+    """G14."""
+    for beside in (False, True):
+        over = asyncio.Event()
+
+        async def holding(turn: Turn, over: asyncio.Event = over) -> None:
+            turn.emit("delta", "x" * 10_000)
+            await over.wait()
+
+        agents = {"default": holding, "done": done}
+        async with serving(agents, authenticate=by_token, **SMALL) as house, AsyncExitStack() as streams:
+            refused = list[asyncio.Task[Answer]]()
+            if beside:
+                await all_that_a_user_gets(house, "bob", streams)
+                for number in range(100):
+                    send = house.send(f"more-{number}", token="bob-token")
+                    refused.append(asyncio.create_task(send))
+            got = await all_that_a_user_gets(house, "ada", streams)
+            assert got == {"sessions": 6, "turns": 3, "streams": 4}
+            assert [answer.status for answer in await asyncio.gather(*refused)] == [429] * len(refused)
+            over.set()
 
 
 # -- What agents do -----------------------------------------------------------------------------------
@@ -1048,10 +1231,10 @@ async def test_a_ticket_opens_its_sessions_streams_and_says_how_long_it_lives() 
         assert issued.status == 200
         assert issued.body["log_ids"] == ["s", "t"]
         assert issued.body["expires_in"] == 60.0
-        for log_id in ("s", "t", "s"):
+        await house.sent("s", token="ada-token")
+        for log_id, state in (("s", "running"), ("t", "idle"), ("s", "running")):
             async with house.stream(log_id, f"?ticket={issued.body['ticket']}") as stream:
-                await stream.until("snapshot")
-        assert (await house.get("/chat/s", token="ada-token")).body["user"] == "ada"
+                assert (await stream.until("snapshot")).json["state"] == state
 
 
 async def test_a_token_in_the_header_stands_above_a_ticket_in_the_url() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.fakes import ScriptedAgent
-from tests.web.fakes_web import Answer, House, by_token, read_answer, serving
+from tests.web.fakes_web import Answer, House, Stream, by_token, read_answer, serving
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.web.http import app as app_module
@@ -47,8 +47,9 @@ class Row:
 # The codes: owner other admin nobody wrong scopeless, and three tickets.
 TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/chat/{log_id}/send"): Row(
-        "/chat/s/send", "202 404 202 401 401 403 401 401 401", [{"type": "text", "text": "next"}]
+        "/chat/s/send", "202 409 202 401 401 403 401 401 401", [{"type": "text", "text": "next"}]
     ),
+    ("POST", "/chat"): Row("/chat", "201 201 201 401 401 403 401 401 401"),
     ("POST", "/chat/{log_id}/{task_id}/cancel"): Row(
         "/chat/s/t/cancel", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/t/cancel"
     ),
@@ -64,7 +65,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/chat/cleanup_completed_tasks"): Row(
         "/chat/cleanup_completed_tasks", "200 200 200 401 401 403 401 401 401"
     ),
-    ("GET", "/chat/{log_id}/events"): Row("/chat/s/events", "200 404 200 401 401 403 200 401 401"),
+    ("GET", "/chat/{log_id}/events"): Row("/chat/s/events", "200 200 200 401 401 403 200 401 401"),
     ("GET", "/chat/{log_id}"): Row("/chat/s", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown"),
     ("GET", "/chat/{log_id}/turns/{task_id}"): Row(
         "/chat/s/turns/t", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/turns/t"
@@ -125,7 +126,7 @@ async def test_every_route_answers_every_role_as_the_table_says(
 
         assert answer.status == row.code(role), answer.text
         if answer.status >= 400 and answer.status != 404:
-            expected = {401: "UNAUTHORIZED", 403: "SCOPE_MISSING"}[answer.status]
+            expected = {401: "UNAUTHORIZED", 403: "SCOPE_MISSING", 409: "SESSION_ID_TAKEN"}[answer.status]
             assert answer.code == expected
         if answer.status == 401:
             assert answer.headers["WWW-Authenticate"].startswith("Bearer")
@@ -167,13 +168,38 @@ async def _nothing() -> None:
     pass
 
 
-async def test_a_ticket_for_somebody_elses_session_opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def shown(stream: Stream, session: str) -> list[tuple[str, str | None, str]]:
+    """What a stream has shown so far, without the session's name."""
+    return [(each.event, each.own_id, each.data.replace(f'"{session}"', '"_"')) for each in stream.seen]
+
+
+@pytest.mark.parametrize("cursor", ["", "&last_event_id=0", "&last_event_id=7-1"])
+@pytest.mark.parametrize("with_ticket", [False, True])
+async def test_another_users_session_is_streamed_as_an_unknown_one(
+    monkeypatch: pytest.MonkeyPatch, cursor: str, with_ticket: bool
+) -> None:
+    """G12: a stream shows nothing of it, neither that it is there, nor what happens in it."""
     async with adas_house(monkeypatch) as (house, _):
-        issued = await house.post("/chat/ticket", json={"log_ids": ["s"]}, token="bob-token")
-
-        answer = await house.get(f"/chat/s/events?ticket={issued.body['ticket']}")
-
-        assert (answer.status, answer.code) == (404, "UNKNOWN_SESSION")
+        query, token = cursor.replace("&", "?"), "bob-token"
+        if with_ticket:
+            issued = await house.post("/chat/ticket", json={"log_ids": ["s", "t"]}, token=token)
+            query, token = f"?ticket={issued.body['ticket']}{cursor}", ""
+        async with (
+            house.stream("s", query, token=token) as theirs,
+            house.stream("t", query, token=token) as unknown,
+        ):
+            for stream in (theirs, unknown):
+                await stream.until("snapshot")
+            await house.sent("s", "superseding", token="ada-token")
+            await house.delete("/chat/s", token="ada-token")
+            await house.runner.cleanup()
+            for stream in (theirs, unknown):
+                await stream.rest()
+        assert shown(theirs, "s") == shown(unknown, "t")
+        assert [event for event, _id, _data in shown(theirs, "s")] == ["gap"] * ("7-1" in cursor) + [
+            "snapshot",
+            "close",
+        ]
 
 
 async def test_an_admins_cancel_of_anothers_session_says_that_it_was_one(
@@ -186,11 +212,13 @@ async def test_an_admins_cancel_of_anothers_session_says_that_it_was_one(
         assert answer.body["turn"]["status"] == TurnStatus.CANCELLED
 
 
-async def test_a_session_belongs_to_whoever_opened_its_stream_first() -> None:
+async def test_a_session_belongs_to_the_user_of_its_first_send_and_not_to_its_first_reader() -> None:
+    """G12."""
     async with serving(authenticate=by_token) as house, house.stream("s", token="ada-token"):
-        answer = await house.send("s", token="bob-token")
-        assert (answer.status, answer.code) == (404, "UNKNOWN_SESSION")
-        assert (await house.send("s", token="ada-token")).status == 202
+        await house.sent("s", token="bob-token")
+        answer = await house.send("s", token="ada-token")
+        assert (answer.status, answer.code) == (409, "SESSION_ID_TAKEN")
+        assert (await house.get("/chat/s", token="bob-token")).body["user"] == "bob"
 
 
 # -- Refusals -----------------------------------------------------------------------------------------
@@ -208,7 +236,7 @@ def test_the_response_is_problem_json_with_the_problems_headers_and_is_counted()
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/chat", 404, "NOT_FOUND"),
+        ("GET", "/chat", 405, "METHOD_NOT_ALLOWED"),
         ("POST", "/chat/", 404, "NOT_FOUND"),
         ("GET", "/chat/s/", 404, "NOT_FOUND"),
         ("GET", "/chat/s/nothing", 404, "NOT_FOUND"),
@@ -236,7 +264,7 @@ async def test_the_paths_of_the_host_are_the_hosts(path: str) -> None:
 
 async def test_a_path_of_ours_that_leads_nowhere_asks_who_wants_to_know() -> None:
     async with serving(authenticate=by_token) as house:
-        for path in ("/chat", "/chat/s/nothing"):
+        for path in ("/chat/", "/chat/s/nothing"):
             assert (await house.get(path)).status == 401
             assert (await house.get(path, token="ada-token")).status == 404
 

@@ -557,7 +557,8 @@ async def _drain(registry: SessionRegistry) -> None:
 )
 async def test_before_an_end_that_is_final_the_usual_time_counts(end: Any, text: str) -> None:
     async with serving(done) as house, house.stream("s") as stream:
-        await stream.until("snapshot")
+        await house.sent("s")
+        await stream.until("turn.completed")
         await end(house.registry)
         assert (await stream.rest())[-1].data == text
         assert stream.parser.retry == 2000

@@ -747,14 +747,11 @@ def test_a_session_that_was_closed_while_the_page_was_away_is_said_to_be(page: P
     assert page.connection == "Session closed"
 
 
-def test_a_server_that_shuts_down_is_not_taken_for_one_that_refuses(page: Page) -> None:
-    """It does not know the session yet, as one that is another user's, and gives no stream."""
+def test_a_server_that_gives_no_stream_now_is_asked_for_one_again(page: Page) -> None:
+    """It shuts down, or this user has too many streams."""
     refuse = """
-        const fetched = window.fetch;
-        const tried = (window.tried = []);
-        const unready = async () => new Response("{}", { status: 503 });
-        window.fetch = (address, ...rest) =>
-          address === "readyz" && !window.isReady ? unready() : fetched(address, ...rest);
+        window.tried = [];
+        window.EventSourceOfOld = window.EventSource;
         window.EventSource = class extends EventTarget {
           readyState = 2;
           constructor(address) {
@@ -769,8 +766,8 @@ def test_a_server_that_shuts_down_is_not_taken_for_one_that_refuses(page: Page) 
     page.driver.execute_script(refuse)  # type: ignore[no-untyped-call]
     page.wait(lambda: page.driver.execute_script("return tried.length > 2"), "it has tried again")
     assert page.connection == "Reconnecting…"
-    page.driver.execute_script("window.isReady = true")  # type: ignore[no-untyped-call]
-    page.wait_for_note("^This session is not yours")
+    page.driver.execute_script("window.EventSource = EventSourceOfOld")  # type: ignore[no-untyped-call]
+    page.wait_for_connection("Connected")
 
 
 # -- Who is asking ----------------------------------------------------------------------------------
@@ -818,8 +815,10 @@ def test_somebody_elses_session_is_not_shown(driver: webdriver.Chrome, guarded: 
     page.open("bobs", connected=False)
     driver.execute_script("sessionStorage.setItem('turnkeeper.token', 'geheim')")  # type: ignore[no-untyped-call]
     driver.refresh()
-    page.wait_for_note("^This session is not yours")
+    page.wait_for_connection("Connected")
     assert page.messages == []
+    page.say("theirs")
+    page.wait_for_outcome("^Not sent: session 'bobs' is another user's")
 
 
 # -- Hands on the keyboard --------------------------------------------------------------------------

@@ -353,9 +353,8 @@ async def test_a_client_that_does_not_read_cannot_keep_the_process(agents: Path)
         with door.connect(receive_buffer=4096) as plain:
             await loop.sock_connect(plain, ("127.0.0.1", door.port))
             await loop.sock_sendall(plain, b"GET /chat/s/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert await loop.sock_recv(plain, 1) == b"H", "its stream is open"
             async with door.stream("s") as other:
-                while (await door.get("/chat/s")).body["subscribers"] < 2:
-                    pass
                 await door.sent("s")
                 for _ in range(200):
                     await other.until("flood")

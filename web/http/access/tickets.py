@@ -4,8 +4,8 @@ import secrets
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
+from turnkeeper.actors.admission.expiring import ExpiringTable
 from turnkeeper.actors.model.records import Asker
-from turnkeeper.actors.registry.expiring import ExpiringTable
 from turnkeeper.web.http.problems import Code, Problem
 
 from .principal import CHALLENGE

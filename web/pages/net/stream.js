@@ -72,19 +72,14 @@ export class Stream {
     else if (next === "later") this.#connectLater();
   }
 
-  // Where the server has answered, but with no stream, the session is closed or not this user's, or it is a server
-  // that shuts down, which does not know a session without turns.
+  // Where the server has answered, but with no stream, the session may be closed. If it is not, the server shuts
+  // down, or this user has too many streams, and it is asked again.
   async #onLost(answered) {
     this.#connectLater();
     const attempt = this.#attempt;
     if (!answered) return;
-    const [{ status, data }, ready] = await Promise.all([
-      call("GET", path(this.chat.session)),
-      call("GET", "readyz"),
-    ]);
-    if (attempt !== this.#attempt) return;
-    if (data.state === "closed") this.#refuseClosed();
-    else if (status === 404 && ready.ok) this.#refuse("refused", "This session is not yours. Start a new one.");
+    const { data } = await call("GET", path(this.chat.session));
+    if (attempt === this.#attempt && data.state === "closed") this.#refuseClosed();
   }
 
   #refuseClosed() {

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from turnkeeper.actors.registry.expiring import ExpiringTable
+from turnkeeper.actors.admission.expiring import ExpiringTable
 
 TTL = 30.0
 
@@ -26,13 +26,6 @@ def test_a_value_is_kept_for_its_time_and_not_a_moment_longer() -> None:
     kept = table(ada="ab")
     assert kept.get("a", TTL - 0.001) == 0
     assert kept.get("b", TTL) is None
-    assert len(kept) == 0
-
-
-def test_a_value_that_is_popped_is_given_out_once() -> None:
-    kept = table(ada="a")
-    assert kept.pop("a", 1.0) == 0
-    assert kept.pop("a", 1.0) is None
     assert len(kept) == 0
 
 
@@ -82,7 +75,6 @@ class Watched(str):
 
 GONE: dict[str, Callable[[ExpiringTable[str, int]], object]] = {
     "expired": lambda kept: kept.get("b", TTL),
-    "popped": lambda kept: kept.pop("a", 1.0),
     "put again by another user": lambda kept: kept.put("bob", "a", 1, 1.0),
     "gave way": lambda kept: kept.put("bob", "b", 1, 1.0, make_room=True),
     "held, released and expired": lambda kept: (kept.hold("a"), kept.release("a", 1.0), kept.get("a", 99.0)),

@@ -58,12 +58,6 @@ class ExpiringTable(Generic[K, V]):
         entry = self._entries.get(key)
         return None if entry is None else entry.value
 
-    def pop(self, key: K, now: float) -> V | None:
-        """The value of that key, which is not kept any longer."""
-        value = self.get(key, now)
-        self._drop(key)
-        return value
-
     def hold(self, key: K) -> None:
         """Keep an entry until it has been released as often as it was held."""
         self._entries[key].holds += 1

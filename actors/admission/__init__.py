@@ -1,0 +1,1 @@
+"""How much there may be: of one user's, and in all. Pure."""

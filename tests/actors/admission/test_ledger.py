@@ -1,0 +1,69 @@
+"""Who has how much, and whether there is room for more."""
+
+from collections.abc import Callable
+
+import pytest
+
+from turnkeeper.actors.admission.bounds import Bounds
+from turnkeeper.actors.admission.holdings import Held, Holdings
+from turnkeeper.actors.admission.ledger import Ledger
+from turnkeeper.actors.model.exceptions import SessionError
+from turnkeeper.actors.session.settings import Settings
+
+SMALL = Settings(
+    max_sessions=2,
+    max_sessions_in_all=3,
+    max_in_flight=2,
+    max_in_flight_in_all=3,
+    max_streams=2,
+    max_streams_in_all=3,
+    max_kept=2,
+    max_kept_in_all=3,
+)
+#: How something is taken, and how it is refused.
+KINDS: dict[str, tuple[Callable[[Holdings[Held]], None], str]] = {
+    "TOO_MANY_SESSIONS": (lambda holdings: holdings.add(Held()), "no_session"),
+    "TOO_MANY_TURNS": (lambda holdings: holdings.count_turns(1), "no_turn"),
+    "TOO_MANY_STREAMS": (lambda holdings: holdings.count_streams(1), "no_stream"),
+    "TOO_MUCH_KEPT": (lambda holdings: holdings.keep(1), "no_byte"),
+}
+
+
+@pytest.fixture
+def ledger() -> Ledger[Held]:
+    return Ledger(Bounds.of(SMALL))
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_a_user_at_the_bound_is_refused_and_another_one_is_not(ledger: Ledger[Held], code: str) -> None:
+    """G8, G14."""
+    take, question = KINDS[code]
+
+    def refusal(user: str, *, bounded: bool = True) -> str | None:
+        error: SessionError | None = getattr(ledger, question)(user, bounded=bounded)
+        return None if error is None else error.code
+
+    assert refusal("ada") is None
+    for _ in range(2):
+        take(ledger.of("ada"))
+    assert refusal("ada") == code
+    assert refusal("ada", bounded=False) is None
+    assert refusal("bob") is None
+    take(ledger.of("bob"))
+    assert refusal("bob") == refusal("cat") == refusal("ada", bounded=False) == code
+
+
+def test_nothing_is_kept_of_a_user_who_has_nothing(ledger: Ledger[Held]) -> None:
+    """G8: a million users who came once."""
+    holdings, session = ledger.of("ada"), Held()
+    holdings.add(session)
+    assert ledger.of("ada") is holdings
+    assert ledger.sessions("ada") == [session]
+    ledger.tidy(holdings)
+    assert len(ledger) == 1
+    holdings.remove(session)
+    ledger.tidy(holdings)
+    assert len(ledger) == 0
+    assert ledger.sessions("ada") == []
+    assert ledger.no_session("ada", bounded=True) is None
+    assert len(ledger) == 0, "a question keeps nothing"
