@@ -179,6 +179,12 @@ def test_json_comes_through_as_it_was_sent(body: Any) -> None:
     assert decode_json(json.dumps(body, ensure_ascii=False).encode()) == body
 
 
+def test_a_ticket_may_be_for_as_many_sessions_as_said() -> None:
+    """G8."""
+    most = [f"s{n}" for n in range(MAX_SESSIONS)]
+    assert decode_ticket(json.dumps({"log_ids": most}).encode()).log_ids == most
+
+
 def test_a_ticket_is_asked_for_by_a_list_of_sessions() -> None:
     assert decode_ticket(b'{"log_ids": ["a", "b"]}') == TicketBody(["a", "b"])
 
