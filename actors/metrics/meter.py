@@ -135,10 +135,6 @@ class Meter:
         """One more request was refused with this code."""
         self.refusals[code] = self.refusals.get(code, 0) + 1
 
-    def counted(self, counter: Counter) -> int:
-        """How often that happened."""
-        return self._counts.get(counter.name, 0)
-
     def counts(self) -> dict[str, int]:
         """How often each thing happened: by its counter's name, and each end of a turn by ``turn.<status>``.
 
@@ -149,4 +145,6 @@ class Meter:
             for (status, _), ended in list(figures.ends.items()):
                 name = f"turn.{status}"
                 counts[name] = counts.get(name, 0) + ended
+            if figures.superseded:
+                counts[SUPERSEDED.name] = counts.get(SUPERSEDED.name, 0) + figures.superseded
         return counts

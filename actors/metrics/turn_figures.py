@@ -1,5 +1,7 @@
 """What is counted of the turns of one agent. Pure."""
 
+from bisect import bisect_left
+from collections import defaultdict
 from typing import Final
 
 from .histogram import Histogram
@@ -13,11 +15,13 @@ ANSWERS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 1
 class TurnFigures:
     """How the turns of one agent ended, and how long they took."""
 
-    __slots__ = ("cancel_latency", "duration", "ends", "first_event", "queue_wait")
+    __slots__ = ("cancel_latency", "duration", "ends", "first_event", "queue_wait", "superseded")
 
     def __init__(self) -> None:
         #: How many ended, by their terminal status and the strategy that they were sent with.
-        self.ends: dict[tuple[str, str], int] = {}
+        self.ends: defaultdict[tuple[str, str], int] = defaultdict(int)
+        #: The place of how many a newer message took.
+        self.superseded = 0
         #: From its start to its end, of each that was started.
         self.duration = Histogram(ANSWERS)
         #: From its send to the first event of its agent.
@@ -27,7 +31,11 @@ class TurnFigures:
         #: From the request to stop to its end, of each that was started.
         self.cancel_latency = Histogram(WAITS)
 
-    def end(self, status: str, strategy: str) -> None:
-        """One more has ended."""
-        key, ends = (status, strategy), self.ends
-        ends[key] = ends.get(key, 0) + 1
+    def end(self, status: str, strategy: str, seconds: float | None = None) -> None:
+        """One more has ended, so long after its start, if it was started."""
+        self.ends[status, strategy] += 1
+        if seconds is not None:
+            # As `observe` does, without a call: every turn passes here.
+            duration = self.duration
+            duration.counts[bisect_left(ANSWERS, seconds)] += 1
+            duration.sum += seconds

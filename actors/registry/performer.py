@@ -5,7 +5,7 @@ from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
-from turnkeeper.actors.metrics.meter import MESSAGES_ELIDED, STALE_REPORTS, SUPERSEDED, UNRESPONSIVE, Meter
+from turnkeeper.actors.metrics.meter import MESSAGES_ELIDED, STALE_REPORTS, UNRESPONSIVE, Meter
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
@@ -41,12 +41,12 @@ def count_end(meter: Meter, record: TurnRecord) -> None:
     """Count the end of a turn, and how long its parts took."""
     head, started_at, ended_at = record.head, record.started_at, record.ended_at
     figures = meter.agents[head.agent]
-    figures.end(record.status, head.strategy)
     if record.superseded_by is not None:
-        meter.count(SUPERSEDED)
+        figures.superseded += 1
     if started_at is None or ended_at is None:
+        figures.end(record.status, head.strategy)
         return
-    figures.duration.observe(ended_at - started_at)
+    figures.end(record.status, head.strategy, ended_at - started_at)
     if record.queued_at is not None:
         figures.queue_wait.observe(started_at - head.submitted_at)
     if record.first_event_at is not None:
@@ -59,8 +59,10 @@ def _end_level(status: TurnStatus) -> int:
     match status:
         case TurnStatus.COMPLETED | TurnStatus.CANCELLED | TurnStatus.TIMED_OUT:
             return logging.INFO
-        case TurnStatus.FAILED | TurnStatus.INTERRUPTED | TurnStatus.UNRESPONSIVE:
+        case TurnStatus.INTERRUPTED | TurnStatus.UNRESPONSIVE:
             return logging.WARNING
+        case TurnStatus.FAILED:
+            return logging.ERROR  # or less, if that was expected
         case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
             raise ValueError(f"a turn that is {status} has not ended")
         case _:
@@ -75,9 +77,7 @@ def log_end(session_id: SessionId, record: TurnRecord, outcome: Outcome | None) 
     """Log the end of a turn: one record, with the traceback of an error that was not expected."""
     raised = outcome.error if isinstance(outcome, Raised) else None
     expected = isinstance(raised, TurnkeeperError) and raised.expected
-    level = END_LEVELS[record.status] if raised is None or expected else logging.ERROR
-    if not logger.isEnabledFor(level):
-        return
+    level = logging.WARNING if expected else END_LEVELS[record.status]
     ended_at = record.submitted_at if record.ended_at is None else record.ended_at
     ms = (ended_at - record.submitted_at) * 1000.0
     text = "turn %s of session %s ended as %s after %.1f ms"
@@ -182,7 +182,8 @@ class Performer:
         record, outcome = effect.record, effect.outcome
         end = TurnEnd(record, outcome)
         count_end(self._shared.meter, record)
-        log_end(state.memory.home.session_id, record, outcome)
+        if logger.isEnabledFor(END_LEVELS[record.status]):
+            log_end(state.memory.home.session_id, record, outcome)
         turn = self.turns.turn
         if record.epoch is None or turn is None:
             self.feed.append(Event(END_NAMES[record.status], source=record))

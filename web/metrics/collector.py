@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from turnkeeper.actors.metrics.histogram import Histogram
 from turnkeeper.actors.metrics.meter import COUNTERS, Meter
 from turnkeeper.actors.metrics.turn_figures import TurnFigures
+from turnkeeper.actors.model.messages import Counts
 from turnkeeper.actors.model.words import TERMINAL, Strategy
 from turnkeeper.actors.registry.front import SessionRegistry
 
@@ -68,38 +69,39 @@ class MetricsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The figures as they are now."""
         registry, meter = self._registry, self._registry.meter
+        counts = registry.directory.counts(meter.counts(), registry.loop_lag)
         yield InfoMetricFamily(
             f"{PREFIX}server",
             "Which server this is. Another incarnation: it was started again, and its sessions were lost.",
             {"version": self._version, "incarnation": registry.incarnation},
         )
-        yield from _gauges(registry, None if self._streams is None else self._streams())
+        yield _gauge(
+            "accepting", "1 if sends are taken, 0 if the server is shutting down.", registry.accepting
+        )
+        yield from _gauges(counts)
+        if self._streams is not None:
+            yield _gauge("streams", "Streams that are open over HTTP.", self._streams())
+        if meter.connections is not None:
+            yield _gauge("connections", "Connections that are open.", meter.connections)
         yield _turns(meter)
         for name, text, histogram in SPANS:
             yield _spans(name, text, {agent: histogram(each) for agent, each in list(meter.agents.items())})
         for counter in COUNTERS:
-            yield _counter(counter.name, counter.help, meter.counted(counter))
+            yield _counter(counter.name, counter.help, counts.counters.get(counter.name, 0))
         yield _refusals(meter, self._codes)
-        lag = registry.loop_lag
+        lag = counts.loop_lag
         yield _gauge("loop_lag_seconds", "How late the event loop is.", lag.now)
         yield _gauge("loop_lag_max_seconds", "The same at its worst since the start.", lag.max)
         yield _counter("loop_stalls_total", "How often the event loop was later than slow_loop.", lag.count)
 
 
-def _gauges(registry: SessionRegistry, streams: int | None) -> Iterator[Metric]:
-    directory = registry.directory
-    yield _gauge("accepting", "1 if sends are taken, 0 if the server is shutting down.", registry.accepting)
-    yield _gauge("sessions", "Sessions that are known, asleep or not.", len(directory.entries))
-    yield _gauge("sessions_asleep", "Sessions that sleep.", len(directory.asleep))
-    yield _gauge("turns_in_flight", "Turns that hold a session.", len(directory.active))
-    yield _gauge("unresponsive_turns", "Turns that were given up and still run.", directory.unresponsive)
-    yield _gauge("subscribers", "Readers of sessions, over HTTP and in the process.", len(directory.streams))
-    kept = directory.ledger.in_all.kept
-    yield _gauge("kept_bytes", "About how many bytes of events and messages are kept.", kept)
-    if streams is not None:
-        yield _gauge("streams", "Streams that are open over HTTP.", streams)
-    if registry.meter.connections is not None:
-        yield _gauge("connections", "Connections that are open.", registry.meter.connections)
+def _gauges(counts: Counts) -> Iterator[Metric]:
+    yield _gauge("sessions", "Sessions that are known, asleep or not.", counts.sessions)
+    yield _gauge("sessions_asleep", "Sessions that sleep.", counts.asleep)
+    yield _gauge("turns_in_flight", "Turns that hold a session.", counts.turns_in_flight)
+    yield _gauge("unresponsive_turns", "Turns that were given up and still run.", counts.unresponsive)
+    yield _gauge("subscribers", "Readers of sessions, over HTTP and in the process.", counts.subscribers)
+    yield _gauge("kept_bytes", "About how many bytes of events and messages are kept.", counts.kept)
 
 
 def _turns(meter: Meter) -> Metric:

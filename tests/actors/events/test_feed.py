@@ -100,7 +100,7 @@ async def test_a_cursor_that_cannot_be_continued_from_is_a_gap_and_a_snapshot(cu
         assert names(events) == ["gap", "snapshot"]
         assert [event.id for event in events] == [None, None]
         assert events[0].data["min_available"] == f"{receipt.epoch}-0"
-        assert registry.meter.counted(GAPS) == 1
+        assert registry.meter.counts()[GAPS.name] == 1
 
 
 async def test_a_cursor_that_was_trimmed_is_a_gap_and_reading_goes_on_with_what_is_kept() -> None:

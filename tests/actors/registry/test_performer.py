@@ -175,7 +175,7 @@ async def test_what_a_turn_waits_for_and_what_a_cancel_takes_is_counted(clock: V
         await registry.send("s1", "again", strategy="interrupt")
         figures, meter = registry.meter.agents["default"], registry.meter
         assert figures.ends == {("cancelled", "interrupt"): 1}
-        assert meter.counted(SUPERSEDED) == 1
+        assert meter.counts()[SUPERSEDED.name] == 1
         assert (seen(figures.cancel_latency), seen(figures.duration)) == ((1, 2.0), (1, 3.0))
         (await agent.run()).finish()
         await settle()
