@@ -58,8 +58,12 @@ BODIES_OF_MANY_VALUES: Final = Counter(
 BODIES_TOO_SLOW: Final = Counter(
     "bodies_too_slow_total", "Requests that were refused because their body did not come in time."
 )
-UPLOADS_REFUSED: Final = Counter(
-    "uploads_refused_total", "Requests that were refused because too many large bodies were being read."
+TOO_MANY_UPLOADS: Final = Counter(
+    "too_many_uploads_total",
+    "Requests that were refused because a user sent too many large bodies at a time.",
+)
+UPLOADS_FULL: Final = Counter(
+    "uploads_full_total", "Requests that were refused because all together sent too many large bodies."
 )
 TOO_MANY_UNRESPONSIVE: Final = Counter(
     "too_many_unresponsive_total",
@@ -98,7 +102,8 @@ COUNTERS: Final = (
     BODIES_TOO_LARGE,
     BODIES_OF_MANY_VALUES,
     BODIES_TOO_SLOW,
-    UPLOADS_REFUSED,
+    TOO_MANY_UPLOADS,
+    UPLOADS_FULL,
     TOO_MANY_UNRESPONSIVE,
     TOO_MANY_SESSIONS,
     TOO_MANY_TURNS,

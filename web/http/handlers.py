@@ -73,7 +73,7 @@ async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     log_id = LOG_ID.of(request)
     wait = WAIT.of(request)
     if_match = IF_MATCH.of(request)
-    said = body.decode_send(await mount.uploads.read(request))
+    said = body.decode_send(await mount.uploads.read(request, asker))
     accepted = await mount.registry.ask(said.send(log_id, asker, wait=wait, if_match=if_match))
     # From the path as it came: only the host knows where a subapp of its is mounted.
     location = request.rel_url.raw_path.removesuffix("send") + f"turns/{accepted.turn_id}"
@@ -205,7 +205,7 @@ async def events(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
 
 async def ticket(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/ticket``."""
-    said = body.decode_ticket(await mount.uploads.read(request))
+    said = body.decode_ticket(await mount.uploads.read(request, asker))
     sessions = frozenset(map(ids.session_id, said.log_ids))
     name = mount.tickets.issue(asker, sessions)
     return respond(

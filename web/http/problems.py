@@ -100,13 +100,14 @@ class Code(StrEnum):
         "the same for the bytes of events and messages: `max_kept`, `max_kept_in_all`",
     )
     TOO_MANY_TICKETS = "TOO_MANY_TICKETS", 429, "you hold as many tickets as a user may"
+    TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS", 429, "too many large bodies of yours are being read: `max_uploads`"
     TOO_MANY_CONNECTIONS = (
         "TOO_MANY_CONNECTIONS",
         429,
         "your address has as many connections as it may: `connections_per_peer`",
     )
     INTERNAL = errors.TurnkeeperError.code, 500, "the server failed; its log says how, the answer does not"
-    TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS", 503, "too many large bodies are being read: `max_uploads`"
+    UPLOADS_FULL = "UPLOADS_FULL", 503, "too many large bodies are being read: `max_uploads_in_all`"
     METRICS_NOT_INSTALLED = (
         "METRICS_NOT_INSTALLED",
         501,

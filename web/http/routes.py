@@ -69,6 +69,7 @@ OF_BODIES = (
     Code.INVALID_REQUEST,
     Code.MESSAGE_TOO_LARGE,
     Code.TOO_MANY_UPLOADS,
+    Code.UPLOADS_FULL,
 )
 
 

@@ -47,8 +47,10 @@ class WebSettings(Settings):
     """What ends a stream that does not say itself: a word of `CloseOn`."""
     max_body: int = 16_777_216
     """The largest request body, in bytes."""
-    max_uploads: int = 134_217_728
-    """How many bytes of the bodies that are being read there may be, of all together."""
+    max_uploads: int = 33_554_432
+    """How many bytes of bodies that are being read a user may have."""
+    max_uploads_in_all: int = 134_217_728
+    """How many bytes of bodies that are being read all users together may have."""
     body_values: int = 20_000
     """How many JSON values a body may hold that is larger than 1 MiB."""
     header_timeout: float = 10.0
@@ -89,7 +91,7 @@ class WebSettings(Settings):
             seconds(getattr(self, name), name, above=0.0)
         close_on_named(self.close_on)
         whole(self.port, "port", 0, 65_535)
-        for name in ("max_body", "max_uploads", "body_values", "connections_per_peer"):
+        for name in ("max_body", "max_uploads", "max_uploads_in_all", "body_values", "connections_per_peer"):
             whole(getattr(self, name), name, 1)
         if self.max_connections is not None:
             whole(self.max_connections, "max_connections", 1)

@@ -26,7 +26,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
           for value in (0, -1, math.nan, math.inf, True, "1", None, 604_801)),
         *(("port", value) for value in (-1, 65_536, 1.5, True, "8000", None)),
         *(("max_body", value) for value in (0, -1, 1.5, True, None)),
-        *((name, 0) for name in ("max_uploads", "body_values")),
+        *((name, 0) for name in ("max_uploads", "max_uploads_in_all", "body_values")),
         *((name, value) for name in ("max_connections", "connections_per_peer")
           for value in (0, -1, 1.5, True)),
         *(("trusted_proxies", value) for value in (None, 1, "localhost", "10.0.0.1 10.0.0.2")),

@@ -17,10 +17,12 @@ from tests.web.fakes_web import Answer, House, any_json, read_answer, running, s
 from turnkeeper.actors.metrics.meter import (
     BODIES_OF_MANY_VALUES,
     BODIES_TOO_LARGE,
-    UPLOADS_REFUSED,
+    TOO_MANY_UPLOADS,
+    UPLOADS_FULL,
     Counter,
     Meter,
 )
+from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.web.http.mount import problem_response
 from turnkeeper.web.http.problems import Problem
@@ -104,8 +106,8 @@ class Reading(NamedTuple):
     uploads: Uploads
     meter: Meter
 
-    async def post(self, body: bytes) -> Answer:
-        return await self.house.post("/", data=io.BytesIO(body))
+    async def post(self, body: bytes, query: str = "") -> Answer:
+        return await self.house.post(f"/{query}", data=io.BytesIO(body))
 
     def counted(self, counter: Counter) -> int:
         return self.meter.counts().get(counter.name, 0)
@@ -121,7 +123,8 @@ async def reading(**settings: Any) -> AsyncIterator[Reading]:
 
     async def read(request: web.Request) -> web.Response:
         try:
-            return web.json_response(len(await uploads.read(request)))
+            asker = Asker(request.query.get("user", "ada"), bounded="unbounded" not in request.query)
+            return web.json_response(len(await uploads.read(request, asker)))
         except Problem as problem:
             return problem_response(problem, meter)
 
@@ -184,14 +187,14 @@ SIZE = 4 * SMALL
 
 async def test_all_bodies_that_are_being_read_are_bounded_together() -> None:
     """G8."""
-    async with reading(max_uploads=SIZE) as server:
+    async with reading(max_uploads_in_all=SIZE) as server:
         async with uploading(server, SIZE, b"x" * (SIZE - 1)) as first:
             await server.has_read(SIZE - 1)
             second = await server.post(b"x" * SIZE)
-            assert (second.status, second.code) == (503, "TOO_MANY_UPLOADS")
+            assert (second.status, second.code) == (503, "UPLOADS_FULL")
             assert second.headers["Retry-After"] == "1"
             assert second.headers["Connection"] == "close"
-            assert server.counted(UPLOADS_REFUSED) == 1
+            assert server.counted(UPLOADS_FULL) == 1
 
             await first.more(b"x")
             assert (await first.answer()).body == SIZE
@@ -200,15 +203,31 @@ async def test_all_bodies_that_are_being_read_are_bounded_together() -> None:
 
 async def test_a_small_body_is_read_however_many_large_ones_are() -> None:
     """G8, G14: who uploads images does not keep others from saying hello."""
-    async with reading(max_uploads=SIZE) as server, uploading(server, SIZE, b"x" * (SIZE - 1)):
+    async with reading(max_uploads_in_all=SIZE) as server, uploading(server, SIZE, b"x" * (SIZE - 1)):
         await server.has_read(SIZE - 1)
         assert (await server.post(b"x" * SMALL)).body == SMALL
-        assert (await server.post(b"x" * (SMALL + 1))).code == "TOO_MANY_UPLOADS"
+        assert (await server.post(b"x" * (SMALL + 1))).code == "UPLOADS_FULL"
+
+
+async def test_the_bodies_of_one_user_are_bounded_and_leave_room_for_others() -> None:
+    """G8, G14."""
+    async with reading(max_uploads=SIZE) as server:
+        async with uploading(server, SIZE, b"x" * (SIZE - 1)):
+            await server.has_read(SIZE - 1)
+            mine = await server.post(b"x" * SIZE)
+            assert (mine.status, mine.code) == (429, "TOO_MANY_UPLOADS")
+            assert (mine.headers["Retry-After"], mine.headers["Connection"]) == ("1", "close")
+            assert server.counted(TOO_MANY_UPLOADS) == 1
+            assert (await server.post(b"x" * SMALL)).body == SMALL
+            assert (await server.post(b"x" * SIZE, "?user=bob")).body == SIZE
+            assert (await server.post(b"x" * SIZE, "?unbounded")).body == SIZE
+        await server.has_read(0)
+        assert (await server.post(b"x" * SIZE)).body == SIZE
 
 
 async def test_an_upload_that_breaks_off_leaves_its_room_to_others() -> None:
     """G8."""
-    async with reading(max_uploads=SIZE) as server:
+    async with reading(max_uploads_in_all=SIZE) as server:
         for _ in range(3):
             async with uploading(server, SIZE, b"x" * (SIZE - 1)):
                 await server.has_read(SIZE - 1)
