@@ -2,7 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from typing import Any, TypeVar
 
@@ -191,7 +191,7 @@ class SessionCalls(ABC):
         after: str | None = None,
         user: str | None = None,
         close_on: str | None = None,
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Follow a session's events: after the id ``after``, or the turn in flight and then live.
 
         Ends when the session's streams end, which ``close_on`` says (``cancelled``; see `subscribe`), or when
