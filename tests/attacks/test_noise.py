@@ -276,23 +276,34 @@ def test_the_debug_log_says_who_stopped_what_and_what_was_refused_put_to_sleep_a
 
 
 class Sleeping(NamedTuple):
-    """What sessions take that are asleep and still known."""
+    """How many sessions were opened, how many are known, and how memory grew for each beyond the bound."""
 
-    sessions: int
+    taken: int
+    known: int
     bytes_each: int
 
 
-SLEEPERS = 4_000
+SLEEPERS, CAP = 4_000, 1_000
 
 
 @attack("known sleeping sessions have no cap")
 def sleeping() -> Sleeping:
-    with Server() as server, Client(server) as client:
-        for number in range(200):
-            client.send(f"warm{number}", "blind")
-        client.ask("POST", "/chat/cleanup_completed_tasks")
-        before = server.memory()
+    """Open many more sessions than there may be, and let them sleep now and then."""
+    with Server(max_sessions_in_all=CAP) as server, Client(server) as client:
+        taken, before = 0, 0
         for number in range(SLEEPERS):
-            client.send(f"sleeper{number}", "blind")
-        client.ask("POST", "/chat/cleanup_completed_tasks")
-        return Sleeping(SLEEPERS, (server.memory() - before) // SLEEPERS)
+            if number % (CAP // 2) == 0:
+                client.ask("POST", "/chat/cleanup_completed_tasks")
+            if number == CAP:
+                before = server.memory()
+            taken += client.send(f"sleeper{number}", "blind").status == 202
+        grew = server.memory() - before
+        known = [client.get(f"/chat/sleeper{number}").status for number in range(SLEEPERS)].count(200)
+        return Sleeping(taken, known, grew // (SLEEPERS - CAP))
+
+
+@pytest.mark.attack
+def test_of_very_many_sleeping_sessions_the_oldest_are_forgotten() -> None:
+    seen = sleeping()
+    assert (seen.taken, seen.known) == (SLEEPERS, CAP)
+    assert seen.bytes_each < 500, "memory grows with those that are forgotten"
