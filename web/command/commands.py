@@ -73,6 +73,13 @@ turnkeeper.add_command(audit)
 )
 @click.option("--token-file", metavar="FILE", help="A file of tokens, one per line.")
 @click.option(
+    "--allow-origin",
+    multiple=True,
+    metavar="ORIGIN",
+    callback=lambda _context, _option, origins: ",".join(origins) or None,
+    help="An origin whose pages may use the API from a browser; repeatable. * is all of them.",
+)
+@click.option(
     "--log-format",
     metavar="|".join(LogFormat),
     help="How the log is written (text); json is an object on each line.",

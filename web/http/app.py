@@ -15,14 +15,15 @@ from turnkeeper.web.openapi.operation import TEXT, Who
 from turnkeeper.web.pages.assets import add_pages
 
 from . import handlers
-from .access.loopback import local_only
+from .access.cors import Cors
+from .access.loopback import LocalOnly
 from .access.principal import Authenticate
 from .access.tickets import Tickets
 from .docs import add_docs
-from .mount import Handler, Mount, Scrape
+from .mount import Handler, Mount, Scrape, share
 from .problems import Code, Problem
 from .routes import allowed_methods, routes
-from .settings import WebSettings
+from .settings import ANY_ORIGIN, WebSettings, origins
 from .single_process import WorkerLock
 from .stream import Streams
 from .uploads import Uploads
@@ -69,6 +70,9 @@ def setup(
     if authenticate is not None:
         check_function(authenticate, "authenticate", "a request")
     chosen = settings if settings is not None else WebSettings()
+    if authenticate is None and ANY_ORIGIN in origins(chosen.allow_origin, "allow_origin"):
+        text = "without users, allow_origin must name the origins: * would let every page do everything here"
+        raise InvalidRequest(text, field="allow_origin")
     registry = SessionRegistry(
         agents, settings=chosen, load_context=load_context, save_context=save_context, owner_of=owner_of
     )
@@ -77,9 +81,13 @@ def setup(
     uploads = Uploads(chosen, registry.meter)
     worker = WorkerLock(prefix, wanted=chosen.single_process)
     scrape = _scrape(registry, streams) if metrics else None
-    mount = Mount(registry, chosen, authenticate or local_only, streams, tickets, uploads, worker, scrape)
+    cors = Cors(origins(chosen.allow_origin, "allow_origin"), credentials=chosen.allow_credentials)
+    who = authenticate or LocalOnly(cors)
+    mount = Mount(registry, chosen, who, streams, tickets, uploads, worker, cors, scrape)
     if not mounts:
         app.on_shutdown.append(_drain)
+    if cors and share not in app.on_response_prepare:
+        app.on_response_prepare.append(share)
     mounts[prefix] = mount
     app.setdefault(REGISTRY, registry)
     _add_routes(app, prefix, mount)
@@ -139,6 +147,9 @@ def _add_routes(app: web.Application, prefix: str, mount: Mount) -> None:
     for route in served:
         for method in route.methods:
             add(method, route.path, route.handler, route.who)
+    if mount.cors:
+        for path in dict.fromkeys(route.path for route in served):
+            add("OPTIONS", path, handlers.preflight, Who.VISITORS)
     for path, allowed in allowed_methods(served).items():
         add("*", path, handlers.method_not_allowed(allowed))
     for path in ("/chat", "/chat/{rest:.*}"):

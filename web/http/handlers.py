@@ -60,6 +60,14 @@ def method_not_allowed(allowed: str) -> Handler:
     return refuse
 
 
+async def preflight(mount: Mount, request: web.Request, _asker: Asker) -> web.StreamResponse:
+    """The answer to a browser that asks on behalf of a page of another origin."""
+    headers = mount.cors.preflight(request)
+    if headers is None:
+        raise Problem(Code.FOREIGN_ORIGIN, "OPTIONS is for the preflights of pages that allow_origin names")
+    return web.Response(status=204, headers=headers)
+
+
 async def not_found(_mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
     """The answer to a path that is ours and leads nowhere."""
     raise Problem(Code.NOT_FOUND, "there is no such path")

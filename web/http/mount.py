@@ -11,7 +11,8 @@ from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.web.openapi.operation import JSON, PROBLEM_JSON, Who
 
-from .access.loopback import local_only
+from .access.cors import Cors
+from .access.loopback import LocalOnly
 from .access.principal import Authenticate, identify
 from .access.tickets import Tickets
 from .codec import encode
@@ -29,6 +30,8 @@ Endpoint: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: What is one user's is neither stored on the way nor taken for a page.
 UNSEEN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+#: Where a request carries what its answer says to a browser about pages of other origins.
+SHARED: web.RequestKey[dict[str, str]] = web.RequestKey("turnkeeper.shared", dict)
 #: Who asks where it does not matter who does.
 UNIDENTIFIED = Asker("")
 
@@ -59,6 +62,7 @@ class Mount:
     tickets: Tickets
     uploads: Uploads
     worker: WorkerLock
+    cors: Cors
     scrape: Scrape | None = None
     """What answers at ``/metrics``; ``None`` if the mount has no such path."""
 
@@ -79,6 +83,8 @@ class Mount:
                 assert_never(who)
 
         async def handle(request: web.Request) -> web.StreamResponse:
+            if self.cors:
+                request[SHARED] = self.cors.headers(request)
             try:
                 return await answer(handler, request)
             except web.HTTPException:
@@ -103,8 +109,8 @@ class Mount:
         return await handler(self, request, UNIDENTIFIED)
 
     async def _answer_visitor(self, handler: Handler, request: web.Request) -> web.StreamResponse:
-        if self.authenticate is local_only:
-            local_only(request)
+        if isinstance(self.authenticate, LocalOnly):
+            self.authenticate(request)
         return await handler(self, request, UNIDENTIFIED)
 
     async def _answer_user(self, handler: Handler, request: web.Request) -> web.StreamResponse:
@@ -120,6 +126,11 @@ class Mount:
     async def _answer_scraper(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         (await identify(self.authenticate, request)).may_scrape()
         return await handler(self, request, UNIDENTIFIED)
+
+
+async def share(request: web.Request, response: web.StreamResponse) -> None:
+    """Say to the browser which pages may read this answer, if it is one of ours."""
+    response.headers.extend(request.get(SHARED, {}))
 
 
 def respond(

@@ -38,7 +38,7 @@ class Code(StrEnum):
     SCOPE_MISSING = errors.ScopeMissing.code, 403, "the token has none of the scopes that this needs"
     FOREIGN_PEER = "FOREIGN_PEER", 403, "a server without tokens was asked from another machine"
     FOREIGN_HOST = "FOREIGN_HOST", 403, "a server without tokens was asked under a name that is not loopback"
-    FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a server without tokens was asked by a page of another origin"
+    FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a page asked whose origin `allow_origin` does not name"
     FORWARDED = "FORWARDED", 403, "a server without tokens was asked through a proxy"
     UNKNOWN_SESSION = errors.UnknownSession.code, 404, "no session of yours has this id"
     UNKNOWN_TURN = errors.UnknownTurn.code, 404, "the session does not know this turn, or no longer does"

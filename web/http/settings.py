@@ -1,13 +1,20 @@
 """What can be set about the server, beside what can be set about sessions."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Final
 
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.session.settings import Settings, seconds, whole
+
+#: Stands for all origins there are.
+ANY_ORIGIN: Final = "*"
+#: The schemes of the origins whose pages a browser shows, each with the port that a browser leaves out.
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+_ORIGIN = re.compile(r"(?P<scheme>https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?")
 
 
 class LogFormat(StrEnum):
@@ -65,6 +72,10 @@ class WebSettings(Settings):
     """How many of them one address may have that is neither loopback nor a trusted proxy."""
     trusted_proxies: str = ""
     """The IP addresses of reverse proxies, separated by commas: `connections_per_peer` is not for them."""
+    allow_origin: str = ""
+    """The origins whose pages may use the API from a browser, separated by commas; ``*``: all of them."""
+    allow_credentials: bool = False
+    """Whether the requests of such pages may carry cookies, for an `authenticate` that reads them."""
     single_process: bool = True
     """Whether a second worker of the same master is refused, which knows nothing of the first one's turns."""
     ticket_ttl: float = 60.0
@@ -96,6 +107,12 @@ class WebSettings(Settings):
         if self.max_connections is not None:
             whole(self.max_connections, "max_connections", 1)
         flag(self.single_process, "single_process")
+        flag(self.allow_credentials, "allow_credentials")
+        if ANY_ORIGIN in origins(self.allow_origin, "allow_origin") and self.allow_credentials:
+            text = (
+                "allow_origin must name the origins where allow_credentials is true: * is every page there is"
+            )
+            raise InvalidRequest(text, field="allow_origin")
         flag(self.access_log, "access_log")
         one_of(LogFormat, self.log_format, "log_format")
         one_of(LogLevel, self.log_level, "log_level")
@@ -116,6 +133,20 @@ def one_of(names: type[StrEnum], value: Any, name: str) -> None:
     """Check that it is one of these names. Raises `InvalidRequest`."""
     if value not in [*names]:
         raise InvalidRequest(f"{name} must be one of: {', '.join(names)}", field=name)
+
+
+def origins(text: Any, name: str) -> frozenset[str]:
+    """The origins in a text, separated by commas, as browsers write them. Raises `InvalidRequest`."""
+    if isinstance(text, str):
+        found = frozenset(each.strip().lower() for each in text.split(",") if each.strip())
+        if all(each == ANY_ORIGIN or _is_origin(each) for each in found):
+            return found
+    raise InvalidRequest(f"{name} must be origins like https://chat.example.com, or *", field=name)
+
+
+def _is_origin(text: str) -> bool:
+    match = _ORIGIN.fullmatch(text)
+    return match is not None and match["port"] != DEFAULT_PORTS[match["scheme"]]
 
 
 def addresses(text: Any, name: str) -> frozenset[str]:

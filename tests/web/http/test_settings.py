@@ -5,7 +5,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.web import WebSettings
-from turnkeeper.web.http.settings import addresses
+from turnkeeper.web.http.settings import addresses, origins
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -29,6 +29,10 @@ def test_the_defaults_are_those_of_the_design() -> None:
         *((name, 0) for name in ("max_uploads", "max_uploads_in_all", "body_values")),
         *((name, value) for name in ("max_connections", "connections_per_peer")
           for value in (0, -1, 1.5, True)),
+        *(("allow_origin", value) for value in
+          (None, 1, "null", "example.com", "https://", "ftp://a.b", "https://a.b/", "https://a.b/c", "https://u@a.b",
+           "https://a.b:443", "http://a.b:80", "https://*.a.b", "https://a.b:x", "https://a.b https://c.d")),
+        ("allow_credentials", "yes"),
         *(("trusted_proxies", value) for value in (None, 1, "localhost", "10.0.0.1 10.0.0.2")),
         *(("host", value) for value in ("", None, 1)),
         ("cancel_grace", -1),
@@ -59,6 +63,22 @@ def test_every_setting_can_be_given_in_the_environment() -> None:
 
     assert (settings.host, settings.port, settings.heartbeat) == ("::1", 0, 2.5)
     assert (settings.cancel_grace, settings.max_body, settings.turn_timeout) == (1.0, 1000, None)
+
+
+def test_origins_are_as_browsers_write_them_however_they_are_spelled() -> None:
+    assert origins(" https://Chat.Example.com,http://localhost:3000 ,http://[::1]:8080,", "x") == {
+        "https://chat.example.com",
+        "http://localhost:3000",
+        "http://[::1]:8080",
+    }
+    assert origins("*", "x") == {"*"}
+    assert origins(WebSettings().allow_origin, "x") == frozenset()
+
+
+def test_not_every_origin_there_is_may_send_cookies() -> None:
+    WebSettings(allow_origin="https://a.b", allow_credentials=True)
+    with pytest.raises(InvalidRequest, match="allow_origin must name the origins"):
+        WebSettings(allow_origin="https://a.b,*", allow_credentials=True)
 
 
 def test_trusted_proxies_are_addresses_however_they_are_spelled() -> None:

@@ -6,8 +6,11 @@ from aiohttp.test_utils import make_mocked_request
 
 from tests.web.fakes_web import asking, serving
 from turnkeeper.web import Principal
-from turnkeeper.web.http.access.loopback import is_loopback, local_only
+from turnkeeper.web.http.access.cors import Cors
+from turnkeeper.web.http.access.loopback import LocalOnly, is_loopback
 from turnkeeper.web.http.problems import Problem
+
+local_only = LocalOnly(Cors())
 
 
 @pytest.mark.parametrize(
