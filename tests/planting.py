@@ -30,7 +30,8 @@ class Bug(NamedTuple):
 class Check(NamedTuple):
     """What is to find the bugs of one room of `actors`, or of all with ``""``.
 
-    ``command`` fails for a bug that it finds; ``said`` picks from its output what it says of that.
+    ``command`` fails for a bug that it finds; ``said`` picks from its output what it says of that: nothing if
+    it says nothing, because it could not even begin.
     """
 
     room: str
@@ -57,7 +58,7 @@ def changed(bug: Bug, room: str) -> str:
 
 
 def checked(bug: Bug, check: Check) -> Result:
-    """Run the check on a copy with this bug."""
+    """Run the check on a copy with this bug. Raises `RuntimeError` if the check could not even begin."""
     began = time.perf_counter()
     with TemporaryDirectory() as folder:
         actors = Path(folder) / "turnkeeper" / "actors"
@@ -74,7 +75,10 @@ def checked(bug: Bug, check: Check) -> Result:
             check=False,
         )
     seconds = time.perf_counter() - began
-    return Result(bug, run.returncode != 0, seconds, check.said(run.stdout or run.stderr)[:WIDTH])
+    found, said = run.returncode != 0, check.said(run.stdout)[:WIDTH]
+    if found and not said:
+        raise RuntimeError(f"{bug.name}: this is no bug that can be found\n{run.stderr}")
+    return Result(bug, found, seconds, said)
 
 
 def report(description: str | None, bugs: Sequence[Bug], check: Check) -> int:

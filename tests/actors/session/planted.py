@@ -95,8 +95,8 @@ BUGS = (
     Bug(
         "an admin's Stop leaves the streams open",
         "consequences",
-        "CancelCode.USER_REQUEST | CancelCode.ADMIN:",
-        "CancelCode.USER_REQUEST:",
+        "ends_streams=True)",
+        "ends_streams=code is CancelCode.USER_REQUEST)",
     ),
     Bug(
         "a client that has gone ends the streams",
@@ -241,10 +241,10 @@ BUGS = (
 
 
 def said(output: str) -> str:
-    """What is wrong, which stands below the path to it. With some bugs no search can even begin."""
+    """What is wrong, which stands below the path to it; or the first row that is never taken."""
     lines = iter(output.splitlines())
-    path = next((line for line in lines if line.startswith(("after ", "never "))), output)
-    return next(lines, path)
+    found = next((line for line in lines if line.startswith(("after ", "never "))), "")
+    return next(lines, "") if found.startswith("after ") else found
 
 
 if __name__ == "__main__":
