@@ -113,13 +113,17 @@ class Mount:
             self.authenticate(request)
         return await handler(self, request, UNIDENTIFIED)
 
+    async def _asker(self, request: web.Request) -> Asker:
+        return (await identify(self.authenticate, request)).asker
+
     async def _answer_user(self, handler: Handler, request: web.Request) -> web.StreamResponse:
-        return await handler(self, request, (await identify(self.authenticate, request)).asker)
+        return await handler(self, request, await self._asker(request))
 
     async def _answer_ticket(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         ticket = TICKET.of(request)
         if ticket is None or "Authorization" in request.headers:
-            return await self._answer_user(handler, request)
+            # Not by way of `_answer_user`: every open stream would keep one coroutine more.
+            return await handler(self, request, await self._asker(request))
         with self.tickets.use(ticket, LOG_ID.of(request)) as asker:
             return await handler(self, request, asker)
 

@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Protocol
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import istr
 
-from turnkeeper.actors.events.event import CLOSE
+from turnkeeper.actors.events.event import CLOSE, Event
 from turnkeeper.actors.events.outlet import Encode
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.logger import logger
@@ -28,11 +29,12 @@ SOON = 0.02
 SEND_BUFFER = 65_536
 #: How many streams beat in one pass of the loop.
 WAKE_BATCH = 256
+#: By names that are of aiohttp's own kind already: else every stream would keep its own.
 HEADERS = {
-    "Content-Type": "text/event-stream; charset=utf-8",
-    "Cache-Control": "no-cache, no-transform",
-    "X-Accel-Buffering": "no",
-    "X-Content-Type-Options": "nosniff",
+    hdrs.CONTENT_TYPE: "text/event-stream; charset=utf-8",
+    hdrs.CACHE_CONTROL: "no-cache, no-transform",
+    istr("X-Accel-Buffering"): "no",
+    istr("X-Content-Type-Options"): "nosniff",
 }
 
 
@@ -127,8 +129,9 @@ class Streams:
             await response.prepare(request)
             await self._write(stream, response, encode_retry(self._settings.retry), loop)
             stream.push_as(response.headers)
-            while await self._pass_on(stream, response, loop):
-                pass
+            while (batch := await subscription.read()) or not subscription.ended:
+                await self._pass_on(batch, stream, response, loop)
+                del batch  # a quiet stream does not keep what it has written last
             # The end waits until all that was written has left, which a peer that does not read can hold up.
             stream.writing = True
             stream.quiet_since = loop.time()
@@ -147,23 +150,21 @@ class Streams:
         return response
 
     async def _pass_on(
-        self, stream: _Stream, response: web.StreamResponse, loop: asyncio.AbstractEventLoop
-    ) -> bool:
-        """Write what waits, once something does; whether there is more to come.
-
-        A call of its own, so that a quiet stream does not keep what it has written last.
-        """
-        subscription = stream.subscription
-        batch = await subscription.read()  # a `close` comes by itself
-        if not batch and subscription.ended:
-            return False
-        if batch and batch[-1].name == CLOSE and subscription.invites_back:
+        self,
+        batch: list[Event],
+        stream: _Stream,
+        response: web.StreamResponse,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Write these events, or a heartbeat if there are none."""
+        if (
+            batch and batch[-1].name == CLOSE and stream.subscription.invites_back
+        ):  # a `close` comes by itself
             soon = min(SOON, self._settings.retry)
             await self._write(stream, response, encode_retry(soon) + encode_event(batch[-1]), loop)
-            return True
+            return
         for piece in encode_events(batch) if batch else (HEARTBEAT,):
             await self._write(stream, response, piece, loop)
-        return True
 
     async def _write(
         self, stream: _Stream, response: web.StreamResponse, data: bytes, loop: asyncio.AbstractEventLoop
