@@ -3,10 +3,15 @@
 ``client.py post PORT CONNECTIONS REQUESTS PATH...`` posts to the paths in turns (``{n}`` is the number of
 the connection) and prints how many requests a second were answered. ``client.py read PORT CONNECTIONS
 EVENTS PATH`` opens that many event streams, prints ``open``, and prints ``done`` when each has brought so
-many ``word`` events.
+many ``word`` events. ``client.py tokens PORT CONNECTIONS EVENTS PATH`` does the same with a stream for each
+``{n}``; instead of ``done`` it prints how many microseconds, p50 and p99, passed from the moment ``at`` that
+an event carries to its arrival.
 """
 
 import asyncio
+import re
+import selectors
+import socket
 import sys
 import time
 
@@ -76,9 +81,47 @@ async def read(port: int, connections: int, events: int, path: str) -> None:
         writer.close()
 
 
+AT = re.compile(rb'"at": ?(\d+)[,}]')
+
+
+def _head(stream: socket.socket) -> bytes:
+    """Read the head of an answer; what came with it of the body."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += stream.recv(65_536)
+    return data.partition(b"\r\n\r\n")[2]
+
+
+def tokens(port: int, connections: int, events: int, path: str) -> None:
+    """Read all streams to that many events, without a loop that would take time of its own."""
+    ready = selectors.DefaultSelector()
+    for number in range(connections):
+        stream = socket.create_connection(("127.0.0.1", port))
+        asked = f"GET {path.format(n=number)} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n"
+        stream.sendall(asked.encode())
+        ready.register(stream, selectors.EVENT_READ, [_head(stream)])
+    print("open", flush=True)
+    taken: list[int] = []
+    while len(taken) < connections * events:
+        for key, _ in ready.select():
+            stream, rest = key.fileobj, key.data
+            assert isinstance(stream, socket.socket)
+            data = stream.recv(1 << 20)
+            now = time.monotonic_ns()
+            if not data:
+                raise RuntimeError(f"a stream ended after {len(taken)} of {connections * events} events")
+            data = rest.pop() + data
+            taken += [now - int(at) for at in AT.findall(data)]
+            rest.append(data[data.rfind(b"\n") + 1 :])
+    taken.sort()
+    print([taken[len(taken) * part // 100] / 1_000 for part in (50, 99)], flush=True)
+
+
 if __name__ == "__main__":
     what, port_, connections_, count_, *paths_ = sys.argv[1:]
     if what == "post":
         asyncio.run(post(int(port_), int(connections_), int(count_), paths_))
+    elif what == "tokens":
+        tokens(int(port_), int(connections_), int(count_), paths_[0])
     else:
         asyncio.run(read(int(port_), int(connections_), int(count_), paths_[0]))

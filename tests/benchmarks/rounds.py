@@ -1,9 +1,11 @@
 """Floor and measured in turns, so that whatever else the machine does falls on both."""
 
 import gc
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from statistics import median
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias, TypeVar
+
+T = TypeVar("T")
 
 #: Runs once and says what came out, per second or in microseconds.
 Round: TypeAlias = Callable[[], Awaitable[float]]
@@ -37,18 +39,24 @@ async def compare(floor: Round, measured: Round, rounds: int) -> Compared:
     )
 
 
-async def in_turns(measured: dict[str, Round], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """As `compare` for more than two: the medians, and those of the ratios to the first of them."""
+async def alternately(measured: Mapping[str, Callable[[], Awaitable[T]]], rounds: int) -> dict[str, list[T]]:
+    """Run all of them so often, each time another one first; once before that does not count."""
     names = list(measured)
     for run in measured.values():
         await run()
-    found: dict[str, list[float]] = {name: [] for name in names}
+    found: dict[str, list[T]] = {name: [] for name in names}
     for number in range(rounds):
         gc.collect()
         first = number % len(names)
         for name in names[first:] + names[:first]:
             found[name].append(await measured[name]())
-    low = found[names[0]]
+    return found
+
+
+async def in_turns(measured: dict[str, Round], rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """As `compare` for more than two: the medians, and those of the ratios to the first of them."""
+    found = await alternately(measured, rounds)
+    low = found[next(iter(found))]
     return (
         {name: median(values) for name, values in found.items()},
         {name: median(a / b for a, b in zip(values, low, strict=True)) for name, values in found.items()},

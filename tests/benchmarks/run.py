@@ -25,7 +25,9 @@ from tests.benchmarks.lists import lists
 from tests.benchmarks.loops import loops
 from tests.benchmarks.memory import memory
 from tests.benchmarks.posts import posts
+from tests.benchmarks.readers import readers
 from tests.benchmarks.streams import streams
+from tests.benchmarks.tokens import tokens
 from tests.benchmarks.turns import supersedes, turns
 from turnkeeper.web.server.run import calm_the_collector
 
@@ -39,6 +41,8 @@ BENCHMARKS: dict[str, Callable[[Size], Awaitable[list[Figure]]]] = {
     "threads": threads,
     "posts": posts,
     "streams": streams,
+    "tokens": tokens,
+    "readers": readers,
     "beside": beside,
     "loops": loops,
 }

@@ -65,7 +65,7 @@ def _measured(port: int, app: web.Application, count: int, bursts: int, burst: i
         async with client("read", port, count, bursts * burst, "/chat/session/events") as out:
             assert await out.readline() == b"open\n"
             began = time.perf_counter()
-            receipt = await app[REGISTRY].send("session", [bursts, burst])
+            receipt = await app[REGISTRY].send("session", f"{bursts} {burst}")
             assert await out.readline() == b"done\n"
             took = time.perf_counter() - began
             await receipt.ended()
@@ -75,7 +75,7 @@ def _measured(port: int, app: web.Application, count: int, bursts: int, burst: i
 
 
 async def _words(turn: Turn) -> None:
-    bursts, burst = turn.message
+    bursts, burst = map(int, turn.text.split())
     for _ in range(bursts):
         for _ in range(burst):
             turn.emit("word", WORD)
