@@ -24,12 +24,14 @@ class ExpiringTable(Generic[K, V]):
     An entry that is held does not expire and does not give way to another one, but it counts.
     """
 
-    __slots__ = ("_entries", "_expiring", "_in_all", "_of_user", "_per_user", "_ttl")
+    __slots__ = ("_entries", "_expiring", "_in_all", "_of_user", "_per_user", "_ttl", "gave_way")
 
     def __init__(self, ttl: float, per_user: int, in_all: int | None = None) -> None:
         self._ttl = ttl
         self._per_user = per_user
         self._in_all = in_all
+        #: How many entries gave way to others.
+        self.gave_way = 0
         self._entries: dict[K, _Entry[V]] = {}
         #: Those that are not held. All have the same time to live, so the first to expire stands first.
         self._expiring: OrderedDict[K, None] = OrderedDict()
@@ -84,6 +86,7 @@ class ExpiringTable(Generic[K, V]):
         if oldest is None:
             return False
         self._drop(oldest)
+        self.gave_way += 1
         return True
 
     def _expire(self, now: float) -> None:

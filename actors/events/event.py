@@ -159,20 +159,23 @@ def started_event(spec: TurnSpec, epoch: Epoch, most_of_part: int, most: int) ->
     return Event(STARTED, epoch, 0, to_json(started_data(spec, of_message.message))), of_message.elided
 
 
-def end_event(end: TurnEnd, n: int, max_size: int) -> Event:
-    """The terminal event of a turn that was started. A result too large to be kept becomes ``null``."""
+def end_event(end: TurnEnd, n: int, max_size: int) -> tuple[Event, bool]:
+    """The terminal event of a turn that was started, and whether its result was left out.
+
+    A result that is too large to be kept becomes ``null``.
+    """
     record, outcome = end.turn, end.outcome
     name = END_NAMES[record.status]
     if type(outcome) is not Returned:
-        return Event(name, record.epoch, n, None, record)
+        return Event(name, record.epoch, n, None, record), False
     result = outcome.result
     if result is None or type(result) in _SMALL or (type(result) is str and len(result) <= _SHORT):
-        return Event(name, record.epoch, n, None, end)
+        return Event(name, record.epoch, n, None, end), False
     # Written now: the agent may go on changing it, and its size counts in the log.
     text = to_json(completed_data(end))
-    if len(text) > max_size:
-        text = to_json({**turn_data(record), "result": None})
-    return Event(name, record.epoch, n, text)
+    if len(text) <= max_size:
+        return Event(name, record.epoch, n, text), False
+    return Event(name, record.epoch, n, to_json({**turn_data(record), "result": None})), True
 
 
 def snapshot_event(view: SessionView, cursor: str) -> Event:

@@ -25,6 +25,19 @@ GAPS: Final = Counter("gaps_total", "Readers whose cursor could not be continued
 SUBSCRIBER_OVERFLOW: Final = Counter(
     "sse_overflow_total", "Streams that were ended because their reader lagged too far behind."
 )
+STREAMS_STUCK: Final = Counter(
+    "streams_stuck_total", "Streams that were cut because a write to them had been stuck for too long."
+)
+EVENTS_TOO_LARGE: Final = Counter(
+    "events_too_large_total", "Events that agents could not emit because they were too large."
+)
+RESULTS_LEFT_OUT: Final = Counter(
+    "results_left_out_total", "Results that were too large for the events that tell of their turns' ends."
+)
+EARLY_CANCELS_DROPPED: Final = Counter(
+    "early_cancels_dropped_total",
+    "Cancels before their sends that were forgotten because there were too many.",
+)
 MESSAGES_TOO_LARGE: Final = Counter(
     "messages_too_large_total", "Messages that were refused because they had too much text or too many parts."
 )
@@ -91,6 +104,10 @@ COUNTERS: Final = (
     SUPERSEDED,
     GAPS,
     SUBSCRIBER_OVERFLOW,
+    STREAMS_STUCK,
+    EVENTS_TOO_LARGE,
+    RESULTS_LEFT_OUT,
+    EARLY_CANCELS_DROPPED,
     MESSAGES_TOO_LARGE,
     MESSAGES_ELIDED,
     MESSAGES_OMITTED,

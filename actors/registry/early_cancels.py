@@ -1,6 +1,7 @@
 """Cancels of turns in sessions that are not open yet: the send may still be on its way. Pure."""
 
 from turnkeeper.actors.admission.expiring import ExpiringTable
+from turnkeeper.actors.metrics.meter import EARLY_CANCELS_DROPPED, Meter
 from turnkeeper.actors.model.records import Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode
 
@@ -9,9 +10,13 @@ MAX_EARLY_CANCELS = 10_000
 
 
 class EarlyCancels:
-    """Early cancels by user, session and turn: the oldest give way, and all expire after ``ttl`` seconds."""
+    """Early cancels by user, session and turn: the oldest give way, and all expire after ``ttl`` seconds.
 
-    def __init__(self, per_user: int, ttl: float) -> None:
+    ``meter`` counts those that gave way.
+    """
+
+    def __init__(self, per_user: int, ttl: float, meter: Meter) -> None:
+        self._meter = meter
         self._table: ExpiringTable[tuple[str, SessionId, TurnId], Reason] = ExpiringTable(
             ttl, per_user, MAX_EARLY_CANCELS
         )
@@ -22,7 +27,10 @@ class EarlyCancels:
     def remember(self, user: str, session: SessionId, turn: TurnId, text: str | None, now: float) -> None:
         """Remember that this user wants that turn stopped, should it come."""
         reason = Reason(CancelCode.USER_REQUEST, user, text)
+        before = self._table.gave_way
         self._table.put(user, (user, session, turn), reason, now, make_room=True)
+        if self._table.gave_way > before:
+            self._meter.count(EARLY_CANCELS_DROPPED)
 
     def find(self, user: str, session: SessionId, turn: TurnId, now: float) -> Reason | None:
         """Why this turn is to be stopped, if that is remembered.

@@ -5,7 +5,13 @@ from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
-from turnkeeper.actors.metrics.meter import MESSAGES_ELIDED, STALE_REPORTS, UNRESPONSIVE, Meter
+from turnkeeper.actors.metrics.meter import (
+    MESSAGES_ELIDED,
+    RESULTS_LEFT_OUT,
+    STALE_REPORTS,
+    UNRESPONSIVE,
+    Meter,
+)
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
@@ -194,7 +200,10 @@ class Performer:
                 if context is not None:
                     self._keep(context, turn, state)
                 self.turns.turn = self.turns.task = None
-            self.feed.append(end_event(end, n, self._shared.max_event_size))
+            event, left_out = end_event(end, n, self._shared.max_event_size)
+            if left_out:
+                self._shared.meter.count(RESULTS_LEFT_OUT)
+            self.feed.append(event)
         if effect.ended_to is not None:
             answer_foreign(effect.ended_to, end)
         if self._waiters is not None:

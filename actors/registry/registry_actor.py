@@ -92,7 +92,7 @@ class RegistryActor(AsyncioActor):
         self._incarnation = incarnation
         self._turn_numbers = itertools.count(1)
         settings = shared.settings
-        self._early = EarlyCancels(settings.early_cancels_per_user, settings.early_cancel_ttl)
+        self._early = EarlyCancels(settings.early_cancels_per_user, settings.early_cancel_ttl, shared.meter)
         self._children = Children(shared)
         self._opening = Opening(shared, self._children, self.on_message)
         self._housekeeping = Housekeeping(shared, self._children)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from turnkeeper.actors.events.event import Event, check_name
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.wire import to_json
+from turnkeeper.actors.metrics.meter import EVENTS_TOO_LARGE, Meter
 from turnkeeper.actors.model.exceptions import (
     AgentError,
     EventNotJson,
@@ -64,6 +65,11 @@ class TurnHost(Protocol):
     @property
     def contexts(self) -> ContextStore:
         """The conversations of all sessions."""
+        ...
+
+    @property
+    def meter(self) -> Meter:
+        """Where refused events are counted."""
         ...
 
     @property
@@ -194,6 +200,7 @@ class Turn(Generic[C]):
         check_name(event)
         text = to_json(data)
         if len(text) > host.max_event_size:
+            host.meter.count(EVENTS_TOO_LARGE)
             raise EventNotJson(f"the data takes {len(text)} characters, more than {host.max_event_size}")
         if self.first_event_at is None:
             self.first_event_at = host.clock()

@@ -20,6 +20,7 @@ from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.readers import WAKE_BATCH, Readers
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.web import WebSettings
@@ -158,7 +159,7 @@ class Stage:
     def __init__(self, max_lag: int) -> None:
         self.log = EventLog()
         self.readers = Readers(asyncio.get_running_loop())
-        self.streams = Streams(WebSettings())
+        self.streams = Streams(WebSettings(), Meter())
         self.published: list[str] = []
         self._max_lag = max_lag
 

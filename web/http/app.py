@@ -76,7 +76,7 @@ def setup(
     registry = SessionRegistry(
         agents, settings=chosen, load_context=load_context, save_context=save_context, owner_of=owner_of
     )
-    streams = Streams(chosen)
+    streams = Streams(chosen, registry.meter)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
     uploads = Uploads(chosen, registry.meter)
     worker = WorkerLock(prefix, wanted=chosen.single_process)

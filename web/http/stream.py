@@ -16,6 +16,7 @@ from multidict import istr
 from turnkeeper.actors.events.event import CLOSE, Event
 from turnkeeper.actors.events.outlet import Encode
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.metrics.meter import STREAMS_STUCK, Meter
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.runtime.batches import in_batches
 
@@ -103,8 +104,10 @@ class _Stream:
 class Streams:
     """All open connections of one server. One timer looks after all: no stream has one of its own."""
 
-    def __init__(self, settings: WebSettings) -> None:
+    def __init__(self, settings: WebSettings, meter: Meter) -> None:
+        """``meter`` counts the streams that are cut."""
         self._settings = settings
+        self._meter = meter
         self._open: set[_Stream] = set()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -198,6 +201,7 @@ class Streams:
             elif stream.writing or transport.get_write_buffer_size():
                 # A heartbeat would only join what the peer has not read yet.
                 if quiet > self._settings.write_timeout:
+                    self._meter.count(STREAMS_STUCK)
                     stream.abort()
             elif quiet >= quiet_for:
                 due.append(stream.subscription)

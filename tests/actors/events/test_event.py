@@ -156,7 +156,7 @@ def completed(result: object) -> TurnEnd:
 
 @pytest.mark.parametrize("result", [None, True, 7, 1.5, "done", "x" * 2_000, [1, {"a": None}], {"b": "ü"}])
 def test_a_completed_turn_tells_its_result(result: object) -> None:
-    event = end_event(completed(result), 5, 10_000)
+    event = end_event(completed(result), 5, 10_000)[0]
     assert (event.id, event.name) == ("7-5", "turn.completed")
     assert event.data["result"] == result
     assert event.data["status"] == "completed"
@@ -164,26 +164,27 @@ def test_a_completed_turn_tells_its_result(result: object) -> None:
 
 def test_a_result_is_told_up_to_the_bound_and_beyond_it_as_null() -> None:
     """G8."""
-    size = len(end_event(completed(["x" * 2_000]), 5, 10_000).json)
-    assert end_event(completed(["x" * 2_000]), 5, size).data["result"] == ["x" * 2_000]
-    assert end_event(completed(["x" * 2_000]), 5, size - 1).data["result"] is None
+    size = len(end_event(completed(["x" * 2_000]), 5, 10_000)[0].json)
+    assert end_event(completed(["x" * 2_000]), 5, size)[0].data["result"] == ["x" * 2_000]
+    event, left_out = end_event(completed(["x" * 2_000]), 5, size - 1)
+    assert (event.data["result"], left_out) == (None, True)
 
 
 @pytest.mark.parametrize("result", [{1, 2}, object(), float("nan"), [object()], "\ud800"])
 def test_a_result_that_json_cannot_say_is_told_as_null(result: object) -> None:
-    assert end_event(completed(result), 5, 10_000).data["result"] is None
+    assert end_event(completed(result), 5, 10_000)[0].data["result"] is None
 
 
 def test_a_result_too_large_for_the_log_is_told_as_null() -> None:
-    assert end_event(completed("x" * 2_000), 5, 1_500).data["result"] is None
+    assert end_event(completed("x" * 2_000), 5, 1_500)[0].data["result"] is None
 
 
 def test_a_result_that_is_changed_afterwards_is_told_as_it_was() -> None:
     result = ["as it was"]
-    event = end_event(completed(result), 5, 10_000)
+    event = end_event(completed(result), 5, 10_000)[0]
     result.append("changed")
     assert event.data["result"] == ["as it was"]
 
 
 def test_a_large_result_counts_in_the_log() -> None:
-    assert end_event(completed(["x" * 2_000]), 5, 10_000).size > 2_000
+    assert end_event(completed(["x" * 2_000]), 5, 10_000)[0].size > 2_000

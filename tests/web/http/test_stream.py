@@ -25,6 +25,7 @@ from tests.web.fakes_web import (
     streaming_request,
     until,
 )
+from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.messages import Close
 from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.actors.registry import decisions
@@ -71,7 +72,7 @@ async def connected(
     prepare: Any = None,
 ) -> AsyncIterator[Connection]:
     own = streams is None
-    streams = Streams(WebSettings()) if streams is None else streams
+    streams = Streams(WebSettings(), Meter()) if streams is None else streams
     writer = Writer()
     transport = Transport(writer)
     if stuck:
@@ -172,7 +173,7 @@ async def test_a_quiet_stream_beats_at_least_every_heartbeat() -> None:
     async with (
         virtual_time() as clock,
         opened(done, idle_ttl=1e5) as registry,
-        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0), Meter())) as stream,
     ):
         quiet_since, longest, seen = clock.elapsed, 0.0, 0
         for _ in range(600):
@@ -189,7 +190,7 @@ async def test_a_stream_that_is_not_quiet_needs_no_heartbeat() -> None:
     async with (
         virtual_time() as clock,
         opened(done) as registry,
-        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0), Meter())) as stream,
     ):
         for _ in range(30):
             await (await registry.send("s", "x")).ended()
@@ -199,7 +200,7 @@ async def test_a_stream_that_is_not_quiet_needs_no_heartbeat() -> None:
 
 async def test_one_timer_looks_after_all_streams_and_goes_when_the_last_one_has() -> None:
     async with virtual_time() as clock, opened(done) as registry:
-        streams = Streams(WebSettings(heartbeat=3.0))
+        streams = Streams(WebSettings(heartbeat=3.0), Meter())
         async with connected(registry, "a", streams) as one, connected(registry, "b", streams) as other:
             timer = streams._timer
             async with connected(registry, "c", streams):
@@ -222,7 +223,7 @@ async def test_beats_for_many_streams_come_in_batches_that_let_others_in(
         def poke(self) -> None:
             poked.append(passes)
 
-    streams = Streams(WebSettings())
+    streams = Streams(WebSettings(), Meter())
     streams._open = [  # type: ignore[assignment]
         SimpleNamespace(transport=None, quiet_since=None, subscription=Reader()) for _ in range(8)
     ]
@@ -257,7 +258,7 @@ async def test_a_reader_who_has_left_a_quiet_stream_is_noticed_by_the_timer() ->
     async with (
         virtual_time() as clock,
         opened(ScriptedAgent()) as registry,
-        connected(registry, streams=Streams(WebSettings(heartbeat=15.0))) as stream,
+        connected(registry, streams=Streams(WebSettings(heartbeat=15.0), Meter())) as stream,
     ):
         await registry.send("s", "hello")
         await settle()
@@ -338,7 +339,7 @@ async def test_a_write_that_is_stuck_for_too_long_ends_its_connection(where: str
     async with virtual_time() as clock, opened(agent) as registry:
         await registry.send("s", "hello")
         run = await agent.run()
-        async with connected(registry, streams=Streams(settings), stuck=where == WHERE[0]) as stream:
+        async with connected(registry, streams=Streams(settings, Meter()), stuck=where == WHERE[0]) as stream:
             await _get_stuck(where, stream, run.turn, clock, registry)
             began = clock.elapsed
             while not stream.task.done() and clock.elapsed - began < 120:
@@ -381,7 +382,7 @@ async def test_a_peer_that_does_not_take_what_was_written_last_is_cut_off_withou
     async with (
         virtual_time() as clock,
         opened(ScriptedAgent()) as registry,
-        connected(registry, streams=Streams(settings)) as stream,
+        connected(registry, streams=Streams(settings, Meter())) as stream,
     ):
         stream.writer.get_stuck()
         await clock.advance(29.0)
