@@ -200,8 +200,7 @@ class Turn(Generic[C]):
         check_name(event)
         text = to_json(data)
         if len(text) > host.max_event_size:
-            host.meter.count(EVENTS_TOO_LARGE)
-            raise EventNotJson(f"the data takes {len(text)} characters, more than {host.max_event_size}")
+            raise _too_large(len(text), host)
         if self.first_event_at is None:
             self.first_event_at = host.clock()
         self.n += 1
@@ -283,6 +282,11 @@ class Turn(Generic[C]):
 
     def __repr__(self) -> str:
         return f"<Turn {self.turn_id} of {self.session_id}, epoch {self.epoch}>"
+
+
+def _too_large(size: int, host: TurnHost) -> EventNotJson:
+    host.meter.count(EVENTS_TOO_LARGE)
+    return EventNotJson(f"the data takes {size} characters, more than {host.max_event_size}")
 
 
 def refuse_to_wait_for_itself(
