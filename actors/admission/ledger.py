@@ -11,6 +11,8 @@ from .bounds import Bounds
 from .holdings import Amounts, Holdings, S
 
 _NOTHING = Amounts()
+#: Up to here Python compares numbers at a third of the price.
+_SMALL = 2**30 - 1
 
 
 class Ledger(Generic[S]):
@@ -24,7 +26,7 @@ class Ledger(Generic[S]):
         self._bounds = bounds
         # Looked up once: every send asks for these four.
         self._turns, self._turns_in_all = bounds.turns.per_user, bounds.turns.in_all
-        self._kept, self._kept_in_all = bounds.kept.per_user, bounds.kept.in_all
+        self._kept, self._kept_in_all = bounds.kept.per_user, min(bounds.kept.in_all, _SMALL)
         self._holdings: dict[str, Holdings[S]] = {}
         self.in_all = Amounts()
 
@@ -59,7 +61,7 @@ class Ledger(Generic[S]):
     # -- Whether there may be more ----------------------------------------------------------------------
 
     def is_roomy(self, user: str, bounded: bool) -> bool:
-        """Whether `no_turn` and `no_byte` are both ``None``, without asking them: every send asks."""
+        """Whether `no_turn` and `no_byte` are surely both ``None``, without asking them: every send asks."""
         in_all = self.in_all
         if in_all.turns >= self._turns_in_all or in_all.kept >= self._kept_in_all:
             return False

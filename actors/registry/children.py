@@ -167,6 +167,11 @@ class Children:
         if entry is not None and entry.actor is not None:
             self.forward(entry, report, None)
 
+    def forget(self, entry: Entry) -> None:
+        """Let go of a session for good; its conversation may be kept for longer."""
+        self._directory.remove(entry)
+        logger.debug("session %s: forgotten", entry.session_id, extra=about(entry.session_id))
+
     # -- Closing ----------------------------------------------------------------------------------------
 
     def close(self, message: Close, to: ReplyTo) -> None:
@@ -195,7 +200,7 @@ class Children:
                 # Its actor is about to sleep: what is parked comes first.
                 self._free(entry, Shut(entry.state.reason), to)
                 return
-            self._directory.remove(entry)
+            self.forget(entry)
             if entry.actor is not None:
                 entry.actor.stop(block=False)
         answer(to, report.view)

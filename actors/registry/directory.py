@@ -89,7 +89,10 @@ class Directory:
         """The session of that id if the asker may know of it."""
         if not isinstance(session_id, str):
             return None
-        entry = self.entries.get(SessionId(session_id))
+        entries: dict[Any, Entry] = (
+            self.entries
+        )  # a `SessionId` is made by a call, and every send passes here
+        entry = entries.get(session_id)
         return entry if entry is not None and asker.may_see(entry.owner) else None
 
     def living(self, actor: Any, session_id: SessionId) -> Entry | None:

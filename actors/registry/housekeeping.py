@@ -1,8 +1,6 @@
 """Housekeeping: idle sessions are put to sleep, and old ones forgotten, by themselves or when asked."""
 
 from turnkeeper.actors.admission.expiring import ExpiringTable
-from turnkeeper.actors.model.about import about
-from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Sweep
 from turnkeeper.actors.model.records import Asker, SessionId
 from turnkeeper.actors.runtime import ReplyTo, Timer, answer, in_batches
@@ -62,8 +60,7 @@ class Housekeeping:
                     continue
                 retention = max(entry.state.memory.home.limits.turn_retention, at_least)
                 if directory.may_be_forgotten(entry, now, retention):
-                    directory.remove(entry)
-                    logger.debug("session %s: forgotten", entry.session_id, extra=about(entry.session_id))
+                    self._children.forget(entry)
 
         idle = directory.longest_idle(now, settings.idle_ttl)
         in_batches(self._shared.loop, idle, PASS, look, self.sweep_later)

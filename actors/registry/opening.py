@@ -83,7 +83,7 @@ class Opening:
             sleeping = directory.longest_asleep(None if of_all else owner)
             if sleeping is None:
                 raise full
-            directory.remove(sleeping)
+            self._children.forget(sleeping)
             self._shared.meter.count(SESSIONS_FORGOTTEN_EARLY)
 
     # -- The host's word ----------------------------------------------------------------------------------

@@ -53,6 +53,29 @@ def test_a_user_at_the_bound_is_refused_and_another_one_is_not(ledger: Ledger[He
     assert refusal("bob") == refusal("cat") == refusal("ada", bounded=False) == code
 
 
+@pytest.mark.parametrize("what", ["turns", "kept"])
+@pytest.mark.parametrize("bounded", [True, False])
+def test_what_every_send_asks_says_the_same_as_the_two_questions(
+    ledger: Ledger[Held], what: str, bounded: bool
+) -> None:
+    for number in range(4):
+        for user in ("ada", "bob"):
+            refusals = ledger.no_turn(user, bounded=bounded), ledger.no_byte(user, bounded=bounded)
+            assert ledger.is_roomy(user, bounded) == (refusals == (None, None))
+        holdings = ledger.of("ada" if number < 2 else "bob")
+        if what == "turns":
+            holdings.count_turns(1)
+        else:
+            holdings.keep(1)
+
+
+def test_where_very_much_may_be_kept_the_two_questions_decide() -> None:
+    ledger = Ledger[Held](Bounds.of(Settings(max_kept_in_all=2**31)))
+    ledger.keep("ada", 2**30)
+    assert not ledger.is_roomy("bob", bounded=True)
+    assert ledger.no_byte("bob", bounded=True) is None
+
+
 def test_nothing_is_kept_of_a_user_who_has_nothing(ledger: Ledger[Held]) -> None:
     """G8: a million users who came once."""
     holdings, session = ledger.of("ada"), Held()
