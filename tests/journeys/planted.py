@@ -213,6 +213,36 @@ BUGS = (
         "            opened.remove(self)",
         "            pass",
     ),
+    Bug(
+        "a turn that has ended still counts for its user",
+        "registry/directory",
+        "                holdings.turns -= 1\n",
+        "",
+    ),
+    Bug(
+        "a reader that has left still counts",
+        "registry/session_actor",
+        "        self._shared.directory.closed_stream(reader)\n",
+        "",
+    ),
+    Bug(
+        "what a log has dropped still counts",
+        "events/log",
+        "        self._keep(self._bytes - before)\n",
+        "",
+    ),
+    Bug(
+        "another user's reader is given the session that is opened",
+        "events/early_readers",
+        "for reader, asker in waiting.items() if asker.may_see(owner)",
+        "for reader, asker in waiting.items()",
+    ),
+    Bug(
+        "a freed session is not forgotten",
+        "registry/children",
+        "            self.forget(entry)\n            if",
+        "            if",
+    ),
 )
 
 
