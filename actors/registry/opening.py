@@ -113,7 +113,9 @@ class Opening:
         """Let a message wait if it is about an id of which the host is being asked; whether it is."""
         if isinstance(message, OwnerFound):
             return False
-        question = self.questions.get(getattr(message, "session_id", None))  # type: ignore[arg-type]
+        session = getattr(message, "session_id", None)
+        # What is no id, and may not even be hashable, is refused where any other message is.
+        question = self.questions.get(SessionId(session)) if isinstance(session, str) else None
         if question is None:
             return False
         question.parked_mail.append((message, to))

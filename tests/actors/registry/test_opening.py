@@ -10,6 +10,7 @@ import pytest
 
 from tests.fakes import ScriptedAgent, VirtualClock, done, opened, settle
 from turnkeeper.actors.model.exceptions import (
+    InvalidRequest,
     OwnerNotKnown,
     PreconditionFailed,
     SessionIdTaken,
@@ -203,6 +204,23 @@ async def test_a_host_that_cannot_say_whose_it_is_refuses_the_send_and_the_log_s
     errors = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(errors) == (1 if later else 2)
     assert all(record.exc_info for record in errors)
+
+
+async def test_a_message_about_what_is_no_id_is_refused_while_the_host_is_asked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One that is sent without an asker ends nothing."""
+    host = Host()
+    async with asking(host.later) as registry:
+        send = registry.ask(Send("s1", "x", ADA))
+        await settle()
+        malformed: Any = ["s1"]
+        registry.ref.tell(Cancel(malformed, None, ADA))
+        with pytest.raises(InvalidRequest):
+            await registry.ask(GetSession(malformed, ADA))
+        host.answers["s1"].set_result(None)
+        assert (await send).status is TurnStatus.RUNNING
+    assert "Cancel refused" in caplog.text
 
 
 async def test_a_host_whose_answer_is_cancelled_has_not_answered() -> None:
