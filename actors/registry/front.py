@@ -117,7 +117,9 @@ class SessionRegistry(SessionCalls):
             stages=self._stages,
             around=self._stages.start(),
             meter=meter,
-            contexts=ContextStore(settings.contexts, bound, meter, self.directory.ledger.keep),
+            contexts=ContextStore(
+                settings.contexts, bound, meter, self.directory.ledger.keep, per_user=settings.max_sessions
+            ),
             directory=self.directory,
             load_context=self._load_context,
             save_context=self._save_context,

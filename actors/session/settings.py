@@ -55,7 +55,8 @@ class Settings:
     subscriber_buffer: int = 256
     """How many events a reader may lag behind before its stream is ended."""
     contexts: int = 10_000
-    """How many sessions' contexts are kept by the built-in store, least recently used first out."""
+    """How many sessions' contexts are kept by the built-in store. Beyond that the least recently used one is
+    forgotten; a user who has more than ``max_sessions`` of them pushes out only their own."""
     conversation_messages: int = 1_000
     """How many messages of a conversation are kept. Beyond that the oldest are dropped."""
     conversation_bytes: int = 4_194_304

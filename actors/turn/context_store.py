@@ -20,18 +20,29 @@ def _nobody_counts(_user: str, _size: int) -> None:
 class ContextStore:
     """What is kept of each session's conversation; of so many sessions, and of each up to a bound.
 
+    Where there are too many, the least recently used one is forgotten: of the user whose turn has just ended,
+    if that user has more than ``per_user`` of them, else of all. So no user pushes out what others said.
     ``count`` is called with a user, and with about how many bytes of memory more (less, with a minus) the
     conversations of that user's sessions take.
     """
 
     def __init__(
-        self, sessions: int, bound: Bound, meter: Meter, count: Callable[[str, int], None] = _nobody_counts
+        self,
+        sessions: int,
+        bound: Bound,
+        meter: Meter,
+        count: Callable[[str, int], None] = _nobody_counts,
+        *,
+        per_user: int,
     ) -> None:
         self._most = sessions
+        self._per_user = per_user
         self._bound = bound
         self._meter = meter
         self._count = count
         self._kept: OrderedDict[SessionId, Kept] = OrderedDict()
+        #: The sessions of each user, in the same order.
+        self._of_user: dict[str, OrderedDict[SessionId, None]] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -61,10 +72,11 @@ class ContextStore:
             kept = Kept(owner)
         else:
             self._kept.move_to_end(session_id)
+            self._of_user[kept.owner].move_to_end(session_id)
         return OwnContext(session_id, agent, kept)
 
     def apply(self, session_id: SessionId, given: Kept, changes: Changes, cursor: str | None = None) -> None:
-        """Keep what a turn has made of what it was ``given``. The least recently used session may have to go.
+        """Keep what a turn has made of what it was ``given``. Another conversation may have to go for it.
 
         ``cursor`` is the id of the event that ends the turn.
         """
@@ -74,13 +86,21 @@ class ContextStore:
             self._meter.count(MESSAGES_OMITTED, dropped)
         self.forget(session_id)
         self._kept[session_id] = kept
+        own = self._of_user.get(kept.owner)
+        if own is None:
+            own = self._of_user[kept.owner] = OrderedDict()
+        own[session_id] = None
         self._count(kept.owner, kept.size)
         if len(self._kept) > self._most:
-            self.forget(next(iter(self._kept)))
+            self.forget(next(iter(own if len(own) > self._per_user else self._kept)))
             self._meter.count(CONVERSATIONS_FORGOTTEN)
 
     def forget(self, session_id: SessionId) -> None:
         """Let go of the session's conversation."""
         kept = self._kept.pop(session_id, None)
         if kept is not None:
+            own = self._of_user[kept.owner]
+            del own[session_id]
+            if not own:
+                del self._of_user[kept.owner]
             self._count(kept.owner, -kept.size)

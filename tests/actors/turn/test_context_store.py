@@ -20,8 +20,8 @@ S1, S2, S3 = SessionId("s1"), SessionId("s2"), SessionId("s3")
 ROOMY = Bound(1_000, 1_000_000)
 
 
-def opened(sessions: int = 2, bound: Bound = ROOMY) -> ContextStore:
-    return ContextStore(sessions, bound, Meter())
+def opened(sessions: int = 2, bound: Bound = ROOMY, per_user: int = 2) -> ContextStore:
+    return ContextStore(sessions, bound, Meter(), per_user=per_user)
 
 
 def end(store: ContextStore, context: OwnContext, cursor: str | None = None) -> None:
@@ -87,7 +87,7 @@ def test_the_flags_of_a_turn_are_not_found_by_the_next_one() -> None:
 def test_the_store_is_bounded_and_the_least_recently_used_goes_first() -> None:
     """G8."""
     meter = Meter()
-    store = ContextStore(2, ROOMY, meter)
+    store = ContextStore(2, ROOMY, meter, per_user=2)
     say(store, S1, 1)
     say(store, S2, 2)
     assert (len(store), meter.counts()) == (2, {})
@@ -95,6 +95,29 @@ def test_the_store_is_bounded_and_the_least_recently_used_goes_first() -> None:
     say(store, S3, 3)
     assert (len(store), meter.counts()) == (2, {CONVERSATIONS_FORGOTTEN.name: 1})
     assert (said(store, S1), said(store, S2), said(store, S3)) == ([1], [], [3])
+
+
+def test_a_user_with_more_conversations_than_one_may_have_pushes_out_only_their_own() -> None:
+    """G14: the least recently used of theirs."""
+    store = opened(sessions=4, per_user=2)
+    for owner, session in (("ada", "a0"), ("bob", "b0"), ("bob", "b1"), ("bob", "b2"), ("bob", "b3")):
+        say(store, SessionId(session), "hello", owner=owner)
+    assert [store.owner(SessionId(session)) for session in ("a0", "b0", "b1", "b2", "b3")] == [
+        "ada",
+        None,
+        "bob",
+        "bob",
+        "bob",
+    ]
+    say(store, SessionId("b1"), "again", owner="bob")
+    say(store, SessionId("b4"), "hello", owner="bob")
+    assert (store.owner(SessionId("b2")), store.owner(SessionId("b1"))) == (None, "bob")
+    say(store, SessionId("c0"), "hello", owner="cleo")
+    assert (store.owner(SessionId("a0")), len(store)) == (None, 4)
+    assert sum(len(own) for own in store._of_user.values()) == 4
+    for session in ("b1", "b3", "b4", "c0"):
+        store.forget(SessionId(session))
+    assert not store._of_user
 
 
 def test_keeping_one_again_pushes_none_out() -> None:
@@ -134,7 +157,7 @@ def test_a_conversation_has_an_owner_until_it_is_forgotten() -> None:
 def test_a_conversation_is_bounded_and_says_what_it_lacks() -> None:
     """G8."""
     meter = Meter()
-    store = ContextStore(2, Bound(3, 1_000_000), meter)
+    store = ContextStore(2, Bound(3, 1_000_000), meter, per_user=2)
     say(store, S1, "a", "b", "c")
     assert meter.counts() == {}
     say(store, S1, "d", "e", cursor="8-1")
@@ -157,7 +180,7 @@ def test_a_conversation_comes_with_the_event_up_to_which_it_goes() -> None:
 
 def test_what_conversations_take_is_counted_for_each_user() -> None:
     taken = Counter[str]()
-    store = ContextStore(2, ROOMY, Meter(), lambda user, size: taken.update({user: size}))
+    store = ContextStore(2, ROOMY, Meter(), lambda user, size: taken.update({user: size}), per_user=2)
     assert store.size_of(S1) == 0
     text, longer = "x" * 1_000, "x" * 2_000
     say(store, S1, text)
