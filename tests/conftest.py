@@ -78,6 +78,8 @@ _temporary: tempfile.TemporaryDirectory[str] | None = None
 
 def pytest_sessionstart() -> None:
     global _temporary
+    # What pytest keeps of the last runs stays where one looks for it.
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     _temporary = tempfile.TemporaryDirectory(prefix="tests-", ignore_cleanup_errors=True)
     os.environ["TMPDIR"] = tempfile.tempdir = _temporary.name
 
@@ -89,8 +91,8 @@ def pytest_unconfigure() -> None:
 
 
 def _files() -> set[str]:
-    """What lies in the temporary directory, but for what pytest itself keeps there."""
-    return {name for name in os.listdir(tempfile.gettempdir()) if not name.startswith("pytest-of-")}
+    """What lies in the temporary directory."""
+    return set(os.listdir(tempfile.gettempdir()))
 
 
 # --- no skips -----------------------------------------------------------------------------------------------
