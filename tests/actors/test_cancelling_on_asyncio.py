@@ -53,7 +53,7 @@ async def test_a_coroutine_that_swallows_its_cancel_and_returns_has_finished_fir
         assert (await receipt.ended()).cancel_requested_at is not None
 
 
-async def test_an_error_in_a_task_group_after_a_swallowed_cancel_is_told_as_it_was_raised() -> None:
+async def test_an_error_in_a_task_group_after_a_swallowed_cancel_is_reported_as_it_was_raised() -> None:
     """Swallowing without ``uncancel`` may turn a later TaskGroup error into a CancelledError (3.13)."""
     begun = asyncio.Event()
 
@@ -80,7 +80,7 @@ async def test_an_error_in_a_task_group_after_a_swallowed_cancel_is_told_as_it_w
         assert isinstance(caught.value.__cause__, ExceptionGroup)
 
 
-async def test_whoever_waits_for_a_cancel_can_be_cancelled_itself() -> None:
+async def test_a_task_that_waits_for_a_cancel_can_be_cancelled_itself() -> None:
     """Awaiting a cancelled task and ignoring its CancelledError eats the waiter's own cancellation."""
     agent = ScriptedAgent(swallows=1)
     async with opened(agent) as registry:
@@ -192,7 +192,7 @@ async def test_no_verdict_before_the_cleanup_has_run() -> None:
     assert events == ["finally", "verdict"]
 
 
-async def test_the_registry_is_up_to_date_as_soon_as_the_end_is_told() -> None:
+async def test_the_registry_is_up_to_date_as_soon_as_the_end_is_reported() -> None:
     """Asynchronous cleanup from a done-callback leaves the registry stale after the task's end."""
     async with opened(done) as registry:
         receipt = await registry.send("s1", "hello")
@@ -215,7 +215,7 @@ async def test_the_end_of_the_old_turn_leaves_its_successor_alone(clock: Virtual
         assert [each.turn.turn_id for each in await registry.active()] == [second.turn_id]
 
 
-async def test_a_turn_that_nobody_else_holds_is_not_collected(clock: VirtualClock) -> None:
+async def test_a_turn_that_nothing_else_refers_to_is_not_collected(clock: VirtualClock) -> None:
     """The loop holds tasks weakly: a pending one may be garbage collected, quarantined ones too."""
     ends: list[str] = []
     futures: dict[str, int] = {}
@@ -327,7 +327,7 @@ async def test_a_task_group_in_a_turn_leaves_no_siblings_running() -> None:
         assert ended == ["sibling", "sibling"]
 
 
-async def test_a_cancelled_error_that_nobody_asked_for_is_a_failure() -> None:
+async def test_a_cancelled_error_without_a_cancel_is_a_failure() -> None:
     """The coroutine raises CancelledError by itself."""
 
     async def agent(turn: Turn) -> None:

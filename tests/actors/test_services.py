@@ -217,7 +217,7 @@ async def test_the_user_may_come_in_any_old_shape(
     assert script.turns[0].user == "ada"
 
 
-async def test_the_contexts_user_owns_the_session_if_nobody_else_is_named(
+async def test_the_contexts_user_owns_the_session_if_no_other_is_named(
     registry: SessionRegistry, script: Script
 ) -> None:
     await services.send_message_to_agent("s1", "hi", context=Context("s1", "ada"))

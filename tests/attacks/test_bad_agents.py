@@ -115,7 +115,7 @@ def blocking() -> Stalled:
     return stalled(3.0)
 
 
-def test_a_blocked_loop_is_logged_once_with_who_and_where() -> None:
+def test_a_blocked_loop_is_logged_once_with_its_user_and_stack() -> None:
     seen = stalled()
     assert seen.records_about_the_turn == 1
     assert seen.names_session

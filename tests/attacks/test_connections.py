@@ -194,7 +194,7 @@ def deadlines() -> Kept:
         )
 
 
-def test_who_says_no_more_is_not_waited_for() -> None:
+def test_a_client_that_has_half_closed_its_connection_is_not_waited_for() -> None:
     assert None not in deadlines()
 
 

@@ -103,7 +103,7 @@ def image_for_a_model() -> dict[str, Cost]:
 
 
 @pytest.mark.attack
-def test_a_large_image_reaches_the_model_whole_and_holds_up_nobody() -> None:
+def test_a_large_image_reaches_the_model_whole_and_holds_nothing_up() -> None:
     text, image = image_for_a_model().values()
     assert (text.answer, image.answer) == ("202 accepted", "202 accepted")
     assert image.upstream_bytes > len(json.dumps(IMAGE))

@@ -227,7 +227,7 @@ async def listening(app: web.Application, port: int) -> AsyncIterator[None]:
         await runner.cleanup()
 
 
-async def test_the_server_learns_who_asked_and_not_what_a_client_claims(
+async def test_the_server_learns_the_real_address_and_not_what_a_client_claims(
     before: tuple[int, int], client: aiohttp.ClientSession
 ) -> None:
     front, upstream = before

@@ -71,7 +71,7 @@ async def test_a_stop_of_an_agent_that_ignores_it_ends_with_6() -> None:
         assert "did not stop: given up after" in stopped.out
 
 
-async def test_who_asks_is_told_by_the_token_in_the_environment() -> None:
+async def test_the_token_in_the_environment_says_who_asks() -> None:
     agent = ScriptedAgent()
     async with serving(agent, authenticate=by_token) as house:
         await house.sent("s", token="ada-token")
@@ -92,7 +92,7 @@ async def test_who_asks_is_told_by_the_token_in_the_environment() -> None:
      http('{"status": "ok", "incarnation": "1", "version": "9.0.0"}')],
     ids=["a page", "not HTTP", "nothing", "another version"],
 )  # fmt: skip
-async def test_something_else_on_that_port_is_told_in_one_line(answer: bytes) -> None:
+async def test_something_else_on_that_port_is_reported_in_one_line(answer: bytes) -> None:
     async with answering(answer) as (url, _):
         for arguments in (("ps",), ("send", "s", "x"), ("tail", "s")):
             output = await said(*arguments, url=url, token="s3cret")

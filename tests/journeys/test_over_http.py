@@ -95,7 +95,7 @@ async def test_a_stop_that_came_to_something_else_closes_with_that(
             assert (close.event, close.data) == ("close", text)
 
 
-async def test_two_quick_sends_run_one_after_the_other_and_the_first_is_told_superseded() -> None:
+async def test_two_quick_sends_run_one_after_the_other_and_the_first_is_answered_superseded() -> None:
     agent = ScriptedAgent()
     async with serving(agent) as house, house.stream("s") as stream:
         answers = await asyncio.gather(*(house.send("s", f"m{n}") for n in range(2)))
@@ -318,7 +318,7 @@ ODD = {
 
 @pytest.mark.parametrize("name", ODD)
 @pytest.mark.parametrize("how", ["header", "query"])
-async def test_a_cursor_that_means_nothing_here_is_told_as_a_gap_and_a_snapshot(name: str, how: str) -> None:
+async def test_a_cursor_that_means_nothing_here_gets_a_gap_and_a_snapshot(name: str, how: str) -> None:
     agent = ScriptedAgent()
     async with serving(agent) as house:
         await house.sent("s")

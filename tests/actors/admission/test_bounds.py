@@ -24,7 +24,7 @@ def test_there_may_be_exactly_as_many_in_all_as_the_bound_says() -> None:
     assert [refused(0, count) for count in (8, 9, 10, 11)] == [False, False, True, True]
 
 
-def test_one_who_is_not_bounded_has_the_total_only() -> None:
+def test_a_user_that_is_not_bounded_has_the_total_only() -> None:
     assert not refused(9, 9, bounded=False)
     assert refused(9, 10, bounded=False)
 

@@ -37,7 +37,9 @@ class Place:
 
 
 @pytest.mark.parametrize("cursor", ["7-1", "99999999999999-0", "", "x"])
-async def test_a_reader_who_has_missed_events_is_told_so_and_that_the_session_is_idle(cursor: str) -> None:
+async def test_a_reader_that_has_missed_events_gets_a_gap_and_the_snapshot_of_an_idle_session(
+    cursor: str,
+) -> None:
     gap, snapshot = waiting(Place().reader(cursor=cursor))
     assert gap.data == {"since": cursor, "min_available": None}
     assert snapshot.data == {"session": "s1", "state": "idle", "turn": None, "queue": [], "cursor": "0"}
@@ -45,7 +47,7 @@ async def test_a_reader_who_has_missed_events_is_told_so_and_that_the_session_is
 
 
 @pytest.mark.parametrize("cursor", ["0", "-"])
-async def test_a_reader_who_asks_for_the_beginning_has_missed_nothing(cursor: str) -> None:
+async def test_a_reader_that_asks_for_the_beginning_has_missed_nothing(cursor: str) -> None:
     assert names(waiting(Place().reader(cursor=cursor))) == ["snapshot"]
 
 
@@ -95,7 +97,7 @@ async def test_a_reader_that_is_handed_over_reads_its_sessions_log_from_the_begi
     assert (gone, place.gone) == ([reader], [])
 
 
-async def test_at_the_end_all_are_told_batch_by_batch() -> None:
+async def test_at_the_end_every_stream_is_closed_batch_by_batch() -> None:
     """G9, G10."""
     place = Place()
     readers = [place.reader() for _ in range(2 * WAKE_BATCH + 1)]

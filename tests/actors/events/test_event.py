@@ -68,7 +68,7 @@ def test_an_event_without_data_is_null() -> None:
     assert Event("ping").json == "null"
 
 
-def test_a_turn_that_ended_tells_why_and_how() -> None:
+def test_the_event_of_a_turn_that_ended_says_why_and_how() -> None:
     data = Event("turn.unresponsive", source=RECORD).data
     assert data == turn_data(RECORD)
     assert (data["task_id"], data["status"], data["superseded_by"]) == ("t", "unresponsive", "t2")
@@ -77,11 +77,11 @@ def test_a_turn_that_ended_tells_why_and_how() -> None:
     assert data["ended_late"] == {"outcome": "completed", "at": 6.0}
 
 
-def test_no_event_tells_a_fingerprint() -> None:
+def test_no_event_shows_a_fingerprint() -> None:
     assert "secret" not in Event("turn.unresponsive", source=RECORD).json
 
 
-def test_a_started_turn_tells_its_message() -> None:
+def test_the_event_of_a_started_turn_has_its_message() -> None:
     assert Event("turn.started", epoch=1, source=spec(message=[{"type": "text", "text": "hi"}])).data[
         "message"
     ] == [{"type": "text", "text": "hi"}]
@@ -107,7 +107,7 @@ def test_a_started_turn_counts_with_its_message(as_message: Any, length: int) ->
     assert event.data["message"] == message
 
 
-def test_a_short_text_is_always_told() -> None:
+def test_a_short_text_is_always_published() -> None:
     event, elided = started_event(spec(message="x" * SURELY_SHOWN), 7, 1, 1)
     assert (event.data["message"], event.size, elided) == ("x" * SURELY_SHOWN, SURELY_SHOWN, False)
 
@@ -155,14 +155,14 @@ def completed(result: object) -> TurnEnd:
 
 
 @pytest.mark.parametrize("result", [None, True, 7, 1.5, "done", "x" * 2_000, [1, {"a": None}], {"b": "ü"}])
-def test_a_completed_turn_tells_its_result(result: object) -> None:
+def test_the_event_of_a_completed_turn_has_its_result(result: object) -> None:
     event = end_event(completed(result), 5, 10_000)[0]
     assert (event.id, event.name) == ("7-5", "turn.completed")
     assert event.data["result"] == result
     assert event.data["status"] == "completed"
 
 
-def test_a_result_is_told_up_to_the_bound_and_beyond_it_as_null() -> None:
+def test_a_result_is_published_up_to_the_bound_and_beyond_it_as_null() -> None:
     """G8."""
     size = len(end_event(completed(["x" * 2_000]), 5, 10_000)[0].json)
     assert end_event(completed(["x" * 2_000]), 5, size)[0].data["result"] == ["x" * 2_000]
@@ -171,15 +171,15 @@ def test_a_result_is_told_up_to_the_bound_and_beyond_it_as_null() -> None:
 
 
 @pytest.mark.parametrize("result", [{1, 2}, object(), float("nan"), [object()], "\ud800"])
-def test_a_result_that_json_cannot_say_is_told_as_null(result: object) -> None:
+def test_a_result_that_is_not_json_is_published_as_null(result: object) -> None:
     assert end_event(completed(result), 5, 10_000)[0].data["result"] is None
 
 
-def test_a_result_too_large_for_the_log_is_told_as_null() -> None:
+def test_a_result_too_large_for_the_log_is_published_as_null() -> None:
     assert end_event(completed("x" * 2_000), 5, 1_500)[0].data["result"] is None
 
 
-def test_a_result_that_is_changed_afterwards_is_told_as_it_was() -> None:
+def test_a_result_that_is_changed_afterwards_is_published_as_it_was() -> None:
     result = ["as it was"]
     event = end_event(completed(result), 5, 10_000)[0]
     result.append("changed")

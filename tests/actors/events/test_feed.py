@@ -68,7 +68,7 @@ async def test_without_a_cursor_a_reader_gets_a_snapshot_and_the_turn_in_flight_
         assert [turn["task_id"] for turn in snapshot["queue"]] == ["t2"]
 
 
-async def test_a_reader_that_comes_after_the_end_is_told_by_the_snapshot() -> None:
+async def test_a_reader_that_comes_after_the_end_learns_it_from_the_snapshot() -> None:
     async with opened(done) as registry:
         receipt = await registry.send("s1", "hello")
         await receipt.ended()
@@ -114,7 +114,9 @@ async def test_a_cursor_that_was_trimmed_is_a_gap_and_reading_goes_on_with_what_
         assert numbers(events[2:]) == list(range(92, 102))
 
 
-async def test_a_late_reader_of_a_turn_whose_beginning_was_trimmed_is_told_and_reads_on_from_there() -> None:
+async def test_a_late_reader_of_a_turn_whose_beginning_was_trimmed_gets_a_gap_and_reads_on_from_there() -> (
+    None
+):
     """G7: or an explicit gap. G8."""
     agent = ScriptedAgent()
     async with opened(agent, log_events=10) as registry:
@@ -200,7 +202,7 @@ async def test_a_cancel_ends_the_streams_first_the_terminal_event_then_the_truth
         await cancelling
 
 
-async def test_a_cancel_that_nobody_pressed_stop_for_leaves_the_streams_open() -> None:
+async def test_a_cancel_that_is_no_users_stop_leaves_the_streams_open() -> None:
     agent = ScriptedAgent()
     async with opened(agent) as registry:
         stream = await registry.subscribe("s1")
@@ -253,7 +255,7 @@ async def test_a_superseded_turn_that_was_not_cancelled_closes_with_the_truth(
         await sending
 
 
-async def test_a_waiting_turn_that_is_superseded_closes_nobodys_stream_yet() -> None:
+async def test_a_waiting_turn_that_is_superseded_closes_no_stream_yet() -> None:
     """G3: the turn that the stream is about still settles."""
     agent = ScriptedAgent(swallows=1)
     async with opened(agent) as registry:
@@ -378,7 +380,7 @@ async def test_a_cursor_that_a_closed_session_does_not_know_is_led_to_one_that_i
         last.close()
 
 
-async def test_a_stream_of_a_closed_session_is_told_so_and_ends() -> None:
+async def test_a_stream_of_a_closed_session_gets_a_close_and_ends() -> None:
     async with opened(done) as registry:
         stream = await registry.subscribe("s1")
         await registry.send("s1", "hello")

@@ -99,7 +99,7 @@ def test_the_size_is_that_of_what_is_kept() -> None:
     assert log.size == kept.size
 
 
-def test_an_event_that_somebody_read_meanwhile_does_not_upset_the_size() -> None:
+def test_an_event_that_was_read_meanwhile_does_not_upset_the_size() -> None:
     """Events of ours are written as JSON when they are read: their size must not change on the way out."""
     log = EventLog()
     for n in range(200):
@@ -116,7 +116,7 @@ def test_an_event_that_somebody_read_meanwhile_does_not_upset_the_size() -> None
     ["x" * 1_000, [{"type": "text", "text": "x" * 1_000}], [{"type": "numbers", "numbers": [1] * 500}]],
     ids=["a text", "a part", "numbers"],
 )
-def test_a_message_counts_in_the_size_of_the_event_that_tells_it(message: Any) -> None:
+def test_a_message_counts_in_the_size_of_the_event_that_carries_it(message: Any) -> None:
     """G8: a log of large messages is bounded by its bytes too, although they are written as JSON later."""
     log = EventLog()
     for n in range(100):
@@ -229,7 +229,7 @@ def test_a_log_that_forgets_keeps_the_last_terminal_event() -> None:
     assert gap(log, "1-0") == Gap("1-0", "1-2", 2)
 
 
-def test_a_log_that_forgets_keeps_the_last_numbered_event_and_what_was_told_after_it() -> None:
+def test_a_log_that_forgets_keeps_the_last_numbered_event_and_what_followed_it() -> None:
     """G7: a turn that was cancelled before it began has no number, and does not hide one that has."""
     log = log_of((1, 0), (1, 1), None)
     log.forget_all_but_last()

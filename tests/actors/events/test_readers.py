@@ -95,7 +95,7 @@ async def test_many_readers_are_woken_batch_by_batch(count: int) -> None:
     assert max(after - before for before, after in zip([0, *woken], woken, strict=False)) <= WAKE_BATCH
 
 
-async def test_whoever_was_woken_too_early_for_the_last_event_is_woken_again() -> None:
+async def test_a_reader_that_was_woken_too_early_for_the_last_event_is_woken_again() -> None:
     """What is published while a pass is under way starts no other pass, and is not missed."""
     stand = Stand(3 * WAKE_BATCH)
     got: list[list[int]] = [[] for _ in stand.each]

@@ -144,7 +144,7 @@ async def test_a_reader_may_close_more_than_once() -> None:
 # -- A stream that stays open -----------------------------------------------------------------------
 
 
-async def test_a_reader_that_stays_is_told_where_each_cancelled_turn_ended_and_reads_on() -> None:
+async def test_a_reader_that_stays_gets_a_close_where_each_cancelled_turn_ended_and_reads_on() -> None:
     """G7: each `close` stands behind what was published before it, and before what came after."""
     desk = Desk(max_lag=100, close_on=CloseOn.NEVER)
     for end in (StreamEnd.TASK_CANCELLED, StreamEnd.TASK_FINISHED, StreamEnd.TASK_UNRESPONSIVE):
@@ -189,7 +189,7 @@ async def test_a_reader_that_stays_and_does_not_read_holds_no_more_than_its_buff
     assert desk.reader.take() == []
 
 
-async def test_a_supersede_is_said_to_a_reader_who_asked_for_it_and_to_no_other() -> None:
+async def test_a_supersede_closes_the_stream_of_a_reader_that_asked_for_it_and_of_no_other() -> None:
     for close_on in CloseOn:
         desk = Desk(close_on=close_on)
         desk.reader.end(StreamEnd.TASK_CANCELLED, superseded=True)

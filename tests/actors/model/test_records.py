@@ -29,7 +29,7 @@ def test_values_of_different_types_differ_although_their_fields_do_not() -> None
     assert len({Returned(), Stopped(), Returned(error), Raised(error)}) == 4
 
 
-def test_a_session_is_seen_by_its_owner_and_by_those_who_see_all() -> None:
+def test_a_session_is_seen_by_its_owner_and_by_admins() -> None:
     assert HOST.may_see("ada")
     assert not Asker("bob").may_see("ada")
     assert Asker("ada").may_see("ada")

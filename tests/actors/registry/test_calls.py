@@ -109,7 +109,7 @@ async def test_a_follower_that_is_cancelled_twice_leaves_nothing_behind() -> Non
 
 
 @pytest.mark.parametrize("passes", range(6))
-async def test_a_subscription_that_nobody_waits_for_any_more_is_given_back(passes: int) -> None:
+async def test_a_subscription_whose_asker_has_given_up_is_closed(passes: int) -> None:
     async with opened() as registry:
         asked = asyncio.create_task(registry.subscribe("s1"))
         await settle(passes)

@@ -271,7 +271,7 @@ async def test_an_id_of_which_only_the_conversation_is_left_is_freed(clock: Virt
 
 @pytest.mark.parametrize("asker", [ADA, BOB])
 @pytest.mark.parametrize("session", ["s1", "s9"])
-async def test_only_those_who_see_all_free_an_id(asker: Asker, session: str) -> None:
+async def test_only_admins_free_an_id(asker: Asker, session: str) -> None:
     """G12: and the refusal does not show whether there is such a session."""
     agent = ScriptedAgent()
     async with opened(agent) as registry:
@@ -303,7 +303,7 @@ async def test_mail_that_meets_a_session_that_is_being_freed_is_answered() -> No
             await ask(registry, "hello", session="s1")
 
 
-async def test_who_asked_for_an_id_to_be_freed_is_answered_at_the_end() -> None:
+async def test_the_asker_for_an_id_to_be_freed_is_answered_at_the_end() -> None:
     """G10."""
     agent = ScriptedAgent(swallows=FOREVER)
     async with opened(agent) as registry:
@@ -318,7 +318,7 @@ async def test_who_asked_for_an_id_to_be_freed_is_answered_at_the_end() -> None:
         assert freeing.done()
 
 
-async def test_readers_of_sessions_that_are_not_open_are_told_of_the_end() -> None:
+async def test_readers_of_sessions_that_are_not_open_get_a_close_at_the_end() -> None:
     """G10."""
     async with opened(done) as registry:
         early = [await registry.subscribe(f"s{n}", after="0") for n in range(3)]
@@ -346,7 +346,7 @@ async def test_messages_that_arrive_while_a_session_goes_to_sleep_are_handled_in
         assert said == ["0", "1b", "2b", "3b", "4b", "5b"]
 
 
-async def test_who_waits_for_a_session_on_its_way_to_sleep_is_answered_at_the_end() -> None:
+async def test_an_asker_of_a_session_on_its_way_to_sleep_is_answered_at_the_end() -> None:
     """G10: once all is drained, a stop does not wait for anything more."""
     async with opened(done) as registry:
         await (await registry.send("s1", "hello")).result()

@@ -54,7 +54,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
     monkeypatch.setattr(decisions, "step", fail)
 
 
-async def test_a_session_whose_actor_failed_starts_anew_and_everyone_is_told(
+async def test_a_session_whose_actor_failed_starts_anew_and_every_asker_is_answered(
     monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
 ) -> None:
     """G6, G10: no asker waits for what is gone."""
@@ -95,7 +95,7 @@ async def test_a_session_whose_actor_failed_starts_anew_and_everyone_is_told(
         assert receipt.turn_id != again.turn_id
 
 
-async def test_whoever_asked_for_the_step_that_failed_is_answered_and_the_session_works(
+async def test_the_asker_of_the_step_that_failed_is_answered_and_the_session_works(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async with opened(done) as registry:
@@ -137,7 +137,7 @@ async def test_an_effect_that_fails_does_not_leave_a_session_that_looks_busy_for
         assert await (await registry.send("s1", "again", strategy="reject")).result() == "done: again"
 
 
-async def test_messages_to_a_failed_session_that_nobody_asked_for_do_not_take_the_registry_along(
+async def test_messages_without_an_asker_to_a_failed_session_do_not_end_the_registry(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """G6: many messages are under way to a session when it fails."""
@@ -287,7 +287,7 @@ def debug(caplog: pytest.LogCaptureFixture) -> Callable[[str], list[logging.LogR
     return lambda text: [each for each in caplog.records if text in each.getMessage()]
 
 
-async def test_a_cancel_is_logged_with_its_turn_who_asked_the_verdict_and_how_long_it_took(
+async def test_a_cancel_is_logged_with_its_turn_the_asker_the_verdict_and_its_milliseconds(
     debug: Callable[[str], list[logging.LogRecord]], clock: VirtualClock
 ) -> None:
     """Of two askers each is named, also where only the first one's reason is on the record."""
@@ -313,7 +313,7 @@ async def test_a_cancel_is_logged_with_its_turn_who_asked_the_verdict_and_how_lo
 
 
 @pytest.mark.parametrize("before", ["running", "cancelling"])
-async def test_a_refused_send_is_logged_with_its_turn_and_who_sent_it(
+async def test_a_refused_send_is_logged_with_its_turn_and_its_sender(
     before: str, debug: Callable[[str], list[logging.LogRecord]]
 ) -> None:
     agent = ScriptedAgent(swallows=1)

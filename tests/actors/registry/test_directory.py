@@ -81,7 +81,7 @@ def forgotten(directory: Directory, now: float) -> list[str]:
 # -- Whose it is ------------------------------------------------------------------------------------
 
 
-def test_a_session_is_found_by_its_owner_and_by_those_who_see_all_and_by_nobody_else() -> None:
+def test_a_session_is_found_by_its_owner_and_by_admins_only() -> None:
     """G12."""
     directory = Directory()
     entry = entered(directory, "s1")
@@ -255,7 +255,7 @@ def test_a_session_that_sleeps_keeps_what_it_remembers_and_wakes_again() -> None
     assert list(directory.resting) == ["s1"]
 
 
-def test_one_who_was_touched_while_others_were_looked_at_is_not_due_any_more() -> None:
+def test_a_session_that_was_touched_while_others_were_looked_at_is_not_due_any_more() -> None:
     """G9: a pass over many has pauses, in which everything happens."""
     directory = Directory()
     for session in ("s1", "s2", "s3", "s4"):
@@ -305,7 +305,7 @@ def test_no_session_that_is_opened_draws_an_epoch_that_a_forgotten_one_has_drawn
     assert not directory.active
 
 
-def test_a_list_tells_what_is_the_case_now_however_often_it_is_made() -> None:
+def test_a_list_shows_what_is_the_case_now_however_often_it_is_made() -> None:
     directory = Directory()
     entry = entered(directory, "s1")
     changed(directory, entry, running("s1"), 1.0)
@@ -330,7 +330,7 @@ def test_what_the_actor_of_another_life_reports_is_not_believed() -> None:
     assert list(directory.active) == ["s1"]
 
 
-def test_who_follows_a_session_says_nothing_of_its_turn() -> None:
+def test_following_a_session_changes_nothing_about_its_turn() -> None:
     directory = Directory()
     entry = entered(directory, "s1")
     entry.actor = "this one"

@@ -27,7 +27,7 @@ async def ask(registry: SessionRegistry, message: str, session: str = "s1", **ke
     return await (await registry.send(session, message, **keywords)).result()
 
 
-async def test_at_the_end_everyone_is_told(clock: VirtualClock) -> None:
+async def test_at_the_end_every_asker_and_every_stream_is_answered(clock: VirtualClock) -> None:
     """G10."""
     agent, stubborn = ScriptedAgent(), ScriptedAgent(FOREVER)
     registry = SessionRegistry({"default": agent, "stubborn": stubborn})
@@ -85,7 +85,7 @@ async def test_while_it_drains_questions_are_answered_and_sends_refused(clock: V
 
 
 @pytest.mark.parametrize("deadline", [0, 0.3, 2])
-async def test_the_deadline_holds_and_nobody_is_left_waiting(clock: VirtualClock, deadline: float) -> None:
+async def test_the_deadline_holds_and_no_asker_is_left_waiting(clock: VirtualClock, deadline: float) -> None:
     """G10."""
     agent = ScriptedAgent(FOREVER)
     async with opened(agent, shutdown_deadline=deadline) as registry:

@@ -57,7 +57,7 @@ def registry_entries(registry: SessionRegistry) -> list[Any]:
     return list(registry._shared.directory.entries.values())  # type: ignore[union-attr]
 
 
-async def test_a_session_that_somebody_follows_or_a_turn_holds_never_sleeps(clock: VirtualClock) -> None:
+async def test_a_session_with_a_reader_or_a_turn_never_sleeps(clock: VirtualClock) -> None:
     agent = ScriptedAgent()
     async with opened({"default": done, "long": agent}, idle_ttl=10) as registry:
         stream = await registry.subscribe("s1")
@@ -89,7 +89,7 @@ async def test_a_session_with_a_quarantined_turn_stays_awake_until_that_has_ende
         assert registry_entries(registry)[0].actor is None
 
 
-async def test_a_cleanup_puts_ones_own_idle_sessions_to_sleep_and_tells_which() -> None:
+async def test_a_cleanup_puts_the_users_own_idle_sessions_to_sleep_and_returns_them() -> None:
     """G12."""
     agent = ScriptedAgent()
     async with opened({"default": done, "long": agent}) as registry:

@@ -60,7 +60,7 @@ async def test_an_id_stays_its_owners_while_the_conversation_is_kept(clock: Virt
         assert (await registry.session("s1")).user == "ada"
 
 
-async def test_a_taken_id_is_told_before_a_precondition_that_fails() -> None:
+async def test_a_taken_id_is_refused_before_a_precondition_that_fails() -> None:
     async with opened(done) as registry:
         await registry.send("s1", "hello", user="ada")
         for session, error in (("s1", SessionIdTaken), ("s2", PreconditionFailed)):

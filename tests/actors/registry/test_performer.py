@@ -44,7 +44,7 @@ class Grudging(dict[str, Any]):
     values = items
 
 
-async def test_a_result_that_leaves_the_process_when_it_is_looked_at_is_told_as_null() -> None:
+async def test_a_result_that_exits_when_it_is_looked_at_is_published_as_null() -> None:
     """G14."""
 
     class Leaving(Grudging):
@@ -60,7 +60,7 @@ async def test_a_result_that_leaves_the_process_when_it_is_looked_at_is_told_as_
         stream.close()
 
 
-async def test_a_message_or_a_result_that_raises_when_it_is_looked_at_is_told_as_null() -> None:
+async def test_a_message_or_a_result_that_raises_when_it_is_looked_at_is_published_as_null() -> None:
     """G2: the turn has its end, and its session works."""
 
     async def agent(turn: Turn) -> Any:

@@ -14,7 +14,7 @@ from turnkeeper.actors.model.words import TERMINAL, TurnStatus
 from turnkeeper.actors.registry.receipt import failure_of, result_of
 
 
-async def test_a_receipt_tells_which_turn_it_is() -> None:
+async def test_a_receipt_names_its_turn() -> None:
     async with opened() as registry:
         receipt = await registry.send("s1", "hello", turn_id="t1")
         assert (receipt.session_id, receipt.turn_id) == ("s1", "t1")

@@ -195,7 +195,7 @@ async def test_a_coroutine_that_was_given_up_is_not_collected(clock: VirtualCloc
         assert not orphaned
 
 
-async def test_an_effect_that_fails_leaves_nobody_waiting_who_was_to_be_answered(
+async def test_an_effect_that_fails_leaves_no_asker_waiting(
     monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
 ) -> None:
     """G10: they are not in the session's state any more, and have not been answered yet."""
@@ -254,7 +254,7 @@ async def test_a_cancel_that_came_before_its_send_survives_a_failure() -> None:
         assert (await registry.send("s1", "hello", turn_id="mine")).status is TurnStatus.CANCELLED
 
 
-async def test_a_cancel_that_was_told_to_a_session_that_has_just_failed_is_not_lost(
+async def test_a_cancel_without_an_asker_is_not_lost_on_a_session_that_has_just_failed(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """G4: no asker is there to be told that it was."""
@@ -266,7 +266,7 @@ async def test_a_cancel_that_was_told_to_a_session_that_has_just_failed_is_not_l
     assert "could not be handled" not in caplog.text
 
 
-async def test_all_that_wait_for_the_end_of_a_turn_are_told_when_its_session_fails() -> None:
+async def test_all_that_wait_for_the_end_of_a_turn_are_answered_when_its_session_fails() -> None:
     """G10: of the turn in flight and of the one that waits, however often it was asked for."""
     agent = ScriptedAgent(swallows=1)
     async with opened(agent) as registry:

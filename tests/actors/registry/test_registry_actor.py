@@ -124,7 +124,7 @@ async def test_a_message_of_the_wrong_kind_does_not_take_the_sessions_along() ->
 # -- Whose it is ------------------------------------------------------------------------------------
 
 
-async def test_an_unknown_session_and_somebody_elses_give_the_same_answer() -> None:
+async def test_an_unknown_session_and_another_users_give_the_same_answer() -> None:
     """G12."""
     agent = ScriptedAgent()
     async with opened(agent) as registry:
@@ -154,14 +154,14 @@ async def test_an_unknown_session_and_somebody_elses_give_the_same_answer() -> N
         assert (await registry.session("s1", user="ada")).user == "ada"
 
 
-async def test_somebody_elses_early_cancel_does_not_count() -> None:
+async def test_another_users_early_cancel_does_not_count() -> None:
     """G4, G12."""
     async with opened(done) as registry:
         await registry.cancel("s1", "t1", user="bob")
         assert await ask(registry, "hello", user="ada", turn_id="t1") == "done: hello"
 
 
-async def test_who_sees_all_may_stop_a_turn_of_anybodys_and_it_is_told_who_did() -> None:
+async def test_an_admin_may_stop_any_users_turn_and_is_named_in_its_record() -> None:
     """G12."""
     agent = ScriptedAgent()
     async with opened(agent) as registry:
@@ -211,7 +211,7 @@ async def test_what_a_stopped_turn_left_is_part_of_the_conversation_and_what_an_
         assert (await registry.messages("s1")).messages == ("default",)
 
 
-async def test_a_sleeping_session_tells_what_was_said_and_sleeps_on(clock: VirtualClock) -> None:
+async def test_a_sleeping_session_shows_its_conversation_and_sleeps_on(clock: VirtualClock) -> None:
     async with opened(remembering, idle_ttl=1) as registry:
         await ask(registry, "one", user="ada")
         assert await registry.cleanup() == ("s1",)
@@ -221,7 +221,7 @@ async def test_a_sleeping_session_tells_what_was_said_and_sleeps_on(clock: Virtu
         assert entry.actor is None
 
 
-async def test_a_forgotten_session_tells_its_owner_what_was_said_and_stays_forgotten(
+async def test_a_forgotten_session_shows_its_owner_the_conversation_and_stays_forgotten(
     clock: VirtualClock,
 ) -> None:
     """G12."""
@@ -235,7 +235,7 @@ async def test_a_forgotten_session_tells_its_owner_what_was_said_and_stays_forgo
         assert (await registry.counts()).sessions == 0
 
 
-async def test_a_session_of_somebody_elses_is_not_opened_to_whoever_said_something_there_before(
+async def test_another_users_session_is_not_opened_to_a_user_who_was_there_before(
     clock: VirtualClock,
 ) -> None:
     """G12: whose the session is now counts, not whose conversation was kept once."""
@@ -250,7 +250,7 @@ async def test_a_session_of_somebody_elses_is_not_opened_to_whoever_said_somethi
             await registry.ask(GetMessages("s1", ADA))
 
 
-async def test_a_closed_session_tells_nothing_of_what_was_said() -> None:
+async def test_a_closed_session_shows_nothing_of_its_conversation() -> None:
     async with opened(remembering) as registry:
         await ask(registry, "one")
         await registry.close("s1")
@@ -377,7 +377,7 @@ async def test_a_reader_that_comes_with_a_send_does_not_hide_the_turn() -> None:
         subscription.close()
 
 
-async def test_a_question_that_nobody_asked_does_not_take_the_session_along() -> None:
+async def test_a_question_without_an_asker_does_not_end_the_session() -> None:
     agent = ScriptedAgent()
     async with opened(agent) as registry:
         receipt = await registry.send("s1", "hello")
@@ -387,7 +387,7 @@ async def test_a_question_that_nobody_asked_does_not_take_the_session_along() ->
         assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.RUNNING
 
 
-async def test_a_subscription_that_nobody_asked_for_is_not_made() -> None:
+async def test_a_subscription_without_an_asker_is_not_made() -> None:
     """G8: nothing could end it, and the session would never sleep."""
     async with opened(done) as registry:
         registry.ref.tell(Subscribe("s1"))

@@ -60,7 +60,7 @@ async def test_a_replacement_starts_only_after_its_predecessor_has_returned() ->
         assert agent.most_at_once == 1
 
 
-async def test_a_send_tells_what_became_of_its_predecessor(clock: VirtualClock) -> None:
+async def test_the_answer_to_a_send_says_what_became_of_its_predecessor(clock: VirtualClock) -> None:
     """G3."""
     agent = ScriptedAgent()
     async with opened({"default": agent, "stubborn": ScriptedAgent(swallows=FOREVER)}) as registry:
@@ -76,7 +76,7 @@ async def test_a_send_tells_what_became_of_its_predecessor(clock: VirtualClock) 
         assert (await record_of(registry, first)).superseded_by == second.turn_id
 
 
-async def test_of_three_quick_sends_the_last_one_runs_and_everyone_is_told() -> None:
+async def test_of_three_quick_sends_the_last_one_runs_and_all_are_answered() -> None:
     """G1, G2, G3: one turn waits at most, the newest."""
     agent = ScriptedAgent()
     async with opened(agent) as registry:
@@ -264,7 +264,9 @@ async def test_a_result_that_came_in_spite_of_a_cancel_is_not_lost() -> None:
         assert await receipt.result() == "late"
 
 
-async def test_a_cancel_tells_after_how_many_milliseconds_the_turn_had_settled(clock: VirtualClock) -> None:
+async def test_the_answer_to_a_cancel_says_after_how_many_milliseconds_the_turn_had_settled(
+    clock: VirtualClock,
+) -> None:
     """G3."""
     agent = ScriptedAgent(swallows=1)
     async with opened(agent) as registry:
@@ -346,7 +348,7 @@ async def test_a_session_remembers_only_the_last_few_early_cancels() -> None:
         assert early[-8:] == [TurnStatus.CANCELLED] * 8
 
 
-async def test_a_turn_that_was_cancelled_before_its_send_is_told_without_an_id() -> None:
+async def test_a_turn_that_was_cancelled_before_its_send_is_published_without_an_id() -> None:
     """G7: what never started has no number."""
     async with opened(done) as registry:
         stream = await registry.subscribe("s1")
@@ -589,7 +591,7 @@ async def test_epochs_are_the_time_of_the_start_in_milliseconds_or_one_more_than
         assert 9_900 < third.epoch - second.epoch < 10_100
 
 
-async def test_the_beginning_of_a_turn_tells_its_message_or_nothing_where_json_cannot_say_it() -> None:
+async def test_the_first_event_of_a_turn_has_its_message_or_null_if_that_is_not_json() -> None:
     async with opened(done) as registry:
         for message, shown in (({"a": [1]}, {"a": [1]}), (object(), None), ("\ud800", None)):
             stream = await registry.subscribe("s1")
@@ -646,7 +648,7 @@ async def test_closing_cancels_what_runs_and_refuses_what_comes() -> None:
         assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.CANCELLED
 
 
-async def test_closing_drops_the_turn_that_waits_and_tells_its_sender() -> None:
+async def test_closing_drops_the_turn_that_waits_and_answers_its_sender() -> None:
     agent = ScriptedAgent(swallows=1)
     async with opened(agent) as registry:
         _, run = await started(registry, agent)

@@ -177,7 +177,7 @@ async def test_messages_to_itself_in_the_constructor_wait_for_the_start() -> Non
     assert log == ["on_start", "first", "second"]
 
 
-async def test_a_constructor_that_forgets_super_is_told_so() -> None:
+async def test_a_constructor_that_forgets_super_gets_a_clear_error() -> None:
     class Forgetful(AsyncioActor):
         def __init__(self) -> None:
             pass
@@ -468,7 +468,7 @@ def test_an_actor_is_not_started_on_a_closed_loop() -> None:
     assert pykka.ActorRegistry.get_all() == []
 
 
-def test_mail_left_in_a_loop_that_closes_is_answered_when_somebody_notices() -> None:
+def test_mail_left_in_a_closed_loop_is_answered_at_the_next_put() -> None:
     loop = asyncio.new_event_loop()
     ref = Child.start_on(loop)
     futures: list[AsyncioFuture[Any]] = []

@@ -12,7 +12,7 @@ def test_an_error_of_the_runtime_is_the_same_class_under_each_of_its_names(name:
     assert getattr(exceptions, name) is getattr(errors, name) is getattr(turnkeeper.actors, name)
 
 
-def test_whoever_catches_turnkeepers_errors_catches_those_of_the_runtime() -> None:
+def test_catching_turnkeepers_errors_catches_those_of_the_runtime() -> None:
     with pytest.raises(turnkeeper.actors.TurnkeeperError) as caught:
         AsyncioActor.start()
     assert caught.value.code == "LOOP_CLOSED"

@@ -114,7 +114,7 @@ async def test_a_get_hook_is_awaited_in_a_thread_of_its_own() -> None:
         future.set(1)
 
 
-async def test_what_a_get_hook_raises_reaches_whoever_awaits() -> None:
+async def test_what_a_get_hook_raises_reaches_the_task_that_awaits() -> None:
     future = AsyncioFuture[int]()
 
     def hook(timeout: float | None) -> int:

@@ -95,7 +95,7 @@ async def test_a_loop_that_is_blocked_is_noticed_while_it_is_and_its_stack_is_se
 
 
 @blocks
-async def test_a_stall_is_told_once_however_long_it_lasts_and_the_next_one_again() -> None:
+async def test_a_stall_is_reported_once_however_long_it_lasts_and_the_next_one_again() -> None:
     watched = Watched()
     with watched.watching() as watch:
         watched.stay_blocked()

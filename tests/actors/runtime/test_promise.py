@@ -102,7 +102,7 @@ async def test_polling_with_a_timeout_does_not_pile_up_waits() -> None:
 
 
 @pytest.mark.blocks_the_loop("joins a thread")
-async def test_a_thread_wakes_whoever_awaits() -> None:
+async def test_a_thread_wakes_the_task_that_awaits() -> None:
     future = AsyncioFuture[int]()
 
     def set_it() -> None:
@@ -116,7 +116,7 @@ async def test_a_thread_wakes_whoever_awaits() -> None:
 
 
 @pytest.mark.blocks_the_loop("joins a thread")
-async def test_a_thread_wakes_whoever_awaits_with_an_exception() -> None:
+async def test_a_thread_wakes_the_task_that_awaits_with_an_exception() -> None:
     future = AsyncioFuture[int]()
 
     def fail_it() -> None:
@@ -212,7 +212,7 @@ def test_an_answer_given_before_the_loop_was_closed_counts() -> None:
     assert future.get() == 1
 
 
-def test_setting_when_whoever_awaited_is_gone_with_its_loop_is_no_error() -> None:
+def test_setting_is_no_error_when_the_awaiting_task_is_gone_with_its_loop() -> None:
     future, same = AsyncioFuture[int](), AsyncioFuture[int]()
     loop = asyncio.new_event_loop()
 
@@ -267,7 +267,7 @@ async def test_a_stop_iteration_does_not_end_the_coroutine_that_awaits() -> None
             await future
 
 
-async def test_an_exception_that_nobody_looks_at_is_dropped_silently() -> None:
+async def test_an_exception_that_is_never_looked_at_is_dropped_silently() -> None:
     # The rig fails a test in which anything reaches the loop's exception handler.
     never_awaited, abandoned = AsyncioFuture[int](), AsyncioFuture[int]()
     fail(never_awaited, KeyError())
@@ -331,7 +331,7 @@ def test_a_wake_up_is_never_lost_between_a_thread_that_sets_and_one_that_waits()
     asyncio.run(main())
 
 
-def test_nobody_is_forgotten_when_two_threads_come_to_wait_at_the_same_time(
+def test_no_waiter_is_forgotten_when_two_threads_begin_to_wait_at_the_same_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     give_up = time.monotonic() + 10

@@ -151,7 +151,7 @@ async def test_mail_from_a_thread_that_comes_after_the_end_is_turned_away() -> N
     assert box.log == [("box", "turned away", "late")]
 
 
-async def test_handlers_do_not_see_the_context_variables_of_whoever_sent() -> None:
+async def test_handlers_do_not_see_the_context_variables_of_the_sender() -> None:
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
     queue, box, seen = RunQueue.of(asyncio.get_running_loop()), Box(), list[str]()
     variable.set("the sender's")

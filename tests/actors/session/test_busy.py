@@ -50,7 +50,7 @@ def test_a_send_in_line_starts_when_its_predecessor_has_settled(running: Session
     ("outcome", "verdict"),
     [(Returned(), Verdict.FINISHED_FIRST), (Raised(OSError()), Verdict.FINISHED_FIRST)],
 )
-def test_a_send_is_told_that_its_predecessor_finished_first(
+def test_a_send_learns_that_its_predecessor_finished_first(
     running: Session, outcome: Outcome, verdict: Verdict
 ) -> None:
     asker = running.send("t2")
@@ -60,7 +60,7 @@ def test_a_send_is_told_that_its_predecessor_finished_first(
     assert superseded.verdict is verdict
 
 
-def test_a_send_that_does_not_wait_is_told_requested(running: Session) -> None:
+def test_a_send_that_does_not_wait_learns_that_a_cancel_was_requested(running: Session) -> None:
     asker = running.send("t2", wait=False)
     superseded = Superseded(TurnId("t1"), Verdict.REQUESTED, None)
     expected = Accepted(SessionId("s"), TurnId("t2"), None, TurnStatus.QUEUED, superseded)

@@ -27,7 +27,7 @@ def test_a_verdict_says_cancelled_of_what_was_cancelled_and_of_nothing_else() ->
     assert {s for s, end in ENDS.items() if end.stream is StreamEnd.TASK_CANCELLED} == {TurnStatus.CANCELLED}
 
 
-def test_only_a_person_who_presses_stop_ends_the_streams() -> None:
+def test_only_a_user_who_presses_stop_ends_the_streams() -> None:
     ending = {code for code, cause in CAUSES.items() if cause.ends_streams}
     assert ending == {CancelCode.USER_REQUEST, CancelCode.ADMIN}
 

@@ -31,14 +31,14 @@ def test_a_repeated_send_to_the_running_turn_starts_nothing(session: Session) ->
 
 
 @pytest.mark.parametrize("began", [False, True])
-def test_a_repeated_send_is_told_whether_its_turn_began(running: Session, began: bool) -> None:
+def test_a_repeated_send_learns_whether_its_turn_began(running: Session, began: bool) -> None:
     running.tell(TurnEnded(running.epoch, Returned(), None, began=began))
     running.send("a", fingerprint=b"1")
     running.tell(TurnEnded(running.epoch, Returned(), None, began=began))
     assert running.answer(running.send("a", fingerprint=b"1"), Accepted).began is began
 
 
-def test_a_repeated_send_is_told_how_its_turn_stands(running: Session) -> None:
+def test_a_repeated_send_learns_how_its_turn_stands(running: Session) -> None:
     def retried(strategy: Strategy = Strategy.INTERRUPT) -> TurnStatus:
         answer = running.answer(running.send("a", strategy=strategy, fingerprint=b"1"), Accepted)
         assert answer.repeated
@@ -135,7 +135,7 @@ def test_a_cancel_that_comes_before_its_send_counts(request: pytest.FixtureReque
     assert session.answer(sender, Accepted).status is TurnStatus.CANCELLED
 
 
-def test_an_early_cancel_counts_once_and_the_retry_is_told(session: Session) -> None:
+def test_an_early_cancel_counts_once_and_the_retry_learns_of_it(session: Session) -> None:
     session.stop("a")
     session.send("a", fingerprint=b"1")
     assert session.state.memory.early == ()

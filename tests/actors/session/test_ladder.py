@@ -74,7 +74,7 @@ def test_the_end_of_the_time_starts_the_ladder(session: Session) -> None:
     assert (record.status, record.reason) == (TurnStatus.UNRESPONSIVE, Reason(CancelCode.TIMEOUT))
 
 
-def test_a_stop_after_the_timeout_is_told_that_the_turn_timed_out(session: Session) -> None:
+def test_a_stop_after_the_timeout_learns_that_the_turn_timed_out(session: Session) -> None:
     session.send(timeout=3.0)
     session.wait(3.0)
     asker = session.stop()

@@ -130,12 +130,12 @@ def test_a_turn_that_returns_is_completed(running: Session) -> None:
     assert running.state == Idle(Memory(running.state.memory.home, record.epoch or 0, (record,)))
 
 
-def test_a_turn_that_raises_is_failed_and_tells_its_code_and_type(running: Session) -> None:
+def test_a_turn_that_raises_is_failed_with_its_code_and_type(running: Session) -> None:
     record = running.end(Raised(ValueError("secret"), "MODEL_DOWN"))
     assert (record.status, record.error) == (TurnStatus.FAILED, TurnError("MODEL_DOWN", "ValueError"))
 
 
-def test_a_cancellation_that_nobody_asked_for_is_a_failure(running: Session) -> None:
+def test_a_cancellation_without_a_cancel_is_a_failure(running: Session) -> None:
     record = running.end(Stopped())
     assert record.status is TurnStatus.FAILED
     assert record.error == TurnError("spontaneous_cancel", "CancelledError")
@@ -177,11 +177,11 @@ def test_after_its_deadline_a_turn_is_timed_out_unless_it_finished(
     assert (record.status, record.reason) == (status, Reason(CancelCode.TIMEOUT))
 
 
-def test_the_record_of_a_failed_turn_tells_the_error_also_after_a_cancel(cancelling: Session) -> None:
+def test_the_record_of_a_failed_turn_has_the_error_after_a_cancel_too(cancelling: Session) -> None:
     assert cancelling.end(Raised(KeyError())).error == TurnError("AGENT_ERROR", "KeyError")
 
 
-def test_the_record_of_a_turn_that_a_stage_failed_tells_which_and_why(running: Session) -> None:
+def test_the_record_of_a_turn_that_a_stage_failed_names_the_stage_and_the_error(running: Session) -> None:
     failed = StageFailed("stage x:y failed", stage="x:y")
     failed.__cause__ = KeyError()
     assert running.end(Raised(failed, "stage_failed")).error == TurnError("stage_failed", "KeyError", "x:y")
@@ -294,7 +294,7 @@ def test_a_cancel_by_a_user_or_an_admin_ends_the_streams(
     assert running.did() == [EndTurn, CloseStreams], "the terminal event comes first"
 
 
-def test_streams_are_told_when_a_task_does_not_stop(running: Session) -> None:
+def test_streams_end_with_unresponsive_when_a_task_does_not_stop(running: Session) -> None:
     running.stop()
     running.swallow()
     assert running.one(CloseStreams).end == "Task unresponsive"
@@ -357,7 +357,7 @@ def test_closing_cancels_first(running: Session, outcome: Outcome, text: str) ->
     assert (view.state, view.turn, view.recent) == (SessionState.CLOSED, record, (record,))
 
 
-def test_shutdown_tells_every_stream(running: Session) -> None:
+def test_shutdown_closes_every_stream(running: Session) -> None:
     running.shut(SHUTDOWN)
     record = running.end(Stopped())
     assert (record.status, record.reason) == (TurnStatus.CANCELLED, SHUTDOWN)

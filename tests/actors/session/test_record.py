@@ -27,7 +27,7 @@ def test_the_record_of_a_running_turn_is_a_snapshot() -> None:
     assert (made.cancel_requested_at, made.ended_at, made.fingerprint) == (None, None, b"f")
 
 
-def test_a_cancelling_turn_tells_who_asked_when_and_who_comes_next() -> None:
+def test_a_cancelling_turn_shows_who_asked_and_when_and_which_turn_comes_next() -> None:
     made = record_of(CANCELLING)
     assert (made.status, made.reason, made.superseded_by) == (TurnStatus.CANCELLING, USER, "next")
     assert (made.cancel_requested_at, made.cancelled_again_at, made.ended_at) == (3.0, 5.0, None)

@@ -148,7 +148,9 @@ def test_a_text_that_no_event_could_carry_is_refused(text: Any) -> None:
         (Asker("local", sees_all=True), CancelCode.ADMIN),
     ],
 )
-def test_a_cancel_is_the_users_or_the_admins_by_who_asks(asker: Asker, code: CancelCode) -> None:
+def test_whether_a_cancel_is_the_users_or_an_admins_depends_on_the_asker(
+    asker: Asker, code: CancelCode
+) -> None:
     assert cancel_code(None, asker, "ada") is code
 
 

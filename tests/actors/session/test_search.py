@@ -303,7 +303,7 @@ def test_a_condition_that_says_too_much_is_found_by_the_search() -> None:
     assert "one row, please" in found.what
 
 
-def test_a_row_that_nothing_takes_is_told() -> None:
+def test_a_row_that_nothing_takes_is_reported() -> None:
     never = Row(Idle, Tick, "never", When("never", lambda state, tick, now: False), Running)
     table = Table((*ROWS, never))
     assert search(2, table=table).found is None

@@ -35,7 +35,7 @@ def test_a_stop_cancels_and_is_answered_when_the_coroutine_has_ended(running: Se
     assert running.did() == [EndTurn, Reply, CloseStreams]
 
 
-def test_a_stop_that_does_not_wait_is_told_requested(running: Session) -> None:
+def test_a_stop_that_does_not_wait_is_answered_requested(running: Session) -> None:
     answer = running.answer(running.stop(wait=False), CancelAnswer)
     assert answer.verdict is Verdict.REQUESTED
     assert answer.turn is not None
@@ -44,7 +44,7 @@ def test_a_stop_that_does_not_wait_is_told_requested(running: Session) -> None:
 
 
 @pytest.mark.parametrize("wait", [True, False])
-def test_a_stop_of_an_idle_session_is_told_not_running(session: Session, wait: bool) -> None:
+def test_a_stop_of_an_idle_session_is_answered_not_running(session: Session, wait: bool) -> None:
     assert session.answer(session.stop(wait=wait), CancelAnswer) == CancelAnswer(Verdict.NOT_RUNNING)
 
 
@@ -114,7 +114,9 @@ def test_a_stop_aimed_at_the_successor_drops_it_and_says_cancelled(running: Sess
 
 
 @pytest.mark.parametrize("outcome", [Returned(), Raised(OSError()), Stopped()])
-def test_a_stop_aimed_at_a_finished_turn_is_told_how_it_ended(running: Session, outcome: Outcome) -> None:
+def test_a_stop_aimed_at_a_finished_turn_is_answered_with_how_it_ended(
+    running: Session, outcome: Outcome
+) -> None:
     record = running.end(outcome)
     answer = running.answer(running.stop("t1"), CancelAnswer)
     assert answer == CancelAnswer(Verdict.FINISHED_FIRST, record, 0.0)
@@ -132,7 +134,7 @@ def test_a_late_stop_does_not_hit_the_successor(running: Session, stopped: bool)
     assert running.state == before
 
 
-def test_a_stop_aimed_at_a_quarantined_turn_is_told_unresponsive_until_it_ends(running: Session) -> None:
+def test_a_stop_aimed_at_a_quarantined_turn_is_answered_unresponsive_until_it_ends(running: Session) -> None:
     running.stop()
     epoch = running.swallow()
     assert running.answer(running.stop("t1"), CancelAnswer).verdict is Verdict.UNRESPONSIVE
@@ -140,7 +142,7 @@ def test_a_stop_aimed_at_a_quarantined_turn_is_told_unresponsive_until_it_ends(r
     assert running.answer(running.stop("t1"), CancelAnswer).verdict is Verdict.FINISHED_FIRST
 
 
-def test_a_turn_that_somebody_tells_to_stop_needs_no_reply_address(running: Session) -> None:
+def test_a_turn_can_be_stopped_without_a_reply_address(running: Session) -> None:
     running.tell(Stop(None, USER))
     running.end(Stopped())
     assert running.did() == [EndTurn, CloseStreams]

@@ -47,7 +47,7 @@ STATES: dict[SessionState, State] = {
 
 
 @pytest.mark.parametrize(("name", "state"), STATES.items())
-def test_a_view_tells_the_state_and_what_is_remembered(name: SessionState, state: State) -> None:
+def test_a_view_shows_the_state_and_what_is_remembered(name: SessionState, state: State) -> None:
     seen = view(state)
     assert (seen.session_id, seen.user, seen.state) == ("s", "ada", name)
     assert (seen.recent, seen.quarantined, seen.subscribers) == (MEMORY.records, (FLED,), 0)
@@ -56,7 +56,7 @@ def test_a_view_tells_the_state_and_what_is_remembered(name: SessionState, state
 
 
 @pytest.mark.parametrize("state", [RUNNING, CANCELLING])
-def test_a_turn_in_a_list_tells_what_its_record_tells(state: Running | Cancelling) -> None:
+def test_a_turn_in_a_list_shows_what_its_record_shows(state: Running | Cancelling) -> None:
     seen = InFlight(state)
     assert (seen.session_id, seen.owner) == ("s", "ada")
     record = record_of(state)
@@ -92,7 +92,7 @@ def test_every_known_turn_is_found(turn_id: str) -> None:
 
 
 @pytest.mark.parametrize("state", [RUNNING, CANCELLING])
-def test_the_first_event_of_the_turn_in_flight_is_told_by_who_knows_it(state: Running | Cancelling) -> None:
+def test_the_first_event_of_the_turn_in_flight_is_taken_from_the_caller(state: Running | Cancelling) -> None:
     assert record_of(state, first_event_at=2.5).first_event_at == 2.5
     for seen in (
         current_turn(state, 2.5),

@@ -88,7 +88,7 @@ async def test_what_comes_out_of_the_stages_is_the_turns_result() -> None:
         assert await (await registry.send("s1", "hello")).result() == ["done: hello"]
 
 
-async def test_a_stage_is_told_the_message_the_session_the_user_the_agent_and_the_context() -> None:
+async def test_a_stage_is_given_the_message_the_session_the_user_the_agent_and_the_context() -> None:
     seen: list[Any] = []
     brought = object()
     registry = SessionRegistry({"coder": done})
@@ -377,7 +377,7 @@ async def test_what_has_no_name_goes_by_its_kind(function: Any, word: str) -> No
         assert (await failure_of(registry))[0].stage == f"pre_process_msg:{word}"
 
 
-async def test_a_stage_that_raises_a_cancellation_of_its_own_is_a_failure_that_nobody_asked_for() -> None:
+async def test_a_stage_that_raises_a_cancellation_of_its_own_is_a_failure_and_no_cancel() -> None:
     registry = SessionRegistry(done)
 
     @registry.stage("pre_process_msg")
@@ -577,7 +577,7 @@ def test_what_cannot_be_a_stage_is_refused_when_it_is_registered(function: Any) 
 
 
 @pytest.mark.parametrize("name", [shouts, None, "", 1])
-def test_a_stage_without_a_name_is_told_how_one_is_given(name: Any) -> None:
+def test_the_error_for_a_stage_without_a_name_says_how_to_give_one(name: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"@registry\.stage") as refused:
         SessionRegistry(done).stage(name)
     assert refused.value.field == "name"

@@ -286,7 +286,7 @@ async def test_an_error_that_is_no_exception_is_a_failed_turn_like_any_other() -
 
 
 @pytest.mark.parametrize("kind", ["in its task", "before the first await", "while it is called"])
-async def test_a_cancelled_error_that_nobody_asked_for_is_a_failure_with_a_code_of_its_own(kind: str) -> None:
+async def test_a_cancelled_error_without_a_cancel_is_a_failure_with_a_code_of_its_own(kind: str) -> None:
     """G2, G3: never called cancelled."""
 
     async def late(turn: Turn) -> None:

@@ -44,7 +44,7 @@ from turnkeeper.actors.turn.turn import Turn, text_of
 # -- What a turn says -------------------------------------------------------------------------------
 
 
-async def test_a_turn_tells_what_it_is_about() -> None:
+async def test_a_turn_says_what_it_is_about() -> None:
     agent = ScriptedAgent()
     async with opened({"default": done, "coder": agent}) as registry:
         receipt = await registry.send(
@@ -210,7 +210,7 @@ async def test_any_other_name_is_the_agents(name: str) -> None:
     assert await emitting((name, 1)) == [(name, 1)]
 
 
-async def test_an_event_tells_what_was_the_case_when_it_was_emitted() -> None:
+async def test_an_event_says_what_was_the_case_when_it_was_emitted() -> None:
     data = {"n": 1}
 
     async def agent(turn: Turn) -> None:
@@ -296,7 +296,7 @@ async def misused(use: Callable[[SessionRegistry, Turn], Any]) -> BaseException 
 
 
 @pytest.mark.parametrize("task", [False, True], ids=["itself", "a task of it"])
-async def test_a_turn_that_would_wait_for_its_own_end_is_told_so(task: bool) -> None:
+async def test_a_turn_that_would_wait_for_its_own_end_gets_an_error(task: bool) -> None:
     """G9: neither the turn nor a task that it started waits for ever."""
 
     def started(coroutine: Any) -> Any:
@@ -314,7 +314,7 @@ async def test_a_turn_that_would_wait_for_its_own_end_is_told_so(task: bool) -> 
         assert instead in str(error)
 
 
-async def test_a_turn_that_waits_for_its_own_receipt_is_told_so() -> None:
+async def test_a_turn_that_waits_for_its_own_receipt_gets_an_error() -> None:
     receipts: list[Any] = []
     there = asyncio.Event()
 
@@ -409,7 +409,7 @@ async def test_a_conversation_goes_on_from_turn_to_turn_and_each_session_has_its
         assert await ask(registry, "one", session="s2") == []
 
 
-async def test_the_context_tells_whose_session_it_is_also_to_an_admins_turn() -> None:
+async def test_the_context_names_the_owner_of_the_session_in_an_admins_turn_too() -> None:
     async def agent(turn: Turn) -> Any:
         return turn.context.log_id, turn.context.username, turn.context.agent_name, turn.user
 

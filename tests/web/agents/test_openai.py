@@ -208,7 +208,7 @@ async def test_an_unsupported_part_is_refused_before_anybody_is_asked() -> None:
         assert talk.upstream.calls == []
 
 
-async def test_a_server_that_tells_no_usage_is_fine_and_one_that_refuses_to_is_not_asked() -> None:
+async def test_a_server_that_reports_no_usage_is_fine_and_one_that_refuses_to_is_not_asked() -> None:
     async with talking(says("x", usage=None), include_usage=False) as talk:
         await (await talk.registry.send("s", "hello")).result()
         assert "stream_options" not in talk.upstream.calls[0].body
@@ -387,7 +387,7 @@ async def test_an_error_status_is_a_code_of_ours_and_asked_once(
     assert KEY not in caplog.text
 
 
-async def test_when_to_ask_again_is_told_to_clients_and_to_the_host() -> None:
+async def test_clients_and_the_host_learn_when_to_ask_again() -> None:
     async with talking(lambda call: call.refuse(429, Retry_After="7")) as talk:
         receipt = await talk.registry.send("s", "hello")
         failure = await talk.failed()
@@ -607,7 +607,7 @@ async def test_a_message_that_was_refused_does_not_spoil_the_session() -> None:
         assert await (await talk.registry.send("s", "good")).result() == "fine"
 
 
-async def test_clients_are_told_neither_the_key_nor_the_upstreams_words(
+async def test_clients_learn_neither_the_key_nor_the_upstreams_words(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def answer(call: Call) -> None:

@@ -23,7 +23,7 @@ def test_retry_after_may_be_a_date() -> None:
     assert 50 < wait <= 60
 
 
-def test_nobody_has_to_say_when_to_ask_again() -> None:
+def test_an_upstream_need_not_say_when_to_ask_again() -> None:
     assert retry_after({}) is None
 
 

@@ -12,7 +12,7 @@ def test_a_report_says_with_which_status_a_send_was_refused() -> None:
     ]
 
 
-def test_a_report_says_what_nobody_could_ask_with_a_dash() -> None:
+def test_a_report_shows_a_dash_where_nothing_could_be_asked() -> None:
     report = Judgement((), 1, 0, 0, 1, 0, 5, 5, 0, ())
     table = as_table(report, "server")
     assert re.search(r"^late Stops that hit the next turn +-$", table, re.MULTILINE)

@@ -165,7 +165,7 @@ def test_the_command_prints_json_and_says_with_its_status_that_nothing_was_found
     assert "the model is at http://127.0.0.1:" in done.err
 
 
-def test_the_command_ends_with_3_where_nobody_answers() -> None:
+def test_the_command_ends_with_3_where_nothing_answers() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     done = command("--url", url, "--upstream-port", "0")
     assert done.returncode == 2, "a server is pointed at a port, not at any"
@@ -191,14 +191,14 @@ def test_the_command_ends_with_3_where_nobody_answers() -> None:
         ),
     ],
 )
-def test_who_asks_wrongly_is_told_and_nothing_is_started(
+def test_wrong_arguments_are_reported_and_nothing_is_started(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["audit", *arguments]) == 2
     assert said in capsys.readouterr().err
 
 
-def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_taken_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     async def taken() -> int:
         server = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0)
         async with server:
@@ -211,7 +211,7 @@ def test_a_port_that_is_taken_is_told(capsys: pytest.CaptureFixture[str]) -> Non
     )
 
 
-async def test_an_agent_that_cannot_be_had_is_told_in_time() -> None:
+async def test_an_agent_that_cannot_be_loaded_is_reported_in_time() -> None:
     with pytest.raises(CannotAudit, match="turnkeeper did not start"):
         await audit(Options(agent="no.such:agent", users=1, turns=1), None, OURS, QUICK)
 

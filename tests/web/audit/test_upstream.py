@@ -57,7 +57,7 @@ async def test_it_streams_numbered_tokens_as_clients_of_openai_expect_them() -> 
         assert model.upstream.id_of("s", 1) is None
 
 
-async def test_it_answers_in_one_piece_who_does_not_stream() -> None:
+async def test_it_answers_in_one_piece_a_client_that_does_not_stream() -> None:
     async with a_model() as model:
         parts = [{"type": "text", "text": "so:"}, {"type": "text", "text": message("s", 0)}]
         async with model.ask(parts) as answer:
@@ -67,7 +67,7 @@ async def test_it_answers_in_one_piece_who_does_not_stream() -> None:
         assert model.log.requests[0].end is RequestEnd.FINISHED
 
 
-async def test_it_sees_at_once_who_hangs_up() -> None:
+async def test_it_sees_at_once_that_a_client_hangs_up() -> None:
     async with a_model() as model:
         async with model.ask(message("s", 1), stream=True) as answer:
             await answer.content.readline()

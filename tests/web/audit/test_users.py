@@ -161,14 +161,14 @@ class Broken(Notes):
         return await super().stop(request)
 
 
-async def test_what_is_refused_or_never_answered_holds_nobody_up() -> None:
+async def test_what_is_refused_or_never_answered_holds_nothing_up() -> None:
     log = await live(Act.STOP_EARLY, Broken(), pace=replace(PACE, patience=SPANS[0]))
     (stop,) = log.stops
     assert (stop.status, stop.said_stopped) == (0, False)
     assert log.reads[0].tokens == ()
 
 
-async def test_who_is_not_done_in_time_is_counted_and_what_they_saw_is_kept() -> None:
+async def test_a_user_who_is_not_done_in_time_is_counted_and_what_they_saw_is_kept() -> None:
     for seconds in SPANS:
         log = await live(Act.READ, Notes(), answered=False, seconds=seconds)
         assert log.out_of_time == 1
@@ -187,7 +187,7 @@ class Elsewhere(Notes):
         raise web.HTTPTemporaryRedirect("http://192.0.2.1/stream")
 
 
-async def test_nobody_is_led_off_this_machine() -> None:
+async def test_a_redirect_leads_no_user_off_this_machine() -> None:
     for patience in SPANS:
         log = await live(Act.READ, Elsewhere(), answered=False, pace=replace(PACE, patience=patience))
         if log.sends[0].status:

@@ -206,7 +206,7 @@ async def test_a_server_that_stays_away_is_given_up_after_the_patience() -> None
     assert notices == ["it has left; trying again"]
 
 
-async def test_a_server_whose_connections_are_cut_is_told_once_and_then_given_up() -> None:
+async def test_a_server_whose_connections_are_cut_is_reported_once_and_then_given_up() -> None:
     for patience in (0.3, 3.0, 30.0):  # the first moment of its absence may already be later than that
         notices: list[str] = []
         async with (
@@ -232,7 +232,7 @@ async def test_a_stream_that_is_refused_is_not_tried_again() -> None:
             await anext(client.events("s", notice=lambda _: None))
 
 
-async def test_a_server_that_was_started_anew_is_told() -> None:
+async def test_a_server_that_was_started_anew_is_reported() -> None:
     notices: list[str] = []
     async with (
         serving(three) as first,

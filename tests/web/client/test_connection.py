@@ -41,7 +41,7 @@ def test_a_token_that_no_header_can_carry_is_refused_and_not_repeated(token: str
 # -- Who answers ------------------------------------------------------------------------------------
 
 
-async def test_nobody_at_that_port_is_told_with_the_address() -> None:
+async def test_a_port_without_a_server_is_reported_with_the_address() -> None:
     async with Connection("http://127.0.0.1:1") as connection:
         with pytest.raises(Unreachable, match=r"cannot reach http://127\.0\.0\.1:1/: Connection refused"):
             await connection.hello()
@@ -61,7 +61,7 @@ async def test_nobody_at_that_port_is_told_with_the_address() -> None:
     ],
     ids=["a page", "other JSON", "a list", "404", "elsewhere", "not HTTP", "nothing", "without end"],
 )
-async def test_something_else_on_that_port_is_told_and_never_given_the_token(answer: bytes) -> None:
+async def test_something_else_on_that_port_is_reported_and_never_given_the_token(answer: bytes) -> None:
     async with answering(answer) as (url, asked), Connection(url, "s3cret") as connection:
         with pytest.raises(Unreachable):
             await connection.hello()
@@ -73,7 +73,7 @@ async def test_something_else_on_that_port_is_told_and_never_given_the_token(ans
 @pytest.mark.parametrize(
     ("version", "speaks"), [(VERSION, True), ("0.1.999", True), ("0.2.0", False), ("7.0.0", False)]
 )
-async def test_a_server_of_another_version_is_told(version: str, speaks: bool) -> None:
+async def test_a_server_of_another_version_is_reported(version: str, speaks: bool) -> None:
     body = json.dumps({"status": "ok", "incarnation": "1", "version": version})
     async with answering(http(body)) as (url, _), Connection(url) as connection:
         if speaks:
@@ -120,7 +120,7 @@ async def test_a_refusal_has_the_servers_status_code_and_words(
     [(None, "a valid token is needed: set TURNKEEPER_TOKEN"),
      ("wr0ng", "the server does not accept the token in TURNKEEPER_TOKEN")],
 )  # fmt: skip
-async def test_a_token_that_is_missing_is_told_from_one_that_is_wrong(token: str | None, says: str) -> None:
+async def test_a_missing_token_is_distinguished_from_a_wrong_one(token: str | None, says: str) -> None:
     async with (
         serving(ScriptedAgent(), authenticate=by_token) as house,
         Client(house.url(""), token) as client,

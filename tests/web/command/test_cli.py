@@ -143,7 +143,7 @@ def test_a_port_out_of_its_range_is_refused(refused: Callable[..., tuple[int, st
 
 
 @pytest.mark.parametrize("host", ["256.0.0.1", "x" * 100, "no-such-host.invalid"])
-def test_an_address_that_is_none_is_told_in_one_line(
+def test_an_invalid_address_is_reported_in_one_line(
     refused: Callable[..., tuple[int, str]], host: str
 ) -> None:
     status, line = refused("serve", "--host", host, "--port", "0", "--token", "ada:s3cret")
@@ -152,7 +152,7 @@ def test_an_address_that_is_none_is_told_in_one_line(
     assert host in line
 
 
-def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         cli.main(["--version"])
 

@@ -132,7 +132,7 @@ def test_a_command_that_is_asked_wrongly_says_one_line_and_ends_with_2(
         ("cleanup",),
     ],
 )
-def test_a_server_that_is_not_there_is_told_in_one_line_and_ends_with_3(
+def test_a_server_that_is_not_there_is_reported_in_one_line_and_ends_with_3(
     arguments: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, out, err = run(capsys, *arguments, "--url", NOBODY)

@@ -83,7 +83,7 @@ def test_a_key_may_be_written_with_hyphens_like_its_flag(written: Written) -> No
     assert combine(written("cancel-grace = 2\n"), {}, {}).settings.cancel_grace == 2
 
 
-def test_tokens_add_up_and_are_told_without_their_secrets(written: Written, tmp_path: Path) -> None:
+def test_tokens_add_up_and_are_shown_without_their_secrets(written: Written, tmp_path: Path) -> None:
     (tmp_path / "secrets").write_text("dan:four:admin\n")
     path = written('tokens = ["ada:one"]\ntoken_file = "secrets"\n')
 
@@ -128,7 +128,7 @@ def test_the_agent_comes_from_any_layer(written: Written) -> None:
         ("note = '''\nport = 1\n'''\n", 1, "'note'"),
     ],
 )
-def test_what_is_wrong_in_the_file_is_told_with_its_line_and_its_name(
+def test_what_is_wrong_in_the_file_is_reported_with_its_line_and_its_name(
     written: Written, text: str, line: int, says: str
 ) -> None:
     path = written(text)
@@ -144,7 +144,7 @@ def test_what_is_wrong_in_the_file_is_told_with_its_line_and_its_name(
     [("port = \n", "line 1"), ("host = 'a'\nport = 1 2\n", "line 2"), ("a = 1\na = 2\n", "line 2"),
      ('host = "a\n', "line 1"), ("tokens = [", "at its end")],
 )  # fmt: skip
-def test_what_is_no_toml_is_told_with_its_place(written: Written, text: str, where: str) -> None:
+def test_what_is_no_toml_is_reported_with_its_place(written: Written, text: str, where: str) -> None:
     path = written(text)
     text = refusal(path)
 
@@ -152,7 +152,7 @@ def test_what_is_no_toml_is_told_with_its_place(written: Written, text: str, whe
     assert where in text
 
 
-def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
 
     assert "No such file" in refusal(str(tmp_path / "missing"))
@@ -161,16 +161,16 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("name", "text"), [("PORT", "eighty"), ("PORT", "70000"), ("HEARTBEAT", "nan")])
-def test_what_is_wrong_in_the_environment_is_told_with_the_variable(name: str, text: str) -> None:
+def test_what_is_wrong_in_the_environment_is_reported_with_the_variable(name: str, text: str) -> None:
     assert refusal(None, {f"TURNKEEPER_{name}": text}).startswith(f"TURNKEEPER_{name}: ")
 
 
-def test_a_number_that_is_none_is_told_in_words() -> None:
+def test_an_invalid_number_is_reported_in_words() -> None:
     assert refusal(None, {"TURNKEEPER_PORT": "eighty"}) == "TURNKEEPER_PORT: 'eighty' is not a whole number"
     assert refusal(None, {"TURNKEEPER_RETRY": "soon"}) == "TURNKEEPER_RETRY: 'soon' is not a number"
 
 
-def test_what_is_wrong_in_a_flag_is_told_with_the_flag() -> None:
+def test_what_is_wrong_in_a_flag_is_reported_with_the_flag() -> None:
     assert refusal(port=70_000).startswith("--port: port must be")
     assert refusal(tokens=("ada",)).startswith("--token: a token is user:secret")
 

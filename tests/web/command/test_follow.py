@@ -96,14 +96,14 @@ async def test_as_json_every_event_of_the_turn_is_a_line() -> None:
     assert len({(line["id"] or "").partition("-")[0] for line in lines if line["id"]}) == 1
 
 
-async def test_a_turn_that_fails_is_told_without_its_secrets() -> None:
+async def test_a_turn_that_fails_is_reported_without_its_secrets() -> None:
     async with desk(broken) as at:
         assert await at.send() is ExitCode.FAILED
 
     assert at.err.getvalue() == "turnkeeper: failed: agent_error (LookupError)\n"
 
 
-async def test_a_model_that_did_not_deliver_is_told_in_the_agents_words() -> None:
+async def test_a_model_that_did_not_deliver_is_reported_in_the_agents_words() -> None:
     async def refused(turn: Turn) -> None:
         turn.emit(
             "upstream_error", {"code": "upstream_rate_limited", "message": "no more for now (HTTP 429)"}
@@ -116,7 +116,7 @@ async def test_a_model_that_did_not_deliver_is_told_in_the_agents_words() -> Non
     assert at.err.getvalue() == "turnkeeper: failed: upstream_rate_limited: no more for now (HTTP 429)\n"
 
 
-async def test_a_turn_that_takes_too_long_is_told() -> None:
+async def test_a_turn_that_takes_too_long_is_reported() -> None:
     async with desk(ScriptedAgent()) as at:
         assert await at.send(timeout=0.05) is ExitCode.FAILED
 
@@ -181,7 +181,7 @@ async def test_a_turn_that_another_user_stops_is_reported_whatever_the_server_is
     assert "cancelled: user_request" in at.err.getvalue()
 
 
-async def test_a_session_that_is_closed_before_the_turn_is_sent_is_told_at_once() -> None:
+async def test_a_session_that_is_closed_before_the_turn_is_sent_is_reported_at_once() -> None:
     async with serving(done) as house, Held(house.url("")) as client:
         await house.sent("s")
         client.arrives = asyncio.Event()
@@ -195,7 +195,7 @@ async def test_a_session_that_is_closed_before_the_turn_is_sent_is_told_at_once(
             await sent
 
 
-async def test_only_the_own_turn_is_shown_and_the_one_before_is_told_stopped() -> None:
+async def test_only_the_own_turn_is_shown_and_the_one_before_is_reported_stopped() -> None:
     agent = ScriptedAgent()
     async with desk(agent) as at:
         first = await at.house.sent("s", "first")
@@ -210,7 +210,7 @@ async def test_only_the_own_turn_is_shown_and_the_one_before_is_told_stopped() -
     assert f"the previous turn, {first}: cancelled after " in at.err.getvalue()
 
 
-async def test_being_superseded_is_told() -> None:
+async def test_being_superseded_is_reported() -> None:
     agent = ScriptedAgent()
     async with desk(agent) as at:
         sent = at.send()
@@ -221,7 +221,7 @@ async def test_being_superseded_is_told() -> None:
     assert f"cancelled: superseded by {later}" in at.err.getvalue()
 
 
-async def test_being_superseded_before_it_has_started_is_told() -> None:
+async def test_being_superseded_before_it_has_started_is_reported() -> None:
     agent = ScriptedAgent(swallows=1)
     async with desk(agent) as at:
         await at.house.sent("s", "stubborn")
@@ -240,7 +240,7 @@ async def test_being_superseded_before_it_has_started_is_told() -> None:
     ("options", "code"),
     [({"agent": "unknown"}, ExitCode.USAGE), ({"multitask_strategy": "reject"}, ExitCode.FAILED)],
 )
-async def test_a_send_that_is_refused_is_told(options: dict[str, Any], code: ExitCode) -> None:
+async def test_a_send_that_is_refused_is_reported(options: dict[str, Any], code: ExitCode) -> None:
     async with desk(ScriptedAgent()) as at:
         await at.house.sent("s")
         with pytest.raises(ClientError) as failed:
@@ -258,7 +258,7 @@ async def test_an_id_of_another_users_is_not_sent_to() -> None:
     assert exit_code_of(failed.value) is ExitCode.FAILED
 
 
-async def test_the_end_of_the_server_is_told() -> None:
+async def test_the_end_of_the_server_is_reported() -> None:
     agent = ScriptedAgent()
     async with desk(agent) as at:
         sent = at.send()
@@ -334,7 +334,7 @@ async def test_ctrl_c_that_comes_too_late_says_that_it_did() -> None:
     assert at.out.getvalue() == "the end\n"
 
 
-async def test_a_turn_that_does_not_stop_is_told_unresponsive() -> None:
+async def test_a_turn_that_does_not_stop_is_reported_unresponsive() -> None:
     agent = ScriptedAgent(swallows=FOREVER)
     async with desk(agent, cancel_grace=0.05) as at:
         sent = at.send()
@@ -372,7 +372,7 @@ async def test_ctrl_c_while_it_waits_for_the_turn_before_it_stops_only_its_own()
     assert len(agent.runs) == 1
 
 
-async def test_a_stop_that_does_not_arrive_is_told() -> None:
+async def test_a_stop_that_does_not_arrive_is_reported() -> None:
     agent = ScriptedAgent()
     async with relay(0) as between, desk(agent, between) as at:
         sent = at.send()

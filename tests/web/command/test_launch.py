@@ -92,7 +92,7 @@ def test_a_number_may_come_from_the_environment_and_must_be_one(monkeypatch: pyt
         configure(None, {})
 
 
-def test_a_variable_that_no_setting_has_is_told_and_does_not_keep_the_server_from_starting(
+def test_a_variable_without_a_setting_is_reported_and_the_server_starts_all_the_same(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [name for name in os.environ if name.startswith("TURNKEEPER_")]:

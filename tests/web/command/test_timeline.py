@@ -27,7 +27,7 @@ def steps(turn: TurnRecord) -> list[str]:
     return [row[2] for row in timeline_table(shown(turn), NOW).rows]
 
 
-def test_every_step_is_told_in_words() -> None:
+def test_every_step_is_shown_in_words() -> None:
     whole = record(
         "t1",
         status=TurnStatus.UNRESPONSIVE,
@@ -65,7 +65,7 @@ def test_a_step_that_only_a_later_server_knows_is_shown_as_it_is() -> None:
     assert timeline_table(turn, NOW).rows[0][2] == "teleported"
 
 
-def test_a_cancel_that_nobody_signed_is_told_without_a_name() -> None:
+def test_a_cancel_without_a_user_is_shown_without_a_name() -> None:
     timed_out = Cancellation(Reason(CancelCode.TIMEOUT), 3.0)
     turn = record(status=TurnStatus.TIMED_OUT, started_at=1.0, cancellation=timed_out, ended_at=3.0)
     assert "asked to stop: timeout" in steps(turn)
@@ -93,7 +93,7 @@ def test_a_cancel_that_nobody_signed_is_told_without_a_name() -> None:
     ],
     ids=lambda part: str(part["status"]) if isinstance(part, dict) else "",
 )
-def test_what_became_of_a_turn_is_told_in_a_line(fields: dict[str, Any], text: str) -> None:
+def test_what_became_of_a_turn_is_shown_in_a_line(fields: dict[str, Any], text: str) -> None:
     assert turn_text(shown(record("t1", **fields)), NOW) == f"turn t1 {text}"
 
 
@@ -106,7 +106,7 @@ def session(**fields: Any) -> dict[str, Any]:
     return {"log_id": "s1", "user": "ada", "state": "idle", "subscribers": 0, **nothing, **fields}
 
 
-def test_a_session_is_told_in_a_line() -> None:
+def test_a_session_is_shown_in_a_line() -> None:
     assert session_text(session()) == "session s1 of ada is idle; 0 streams are open on it"
     assert session_text(session(subscribers=1)).endswith("1 stream is open on it")
 

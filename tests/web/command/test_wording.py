@@ -16,7 +16,7 @@ NOW = 1_700_000_000.0
     [(-3, "0s"), (0.9, "0s"), (59, "59s"), (60, "1m00s"), (125, "2m05s"), (3_725, "1h02m"), (90_000, "1d01h"),
      (1e7, "115d17h")],
 )  # fmt: skip
-def test_a_span_is_told_in_at_most_two_units(seconds: float, shown: str) -> None:
+def test_a_span_is_written_in_at_most_two_units(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
 
 

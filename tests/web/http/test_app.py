@@ -114,7 +114,7 @@ async def test_the_hosts_own_code_finds_the_registry_in_its_app() -> None:
         assert (await house.get("/mine")).text == "done: hello"
 
 
-async def test_a_mount_in_a_subapp_tells_locations_that_hold() -> None:
+async def test_a_mount_in_a_subapp_gives_locations_that_hold() -> None:
     sub = web.Application()
     registry = setup(sub, ScriptedAgent())
     app = web.Application()
@@ -234,7 +234,7 @@ async def test_a_host_whose_own_start_fails_leaves_no_registry_behind() -> None:
     assert not registry.accepting
 
 
-async def test_on_shutdown_streams_are_told_and_cleanup_does_not_wait_for_them() -> None:
+async def test_on_shutdown_streams_are_closed_and_cleanup_does_not_wait_for_them() -> None:
     agent = ScriptedAgent()
     async with serving(agent, runner={"shutdown_timeout": 60.0}) as house:
         await house.sent("s")

@@ -101,7 +101,7 @@ def test_active_tasks_tell_of_the_turn_and_the_one_that_waits() -> None:
     assert active["router_tasks"] == ["t1", "t2"]
 
 
-def test_all_active_tasks_are_told_by_session() -> None:
+def test_all_active_tasks_are_listed_by_session() -> None:
     sent = turns.spec("t1", agent="echo", submitted_at=100.0)
     in_flight = InFlight(turns.running(sent, 7, started_at=101.0, memory=turns.memory()))
 
@@ -119,7 +119,7 @@ def test_all_active_tasks_are_told_by_session() -> None:
     )
 
 
-def test_a_session_tells_its_newest_turns_first() -> None:
+def test_a_session_shows_its_newest_turns_first() -> None:
     older = record(status=TurnStatus.COMPLETED)
     newer = record("t2", 8, status=TurnStatus.CANCELLED, submitted_at=105.0)
     view = SessionView(SessionId("s"), "ada", SessionState.IDLE, newer, recent=(older, newer), subscribers=2)
@@ -143,7 +143,7 @@ def encoded(conversation: Conversation, most: int, most_of_part: int = 1_000) ->
     return codec.encode_messages(conversation, most, most_of_part)
 
 
-def test_a_conversation_is_told_with_the_event_up_to_which_it_goes() -> None:
+def test_a_conversation_comes_with_the_event_up_to_which_it_goes() -> None:
     answer = answer_of(encoded(said({"role": "user", "content": "grüße 😀"}, "text"), 1000))
     assert answer == {
         "status": "ok",
@@ -173,7 +173,7 @@ def test_a_message_that_is_nested_deeper_than_json_writes_is_null_and_no_failure
     assert answer["messages"] == [deep, None]
 
 
-def test_of_a_long_conversation_the_last_of_it_is_told_and_how_much_is_not() -> None:
+def test_of_a_long_conversation_the_last_part_is_shown_and_how_much_is_omitted() -> None:
     """G8."""
     answer = answer_of(encoded(said(*(f"{n:08}" for n in range(100))), 55))
     assert answer["messages"] == ["00000095", "00000096", "00000097", "00000098", "00000099"]
@@ -182,7 +182,7 @@ def test_of_a_long_conversation_the_last_of_it_is_told_and_how_much_is_not() -> 
     assert (answer["messages"], answer["omitted"]) == ([], 2)
 
 
-def test_large_parts_are_told_by_their_type_and_size_and_take_no_room() -> None:
+def test_large_parts_are_shown_by_their_type_and_size_and_take_no_room() -> None:
     """G8."""
     image = {"type": "image", "url": "A" * 5_000}
     messages = [{"role": "user", "content": [image, {"type": "text", "text": "hello"}]}] * 20
@@ -194,7 +194,7 @@ def test_large_parts_are_told_by_their_type_and_size_and_take_no_room() -> None:
     )
 
 
-def test_a_text_that_leaves_no_room_for_others_is_told_by_its_size() -> None:
+def test_a_text_that_leaves_no_room_for_others_is_shown_by_its_size() -> None:
     """G8."""
     messages = [{"role": "user", "content": "before"}, {"role": "user", "content": "x" * 20_000}]
     answer = answer_of(encoded(said(*messages), 10_000))
@@ -253,13 +253,13 @@ def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:
     assert answer["log_id"] == "s"
 
 
-def test_a_failed_turn_tells_a_code_and_a_type_and_nothing_else_of_what_was_raised() -> None:
+def test_a_failed_turn_shows_a_code_and_a_type_and_nothing_else_of_what_was_raised() -> None:
     turn = record(status=TurnStatus.FAILED, error=TurnError("agent_error", "ValueError"))
 
     assert answer_of(codec.encode_turn("s", turn))["error"] == {"code": "agent_error", "type": "ValueError"}
 
 
-def test_a_turn_that_a_stage_failed_tells_which() -> None:
+def test_a_turn_that_a_stage_failed_names_the_stage() -> None:
     error = TurnError("stage_failed", "ValueError", "pre_process_msg:censor")
 
     answer = answer_of(codec.encode_turn("s", record(status=TurnStatus.FAILED, error=error)))["error"]

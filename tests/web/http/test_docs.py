@@ -102,7 +102,7 @@ def documented(request: pytest.FixtureRequest) -> web.Application:
 PATHS = ("/openapi.json", "/docs", "/docs/start.js", "/docs/swagger-ui/swagger-ui-bundle.js")
 
 
-async def test_whoever_may_ask_is_shown_the_document_and_its_page(documented: web.Application) -> None:
+async def test_a_user_who_may_ask_is_shown_the_document_and_its_page(documented: web.Application) -> None:
     async with running(documented, documented[REGISTRY], prefix="/ai") as house:
         answers = [await house.get(path) for path in PATHS]
 

@@ -130,7 +130,7 @@ async def test_a_send_that_does_not_wait_is_answered_while_its_predecessor_still
         assert (await agent.run()).turn.turn_id == answer.body["task_id"]
 
 
-async def test_a_send_that_rejects_is_told_who_is_in_the_way() -> None:
+async def test_a_send_that_rejects_learns_which_turn_is_in_the_way() -> None:
     async with serving(ScriptedAgent()) as house:
         first = await house.sent("s")
         answer = await house.send("s", multitask_strategy="reject")
@@ -179,7 +179,7 @@ async def test_if_match_holds_a_send_to_the_turn_its_sender_has_seen() -> None:
         assert (await house.send("s", headers={"If-Match": f'"{first}"'})).status == 202
 
 
-async def test_if_match_holds_for_no_session_that_nobody_knows_and_leaves_nothing_behind() -> None:
+async def test_if_match_holds_for_no_unknown_session_and_leaves_nothing_behind() -> None:
     agent = ScriptedAgent()
     async with serving(agent) as house:
         stale = {"If-Match": '"t1"'}
@@ -597,7 +597,7 @@ async def test_close_on_knows_only_its_words() -> None:
         assert (answer.status, answer.code, answer.body["field"]) == (422, "INVALID_REQUEST", "close_on")
 
 
-async def test_what_nobody_knows_is_not_found() -> None:
+async def test_what_is_unknown_is_not_found() -> None:
     async with serving(done) as house:
         await house.sent("s")
         for method, path, code in (
@@ -757,7 +757,7 @@ async def test_a_cancel_of_the_session_answers_with_its_verdict_as_status() -> N
         assert again.body.items() >= {"status": "not_running", "turn": None}.items()
 
 
-async def test_a_session_cancel_tells_of_an_unresponsive_turn() -> None:
+async def test_a_session_cancel_reports_an_unresponsive_turn() -> None:
     async with serving(ScriptedAgent(swallows=FOREVER), cancel_grace=0.05) as house:
         await house.sent("s")
         answer = await house.post("/chat/s/cancel_send_task")
@@ -830,7 +830,7 @@ async def test_cleanup_names_the_sessions_it_has_put_to_rest_and_they_are_known_
         assert (await house.send("idle")).status == 202
 
 
-async def test_a_session_tells_its_state_its_turn_and_its_recent_turns() -> None:
+async def test_a_session_shows_its_state_its_turn_and_its_recent_turns() -> None:
     agent = ScriptedAgent()
     async with serving({"default": done, "slow": agent}) as house:
         tasks = [await house.sent("s") for _ in range(2)]
@@ -844,7 +844,7 @@ async def test_a_session_tells_its_state_its_turn_and_its_recent_turns() -> None
         assert session["queue"] == []
 
 
-async def test_a_sleeping_session_tells_what_was_said_and_where_to_go_on(
+async def test_a_sleeping_session_shows_its_conversation_and_where_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(agents, "WORD_PAUSE", 0)
@@ -1159,7 +1159,7 @@ def not_an_agent(turn: Turn) -> str:
 
 
 @pytest.mark.parametrize("agent", [at_once, later, not_json, not_an_agent])
-async def test_an_agent_that_raises_fails_its_turn_and_tells_nobody_what(
+async def test_an_agent_that_raises_fails_its_turn_and_its_error_is_kept_from_clients(
     agent: Callable[[Turn], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(agent) as house:
@@ -1254,7 +1254,7 @@ async def test_a_ticket_for_ids_outside_the_rule_is_refused(log_ids: list[Any]) 
         assert (answer.status, answer.code) == (422, "INVALID_REQUEST")
 
 
-async def test_health_tells_which_run_of_the_process_this_is() -> None:
+async def test_health_names_the_run_of_the_process() -> None:
     async with serving(done) as one, serving(done) as other:
         first, second = await one.get("/healthz"), await other.get("/healthz")
 
@@ -1265,7 +1265,7 @@ async def test_health_tells_which_run_of_the_process_this_is() -> None:
 
 
 @pytest.mark.blocks_the_loop("its lag is shown")
-async def test_health_tells_how_late_the_loop_was() -> None:
+async def test_health_says_how_late_the_loop_was() -> None:
     """G14."""
     noticed = threading.Event()
 
@@ -1298,7 +1298,7 @@ async def test_a_draining_server_takes_nothing_more_and_says_when_to_come_back()
         assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "shutdown")
 
 
-async def test_an_unforeseen_error_is_told_to_the_log_and_to_nobody_else(
+async def test_an_unforeseen_error_is_written_to_the_log_and_to_no_client(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with serving(done) as house:

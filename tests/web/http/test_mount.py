@@ -262,7 +262,7 @@ async def test_the_paths_of_the_host_are_the_hosts(path: str) -> None:
         assert (answer.status, answer.headers["Content-Type"][:10]) == (404, "text/plain")
 
 
-async def test_a_path_of_ours_that_leads_nowhere_asks_who_wants_to_know() -> None:
+async def test_a_path_of_ours_that_leads_nowhere_asks_for_authentication() -> None:
     async with serving(authenticate=by_token) as house:
         for path in ("/chat/", "/chat/s/nothing"):
             assert (await house.get(path)).status == 401
@@ -272,7 +272,7 @@ async def test_a_path_of_ours_that_leads_nowhere_asks_who_wants_to_know() -> Non
 @pytest.mark.parametrize(
     ("method", "path"), [("PUT", "/chat/s/send"), ("GET", "/chat/s/t/cancel"), ("POST", "/healthz")]
 )
-async def test_a_method_that_a_path_does_not_have_asks_who_wants_to_know(method: str, path: str) -> None:
+async def test_a_method_that_a_path_does_not_have_asks_for_authentication(method: str, path: str) -> None:
     async with serving(authenticate=by_token) as house:
         assert (await house.ask(method, path)).status == 401
         assert (await house.ask(method, path, token="ada-token")).status == 405

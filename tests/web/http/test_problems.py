@@ -92,7 +92,7 @@ def test_a_problem_is_the_problem_it_is() -> None:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_nobody_foresaw_is_told_to_the_log_and_to_nobody_else(
+def test_what_was_not_foreseen_is_written_to_the_log_and_to_no_client(
     error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR, "turnkeeper"):

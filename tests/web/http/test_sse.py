@@ -80,7 +80,7 @@ def test_whatever_an_agent_emits_a_reader_of_the_standard_reads_back(
 
 
 @given(st.text())
-def test_any_text_can_be_told_on_one_line_or_is_refused(text: str) -> None:
+def test_any_text_can_be_written_on_one_line_or_is_refused(text: str) -> None:
     try:
         line = to_json({"text": text})
     except EventNotJson:

@@ -155,7 +155,7 @@ async def test_a_long_replay_is_written_piece_by_piece_for_a_peer_that_reads_slo
             assert len(stream.writer.writes) < 12
 
 
-async def test_a_stream_ends_with_what_it_was_told_last() -> None:
+async def test_a_stream_ends_with_its_close() -> None:
     async with opened(ScriptedAgent()) as registry, connected(registry) as stream:
         await registry.send("s", "hello")
         await registry.cancel("s")
@@ -287,7 +287,7 @@ async def test_a_handler_that_is_cancelled_unsubscribes_and_the_turn_goes_on() -
 # -- Who does not read ----------------------------------------------------------------------------------
 
 
-async def test_a_reader_who_lags_too_far_behind_is_cut_off_and_woken_and_nobody_else_notices() -> None:
+async def test_a_reader_that_lags_too_far_behind_is_cut_off_and_woken_and_no_other_notices() -> None:
     agent = ScriptedAgent()
     async with (
         opened(agent, subscriber_buffer=100) as registry,
@@ -313,7 +313,7 @@ async def test_a_reader_who_lags_too_far_behind_is_cut_off_and_woken_and_nobody_
         assert other.names[-1] == "turn.completed"
 
 
-async def test_what_a_reader_missed_is_had_with_its_cursor_or_told_as_a_gap() -> None:
+async def test_what_a_reader_missed_is_had_with_its_cursor_or_shown_as_a_gap() -> None:
     agent = ScriptedAgent()
     async with opened(agent, subscriber_buffer=64, log_events=500) as registry:
         await registry.send("s", "hello")
@@ -418,7 +418,7 @@ async def test_what_a_host_has_aiohttp_change_goes_through_aiohttp(
 # -- Over HTTP ----------------------------------------------------------------------------------------
 
 
-async def test_a_stream_says_what_it_is_and_that_nobody_shall_keep_or_change_it() -> None:
+async def test_a_stream_says_what_it_is_and_that_it_must_not_be_cached_or_changed() -> None:
     async with serving(done, retry=0.5) as house, house.stream("s") as stream:
         headers = stream.response.headers
         assert headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -430,7 +430,7 @@ async def test_a_stream_says_what_it_is_and_that_nobody_shall_keep_or_change_it(
         assert stream.parser.retry == 500
 
 
-async def test_the_snapshot_tells_the_session_its_state_its_turn_and_who_waits() -> None:
+async def test_the_snapshot_shows_the_session_its_state_its_turn_and_what_waits() -> None:
     async with serving(ScriptedAgent()) as house:
         async with house.stream("s") as stream:
             assert (await stream.next()).json == {
@@ -627,7 +627,7 @@ async def _is_idle(registry: SessionRegistry) -> bool:
     return (await registry.session("s")).state == "idle"
 
 
-async def test_a_reader_without_a_cursor_is_told_that_the_session_is_closed() -> None:
+async def test_a_reader_without_a_cursor_learns_that_the_session_is_closed() -> None:
     async with serving(done) as house:
         await house.sent("s")
         await house.delete("/chat/s")

@@ -173,7 +173,7 @@ def test_refusals_stand_together_by_their_status() -> None:
         (Who.SCRAPERS, [{"bearer": []}]),
     ],
 )
-def test_who_may_ask_is_said_as_the_ways_to_say_who_one_is(who: Who, ways: Any) -> None:
+def test_who_may_ask_is_documented_as_security_requirements(who: Who, ways: Any) -> None:
     look = Operation(method="GET", path="/x", tag="walls", summary="s", who=who, answers=LOOK.answers)
 
     data = made(look)

@@ -384,7 +384,7 @@ def test_what_was_said_elsewhere_while_another_chat_was_shown_is_there(
     assert page.messages == ["here", "elsewhere", "on"]
 
 
-def test_a_page_that_is_not_told_what_was_said_shows_what_it_has(page: Page) -> None:
+def test_a_page_that_cannot_load_the_conversation_shows_what_it_has(page: Page) -> None:
     page.say("before")
     page.wait_for_rest("before")
     fall_asleep(page)
@@ -808,7 +808,7 @@ def test_a_server_with_tokens_is_asked_with_one_and_its_stream_with_a_ticket(
     page.wait_for_rest("still here")
 
 
-def test_somebody_elses_session_is_not_shown(driver: webdriver.Chrome, guarded: Server) -> None:
+def test_another_users_session_is_not_shown(driver: webdriver.Chrome, guarded: Server) -> None:
     page = Page(driver, guarded)
     page.session = "bobs"
     page.send({"message": "mine"}, token="hidden")
@@ -880,7 +880,7 @@ def test_every_control_has_a_name_and_the_page_fits_a_phone(page: Page) -> None:
 # -- Eyes, ears and small screens -------------------------------------------------------------------
 
 
-def test_a_screen_reader_is_told_replies_when_they_are_whole(page: Page) -> None:
+def test_a_screen_reader_is_given_replies_when_they_are_whole(page: Page) -> None:
     watch = """
         window.said = [];
         const note = () => said.push(document.getElementById("announcer").textContent);

@@ -60,7 +60,7 @@ def test_an_entry_says_when_how_grave_and_who(log: tuple[logging.Logger, io.Stri
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\x85", "\u2028"], ids=repr)
-def test_whoever_logs_it_only_the_first_line_of_an_entry_begins_at_the_margin(
+def test_only_the_first_line_of_an_entry_begins_at_the_margin_whatever_logs_it(
     log: tuple[logging.Logger, io.StringIO], end: str
 ) -> None:
     logger, written = log

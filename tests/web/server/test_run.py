@@ -128,7 +128,7 @@ async def test_an_idle_server_ends_at_once_and_all_is_well(number: int) -> None:
 
 
 @BOTH
-async def test_a_running_turn_is_cancelled_and_every_stream_told(number: int) -> None:
+async def test_a_running_turn_is_cancelled_and_every_stream_closed(number: int) -> None:
     async with served(SHUTDOWN_DEADLINE=NEVER) as (process, door):
         async with door.stream("busy") as busy, door.stream("idle") as idle:
             await door.sent("busy", "one two three " * 50)
@@ -232,7 +232,7 @@ async def test_an_agent_that_blocks_the_loop_cannot_keep_the_process(agents: Pat
         assert took < SOON
 
 
-async def test_a_thread_that_was_used_and_is_idle_keeps_nobody(agents: Path) -> None:
+async def test_a_thread_that_was_used_and_is_idle_holds_nothing_up(agents: Path) -> None:
     async with served("--agent", "agents_here:asks_a_thread", cwd=agents, SHUTDOWN_DEADLINE=NEVER) as (
         process,
         door,
@@ -386,7 +386,7 @@ async def test_a_request_that_is_not_http_is_noted_in_one_line_without_its_secre
         assert complaint.count("\n") == 1
 
 
-async def test_a_port_in_use_is_told_in_one_line() -> None:
+async def test_a_port_in_use_is_reported_in_one_line() -> None:
     async with served() as (_, door), command("serve", "--port", str(door.port)) as second:
         complaint = await second.complaint()
         assert await second.ended() == 1

@@ -56,7 +56,7 @@ async def test_authenticate_may_be_a_function_or_a_coroutine_function() -> None:
 @pytest.mark.parametrize(
     "answer", [RuntimeError("the vault is at /srv/vault"), "not a principal"], ids=["raises", "text"]
 )
-async def test_an_authenticate_that_fails_lets_nobody_in_and_tells_nothing(answer: Any) -> None:
+async def test_an_authenticate_that_fails_lets_no_request_in_and_reveals_nothing(answer: Any) -> None:
     def authenticate(_request: web.Request) -> Any:
         if isinstance(answer, Exception):
             raise answer
@@ -79,6 +79,6 @@ async def test_an_authenticate_may_answer_by_itself() -> None:
 
 
 @pytest.mark.parametrize("user", [5, b"ada", None, "", "a\udcff"], ids=plain)
-def test_a_principals_user_is_a_text_that_can_be_told(user: Any) -> None:
+def test_a_principals_user_is_a_text_that_can_be_written(user: Any) -> None:
     with pytest.raises((TypeError, ValueError)):
         Principal(user)

@@ -41,14 +41,14 @@ def test_the_scheme_is_bearer_in_any_case() -> None:
      "Bearer bob:s3cret", "Bearer S3CRET", "Basic s3cret", "Bearer s3cret s3cret", "Bearer ada:s3cret:admin",
      "Bearer \udcff\udcfe", "Bearer " + "x" * 8000],
 )  # fmt: skip
-def test_any_other_header_is_nobody(header: str) -> None:
+def test_any_other_header_names_no_user(header: str) -> None:
     asked = make_mocked_request("GET", "/")
     object.__setattr__(asked, "_headers", {"Authorization": header})
 
     assert Tokens(["ada:s3cret"])(asked) is None
 
 
-def test_without_a_header_nobody_asks() -> None:
+def test_a_request_without_a_header_names_no_user() -> None:
     assert Tokens(["ada:s3cret"])(asking()) is None
 
 
