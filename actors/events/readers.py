@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Iterator
+from contextvars import Context
 from functools import partial
 
 from turnkeeper.actors.model.words import StreamEnd
@@ -59,7 +60,8 @@ class Readers:
                     reader.overflow()
         if not self._passing:
             self._passing = True
-            self._loop.call_soon(self._pass)
+            # Not in the context of the turn that publishes: connections are no business of its.
+            self._loop.call_soon(self._pass, context=Context())
 
     def _pass(self) -> None:
         """Hand out what was published, batch by batch: ten thousand writes at once would hold up all else."""

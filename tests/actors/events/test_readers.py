@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import aclosing
+from contextvars import Context, ContextVar
 from typing import Any
 
 import pytest
@@ -20,9 +21,9 @@ class CountingLoop:
     def __init__(self) -> None:
         self.calls = 0
 
-    def call_soon(self, *call: Any) -> Any:
+    def call_soon(self, *call: Any, context: Context | None = None) -> Any:
         self.calls += 1
-        return asyncio.get_running_loop().call_soon(*call)
+        return asyncio.get_running_loop().call_soon(*call, context=context)
 
 
 class Stand:
@@ -163,6 +164,30 @@ async def test_readers_at_two_positions_in_one_pass_get_each_what_they_lack() ->
     assert (outlets[0].taken, outlets[1].taken, got) == (["0 1"], ["1"], [0])
     stand.readers.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(early, late)
+
+
+@pytest.mark.parametrize("count", [1, WAKE_BATCH + 1])
+async def test_a_connection_is_written_to_in_the_context_of_no_turn(count: int) -> None:
+    """Else what the connection goes on to do is put down to the turn that happened to publish."""
+    whose: ContextVar[str] = ContextVar("whose", default="nobody's")
+    contexts: set[str] = set()
+
+    class Looking(Outlet):
+        def write(self, data: bytes) -> bool:
+            contexts.add(whose.get())
+            return super().write(data)
+
+    stand = Stand(count)
+    for reader in stand.each:
+        reader.outlet = Looking()
+    reading = [asyncio.create_task(reader.read()) for reader in stand.each]
+    await settle()
+    whose.set("a turn's")
+    stand.publish()
+    await settle()
+    assert contexts == {"nobody's"}
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await asyncio.gather(*reading)
 
 
 async def test_what_cannot_be_encoded_wakes_the_reader_and_harms_no_other() -> None:
