@@ -54,6 +54,10 @@ class Ledger(Generic[S]):
         if size <= 0:
             self.tidy(holdings)
 
+    def kept(self, user: str) -> int:
+        """How many bytes of this user's are kept."""
+        return self._amounts(user).kept
+
     def sessions(self, user: str) -> list[S]:
         """The sessions of this user."""
         return list(self._holdings.get(user, ()))

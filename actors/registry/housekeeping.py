@@ -11,6 +11,10 @@ from .shared import Shared
 
 #: For how many seconds an owner is not relieved again: as long as a refused client is asked to wait.
 RELIEF_PAUSE = 1.0
+#: How long idle sessions have to fall asleep, in seconds, before conversations go, too.
+RELIEF_TIME = 0.5
+#: Which part of all that may be kept is free again when conversations had to go.
+FREED = 16
 
 
 class _Cleanup:
@@ -34,6 +38,7 @@ class Housekeeping:
         self._children = children
         self._cleanups: list[_Cleanup] = []
         self._sweeper = Timer(shared.loop, lambda: shared.report(Sweep()))
+        self._last_resort = Timer(shared.loop, self._forget_conversations)
         self._closed = False
         #: The owners whose idle sessions were put to sleep before their time, a moment ago.
         self._relieved: ExpiringTable[str, bool] = ExpiringTable(RELIEF_PAUSE, 1, PASS)
@@ -70,7 +75,8 @@ class Housekeeping:
     def relieve(self, owner: str) -> None:
         """Put idle sessions to sleep before their time, because too much is kept: most of their events go.
 
-        Those of the owner, or all where there is too much in all. At most once a second for an owner.
+        Those of the owner, or all where there is too much in all. If that is not enough there, conversations
+        go soon after, or the server would take no sends any more. At most once a second for an owner.
         """
         directory, now = self._directory, self._shared.clock()
         if self._closed or self._relieved.get(owner, now):
@@ -78,12 +84,21 @@ class Housekeeping:
         self._relieved.put(owner, owner, True, now, make_room=True)
         of_all = directory.ledger.no_byte(owner, bounded=False) is not None
         idle = list(directory.resting.values()) if of_all else directory.ledger.sessions(owner)
+        if of_all:
+            self._last_resort.set(self._shared.loop.time() + RELIEF_TIME)
 
         def look(entries: list[Entry]) -> None:
             for entry in entries:
                 self._children.put_to_sleep(entry)
 
         in_batches(self._shared.loop, iter(idle), PASS, look)
+
+    def _forget_conversations(self) -> None:
+        """Too much may still be kept in all: then forget conversations of the users who keep the most."""
+        shared, ledger = self._shared, self._directory.ledger
+        most = shared.settings.max_kept_in_all
+        if ledger.in_all.kept >= most:
+            shared.contexts.make_room(ledger.kept, lambda: ledger.in_all.kept <= most - most // FREED)
 
     # -- Cleanups ---------------------------------------------------------------------------------------
 
@@ -125,6 +140,7 @@ class Housekeeping:
         """Sweep no more."""
         self._closed = True
         self._sweeper.cancel()
+        self._last_resort.cancel()
 
     def stop(self) -> None:
         """Answer the cleanups that are not done, with what sleeps already."""

@@ -1,5 +1,6 @@
 """The built-in store of contexts: those of the most recently used sessions, in memory."""
 
+import heapq
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -94,6 +95,22 @@ class ContextStore:
         if len(self._kept) > self._most:
             self.forget(next(iter(own if len(own) > self._per_user else self._kept)))
             self._meter.count(CONVERSATIONS_FORGOTTEN)
+
+    def make_room(self, keeps: Callable[[str], int], enough: Callable[[], bool]) -> None:
+        """Forget conversations until there is room ``enough``.
+
+        Each is the least recently used one of the user who then ``keeps`` the most.
+        """
+        users = [(-keeps(user), user) for user in self._of_user]
+        heapq.heapify(users)
+        while users and not enough():
+            _, user = users[0]
+            self.forget(next(iter(self._of_user[user])))
+            self._meter.count(CONVERSATIONS_FORGOTTEN)
+            if user in self._of_user:
+                heapq.heapreplace(users, (-keeps(user), user))
+            else:
+                heapq.heappop(users)
 
     def forget(self, session_id: SessionId) -> None:
         """Let go of the session's conversation."""

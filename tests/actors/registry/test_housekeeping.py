@@ -249,6 +249,43 @@ async def test_when_too_much_is_kept_in_all_the_events_of_all_idle_sessions_go()
         assert await ask(registry, "x", "s1", user="cat") is None
 
 
+async def test_a_server_that_is_full_of_conversations_forgets_some_of_the_users_who_keep_the_most(
+    clock: VirtualClock,
+) -> None:
+    """G8, G14: it is not full for ever, and who keeps little loses nothing."""
+    async with opened(remembering, max_kept_in_all=40_000) as registry:
+        await ask(registry, "x" * 1_000, "b1", user="bob")
+        sessions = [f"a{n}" for n in range(7)]
+        for session in sessions:
+            await ask(registry, "x" * 5_000, session, user="ada")
+            await registry.cleanup()
+        with pytest.raises(TooMuchKept):
+            await registry.send("c1", "x", user="cat")
+        await settle()
+        assert "conversations_forgotten_total" not in (await registry.counts()).counters, (
+            "the idle ones first"
+        )
+        await clock.advance(1)
+        counts = await registry.counts()
+        assert 30_000 < counts.kept <= 37_500
+        assert await ask(registry, "x", "c1", user="cat") == []
+        gone = counts.counters["conversations_forgotten_total"]
+        assert 0 < gone < 5
+        kept = [bool((await registry.messages(session)).messages) for session in sessions]
+        assert kept == [False] * gone + [True] * (len(sessions) - gone), "the least recently used go"
+        assert (await registry.messages("b1")).messages
+
+
+async def test_when_sleep_is_enough_no_conversation_is_forgotten(clock: VirtualClock) -> None:
+    async with opened(remembering, max_kept_in_all=20_000) as registry:
+        for n in range(2):
+            await ask(registry, "x" * 5_000, f"s{n}", user="ada")
+        with pytest.raises(TooMuchKept):
+            await registry.send("b1", "x", user="bob")
+        await clock.advance(1)
+        assert "conversations_forgotten_total" not in (await registry.counts()).counters
+
+
 async def test_an_owner_is_relieved_at_most_once_a_second(clock: VirtualClock) -> None:
     """G14: a flood of refused sends must not walk through the sessions for each."""
     async with opened(remembering, max_kept=3_000) as registry:

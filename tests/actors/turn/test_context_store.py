@@ -120,6 +120,25 @@ def test_a_user_with_more_conversations_than_one_may_have_pushes_out_only_their_
     assert not store._of_user
 
 
+def test_room_is_made_by_the_users_who_keep_the_most_one_conversation_at_a_time() -> None:
+    """G14."""
+    keep = {"ada": 5, "bob": 4, "cleo": 1}
+    store = opened(sessions=9)
+    for owner, number in keep.items():
+        for n in range(number):
+            say(store, SessionId(f"{owner}{n}"), "hello", owner=owner)
+
+    def keeps(user: str) -> int:
+        return sum(store.owner(SessionId(f"{user}{n}")) == user for n in range(5))
+
+    store.make_room(keeps, lambda: len(store) <= 5)
+    left = [name for name in ("ada", "bob", "cleo") for n in range(5) if store.owner(SessionId(f"{name}{n}"))]
+    assert left == ["ada"] * 2 + ["bob"] * 2 + ["cleo"]
+    assert store.owner(SessionId("ada4")) == "ada"
+    store.make_room(keeps, lambda: False)
+    assert len(store) == 0
+
+
 def test_keeping_one_again_pushes_none_out() -> None:
     store = opened()
     for n in range(5):
