@@ -24,9 +24,9 @@ class _Question(NamedTuple):
     """The host is asked whose an id is. All messages about that id wait meanwhile."""
 
     task: "asyncio.Future[Any]"
-    #: The asker's: the send counts as a turn of the asker's until the owner is known.
-    holdings: Holdings[Entry]
     parked_mail: list[tuple[Any, ReplyTo]]
+    #: The askers': each send counts as a turn of its asker's until the owner is known.
+    holdings: list[Holdings[Entry]]
 
 
 class Opening:
@@ -92,10 +92,7 @@ class Opening:
         """Whose the host says the id is; ``None`` if it takes its time."""
         if self._found is not None and self._found.session_id == session:
             return self._found
-        asker, ledger = message.asker, self._directory.ledger
-        full = ledger.no_turn(asker.user, bounded=asker.bounded)
-        if full is not None:
-            raise full
+        self._check_turn(message)
         try:
             answer = owner_of(session)
         except Exception as error:  # noqa: BLE001  the host may raise anything
@@ -103,14 +100,15 @@ class Opening:
         if not inspect.isawaitable(answer):
             return _found(session, answer)
         task = asyncio.ensure_future(answer, loop=self._shared.loop)
-        holdings = ledger.of(asker.user)
-        holdings.count_turns(1)
-        self.questions[session] = _Question(task, holdings, [(message, to)])
+        self.questions[session] = _Question(task, [(message, to)], [self._count_turn(message)])
         task.add_done_callback(lambda task: self._shared.report(_result(session, task)))
         return None
 
     def park(self, message: Any, to: ReplyTo) -> bool:
-        """Let a message wait if it is about an id of which the host is being asked; whether it is."""
+        """Let a message wait if it is about an id of which the host is being asked; whether it is.
+
+        Raises what the bounds refuse: what waits is kept, also when its asker has left.
+        """
         if isinstance(message, OwnerFound):
             return False
         session = getattr(message, "session_id", None)
@@ -118,8 +116,22 @@ class Opening:
         question = self.questions.get(SessionId(session)) if isinstance(session, str) else None
         if question is None:
             return False
+        if isinstance(message, Send):
+            self._check_turn(message)
+            question.holdings.append(self._count_turn(message))
         question.parked_mail.append((message, to))
         return True
+
+    def _check_turn(self, message: Send) -> None:
+        asker = message.asker
+        full = self._directory.ledger.no_turn(asker.user, bounded=asker.bounded)
+        if full is not None:
+            raise full
+
+    def _count_turn(self, message: Send) -> Holdings[Entry]:
+        holdings = self._directory.ledger.of(message.asker.user)
+        holdings.count_turns(1)
+        return holdings
 
     def found(self, found: OwnerFound) -> None:
         """The host has answered: handle what has waited for that, with this answer."""
@@ -130,8 +142,9 @@ class Opening:
             self._found = None
 
     def _go_on(self, question: _Question) -> None:
-        question.holdings.count_turns(-1)
-        self._directory.ledger.tidy(question.holdings)
+        for holdings in question.holdings:
+            holdings.count_turns(-1)
+            self._directory.ledger.tidy(holdings)
         for message, to in question.parked_mail:
             try:
                 self._handle(message, to)

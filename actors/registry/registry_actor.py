@@ -109,9 +109,9 @@ class RegistryActor(AsyncioActor):
         if not isinstance(message, MESSAGES):
             super().on_message(message, reply_to)
             return
-        if self._opening.questions and self._opening.park(message, reply_to):
-            return
         try:
+            if self._opening.questions and self._opening.park(message, reply_to):
+                return
             match message:
                 case Send():
                     self._on_send(message, reply_to)

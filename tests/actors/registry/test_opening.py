@@ -177,6 +177,24 @@ async def test_a_send_that_waits_for_the_hosts_word_counts_as_a_turn() -> None:
             assert (await each).status is TurnStatus.RUNNING
 
 
+async def test_each_send_that_waits_for_the_hosts_word_about_one_id_counts() -> None:
+    """G8, G14: what waits is kept, also when its asker has left."""
+    host = Host()
+    async with asking(host.later, max_in_flight=2) as registry:
+        waiting = [registry.ask(Send("s1", "x", ADA)) for _ in range(3)]
+        other = registry.ask(Send("s1", "x", BOB))
+        with pytest.raises(TooManyTurns):
+            await waiting.pop()
+        assert (host.asked, registry.directory.ledger.in_all.turns) == (["s1"], 3)
+        host.answers["s1"].set_result("ada")
+        for each in waiting:
+            await each
+        with pytest.raises(SessionIdTaken):
+            await other
+        await registry.close("s1", free=True)
+        assert (registry.directory.ledger.in_all.turns, len(registry.directory.ledger)) == (0, 0)
+
+
 class Broken(Exception):
     pass
 
