@@ -58,6 +58,8 @@ class SessionActor(AsyncioActor):
     """One session, living. Only the registry has its ref: all others go through the registry."""
 
     registered = False
+    #: Whether a handler has raised. Only an instance that has failed has one of its own.
+    _failed = False
 
     def __init__(
         self, shared: Shared, state: State, log: EventLog | None = None, readers: Iterable[Subscription] = ()
@@ -178,6 +180,7 @@ class SessionActor(AsyncioActor):
         traceback: TracebackType | None,
     ) -> None:
         """A handler of ours raised: cancel what runs, and answer every asker."""
+        self._failed = True
         state, feed = self._decisions.state, self._performer.feed
         turns = self._performer.turns
         turn, task = turns.turn, turns.task
@@ -193,3 +196,7 @@ class SessionActor(AsyncioActor):
             self._performer.abandon(state, SessionLost(LOST), StreamEnd.SESSION_LOST)
             grace = 0.0 if turn is None else turn.spec.grace
             when_ended(task, grace, lambda: self._shared.report(failed))
+
+    def why_unhandled(self, error: Exception) -> Exception:
+        """Mail behind the message that made it fail is lost with it; a later message finds its successor."""
+        return SessionLost(LOST) if self._failed else error

@@ -176,6 +176,13 @@ class AsyncioActor(pykka.Actor):
         if reply_to is not None:
             reply_to.set(True)
 
+    def why_unhandled(self, error: Exception) -> Exception:
+        """The answer to mail that it still had when it stopped: the point to extend for a better one.
+
+        ``error`` is the `pykka.ActorDeadError` that Pykka answers with.
+        """
+        return error
+
     def request_stop(self, reply_to: ReplyTo) -> None:
         """Ask this actor to stop after the messages it has; ``reply_to`` is answered when it has stopped."""
         self._actor_ref.forward(_ActorStop(), reply_to)

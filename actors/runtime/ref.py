@@ -45,6 +45,7 @@ class _Living(Protocol):
     def _receive(self, message: Any, reply_to: ReplyTo) -> None: ...
     def _raised(self, error: BaseException, reply_to: ReplyTo) -> None: ...
     def _raised_to_end_all(self, error: BaseException, message: Any, reply_to: ReplyTo) -> None: ...
+    def why_unhandled(self, error: Exception) -> Exception: ...
 
 
 class Inbox:
@@ -266,21 +267,23 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
     def _lay_to_rest(self) -> None:
         """Answer everyone still waiting, and let go of the actor."""
         waiting, self._mail = self._mail, None
-        self._actor = None
+        actor, self._actor = self._actor, None
         if isinstance(waiting, deque):
             while waiting:  # emptied, because the run queue may be in the middle of it
-                self._turn_away(waiting.popleft())
+                self._turn_away(waiting.popleft(), actor)
         elif waiting is not None:
-            self._turn_away(waiting)
+            self._turn_away(waiting, actor)
 
-    def _turn_away(self, mail: Mail) -> None:
+    def _turn_away(self, mail: Mail, actor: Any = None) -> None:
+        """Answer mail that is not handled any more; ``actor`` is whose end this is, if it is just ending."""
         message, reply_to = mail
         if reply_to is None or is_answered(reply_to):
             return
         if isinstance(message, _ActorStop):
             reply_to.set(True)
         else:
-            reply_to.set_exception(_info(pykka.ActorDeadError(f"{self} stopped before handling the message")))
+            error = pykka.ActorDeadError(f"{self} stopped before handling the message")
+            reply_to.set_exception(_info(error if actor is None else actor.why_unhandled(error)))
 
     def _loop_has_closed(self) -> None:
         if not self._stopped:

@@ -18,7 +18,7 @@ from tests.fakes import (
     waiting,
 )
 from turnkeeper.actors.model.exceptions import SessionClosed, SessionLost, ShuttingDown
-from turnkeeper.actors.model.messages import AwaitTurn, Cancel, Close, Send, TurnEnded
+from turnkeeper.actors.model.messages import AwaitTurn, Cancel, Close, GetSession, Send, TurnEnded
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -282,6 +282,20 @@ async def test_all_that_wait_for_the_end_of_a_turn_are_answered_when_its_session
         assert all(each.done() for each in waits)
         told = await asyncio.gather(*waits, return_exceptions=True)
         assert [type(each) for each in told] == [SessionLost] * 3
+
+
+async def test_mail_behind_the_message_that_fails_a_session_is_answered_as_lost() -> None:
+    """G10: the server goes on, so this is no shutdown to those who asked."""
+    async with opened(ScriptedAgent()) as registry:
+        await registry.send("s1", "hello")
+        crash(registry)
+        entry = registry.directory.entries["s1"]  # type: ignore[index]
+        assert entry.actor is not None
+        asked = [entry.actor.ask(each, block=False) for each in (GetSession("s1"), AwaitTurn("s1", "a turn"))]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(each) for each in answers] == [SessionLost] * 2
+        view = await registry.session("s1")
+        assert [turn.status for turn in view.recent] == [TurnStatus.INTERRUPTED]
 
 
 async def test_a_close_that_meets_a_failure_is_answered() -> None:

@@ -12,6 +12,7 @@ import pytest
 import uvloop
 
 from tests.fakes import settle
+from turnkeeper.actors.runtime import loop_watch
 from turnkeeper.actors.runtime.loop_watch import LoopWatch
 
 #: Seconds after which a loop here is late, and after which what a test waits for does not come.
@@ -108,12 +109,11 @@ async def test_a_stall_is_reported_once_however_long_it_lasts_and_the_next_one_a
         assert watch.count == len(watched.stalls)
 
 
-async def test_a_loop_that_answers_is_not_late() -> None:
+async def test_a_loop_that_answers_is_not_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_watch, "ASKS", 10_000)  # it is asked often, and may take its time
     watched = Watched(patience=PATIENCE)
-    watched.watch._patience = 0.01  # it is asked often, and may take its time
     with watched.watching() as watch:
         await until(lambda: watch.now > 0)
-        watched.watch._patience = PATIENCE
     assert not watched.stalls
 
 
@@ -181,9 +181,10 @@ def test_when_the_loop_is_closed_its_thread_ends(new_loop: Any) -> None:
     watched = Watched(loop)
     watched.watch.start()
     loop.run_until_complete(until(lambda: watched.watch.now > 0))
+    while_it_ran = list(watched.stalls)  # a busy machine may make it late
     loop.close()
     asyncio.run(until(lambda: gone(watched.watch)))
-    assert not watched.stalls
+    assert watched.stalls == while_it_ran
 
 
 @blocks
