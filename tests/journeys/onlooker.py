@@ -13,8 +13,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import pykka
-
 from tests.fakes import VirtualClock, settle
 from tests.journeys.reader import Reader
 from tests.journeys.runs import Agents, Run
@@ -350,9 +348,9 @@ class Onlooker:
                 assert self._clock.time() < due + TINY, f"{asked.message} is not answered"
 
     def _is_answered_by_the_living(self, asked: Asked) -> None:
-        if isinstance(asked.error, pykka.ActorDeadError):
+        if isinstance(asked.error, SessionLost):
             lost = asked.number <= self._lost_until.get(asked.session, 0)
-            assert lost, f"{asked.message} went to an actor that had stopped"
+            assert lost, f"{asked.message} is answered as lost by a session that did not fail"
         else:
             assert asked.error is None or isinstance(asked.error, SessionError), asked.error
 
