@@ -181,7 +181,7 @@ class Performer:
         if elided:
             shared.meter.count(MESSAGES_ELIDED)
         self.feed.append(event)
-        agent = shared.agents[spec.agent]
+        agent = shared.agents[spec.head.agent]
         self.turns.start(turn, agent, shared.loop, shared.load_context, shared.save_context, shared.around)
 
     def _end_turn(self, effect: EndTurn, state: State) -> None:

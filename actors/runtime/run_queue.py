@@ -210,12 +210,12 @@ class RunQueue:
             while ready and left > 0:
                 box = ready.popleft()
                 waiting = box._mail
-                if isinstance(waiting, deque):
-                    left -= self._run_several(box, waiting)
-                elif waiting is not None:
+                if type(waiting) is tuple:  # the usual one
                     box._mail = None
                     left -= 1
                     box._handle(waiting[0], waiting[1])
+                elif isinstance(waiting, deque):
+                    left -= self._run_several(box, waiting)
         finally:
             # Also when a KeyboardInterrupt leaves through here: the others keep their mail.
             if ready:

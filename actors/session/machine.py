@@ -89,10 +89,8 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.model.records import (
     LateEnd,
     Outcome,
-    Raised,
     Reason,
     Returned,
-    Stopped,
     TurnSpec,
 )
 from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus
@@ -255,15 +253,11 @@ def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Decision:
 
 def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
     outcome = message.outcome
-    match outcome:
-        case Returned():
-            record = record_of(state, COMPLETED, now, None, message.first_event_at, message.began)
-        case Raised() | Stopped():
-            # A cancellation too: it was not asked for.
-            error = error_of(outcome)
-            record = record_of(state, FAILED, now, error, message.first_event_at, message.began)
-        case _:
-            assert_never(outcome)
+    if isinstance(outcome, Returned):
+        record = record_of(state, COMPLETED, now, None, message.first_event_at, message.began)
+    else:
+        # A cancellation too: it was not asked for.
+        record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at, message.began)
     memory = remember(state.memory, record, now)
     return Idle(memory), (EndTurn(record, outcome, state.turn.spec.ended_to),)
 

@@ -20,7 +20,7 @@ def record_of(
     """
     turn = state.turn
     cancellation = superseded_by = None
-    if isinstance(state, Cancelling):
+    if type(state) is Cancelling:
         cancellation, then = state.cancellation, state.then
         if isinstance(then, Successor):
             superseded_by = then.spec.head.turn_id

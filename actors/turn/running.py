@@ -55,7 +55,8 @@ class RunningTurns:
     ) -> None:
         """Let this turn run. The actor is sent a `TurnEnded` when its coroutine has ended."""
         self.turn = turn
-        self.task = loop.create_task(run(agent, turn, load_context, save_context, around), name=turn.turn_id)
+        running = run(agent, turn, load_context, save_context, around)
+        self.task = loop.create_task(running, name=turn.spec.head.turn_id)
         self.task.add_done_callback(self._on_done)
 
     def _on_done(self, task: "asyncio.Future[Any]") -> None:

@@ -94,6 +94,7 @@ class Turn(Generic[C]):
         "_host",
         "_message",
         "began",
+        "brought_context",
         "cancel_requested",
         "epoch",
         "exited",
@@ -114,6 +115,8 @@ class Turn(Generic[C]):
         self._feed = feed
         self._message = spec.message
         self._context: Any = None
+        #: The context that the caller brought, to be used as it is; ``None`` if it brought none.
+        self.brought_context = None if spec.options is None else spec.options.context
         #: Whether this turn was asked to stop. Other threads may read it.
         self.cancel_requested = False
         #: Why, once it was asked.
@@ -257,12 +260,7 @@ class Turn(Generic[C]):
     def own_context(self) -> OwnContext | None:
         """Its copy of the session's own context, if anything has looked at it."""
         context = self._context
-        return context if isinstance(context, OwnContext) and self.brought_context is None else None
-
-    @property
-    def brought_context(self) -> Any:
-        """The context that the caller brought, to be used as it is; ``None`` if it brought none."""
-        return None if self.spec.options is None else self.spec.options.context
+        return context if type(context) is OwnContext and self.brought_context is None else None
 
     def runs_in(self, host: TurnHost) -> bool:
         """Whether it is a turn of this registry's."""
