@@ -157,6 +157,7 @@ async def test_a_reader_that_leaves_is_gone_from_the_server_too(front: Door) -> 
         assert isinstance(count, int)
         return count
 
+    await front.sent("left")
     async with front.stream("left") as stream:
         await stream.until("snapshot")
         assert await readers() == 1
@@ -178,6 +179,7 @@ async def test_for_a_reader_that_does_not_read_the_server_counts_and_nginx_keeps
 
 
 async def test_a_ticket_opens_a_stream_and_is_not_in_the_log(front: Door, shared: Deployed) -> None:
+    await front.sent("ticketed")
     made = await front.post("/chat/ticket", json={"log_ids": ["ticketed"]})
     ticket = made.body["ticket"]
     async with front.stream("ticketed", f"?ticket={ticket}", token="") as stream:
