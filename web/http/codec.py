@@ -324,7 +324,7 @@ class CleanupAnswer(Struct, kw_only=True):
     cleaned_up: Annotated[list[str], _is("Their ids.", ["s1"])]
 
 
-class CreatedAnswer(Struct, kw_only=True):
+class IdAnswer(Struct, kw_only=True):
     """An id that nobody can guess, for a session to be opened by a first send."""
 
     status: Ok = "ok"

@@ -142,12 +142,10 @@ async def turn(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
 # -- Sessions ---------------------------------------------------------------------------------------
 
 
-async def create(_mount: Mount, request: web.Request, _asker: Asker) -> web.StreamResponse:
+async def make_id(_mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
     """``POST /chat``."""
     # Nothing is kept: an id that cannot be guessed is as good as one that is reserved.
-    log_id = secrets.token_urlsafe(ID_BYTES)
-    location = f"{request.rel_url.raw_path}/{log_id}"
-    return respond(codec.CreatedAnswer(log_id=log_id), 201, {"Location": location})
+    return respond(codec.IdAnswer(log_id=secrets.token_urlsafe(ID_BYTES)))
 
 
 async def session(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:

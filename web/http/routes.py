@@ -126,13 +126,11 @@ _TABLE = (
     Route(
         method="POST",
         path="/chat",
-        handler=handlers.create,
+        handler=handlers.make_id,
         tag="sessions",
         summary="Make an id for a session",
         about="One that cannot be guessed. Nothing is opened: that is done by the first send to it.",
-        answers={
-            201: Answer(codec.CreatedAnswer, "The id.", headers={"Location": "The session's path to be."})
-        },
+        answers={200: Answer(codec.IdAnswer, "The id.")},
     ),
     Route(
         method="POST",

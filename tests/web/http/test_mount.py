@@ -49,7 +49,7 @@ TABLE: dict[tuple[str, str], Row] = {
     ("POST", "/chat/{log_id}/send"): Row(
         "/chat/s/send", "202 409 202 401 401 403 401 401 401", [{"type": "text", "text": "next"}]
     ),
-    ("POST", "/chat"): Row("/chat", "201 201 201 401 401 403 401 401 401"),
+    ("POST", "/chat"): Row("/chat", "200 200 200 401 401 403 401 401 401"),
     ("POST", "/chat/{log_id}/{task_id}/cancel"): Row(
         "/chat/s/t/cancel", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/t/cancel"
     ),
