@@ -50,9 +50,10 @@ def spec(
     message: Any = "hi",
     timeout: float | None = None,
     grace: float = 4.0,
+    size: int = 0,
     **of_head: Any,
 ) -> TurnSpec:
-    return TurnSpec(head(turn_id, **of_head), SessionId(session), message, timeout, grace)
+    return TurnSpec(head(turn_id, **of_head), SessionId(session), message, timeout, grace, size=size)
 
 
 #: The fields of a record that are those of its head.

@@ -137,7 +137,8 @@ class _Headed:
 class TurnSpec(_Headed):
     """One accepted message and how its turn is to be run. It never changes.
 
-    ``ended_to`` is where its sender waits for the turn's end.
+    ``ended_to`` is where its sender waits for the turn's end. ``size`` is about how many bytes of memory the
+    message takes, and 0 for a small text.
     """
 
     head: TurnHead
@@ -147,6 +148,7 @@ class TurnSpec(_Headed):
     grace: float
     options: TurnOptions | None = None
     ended_to: Any = None
+    size: int = 0
 
 
 @value

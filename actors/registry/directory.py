@@ -16,7 +16,7 @@ from turnkeeper.actors.admission.ledger import Ledger
 from turnkeeper.actors.model.messages import Counts, LoopLag
 from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
+from turnkeeper.actors.session.states import Cancelling, Closed, Running, State, Successor
 from turnkeeper.actors.session.views import InFlight
 
 #: How many sessions a pass over all of them takes before something else gets the loop.
@@ -28,6 +28,7 @@ class Entry(Held):
 
     __slots__ = (
         "actor",
+        "in_flight",
         "log",
         "owner",
         "parked_mail",
@@ -43,6 +44,8 @@ class Entry(Held):
         self.state = state
         self.touched_at = now
         self.subscribers = 0
+        #: How many bytes its turn's message takes, and that of the turn that waits, as far as they are large.
+        self.in_flight = 0
         self.actor: Any = None
         #: Its event log.
         self.log: Any = None
@@ -112,7 +115,9 @@ class Directory:
         if state.memory.quarantined or before.memory.quarantined:
             self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
         holdings = entry.holdings
+        size = 0
         if type(state) is Running or type(state) is Cancelling:
+            size = size_in_flight(state)
             # Without calls to `Holdings.count_turns`: every turn passes here twice.
             if session_id not in self.active and (
                 not self.opening or self.opening.pop(session_id, None) is None
@@ -128,6 +133,9 @@ class Directory:
             else:
                 self.resting.pop(session_id, None)
             self.resting[session_id] = entry  # at the end: the others have been at rest for longer
+        if size != entry.in_flight:
+            holdings.keep(size - entry.in_flight)
+            entry.in_flight = size
         return True
 
     def opened_stream(self, stream: Any, user: str) -> None:
@@ -174,6 +182,7 @@ class Directory:
             place.pop(session_id, None)
         if entry.log is not None:
             entry.log.forget()
+        holdings.keep(-entry.in_flight)
         holdings.remove(entry)
         self.ledger.tidy(holdings)
         self.unresponsive -= len(entry.state.memory.quarantined)
@@ -221,6 +230,14 @@ class Directory:
         if self.asleep.get(entry.session_id) is not entry:
             return False
         return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
+
+
+def size_in_flight(state: Running | Cancelling) -> int:
+    """How many bytes the messages of its turns take: of the one that holds it, and of the one that waits."""
+    size = state.turn.spec.size
+    if type(state) is Cancelling and type(state.then) is Successor:
+        size += state.then.spec.size
+    return size
 
 
 def last_epoch(state: State) -> Epoch:

@@ -11,6 +11,7 @@ import msgspec
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.content import plain
 from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Send, Submit
 from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnHead, TurnId, TurnSpec
 from turnkeeper.actors.model.words import CancelCode
@@ -19,6 +20,8 @@ from .settings import Settings, seconds, strategy_named
 
 #: How much of a name that no agent has is repeated in the refusal.
 MAX_NAME = 200
+#: Up to how many characters a text counts for nothing while its turn is in flight: turns are counted, too.
+SMALL_TEXT = 65_536
 #: How many bytes the free text of a reason may take.
 MAX_TEXT = 2_000
 #: Writes a message of megabytes in a few milliseconds, the members of an object always in the same order.
@@ -73,7 +76,9 @@ def resolve(
     if send.turn_id is not None:
         turn_id, digest = ids.turn_id(send.turn_id), fingerprint([message, agent])
     head = TurnHead(turn_id, send.asker.user, agent, now, digest, strategy)
-    spec = TurnSpec(head, session, message, timeout, settings.cancel_grace, send.options, send.ended_to)
+    size = 0 if type(message) is str and len(message) <= SMALL_TEXT else footprint(message)
+    grace = settings.cancel_grace
+    spec = TurnSpec(head, session, message, timeout, grace, send.options, send.ended_to, size)
     return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded)
 
 

@@ -76,7 +76,10 @@ class Settings:
     max_streams_in_all: int = 20_000
     """How many streams all users together may have open."""
     max_kept: int = 67_108_864
-    """About how many bytes of events and messages may be kept of a user's sessions before more is refused."""
+    """About how many bytes of events and messages may be kept of a user's sessions before more is refused.
+
+    The messages of turns in flight count too, but for texts up to 64 KiB.
+    """
     max_kept_in_all: int = 2_147_483_648
     """About how many bytes of events and messages may be kept of all sessions before more is refused."""
     shutdown_deadline: float = 10.0

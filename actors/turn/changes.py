@@ -5,7 +5,7 @@ That is what the end of a turn hands on. The conversation itself would grow with
 
 from typing import Any, NamedTuple
 
-from .frozen import FrozenDict, FrozenList
+from turnkeeper.actors.model.frozen import FrozenDict, FrozenList
 
 _PLAIN: dict[type[Any], type[Any]] = {
     **{kind: kind for kind in (dict, list, tuple, str, int, bool, float, bytes)},

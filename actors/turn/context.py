@@ -6,9 +6,9 @@ from contextlib import suppress
 from typing import Any
 
 from turnkeeper.actors.model.exceptions import ContextNotCopyable, InvalidRequest
+from turnkeeper.actors.model.frozen import frozen
 
 from .changes import Changes, OwnMessages, same, shared
-from .frozen import frozen
 from .kept import Kept
 
 #: Set on the running turn's context when a cancel is asked, cleared when a turn starts, for code that

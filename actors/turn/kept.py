@@ -3,10 +3,10 @@
 from dataclasses import field
 from typing import Any
 
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.value import value
 
 from .changes import Changes
-from .footprint import footprint
 from .transcript import Bound, Transcript
 
 

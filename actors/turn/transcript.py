@@ -4,9 +4,8 @@ from array import array
 from dataclasses import field
 from typing import Any, NamedTuple
 
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.value import value
-
-from .footprint import footprint
 
 
 class Bound(NamedTuple):

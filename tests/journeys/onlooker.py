@@ -45,6 +45,7 @@ from turnkeeper.actors.model.words import TERMINAL, CloseOn, SessionState, TurnS
 from turnkeeper.actors.registry.front import SessionRegistry, open_registry
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.session.states import Cancelling, Holder, Running, Successor
 from turnkeeper.actors.turn.turn import Turn
 
 ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
@@ -329,7 +330,14 @@ class Onlooker:
         assert everything.turns == len(directory.active)
         assert everything.streams == sum(not reader.gone for reader in self.readers)
         conversations = sum(shared.contexts.size_of(SessionId(session)) for session in SESSIONS)
-        assert everything.kept == sum(entry.log.size for entry in entries) + conversations
+        in_flight = sum(
+            each.spec.size
+            for entry in entries
+            if isinstance(entry.state, Running | Cancelling)
+            for each in (entry.state.turn, getattr(entry.state, "then", None))
+            if isinstance(each, Holder | Successor)
+        )
+        assert everything.kept == sum(entry.log.size for entry in entries) + conversations + in_flight
         users = [directory.ledger.of(asker.user) for asker in (ADA, BOB, ROOT)]
         for name in ("sessions", "turns", "streams", "kept"):
             assert sum(getattr(user, name) for user in users) == getattr(everything, name)

@@ -259,6 +259,36 @@ async def test_what_no_user_may_have_more_of_a_sender_without_bounds_may() -> No
         assert (await registry.counts()).turns_in_flight == 6
 
 
+async def test_a_large_message_counts_as_kept_until_its_turn_has_ended() -> None:
+    """G8: also that of a turn that waits for the one before it."""
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent, max_kept=300_000) as registry:
+
+        async def kept() -> int:
+            return (await registry.counts()).kept // 100_000
+
+        await registry.send("s1", "x" * 100_000, user="ada")
+        run = await agent.run()
+        assert await kept() == 1
+        await registry.send("s2", [{"type": "image_url", "image_url": {"url": "x" * 100_000}}], user="ada")
+        assert await kept() == 2
+        await registry.send("s1", "y" * 100_000, user="ada", wait=False)
+        assert await kept() == 3
+        with pytest.raises(TooMuchKept):
+            await registry.send("s3", "x", user="ada")
+        await registry.send("s3", "x", user="bob")
+
+        await run.cancelled.wait()
+        run.finish()
+        await settle()
+        assert await kept() == 2
+        agent.release()
+        await registry.close("s1")
+        await registry.close("s2")
+        assert await kept() == 0
+        await registry.send("s4", "x", user="ada")
+
+
 async def test_at_the_bound_of_bytes_no_turn_starts_and_none_is_superseded() -> None:
     """G8: a retry is answered, and what runs may go on."""
     agent = ScriptedAgent()

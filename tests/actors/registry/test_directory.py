@@ -23,8 +23,8 @@ def idle(session: str, owner: str = "ada", *, epoch: int = 0, quarantined: int =
     return Idle(memory(owner, session=session, last_epoch=epoch, quarantined=(LOST,) * quarantined))
 
 
-def running(session: str, owner: str = "ada", *, epoch: int = 1) -> Running:
-    sent = spec("t", session=session, user=owner, agent="default", submitted_at=0.0)
+def running(session: str, owner: str = "ada", *, epoch: int = 1, size: int = 0) -> Running:
+    sent = spec("t", session=session, user=owner, agent="default", submitted_at=0.0, size=size)
     return turns.running(sent, epoch, started_at=0.0, memory=memory(owner, session=session))
 
 
@@ -159,7 +159,7 @@ def test_nothing_of_a_session_counts_once_it_is_forgotten(state: str) -> None:
     entry.log = EventLog(entry.holdings)
     entry.log.append(Event("word", 1, 0, "null"), 10, 1_000)
     if state != "opening":
-        changed(directory, entry, running("s1") if state == "running" else idle("s1"), 1.0)
+        changed(directory, entry, running("s1", size=9) if state == "running" else idle("s1"), 1.0)
     assert directory.ledger.in_all.kept > 0
     directory.remove(entry)
     in_all = directory.ledger.in_all

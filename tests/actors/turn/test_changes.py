@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.exceptions import EventNotJson
+from turnkeeper.actors.model.frozen import frozen
 from turnkeeper.actors.turn.changes import OwnMessages, same, shared
-from turnkeeper.actors.turn.frozen import frozen
 
 GIVEN = [frozen({"n": n}) for n in range(5)]
 

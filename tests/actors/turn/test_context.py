@@ -11,9 +11,9 @@ import pytest
 
 from tests.fakes import plain
 from turnkeeper.actors.model.exceptions import ContextNotCopyable, InvalidRequest, ReadOnlyMessage
+from turnkeeper.actors.model.frozen import FrozenDict
 from turnkeeper.actors.turn.changes import Changes
 from turnkeeper.actors.turn.context import CANCEL_FLAGS, Context, OwnContext, clear_cancel, flag_cancel
-from turnkeeper.actors.turn.frozen import FrozenDict
 from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.transcript import Bound
 

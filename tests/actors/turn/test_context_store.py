@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.metrics.meter import CONVERSATIONS_FORGOTTEN, MESSAGES_OMITTED, Meter
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Conversation
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.turn.context import OwnContext, flag_cancel
 from turnkeeper.actors.turn.context_store import ContextStore
-from turnkeeper.actors.turn.footprint import footprint
 from turnkeeper.actors.turn.transcript import Bound
 
 S1, S2, S3 = SessionId("s1"), SessionId("s2"), SessionId("s3")

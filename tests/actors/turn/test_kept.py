@@ -1,7 +1,7 @@
 """What is kept of a session between its turns."""
 
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.turn.changes import Changes
-from turnkeeper.actors.turn.footprint import footprint
 from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.transcript import Bound
 

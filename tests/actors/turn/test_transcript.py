@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnkeeper.actors.turn.footprint import footprint
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.turn.transcript import Bound, Transcript
 
 ROOMY = Bound(1_000, 1_000_000)

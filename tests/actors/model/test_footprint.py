@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from turnkeeper.actors.turn.footprint import MOST_BEHIND_OBJECTS, UNKNOWN, footprint
-from turnkeeper.actors.turn.frozen import frozen
+from turnkeeper.actors.model.footprint import MOST_BEHIND_OBJECTS, UNKNOWN, footprint
+from turnkeeper.actors.model.frozen import frozen
 
 
 @pytest.mark.parametrize("text", ["", "hello", "x" * 10_000, "Grüße", "🙂" * 1_000], ids=len)

@@ -8,7 +8,7 @@ those derived from dict or list, are kept as they are.
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
-from turnkeeper.actors.model.exceptions import ReadOnlyMessage
+from .exceptions import ReadOnlyMessage
 
 #: How deep a message may be nested and still be frozen: a frozen one can be copied, and written as JSON.
 DEPTH = 200

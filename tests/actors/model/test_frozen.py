@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.exceptions import ReadOnlyMessage
-from turnkeeper.actors.turn.frozen import DEPTH, FrozenDict, FrozenList, frozen
+from turnkeeper.actors.model.frozen import DEPTH, FrozenDict, FrozenList, frozen
 
 #: Whatever JSON can say.
 JSON = st.recursive(
