@@ -188,8 +188,6 @@ class Performer:
         record, outcome = effect.record, effect.outcome
         end = TurnEnd(record, outcome)
         count_end(self._shared.meter, record)
-        if logger.isEnabledFor(END_LEVELS[record.status]):
-            log_end(state.memory.home.session_id, record, outcome)
         turn = self.turns.turn
         if record.epoch is None or turn is None:
             self.feed.append(Event(END_NAMES[record.status], source=record))
@@ -210,6 +208,9 @@ class Performer:
             self._waiters.answer(end)
         if self.feed.readers is not None and was_superseded(record):
             self.feed.end(ENDS[record.status].stream, superseded=True)
+        # Last: a host's log filter that raises takes no event and no answer with it.
+        if logger.isEnabledFor(END_LEVELS[record.status]):
+            log_end(state.memory.home.session_id, record, outcome)
 
     def _close_streams(self, end: StreamEnd, state: State) -> None:
         self.feed.end(end)

@@ -14,7 +14,7 @@ from .kept import Kept
 from .transcript import Bound
 
 
-def _nobody_counts(_user: str, _size: int) -> None:
+def _uncounted(_user: str, _size: int) -> None:
     """Where there are no bounds of users."""
 
 
@@ -32,7 +32,7 @@ class ContextStore:
         sessions: int,
         bound: Bound,
         meter: Meter,
-        count: Callable[[str, int], None] = _nobody_counts,
+        count: Callable[[str, int], None] = _uncounted,
         *,
         per_user: int,
     ) -> None:

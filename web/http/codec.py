@@ -325,7 +325,7 @@ class CleanupAnswer(Struct, kw_only=True):
 
 
 class IdAnswer(Struct, kw_only=True):
-    """An id that nobody can guess, for a session to be opened by a first send."""
+    """An id that cannot be guessed, for a session that its first send will open."""
 
     status: Ok = "ok"
     log_id: Annotated[str, _is("The id.", "cNPg1mxVhCfPBNwXlWGfjA")]
