@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import Context
 from typing import Any
 
 from turnkeeper.actors.events.event import Event
@@ -250,6 +251,23 @@ async def read_to_end(subscription: Subscription) -> list[Event]:
         return [event async for event in subscription.events()]
     finally:
         subscription.close()
+
+
+class CountingLoop:
+    """The running loop, which counts what it is to call soon. Its clock stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.now = 0.0
+
+    def time(self) -> float:
+        """The time, in seconds."""
+        return self.now
+
+    def call_soon(self, *call: Any, context: Context | None = None) -> Any:
+        """Call something in the next pass."""
+        self.calls += 1
+        return asyncio.get_running_loop().call_soon(*call, context=context)
 
 
 class Outlet:

@@ -15,12 +15,16 @@ from .subscription import Subscription
 WAKE_BATCH = 256
 #: After how many events the readers' lags are looked at.
 LAG_CHECK = 64
+#: So many readers are handed an event by the call that publishes it, not in the next pass of the loop.
+FEW = 4
+#: For so many seconds after that, what is published waits for the next pass: a burst is written whole.
+BURST = 0.001
 
 
 class Readers:
     """The subscriptions of a session that has any; a session without keeps no such object."""
 
-    __slots__ = ("_head", "_loop", "_passing", "_subscriptions")
+    __slots__ = ("_context", "_handed_out_at", "_head", "_loop", "_passing", "_subscriptions")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -29,6 +33,10 @@ class Readers:
         self._head = 0
         #: Whether a pass is under way, or due in the next pass of the loop.
         self._passing = False
+        #: When an event was last handed out by the call that published it, by the loop's clock.
+        self._handed_out_at = -BURST
+        #: Not that of the turn that publishes: connections are no business of its.
+        self._context = Context()
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -51,17 +59,24 @@ class Readers:
     def published(self, head: int) -> None:
         """An event was appended to the log, whose head is now ``head``.
 
-        The readers get it in the next pass of the loop, together with all that is published until then.
+        A few readers get it at once. More of them, and those that have just been given one, get it in the
+        next pass of the loop, together with all that is published until then.
         """
         self._head = head
         if head % LAG_CHECK == 0:
             for reader in self:
                 if not reader.ended and reader.lag > reader.max_lag:
                     reader.overflow()
-        if not self._passing:
-            self._passing = True
-            # Not in the context of the turn that publishes: connections are no business of its.
-            self._loop.call_soon(self._pass, context=Context())
+        if self._passing:
+            return
+        if len(self._subscriptions) <= FEW:
+            now = self._loop.time()
+            if now - self._handed_out_at >= BURST:
+                self._handed_out_at = now
+                self._context.run(self._hand_out, self._subscriptions)
+                return
+        self._passing = True
+        self._loop.call_soon(self._pass, context=self._context)
 
     def _pass(self) -> None:
         """Hand out what was published, batch by batch: ten thousand writes at once would hold up all else."""

@@ -1,11 +1,11 @@
 """One reader of one session: where it stands in the log, and how it is woken.
 
 What is published reaches a reader in one of two ways. Its own task takes it with `read` and may then wait as
-long as the peer makes it wait. Or, while that task waits in `read`, the pass over the readers writes it to
-the reader's outlet, without waking anything. Only one of the two can be at work: the outlet is used exactly
-while the task waits and has not been woken, and both go on from the one position that the reader has. Nothing
-else is due then: before it waits, `take` has given it its prelude and each `close`, and one that becomes due
-later wakes it.
+long as the peer makes it wait. Or, while that task waits in `read`, `Readers` writes it to the reader's
+outlet, without waking anything. Only one of the two can be at work: the outlet is used exactly while the task
+waits and has not been woken, and both go on from the one position that the reader has. Nothing else is due
+then: before it waits, `take` has given it its prelude and each `close`, and one that becomes due later wakes
+it.
 """
 
 import asyncio

@@ -14,11 +14,11 @@ from aiohttp import web
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.fakes import settle
+from tests.fakes import CountingLoop, settle
 from tests.web.fakes_web import EventSourceParser, Message
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
-from turnkeeper.actors.events.readers import WAKE_BATCH, Readers
+from turnkeeper.actors.events.readers import BURST, WAKE_BATCH, Readers
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.value import value
@@ -42,18 +42,19 @@ class Pipe(asyncio.Transport):
         self.arrived = bytearray()
         self.waits = bytearray()
         self.room = room
-        #: How often it was written to by a pass over the readers, and by the stream's task.
+        #: How often it was written to by `Readers`, and by the stream's task.
         self.pushes = self.writes = 0
+        self.task: asyncio.Task[Any] | None = None
         #: The most that has ever waited here.
         self.most = 0
         self._protocol = protocol
         self._paused = self._closing = False
 
     def write(self, data: bytes) -> None:  # type: ignore[override]
-        if asyncio.current_task() is None:
-            self.pushes += 1
-        else:
+        if asyncio.current_task() is self.task:
             self.writes += 1
+        else:
+            self.pushes += 1
         assert not self._closing
         self.waits += data
         self._pass_on()
@@ -114,6 +115,7 @@ class Peer:
 
     async def _serve(self, request: Any) -> web.StreamResponse:
         self.writer = request.writer
+        self.pipe.task = asyncio.current_task()
         return await self._streams.serve(request, self.reader)
 
     @property
@@ -158,7 +160,8 @@ class Stage:
 
     def __init__(self, max_lag: int) -> None:
         self.log = EventLog()
-        self.readers = Readers(asyncio.get_running_loop())
+        self.loop = CountingLoop()
+        self.readers = Readers(self.loop)  # type: ignore[arg-type]
         self.streams = Streams(WebSettings(), Meter())
         self.published: list[str] = []
         self._max_lag = max_lag
@@ -202,6 +205,11 @@ class Pass:
 
 
 @value
+class Wait:
+    """So much time goes by that what is published next is no part of a burst."""
+
+
+@value
 class Take:
     """A peer reads."""
 
@@ -228,10 +236,11 @@ steps = st.one_of(
     st.builds(Publish, st.just(1), st.sampled_from([9_000, 30_000, 70_000])),
     st.builds(Pass, st.integers(1, 4)),
     st.builds(Take, which, st.sampled_from([1, 50, 3_000, 70_000, 400_000])),
+    st.builds(Wait),
     st.builds(Stop),
     st.builds(Beat, which),
 )
-Step = Publish | Pass | Take | Stop | Beat
+Step = Publish | Pass | Wait | Take | Stop | Beat
 rooms = st.sampled_from([0, 300, 2_000, 100_000, ENDLESS])
 
 
@@ -246,6 +255,8 @@ async def play(script: list[Step], peers: list[tuple[str, int]], max_lag: int) -
                     stage.publish(step.count, step.size)
                 case Pass():
                     await settle(step.times)
+                case Wait():
+                    stage.loop.now += BURST
                 case Take():
                     clients[step.peer].pipe.takes(step.count)
                 case Stop():
@@ -293,7 +304,16 @@ def test_on_whichever_way_they_come_every_reader_gets_every_event_once_and_in_or
 async def test_a_journey_goes_both_ways() -> None:
     script: list[Step] = []
     for size in (40, 9_000, 70_000, 40):
-        script += [Publish(1, size), Pass(9), Publish(2, size), Pass(9), Stop(), Take(0, 20_000), Pass(9)]
+        script += [
+            Publish(1, size),
+            Pass(9),
+            Publish(2, size),
+            Pass(9),
+            Stop(),
+            Take(0, 20_000),
+            Pass(9),
+            Wait(),
+        ]
     peers = [("1.1", 15_000), ("1.0", ENDLESS), ("1.1", ENDLESS)]
     for client in await play(script, peers, 1_000):
         assert client.pipe.pushes > 3
@@ -308,6 +328,7 @@ async def one_peer(room: int = ENDLESS, max_lag: int = 1_000) -> tuple[Stage, Pe
     peer = Peer(stage, "1.1", room)
     await settle()
     peer.pipe.pushes = peer.pipe.writes = 0
+    stage.loop.now += BURST
     return stage, peer
 
 
@@ -322,14 +343,15 @@ async def over(stage: Stage, *peers: Peer) -> None:
     stage.streams.close()
 
 
-async def test_all_that_is_published_in_one_pass_of_the_loop_is_written_in_the_next_with_one_write() -> None:
+async def test_an_event_is_written_as_it_is_published_and_the_rest_of_a_burst_with_one_write() -> None:
     stage, peer = await one_peer()
     for _ in range(3):
         stage.publish(4, 10)
-        assert peer.got == stage.published[:-4]
+        assert peer.got == stage.published[:-3]
         await asyncio.sleep(0)
         assert peer.got == stage.published
-    assert (peer.pipe.pushes, peer.pipe.writes) == (3, 0)
+        stage.loop.now += BURST
+    assert (peer.pipe.pushes, peer.pipe.writes) == (6, 0)
     assert peer.writer.output_size == len(peer.pipe.arrived), "as the access log has it"
     await over(stage, peer)
 
@@ -355,15 +377,17 @@ async def test_readers_at_the_same_position_share_one_chunk() -> None:
 
 
 @pytest.mark.parametrize(
-    ("room", "publish"),
+    ("room", "publish", "pushed"),
     [
-        (-1, lambda stage: stage.publish(1, 10)),
-        (ENDLESS, lambda stage: stage.publish(1, PIECE)),
-        (ENDLESS, lambda stage: stage.publish(300, 1)),
+        (-1, lambda stage: stage.publish(1, 10), 0),
+        (ENDLESS, lambda stage: stage.publish(1, PIECE), 0),
+        (ENDLESS, lambda stage: stage.publish(300, 1), 1),  # the first one, alone
     ],
     ids=["something is left to write", "too much for one write", "too many at once"],
 )
-async def test_the_task_writes_what_may_have_to_wait(room: int, publish: Callable[[Stage], None]) -> None:
+async def test_the_task_writes_what_may_have_to_wait(
+    room: int, publish: Callable[[Stage], None], pushed: int
+) -> None:
     stage, peer = await one_peer()
     if room < 0:
         peer.pipe.room = 10
@@ -373,7 +397,7 @@ async def test_the_task_writes_what_may_have_to_wait(room: int, publish: Callabl
         peer.pipe.pushes = 0
     publish(stage)
     await settle()
-    assert peer.pipe.pushes == 0
+    assert peer.pipe.pushes == pushed
     assert peer.pipe.writes >= 1
     peer.pipe.takes(ENDLESS)
     await settle()

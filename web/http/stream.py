@@ -56,7 +56,7 @@ LINE: web.RequestKey[Line] = web.RequestKey("turnkeeper.line", Line)
 
 
 class _Stream:
-    """One open connection, as the timer and the pass over the readers see it."""
+    """One open connection, as the timer and the readers of its session see it."""
 
     __slots__ = ("_writer", "encode", "quiet_since", "subscription", "transport", "writing")
 

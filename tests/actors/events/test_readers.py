@@ -2,28 +2,16 @@
 
 import asyncio
 from contextlib import aclosing
-from contextvars import Context, ContextVar
-from typing import Any
+from contextvars import ContextVar
 
 import pytest
 
-from tests.fakes import Outlet, ScriptedAgent, names, opened, settle, waiting
+from tests.fakes import CountingLoop, Outlet, ScriptedAgent, names, opened, settle, waiting
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
-from turnkeeper.actors.events.readers import LAG_CHECK, WAKE_BATCH, Readers
+from turnkeeper.actors.events.readers import BURST, FEW, LAG_CHECK, WAKE_BATCH, Readers
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
-
-
-class CountingLoop:
-    """The running loop, which counts what it is to call soon."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def call_soon(self, *call: Any, context: Context | None = None) -> Any:
-        self.calls += 1
-        return asyncio.get_running_loop().call_soon(*call, context=context)
 
 
 class Stand:
@@ -52,6 +40,13 @@ class Stand:
     def _count(self) -> None:
         self.overflows += 1
 
+    def pushing(self) -> list[Outlet]:
+        """Give each reader an outlet."""
+        outlets = [Outlet() for _ in self.each]
+        for reader, outlet in zip(self.each, outlets, strict=True):
+            reader.outlet = outlet
+        return outlets
+
     def publish(self, count: int = 1) -> None:
         for _ in range(count):
             self.log.append(Event("word", epoch=1, n=self.log.head, text="1"), 10_000, 1 << 30)
@@ -72,7 +67,7 @@ async def test_readers_come_and_go() -> None:
     assert list(stand.readers) == [other]
 
 
-async def test_few_readers_are_woken_at_once() -> None:
+async def test_the_readers_of_a_batch_are_woken_together() -> None:
     stand = Stand(WAKE_BATCH)
     reading = [asyncio.create_task(reader.read()) for reader in stand.each]
     await settle()
@@ -135,18 +130,74 @@ async def test_a_reader_that_waits_is_not_woken_for_what_its_outlet_takes() -> N
         reader.outlet = outlet
     reading = [asyncio.create_task(reader.read()) for reader in stand.each]
     await settle()
-    stand.publish(2)
-    assert [outlet.taken for outlet in outlets] == [[], []]
-    await asyncio.sleep(0)
-    assert [outlet.taken for outlet in outlets] == [["0 1"], ["0 1"]]
+    stand.publish()
+    await settle()
+    assert [outlet.taken for outlet in outlets] == [["0"], ["0"]]
     outlets[1].shut = True
     stand.publish()
     await settle()
-    assert outlets[0].taken == ["0 1", "2"]
+    assert outlets[0].taken == ["0", "1"]
     assert [task.done() for task in reading] == [False, True]
-    assert [event.n for event in await reading[1]] == [2]
+    assert [event.n for event in await reading[1]] == [1]
     stand.readers.end(StreamEnd.SESSION_CLOSED)
     assert names(await reading[0]) == ["close"]
+
+
+@pytest.mark.parametrize("count", [1, FEW])
+async def test_few_readers_get_an_event_in_the_call_that_publishes_it(count: int) -> None:
+    stand = Stand(count)
+    reading = [asyncio.create_task(reader.read()) for reader in stand.each]
+    outlets = stand.pushing()
+    await settle()
+    stand.publish()
+    assert [outlet.taken for outlet in outlets] == [["0"]] * count
+    assert stand.loop.calls == 0
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await asyncio.gather(*reading)
+
+
+async def test_more_readers_than_a_few_get_it_in_the_next_pass() -> None:
+    stand = Stand(FEW + 1)
+    reading = [asyncio.create_task(reader.read()) for reader in stand.each]
+    outlets = stand.pushing()
+    await settle()
+    stand.publish()
+    assert [outlet.taken for outlet in outlets] == [[]] * (FEW + 1)
+    await asyncio.sleep(0)
+    assert [outlet.taken for outlet in outlets] == [["0"]] * (FEW + 1)
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await asyncio.gather(*reading)
+
+
+async def test_the_rest_of_a_burst_is_written_whole_in_the_next_pass() -> None:
+    stand = Stand(1)
+    reading = asyncio.create_task(stand.each[0].read())
+    (outlet,) = stand.pushing()
+    await settle()
+    stand.publish(4)
+    assert outlet.taken == ["0"]
+    await asyncio.sleep(0)
+    assert outlet.taken == ["0", "1 2 3"]
+    stand.loop.now += BURST
+    stand.publish()
+    assert outlet.taken == ["0", "1 2 3", "4"]
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await reading
+
+
+async def test_what_is_published_while_a_pass_is_due_overtakes_nothing() -> None:
+    stand = Stand(1)
+    reading = asyncio.create_task(stand.each[0].read())
+    (outlet,) = stand.pushing()
+    await settle()
+    stand.publish(2)
+    stand.loop.now += BURST
+    stand.publish()
+    assert outlet.taken == ["0"]
+    await asyncio.sleep(0)
+    assert outlet.taken == ["0", "1 2"]
+    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    await reading
 
 
 async def test_readers_at_two_positions_in_one_pass_get_each_what_they_lack() -> None:
@@ -157,11 +208,12 @@ async def test_readers_at_two_positions_in_one_pass_get_each_what_they_lack() ->
     loop = asyncio.get_running_loop()
     early = asyncio.create_task(stand.each[0].read())
     await settle()
+    stand.publish()
     loop.call_soon(stand.publish)
     late = asyncio.create_task(read_on(stand.each[1], got := []))
     loop.call_soon(stand.publish)
     await settle()
-    assert (outlets[0].taken, outlets[1].taken, got) == (["0 1"], ["1"], [0])
+    assert (outlets[0].taken, outlets[1].taken, got) == (["0", "1 2"], ["2"], [0, 1])
     stand.readers.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(early, late)
 
