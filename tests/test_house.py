@@ -24,7 +24,6 @@ MOST_LINES_A_CLASS = 200
 
 # Files without a test file of their own, each with the reason.
 NO_TEST_OF_ITS_OWN = {
-    "actors/model/value.py": "one decorator; every message and record is a test of it",
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
     "web/command/options.py": "test_commands.py, test_launch.py and test_openai.py give them",
     "web/audit/command.py": "test_run.py runs it",

@@ -8,7 +8,6 @@ A journal will come between the two: a decision is performed when its entries ar
 its way, and the messages that arrive meanwhile are decided when it has landed.
 """
 
-from dataclasses import replace
 from typing import Any, assert_never
 
 from turnkeeper.actors.model.about import about
@@ -24,6 +23,7 @@ from turnkeeper.actors.model.messages import (
     Tick,
     TurnEnded,
 )
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
 from turnkeeper.actors.session.effects import Effect, Refuse, Reply, addressees
 from turnkeeper.actors.session.machine import Message, step

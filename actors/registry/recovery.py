@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 
 from turnkeeper.actors.events.event import END_NAMES, Event, EventName
 from turnkeeper.actors.model.records import TurnRecord
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.session.states import State
 from turnkeeper.actors.session.views import current_turn, find_turn, queued_turns

@@ -1,10 +1,10 @@
 """What a busy session does with a send, by its strategy, and with the turn that waits meanwhile."""
 
-from dataclasses import replace
 from typing import assert_never
 
 from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit, Superseded
 from turnkeeper.actors.model.records import Cancellation, Reason, TurnId
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus, Verdict
 
 from . import gate, ladder

@@ -1,9 +1,8 @@
 """The gate that every send passes before it becomes a turn, whatever the session is doing."""
 
-from dataclasses import replace
-
 from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit
 from turnkeeper.actors.model.records import Cancellation, TurnSpec
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
 
 from .effects import Decision, EndTurn, Reply

@@ -1,9 +1,9 @@
 """The grace ladder of a turn: cancelled, cancelled again at half of its grace, given up at its end."""
 
-from dataclasses import replace
 from typing import assert_never
 
 from turnkeeper.actors.model.records import Cancellation, Reason
+from turnkeeper.actors.model.value import replace
 
 from .effects import CancelTurn, Decision, Effect, SetTimer
 from .states import Again, Ask, Asked, Cancelling, Closing, Rung, Running, Successor

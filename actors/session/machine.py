@@ -72,7 +72,6 @@ What is weak
 * A grace of nothing still takes two ticks: the second cancel is never skipped.
 """
 
-from dataclasses import replace
 from typing import TypeAlias, assert_never
 
 from turnkeeper.actors.model.messages import (
@@ -93,6 +92,7 @@ from turnkeeper.actors.model.records import (
     Returned,
     TurnSpec,
 )
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus
 
 from . import busy, gate, ladder, refusals, stops

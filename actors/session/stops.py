@@ -1,9 +1,8 @@
 """What a session does with a cancel, by the turn that it names and by what the session is doing."""
 
-from dataclasses import replace
-
 from turnkeeper.actors.model.messages import CancelAnswer, ReplyAddress, Stop
 from turnkeeper.actors.model.records import TurnId
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 
 from . import ladder
