@@ -1,7 +1,7 @@
 """The other end of a connection, in a process of its own: what it costs falls on the other core.
 
 ``client.py post PORT CONNECTIONS REQUESTS PATH...`` posts to the paths in turns (``{n}`` is the number of
-the connection) and prints how many requests a second were answered. ``client.py read PORT CONNECTIONS
+the connection) and prints ``done`` when all are answered. ``client.py read PORT CONNECTIONS
 EVENTS PATH`` opens that many event streams, prints ``open``, and prints ``done`` when each has brought so
 many ``word`` events. ``client.py tokens PORT CONNECTIONS EVENTS PATH`` does the same with a stream for each
 ``{n}``; instead of ``done`` it prints how many microseconds, p50 and p99, passed from the moment ``at`` that
@@ -48,9 +48,8 @@ async def _post(port: int, number: int, requests: int, paths: list[str]) -> None
 
 async def post(port: int, connections: int, requests: int, paths: list[str]) -> None:
     """Post on all connections at once, on each one after the other."""
-    began = time.perf_counter()
     await asyncio.gather(*(_post(port, number, requests, paths) for number in range(connections)))
-    print(connections * requests / (time.perf_counter() - began), flush=True)
+    print("done", flush=True)
 
 
 async def _open(port: int, path: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -88,7 +87,10 @@ def _head(stream: socket.socket) -> bytes:
     """Read the head of an answer; what came with it of the body."""
     data = b""
     while b"\r\n\r\n" not in data:
-        data += stream.recv(65_536)
+        more = stream.recv(65_536)
+        if not more:
+            raise RuntimeError(f"hung up on within {data!r}")
+        data += more
     return data.partition(b"\r\n\r\n")[2]
 
 

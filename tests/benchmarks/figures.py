@@ -1,7 +1,9 @@
-"""What a benchmark finds, the aim it is held against, and how many of everything it takes."""
+"""What a benchmark finds, and how many of everything it takes."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from tests.benchmarks.aims import Aim, Of
 
 
 @dataclass(frozen=True)
@@ -9,7 +11,10 @@ class Size:
     """How big a benchmark is run: 1 is the size the design speaks of."""
 
     scale: float = 1.0
-    rounds: int = 7
+    #: How many pairs of rounds are compared.
+    rounds: int = 5
+    #: How many seconds of CPU a round takes at least, where it can be made longer.
+    seconds: float = 1.0
 
     def of(self, full: int, least: int = 2) -> int:
         """So many instead of ``full``."""
@@ -17,31 +22,9 @@ class Size:
 
 
 FULL = Size()
-QUICK = Size(0.1, 3)
-TOY = Size(0.001, 1)
-
-
-@dataclass(frozen=True)
-class Aim:
-    """What the design wants of a figure, in words and as a question."""
-
-    text: str
-    met_by: Callable[["Figure"], bool]
-
-
-def ratio_at_least(ratio: float) -> Aim:
-    """At least this part of the floor: for what should be many."""
-    return Aim(f">= {ratio:g} of the floor", lambda figure: (figure.ratio or 0.0) >= ratio)
-
-
-def ratio_at_most(ratio: float) -> Aim:
-    """At most so many times the floor: for what should be little."""
-    return Aim(f"<= {ratio:g} x the floor", lambda figure: (figure.ratio or ratio + 1) <= ratio)
-
-
-def at_most(bound: float, unit: str) -> Aim:
-    """At most so much, whatever the floor takes."""
-    return Aim(f"<= {bound:g} {unit}", lambda figure: figure.measured <= bound)
+QUICK = Size(0.1, 2, 0.1)
+TOY = Size(0.001, 1, 0.0)
+SIZES = {"full": FULL, "quick": QUICK, "toy": TOY}
 
 
 @dataclass(frozen=True)
@@ -60,8 +43,32 @@ class Figure:
     @property
     def met(self) -> bool | None:
         """Whether the aim is met; None without an aim."""
-        return None if self.aim is None else self.aim.met_by(self)
+        if self.aim is None:
+            return None
+        value = self.ratio if self.aim.of is Of.RATIO else self.measured
+        return value is not None and self.aim.met_by(value)
 
-    def noted(self, note: str) -> "Figure":
-        """The same with a note."""
-        return replace(self, note=note)
+
+@dataclass(frozen=True)
+class Failure:
+    """The row of what did not come to a figure, and why."""
+
+    what: str
+    why: str
+    aim: Aim | None = None
+    note: str = ""
+    way: str = ""
+
+
+Row: TypeAlias = Figure | Failure
+
+
+def noted(row: Row, note: str) -> Row:
+    """The same with a note."""
+    return replace(row, note=note)
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, in one line."""
+    text = str(error).partition("\n")[0]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -1,7 +1,9 @@
-"""The floor: a dict of raw asyncio tasks, with none of the guarantees.
+"""The two floors: a dict of raw asyncio tasks, with none of the guarantees.
 
-Sessions have no owner, nothing is numbered, published or remembered, and a successor starts without a
-look at whether its predecessor has ended. No design that runs a coroutine per turn can be faster.
+Sessions have no owner, and nothing is numbered, published or remembered. `Overwrites` cancels without
+awaiting, and a successor starts at once, beside a predecessor that is still ending. `Awaits` cancels and
+awaits, as whatever runs one turn at a time must: supersedes and cancels are compared with that one.
+No design that runs a coroutine per turn can be faster.
 """
 
 import asyncio
@@ -12,8 +14,8 @@ from typing import Any
 Agent = Callable[[str], Coroutine[Any, Any, Any]]
 
 
-class TaskTable:
-    """One task per session, at most."""
+class Overwrites:
+    """One task per session, of which only the newest is known."""
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
@@ -34,15 +36,15 @@ class TaskTable:
 
     async def supersede(self, session: str, message: str) -> None:
         """Cancel the session's turn and start another one; return when that has begun."""
-        self.tasks[session].cancel()
+        await self.cancel(session)
         self.start(session, message)
         await asyncio.sleep(0)
 
     async def cancel(self, session: str) -> None:
-        """Cancel the session's turn and wait for its end."""
-        task = self.tasks.pop(session)
-        task.cancel()
-        await asyncio.wait((task,))
+        """Cancel the session's turn, if it has one, and do not wait for its end."""
+        task = self.tasks.pop(session, None)
+        if task is not None:
+            task.cancel()
 
     async def close(self) -> None:
         """Cancel what still runs."""
@@ -53,18 +55,13 @@ class TaskTable:
         self.tasks.clear()
 
 
-class AwaitingTable(TaskTable):
+class Awaits(Overwrites):
     """The same, but what is cancelled is awaited: a successor starts when its predecessor has ended."""
 
-    async def supersede(self, session: str, message: str) -> None:
-        """Cancel the session's turn, wait for its end and start another one; return when that has begun."""
-        await self.cancel(session)
-        self.start(session, message)
-        await asyncio.sleep(0)
-
     async def cancel(self, session: str) -> None:
-        """Cancel the session's turn and wait for its end."""
-        task = self.tasks.pop(session)
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+        """Cancel the session's turn, if it has one, and wait for its end."""
+        task = self.tasks.pop(session, None)
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

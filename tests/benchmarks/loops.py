@@ -10,8 +10,8 @@ from typing import Any
 from tests.benchmarks.agents import stamps, trivial, waits_and_stamps
 from tests.benchmarks.cancels import CANCELS_PER_ROUND, latency
 from tests.benchmarks.figures import Figure, Size
-from tests.benchmarks.rounds import percentile
-from tests.benchmarks.turns import TURNS_PER_SESSION, callers
+from tests.benchmarks.rounds import per_cpu_second, percentile
+from tests.benchmarks.turns import callers
 from tests.benchmarks.ways import turnkeeper
 
 Work = Callable[[Size], Coroutine[Any, Any, list[float]]]
@@ -23,8 +23,8 @@ async def _turns(size: Size) -> list[float]:
     async def run(session: str) -> None:
         await table.run(session, "hello")
 
-    work = [f"session-{n}" for n in range(size.of(10_000))] * TURNS_PER_SESSION
-    measured = callers(run, work, size.of(1_000))
+    work = [f"session-{n}" for n in range(size.of(10_000))]
+    measured = per_cpu_second(callers(run, work, size.of(1_000)), size)
     await measured()
     found = [await measured()]
     await table.close()

@@ -5,9 +5,10 @@ import gc
 import tracemalloc
 from collections.abc import Awaitable, Callable
 
+from tests.benchmarks import aims
 from tests.benchmarks.agents import trivial, waits
-from tests.benchmarks.figures import Figure, Size, at_most
-from tests.benchmarks.floor import TaskTable
+from tests.benchmarks.figures import Figure, Size
+from tests.benchmarks.floor import Overwrites
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
 
@@ -39,10 +40,10 @@ async def memory(size: Size) -> list[Figure]:
     results: dict[str, object] = {}
 
     async def run_on_the_floor(session: str) -> None:
-        results[session] = await TaskTable(trivial).run(session, "hello")
+        results[session] = await Overwrites(trivial).run(session, "hello")
 
     idle_floor = await weigh(count, run_on_the_floor)
-    table = TaskTable(waits)
+    table = Overwrites(waits)
 
     async def start_on_the_floor(session: str) -> None:
         table.start(session, "hello")
@@ -68,7 +69,7 @@ async def memory(size: Size) -> list[Figure]:
             idle,
             idle_floor,
             idle / idle_floor,
-            at_most(2_500, "bytes"),
+            aims.IDLE_BYTES,
         ),
         Figure(
             "bytes per session with a turn in flight",
@@ -76,6 +77,6 @@ async def memory(size: Size) -> list[Figure]:
             busy,
             busy_floor,
             busy / busy_floor,
-            at_most(5_000, "bytes"),
+            aims.BUSY_BYTES,
         ),
     ]

@@ -1,37 +1,71 @@
-"""The page of the docs that shows the figures of the last full run."""
+"""The page of the docs that shows the results of one run, and nothing else than those."""
 
-import os
-import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.benchmarks import table
-from tests.benchmarks.figures import Figure
+from tests.benchmarks.aims import AIMS, Aim
+from tests.benchmarks.figures import Failure, Row
+from tests.benchmarks.results import Results
 
 HEAD = """# Benchmarks
 
-Written by `make bench`: {cores} cores, Python {python}, {machine}. **Compare the ratios**: figures side by
-side were measured alternately in the same run, while absolute numbers change from run to run and from machine
-to machine.
+{run}
+Python {conditions.python}, {conditions.cores} cores, {conditions.machine}; code {conditions.code};
+{conditions.rounds} rounds of each, of at least {conditions.seconds:g} s where they can be made longer.
+
+**Compare the ratios**: figures side by side were measured alternately in the same run, while absolute numbers
+change from run to run and from machine to machine. Work is counted in CPU time of the server's process, so
+that what else the machine does is not in it. Where waiting is what is measured, it is by the wall clock: the
+cancels, emit -> client, the stop, and asks from another thread. What failed says why in its row.
+
+There are two floors, dicts of raw asyncio tasks without any of the guarantees. *Overwrites* cancels the old
+task without awaiting it and starts the successor at once, beside a predecessor that is still ending;
+*awaits* does `task.cancel(); await task`, as whatever runs one turn at a time must, and is the one that
+supersedes and cancels are held against.
+
+## The aims
+
+Each stands again, with what surrounds it, in its section below.
+
+{aims}
+
+## What users feel
+
+{size} sessions, each with one reader over a socket of its own, stream 30 tokens a second each, as
+irregularly as a model does; the readers are in another process. Beside turnkeeper, in turns: a queue per
+reader, from which its handler writes, and the library aiohttp-sse with one `send` for each event. A token
+carries the moment it was emitted, and its reader compares that with the moment it arrives. Then events to
+very many readers of one session, beside bare writes.
+
+{felt}
+
+## As sessions grow in number
+
+One registry from its first send to its stop. A *pass* is one callback of the loop, in CPU time of the
+loop's thread: for so long nothing else gets the loop. Python's garbage collector is set as in `turnkeeper
+serve`, and what it does within a pass counts.
+
+{growth}
 
 ## Compared with the alternatives
 
 ```{{image}} benchmarks.svg
-:alt: Each alternative as a ratio to the floor, for turns, supersedes, cancels and bytes
+:alt: Each alternative as a ratio to the floor that awaits, for turns, supersedes, cancels and bytes
 :width: 100%
 ```
 
-Each cell is the figure and, in brackets, its ratio to the floor.
+Each cell is the figure and, in brackets, its ratio to that of the floor that awaits.
 
 {ways}
 
-The *floor* is a dict of raw asyncio tasks that overwrites the old task without waiting for its end, and
-gives none of the guarantees. The *dict of tasks* is the more common variant, which cancels the old task and
-awaits it; its cancel is faster than the floor's, which uses `asyncio.wait`. *aiojobs* is one scheduler
-without a limit, a job per turn and a dict of the jobs by session; the old job is closed before the next one
-is spawned. The last column is tested in the same run, with a turn that takes 20 ms to end and one that
-ignores cancellation. turnkeeper fences the latter off after `cancel_grace` and goes on without it; that
-coroutine runs until it returns, because nothing in Python can end it. Cancels are timed from the call to the
-end of the coroutine, among 10,000 busy sessions. The alternatives do not number, publish or remember turns.
+The *dict of tasks* is what many chat servers have: it cancels the old task, awaits it, and forgets a task
+when that is done. *aiojobs* is one scheduler without a limit, a job per turn and a dict of the jobs by
+session; the old job is closed before the next one is spawned. The last column is tested in the same run,
+with a turn that takes 20 ms to end and one that ignores cancellation. turnkeeper fences the latter off
+after `cancel_grace` and goes on without it; that coroutine runs until it returns, because nothing in Python
+can end it. Cancels are timed from the call to the end of the coroutine, among very many busy sessions. The
+alternatives do not number, publish or remember turns.
 
 ## On uvloop
 
@@ -39,51 +73,99 @@ The same work, alternately on both event loops; here the floor is turnkeeper on 
 
 {loops}
 
-## Compared with the floor, and with the targets
+## Compared with the floors
 
-{floor}
+A server that mounts turnkeeper has Python's garbage collector as Python sets it;
+[mounting](../howto/mount.md) says how to calm it as `turnkeeper serve` does, and the row of turns without
+that says what it brings.
+
+{floors}
 
 ## Instructions
 
-`make bench-instructions` counts the instructions in user space that one operation takes, under Valgrind's
-callgrind: a turn that does nothing (also one whose session keeps 1,000 messages), a turn that adds two
-messages to 1,000, a supersede, a cancel, an event to one reader, a send and a cancel over HTTP. Each stands
-beside a floor from the same run: a raw task, which is awaited even when it is cancelled; a turn of a session
-that keeps none, or ten messages; a raw `asyncio.Queue`; a bare aiohttp POST. From one run to the next such a
-ratio moves by less than one per cent, even on a busy machine; from one Python to the next it moves by more.
-`.ci/run` holds the ratios to
+Instructions in user space that one operation takes, under Valgrind's callgrind: a turn that does nothing
+(also one whose session keeps 1,000 messages), a turn that adds two messages to 1,000, a supersede, a
+cancel, an event to one reader, a send and a cancel over HTTP. Each stands beside a floor from the same run:
+a raw task, which is awaited even when it is cancelled; a turn of a session that keeps none, or ten
+messages; a raw `asyncio.Queue`; a bare aiohttp POST. From one run to the next such a ratio moves by less
+than one per cent, even on a busy machine; from one Python to the next it moves by more. `make
+bench-instructions` counts just these, and `.ci/run` holds the ratios to
 `tests/benchmarks/instructions/budget.toml`, which has a budget for each Python, with 5 % of slack.
+
+{instructions}
 """
 
+#: The file beside the page that holds what it shows.
+RESULTS = "benchmarks.json"
 
-def _ways(figures: list[Figure]) -> str:
-    columns = list(dict.fromkeys(figure.what for figure in figures))
-    cells = {(figure.way, figure.what): figure for figure in figures}
-    lines = [
+#: What a full run and a smaller one say of themselves.
+FULL = "Written by one run of `make bench`:"
+SMALLER = "**Written by a run at {scale:g} of the full size, to try the benchmarks: quote nothing from it.**"
+
+#: Which benchmarks' rows stand in which section.
+SECTIONS: Mapping[str, Sequence[str]] = {
+    "felt": ("tokens", "readers", "streams"),
+    "growth": ("growth",),
+    "loops": ("loops",),
+    "floors": ("turns", "supersedes", "cancels", "memory", "asks", "threads", "posts"),
+    "instructions": ("instructions",),
+}
+#: The one whose rows are cells of a table of ways.
+BESIDE = "beside"
+
+
+def of_aim(aim: Aim, results: Results) -> Row:
+    """The row that is held against an aim; if its benchmark failed, that."""
+    for row in results.rows:
+        if row.aim == aim:
+            return row
+    return Failure(aim.work, results.found[aim.benchmark].why, aim)
+
+
+def _aims(results: Results) -> str:
+    head = ["| aim | bound | measured | floor | ratio | met |", "|---|---|--:|--:|--:|---|"]
+    rows = [(aim, of_aim(aim, results)) for aim in AIMS]
+    cells = [[aim.work, str(aim), *table.measured(row), table.yes_or_no(row)] for aim, row in rows]
+    return "\n".join(head + table.lines(cells))
+
+
+def _ways(rows: Sequence[Row]) -> str:
+    columns = list(dict.fromkeys(row.what for row in rows))
+    cells = {(row.way, row.what): row for row in rows}
+    head = [
         "| way | " + " | ".join(columns) + " | what it allows |",
         "|---|" + "--:|" * len(columns) + "---|",
     ]
-    for way, note in dict.fromkeys((figure.way, figure.note) for figure in figures):
-        row = [cells[way, column] for column in columns]
-        texts = [f"{table.number(figure.measured)} {figure.unit} ({figure.ratio:.2f})" for figure in row]
-        lines.append(f"| {way} | " + " | ".join(texts) + f" | {note or 'none of these'} |")
-    return "\n".join(lines)
+    lines: list[list[str]] = []
+    for way, note in dict.fromkeys((row.way, row.note) for row in rows):
+        found = [table.measured(cells[way, column]) for column in columns]
+        texts = [text if ratio == "-" else f"{text} ({ratio})" for text, _, ratio in found]
+        lines.append([way, *texts, note])
+    return "\n".join(head + table.lines(lines))
 
 
-def write(figures: list[Figure], folder: Path) -> None:
-    """Write the page and its plot."""
+def text(results: Results) -> str:
+    """The page."""
+    conditions = results.conditions
+    sections = {
+        section: table.markdown([row for name in names for row in results.rows_of(name)])
+        for section, names in SECTIONS.items()
+    }
+    beside = results.found[BESIDE]
+    return HEAD.format(
+        run=FULL if conditions.full else SMALLER.format(scale=conditions.scale),
+        conditions=conditions,
+        aims=_aims(results),
+        size=round(300 * conditions.scale),
+        ways=f"The benchmark failed: {beside.why}." if beside.why else _ways(beside.rows),
+        **sections,
+    )
+
+
+def write(results: Results, folder: Path) -> None:
+    """Write the page, its plot, and the results that they show."""
     from tests.benchmarks.plot import plot  # what it draws with comes with the extra `bench`
 
-    beside = [figure for figure in figures if figure.way]
-    of_loops = [figure for figure in figures if "uvloop" in figure.what]
-    rest = [figure for figure in figures if figure not in beside and figure not in of_loops]
-    text = HEAD.format(
-        cores=os.cpu_count(),
-        python=platform.python_version(),
-        machine=platform.machine(),
-        ways=_ways(beside),
-        loops=table.markdown(of_loops),
-        floor=table.markdown(rest),
-    )
-    (folder / "benchmarks.md").write_text(text)
-    plot(beside, folder / "benchmarks.svg")
+    results.write(folder / RESULTS)
+    (folder / "benchmarks.md").write_text(text(results))
+    plot(results.found[BESIDE].rows, folder / "benchmarks.svg")

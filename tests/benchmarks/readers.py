@@ -12,9 +12,10 @@ from typing import NamedTuple, TypeAlias
 
 from aiohttp import web
 
-from tests.benchmarks.figures import Figure, Size, ratio_at_most
+from tests.benchmarks import aims
+from tests.benchmarks.figures import Figure, Size
 from tests.benchmarks.rounds import compare
-from tests.benchmarks.server import client, served
+from tests.benchmarks.server import client, said, served
 from tests.benchmarks.streams import WORD, Bare
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import REGISTRY, create_app
@@ -49,9 +50,9 @@ def _bare(port: int, bare: Bare) -> Open:
     async def opened(count: int, events: int) -> AsyncIterator[Crowd]:
         tasks: list[asyncio.Task[None]] = []
         async with client("read", port, count, events, "/events") as out:
-            assert await out.readline() == b"open\n"
+            assert await said(out) == b"open\n"
             yield Crowd(count, lambda: tasks.append(asyncio.create_task(bare.publish(1, 1))))
-            assert await out.readline() == b"done\n"
+            assert await said(out) == b"done\n"
             bare.close()
         await asyncio.gather(*tasks)
 
@@ -68,9 +69,9 @@ def _ours(port: int, app: web.Application, turns: dict[str, Turn]) -> Open:
         await registry.send(session, "hello")
         await asyncio.sleep(0)
         async with client("read", port, count, events, f"/chat/{session}/events") as out:
-            assert await out.readline() == b"open\n"
+            assert await said(out) == b"open\n"
             yield Crowd(count, lambda: turns[session].emit("word", WORD))
-            assert await out.readline() == b"done\n"
+            assert await said(out) == b"done\n"
             await registry.close(session)
 
     return opened
@@ -119,7 +120,7 @@ async def readers(size: Size) -> list[Figure]:
             event.measured,
             event.floor,
             event.ratio,
-            ratio_at_most(1.0),
+            aims.FAN_OUT,
         ),
         Figure(
             "bytes per idle stream, beside a bare one",
@@ -127,6 +128,6 @@ async def readers(size: Size) -> list[Figure]:
             weight.measured,
             weight.floor,
             weight.ratio,
-            ratio_at_most(1.25),
+            aims.STREAM_BYTES,
         ),
     ]

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from aiohttp import web
@@ -33,6 +33,17 @@ async def client(*arguments: object) -> AsyncIterator[asyncio.StreamReader]:
     assert process.stdout is not None
     try:
         yield process.stdout
+    except BaseException:
+        with suppress(ProcessLookupError):
+            process.kill()
+        raise
     finally:
-        if process.returncode is None:
-            await process.wait()
+        await process.wait()
+
+
+async def said(out: asyncio.StreamReader) -> bytes:
+    """The next line. Raises `RuntimeError` if the client has ended instead; it says why on stderr."""
+    line = await out.readline()
+    if not line:
+        raise RuntimeError("the client ended before its time")
+    return line

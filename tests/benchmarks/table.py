@@ -1,8 +1,9 @@
-"""Figures for the eye and for programs."""
+"""Rows for the eye."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import assert_never
 
-from tests.benchmarks.figures import Figure
+from tests.benchmarks.figures import Failure, Figure, Row
 
 
 def number(value: float | None) -> str:
@@ -12,44 +13,49 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 1_000 else f"{value:.3g}"
 
 
-def _yes_or_no(met: bool | None) -> str:
-    return "-" if met is None else "yes" if met else "NO"
+def yes_or_no(row: Row) -> str:
+    """Whether the row's aim is met."""
+    match row:
+        case Figure(met=None) | Failure(aim=None):
+            return "-"
+        case Figure(met=met):
+            return "yes" if met else "NO"
+        case Failure():
+            return "NO"
+    assert_never(row)
 
 
-def _cells(figure: Figure) -> list[str]:
-    return [
-        f"{figure.way}: {figure.what}" if figure.way else figure.what,
-        f"{number(figure.measured)} {figure.unit}",
-        number(figure.floor),
-        "-" if figure.ratio is None else f"{figure.ratio:.2f}",
-        "-" if figure.aim is None else figure.aim.text,
-        _yes_or_no(figure.met),
-    ]
+def measured(row: Row) -> tuple[str, str, str]:
+    """The figure, the floor's and their ratio; or that it failed."""
+    match row:
+        case Figure():
+            ratio = "-" if row.ratio is None else f"{row.ratio:.2f}"
+            return f"{number(row.measured)} {row.unit}", number(row.floor), ratio
+        case Failure():
+            return f"failed: {row.why}", "-", "-"
+    assert_never(row)
 
 
-def plain(figures: list[Figure]) -> str:
+def _cells(row: Row) -> list[str]:
+    name = f"{row.way}: {row.what}" if row.way else row.what
+    if row.note and not row.way:
+        name += f" (`{row.note}`)"
+    return [name, *measured(row), "-" if row.aim is None else str(row.aim), yes_or_no(row)]
+
+
+def plain(rows: Sequence[Row]) -> str:
     """One line each, for a terminal."""
     return "\n".join(
-        "{:<52} {:>22}  floor {:>8}  ratio {:>6}  {:<28} {}".format(*_cells(figure)) for figure in figures
+        "{:<76} {:>22}  floor {:>8}  ratio {:>6}  {:<22} {}".format(*_cells(row)) for row in rows
     )
 
 
-def markdown(figures: list[Figure]) -> str:
+def lines(cells: Sequence[Sequence[str]]) -> list[str]:
+    """Cells as lines of a table in Markdown."""
+    return ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in cells]
+
+
+def markdown(rows: Sequence[Row]) -> str:
     """The table, for the docs."""
-    lines = ["| work | measured | floor | ratio | aim | met |", "|---|--:|--:|--:|---|---|"]
-    return "\n".join(lines + ["| " + " | ".join(_cells(figure)) + " |" for figure in figures])
-
-
-def as_dict(figure: Figure) -> dict[str, Any]:
-    """The figure as JSON can say it."""
-    return {
-        "what": figure.what,
-        "way": figure.way,
-        "note": figure.note,
-        "unit": figure.unit,
-        "measured": figure.measured,
-        "floor": figure.floor,
-        "ratio": figure.ratio,
-        "aim": None if figure.aim is None else figure.aim.text,
-        "met": figure.met,
-    }
+    head = ["| work | measured | floor | ratio | aim | met |", "|---|--:|--:|--:|---|---|"]
+    return "\n".join(head + lines([_cells(row) for row in rows]))

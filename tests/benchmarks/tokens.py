@@ -6,10 +6,9 @@ of its process: the seconds that pass belong to whatever else the machine does, 
 """
 
 import asyncio
-import importlib.util
 import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +18,11 @@ from typing import Any, NamedTuple, TypeAlias
 
 from aiohttp import web
 
-from tests.benchmarks.figures import Aim, Figure, Size, ratio_at_most
+from tests.benchmarks import aims
+from tests.benchmarks.aims import Aim
+from tests.benchmarks.figures import Failure, Figure, Row, Size, reason
 from tests.benchmarks.rounds import alternately
-from tests.benchmarks.server import client, served
+from tests.benchmarks.server import client, said, served
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import REGISTRY, create_app
 
@@ -128,38 +129,40 @@ class _Queues:
 
 
 class _QueuesToSse(_Queues):
-    """The same, with the response that the library `aiohttp-sse` provides."""
+    """The same, with the response that the library `aiohttp-sse` provides.
+
+    Raises `ImportError` if that is not installed: only the extra `bench` brings it.
+    """
+
+    def __init__(self) -> None:
+        from aiohttp_sse import sse_response
+
+        super().__init__()
+        self._response = sse_response
 
     async def pass_on(self, request: web.Request, queue: asyncio.Queue[Any]) -> web.StreamResponse:
-        from aiohttp_sse import sse_response  # only the extra `bench` brings it
-
+        """Send each by itself, which is the only way there is."""
         number = 0
-        async with sse_response(request) as response:
+        async with self._response(request) as response:
             while (data := await queue.get()) is not None:
                 await response.send(json.dumps(data), id=str(number), event="word")
                 number += 1
             return response
 
 
-def _a_queue() -> Way:
-    queues = _Queues()
-    return Way(queues.app, queues.start)
-
-
-def _aiohttp_sse() -> Way:
-    queues = _QueuesToSse()
+def _queueing(make: Callable[[], _Queues]) -> Way:
+    queues = make()
     return Way(queues.app, queues.start)
 
 
 FLOOR, OURS, LIBRARY = "a queue per reader", "turnkeeper", "aiohttp-sse"
 
-
-def _ways() -> dict[str, Callable[[], Way]]:
-    """All that are installed; the floor is the first."""
-    ways: dict[str, Callable[[], Way]] = {FLOOR: _a_queue, OURS: _ours}
-    if importlib.util.find_spec("aiohttp_sse"):
-        ways[LIBRARY] = _aiohttp_sse
-    return ways
+#: All of them; the others are compared with ours.
+WAYS: dict[str, Callable[[], Way]] = {
+    OURS: _ours,
+    FLOOR: partial(_queueing, _Queues),
+    LIBRARY: partial(_queueing, _QueuesToSse),
+}
 
 
 @dataclass(frozen=True)
@@ -175,76 +178,115 @@ class Felt:
 Run: TypeAlias = Callable[[int], Awaitable[Felt]]
 
 
+#: Why each way failed that did.
+Failed: TypeAlias = dict[str, str]
+
+
 @asynccontextmanager
-async def _open(tokens: int) -> AsyncIterator[dict[str, Run]]:
-    """Every way, served, to be run again and again with so many tokens a session."""
+async def _open(tokens: int, failed: Failed) -> AsyncIterator[dict[str, Run]]:
+    """Every way that can be opened, served, to be run again and again with so many tokens a session."""
     async with AsyncExitStack() as stack:
         ways: dict[str, Run] = {}
-        for name, make in _ways().items():
-            way = make()
-            ways[name] = _run(way, await stack.enter_async_context(served(way.app)), tokens)
+        for name, make in WAYS.items():
+            try:
+                way = make()
+            except ImportError as error:
+                failed[name] = reason(error)
+            else:
+                ways[name] = _run(way, await stack.enter_async_context(served(way.app)), tokens)
         yield ways
 
 
 def _run(way: Way, port: int, tokens: int) -> Run:
     async def run(sessions: int) -> Felt:
         load = Load(sessions, tokens)
-        async with client("tokens", port, sessions, tokens, PATH) as out:
-            assert await out.readline() == b"open\n"
-            await way.start(load)
-            await asyncio.sleep(0)
-            began = time.process_time()
-            load.begun.set()
-            p50, p99 = json.loads(await out.readline())
-            cpu = time.process_time() - began
+        try:
+            async with client("tokens", port, sessions, tokens, PATH) as out:
+                assert await said(out) == b"open\n"
+                await way.start(load)
+                await asyncio.sleep(0)
+                began = time.process_time()
+                load.begun.set()
+                p50, p99 = json.loads(await said(out))
+                cpu = time.process_time() - began
+        finally:
             load.over.set()
         return Felt(cpu / (sessions * tokens) * 1e6, p50, p99)
 
     return run
 
 
-def _figures(what: str, unit: str, found: dict[str, list[float]], aims: dict[str, Aim]) -> list[Figure]:
-    """A row beside each of the others: the medians, and that of the ratios of the rounds."""
-    return [
-        Figure(
-            f"{what}, beside {other}",
-            unit,
-            median(found[OURS]),
-            median(values),
-            median(ours / theirs for ours, theirs in zip(found[OURS], values, strict=True)),
-            aims.get(other),
-        )
-        for other, values in found.items()
-        if other != OURS
-    ]
+@dataclass(frozen=True)
+class Found:
+    """The rounds of each way, under what load, and why those failed that did."""
+
+    load: str
+    felt: dict[str, list[Felt]]
+    failed: Failed
+
+    def rows(
+        self, what: str, unit: str, value: Callable[[Felt], float], aims: Mapping[str, Aim] | None = None
+    ) -> list[Row]:
+        """A row beside each of the others: the medians, and that of the ratios of the rounds."""
+        values = {way: [value(each) for each in felt] for way, felt in self.felt.items()}
+        ours = values.pop(OURS)
+        aims = aims or {}
+        rows: list[Row] = [
+            Figure(
+                f"{what}, {self.load}, beside {other}",
+                unit,
+                median(ours),
+                median(theirs),
+                median(a / b for a, b in zip(ours, theirs, strict=True)),
+                aims.get(other),
+            )
+            for other, theirs in values.items()
+        ]
+        return rows + [
+            Failure(f"{what}, {self.load}, beside {other}", why, aims.get(other))
+            for other, why in self.failed.items()
+        ]
 
 
-async def _compared(ways: dict[str, Run], sessions: int, rounds: int) -> dict[str, list[Felt]]:
-    return await alternately({name: partial(run, sessions) for name, run in ways.items()}, rounds)
+def _cpu(felt: Felt) -> float:
+    return felt.cpu
 
 
-def _of(felt: dict[str, list[Felt]], value: Callable[[Felt], float]) -> dict[str, list[float]]:
-    return {name: [value(each) for each in values] for name, values in felt.items()}
+def _p50(felt: Felt) -> float:
+    return felt.p50
 
 
-async def tokens(size: Size) -> list[Figure]:
-    """CPU for each token, the time from its emit to its arrival, and how many sessions a core carries."""
-    async with _open(size.of(RATE * SECONDS)) as ways:
-        usual = size.of(SESSIONS)
-        felt = await _compared(ways, usual, size.rounds)
+def _p99(felt: Felt) -> float:
+    return felt.p99
+
+
+def _carried(felt: Felt) -> float:
+    return 1e6 / RATE / felt.cpu
+
+
+async def tokens(size: Size) -> list[Row]:
+    """CPU for each token, the time from its emit to its arrival, and how many sessions a core carries.
+
+    The CPU is the server's; the times are by the wall clock, as they are a wait.
+    """
+    failed: Failed = {}
+    usual = size.of(SESSIONS)
+    async with _open(size.of(RATE * SECONDS), failed) as ways:
+        runs = {name: partial(run, usual) for name, run in ways.items()}
+        felt = await alternately(runs, size.rounds, failed)
+        if FLOOR in failed:
+            raise RuntimeError(f"{FLOOR}: {failed[FLOOR]}")
         # As many as keep the floor's core busy to that part. The library's would be more than one can do.
-        many = max(2, round(BUSY * 1e6 / RATE / median(_of(felt, lambda each: each.cpu)[FLOOR])))
-        busy = await _compared({name: ways[name] for name in (FLOOR, OURS)}, many, size.rounds)
-    load = f"{usual} sessions x {RATE}/s"
-    cpu = {FLOOR: ratio_at_most(0.9), LIBRARY: ratio_at_most(0.75)}
-    late = {FLOOR: ratio_at_most(0.6)}
+        many = max(2, round(BUSY * median(map(_carried, felt[FLOOR]))))
+        busy = await alternately({name: partial(ways[name], many) for name in (FLOOR, OURS)}, size.rounds)
+    as_usual = Found(f"{usual} sessions x {RATE}/s", felt, failed)
+    on_a_busy_core = Found(f"a core {BUSY:.0%} busy", busy, {})
+    beside = {FLOOR: aims.TOKEN_BESIDE_QUEUE, LIBRARY: aims.TOKEN_BESIDE_LIBRARY}
     return [
-        *_figures(f"CPU of a streamed token, {load}", "us", _of(felt, lambda each: each.cpu), cpu),
-        *_figures(f"emit -> client p50, {load}", "us", _of(felt, lambda each: each.p50), {}),
-        *_figures(f"emit -> client p99, {load}", "us", _of(felt, lambda each: each.p99), {}),
-        *_figures(f"emit -> client p50, a core {BUSY:.0%} busy", "us", _of(busy, lambda each: each.p50), {}),
-        *_figures(
-            f"emit -> client p99, a core {BUSY:.0%} busy", "us", _of(busy, lambda each: each.p99), late
-        ),
-        *_figures("such sessions on one core", "sessions", _of(felt, lambda each: 1e6 / RATE / each.cpu), {}),
+        *as_usual.rows("CPU of a streamed token", "us", _cpu, beside),
+        *as_usual.rows("such sessions on one core", "sessions", _carried),
+        *as_usual.rows("emit -> client p50", "us", _p50),
+        *as_usual.rows("emit -> client p99", "us", _p99),
+        *on_a_busy_core.rows("emit -> client p50", "us", _p50),
+        *on_a_busy_core.rows("emit -> client p99", "us", _p99, {FLOOR: aims.LATE}),
     ]

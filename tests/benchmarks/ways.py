@@ -1,12 +1,11 @@
-"""The ways people keep one turn per session: ours, the floor, and what they would pick instead."""
+"""The ways people keep one turn per session: ours, the floors, and what they would pick instead."""
 
-import importlib.util
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from tests.benchmarks.agents import Waiting
-from tests.benchmarks.floor import TaskTable
+from tests.benchmarks.floor import Awaits, Overwrites
 from tests.benchmarks.naive import DictOfTasks
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
@@ -26,14 +25,21 @@ class Table:
     close: Callable[[], Awaitable[object]]
 
 
-async def the_floor(agent: Waiting) -> Table:
-    """Raw tasks that are overwritten without waiting for their end."""
-    tasks = TaskTable(agent)
-
+def _of(tasks: Overwrites) -> Table:
     async def start(session: str, message: str) -> None:
         tasks.start(session, message)
 
     return Table(tasks.run, start, tasks.supersede, tasks.cancel, tasks.close)
+
+
+async def overwrites(agent: Waiting) -> Table:
+    """Raw tasks that are overwritten without waiting for their end."""
+    return _of(Overwrites(agent))
+
+
+async def awaits(agent: Waiting) -> Table:
+    """Raw tasks that are cancelled and awaited."""
+    return _of(Awaits(agent))
 
 
 async def turnkeeper(agent: Waiting) -> Table:
@@ -57,20 +63,22 @@ async def dict_of_tasks(agent: Waiting) -> Table:
 
 
 async def aiojobs(agent: Waiting) -> Table:
-    """One scheduler, a dict of its jobs."""
+    """One scheduler, a dict of its jobs. Raises `ImportError` if the library is not installed."""
     from tests.benchmarks.jobs import DictOfJobs  # only the extra `bench` brings it
 
     jobs = DictOfJobs(agent)
     return Table(jobs.run, jobs.send, jobs.send, jobs.cancel, jobs.close)
 
 
-#: How to open each way, by its name; the first is the one the others are compared with.
-Ways: TypeAlias = dict[str, Callable[[Any], Awaitable[Table]]]
+Make: TypeAlias = Callable[[Any], Awaitable[Table]]
 
-
-def ways() -> Ways:
-    """All that are installed."""
-    found: Ways = {"floor": the_floor, "turnkeeper": turnkeeper, "dict of tasks": dict_of_tasks}
-    if importlib.util.find_spec("aiojobs"):
-        found["aiojobs"] = aiojobs
-    return found
+#: The way that the others are compared with.
+FLOOR = "awaits"
+#: How to open each way, by its name; the floor is the first.
+WAYS: dict[str, Make] = {
+    FLOOR: awaits,
+    "overwrites": overwrites,
+    "turnkeeper": turnkeeper,
+    "dict of tasks": dict_of_tasks,
+    "aiojobs": aiojobs,
+}

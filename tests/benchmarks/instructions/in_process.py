@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 from tests.benchmarks.agents import trivial, waits
-from tests.benchmarks.floor import AwaitingTable, TaskTable
+from tests.benchmarks.floor import Awaits, Overwrites
 from tests.benchmarks.instructions.marks import Marks, to_line
 from turnkeeper.actors import SessionRegistry, Settings, Turn
 from turnkeeper.actors.turn.agent import AgentFunction
@@ -59,7 +59,7 @@ def _callers(one: Callable[[str], Awaitable[object]]) -> Run:
 
 @asynccontextmanager
 async def _raw_task() -> AsyncIterator[Work]:
-    table = TaskTable(trivial)
+    table = Overwrites(trivial)
 
     async def one(session: str) -> None:
         await table.run(session, "hello")
@@ -103,7 +103,7 @@ async def _adds(turn: Turn) -> None:
 
 @asynccontextmanager
 async def _raw_task_superseded() -> AsyncIterator[Work]:
-    table = AwaitingTable(waits)
+    table = Awaits(waits)
     for session in ALL:
         table.start(session, "hello")
 
@@ -128,7 +128,7 @@ async def _supersede() -> AsyncIterator[Work]:
 
 @asynccontextmanager
 async def _raw_task_cancelled() -> AsyncIterator[Work]:
-    table = AwaitingTable(waits)
+    table = Awaits(waits)
 
     async def start(session: str) -> None:
         table.start(session, "hello")
