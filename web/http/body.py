@@ -128,22 +128,24 @@ def decode_ticket(body: bytes | bytearray) -> TicketBody:
 
 
 def _check_message(message: str | list[Part]) -> None:
-    parts = [{"type": "text", "text": message}] if isinstance(message, str) else message
-    for part in parts:
+    if isinstance(message, str):
+        _check_text(message)
+        return
+    for part in message:
         if not isinstance(part.get("type"), str):
             raise InvalidRequest("each part of message must be an object with a type", field="message")
         text = part.get("text")
-        if part["type"] == "text" and not isinstance(text, str):
+        if isinstance(text, str):
+            _check_text(text)
+        elif part["type"] == "text":
             raise InvalidRequest("a part of type text must have a text, a string", field="message")
-        if isinstance(text, str) and not _is_unicode(text):
-            raise InvalidRequest("a text of message has half of a surrogate pair", field="message")
 
 
-def _is_unicode(text: str) -> bool:
+def _check_text(text: str) -> None:
     try:
-        return text.isascii() or bool(text.encode())
+        _ = text.isascii() or text.encode()
     except UnicodeEncodeError:
-        return False
+        raise InvalidRequest("a text of message has half of a surrogate pair", field="message") from None
 
 
 # -- The second look ----------------------------------------------------------------------------------

@@ -42,12 +42,15 @@ class Uploads:
         all, 400 where it breaks off, and 422 where it holds more JSON values than are worth decoding.
         """
         settings = self._settings
-        try:
-            async with asyncio.timeout(settings.body_timeout):
-                body = await self._read(request, asker)
-        except TimeoutError:
-            detail = f"the body took more than {settings.body_timeout} seconds"
-            raise self._refusal(BODIES_TOO_SLOW, Code.BODY_TIMEOUT, detail, **CLOSE) from None
+        if request.content.is_eof():  # all of it has come: nothing is waited for, and a timeout is dear
+            body = await self._read(request, asker)
+        else:
+            try:
+                async with asyncio.timeout(settings.body_timeout):
+                    body = await self._read(request, asker)
+            except TimeoutError:
+                detail = f"the body took more than {settings.body_timeout} seconds"
+                raise self._refusal(BODIES_TOO_SLOW, Code.BODY_TIMEOUT, detail, **CLOSE) from None
         if len(body) > UNCOUNTED and values_in(body, settings.body_values) > settings.body_values:
             detail = (
                 f"a body of more than {UNCOUNTED} bytes must not hold more than {settings.body_values} values"
@@ -56,14 +59,14 @@ class Uploads:
         return body
 
     async def _read(self, request: web.Request, asker: Asker) -> bytearray:
-        body = bytearray()
+        body, content = bytearray(), request.content
         try:
             self._check(request.content_length or 0)
-            if request.content.at_eof():
+            if content.at_eof():
                 # There is none, or a middleware of the host's has read it, which aiohttp remembers.
                 self._add(body, await request.read(), asker)
-            async for chunk in request.content.iter_any():
-                self._add(body, chunk, asker)
+            while not content.at_eof():
+                self._add(body, await content.readany(), asker)
         except (ClientError, ConnectionError, web.RequestPayloadError, web.PayloadAccessError):
             detail = "the body ended early, or is not encoded as its headers say"
             raise Problem(Code.BODY_INCOMPLETE, detail) from None
