@@ -30,6 +30,8 @@ Endpoint: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: What is one user's is neither stored on the way nor taken for a page.
 UNSEEN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+#: The headers of every answer of that type.
+_SAID = {media: {"Content-Type": f"{media}; charset=utf-8", **UNSEEN} for media in (JSON, PROBLEM_JSON)}
 #: Where a request carries what its answer says to a browser about pages of other origins.
 SHARED: web.RequestKey[dict[str, str]] = web.RequestKey("turnkeeper.shared", dict)
 #: Who asks where it does not matter who does.
@@ -113,17 +115,14 @@ class Mount:
             self.authenticate(request)
         return await handler(self, request, UNIDENTIFIED)
 
-    async def _asker(self, request: web.Request) -> Asker:
-        return (await identify(self.authenticate, request)).asker
-
     async def _answer_user(self, handler: Handler, request: web.Request) -> web.StreamResponse:
-        return await handler(self, request, await self._asker(request))
+        return await handler(self, request, (await identify(self.authenticate, request)).asker)
 
     async def _answer_ticket(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         ticket = TICKET.of(request)
         if ticket is None or "Authorization" in request.headers:
             # Not by way of `_answer_user`: every open stream would keep one coroutine more.
-            return await handler(self, request, await self._asker(request))
+            return await handler(self, request, (await identify(self.authenticate, request)).asker)
         with self.tickets.use(ticket, LOG_ID.of(request)) as asker:
             return await handler(self, request, asker)
 
@@ -141,7 +140,7 @@ def respond(
     answer: Any, status: int = 200, headers: Mapping[str, str] | None = None, media: str = JSON
 ) -> web.Response:
     """An answer of one of the types in `codec`, as JSON."""
-    said = {"Content-Type": f"{media}; charset=utf-8", **UNSEEN, **(headers or {})}
+    said = _SAID[media] if headers is None else {**_SAID[media], **headers}
     return web.Response(status=status, body=encode(answer), headers=said)
 
 

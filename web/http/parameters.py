@@ -1,7 +1,8 @@
 """What a request says beside its body, in its path, its query and its headers: each is read in one place."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Annotated, Any, Generic, TypeVar, assert_never
 
 from aiohttp import web
@@ -23,18 +24,28 @@ class Readable(Parameter, Generic[T_co]):
 
     read: Callable[[str | None], T_co]
     """Its text, or ``None``, as a value. Raises `InvalidRequest`."""
+    _texts: Callable[[web.Request], Mapping[str, str]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Choose once where its text is found, as it is read with every request."""
+        object.__setattr__(self, "_texts", _texts(self.where))
 
     def of(self, request: web.Request) -> T_co:
         """Its value in this request. Raises `InvalidRequest`."""
-        match self.where:
-            case Where.PATH:
-                return self.read(request.match_info.get(self.name))
-            case Where.QUERY:
-                return self.read(request.query.get(self.name))
-            case Where.HEADER:
-                return self.read(request.headers.get(self.name))
-            case _:
-                assert_never(self.where)
+        return self.read(self._texts(request).get(self.name))
+
+
+def _texts(where: Where) -> Callable[[web.Request], Mapping[str, str]]:
+    """What stands there in a request, by name."""
+    match where:
+        case Where.PATH:
+            return attrgetter("match_info")
+        case Where.QUERY:
+            return attrgetter("query")
+        case Where.HEADER:
+            return attrgetter("headers")
+        case _:
+            assert_never(where)
 
 
 def _true_unless(name: str) -> Callable[[str | None], bool]:

@@ -13,6 +13,8 @@ from .principal import ADMIN, CHAT, Principal
 
 #: The user of every request to a server without tokens.
 LOCAL_USER = "local"
+#: All people on this machine are this one user.
+EVERYONE = Principal(LOCAL_USER, frozenset({CHAT, ADMIN}), bounded=False)
 ONLY_HERE = "without tokens, only this machine is served: pass authenticate= or start with --token"
 ONLY_OURS = "without tokens, only this server's own pages may send requests, and those of allow_origin"
 NOT_FORWARDED = "without tokens, requests through a proxy are refused: start with --token"
@@ -38,7 +40,7 @@ class LocalOnly:
         host = request.headers.get("Host", "")
         if not _names_loopback(host):
             raise Problem(Code.FOREIGN_HOST, ONLY_HERE)
-        if any(_of_a_proxy(name) for name in request.headers):
+        if any(map(_of_a_proxy, request.headers)):
             raise Problem(Code.FORWARDED, NOT_FORWARDED)
         origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
         if not self._cors.allows(origin):
@@ -47,8 +49,7 @@ class LocalOnly:
             # A page on another port of this machine is of the same site, and a GET of its carries no Origin.
             if site == "cross-site" or (site == "same-site" and origin is None):
                 raise Problem(Code.FOREIGN_ORIGIN, ONLY_OURS)
-        # All people on this machine are this one user.
-        return Principal(LOCAL_USER, frozenset({CHAT, ADMIN}), bounded=False)
+        return EVERYONE
 
 
 # They are asked of the same few names with every request, and an address is dear to parse.

@@ -1,6 +1,5 @@
 """Who asks: a user with the scopes they have."""
 
-import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -11,6 +10,8 @@ from turnkeeper.actors.model.records import Asker
 from turnkeeper.web.http.problems import Code, Problem
 
 CHAT, ADMIN, METRICS = "chat", "admin", "metrics"
+#: Of these scopes, users need one, and what scrapes the figures.
+_OF_USERS, _OF_SCRAPERS = frozenset({CHAT, ADMIN}), frozenset({METRICS, ADMIN})
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="turnkeeper"'}
 
 
@@ -39,13 +40,13 @@ class Principal:
     @property
     def asker(self) -> Asker:
         """The same for the actors. Raises `Problem` 403 without a scope that counts here."""
-        if not self.scopes & {CHAT, ADMIN}:
+        if _OF_USERS.isdisjoint(self.scopes):
             raise Problem(Code.SCOPE_MISSING, "this needs the scope chat or admin")
         return Asker(self.user, ADMIN in self.scopes, self.bounded)
 
     def may_scrape(self) -> None:
         """Raise `Problem` 403 without a scope that shows the figures of the server."""
-        if not self.scopes & {METRICS, ADMIN}:
+        if _OF_SCRAPERS.isdisjoint(self.scopes):
             raise Problem(Code.SCOPE_MISSING, "this needs the scope metrics or admin")
 
 
@@ -55,8 +56,9 @@ Authenticate: TypeAlias = Callable[[web.Request], Principal | Awaitable[Principa
 
 async def identify(authenticate: Authenticate, request: web.Request) -> Principal:
     """Who sent this request. Raises `Problem` 401."""
-    answer = authenticate(request)
-    principal = await answer if inspect.isawaitable(answer) else answer
-    if principal is None:
+    found = authenticate(request)
+    if found is not None and not isinstance(found, Principal):
+        found = await found
+    if found is None:
         raise Problem(Code.UNAUTHORIZED, "a valid token is needed", headers=CHALLENGE)
-    return principal
+    return found
