@@ -72,12 +72,21 @@ RESERVED_NAMES = frozenset(EventName)
 MAX_NAME = 200
 
 
+#: Names that were found to be good, as every token's is: at most so many.
+_good: set[str] = set()
+_MOST_GOOD = 1_000
+
+
 def check_name(name: Any) -> None:
     """Raise `ReservedEvent` for a name that is ours, or that a stream cannot carry."""
+    if type(name) is str and name in _good:
+        return
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable():
         raise ReservedEvent(f"an event name has 1 to {MAX_NAME} printable characters")
     if name in RESERVED_NAMES or name.startswith(RESERVED_PREFIX):
         raise ReservedEvent(f"{name!r} is an event of turnkeeper's own")
+    if type(name) is str and len(_good) < _MOST_GOOD:
+        _good.add(name)
 
 
 #: Where an event's data comes from, if it was not written as JSON when the event was made.

@@ -144,9 +144,9 @@ class Subscription:
         outlet, waiter, position = self.outlet, self._waiter, self._position
         if waiter is None or waiter.done() or position == head:
             return
-        few = head - position <= min(
-            BATCH, self.max_lag
-        )  # else it takes them in parts, or lags too far behind
+        count = head - position
+        # More than these it takes in parts, or it lags too far behind.
+        few = count <= BATCH and count <= self.max_lag
         if few and outlet is not None and push(outlet, self._log, position, head, encoded):
             self._position = head
         else:

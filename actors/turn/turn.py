@@ -1,9 +1,9 @@
 """Turn: what the host's coroutine is given."""
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from turnkeeper.actors.events.event import Event, check_name
@@ -196,7 +196,7 @@ class Turn(Generic[C]):
         `WrongThread` off the loop's thread (use ``loop.call_soon_threadsafe(turn.emit, ...)`` there).
         """
         host = self._host
-        if threading.get_ident() != host.thread:
+        if get_ident() != host.thread:
             raise WrongThread("emit belongs on the loop: loop.call_soon_threadsafe(turn.emit, event, data)")
         if self.over:
             raise TurnOver(f"turn {self.turn_id} is over: nothing more of it is published")

@@ -2,16 +2,21 @@
 
 from collections.abc import Iterable, Iterator
 
-from turnkeeper.actors.events.event import CLOSE, Event
+from turnkeeper.actors.events.event import Event
+
+
+def _wire(event: Event) -> bytes:
+    """An event as SSE bytes. The text of one without JSON stands where the others have theirs."""
+    if event.epoch is None:
+        return f"event: {event.name}\ndata: {event.json}\n\n".encode()
+    return f"id: {event.epoch}-{event.n}\nevent: {event.name}\ndata: {event.json}\n\n".encode()
 
 
 def encode_event(event: Event) -> bytes:
     """An event as SSE bytes, made once however many read it."""
     wire = event.encoded
     if wire is None:
-        head = f"event: {event.name}\n" if event.epoch is None else f"id: {event.id}\nevent: {event.name}\n"
-        data = str(event.data) if event.name == CLOSE else event.json
-        wire = event.encoded = f"{head}data: {data}\n\n".encode()
+        wire = event.encoded = _wire(event)
     return wire
 
 
@@ -38,8 +43,11 @@ def encode_events(events: Iterable[Event]) -> Iterator[bytes]:
 
 
 def encode_all(events: list[Event]) -> bytes:
-    """Events as SSE bytes, as a connection carries them that ends with the stream (HTTP/1.0)."""
-    return encode_event(events[0]) if len(events) == 1 else b"".join(map(encode_event, events))
+    """Events as SSE bytes, as a connection carries them that ends with the stream (HTTP/1.0).
+
+    For all readers at one position at once: the events do not keep what is made of them here.
+    """
+    return _wire(events[0]) if len(events) == 1 else b"".join(map(_wire, events))
 
 
 def encode_chunk(events: list[Event]) -> bytes:
