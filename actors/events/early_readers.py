@@ -8,7 +8,7 @@ from turnkeeper.actors.runtime import in_batches
 from turnkeeper.actors.session.states import Home, Idle, Memory
 
 from .feed import Feed, FeedHost
-from .readers import WAKE_BATCH
+from .readers import END_BATCH
 from .subscription import Subscription
 
 
@@ -59,4 +59,4 @@ class EarlyReaders:
             for reader in readers:
                 reader.end(end)
 
-        in_batches(self._host.loop, iter(list(self._session_of)), WAKE_BATCH, close)
+        in_batches(self._host.loop, iter(list(self._session_of)), END_BATCH, close)

@@ -118,4 +118,4 @@ class Feed:
     def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
         """A `close` is due to all readers. Some may read on: see `Subscription.end`."""
         if self.readers is not None:
-            self.readers.end(end, superseded=superseded)
+            self.readers.end(self.log.head, end, superseded=superseded)

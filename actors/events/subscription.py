@@ -10,14 +10,14 @@ it.
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
-from typing import assert_never
 
 from turnkeeper.actors.model.words import CloseOn, Return, StreamEnd, returning
 
-from .event import CLOSES, Event
+from .closes import Closes
+from .event import Event
 from .log import EventLog
+from .mark import Mark
 from .outlet import Encoded, Outlet, push
-from .reaction import Reaction, reaction
 
 #: How many events are handed out at once.
 BATCH = 256
@@ -31,19 +31,15 @@ class Subscription:
 
     __slots__ = (
         "__weakref__",
+        "_closes",
         "_count_overflow",
-        "_due",
         "_live_from",
         "_log",
         "_on_end",
         "_poked",
         "_position",
         "_prelude",
-        "_stop_at",
         "_waiter",
-        "close_on",
-        "ended",
-        "ending",
         "max_lag",
         "on_overflow",
         "outlet",
@@ -69,18 +65,9 @@ class Subscription:
         self._waiter: asyncio.Future[None] | None = None
         self._on_end = on_end
         self._count_overflow = count_overflow
-        #: Each `close` that is due, with its position: all that was published before comes first.
-        self._due: tuple[tuple[int, Event], ...] = ()
+        self._closes = Closes(close_on)
         self._poked = False
-        #: Where it ends: nothing that is published from there on is for this reader.
-        self._stop_at: int | None = None
         self.max_lag = max_lag
-        #: What ends it, beside the ends that end every stream.
-        self.close_on = close_on
-        #: Whether nothing more will be published to this reader.
-        self.ended = False
-        #: Why it ended, as its last event says; ``None`` if it has not, or ended without a `close`.
-        self.ending: StreamEnd | None = None
         #: Whether it was ended because it lagged behind.
         self.overflowed = False
         #: Called when it lags behind too far, so that a writer stuck in the network can be freed.
@@ -89,9 +76,22 @@ class Subscription:
         self.outlet: Outlet | None = None
 
     @property
+    def ended(self) -> bool:
+        """Whether nothing more will be published to this reader."""
+        self._closes.heed()
+        return self._closes.ended
+
+    @property
+    def ending(self) -> StreamEnd | None:
+        """Why it ended, as its last event says; ``None`` if it has not, or ended without a `close`."""
+        self._closes.heed()
+        return self._closes.ending
+
+    @property
     def lag(self) -> int:
         """How many live events wait for this reader."""
-        head = self._log.head if self._stop_at is None else self._stop_at
+        stop_at = self._closes.stop_at
+        head = self._log.head if stop_at is None else stop_at
         return head - max(self._position, self._live_from)
 
     @property
@@ -117,20 +117,21 @@ class Subscription:
 
     def take(self) -> list[Event]:
         """What waits for this reader, without waiting for more."""
+        closes = self._closes
+        closes.heed()
         if self._prelude:
             batch, self._prelude = self._prelude, []
             return batch
         if self.overflowed:
             return []
-        if self._due and self._due[0][0] == self._position:
-            (_, close), self._due = self._due[0], self._due[1:]
+        if (close := closes.take(self._position)) is not None:
             return [close]
-        if self._position == self._stop_at:
+        if self._position == closes.stop_at:
             return []
         if self._position < self._log.first or self.lag > self.max_lag:
             self.overflow()
             return []
-        until = self._due[0][0] if self._due else self._stop_at
+        until = closes.until()
         limit = BATCH if until is None else min(BATCH, until - self._position)
         batch = self._log.read(self._position, limit)
         self._position += len(batch)
@@ -139,14 +140,20 @@ class Subscription:
     def published(self, head: int, encoded: Encoded) -> None:
         """The log's head is now ``head``: what lies before it goes to the outlet, or the reader looks.
 
-        A reader that does not wait, or has been woken, looks anyway.
+        A reader that does not wait looks anyway, but is ended here if it lags too far behind meanwhile.
         """
-        outlet, waiter, position = self.outlet, self._waiter, self._position
-        if waiter is None or waiter.done() or position == head:
+        outlet, waiter, position, closes = self.outlet, self._waiter, self._position, self._closes
+        if closes.mark.next is not None:
+            closes.heed()
+        if waiter is None:
+            if not closes.ended and self.lag > self.max_lag:
+                self.overflow()
+            return
+        if waiter.done() or (position == head and not closes.due):
             return
         count = head - position
         # More than these it takes in parts, or it lags too far behind.
-        few = count <= BATCH and count <= self.max_lag
+        few = count <= BATCH and count <= self.max_lag and not closes.due
         if few and outlet is not None and push(outlet, self._log, position, head, encoded):
             self._position = head
         else:
@@ -164,26 +171,19 @@ class Subscription:
 
     def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
         """A `close` is due after what is in the log now: see `reaction`, also for ``superseded``."""
-        if self.ended:
-            return
-        found = reaction(self.close_on, end, superseded=superseded)
-        match found:
-            case Reaction.PASS_OVER:
-                return
-            case Reaction.GO_ON:
-                pass
-            case Reaction.END:
-                self.ended, self.ending, self._stop_at = True, end, self._log.head
-            case _:
-                assert_never(found)
-        self._due = (*self._due, (self._log.head, CLOSES[end]))
+        self._closes.heed()
+        self._closes.end(Mark(self._log.head, end, superseded=superseded))
         self.wake()
+
+    def heed_from(self, mark: Mark) -> None:
+        """Each mark that is made after this one is for this reader, too."""
+        self._closes.mark = mark
 
     def overflow(self) -> None:
         """End it at once: the reader lags too far behind, and resumes with its cursor."""
         if not self.overflowed:
-            self.overflowed = self.ended = True
-            self._prelude, self._due, self.ending = [], (), None
+            self.overflowed, self._prelude = True, []
+            self._closes.drop()
             self._count_overflow()
             self.wake()
             if self.on_overflow is not None:
@@ -191,9 +191,9 @@ class Subscription:
 
     def end_here(self) -> None:
         """End it after what is in the log now, without a `close`."""
-        if not self.ended:
-            self.ended, self._stop_at = True, self._log.head
-            self.wake()
+        self._closes.heed()
+        self._closes.end_here(self._log.head)
+        self.wake()
 
     @property
     def invites_back(self) -> bool:
@@ -213,7 +213,7 @@ class Subscription:
 
     def close(self) -> None:
         """Stop reading. May be called more than once."""
-        self.ended, self.outlet, self.on_overflow = True, None, None
+        self._closes.ended, self.outlet, self.on_overflow = True, None, None
         self._on_end(self)
         self.wake()
 

@@ -179,9 +179,9 @@ BUGS = (
     ),
     Bug(
         "the end of a stream wakes no reader",
-        "events/subscription",
-        "        self._due = (*self._due, (self._log.head, CLOSES[end]))\n        self.wake()",
-        "        self._due = (*self._due, (self._log.head, CLOSES[end]))",
+        "events/readers",
+        "= mark, mark, head\n        if not self._passing:\n            self._begin()",
+        "= mark, mark, head",
     ),
     Bug(
         "a reader that is closed is not woken",

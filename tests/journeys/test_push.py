@@ -185,7 +185,7 @@ class Stage:
             self.readers.published(self.log.head)
 
     def end(self, end: StreamEnd) -> None:
-        self.readers.end(end)
+        self.readers.end(self.log.head, end)
         self.published.append(f"close {end}")
 
 

@@ -28,7 +28,7 @@ from .sse import HEARTBEAT, PIECE, encode_all, encode_chunk, encode_event, encod
 SOON = 0.02
 #: How many bytes the kernel may hold for a stream whose peer does not read (Linux takes twice as many).
 SEND_BUFFER = 65_536
-#: How many streams beat in one pass of the loop.
+#: How many streams are looked at, and beat, in one pass of the loop.
 WAKE_BATCH = 256
 #: By names that are of aiohttp's own kind already: else every stream would keep its own.
 HEADERS = {
@@ -190,34 +190,34 @@ class Streams:
         """Beat for the quiet ones, cut off the stuck ones, and notice who has left."""
         now = loop.time()
         quiet_for = self._settings.heartbeat - self._period
-        due: list[Subscription] = []
-        for stream in list(self._open):
-            if stream.quiet_since is None:
-                stream.quiet_since = now
-            quiet = now - stream.quiet_since
-            transport = stream.transport
-            if transport is None or transport.is_closing():
-                due.append(stream.subscription)
-            elif stream.writing or transport.get_write_buffer_size():
-                # A heartbeat would only join what the peer has not read yet.
-                if quiet > self._settings.write_timeout:
-                    self._meter.count(STREAMS_STUCK)
-                    stream.abort()
-            elif quiet >= quiet_for:
-                due.append(stream.subscription)
-        in_batches(loop, iter(due), WAKE_BATCH, _poke)
-        self._timer = loop.call_later(self._period, self._look, loop) if self._open else None
+
+        def look(streams: list[_Stream]) -> None:
+            for stream in streams:
+                if stream.quiet_since is None:
+                    stream.quiet_since = now
+                quiet = now - stream.quiet_since
+                transport = stream.transport
+                if transport is None or transport.is_closing():
+                    stream.subscription.poke()
+                elif stream.writing or transport.get_write_buffer_size():
+                    # A heartbeat would only join what the peer has not read yet.
+                    if quiet > self._settings.write_timeout:
+                        self._meter.count(STREAMS_STUCK)
+                        stream.abort()
+                elif quiet >= quiet_for:
+                    stream.subscription.poke()
+
+        def again() -> None:
+            if self._timer is not None:  # else it was closed meanwhile
+                self._timer = loop.call_later(self._period, self._look, loop) if self._open else None
+
+        in_batches(loop, iter(list(self._open)), WAKE_BATCH, look, again)
 
     def close(self) -> None:
         """Stop the timer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-def _poke(subscriptions: list[Subscription]) -> None:
-    for subscription in subscriptions:
-        subscription.poke()
 
 
 def _bound_send_buffer(request: web.Request) -> None:

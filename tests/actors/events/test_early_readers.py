@@ -9,7 +9,7 @@ from tests.fakes import names, settle, waiting
 from turnkeeper.actors.events.early_readers import EarlyReaders
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
-from turnkeeper.actors.events.readers import WAKE_BATCH
+from turnkeeper.actors.events.readers import END_BATCH
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.records import HOST, Asker, SessionId
@@ -100,8 +100,8 @@ async def test_a_reader_that_is_handed_over_reads_its_sessions_log_from_the_begi
 async def test_at_the_end_every_stream_is_closed_batch_by_batch() -> None:
     """G9, G10."""
     place = Place()
-    readers = [place.reader() for _ in range(2 * WAKE_BATCH + 1)]
+    readers = [place.reader() for _ in range(2 * END_BATCH + 1)]
     place.early.end(StreamEnd.SHUTDOWN)
-    assert sum(reader.ended for reader in readers) == WAKE_BATCH
+    assert sum(reader.ended for reader in readers) == END_BATCH
     await settle()
     assert {waiting(reader)[-1].data for reader in readers} == {"Server shutting down"}

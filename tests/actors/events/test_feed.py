@@ -308,10 +308,10 @@ async def test_a_close_of_a_running_session_ends_every_stream(close_on: CloseOn)
 async def test_the_old_word_for_it_is_an_alias_and_not_for_anything_else() -> None:
     async with opened(done) as registry:
         stream = await registry.subscribe("s1", close_on_superseded=True)
-        assert stream.close_on is CloseOn.SUPERSEDED
+        assert stream._closes.close_on is CloseOn.SUPERSEDED
         stream.close()
         stream = await registry.subscribe("s1", close_on="superseded", close_on_superseded=True)
-        assert stream.close_on is CloseOn.SUPERSEDED
+        assert stream._closes.close_on is CloseOn.SUPERSEDED
         stream.close()
         for more in ({"close_on": "never", "close_on_superseded": True}, {"close_on": "always"}):
             with pytest.raises(InvalidRequest) as caught:

@@ -3,13 +3,14 @@
 import asyncio
 from contextlib import aclosing
 from contextvars import ContextVar
+from itertools import pairwise
 
 import pytest
 
 from tests.fakes import CountingLoop, Outlet, ScriptedAgent, names, opened, settle, waiting
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
-from turnkeeper.actors.events.readers import BURST, FEW, LAG_CHECK, WAKE_BATCH, Readers
+from turnkeeper.actors.events.readers import BURST, END_BATCH, FEW, WAKE_BATCH, Readers
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 
@@ -47,6 +48,9 @@ class Stand:
             reader.outlet = outlet
         return outlets
 
+    def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
+        self.readers.end(self.log.head, end, superseded=superseded)
+
     def publish(self, count: int = 1) -> None:
         for _ in range(count):
             self.log.append(Event("word", epoch=1, n=self.log.head, text="1"), 10_000, 1 << 30)
@@ -64,7 +68,8 @@ async def test_readers_come_and_go() -> None:
     assert len(stand.readers) == 2
     stand.readers.remove(one)
     assert one not in stand.readers
-    assert list(stand.readers) == [other]
+    assert other in stand.readers
+    assert len(stand.readers) == 1
 
 
 async def test_the_readers_of_a_batch_are_woken_together() -> None:
@@ -102,7 +107,7 @@ async def test_a_reader_that_was_woken_too_early_for_the_last_event_is_woken_aga
         await asyncio.sleep(0)
     await settle()
     assert {tuple(each) for each in got} == {(0, 1, 2)}
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(*reading)
 
 
@@ -119,7 +124,7 @@ async def test_waking_many_ends_when_all_have_looked_and_begins_anew_with_the_ne
         before = stand.loop.calls
         await settle()
         assert stand.loop.calls == before
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(*reading)
 
 
@@ -139,7 +144,7 @@ async def test_a_reader_that_waits_is_not_woken_for_what_its_outlet_takes() -> N
     assert outlets[0].taken == ["0", "1"]
     assert [task.done() for task in reading] == [False, True]
     assert [event.n for event in await reading[1]] == [1]
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     assert names(await reading[0]) == ["close"]
 
 
@@ -152,7 +157,7 @@ async def test_few_readers_get_an_event_in_the_call_that_publishes_it(count: int
     stand.publish()
     assert [outlet.taken for outlet in outlets] == [["0"]] * count
     assert stand.loop.calls == 0
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(*reading)
 
 
@@ -165,7 +170,7 @@ async def test_more_readers_than_a_few_get_it_in_the_next_pass() -> None:
     assert [outlet.taken for outlet in outlets] == [[]] * (FEW + 1)
     await asyncio.sleep(0)
     assert [outlet.taken for outlet in outlets] == [["0"]] * (FEW + 1)
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(*reading)
 
 
@@ -181,7 +186,7 @@ async def test_the_rest_of_a_burst_is_written_whole_in_the_next_pass() -> None:
     stand.loop.now += BURST
     stand.publish()
     assert outlet.taken == ["0", "1 2 3", "4"]
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await reading
 
 
@@ -196,7 +201,7 @@ async def test_what_is_published_while_a_pass_is_due_overtakes_nothing() -> None
     assert outlet.taken == ["0"]
     await asyncio.sleep(0)
     assert outlet.taken == ["0", "1 2"]
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await reading
 
 
@@ -214,7 +219,7 @@ async def test_readers_at_two_positions_in_one_pass_get_each_what_they_lack() ->
     loop.call_soon(stand.publish)
     await settle()
     assert (outlets[0].taken, outlets[1].taken, got) == (["0", "1 2"], ["2"], [0, 1])
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(early, late)
 
 
@@ -238,7 +243,7 @@ async def test_a_connection_is_written_to_in_the_context_of_no_turn(count: int) 
     stand.publish()
     await settle()
     assert contexts == {"nobody's"}
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(*reading)
 
 
@@ -255,7 +260,7 @@ async def test_what_cannot_be_encoded_wakes_the_reader_and_harms_no_other() -> N
     await settle()
     assert [task.done() for task in reading] == [True, False]
     assert fine.taken == ["0"]
-    stand.readers.end(StreamEnd.SESSION_CLOSED)
+    stand.end(StreamEnd.SESSION_CLOSED)
     await asyncio.gather(*reading)
 
 
@@ -273,28 +278,31 @@ async def test_waking_many_does_not_wait_for_one_that_does_not_look() -> None:
     assert stand.loop.calls == before
 
 
-async def test_a_reader_that_never_looks_is_found_now_and_then_and_its_stream_ends() -> None:
+async def test_a_reader_that_never_looks_is_found_by_a_pass_and_its_stream_ends() -> None:
     """G8: without its doing, so that a writer stuck in the network is freed."""
     stand = Stand(1, max_lag=8)
-    stand.publish(LAG_CHECK)
+    stand.publish(9)
+    await settle()
     assert stand.each[0].overflowed
-    stand.publish(LAG_CHECK)
+    stand.publish(9)
+    await settle()
     assert stand.overflows == 1
 
 
 async def test_a_reader_that_never_looks_may_lag_as_far_as_the_bound() -> None:
     """G8."""
-    for max_lag, overflowed in ((LAG_CHECK, False), (LAG_CHECK - 1, True)):
+    for max_lag, overflowed in ((8, False), (7, True)):
         stand = Stand(1, max_lag=max_lag)
-        stand.publish(LAG_CHECK)
+        stand.publish(8)
+        await settle()
         assert stand.each[0].overflowed is overflowed
 
 
 async def test_all_streams_end_or_those_that_are_to_end_when_a_turn_is_superseded() -> None:
     stand = Stand(4)
-    stand.readers.end(StreamEnd.TASK_CANCELLED, superseded=True)
+    stand.end(StreamEnd.TASK_CANCELLED, superseded=True)
     assert [reader.ended for reader in stand.each] == [False, True, False, True]
-    stand.readers.end(StreamEnd.SHUTDOWN)
+    stand.end(StreamEnd.SHUTDOWN)
     last = [waiting(reader)[-1] for reader in stand.each]
     assert names(last) == ["close"] * 4
     assert [event.data for event in last] == [
@@ -303,6 +311,73 @@ async def test_all_streams_end_or_those_that_are_to_end_when_a_turn_is_supersede
         "Server shutting down",
         "Task cancelled",
     ]
+
+
+@pytest.mark.parametrize("published", [0, 1], ids=["alone", "with an event"])
+async def test_many_streams_are_ended_batch_by_batch(published: int) -> None:
+    """G9: an end costs much more than an event, and most often comes with one."""
+    stand = Stand(WAKE_BATCH + END_BATCH + 1)
+    got: list[list[int]] = [[] for _ in stand.each]
+    reading = [asyncio.create_task(read_on(*each)) for each in zip(stand.each, got, strict=True)]
+    await settle()
+    stand.publish(published)
+    stand.end(StreamEnd.SHUTDOWN)
+    over: list[int] = [0]
+    while over[-1] < len(reading):
+        await asyncio.sleep(0)
+        over.append(sum(task.done() for task in reading))
+    assert max(after - before for before, after in pairwise(over)) <= END_BATCH
+
+
+async def test_streams_that_end_while_events_are_handed_out_end_in_small_batches() -> None:
+    """G9: a pass over very many that has begun with large ones goes on with small ones."""
+    stand = Stand(4 * WAKE_BATCH)
+    for reader in stand.each:
+        reader.outlet = Outlet()
+    reading = [asyncio.create_task(read_on(reader, [])) for reader in stand.each]
+    await settle()
+    stand.publish()
+    await asyncio.sleep(0)
+    stand.end(StreamEnd.SHUTDOWN)
+    over: list[int] = [0]
+    while over[-1] < len(reading):
+        await asyncio.sleep(0)
+        over.append(sum(task.done() for task in reading))
+    assert max(after - before for before, after in pairwise(over)) <= END_BATCH
+
+
+async def test_no_reader_gets_what_is_published_after_its_end_however_late_the_pass_comes_to_it() -> None:
+    """G7: all streams of a session end behind the same event, those that look by themselves, too."""
+    stand = Stand(3 * END_BATCH)
+    got: list[list[int]] = [[] for _ in stand.each]
+    half = len(got) // 2
+    reading = [asyncio.create_task(read_on(stand.each[n], got[n])) for n in range(half)]
+    await settle()
+    stand.publish(2)
+    stand.end(StreamEnd.TASK_CANCELLED)
+    for _ in range(4):
+        stand.publish()
+        await asyncio.sleep(0)
+    for reader in stand.each[half:]:
+        assert [event.name for event in waiting(reader)] == ["word", "word", "close"]
+    await asyncio.gather(*reading)
+    assert {tuple(each) for each in got[:half]} == {(0, 1, 0)}
+
+
+async def test_two_ends_that_one_pass_brings_are_heeded_in_their_order() -> None:
+    stand = Stand(2 * END_BATCH)
+    stand.publish()
+    stand.end(StreamEnd.TASK_CANCELLED, superseded=True)
+    stand.publish()
+    stand.end(StreamEnd.SHUTDOWN)
+    late = Subscription(stand.log, stand.log.head, [], 10, lambda _: None, lambda: None)
+    stand.readers.add(late)
+    await settle()
+    assert [event.data for event in waiting(stand.each[0]) if event.name == "close"] == [
+        "Server shutting down"
+    ]
+    assert [event.data for event in waiting(stand.each[1]) if event.name == "close"] == ["Task cancelled"]
+    assert (late.ended, waiting(late)) == (False, []), "what was due before it came does not concern it"
 
 
 async def test_a_thousand_readers_are_woken_in_batches_and_all_get_everything() -> None:

@@ -2,7 +2,7 @@ import asyncio
 import ssl
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -234,6 +234,24 @@ async def test_beats_for_many_streams_come_in_batches_that_let_others_in(
     streams.close()
 
     assert [poked.count(number) for number in range(4)] == [3, 3, 2, 0]
+
+
+async def test_a_look_at_many_streams_that_is_under_way_at_the_end_leaves_no_timer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("turnkeeper.web.http.stream.WAKE_BATCH", 3)
+    async with virtual_time() as clock, opened(ScriptedAgent()) as registry:
+        streams = Streams(WebSettings(), Meter())
+        async with AsyncExitStack() as stack:
+            for _ in range(8):
+                await stack.enter_async_context(connected(registry, "s", streams))
+            assert streams._timer is not None
+            streams._look(asyncio.get_running_loop())
+            streams.close()
+            await settle()
+            assert streams._timer is None
+            await clock.advance(60)
+            assert streams._timer is None
 
 
 # -- Who has left -------------------------------------------------------------------------------------
