@@ -12,6 +12,7 @@
     actor       an actor on an event loop
     batches     work on very many things, a batch in each pass of the loop
     timer       one alarm on a loop that can be moved
+    patience    how long answers are waited for, with one alarm for all of them
     loop_watch  notices from a thread of its own when a loop is late
 
 Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it cannot be.
@@ -23,6 +24,7 @@ from .batches import in_batches
 from .errors import BlockingCallOnLoop, LoopClosed, RuntimeMisuse, TurnkeeperError
 from .future import AsyncioFuture
 from .loop_watch import LoopWatch
+from .patience import Patience
 from .promise import ActorLoopClosed
 from .query import Query
 from .ref import AsyncioRef
@@ -37,6 +39,7 @@ __all__ = [
     "BlockingCallOnLoop",
     "LoopClosed",
     "LoopWatch",
+    "Patience",
     "Query",
     "ReplyTo",
     "RuntimeMisuse",

@@ -384,29 +384,31 @@ async def serving(
     token: str | None = None,
     metrics: bool = False,
     runner: Mapping[str, Any] | None = None,
+    margin: float = PATIENCE,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A server with turnkeeper mounted; ``settings`` are those of `WebSettings`.
 
-    Its cancels are waited for until they have come to something, also on a machine that stalls.
+    Its cancels are waited for ``margin`` seconds longer than their grace: until they have come to something,
+    also on a machine that stalls.
     """
     app = web.Application()
-    registry = setup(
-        app,
-        agents,
-        prefix=prefix,
-        authenticate=authenticate,
-        owner_of=owner_of,
-        settings=WebSettings(**{"slow_loop": 0, **settings}),
-        metrics=metrics,
-    )
+    with mock.patch.object(handlers, "CANCEL_MARGIN", margin):
+        registry = setup(
+            app,
+            agents,
+            prefix=prefix,
+            authenticate=authenticate,
+            owner_of=owner_of,
+            settings=WebSettings(**{"slow_loop": 0, **settings}),
+            metrics=metrics,
+        )
     scripted = list(agents.values()) if isinstance(agents, dict) else [agents]
     try:
-        with mock.patch.object(handlers, "CANCEL_MARGIN", PATIENCE):
-            async with running(app, registry, prefix=prefix, token=token, **(runner or {})) as house:
-                yield house
-                _release(scripted)
-                await settle()
+        async with running(app, registry, prefix=prefix, token=token, **(runner or {})) as house:
+            yield house
+            _release(scripted)
+            await settle()
     finally:
         _release(scripted)
         await settle()

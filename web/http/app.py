@@ -8,7 +8,10 @@ from typing import ClassVar
 from aiohttp import web
 
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
+from turnkeeper.actors.model.messages import CancelAnswer
+from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.runtime.patience import Patience
 from turnkeeper.actors.session.settings import check_settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, OwnerOf, SaveContext, check_function
 from turnkeeper.web.openapi.operation import TEXT, Who
@@ -83,7 +86,8 @@ def setup(
     scrape = _scrape(registry, streams) if metrics else None
     cors = Cors(origins(chosen.allow_origin, "allow_origin"), credentials=chosen.allow_credentials)
     who = authenticate or LocalOnly(cors)
-    mount = Mount(registry, chosen, who, streams, tickets, uploads, worker, cors, scrape)
+    patience = Patience(chosen.cancel_grace + handlers.CANCEL_MARGIN, CancelAnswer(Verdict.REQUESTED))
+    mount = Mount(registry, chosen, who, streams, tickets, uploads, worker, cors, patience, scrape)
     if not mounts:
         app.on_shutdown.append(_drain)
     if cors and share not in app.on_response_prepare:

@@ -1,6 +1,5 @@
 """One function per route: read the request, ask the actors, answer."""
 
-import asyncio
 import secrets
 from importlib import metadata
 from typing import assert_never
@@ -101,25 +100,21 @@ async def cancel(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
     if answer.verdict is Verdict.NOT_RUNNING:
         mount.registry.meter.refuse(Code.UNKNOWN_TURN)
         return respond(codec.encode_unknown_turn(answer), 404, media=PROBLEM_JSON)
-    return respond(codec.encode_cancel(answer), _status_of(answer.verdict))
+    return respond(codec.encode_cancel(answer), _STATUS[answer.verdict])
 
 
 async def cancel_session(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/{log_id}/cancel_send_task``."""
     log_id = LOG_ID.of(request)
     answer = await _cancel(mount, request, log_id, None, asker)
-    return respond(codec.encode_cancel_session(log_id, answer), _status_of(answer.verdict))
+    return respond(codec.encode_cancel_session(log_id, answer), _STATUS[answer.verdict])
 
 
 async def _cancel(
     mount: Mount, request: web.Request, log_id: SessionId, turn_id: TurnId | None, asker: Asker
 ) -> CancelAnswer:
     message = Cancel(log_id, turn_id, asker, WAIT.of(request), if_match=IF_MATCH.of(request))
-    try:
-        async with asyncio.timeout(mount.settings.cancel_grace + CANCEL_MARGIN):
-            return await mount.registry.ask(message)
-    except TimeoutError:
-        return CancelAnswer(Verdict.REQUESTED)
+    return await mount.patience.ask(mount.registry.ref, message)
 
 
 def _status_of(verdict: Verdict) -> int:
@@ -130,6 +125,9 @@ def _status_of(verdict: Verdict) -> int:
             return 200
         case _:
             assert_never(verdict)
+
+
+_STATUS = {verdict: _status_of(verdict) for verdict in Verdict}
 
 
 async def turn(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:

@@ -7,8 +7,10 @@ from typing import Any, ClassVar, Protocol, TypeAlias, assert_never
 from aiohttp import HttpVersion11, web
 
 from turnkeeper.actors.metrics.meter import Meter
+from turnkeeper.actors.model.messages import CancelAnswer
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.runtime.patience import Patience
 from turnkeeper.web.openapi.operation import JSON, PROBLEM_JSON, Who
 
 from .access.cors import Cors
@@ -65,6 +67,8 @@ class Mount:
     uploads: Uploads
     worker: WorkerLock
     cors: Cors
+    patience: Patience[CancelAnswer]
+    """For how long a cancel is waited for."""
     scrape: Scrape | None = None
     """What answers at ``/metrics``; ``None`` if the mount has no such path."""
 

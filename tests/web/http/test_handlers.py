@@ -24,14 +24,13 @@ from turnkeeper.actors.model.exceptions import (
     TooMuchKept,
 )
 from turnkeeper.actors.model.ids import RESERVED_IDS
+from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import WebSettings, setup
 from turnkeeper.web.agents import builtin as agents
 from turnkeeper.web.http import handlers
 from turnkeeper.web.http.routes import ROUTES
 
-#: As the code has it; `serving` waits longer.
-MARGIN = handlers.CANCEL_MARGIN
 TEXT = [{"type": "text", "text": "hello"}]
 
 
@@ -679,13 +678,12 @@ async def test_a_cancel_that_a_turn_ignores_is_answered_when_its_grace_is_over()
 async def test_a_cancel_whose_verdict_does_not_come_is_answered_half_a_second_after_the_grace(
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(_query: Any) -> Any:
-        await asyncio.Event().wait()
+    class Silent:
+        def forward(self, message: Any, reply_to: Any) -> None: ...
 
-    async with serving(cancel_grace=0.1) as house:
+    async with serving(cancel_grace=0.1, margin=handlers.CANCEL_MARGIN) as house:
         with monkeypatch.context() as patch:
-            patch.setattr(handlers, "CANCEL_MARGIN", MARGIN)
-            patch.setattr(house.registry, "ask", never)
+            patch.setattr(SessionRegistry, "ref", Silent())
             asked = time.monotonic()
             answer = await house.post(path)
 

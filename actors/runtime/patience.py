@@ -1,0 +1,62 @@
+"""How long answers are waited for, with one alarm for all of them."""
+
+import asyncio
+from typing import Any, Generic, TypeVar
+
+from .future import AsyncioFuture
+from .promise import ExcInfo
+from .query import Query
+from .ref import AsyncioRef
+from .timer import Timer
+
+R = TypeVar("R")
+
+
+class Patience(Generic[R]):
+    """Asks, and waits so many seconds for each answer; ``late`` is the answer where none comes in time.
+
+    A timeout of its own for each wait would cost as much as many a question. As all wait equally long, the
+    one that asked first is the first whose time is up. Everything here belongs to one loop.
+    """
+
+    def __init__(self, seconds: float, late: R) -> None:
+        self._seconds = seconds
+        self._late = late
+        # When the time of each wait is up, the first one first.
+        self._waits: dict[_Answer[R], float] = {}
+        self._timer: Timer | None = None
+
+    async def ask(self, ref: AsyncioRef[Any], query: Query[R]) -> R:
+        """Ask, and return the answer. Whatever ends the wait, the actor goes on."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._timer = Timer(loop, self._ring)
+        answer = _Answer[R]()
+        ref.forward(query, answer)
+        self._waits[answer] = due = loop.time() + self._seconds
+        self._timer.set(due)
+        try:
+            return await answer
+        finally:
+            del self._waits[answer]
+
+    def _ring(self) -> None:
+        assert self._timer is not None
+        now = asyncio.get_running_loop().time()
+        for answer, due in self._waits.items():
+            if due > now:
+                self._timer.set(due)
+                return
+            answer.set(self._late)
+
+
+class _Answer(AsyncioFuture[R]):
+    """What comes first: the actor's answer, or the one in its place."""
+
+    def set(self, value: R | None = None) -> None:
+        if not self.done():
+            super().set(value)
+
+    def set_exception(self, exc_info: ExcInfo | None = None) -> None:
+        if not self.done():
+            super().set_exception(exc_info)
