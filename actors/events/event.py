@@ -5,7 +5,7 @@ from typing import Any, Final, TypeAlias, assert_never
 
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
-from turnkeeper.actors.model.records import Epoch, Returned, TurnRecord, TurnSpec
+from turnkeeper.actors.model.records import Epoch, Returned, TurnId, TurnRecord, TurnSpec
 from turnkeeper.actors.model.word import Word, word
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 
@@ -125,6 +125,17 @@ class Event:
     def id(self) -> str | None:
         """``<epoch>-<n>``, or ``None`` for an event that does not move the cursor."""
         return None if self.epoch is None else f"{self.epoch}-{self.n}"
+
+    @property
+    def turn_id(self) -> TurnId | None:
+        """Which turn an event of turnkeeper's own is about; ``None`` for any other event."""
+        match self._source:
+            case TurnSpec() | TurnRecord():
+                return self._source.turn_id
+            case TurnEnd():
+                return self._source.turn.turn_id
+            case None:
+                return TurnId(self.data["task_id"]) if self.name.startswith(RESERVED_PREFIX) else None
 
     @property
     def json(self) -> str:

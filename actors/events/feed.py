@@ -5,6 +5,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from turnkeeper.actors.metrics.meter import GAPS, SUBSCRIBER_OVERFLOW, Meter
+from turnkeeper.actors.model.exceptions import EventsLost
+from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
@@ -14,6 +16,7 @@ from .event import Event, gap_event, snapshot_event
 from .log import EventLog, Gap
 from .readers import Readers
 from .subscription import Subscription
+from .turn_reader import TurnReader, id_after
 
 
 class FeedHost(Protocol):
@@ -91,6 +94,16 @@ class Feed:
             self._count_overflow,
             close_on=close_on,
         )
+
+    def turn_reader(
+        self, record: TurnRecord, after: str | None, on_end: Callable[[Subscription], None]
+    ) -> TurnReader:
+        """A reader of one turn, from behind the id ``after``. Raises `EventsLost` and `InvalidRequest`."""
+        try:
+            return TurnReader(self.log, record, id_after(after), on_end, self._count_overflow)
+        except EventsLost:
+            self._host.meter.count(GAPS)
+            raise
 
     def _count_overflow(self) -> None:
         self._host.meter.count(SUBSCRIBER_OVERFLOW)

@@ -20,6 +20,12 @@ BEGINNING = "0"
 FROM_START = frozenset({BEGINNING, "-"})
 
 
+def id_of(cursor: str) -> tuple[Epoch, int] | None:
+    """The two halves of an event's id; ``None`` for what is no id."""
+    match = _CURSOR.fullmatch(cursor)
+    return (int(match[1]), int(match[2])) if match else None
+
+
 @value
 class Gap:
     """A cursor that cannot be continued from. ``resume_at`` is the position from which reading goes on.
@@ -161,6 +167,19 @@ class EventLog:
                 return seen
         return BEGINNING if self._dropped is None else "{}-{}".format(*self._dropped)
 
+    def find(self, epoch: Epoch, n: int) -> int | None:
+        """The position of the event with this id; ``None`` if it is not kept, or not published yet."""
+        events = self._events
+        for index in range(len(events) - 1, self._start - 1, -1):
+            event = events[index]
+            if event.epoch is None:
+                continue
+            if event.epoch == epoch and event.n == n:
+                return self._base + index
+            if (event.epoch, event.n) < (epoch, n):
+                break
+        return None
+
     def locate(self, cursor: str | None, current: Epoch | None) -> int | Gap:
         """The position at which a reader starts that has seen everything up to ``cursor``, or the gap.
 
@@ -171,8 +190,7 @@ class EventLog:
             return self._start_of(current)
         if cursor in FROM_START:
             return self.first
-        match = _CURSOR.fullmatch(cursor)
-        seen = (int(match[1]), int(match[2])) if match else None
+        seen = id_of(cursor)
         if seen is not None:
             if seen == self._dropped:
                 return self.first
@@ -186,9 +204,9 @@ class EventLog:
                 if (event.epoch, event.n) < seen:
                     break
             if self._dropped is not None and seen < self._dropped:
-                return Gap(cursor, self._min_available(), self.first)
+                return Gap(cursor, self.oldest_id, self.first)
         resume = self._start_of(current)
-        return Gap(cursor, self._min_available(), resume.resume_at if isinstance(resume, Gap) else resume)
+        return Gap(cursor, self.oldest_id, resume.resume_at if isinstance(resume, Gap) else resume)
 
     def _start_of(self, current: Epoch | None) -> int | Gap:
         if current is None:
@@ -201,8 +219,10 @@ class EventLog:
                     return position
                 return Gap(None, event.id, position)
         # What waits behind it, without ids, has pushed out all that was published of it.
-        return Gap(None, self._min_available(), self.head)
+        return Gap(None, self.oldest_id, self.head)
 
-    def _min_available(self) -> str | None:
+    @property
+    def oldest_id(self) -> str | None:
+        """The id of the oldest event that is kept and has one."""
         kept = (event.id for event in self._events[self._start :] if event.epoch is not None)
         return next(kept, None)

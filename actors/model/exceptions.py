@@ -8,6 +8,7 @@
     |   +-- SessionIdTaken              a send to a session of another user's
     |   +-- OwnerNotKnown               the host's `owner_of` could not say whose a session is
     |   +-- UnknownTurn                 the session does not know (or no longer knows) this turn
+    |   +-- EventsLost                  the first events of a turn, or those after a cursor, are gone
     |   +-- UnknownAgent                no agent of that name
     |   +-- SessionBusy                 a turn is in flight and the strategy is `reject`
     |   +-- SessionClosed               the session was closed
@@ -79,6 +80,12 @@ class UnknownTurn(SessionError):
     """The session does not know this turn, or no longer does."""
 
     code = "UNKNOWN_TURN"
+
+
+class EventsLost(SessionError):
+    """A turn cannot be followed: its first events, or the ones after the cursor, are no longer kept."""
+
+    code = "EVENTS_LOST"
 
 
 class UnknownAgent(SessionError):

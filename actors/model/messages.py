@@ -286,6 +286,19 @@ class Subscribe(Query[Any]):
 
 
 @value
+class FollowTurn(Query[Any]):
+    """Follow one turn from its event 0, or from the one after the id ``after``, to its terminal event.
+
+    A turn that waits is followed from its start on; of one that never started there is the terminal event.
+    """
+
+    session_id: str
+    turn_id: str
+    after: str | None = None
+    asker: Asker = HOST
+
+
+@value
 class Shutdown(Query[None]):
     """Stop everything: every turn may clean up first. Answered when all sessions are closed."""
 

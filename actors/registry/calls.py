@@ -4,11 +4,12 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
-from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.event import CLOSE, Event
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.events.turn_reader import TurnReader
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
@@ -18,6 +19,7 @@ from turnkeeper.actors.model.messages import (
     Close,
     Conversation,
     Counts,
+    FollowTurn,
     GetCounts,
     GetMessages,
     GetSession,
@@ -174,8 +176,17 @@ class SessionCalls(ABC):
         chosen = _close_on(close_on, close_on_superseded)
         return await self.follow(Subscribe(session_id, after, _asker(user), chosen))
 
-    async def follow(self, message: Subscribe) -> Subscription:
-        """Follow a session for the message's asker. Cancelling it gives back what it would have got."""
+    @overload
+    async def follow(self, message: Subscribe) -> Subscription: ...
+
+    @overload
+    async def follow(self, message: FollowTurn) -> TurnReader: ...
+
+    async def follow(self, message: Subscribe | FollowTurn) -> Subscription:
+        """Follow a session, or one of its turns, for the message's asker.
+
+        Cancelling it gives back what it would have got.
+        """
         asked = _Following()
         self.ref.forward(message, asked)
         try:
@@ -205,6 +216,30 @@ class SessionCalls(ABC):
                     yield event
         finally:
             subscription.close()
+
+    async def turn_events(
+        self, session_id: str, turn_id: str, *, after: str | None = None, user: str | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """All events of one turn, from its event 0, or the one after the id ``after``, to its terminal event.
+
+        However slowly they are taken, none is left out: where the session no longer keeps what comes next,
+        this raises `EventsLost`. It begins when the turn starts; of one that never started there is the
+        terminal event. Leaving the loop leaves the turn alone. Raises `UnknownSession`, `UnknownTurn`,
+        `InvalidRequest`, `TooManyStreams`, `ShuttingDown`, and `WaitsForItself` inside that very turn.
+        """
+        self.refuse_inside(session_id, turn_id)
+        complete = False
+        while not complete:
+            reader = await self.follow(FollowTurn(session_id, turn_id, after, _asker(user)))
+            try:
+                async with aclosing(reader.events()) as events:
+                    async for event in events:
+                        if event.name != CLOSE:
+                            after = event.id
+                            yield event
+            finally:
+                reader.close()
+            complete = reader.complete
 
 
 class _Following(AsyncioFuture[Subscription]):

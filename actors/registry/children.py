@@ -84,8 +84,6 @@ class Children:
 
         A reader of a session that is not open, or is another user's, waits: nothing shows which it is.
         """
-        if to is None:
-            raise InvalidRequest("a subscription must be asked for", field="reply_to")
         if not isinstance(message.cursor, str | None):
             raise InvalidRequest("a cursor must be a string", field="cursor")
         close_on_named(message.close_on)

@@ -1,9 +1,10 @@
 """Receipt: an accepted send, and the way to its turn's end."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, Protocol, assert_never
 
+from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed, TurnNotCompleted
 from turnkeeper.actors.model.messages import Accepted, AwaitTurn, Superseded, TurnEnd
 from turnkeeper.actors.model.records import Epoch, Raised, Returned, SessionId, TurnId, TurnRecord
@@ -60,6 +61,12 @@ class Keeper(Protocol):
 
     def ask(self, query: AwaitTurn, /) -> Awaitable[TurnEnd]:
         """Ask for the end of a turn."""
+        ...
+
+    def turn_events(
+        self, session_id: str, turn_id: str, *, after: str | None = None
+    ) -> AsyncGenerator[Event, None]:
+        """All events of one turn."""
         ...
 
 
@@ -131,6 +138,13 @@ class Receipt:
         Raises `WaitsForItself` inside that very turn. Cancelling the wait leaves the turn alone.
         """
         return await self._end()
+
+    def events(self, *, after: str | None = None) -> AsyncGenerator[Event, None]:
+        """All events of the turn, from its event 0, or the one after the id ``after``, to its terminal event.
+
+        See `SessionRegistry.turn_events`. Leaving the loop leaves the turn alone.
+        """
+        return self._registry.turn_events(self.session_id, self.turn_id, after=after)
 
     def _end(self) -> Awaitable[TurnEnd]:
         accepted = self._accepted

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final, assert_never
 
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import TurnkeeperError
+from turnkeeper.actors.model.exceptions import InvalidRequest, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
@@ -14,6 +14,7 @@ from turnkeeper.actors.model.messages import (
     CancelAnswer,
     Cleanup,
     Close,
+    FollowTurn,
     GetCounts,
     GetMessages,
     GetSession,
@@ -53,6 +54,7 @@ MESSAGES: Final = (
     SessionEnded,
     Cancel,
     Subscribe,
+    FollowTurn,
     Close,
     GetSession,
     GetTurn,
@@ -119,8 +121,8 @@ class RegistryActor(AsyncioActor):
                     self._on_ended(message)
                 case Cancel():
                     self._on_cancel(message, reply_to)
-                case Subscribe():
-                    self._on_subscribe(message, reply_to)
+                case Subscribe() | FollowTurn():
+                    self._on_follow(message, reply_to)
                 case Close():
                     self._children.close(message, reply_to)
                 case GetSession() | GetTurn() | AwaitTurn():
@@ -207,15 +209,20 @@ class RegistryActor(AsyncioActor):
             remembered_for = shared.settings.early_cancel_ttl
         answer(reply_to, CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered_for))
 
-    def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
+    def _on_about(self, message: GetSession | GetTurn | AwaitTurn | FollowTurn, reply_to: ReplyTo) -> None:
         if reply_to is not None:
             entry = self._children.known(message.session_id, message.asker)
             self._children.forward(entry, message, reply_to)
 
-    def _on_subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
+    def _on_follow(self, message: Subscribe | FollowTurn, reply_to: ReplyTo) -> None:
         if self._ending.begun:
             raise shutting_down()
-        self._children.follow(message, reply_to)
+        if reply_to is None:
+            raise InvalidRequest("a subscription must be asked for", field="reply_to")
+        if isinstance(message, FollowTurn):
+            self._on_about(message, reply_to)
+        else:
+            self._children.follow(message, reply_to)
 
     def _on_messages(self, message: GetMessages, reply_to: ReplyTo) -> None:
         session, _owner = self._children.remembered(message.session_id, message.asker)

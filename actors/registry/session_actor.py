@@ -11,6 +11,7 @@ from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.exceptions import SessionLost, UnknownTurn
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
+    FollowTurn,
     GetSession,
     GetTurn,
     SessionFailed,
@@ -45,6 +46,7 @@ DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut})
 MESSAGES: Final = (
     Tick,
     Subscribe,
+    FollowTurn,
     Unsubscribe,
     GetSession,
     GetTurn,
@@ -86,8 +88,8 @@ class SessionActor(AsyncioActor):
             case Tick():
                 turns = self._performer.turns
                 self._decisions.decide(Tick(turns.first_event_at, turns.began), reply_to)
-            case Subscribe():
-                self._subscribe(message, reply_to)
+            case Subscribe() | FollowTurn():
+                self._follow(message, reply_to)
             case Unsubscribe():
                 self._unsubscribe(message.subscription)
             case GetSession():
@@ -122,7 +124,7 @@ class SessionActor(AsyncioActor):
 
     # -- Readers ----------------------------------------------------------------------------------------
 
-    def _subscribe(self, message: Subscribe, reply_to: ReplyTo) -> None:
+    def _follow(self, message: Subscribe | FollowTurn, reply_to: ReplyTo) -> None:
         feed, state = self._performer.feed, self._decisions.state
         directory, asker = self._shared.directory, message.asker
         no_room = directory.ledger.no_stream(asker.user, bounded=asker.bounded)
@@ -130,7 +132,11 @@ class SessionActor(AsyncioActor):
             self._shared.count_refusal(no_room)
             refuse(reply_to, no_room)
             return
-        reader = feed.reader(state, message.cursor, self._on_reader_gone, message.close_on)
+        if isinstance(message, FollowTurn):
+            record = self._find(message.turn_id)
+            reader: Subscription = feed.turn_reader(record, message.after, self._on_reader_gone)
+        else:
+            reader = feed.reader(state, message.cursor, self._on_reader_gone, message.close_on)
         directory.opened_stream(reader, asker.user)
         if isinstance(state, Closed):
             reader.end(StreamEnd.SESSION_CLOSED)

@@ -126,6 +126,24 @@ async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() ->
     assert "trying again" in output.err or "connected again" in output.err
 
 
+async def test_tail_shows_one_turn_from_its_first_event_to_its_last() -> None:
+    async with serving(words) as house:
+        url = house.url("")
+        for task, text in (("t1", "one two"), ("t2", "three")):
+            receipt = await house.registry.send("s", text, turn_id=task)
+            await receipt.ended()
+        for more in ((), ("--no-follow",)):
+            shown = await said("tail", "s", "--turn", "t1", *more, url=url)
+            assert (shown.code, shown.err) == (0, "")
+            events = [re.split(r" +", line)[-2:] for line in shown.out.splitlines()]
+            assert len(events) == 5, shown.out
+            assert '"t2"' not in shown.out
+        for wrong, code in ((("--turn", "t9"), 5), (("--turn", "t1", "--follow"), 2), (("--turn", "a/b"), 2)):
+            output = await said("tail", "s", *wrong, url=url)
+            assert output.code == code, output
+            assert re.fullmatch(r"turnkeeper: [^\n]+\n", output.err)
+
+
 async def test_tail_shows_what_is_kept_and_exits_when_it_is_not_to_follow() -> None:
     async with serving(words) as house:
         url = house.url("")

@@ -4,10 +4,10 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from typing import Any, assert_never
+from typing import Any, NamedTuple, assert_never
 
 from turnkeeper.actors.events.event import CLOSE
-from turnkeeper.actors.model.words import FINAL_ENDS, CloseOn
+from turnkeeper.actors.model.words import FINAL_ENDS, CloseOn, StreamEnd
 
 from .connection import JSON, Connection
 from .errors import Unreachable
@@ -57,13 +57,15 @@ class Client(Connection):
         """Put idle sessions to sleep; their ids."""
         return list((await self.ask("POST", "chat", "cleanup_completed_tasks"))["cleaned_up"])
 
-    async def kept(self, session: str, after: str = "0") -> AsyncGenerator[StreamEvent, None]:
-        """The events of a session that the server keeps, each once and in order, and no more."""
-        async with aclosing(self.stream(session, after, CloseOn.NEVER, follow=False)) as stream:
-            async for event in stream:
-                yield event
+    def kept(
+        self, session: str, after: str = "0", task: str | None = None
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """The events of a session, or of one turn, that the server keeps, each once and in order."""
+        what = _session(session, CloseOn.NEVER) if task is None else _turn(session, task)
+        query = {**what.query, "follow": "false"}
+        return self.stream(*what.path, cursor=after, query=query, spent=what.spent)
 
-    async def events(
+    def events(
         self,
         session: str,
         after: str | None = None,
@@ -77,6 +79,20 @@ class Client(Connection):
         the last event; ``notice`` is called with a line about it. Raises `Unreachable` when nothing has
         arrived for ``patience`` seconds. Closing the generator closes the connection and nothing else.
         """
+        return self._follow(_session(session, close_on), after, notice)
+
+    def turn_events(
+        self, session: str, task: str, after: str | None = None, *, notice: Callable[[str], None]
+    ) -> AsyncGenerator[StreamEvent, None]:
+        """All events of one turn, from its first to its last, then a `close`. Otherwise as `events`.
+
+        Raises `Refused` with the code ``EVENTS_LOST`` if the server no longer keeps what comes next.
+        """
+        return self._follow(_turn(session, task), after, notice)
+
+    async def _follow(
+        self, what: "_Followed", after: str | None, notice: Callable[[str], None]
+    ) -> AsyncGenerator[StreamEvent, None]:
         loop = asyncio.get_running_loop()
         heard_at, failures, incarnation = loop.time(), -1, None
         while True:
@@ -87,12 +103,15 @@ class Client(Connection):
                 if failures > 0:
                     notice("connected again")
                 incarnation, failures = now, 0
-                async with aclosing(self.stream(session, after, close_on)) as stream:
+                found = self.stream(*what.path, cursor=after, query=what.query, spent=what.spent)
+                async with aclosing(found) as stream:
                     async for event in stream:
                         heard_at = loop.time()
                         after = event.cursor or after
                         yield event
-                        if event.name == CLOSE and _ends(close_on, event.text):
+                        if event.name == CLOSE and (
+                            what.close_on is None or _ends(what.close_on, event.text)
+                        ):
                             return
             except Unreachable as error:
                 if failures < 0 or loop.time() - heard_at > self._patience:
@@ -102,6 +121,26 @@ class Client(Connection):
             failures += 1
             pause = min(PAUSES[1], PAUSES[0] * 2.0**failures)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
+
+
+class _Followed(NamedTuple):
+    """What is followed: a session until ``close_on``, or one turn to its end."""
+
+    path: tuple[str, ...]
+    close_on: CloseOn | None
+    spent: StreamEnd
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {} if self.close_on is None else {"close_on": self.close_on.value}
+
+
+def _session(session: str, close_on: CloseOn) -> _Followed:
+    return _Followed(("chat", session, "events"), close_on, StreamEnd.SESSION_CLOSED)
+
+
+def _turn(session: str, task: str) -> _Followed:
+    return _Followed(("chat", session, "turns", task, "events"), None, StreamEnd.TASK_FINISHED)
 
 
 def _ends(close_on: CloseOn, text: str) -> bool:

@@ -12,7 +12,7 @@ import aiohttp
 import yarl
 
 from turnkeeper.actors.events.event import CLOSE
-from turnkeeper.actors.model.words import CloseOn, StreamEnd
+from turnkeeper.actors.model.words import StreamEnd
 
 from .errors import ClientError, Misconfigured, Refused, Unreachable
 from .sse_parser import SseParser, StreamEvent
@@ -113,22 +113,22 @@ class Connection:
         return answer
 
     async def stream(
-        self, session: str, cursor: str | None, close_on: CloseOn, *, follow: bool = True
+        self, *path: str, cursor: str | None, query: Mapping[str, str], spent: StreamEnd
     ) -> AsyncGenerator[StreamEvent, None]:
-        """A session's events after a cursor, over one connection; it ends as ``close_on`` says.
+        """The events of a stream after a cursor, over one connection.
 
-        With ``follow=False`` it ends after what is kept. Raises `Unreachable` or `Refused`.
+        If nothing comes after the cursor, and nothing will, that is a `close` with the text ``spent``. Raises
+        `Unreachable` or `Refused`.
         """
         headers = {**self._headers, **({"Last-Event-ID": cursor} if cursor else {})}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=HELLO, sock_read=QUIET)
-        query = {"close_on": close_on.value, **({} if follow else {"follow": "false"})}
-        url = self._at("chat", session, "events").with_query(query)
+        url = self._at(*path).with_query(query)
         try:
             async with self._http.get(
                 url, headers=headers, timeout=timeout, allow_redirects=False
             ) as response:
-                if response.status == 204:  # nothing comes after the cursor, and nothing will
-                    yield StreamEvent(None, CLOSE, StreamEnd.SESSION_CLOSED)
+                if response.status == 204:
+                    yield StreamEvent(None, CLOSE, spent)
                     return
                 if response.status != 200:
                     raise self._refused(response.status, _object(await response.read()))

@@ -241,6 +241,13 @@ async def show(client: Client, screen: Screen, session: str, task: str | None, a
 
 @turnkeeper.command()
 @options.session
+@click.option(
+    "--turn",
+    "task",
+    callback=options.checked_task,
+    metavar="TASK",
+    help="Show this turn, from first to last event.",
+)
 @click.option("--after", metavar="CURSOR", help="Start after this event; 0 starts with the first one kept.")
 @click.option("--follow", "-f", "forever", is_flag=True, help="Go on after a cancel instead of ending there.")
 @click.option("--no-follow", "at_once", is_flag=True, help="Show what is kept, and exit.")
@@ -251,17 +258,22 @@ async def tail(
     client: Client,
     screen: Screen,
     session: str,
+    task: str | None,
     after: str | None,
     forever: bool,
     at_once: bool,
     as_json: bool,
 ) -> int:
     """Show the events of SESSION as they come. Goes on across lost connections, until the stream ends."""
+    if task is not None and forever:
+        raise click.UsageError("--follow and --turn exclude each other")
     if at_once:
         if forever:
             raise click.UsageError("--follow and --no-follow exclude each other")
         await client.hello()
-        found = client.kept(session, after or "0")
+        found = client.kept(session, after or "0", task)
+    elif task is not None:
+        found = client.turn_events(session, task, after, notice=screen.note)
     else:
         close_on = CloseOn.NEVER if forever else CloseOn.CANCELLED
         found = client.events(session, after, close_on=close_on, notice=screen.note)

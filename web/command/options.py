@@ -49,7 +49,8 @@ def _checked_session(_context: click.Context, _parameter: click.Parameter, text:
         raise click.BadParameter(f"must be {ids.ID_RULE}") from None
 
 
-def _checked_task(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+def checked_task(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """A task's id, for a `click` option or argument. Raises `click.BadParameter`."""
     try:
         return None if text is None else ids.turn_id(text)
     except InvalidRequest:
@@ -57,7 +58,7 @@ def _checked_task(_context: click.Context, _parameter: click.Parameter, text: st
 
 
 session = click.argument("session", callback=_checked_session)
-task = click.argument("task", required=False, callback=_checked_task)
+task = click.argument("task", required=False, callback=checked_task)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 as_json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON, one event per line.")
 patience = click.option(

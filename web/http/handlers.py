@@ -7,6 +7,7 @@ from typing import assert_never
 from aiohttp import web
 
 from turnkeeper.actors.events.reaction import close_on_named
+from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest, ShuttingDown, UnknownSession
 from turnkeeper.actors.model.messages import (
@@ -14,6 +15,7 @@ from turnkeeper.actors.model.messages import (
     CancelAnswer,
     Cleanup,
     Close,
+    FollowTurn,
     GetMessages,
     GetSession,
     GetTurn,
@@ -198,6 +200,21 @@ async def events(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
     close_on = CLOSE_ON.of(request) or close_on_named(mount.settings.close_on)
     follow = FOLLOW.of(request)
     subscription = await mount.registry.follow(Subscribe(log_id, cursor, asker, close_on))
+    return await _stream(mount, request, subscription, cursor, follow=follow)
+
+
+async def turn_events(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``GET /chat/{log_id}/turns/{task_id}/events``."""
+    log_id, task_id = LOG_ID.of(request), TASK_ID.of(request)
+    cursor = LAST_EVENT_ID.of(request) or LAST_EVENT_ID_QUERY.of(request)
+    follow = FOLLOW.of(request)
+    reader = await mount.registry.follow(FollowTurn(log_id, task_id, cursor, asker))
+    return await _stream(mount, request, reader, cursor, follow=follow)
+
+
+async def _stream(
+    mount: Mount, request: web.Request, subscription: Subscription, cursor: str | None, *, follow: bool
+) -> web.StreamResponse:
     if not follow:
         subscription.end_here()
     if cursor is not None and subscription.spent:

@@ -58,6 +58,11 @@ class Code(StrEnum):
         "a turn is in flight and the strategy is `reject`; `task_id` names it",
     )
     SESSION_CLOSED = errors.SessionClosed.code, 409, "the session was closed"
+    EVENTS_LOST = (
+        errors.EventsLost.code,
+        410,
+        "the turn's first events, or the ones after the cursor, are no longer kept",
+    )
     PRECONDITION_FAILED = (
         errors.PreconditionFailed.code,
         412,
@@ -122,7 +127,7 @@ class Code(StrEnum):
 #: Those that an error of the actors may have, by its name there.
 _BY_NAME: Mapping[str, Code] = {code.value: code for code in Code if code is not Code.INTERNAL}
 #: What HTTP calls otherwise than the actors.
-HTTP_NAMES = {"session_id": "log_id", "turn_id": "task_id"}
+HTTP_NAMES = {"session_id": "log_id", "turn_id": "task_id", "after": "last_event_id"}
 TITLES = {
     400: "Bad Request",
     401: "Unauthorized",
@@ -131,6 +136,7 @@ TITLES = {
     405: "Method Not Allowed",
     408: "Request Timeout",
     409: "Conflict",
+    410: "Gone",
     412: "Precondition Failed",
     413: "Content Too Large",
     417: "Expectation Failed",

@@ -263,6 +263,29 @@ _TABLE = (
     ),
     Route(
         method="GET",
+        path="/chat/{log_id}/turns/{task_id}/events",
+        handler=handlers.turn_events,
+        tag="streams",
+        summary="Follow one turn (SSE)",
+        about="Server-Sent Events from the turn's event 0, or from the one after the cursor, to its terminal "
+        "event, and then `close`. It begins when the turn starts; of one that never started there is the "
+        "terminal event. Leaving the stream leaves the turn alone.",
+        who=Who.TICKETS,
+        parameters=(LOG_ID, TASK_ID, LAST_EVENT_ID, LAST_EVENT_ID_QUERY, FOLLOW, TICKET),
+        answers={
+            200: Answer(str, "The events.", EVENT_STREAM),
+            204: Answer(None, "Nothing of the turn comes after the cursor: do not connect again."),
+        },
+        refusals=(
+            Code.UNKNOWN_SESSION,
+            Code.UNKNOWN_TURN,
+            Code.EVENTS_LOST,
+            Code.TOO_MANY_STREAMS,
+            Code.SESSION_LOST,
+        ),
+    ),
+    Route(
+        method="GET",
         path="/chat/{log_id}",
         handler=handlers.session,
         tag="sessions",

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from tests.fakes import (
     settle,
     waiting,
 )
+from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.model.exceptions import SessionClosed, SessionLost, ShuttingDown
 from turnkeeper.actors.model.messages import AwaitTurn, Cancel, Close, GetSession, Send, TurnEnded
 from turnkeeper.actors.model.words import TurnStatus, Verdict
@@ -332,3 +334,25 @@ async def test_without_a_task_nothing_is_waited_for() -> None:
     events: list[str] = []
     when_ended(None, 5.0, lambda: events.append("at once"))
     assert events == ["at once"]
+
+
+async def test_a_turn_that_a_failure_interrupts_is_followed_to_its_end_and_so_is_one_that_waits() -> None:
+    """G2, G7."""
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        first = await registry.send("s1", "one", turn_id="t1")
+        (await agent.run()).turn.emit("word", 1)
+        second = await registry.send("s1", "two", turn_id="t2", wait=False)
+        following = [asyncio.create_task(everything(receipt.events())) for receipt in (first, second, first)]
+        await settle()
+        crash(registry)
+        await settle()
+        agent.release()
+        started, waiting, again = await asyncio.gather(*following)
+        assert names(started) == names(again) == ["turn.started", "word", "turn.interrupted"]
+        assert [event.n for event in started] == [0, 1, 2]
+        assert names(waiting) == ["turn.interrupted"]
+
+
+async def everything(events: AsyncIterator[Event]) -> list[Event]:
+    return [event async for event in events]

@@ -119,11 +119,9 @@ class Counting(Client):
 
     streams = 0
 
-    def stream(
-        self, session: str, cursor: str | None, close_on: CloseOn
-    ) -> AsyncGenerator[StreamEvent, None]:
+    def stream(self, *path: str, **how: Any) -> AsyncGenerator[StreamEvent, None]:
         self.streams += 1
-        return super().stream(session, cursor, close_on)
+        return super().stream(*path, **how)
 
 
 @pytest.mark.parametrize("setting", CloseOn)
@@ -152,6 +150,37 @@ async def test_events_may_go_on_after_a_cancel_on_the_same_stream_whatever_the_s
     turn = ["turn.started", "turn.cancelled", "close"]
     assert names == ["snapshot", *turn, *turn, "close"]
     assert client.streams == 1
+
+
+async def test_the_events_of_one_turn_come_once_and_in_order_over_a_lost_connection() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house, relay(house.port) as between, Client(between.url) as client:
+        await client.send("s", "t1", "hello")
+        run = await agent.run()
+        events: list[StreamEvent] = []
+        async with aclosing(client.turn_events("s", "t1", notice=lambda _: None)) as following:
+            async for event in following:
+                events.append(event)
+                if event.name == "turn.started":
+                    between.cut()
+                    run.turn.emit("delta", {"text": "one"})
+                    run.finish("done")
+        assert [event.name for event in events] == ["turn.started", "delta", "turn.completed", "close"]
+        last = events[2].id
+        rest = [event async for event in client.turn_events("s", "t1", last, notice=pytest.fail)]
+        assert [(event.name, event.text) for event in rest] == [("close", "Task finished")]
+        kept = [event.name async for event in client.kept("s", "0", "t1")]
+        assert kept == ["turn.started", "delta", "turn.completed", "close"]
+
+
+async def test_a_turn_that_is_not_kept_from_there_on_is_refused_as_such() -> None:
+    async with serving(three, log_events=2) as house, Client(house.url("")) as client:
+        await house.sent("s", task_id="t1")
+        await (await house.registry.send("s", "next")).ended()
+        for task, code in (("t1", "EVENTS_LOST"), ("t2", "UNKNOWN_TURN")):
+            with pytest.raises(Refused) as refused:
+                await anext(client.turn_events("s", task, notice=pytest.fail))
+            assert refused.value.code == code
 
 
 @pytest.mark.parametrize("setting", CloseOn)
@@ -186,9 +215,7 @@ class Leaving(Client):
             raise Unreachable("it is away")
         return {"incarnation": "1"}
 
-    async def stream(
-        self, _session: str, _cursor: str | None, _close_on: CloseOn
-    ) -> AsyncGenerator[StreamEvent, None]:
+    async def stream(self, *_path: str, **_how: Any) -> AsyncGenerator[StreamEvent, None]:
         yield StreamEvent(None, "snapshot", "{}")
         self.there = False
         raise Unreachable("it has left")

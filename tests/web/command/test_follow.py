@@ -133,9 +133,9 @@ class Held(Client):
         await self.arrives.wait()
         return await super().send(*request, **options)
 
-    def stream(self, *request: Any) -> Any:
+    def stream(self, *path: str, **how: Any) -> Any:
         self.streams += 1
-        return super().stream(*request)
+        return super().stream(*path, **how)
 
 
 async def _reads(house: House) -> bool:

@@ -70,6 +70,11 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/chat/{log_id}/turns/{task_id}"): Row(
         "/chat/s/turns/t", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/turns/t"
     ),
+    ("GET", "/chat/{log_id}/turns/{task_id}/events"): Row(
+        "/chat/s/turns/t/events",
+        "200 404 200 401 401 403 200 401 401",
+        unknown="/chat/unknown/turns/t/events",
+    ),
     ("GET", "/chat/{log_id}/messages"): Row(
         "/chat/s/messages", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/messages"
     ),
