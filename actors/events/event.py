@@ -3,6 +3,8 @@
 import json
 from typing import Any, Final, TypeAlias, assert_never
 
+import msgspec
+
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
 from turnkeeper.actors.model.records import Epoch, Returned, TurnId, TurnRecord, TurnSpec
@@ -93,33 +95,30 @@ def check_name(name: Any) -> None:
 Source: TypeAlias = TurnRecord | TurnSpec | TurnEnd | None
 
 
-class Event:
+class Event(msgspec.Struct, eq=False):
     """One thing a session published.
 
     ``epoch`` and ``n`` are its id (``None`` and 0 for what is about the stream itself, or about a turn
     that never started). An agent's data is written as JSON when it is emitted, ours when it is first read.
+
+    It is a struct because a garbage collection passes over those that hold nothing but texts and numbers, as
+    every token does that is kept: there may be millions.
     """
 
-    __slots__ = ("_source", "_text", "encoded", "epoch", "n", "name", "size")
+    name: str
+    epoch: Epoch | None = None
+    n: int = 0
+    #: The data as JSON, once it is written.
+    text: str | None = None
+    source: Source = None
+    #: About how many characters the data takes. It never changes, whatever happens to a message.
+    size: int = 0
+    #: An encoder may keep its bytes here, so that one event is encoded once for all readers.
+    encoded: bytes | None = None
 
-    def __init__(
-        self,
-        name: str,
-        epoch: Epoch | None = None,
-        n: int = 0,
-        text: str | None = None,
-        source: Source = None,
-        size: int = 0,
-    ) -> None:
-        self.name = name
-        self.epoch = epoch
-        self.n = n
-        self._text = text
-        self._source = source
-        #: About how many characters the data takes. It never changes, whatever happens to a message.
-        self.size = size if text is None else len(text)
-        #: An encoder may keep its bytes here, so that one event is encoded once for all readers.
-        self.encoded: bytes | None = None
+    def __post_init__(self) -> None:
+        if self.text is not None:
+            self.size = len(self.text)
 
     @property
     def id(self) -> str | None:
@@ -129,33 +128,33 @@ class Event:
     @property
     def turn_id(self) -> TurnId | None:
         """Which turn an event of turnkeeper's own is about; ``None`` for any other event."""
-        match self._source:
+        match self.source:
             case TurnSpec() | TurnRecord():
-                return self._source.turn_id
+                return self.source.turn_id
             case TurnEnd():
-                return self._source.turn.turn_id
+                return self.source.turn.turn_id
             case None:
                 return TurnId(self.data["task_id"]) if self.name.startswith(RESERVED_PREFIX) else None
 
     @property
     def json(self) -> str:
         """The data as JSON text on one line."""
-        if self._text is None:
-            match self._source:
+        if self.text is None:
+            match self.source:
                 case TurnSpec():
-                    self._text = to_json(started_data(self._source, self._source.message))
+                    self.text = to_json(started_data(self.source, self.source.message))
                 case TurnEnd():
-                    self._text = to_json(completed_data(self._source))
+                    self.text = to_json(completed_data(self.source))
                 case TurnRecord():
-                    self._text = to_json(turn_data(self._source))
+                    self.text = to_json(turn_data(self.source))
                 case None:
-                    self._text = "null"
-        return self._text
+                    self.text = "null"
+        return self.text
 
     @property
     def data(self) -> Any:
         """The data. It is the reader's own copy: changing it changes nothing here."""
-        return self._text if self.name in _PLAIN else json.loads(self.json)
+        return self.text if self.name in _PLAIN else json.loads(self.json)
 
     def __repr__(self) -> str:
         return f"<Event {self.id or '-'} {self.name}>"

@@ -41,7 +41,7 @@ async def asks(size: Size) -> list[Figure]:
             await ref.ask(1, block=False)
         return len(refs)
 
-    found = await compare(per_cpu_second(on_the_floor, size), per_cpu_second(measured, size), 2 * size.rounds)
+    found = await compare(per_cpu_second(on_the_floor, size), per_cpu_second(measured, size), size.rounds)
     for ref in refs:
         await ref.stop(block=False)
     what = f"asks over {len(refs):,} actors"

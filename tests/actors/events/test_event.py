@@ -95,6 +95,13 @@ def test_the_size_of_an_event_is_that_of_its_text() -> None:
     assert Event("delta", text='"abc"').size == 5
 
 
+def test_a_kept_token_is_nothing_to_the_garbage_collector_and_what_holds_a_message_is() -> None:
+    token = Event("delta", 1, 3, '{"text":"word"}')
+    token.encoded = token.json.encode()
+    assert not gc.is_tracked(token)
+    assert gc.is_tracked(Event("turn.started", 1, 0, source=spec(message=[{"type": "text", "text": "hi"}])))
+
+
 @pytest.mark.parametrize("length", [1, 100, 998, 999, 1_000, 5_000])
 @pytest.mark.parametrize("as_message", [str, lambda text: [{"type": "text", "text": text}]])
 def test_a_started_turn_counts_with_its_message(as_message: Any, length: int) -> None:
