@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 from turnkeeper.actors.model.exceptions import EventsLost, InvalidRequest
 from turnkeeper.actors.model.records import Epoch, TurnRecord
-from turnkeeper.actors.model.words import TERMINAL, StreamEnd, is_final
+from turnkeeper.actors.model.words import TERMINAL, CloseOn, StreamEnd, is_final
 from turnkeeper.actors.session.consequences import ENDS
 
+from .closes import Closes
 from .event import CLOSE, CLOSES, END_NAMES, STARTED, Event
 from .log import FROM_START, EventLog, id_of
+from .mark import Mark
 from .outlet import Encoded
 from .subscription import Subscription
 
@@ -52,6 +54,21 @@ def _start(log: EventLog, record: TurnRecord, seen: tuple[Epoch, int] | None) ->
     raise EventsLost(f"{which} of turn {record.turn_id!r} are not kept")
 
 
+class _Closes(Closes):
+    """Those of a reader that does not outlive its turn: the end of that, and what is final before it."""
+
+    __slots__ = ()
+
+    def end(self, mark: Mark) -> None:
+        if is_final(mark.end):
+            super().end(mark)
+
+    def end_turn(self, position: int, end: StreamEnd) -> None:
+        """The turn is over: what comes from ``position`` on is another's."""
+        self.ended, self.ending, self.stop_at = True, end, position
+        self.due = ((position, CLOSES[end]),)
+
+
 class TurnReader(Subscription):
     """A reader of one turn. After the turn's terminal event comes a `close`, and nothing more."""
 
@@ -68,13 +85,13 @@ class TurnReader(Subscription):
         """``record`` is the turn as it stands, ``seen`` the id after which to begin. Raises `EventsLost`."""
         position, complete = _start(log, record, seen)
         super().__init__(log, position, [], sys.maxsize, on_end, count_overflow)
+        self._closes: _Closes = _Closes(CloseOn.NEVER)
         self._turn_id = record.turn_id
         self._epoch = record.epoch
         #: Whether the reader has been given the terminal event, or came with an id that is not before it.
-        self.complete = False
+        self.complete = complete
         if complete:
-            self.complete = self.ended = True
-            self._stop_at = position
+            self._closes.end_here(position)
         elif record.epoch is None and record.status in TERMINAL:
             # It never started. The log may have dropped its end, but the record says the same.
             self._prelude = [Event(END_NAMES[record.status], source=record)]
@@ -115,11 +132,9 @@ class TurnReader(Subscription):
         return mine
 
     def _end_turn(self, event: Event, position: int) -> None:
-        """Let a `close` follow the terminal event: what comes from ``position`` on is not the turn's."""
-        end = STREAM_ENDS[event.name]
-        self.complete = self.ended = True
-        self.ending, self._position, self._stop_at = end, position, position
-        self._due = ((position, CLOSES[end]),)
+        """That is the terminal event: after it comes the `close`."""
+        self.complete, self._position = True, position
+        self._closes.end_turn(position, STREAM_ENDS[event.name])
 
     def published(self, head: int, encoded: Encoded) -> None:
         """All of it goes to the outlet if it is the turn's and not its end; else the reader looks."""
@@ -133,11 +148,6 @@ class TurnReader(Subscription):
         events = self._log.read(position, head - position)
         return all(event.epoch == self._epoch and event.name not in STREAM_ENDS for event in events)
 
-    def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
-        """Only an end that is final concerns it: it does not outlive its turn in any case."""
-        if is_final(end):
-            super().end(end, superseded=superseded)
-
     @property
     def invites_back(self) -> bool:
         """Never: nothing follows a turn."""
@@ -146,4 +156,4 @@ class TurnReader(Subscription):
     @property
     def spent(self) -> bool:
         """Whether nothing of the turn is left for this reader."""
-        return self.complete and not self._due
+        return self.complete and not self._closes.due
