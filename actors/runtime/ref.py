@@ -11,6 +11,7 @@ import asyncio
 import threading
 import uuid
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final, Literal, Protocol, TypeVar, cast, overload
 
 import pykka
@@ -152,12 +153,17 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
             raise _dead(self)
         self._queue.put(self, (message, None))
 
-    def tell_if_alive(self, message: Any) -> bool:
-        """Send ``message`` unless the actor has stopped or its loop is closed; whether it was sent."""
+    def tell_if_alive(self, message: Any, *, now: bool = False) -> bool:
+        """Send ``message`` unless the actor has stopped or its loop is closed; whether it was sent.
+
+        With ``now``, in a coroutine or callback of the loop's, it is handled before this returns if nothing
+        is in the way (see `run_queue`).
+        """
         if self._stopped:
             return False
+        queue = self._queue
         try:
-            self._queue.put(self, (message, None))
+            (queue.put_now if now else queue.put)(self, (message, None))
         except ActorLoopClosed:
             return False
         return True
@@ -190,15 +196,17 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
         if block:
             _refuse_on_loop("ask")
         future: AsyncioFuture[Any] = AsyncioFuture()
-        if self._stopped:
-            future.set_exception(_info(_dead(self)))
-        else:
-            future.source = queue = self._queue
-            try:
-                queue.put(self, (message, future))
-            except ActorLoopClosed:
-                future.set_exception()
+        _ask(self, message, future, self._queue.put)
         return future.get(timeout=timeout) if block else future
+
+    def ask_now(self, message: Query[R]) -> AsyncioFuture[R]:
+        """Send ``message`` and get a future of the reply, in a coroutine or callback of the loop's.
+
+        It is handled before this returns if nothing is in the way (see `run_queue`).
+        """
+        future: AsyncioFuture[R] = AsyncioFuture()
+        _ask(self, message, future, self._queue.put_now)
+        return future
 
     def forward(self, message: Any, reply_to: ReplyTo) -> None:
         """Send ``message`` with the reply address of another asker: the actor answers there.
@@ -299,6 +307,19 @@ def _refuse_on_loop(call: str) -> None:
             f"a blocking {call}() would block the event loop of this thread; nothing was sent. "
             f"Use `await ref.{call}(..., block=False)`"
         )
+
+
+def _ask(
+    ref: AsyncioRef[Any], message: Any, future: AsyncioFuture[Any], put: Callable[[Mailbox, Mail], None]
+) -> None:
+    if ref._stopped:
+        future.set_exception(_info(_dead(ref)))
+        return
+    future.source = ref._queue
+    try:
+        put(ref, (message, future))
+    except ActorLoopClosed:
+        future.set_exception()
 
 
 def _dead(ref: AsyncioRef[Any]) -> pykka.ActorDeadError:

@@ -13,6 +13,13 @@ loop (`MESSAGES_PER_PASS`).
 A mailbox has three forms, because most of them are empty, and most of the others have one message: nothing,
 one message as it is, or, from its second message until it is empty again, a deque.
 
+*At once.* A coroutine that the loop runs, or a callback that it calls, may have its message handled before
+`RunQueue.put_now` returns: the queue then runs where it stands, and not in a later pass of the loop. It is
+the same run in the same context and with the same bounds, at another time. That takes place only while the
+queue is at rest, with no mail anywhere and no handler under way, so that no message overtakes another and no
+handler runs inside another one. After `MESSAGES_PER_PASS` of them one goes through the loop all the same, and
+those that follow queue behind it: a pass in which thousands of tasks end takes no longer than it did.
+
 *Which thread does what.* Everything but the inlet belongs to the loop's thread. There a put stores the
 message and sees to the callback. From any other thread a put appends to the inlet, which is locked, and
 wakes the loop once for all that lies there; the loop's thread moves that to the mailboxes. A put on the
@@ -23,7 +30,8 @@ loop's thread empties the inlet first, so that what was put earlier is handled e
 1. A signal handler, or a finaliser that the garbage collector calls, puts while the loop's thread is in the
    middle of a put. The one runs between two calls, the other where something is allocated. So nothing
    stands between a look at a mailbox and the store, and where a deque has to be made the mailbox is looked
-   at again. The inlet's lock is reentrant, for the same reason.
+   at again. What is put in the middle of a `put_now` is handled in the same run, after its message. The
+   inlet's lock is reentrant, for the same reason.
 2. A thread puts while the inlet is being emptied. The mark that the loop was woken is taken back *before*
    the look into the inlet: what comes later wakes it again, and at worst it wakes for nothing.
 3. The actor stops while it has mail. The mailbox is emptied by its owner, also in the middle of
@@ -100,6 +108,7 @@ class RunQueue:
 
     __slots__ = (
         "__weakref__",
+        "_at_once",
         "_context",
         "_inlet",
         "_inlet_is_due",
@@ -115,7 +124,10 @@ class RunQueue:
         # Where the loop runs, as far as is known. Learnt anew in every callback.
         self.thread = get_ident() if running_loop() is loop else None
         self._ready: deque[Mailbox] = deque()
+        #: Whether it runs, or the loop is going to let it run.
         self._is_due = False
+        #: How many messages were handled at once since one went through the loop.
+        self._at_once = 0
         self._inlet: deque[tuple[Mailbox, Mail]] = deque()
         self._inlet_is_due = False
         self._lock = threading.RLock()  # a garbage collection inside it may run code that puts
@@ -150,6 +162,24 @@ class RunQueue:
         if self._inlet:
             self._empty_inlet()
         self._enqueue(box, mail)
+
+    def put_now(self, box: Mailbox, mail: Mail) -> None:
+        """Put ``mail``, and handle it before this returns if nothing is in the way.
+
+        For coroutines that the loop runs and callbacks that it calls.
+
+        Raises:
+            ActorLoopClosed: it will never be handled.
+
+        """
+        busy = self._is_due or self._inlet or self._at_once == MESSAGES_PER_PASS
+        if busy or get_ident() != self.thread or self.loop.is_closed():
+            self._at_once = 0
+            self.put(box, mail)
+            return
+        self._is_due = True
+        self._at_once += 1
+        self._context.run(self._run, box, mail)
 
     def _give_up(self, box: Mailbox) -> None:
         """The loop is closed: nothing else will answer those that wait."""
@@ -202,11 +232,15 @@ class RunQueue:
             else:
                 self._enqueue(box, mail)
 
-    def _run(self) -> None:
+    def _run(self, first: Mailbox | None = None, mail: Mail = (None, None)) -> None:
+        """Let the actors handle what they have, and before that this mail for ``first``."""
         self.thread = get_ident()
         ready = self._ready
         left = MESSAGES_PER_PASS
         try:
+            if first is not None:
+                left -= 1
+                first._handle(mail[0], mail[1])
             while ready and left > 0:
                 box = ready.popleft()
                 waiting = box._mail
@@ -260,6 +294,8 @@ class _NotStarted(RunQueue):
             box._mail.append(mail)
         else:
             box._mail = deque((mail,))
+
+    put_now = put
 
 
 NOT_STARTED: Final = _NotStarted()

@@ -66,7 +66,8 @@ class RunningTurns:
         if turn is not None:
             if turn.exited is not None:
                 outcome = raised(turn.exited)
-            self._actor.tell_if_alive(TurnEnded(turn.epoch, outcome, turn.first_event_at, turn.began))
+            ended = TurnEnded(turn.epoch, outcome, turn.first_event_at, turn.began)
+            self._actor.tell_if_alive(ended, now=True)
 
     def cancel(self, reason: Reason) -> None:
         """Deliver a cancellation to the coroutine of the turn that holds the session."""

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, assert_type
 
+import pykka
 import pytest
 
 from tests.actors.runtime.children import Child, GetLength, in_thread, started
@@ -107,3 +108,50 @@ def test_a_message_for_an_actor_whose_loop_is_closed_is_not_sent() -> None:
     ref = Child.start_on(loop)
     loop.close()
     assert not ref.tell_if_alive("too late")
+
+
+# -- At once ------------------------------------------------------------------------------------------
+
+
+async def test_what_is_asked_now_is_answered_at_once() -> None:
+    ref, log = started()
+    future = ref.ask_now(GetLength("four"))
+    assert_type(future, AsyncioFuture[int])
+
+    assert future.get(timeout=0) == 4
+    assert len(log) == 1
+
+
+async def test_what_is_told_now_is_handled_at_once_unless_the_actor_has_stopped() -> None:
+    ref, log = started()
+    assert ref.tell_if_alive("hello", now=True)
+    assert log == ["hello"]
+    await ref.stop(block=False)
+
+    assert not ref.tell_if_alive("too late", now=True)
+    assert log == ["hello", "on_stop"]
+
+
+async def test_what_a_handler_raises_at_once_is_the_answer_and_the_actor_goes_on() -> None:
+    ref, _ = started()
+    with pytest.raises(KeyError):
+        await ref.ask_now(KeyError())  # type: ignore[arg-type]
+
+    assert ref.ask_now("hello").get(timeout=0) == "hello"  # type: ignore[arg-type]
+
+
+async def test_what_a_handler_raises_at_once_without_an_asker_fails_the_actor_and_not_the_sender() -> None:
+    ref, log = started()
+    error = KeyError()
+    assert ref.tell_if_alive(error, now=True)
+
+    assert log == [error, ("on_failure", error)]
+    assert not ref.is_alive()
+
+
+async def test_a_stopped_actor_answers_what_it_is_asked_now() -> None:
+    ref, _ = started()
+    await ref.stop(block=False)
+
+    with pytest.raises(pykka.ActorDeadError):
+        await ref.ask_now("too late")  # type: ignore[arg-type]

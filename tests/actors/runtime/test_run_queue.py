@@ -275,3 +275,146 @@ async def test_mail_before_the_start_is_kept() -> None:
     box._queue.put(box, (2, None))
 
     assert list(cast("deque[Mail]", box._mail)) == [(1, None), (2, None)]
+
+
+# -- At once ------------------------------------------------------------------------------------------
+
+
+async def test_what_is_put_now_is_handled_before_put_has_returned_with_all_that_follows_from_it() -> None:
+    log = list[Any]()
+    queue, one, other = RunQueue.of(asyncio.get_running_loop()), Box("one", log), Box("other", log)
+    queue.put_now(one, (lambda: queue.put(other, ("passed on", None)), None))
+
+    assert [name for name, _ in log] == ["one", "other"]
+    assert one._mail is other._mail is None
+
+
+async def test_what_is_put_now_waits_behind_all_mail_that_was_put_before() -> None:
+    log = list[Any]()
+    queue, one, other = RunQueue.of(asyncio.get_running_loop()), Box("one", log), Box("other", log)
+    # What the first is to pass on must come before what the sender puts now where that is passed on to.
+    queue.put(one, (lambda: queue.put(other, ("first", None)), None))
+    queue.put_now(one, (lambda: queue.put(other, ("second", None)), None))
+    queue.put_now(other, ("third", None))
+    assert log == []
+    await asyncio.sleep(0)
+
+    assert [message for name, message in log if name == "other"] == ["third", "first", "second"]
+
+
+@pytest.mark.blocks_the_loop("joins a thread")
+async def test_what_is_put_now_waits_behind_what_a_thread_put_earlier() -> None:
+    queue, box = RunQueue.of(asyncio.get_running_loop()), Box()
+    thread = threading.Thread(target=queue.put, args=(box, ("thread's", None)))
+    thread.start()
+    thread.join()
+    queue.put_now(box, ("loop's", None))
+    assert box.log == []
+    await asyncio.sleep(0)
+
+    assert [message for _, message in box.log] == ["thread's", "loop's"]
+
+
+@pytest.mark.blocks_the_loop("joins a thread")
+async def test_what_another_thread_puts_now_is_handled_on_the_loops_thread() -> None:
+    queue, box, threads = RunQueue.of(asyncio.get_running_loop()), Box(), list[int]()
+    thread = threading.Thread(
+        target=queue.put_now, args=(box, (lambda: threads.append(threading.get_ident()), None))
+    )
+    thread.start()
+    thread.join()
+    assert box.log == []
+    while not box.log:
+        await asyncio.sleep(0)
+
+    assert threads == [threading.get_ident()]
+
+
+async def test_no_handler_runs_inside_another_one() -> None:
+    log = list[Any]()
+    queue, one, other = RunQueue.of(asyncio.get_running_loop()), Box("one", log), Box("other", log)
+
+    def handler() -> None:
+        queue.put_now(one, ("its own", None))
+        queue.put_now(other, ("another's", None))
+        log.append("the handler's end")
+
+    for put in queue.put_now, queue.put:
+        put(one, (handler, None))
+        await asyncio.sleep(0)
+        assert log[1:] == ["the handler's end", ("one", "its own"), ("other", "another's")]
+        log.clear()
+
+
+async def test_handlers_at_once_do_not_see_the_context_variables_of_the_sender_either() -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
+    queue, box, seen = RunQueue.of(asyncio.get_running_loop()), Box(), list[str]()
+    variable.set("the sender's")
+    queue.put_now(box, (lambda: seen.append(variable.get()), None))
+
+    assert seen == ["none"]
+
+
+async def test_the_loop_makes_a_pass_before_more_is_handled_at_once_than_in_a_pass() -> None:
+    queue, box = RunQueue.of(asyncio.get_running_loop()), Box()
+    for n in range(2 * MESSAGES_PER_PASS):
+        queue.put_now(box, (n, None))
+    assert len(box.log) == MESSAGES_PER_PASS
+    while len(box.log) < 2 * MESSAGES_PER_PASS:
+        await asyncio.sleep(0)
+    assert [n for _, n in box.log] == list(range(2 * MESSAGES_PER_PASS))
+
+    queue.put_now(box, ("at rest again", None))
+    assert box.log[-1] == ("box", "at rest again")
+
+
+async def test_what_follows_from_a_message_put_now_is_bounded_as_well() -> None:
+    queue, box = RunQueue.of(asyncio.get_running_loop()), Box()
+
+    def again() -> None:
+        queue.put(box, (again, None))
+
+    queue.put_now(box, (again, None))
+    assert len(box.log) == MESSAGES_PER_PASS
+
+
+def test_an_interrupt_in_a_handler_at_once_leaves_the_others_their_mail() -> None:
+    loop, log = asyncio.new_event_loop(), list[Any]()
+    queue, one, other = RunQueue.of(loop), Box("one", log), Box("other", log)
+
+    def interrupt() -> None:
+        queue.put(other, ("passed on", None))
+        raise KeyboardInterrupt
+
+    async def sends() -> None:
+        await asyncio.sleep(0)  # the queue learns where its loop runs
+        with pytest.raises(KeyboardInterrupt):
+            queue.put_now(one, (interrupt, None))
+        assert log[2:] == []
+        await asyncio.sleep(0)
+        assert log[2:] == [("other", "passed on")]
+        queue.put_now(one, ("at rest again", None))
+        assert log[-1] == ("one", "at rest again")
+
+    queue.put(one, ("first", None))
+    loop.run_until_complete(sends())
+    loop.close()
+
+
+def test_a_closed_loop_refuses_what_is_put_now() -> None:
+    loop, box = asyncio.new_event_loop(), Box()
+    queue = RunQueue.of(loop)
+    queue.put(box, (1, None))
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+    with pytest.raises(ActorLoopClosed):
+        queue.put_now(box, (2, None))
+    assert box.log == [("box", 1), ("box", "closed")]
+
+
+async def test_mail_before_the_start_is_kept_also_if_it_is_put_now() -> None:
+    box = Box()
+    box._queue.put_now(box, (1, None))
+
+    assert list(cast("deque[Mail]", box._mail)) == [(1, None)]

@@ -16,6 +16,7 @@ from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.session.states import Idle, State
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -332,3 +333,15 @@ async def test_a_turn_that_a_stage_fails_never_began() -> None:
     async with registry:
         ended = await (await registry.send("s1", "hello")).ended()
         assert (ended.status, ended.began) == (TurnStatus.FAILED, False)
+
+
+async def test_a_turns_end_is_decided_before_the_loop_does_anything_else() -> None:
+    async def agent(_turn: Turn) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(lambda _task: seen.append(registry.directory.entries["s1"].state))
+
+    seen: list[State] = []
+    async with opened(agent) as registry:
+        await (await registry.send("s1", "hello")).ended()
+        assert [type(state) for state in seen] == [Idle]
