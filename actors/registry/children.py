@@ -1,6 +1,7 @@
 """The sessions' actors: started when a session is opened or woken, and sent its messages."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, Final
 
 from turnkeeper.actors.events.early_readers import EarlyReaders
 from turnkeeper.actors.events.log import EventLog
@@ -22,14 +23,18 @@ from turnkeeper.actors.model.messages import (
     ToBeFreed,
 )
 from turnkeeper.actors.model.records import Asker, Reason, SessionId
-from turnkeeper.actors.model.words import StreamEnd
 from turnkeeper.actors.runtime import AsyncioFuture, ReplyTo, answer, refuse
+from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_PASS
 from turnkeeper.actors.session.refusals import shutting_down, unknown
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 
 from .directory import Entry
 from .session_actor import SessionActor
 from .shared import Shared
+
+#: How many sessions are ended in one pass of the loop: the step in which a cancelled task ends, and the three
+#: messages around it, fit into the next ones.
+BATCH: Final = MESSAGES_PER_PASS // 4
 
 
 class Children:
@@ -45,6 +50,8 @@ class Children:
         self._limits = shared.settings.limits
         #: The readers of sessions that are not open, or that they may not know of.
         self.early_readers = EarlyReaders(shared, self._on_early_reader_gone)
+        #: Whether no actor is started any more.
+        self._over = False
 
     def known(self, session_id: str, asker: Asker) -> Entry:
         """The session of that id. Raises `UnknownSession` if there is none that the asker may know of."""
@@ -67,7 +74,9 @@ class Children:
         return session, owner
 
     def open(self, session: SessionId, owner: str, now: float) -> Entry:
-        """Open a session, for a send that comes next."""
+        """Open a session, for a send or a close that comes next. Raises `ShuttingDown`."""
+        if self._over:
+            raise shutting_down()
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
         entry = Entry(session, owner, state, now)
         self._directory.add(entry)
@@ -106,18 +115,20 @@ class Children:
 
     def forward(self, entry: Entry, message: Any, to: ReplyTo) -> None:
         """Send a session a message whose answer goes to ``to``, waking it if it sleeps."""
-        if entry.parked_mail is not None:
-            entry.parked_mail.append((message, to))
-            return
         actor = entry.actor
-        if actor is None:
+        if entry.parked_mail is None and actor is not None and not actor._stopped:
+            actor.forward(message, to)
+        elif self._over:
+            refuse(to, shutting_down())
+        elif entry.parked_mail is not None:
+            entry.parked_mail.append((message, to))
+        elif actor is None:
             actor = SessionActor.start(self._shared, entry.state, entry.log)
             self._directory.woke(entry, actor)
-        elif actor._stopped:
+            actor.forward(message, to)
+        else:
             # It failed, and its report is on the way: this waits for its successor.
             entry.parked_mail = [(message, to)]
-            return
-        actor.forward(message, to)
 
     def put_to_sleep(self, entry: Entry) -> bool:
         """Ask a session to sleep, if it may; it answers with `Slept`."""
@@ -203,14 +214,18 @@ class Children:
                 entry.actor.stop(block=False)
         answer(to, report.view)
 
-    def stop(self) -> None:
-        """Stop all actors, and leave no parked asker and no reader waiting."""
-        self.early_readers.end(StreamEnd.SHUTDOWN)
-        for entry in self._directory.entries.values():
+    def end(self) -> None:
+        """Start no actor any more: what is for a session without one is refused."""
+        self._over = True
+
+    def stop(self, entries: Iterable[Entry], to: ReplyTo) -> None:
+        """Stop the actors of these, each of which answers ``to``, and refuse what is parked for them."""
+        for entry in entries:
+            parked, entry.parked_mail = entry.parked_mail or (), None
+            for _, asker in parked:
+                refuse(asker, shutting_down())
             if entry.actor is not None:
-                entry.actor.stop(block=False)
-            for _, to in entry.parked_mail or ():
-                refuse(to, shutting_down())
+                entry.actor.request_stop(to)
 
 
 class _Freeing(AsyncioFuture[SessionView]):

@@ -1,22 +1,45 @@
-"""The registry's end: first every session is closed, then the askers are answered."""
+"""The registry's end: every session is closed, then every actor is stopped.
+
+Both go through all sessions in passes of the loop, and the registry's actor goes on handling messages until
+the last of them. Meanwhile no session is opened; once actors are being stopped, none is started any more, and
+what is for a session is refused at once.
+"""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from enum import Enum, auto
+from itertools import islice, takewhile
+from typing import Any, Final
 
+from turnkeeper.actors.events.readers import END_BATCH
+from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Shut, ShutdownOverdue
 from turnkeeper.actors.model.records import Reason, SessionId
 from turnkeeper.actors.model.words import CancelCode, StreamEnd
-from turnkeeper.actors.runtime import Timer, in_batches
+from turnkeeper.actors.runtime import AsyncioFuture, Timer, in_batches
 from turnkeeper.actors.session.states import Closed
 
-from .children import Children
-from .directory import PASS, Entry
+from .children import BATCH, Children
+from .directory import Entry
 from .shared import Shared
 
 #: What is left of the shutdown deadline for streams and answers once the last turn has been given up, in
 #: seconds: at most this, and at most a quarter of the deadline.
-MARGIN = 0.5
+MARGIN: Final = 0.5
+
+
+class Phase(Enum):
+    """How far it is."""
+
+    OPEN = auto()
+    """It has not begun."""
+    CLOSING = auto()
+    """Sessions are being closed, at most until the deadline."""
+    STOPPING = auto()
+    """Actors are being stopped."""
+    STOPPED = auto()
+    """No session has an actor any more."""
 
 
 class Ending:
@@ -25,55 +48,79 @@ class Ending:
     def __init__(self, shared: Shared, children: Children) -> None:
         self._shared = shared
         self._children = children
-        self._left: dict[SessionId, Entry] = {}
-        #: Whether the end has begun: nothing more is accepted.
-        self.begun = False
+        self._phase = Phase.OPEN
+        #: Those that were asked to close and have not.
+        self._left: set[SessionId] = set()
+        #: How many times over not all have been asked yet.
+        self._asking = 0
+        self._overdue = False
         self._due = math.inf
         self._timer = Timer(shared.loop, lambda: shared.report(ShutdownOverdue()))
+        #: What is to be done when all are closed, and when all actors have stopped.
         self._then: list[Callable[[], None]] = []
+        self._finally: list[Callable[[], None]] = []
+
+    @property
+    def begun(self) -> bool:
+        """Whether the end has begun: nothing more is accepted."""
+        return self._phase is not Phase.OPEN
+
+    @property
+    def stopped(self) -> bool:
+        """Whether every actor has stopped."""
+        return self._phase is Phase.STOPPED
 
     @property
     def drained(self) -> bool:
         """Whether the end has begun and every session is closed, or was given up at the deadline."""
-        return self.begun and not self._left
+        return self.begun and (self._overdue or not (self._asking or self._left))
+
+    # -- Closing ----------------------------------------------------------------------------------------
 
     def begin(self, deadline: float, then: Callable[[], None]) -> None:
         """Close every session within ``deadline`` seconds, then call ``then``: now, if all are closed."""
-        loop = self._shared.loop
-        due = loop.time() + deadline
-        if not self.begun:
-            self._left = {
-                entry.session_id: entry
-                for entry in self._shared.directory.entries.values()
-                if entry.actor is not None and not isinstance(entry.state, Closed)
-            }
+        due = self._shared.loop.time() + deadline
         self._then.append(then)
-        if self.begun and (self._due <= due or not self._left):
+        if self.drained or self._due <= due:
             self._finish_if_drained()
             return
-        self.begun, self._due = True, due
-        self._children.early_readers.end(StreamEnd.SHUTDOWN)
+        if self._phase is Phase.OPEN:
+            self._phase = Phase.CLOSING
+            self._children.early_readers.end(StreamEnd.SHUTDOWN)
+            directory = self._shared.directory
+            awake = len(directory.entries) - len(directory.asleep)
+            if awake:
+                logger.info("shutting down: %d sessions awake", awake)
+        self._due = due
         self._timer.set(due)
-        shut = Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - min(MARGIN, deadline / 4)))
-        if self._left:
-            logger.info("shutting down: %d sessions awake", len(self._left))
+        self._ask_all(Shut(Reason(CancelCode.SHUTDOWN), max(0.0, deadline - min(MARGIN, deadline / 4))))
 
-        def close(entries: list[Entry]) -> None:
+    def _ask_all(self, shut: Shut) -> None:
+        def ask(entries: list[Entry]) -> None:
             for entry in entries:
-                self._children.forward(entry, shut, None)
+                if entry.actor is not None and not isinstance(entry.state, Closed):
+                    self._left.add(entry.session_id)
+                    self._children.forward(entry, shut, None)
 
-        in_batches(loop, iter(list(self._left.values())), PASS, close, self._finish_if_drained)
+        def asked() -> None:
+            self._asking -= 1
+            self._finish_if_drained()
+
+        self._asking += 1
+        every = takewhile(lambda _entry: not self._overdue, list(self._shared.directory.entries.values()))
+        in_batches(self._shared.loop, every, BATCH, ask, asked)
 
     def closed(self, session_id: SessionId) -> None:
         """One session is closed, or its actor is gone."""
         if self.begun:
-            self._left.pop(session_id, None)
+            self._left.discard(session_id)
             self._finish_if_drained()
 
     def overdue(self) -> None:
         """The deadline has come: give up those that are not closed."""
-        if self._left:
+        if not self.drained:
             logger.error("shutdown deadline reached with %d sessions open", len(self._left))
+            self._overdue = True
             self._left.clear()
             self._finish_if_drained()
 
@@ -84,6 +131,69 @@ class Ending:
             for do in todo:
                 do()
 
-    def stop(self) -> None:
-        """Stop the timer."""
+    # -- Stopping ---------------------------------------------------------------------------------------
+
+    def stop(self, then: Callable[[], None]) -> None:
+        """Stop every actor, and call ``then`` when all have stopped and every reader has been woken."""
+        self._finally.append(then)
+        if self._phase is Phase.STOPPED:
+            self._finish()
+        elif self._phase is not Phase.STOPPING:
+            self._phase = Phase.STOPPING
+            self._children.end()
+            self._stop_some(iter(list(self._shared.directory.entries.values())))
+
+    def _stop_some(self, entries: Iterator[Entry]) -> None:
+        """Stop a batch; the next one follows when all of this one have stopped and their tasks had a step."""
+        batch = list(islice(entries, BATCH))
+        if not batch:
+            self._wake_readers()
+            return
+        awake = sum(entry.actor is not None for entry in batch)
+
+        def stopped() -> None:
+            self._shared.loop.call_soon(self._stop_some, entries)
+
+        self._children.stop(batch, _Stopping(awake, stopped))
+        if not awake:
+            stopped()
+
+    def _wake_readers(self) -> None:
+        """Let each reader find its `close` before this is over, wherever the passes over them are."""
+
+        def wake(readers: list[Subscription]) -> None:
+            for reader in readers:
+                reader.wake()
+
+        readers = list(self._shared.directory.streams)
+        in_batches(self._shared.loop, iter(readers), END_BATCH, wake, self._finish)
+
+    def _finish(self) -> None:
+        self._phase = Phase.STOPPED
+        todo, self._finally = self._finally, []
+        for do in todo:
+            do()
+
+    def close(self) -> None:
+        """The registry's actor stops. If that is not the last step of all, the process is about to end."""
         self._timer.cancel()
+        if self._phase is not Phase.STOPPED:
+            self._children.end()
+            self._children.early_readers.end(StreamEnd.SHUTDOWN)
+            self._children.stop(list(self._shared.directory.entries.values()), None)
+
+
+class _Stopping(AsyncioFuture[bool]):
+    """Where so many actors say that they have stopped: calls ``then`` when all of them have."""
+
+    def __init__(self, count: int, then: Callable[[], object]) -> None:
+        self._left = count
+        self._then = then
+
+    def set(self, value: bool | None = None) -> None:
+        self._left -= 1
+        if not self._left:
+            self._then()
+
+    def set_exception(self, exc_info: Any = None) -> None:
+        self.set()  # it had stopped by itself

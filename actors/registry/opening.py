@@ -11,11 +11,11 @@ from turnkeeper.actors.model.exceptions import OwnerNotKnown, SessionIdTaken
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, OwnerFound, Send
 from turnkeeper.actors.model.records import SessionId
-from turnkeeper.actors.runtime import ReplyTo, refuse
+from turnkeeper.actors.runtime import ReplyTo, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 from turnkeeper.actors.turn.agent import OwnerOf
 
-from .children import Children
+from .children import BATCH, Children
 from .directory import Entry
 from .shared import Shared
 
@@ -153,12 +153,17 @@ class Opening:
 
     # -- The end ------------------------------------------------------------------------------------------
 
-    def end(self) -> None:
-        """Ask the host no more: what has waited for its answer is handled without it."""
-        questions, self.questions = self.questions, {}
-        for question in questions.values():
-            question.task.cancel()
-            self._go_on(question)
+    def end(self, then: Callable[[], None] | None = None) -> None:
+        """Ask the host no more: what has waited for its answer is handled without it; then call ``then``."""
+
+        def go_on(sessions: list[SessionId]) -> None:
+            for session in sessions:
+                question = self.questions.pop(session, None)
+                if question is not None:
+                    question.task.cancel()
+                    self._go_on(question)
+
+        in_batches(self._shared.loop, iter(list(self.questions)), BATCH, go_on, then)
 
     def stop(self) -> None:
         """Answer each asker that still waits."""

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, assert_never
 
 from turnkeeper.actors.model import ids
@@ -261,11 +262,15 @@ class RegistryActor(AsyncioActor):
         self._end(deadline, lambda: answer(reply_to, None))
 
     def on_stop_request(self, reply_to: ReplyTo) -> None:
-        """``stop()`` from anywhere drains first; it is answered when all is drained."""
-        if self._ending.drained:
+        """``stop()`` from anywhere drains first, then stops every session; it is answered after that."""
+        if self._ending.stopped:
             super().on_stop_request(reply_to)
             return
-        self._end(self._shared.settings.shutdown_deadline, lambda: self.request_stop(reply_to))
+
+        def stop() -> None:
+            self._opening.end(partial(self._ending.stop, partial(self.request_stop, reply_to)))
+
+        self._end(self._shared.settings.shutdown_deadline, stop)
 
     def _end(self, deadline: float, then: Callable[[], None]) -> None:
         self._housekeeping.close()
@@ -273,10 +278,13 @@ class RegistryActor(AsyncioActor):
         self._opening.end()
 
     def on_stop(self) -> None:
-        """Stop the children and the timers, and answer every asker that waits here."""
+        """Stop the timers, and answer every asker that waits here."""
         if self._shared.watch is not None:
             self._shared.watch.stop()
         self._housekeeping.stop()
-        self._ending.stop()
         self._opening.stop()
-        self._children.stop()
+        self._ending.close()
+
+    def why_unhandled(self, error: Exception) -> Exception:
+        """Mail that comes behind the last stop is refused as the mail before it."""
+        return shutting_down()

@@ -204,5 +204,8 @@ class SessionActor(AsyncioActor):
             when_ended(task, grace, lambda: self._shared.report(failed))
 
     def why_unhandled(self, error: Exception) -> Exception:
-        """Mail behind the message that made it fail is lost with it; a later message finds its successor."""
-        return SessionLost(LOST) if self._failed else error
+        """Mail behind the message that made it fail is lost with it; a later message finds its successor.
+
+        Otherwise it stops with mail only at the end of all.
+        """
+        return SessionLost(LOST) if self._failed else shutting_down()

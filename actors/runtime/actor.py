@@ -185,7 +185,7 @@ class AsyncioActor(pykka.Actor):
 
     def request_stop(self, reply_to: ReplyTo) -> None:
         """Ask this actor to stop after the messages it has; ``reply_to`` is answered when it has stopped."""
-        self._actor_ref.forward(_ActorStop(), reply_to)
+        self._actor_ref.request_stop(reply_to)
 
     def _raised(self, error: BaseException, reply_to: ReplyTo) -> None:
         if isinstance(error, asyncio.CancelledError):

@@ -249,6 +249,10 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
             future.set(False)
         return future.get(timeout=timeout) if block else future
 
+    def request_stop(self, reply_to: ReplyTo) -> None:
+        """Ask the actor to stop after the messages it has; ``reply_to`` is answered when it has stopped."""
+        self.forward(_ActorStop(), reply_to)
+
     # -- for the run queue ----------------------------------------------------------------
 
     def _handle(self, message: Any, reply_to: ReplyTo) -> None:

@@ -150,8 +150,8 @@ BUGS = (
     Bug(
         "mail goes to an actor that has failed",
         "registry/children",
-        "        elif actor._stopped:\n",
-        "        elif False:\n",
+        "        if entry.parked_mail is None and actor is not None and not actor._stopped:",
+        "        if entry.parked_mail is None and actor is not None:",
     ),
     Bug(
         "parked mail is lost",

@@ -1,16 +1,45 @@
 """The registry's end: every session is closed, and everyone is answered (G10)."""
 
 import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import pykka
 import pytest
 
-from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, read_to_end, settle
+from tests.fakes import (
+    FOREVER,
+    ScriptedAgent,
+    VirtualClock,
+    done,
+    names,
+    opened,
+    read_to_end,
+    settle,
+    waiting,
+)
 from turnkeeper.actors.model.exceptions import ShuttingDown
+from turnkeeper.actors.model.messages import (
+    AwaitTurn,
+    Cancel,
+    Cleanup,
+    Close,
+    GetCounts,
+    GetMessages,
+    GetSession,
+    GetTurn,
+    ListActive,
+    Send,
+    Shutdown,
+    Subscribe,
+)
 from turnkeeper.actors.model.records import Asker, SessionId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
+from turnkeeper.actors.registry.children import BATCH
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.registry.session_actor import SessionActor
 from turnkeeper.actors.session.views import state_name
 from turnkeeper.actors.turn.turn import Turn
 
@@ -195,3 +224,189 @@ async def test_a_shutdown_wakes_no_session_and_waits_for_none_that_has_nothing_t
             "closed": "closed",
             "resting": "closed",
         }
+
+
+# -- Very many ----------------------------------------------------------------------------------------
+
+MANY = 3 * BATCH + 1
+
+
+async def busy(registry: SessionRegistry, count: int = MANY) -> list[Any]:
+    """So many turns in flight."""
+    return [await registry.send(f"s{n}", "hello") for n in range(count)]
+
+
+async def steps(count: Callable[[], int], until: "asyncio.Future[Any]") -> list[int]:
+    """By how much it grew in each pass of the loop."""
+    counted = [count()]
+    while not until.done():
+        await asyncio.sleep(0)
+        counted.append(count())
+    return [after - before for before, after in pairwise(counted)]
+
+
+async def test_very_many_turns_are_cancelled_and_their_sessions_closed_in_passes() -> None:
+    """G9: no pass of the loop holds more than a batch of cancels, ends of tasks and closed sessions."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight_in_all=MANY) as registry:
+        receipts = await busy(registry)
+        await settle()
+        drain = asyncio.ensure_future(registry.drain())
+
+        def cancelled() -> int:
+            return sum(run.turn.cancel_requested for run in agent.runs)
+
+        grown = await steps(cancelled, drain)
+        assert max(grown) == BATCH
+        assert sum(grown) == MANY
+        assert {(await receipt.ended()).status for receipt in receipts} == {TurnStatus.CANCELLED}
+
+
+async def test_very_many_actors_are_stopped_in_passes_and_none_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G9, G10: when `stop` returns, no actor and no task is."""
+    stopped: list[str] = []
+    on_stop = SessionActor.on_stop
+
+    def counted(actor: SessionActor) -> None:
+        stopped.append("")
+        on_stop(actor)
+
+    monkeypatch.setattr(SessionActor, "on_stop", counted)
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight_in_all=MANY, shutdown_deadline=0) as registry:
+        receipts = await busy(registry)
+        actors = [entry.actor for entry in registry.directory.entries.values()]
+        await settle()
+        stop = asyncio.ensure_future(registry.stop())
+        grown = await steps(lambda: len(stopped), stop)
+        assert max(grown) == BATCH
+        assert len(stopped) == MANY
+        assert not any(actor.is_alive() for actor in actors)
+        assert agent.running == []
+        for receipt in receipts:
+            with pytest.raises(ShuttingDown):
+                await receipt.ended()
+
+
+async def test_every_reader_has_its_close_when_the_stop_returns() -> None:
+    """G10: however many there are, of one session or of many, open or not."""
+    async with opened(ScriptedAgent()) as registry:
+        await busy(registry, 10)
+        streams = [await registry.subscribe(f"s{n % 20}", close_on="never") for n in range(MANY)]
+        got = [asyncio.ensure_future(read_to_end(stream)) for stream in streams]
+        await settle()
+        await registry.stop()
+        assert all(each.done() for each in got)
+        assert {each.result()[-1].data for each in got} == {"Server shutting down"}
+
+
+@pytest.mark.parametrize("late", range(1, 14))
+@pytest.mark.parametrize(
+    "message",
+    [
+        Send("s1", "more"),
+        Send("new", "more"),
+        Subscribe("s1"),
+        Subscribe("new"),
+        GetSession("s1"),
+        GetSession("asleep"),
+        GetTurn("s1", "t1"),
+        AwaitTurn("s1", "t1"),
+        Cancel("s1"),
+        Close("s1"),
+        Close("asleep"),
+        Close("s1", Asker("root", sees_all=True), free=True),
+        GetMessages("asleep"),
+        ListActive(),
+        GetCounts(),
+        Cleanup(),
+        Shutdown(),
+    ],
+    ids=lambda message: type(message).__name__,
+)
+async def test_what_comes_during_a_stop_is_answered_once_and_opens_and_wakes_nothing(
+    message: Any, late: int
+) -> None:
+    """G10: in whichever pass it comes: with the truth, or with the refusal."""
+    agent = ScriptedAgent()
+    registry = SessionRegistry({"default": agent, "done": remembering})
+    await registry.start()
+    await ask(registry, "hello", "asleep", agent="done")
+    assert await registry.cleanup() == ("asleep",)
+    await registry.send("s1", "hello", turn_id="t1")
+    stop = asyncio.ensure_future(registry.stop())
+    await settle(late)
+    asked = registry.ask(message)
+    await stop
+    assert asked.done()
+    try:
+        answer = asked.get(timeout=0)
+    except (ShuttingDown, pykka.ActorDeadError):
+        pass
+    else:
+        assert not isinstance(message, Send)
+        if isinstance(message, Subscribe):
+            assert names(waiting(answer))[-1] == "close"
+            answer.close()
+    entries = registry.directory.entries
+    assert set(entries) <= {"asleep", "s1"}
+    assert not any(entry.actor is not None and entry.actor.is_alive() for entry in entries.values())
+    await settle()
+
+
+async def test_mail_that_is_parked_at_a_session_that_falls_asleep_is_answered_at_the_end() -> None:
+    """G10: its actor is not started again for that."""
+    async with opened(done) as registry:
+        await ask(registry, "hello")
+        await registry.drain(0)
+        cleaning, asking = registry.ask(Cleanup()), registry.ask(GetSession("s1"))
+        stopping = registry.ref.stop(block=False)
+        assert await stopping is True
+        assert asking.done()
+        assert cleaning.done()
+        assert registry.directory.entries[SessionId("s1")].actor is None or (
+            not registry.directory.entries[SessionId("s1")].actor.is_alive()
+        )
+
+
+async def test_a_deadline_that_passes_while_sessions_are_still_asked_to_close_ends_the_asking() -> None:
+    """G10: what is left of it is stopped, and each turn ends once."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight_in_all=MANY) as registry:
+        receipts = await busy(registry)
+        await settle()
+        await asyncio.gather(registry.drain(60), registry.drain(0))
+        await registry.stop()
+        assert agent.running == []
+        for receipt in receipts:
+            with suppress(ShuttingDown):
+                assert (await receipt.ended()).status is TurnStatus.CANCELLED
+
+
+async def test_stops_that_come_in_any_pass_of_another_one_are_all_answered() -> None:
+    """G10."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight_in_all=MANY) as registry:
+        await busy(registry)
+        stops = [registry.ref.stop(block=False)]
+        while not stops[0].done():
+            await asyncio.sleep(0)
+            stops.append(registry.ref.stop(block=False))
+        await settle()
+        assert all(each.done() for each in stops)
+        assert await stops[0] is True
+        assert len(stops) > 5
+
+
+async def test_a_question_of_any_pass_of_a_long_shutdown_is_answered_in_a_few() -> None:
+    """G9: the sessions that are being closed do not stand in its way."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight_in_all=MANY) as registry:
+        await busy(registry)
+        drain = asyncio.ensure_future(registry.drain())
+        while not drain.done():
+            asked = registry.ask(GetCounts())
+            await settle(4)
+            assert asked.done()
