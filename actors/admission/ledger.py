@@ -58,6 +58,10 @@ class Ledger(Generic[S]):
         """How many bytes of this user's are kept."""
         return self._amounts(user).kept
 
+    def number_of_sessions(self, user: str) -> int:
+        """How many sessions this user has."""
+        return self._amounts(user).sessions
+
     def sessions(self, user: str) -> list[S]:
         """The sessions of this user."""
         return list(self._holdings.get(user, ()))

@@ -23,7 +23,7 @@ from turnkeeper.actors.model.messages import (
     ToBeFreed,
 )
 from turnkeeper.actors.model.records import Asker, Reason, SessionId
-from turnkeeper.actors.runtime import AsyncioFuture, ReplyTo, answer, refuse
+from turnkeeper.actors.runtime import AsyncioFuture, ReplyTo, answer, refuse, request_stop
 from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_PASS
 from turnkeeper.actors.session.refusals import shutting_down, unknown
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
@@ -225,7 +225,7 @@ class Children:
             for _, asker in parked:
                 refuse(asker, shutting_down())
             if entry.actor is not None:
-                entry.actor.request_stop(to)
+                request_stop(entry.actor, to)
 
 
 class _Freeing(AsyncioFuture[SessionView]):

@@ -5,9 +5,8 @@ it), `resting` (awake, nothing to do) or `asleep` (its actor has stopped; what i
 latter two are in order of time, so that those that are due stand at the front.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping
-from itertools import takewhile
 from typing import Any
 
 from turnkeeper.actors.admission.bounds import Bounds
@@ -80,13 +79,29 @@ class Directory:
         holdings.count_turns(1)
         self.entries[entry.session_id] = self.opening[entry.session_id] = entry
 
-    def listed(self, asker: Asker) -> list[InFlight]:
-        """The turns in flight that the asker may see. A user's list looks at that user's sessions only."""
+    def in_flight(self, asker: Asker) -> list[InFlight]:
+        """A list of turns in flight that holds all that the asker may see.
+
+        It is as long as the user has sessions, or as there are turns: whichever is less.
+        """
         active = self.active
-        if asker.sees_all:
+        if asker.sees_all or self._has_more(asker.user, len(active)):
             return list(active.values())
         own = self.ledger.sessions(asker.user)
         return [turn for entry in own if (turn := active.get(entry.session_id)) is not None]
+
+    def idle(self, user: str | None = None) -> list[Entry]:
+        """A list of sessions that holds all of this user's, or of all, that are awake and have nothing to do.
+
+        It is as long as the user has sessions, or as there are idle ones: whichever is less.
+        """
+        if user is None or self._has_more(user, len(self.resting)):
+            return list(self.resting.values())
+        return self.ledger.sessions(user)
+
+    def _has_more(self, user: str, number: int) -> bool:
+        """Whether the user has more sessions than that, or more than are looked at in one pass."""
+        return self.ledger.number_of_sessions(user) > min(number, PASS)
 
     def find(self, session_id: object, asker: Asker) -> Entry | None:
         """The session of that id if the asker may know of it."""
@@ -207,11 +222,13 @@ class Directory:
         If time passes meanwhile, look again at each: `may_sleep`, `may_be_forgotten`.
         """
         before = now - idle_ttl
-        yield from takewhile(lambda entry: entry.touched_at <= before, list(self.resting.values()))
-        yield from takewhile(
-            lambda entry: entry.touched_at <= before or isinstance(entry.state, Closed),
-            list(self.asleep.values()),
-        )
+        resting = deque(self.resting.values())
+        while resting and resting[0].touched_at <= before:
+            yield resting.popleft()
+        # Let go of one by one: those that are forgotten would all be freed at the end, in one go.
+        asleep = deque(self.asleep.values())
+        while asleep and (asleep[0].touched_at <= before or isinstance(asleep[0].state, Closed)):
+            yield asleep.popleft()
 
     def longest_asleep(self, user: str | None = None) -> Entry | None:
         """The session that has slept the longest: of this user's, or of all."""

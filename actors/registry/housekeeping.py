@@ -83,14 +83,15 @@ class Housekeeping:
             return
         self._relieved.put(owner, owner, True, now, make_room=True)
         of_all = directory.ledger.no_byte(owner, bounded=False) is not None
-        idle = list(directory.resting.values()) if of_all else directory.ledger.sessions(owner)
         if of_all:
             self._last_resort.set(self._shared.loop.time() + RELIEF_TIME)
 
         def look(entries: list[Entry]) -> None:
             for entry in entries:
-                self._children.put_to_sleep(entry)
+                if of_all or entry.owner == owner:
+                    self._children.put_to_sleep(entry)
 
+        idle = directory.idle(None if of_all else owner)
         in_batches(self._shared.loop, iter(idle), PASS, look)
 
     def _forget_conversations(self) -> None:
@@ -109,16 +110,15 @@ class Housekeeping:
 
         def look(entries: list[Entry]) -> None:
             for entry in entries:
-                if self._children.put_to_sleep(entry):
+                if asker.may_see(entry.owner) and self._children.put_to_sleep(entry):
                     cleanup.pending.add(entry.session_id)
 
         def done() -> None:
             cleanup.asked_all = True
             self._answer_cleanups()
 
-        directory = self._directory
-        every = directory.resting.values() if asker.sees_all else directory.ledger.sessions(asker.user)
-        in_batches(self._shared.loop, iter(list(every)), PASS, look, done)
+        idle = self._directory.idle(None if asker.sees_all else asker.user)
+        in_batches(self._shared.loop, iter(idle), PASS, look, done)
 
     def answered(self, session_id: SessionId, *, asleep: bool) -> None:
         """A session that was asked to sleep does so, or not: it has something to do, or failed."""

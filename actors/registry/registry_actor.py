@@ -23,6 +23,7 @@ from turnkeeper.actors.model.messages import (
     KeptTooMuch,
     ListActive,
     OwnerFound,
+    ReplyAddress,
     Send,
     SessionEnded,
     SessionFailed,
@@ -35,7 +36,7 @@ from turnkeeper.actors.model.messages import (
     TaskExited,
     ToBeFreed,
 )
-from turnkeeper.actors.model.records import Reason
+from turnkeeper.actors.model.records import Asker, Reason
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
@@ -82,6 +83,16 @@ def log_refusal(message: Any, error: TurnkeeperError) -> None:
         session, asker = getattr(message, "session_id", None), getattr(message, "asker", None)
         what = session, type(message).__name__, asker and asker.user, error.code, error
         logger.debug("session %.200s: %s by %s refused: %s: %s", *what)
+
+
+def answer_list(shared: Shared, asker: Asker, to: ReplyAddress) -> None:
+    """Answer with the turns in flight that the asker may see, which may be very many."""
+    found = list[ActiveTurn]()
+
+    def look(turns: list[ActiveTurn]) -> None:
+        found.extend(turn for turn in turns if asker.may_see(turn.owner))
+
+    in_batches(shared.loop, iter(shared.directory.in_flight(asker)), PASS, look, lambda: to.set(tuple(found)))
 
 
 class RegistryActor(AsyncioActor):
@@ -232,11 +243,8 @@ class RegistryActor(AsyncioActor):
     # -- Questions about many ---------------------------------------------------------------------------
 
     def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
-        if reply_to is None:
-            return
-        found = list[ActiveTurn]()
-        turns = iter(self._shared.directory.listed(message.asker))
-        in_batches(self._shared.loop, turns, PASS, found.extend, lambda: reply_to.set(tuple(found)))
+        if reply_to is not None:
+            answer_list(self._shared, message.asker, reply_to)
 
     # -- Reports ----------------------------------------------------------------------------------------
 

@@ -27,7 +27,7 @@ from .loop_watch import LoopWatch
 from .patience import Patience
 from .promise import ActorLoopClosed
 from .query import Query
-from .ref import AsyncioRef
+from .ref import AsyncioRef, request_stop
 from .run_queue import ReplyTo
 from .timer import Timer
 
@@ -51,4 +51,5 @@ __all__ = [
     "forward",
     "in_batches",
     "refuse",
+    "request_stop",
 ]

@@ -23,7 +23,7 @@ from .errors import LoopClosed
 from .future import AsyncioFuture
 from .promise import running_loop
 from .query import Query
-from .ref import START, AsyncioRef, Inbox, Stopped, is_answered
+from .ref import START, AsyncioRef, Inbox, Stopped, is_answered, request_stop
 from .run_queue import ReplyTo, RunQueue
 
 R = TypeVar("R")
@@ -185,7 +185,7 @@ class AsyncioActor(pykka.Actor):
 
     def request_stop(self, reply_to: ReplyTo) -> None:
         """Ask this actor to stop after the messages it has; ``reply_to`` is answered when it has stopped."""
-        self._actor_ref.request_stop(reply_to)
+        request_stop(self._actor_ref, reply_to)
 
     def _raised(self, error: BaseException, reply_to: ReplyTo) -> None:
         if isinstance(error, asyncio.CancelledError):

@@ -249,10 +249,6 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
             future.set(False)
         return future.get(timeout=timeout) if block else future
 
-    def request_stop(self, reply_to: ReplyTo) -> None:
-        """Ask the actor to stop after the messages it has; ``reply_to`` is answered when it has stopped."""
-        self.forward(_ActorStop(), reply_to)
-
     # -- for the run queue ----------------------------------------------------------------
 
     def _handle(self, message: Any, reply_to: ReplyTo) -> None:
@@ -303,6 +299,11 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
             if cast("type[_Living]", self.actor_class).registered:
                 pykka.ActorRegistry.unregister(self)
             self._lay_to_rest()
+
+
+def request_stop(ref: AsyncioRef[Any], reply_to: ReplyTo) -> None:
+    """Ask an actor to stop after the messages it has; ``reply_to`` is answered when it has stopped."""
+    ref.forward(_ActorStop(), reply_to)
 
 
 def _refuse_on_loop(call: str) -> None:

@@ -1,5 +1,6 @@
 """Which sessions there are, who may see them, and who is due for what."""
 
+import weakref
 from typing import Any
 
 import pytest
@@ -64,7 +65,7 @@ def asleep(directory: Directory, session: str, now: float, state: State | None =
 
 
 def listed(directory: Directory, asker: Asker = HOST) -> list[InFlight]:
-    return directory.listed(asker)
+    return [turn for turn in directory.in_flight(asker) if asker.may_see(turn.owner)]
 
 
 def due(directory: Directory, now: float) -> list[str]:
@@ -303,6 +304,51 @@ def test_no_session_that_is_opened_draws_an_epoch_that_a_forgotten_one_has_drawn
     assert directory.epoch_floor == 9
     assert not directory.entries
     assert not directory.active
+
+
+@pytest.mark.parametrize(("of_ada", "of_bob", "looked_at"), [(50, 2, 3), (2, 50, 3), (3_000, 50, 51)])
+def test_a_list_of_a_users_turns_looks_at_few(of_ada: int, of_bob: int, looked_at: int) -> None:
+    """G9: at no more sessions than the user has, or than are busy, and not at all of very many in one go."""
+    directory = Directory()
+    for n in range(of_ada):
+        entered(directory, f"a{n}", owner="ada")
+    for n in range(of_bob):
+        entry = entered(directory, f"b{n}", owner="bob")
+        changed(directory, entry, running(f"b{n}", "bob"), 1.0)
+    changed(directory, directory.entries[SessionId("a1")], running("a1"), 1.0)
+    assert [turn.session_id for turn in listed(directory, ADA)] == ["a1"]
+    assert len(directory.in_flight(ADA)) <= looked_at
+
+
+@pytest.mark.parametrize(("of_ada", "of_bob"), [(50, 2), (2, 50), (3_000, 50)])
+def test_the_idle_sessions_of_a_user_are_all_among_those_that_are_looked_at(of_ada: int, of_bob: int) -> None:
+    directory = Directory()
+    for owner, count in (("ada", of_ada), ("bob", of_bob)):
+        for n in range(count):
+            entered(directory, f"{owner}{n}", owner=owner)
+    changed(directory, directory.entries[SessionId("ada1")], running("ada1"), 1.0)
+    found = {entry.session_id for entry in directory.idle("ada") if entry.session_id in directory.resting}
+    assert found >= {f"ada{n}" for n in range(of_ada) if n != 1}
+    assert len(directory.idle()) == of_ada + of_bob - 1
+
+
+class Log(EventLog):
+    """One that shows whether it was freed."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_a_sweep_lets_go_of_each_session_that_was_forgotten() -> None:
+    """G9: else all of them are freed in one go at its end."""
+    directory = Directory()
+    for n in range(3):
+        asleep(directory, f"s{n}", 0.0).log = Log()
+    logs = weakref.WeakSet(entry.log for entry in directory.entries.values())
+    for removed, entry in enumerate(directory.longest_idle(TTL + 1, TTL)):
+        assert len(logs) == 3 - removed
+        directory.remove(entry)
+    del entry
+    assert not logs
 
 
 def test_a_list_shows_what_is_the_case_now_however_often_it_is_made() -> None:
