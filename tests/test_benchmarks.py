@@ -338,7 +338,9 @@ def test_why_a_benchmark_failed_is_what_its_process_prints(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(BENCHMARKS, "asks", Benchmark(_raises, 9))
-    monkeypatch.setattr(one, "calm_the_collector", lambda: None)
+    for done_to_the_process in ("calm_the_collector", "raise_limit"):
+        monkeypatch.setattr(one, done_to_the_process, lambda: None)
+    monkeypatch.setattr(one.logging, "disable", lambda _level: None)
     one.main("asks", "toy")
     assert Result.of_json(json.loads(capsys.readouterr().out)) == Result(why="ValueError: not today")
 

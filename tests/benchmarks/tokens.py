@@ -30,7 +30,7 @@ SESSIONS = 300
 #: Tokens a second in each session.
 RATE = 30
 #: For how many seconds a round streams.
-SECONDS = 5
+SECONDS = 4
 #: How busy the floor's core is when it is seen how late tokens come on a busy one.
 BUSY = 0.7
 PATH = "/chat/session-{n}/events"
