@@ -13,8 +13,10 @@ from .model.exceptions import TurnCancelled, TurnFailed, UnknownAgent, WaitsForI
 from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
 from .model.records import HOST, Asker, SessionId, TurnId, TurnOptions
 from .model.words import CancelCode, TurnStatus, Verdict
+from .registry.directory import PASS
 from .registry.front import SessionRegistry, open_registry
 from .registry.receipt import failure_of, result_of
+from .runtime import batches
 from .session.consequences import CAUSES
 from .turn.turn import current
 
@@ -108,7 +110,9 @@ async def get_active_send_tasks(context: Any = None) -> dict[str, Any]:
     With a ``context``, those of its user.
     """
     active = await open_registry().ask(ListActive(_asker_of(context)))
-    tasks = {each.session_id: {"active": True, "created_at": each.started_at} for each in active}
+    tasks: dict[str, Any] = {}
+    async for some in batches(active, PASS):
+        tasks.update((each.session_id, {"active": True, "created_at": each.started_at}) for each in some)
     return {"status": "ok", "active_tasks": tasks}
 
 

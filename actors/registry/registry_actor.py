@@ -1,7 +1,7 @@
 """RegistryActor: the one actor that all messages from outside go to."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -23,7 +23,6 @@ from turnkeeper.actors.model.messages import (
     KeptTooMuch,
     ListActive,
     OwnerFound,
-    ReplyAddress,
     Send,
     SessionEnded,
     SessionFailed,
@@ -85,14 +84,17 @@ def log_refusal(message: Any, error: TurnkeeperError) -> None:
         logger.debug("session %.200s: %s by %s refused: %s: %s", *what)
 
 
-def answer_list(shared: Shared, asker: Asker, to: ReplyAddress) -> None:
+def answer_list(shared: Shared, asker: Asker, to: ReplyTo) -> None:
     """Answer with the turns in flight that the asker may see, which may be very many."""
+    if to is None:
+        return
     found = list[ActiveTurn]()
 
     def look(turns: list[ActiveTurn]) -> None:
         found.extend(turn for turn in turns if asker.may_see(turn.owner))
 
-    in_batches(shared.loop, iter(shared.directory.in_flight(asker)), PASS, look, lambda: to.set(tuple(found)))
+    turns: Iterator[ActiveTurn] = iter(shared.directory.in_flight(asker))
+    in_batches(shared.loop, turns, PASS, look, lambda: to.set(tuple(found)))
 
 
 class RegistryActor(AsyncioActor):
@@ -142,7 +144,7 @@ class RegistryActor(AsyncioActor):
                 case GetMessages():
                     self._on_messages(message, reply_to)
                 case ListActive():
-                    self._on_list(message, reply_to)
+                    answer_list(self._shared, message.asker, reply_to)
                 case GetCounts():
                     answer(reply_to, self._shared.counts())
                 case Cleanup():
@@ -239,12 +241,6 @@ class RegistryActor(AsyncioActor):
     def _on_messages(self, message: GetMessages, reply_to: ReplyTo) -> None:
         session, _owner = self._children.remembered(message.session_id, message.asker)
         answer(reply_to, self._shared.contexts.conversation(session))
-
-    # -- Questions about many ---------------------------------------------------------------------------
-
-    def _on_list(self, message: ListActive, reply_to: ReplyTo) -> None:
-        if reply_to is not None:
-            answer_list(self._shared, message.asker, reply_to)
 
     # -- Reports ----------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it c
 
 from .actor import AsyncioActor, ask, forward
 from .answers import answer, answer_foreign, refuse
-from .batches import in_batches
+from .batches import batches, in_batches
 from .errors import BlockingCallOnLoop, LoopClosed, RuntimeMisuse, TurnkeeperError
 from .future import AsyncioFuture
 from .loop_watch import LoopWatch
@@ -48,6 +48,7 @@ __all__ = [
     "answer",
     "answer_foreign",
     "ask",
+    "batches",
     "forward",
     "in_batches",
     "refuse",

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -28,3 +28,15 @@ def in_batches(
         loop.call_soon(in_batches, loop, items, size, handle, done)
     elif done is not None:
         done()
+
+
+async def batches(items: Iterable[T], size: int) -> AsyncGenerator[list[T], None]:
+    """The same for a coroutine: the items, up to ``size`` in each pass of the loop.
+
+    Cancelling it ends the work.
+    """
+    left = iter(items)
+    while batch := list(itertools.islice(left, size)):
+        yield batch
+        if len(batch) == size:
+            await asyncio.sleep(0)

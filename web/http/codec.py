@@ -1,6 +1,7 @@
 """What the actors answer -> the types of the answers over HTTP, and their JSON. Pure."""
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias, assert_never
 
 import msgspec
@@ -305,16 +306,21 @@ class ActiveListAnswer(Struct, kw_only=True):
     active_tasks: Annotated[dict[str, ListedTask], _is("The turns, by session.", _LISTED)]
 
 
-def encode_all_active(active: tuple[messages.ActiveTurn, ...]) -> ActiveListAnswer:
-    """All turns in flight, by session."""
-    return ActiveListAnswer(
-        active_tasks={
-            each.session_id: ListedTask(
-                created_at=each.started_at, task_id=each.turn_id, user=each.owner, agent=each.agent
-            )
-            for each in active
-        }
-    )
+def encode_listed(active: Iterable[messages.ActiveTurn]) -> bytes:
+    """Some of the turns in flight, by session, as members of a JSON object: there may be very many."""
+    listed = {
+        each.session_id: ListedTask(
+            created_at=each.started_at, task_id=each.turn_id, user=each.owner, agent=each.agent
+        )
+        for each in active
+    }
+    return encode(listed).strip()[1:-1]
+
+
+def encode_all_active(parts: Iterable[bytes]) -> ActiveListAnswer:
+    """All turns in flight: what `encode_listed` made of them, none of it empty."""
+    tasks: Any = Raw(b"{%b}" % b",".join(parts))
+    return ActiveListAnswer(active_tasks=tasks)
 
 
 class CleanupAnswer(Struct, kw_only=True):

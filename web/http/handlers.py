@@ -24,6 +24,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId
 from turnkeeper.actors.model.words import Verdict
+from turnkeeper.actors.runtime import batches
 from turnkeeper.web.openapi.operation import PROBLEM_JSON
 
 from . import body, codec
@@ -45,6 +46,8 @@ from .problems import Code, Problem
 VERSION = metadata.version("turnkeeper")
 #: Beyond the grace, for the answer itself.
 CANCEL_MARGIN = 0.5
+#: How many turns of a list are encoded in one pass of the loop.
+LISTED = 1_000
 #: How many random bytes a new id is made of.
 ID_BYTES = 16
 
@@ -180,7 +183,10 @@ async def active(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
 
 async def all_active(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/active_send_tasks``."""
-    return respond(codec.encode_all_active(await mount.registry.ask(ListActive(asker))))
+    active = await mount.registry.ask(ListActive(asker))
+    return respond(
+        codec.encode_all_active([codec.encode_listed(each) async for each in batches(active, LISTED)])
+    )
 
 
 async def cleanup(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from turnkeeper.actors.runtime import in_batches
+from turnkeeper.actors.runtime import batches, in_batches
 
 
 async def batches_of(count: int, size: int) -> list[list[int]]:
@@ -48,3 +48,24 @@ async def test_what_a_later_batch_meets_is_what_is_there_then() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert handled == [["a", "b"], ["c", "d"]]
+
+
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(0, []), (1, [1]), (3, [3]), (4, [3, 1]), (6, [3, 3]), (7, [3, 3, 1])]
+)
+async def test_a_coroutine_gets_every_item_once_and_in_order_and_a_batch_in_each_pass(
+    count: int, sizes: list[int]
+) -> None:
+    passes: list[list[int]] = []
+
+    async def work() -> None:
+        async for batch in batches(range(count), 3):
+            passes[-1] += batch
+
+    working = asyncio.ensure_future(work())
+    while not working.done():
+        passes.append([])
+        await asyncio.sleep(0)
+    found = [batch for batch in passes if batch]
+    assert [len(batch) for batch in found] == sizes
+    assert [item for batch in found for item in batch] == list(range(count))

@@ -105,7 +105,7 @@ def test_all_active_tasks_are_listed_by_session() -> None:
     sent = turns.spec("t1", agent="echo", submitted_at=100.0)
     in_flight = InFlight(turns.running(sent, 7, started_at=101.0, memory=turns.memory()))
 
-    answer = answer_of(codec.encode_all_active((in_flight,)))
+    answer = answer_of(codec.encode_all_active([codec.encode_listed([in_flight])]))
 
     assert answer["status"] == "ok"
     assert (
@@ -345,7 +345,9 @@ def test_a_turn_is_answered_as_it_was(turn: TurnRecord, log_id: str) -> None:
 
 @given(st.lists(listed, max_size=3).map(tuple))
 def test_a_list_is_answered_as_it_was(active: Any) -> None:
-    assert answer_of(codec.encode_all_active(active)) == as_it_was(shapes.encode_all_active(active))
+    assert answer_of(codec.encode_all_active([codec.encode_listed([each]) for each in active])) == as_it_was(
+        shapes.encode_all_active(active)
+    )
 
 
 @given(st.lists(any_json | st.builds(object), max_size=4).map(tuple), st.integers(0, 100))

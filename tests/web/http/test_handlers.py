@@ -28,7 +28,7 @@ from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import WebSettings, setup
 from turnkeeper.web.agents import builtin as agents
-from turnkeeper.web.http import handlers
+from turnkeeper.web.http import codec, handlers
 from turnkeeper.web.http.routes import ROUTES
 
 TEXT = [{"type": "text", "text": "hello"}]
@@ -812,6 +812,27 @@ async def test_all_active_tasks_are_listed_by_session_and_gone_when_they_have_en
         assert isinstance(listed["active_tasks"]["a"]["created_at"], float)
         await house.post("/chat/a/cancel_send_task")
         assert set((await house.get("/chat/active_send_tasks")).body["active_tasks"]) == {"b"}
+
+
+@pytest.mark.parametrize("count", [0, 3, 8, 9])
+async def test_a_long_list_is_encoded_in_passes(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G9."""
+    monkeypatch.setattr("turnkeeper.web.http.handlers.LISTED", 3)
+    encoded: list[int] = []
+    encode_listed = codec.encode_listed
+
+    def counted(active: list[Any]) -> bytes:
+        encoded.append(len(active))
+        return encode_listed(active)
+
+    monkeypatch.setattr(codec, "encode_listed", counted)
+    async with serving(ScriptedAgent()) as house:
+        for n in range(count):
+            await house.sent(f"s{n}")
+        listed = (await house.get("/chat/active_send_tasks")).body
+    assert set(listed["active_tasks"]) == {f"s{n}" for n in range(count)}
+    assert max(encoded, default=0) <= 3
+    assert sum(encoded) == count
 
 
 async def test_cleanup_names_the_sessions_it_has_put_to_rest_and_they_are_known_all_the_same() -> None:
