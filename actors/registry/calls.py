@@ -62,13 +62,6 @@ class SessionCalls(ABC):
         """Ask any query; ``await`` the answer. Giving up the wait changes nothing."""
         return ask(self.ref, query)
 
-    def _ask_now(self, query: Query[R], inside: bool) -> AsyncioFuture[R]:
-        """Ask, and have it handled at once; ``inside`` a turn later, for its stack may be deep.
-
-        What a handler met at the end of that stack would be the end of a session.
-        """
-        return self.ask(query) if inside else self.ref.ask_now(query)
-
     async def send(
         self,
         session_id: str,
@@ -94,19 +87,10 @@ class SessionCalls(ABC):
         if inside and wait:
             self.refuse_inside(session_id, instead="use wait=False")
         ended: AsyncioFuture[TurnEnd] = AsyncioFuture()
-        send = Send(
-            session_id,
-            message,
-            HOST if user is None else Asker(user),
-            agent,
-            strategy,
-            turn_id,
-            timeout,
-            wait,
-            ended,
-            options,
-        )
-        asked = self._ask_now(send, inside)
+        asker = HOST if user is None else Asker(user)
+        send = Send(session_id, message, asker, agent, strategy, turn_id, timeout, wait, ended, options)
+        asked = _ask_now(self.ref, send, inside)
+        ended.source = asked.source
         if asked.done():
             await _a_pass()  # in which the turn's coroutine makes its first step
         return Receipt(self, await asked, ended)
@@ -131,7 +115,7 @@ class SessionCalls(ABC):
         if inside and wait:
             self.refuse_inside(session_id, turn_id, "use wait=False")
         cancel = Cancel(session_id, turn_id, _asker(user), wait, text, code)
-        return await self._ask_now(cancel, inside)
+        return await _ask_now(self.ref, cancel, inside)
 
     async def close(self, session_id: str, *, user: str | None = None, free: bool = False) -> SessionView:
         """Close the session: cancel its turn, end its streams, forget its conversation.
@@ -272,6 +256,14 @@ class _Following(AsyncioFuture[Subscription]):
         super().set(value)
         if self._given_up and value is not None:
             value.close()
+
+
+def _ask_now(ref: AsyncioRef[Any], query: Query[R], inside: bool) -> AsyncioFuture[R]:
+    """Ask, and have it handled at once; ``inside`` a turn later, for its stack may be deep.
+
+    What a handler met at the end of that stack would be the end of a session.
+    """
+    return ask(ref, query) if inside else ref.ask_now(query)
 
 
 @types.coroutine
