@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable
 from typing import Any, Protocol, assert_never
 
+import msgspec
+
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed, TurnNotCompleted
 from turnkeeper.actors.model.messages import Accepted, AwaitTurn, Superseded, TurnEnd
@@ -70,15 +72,13 @@ class Keeper(Protocol):
         ...
 
 
-class Receipt:
+class Receipt(msgspec.Struct, eq=False):
     """An accepted send: which turn it is, and the way to its end."""
 
-    __slots__ = ("_accepted", "_ended", "_registry")
-
-    def __init__(self, registry: Keeper, accepted: Accepted, ended: Awaitable[TurnEnd]) -> None:
-        self._registry = registry
-        self._accepted = accepted
-        self._ended = ended
+    # A struct is made in C, and every send makes one.
+    _registry: Keeper
+    _accepted: Accepted
+    _ended: Awaitable[TurnEnd]
 
     @property
     def session_id(self) -> SessionId:

@@ -42,7 +42,7 @@ async def run(
     """
     current.set(turn)
     try:
-        if turn.brought_context is not None:
+        if turn.spec.options is not None and turn.brought_context is not None:
             clear_cancel(turn.context)
         elif load_context is not None or save_context is not None:
             return await _with_hooks(agent, turn, load_context, save_context, around)

@@ -20,6 +20,7 @@ from turnkeeper.actors.model.exceptions import (
 )
 from turnkeeper.actors.model.messages import TaskExited
 from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnSpec
+from turnkeeper.actors.model.value import replace
 
 from .context import OwnContext, clear_cancel, flag_cancel
 from .context_store import ContextStore
@@ -92,9 +93,7 @@ class Turn(Generic[C]):
         "_context",
         "_feed",
         "_host",
-        "_message",
         "began",
-        "brought_context",
         "cancel_requested",
         "epoch",
         "exited",
@@ -113,10 +112,7 @@ class Turn(Generic[C]):
         self.owner = owner
         self._host = host
         self._feed = feed
-        self._message = spec.message
         self._context: Any = None
-        #: The context that the caller brought, to be used as it is; ``None`` if it brought none.
-        self.brought_context = None if spec.options is None else spec.options.context
         #: Whether this turn was asked to stop. Other threads may read it.
         self.cancel_requested = False
         #: Why, once it was asked.
@@ -135,12 +131,12 @@ class Turn(Generic[C]):
     @property
     def message(self) -> Any:
         """What was sent, the parts of a list as dicts, or what the `pre_process_msg` stages made of it."""
-        return self._message
+        return self.spec.message
 
     @property
     def text(self) -> str:
         """The message as text: its text parts joined."""
-        return text_of(self._message)
+        return text_of(self.spec.message)
 
     @property
     def session_id(self) -> SessionId:
@@ -230,9 +226,14 @@ class Turn(Generic[C]):
 
     # -- for turnkeeper's own use ---------------------------------------------------------------------
 
+    @property
+    def brought_context(self) -> Any:
+        """The context that the caller brought, to be used as it is; ``None`` if it brought none."""
+        return None if self.spec.options is None else self.spec.options.context
+
     def replace_message(self, message: Any) -> None:
         """Give the agent another message than the one that was sent."""
-        self._message = message
+        self.spec = replace(self.spec, message=message)
 
     def ask_to_stop(self, reason: Reason) -> None:
         """Note that a cancel was asked, where code that reads flags looks for it."""
