@@ -1,5 +1,7 @@
 """Housekeeping: idle sessions are put to sleep, and old ones forgotten, by themselves or when asked."""
 
+from itertools import takewhile
+
 from turnkeeper.actors.admission.expiring import ExpiringTable
 from turnkeeper.actors.model.messages import Sweep
 from turnkeeper.actors.model.records import Asker, SessionId
@@ -99,7 +101,9 @@ class Housekeeping:
         shared, ledger = self._shared, self._directory.ledger
         most = shared.settings.max_kept_in_all
         if ledger.in_all.kept >= most:
-            shared.contexts.make_room(ledger.kept, lambda: ledger.in_all.kept <= most - most // FREED)
+            steps = shared.contexts.make_room(ledger.kept, lambda: ledger.in_all.kept <= most - most // FREED)
+            in_time = takewhile(lambda _: not self._closed, steps)
+            in_batches(shared.loop, in_time, PASS, lambda _steps: None)
 
     # -- Cleanups ---------------------------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ def answer_list(shared: Shared, asker: Asker, to: ReplyTo) -> None:
     found = list[ActiveTurn]()
 
     def look(turns: list[ActiveTurn]) -> None:
-        found.extend(turn for turn in turns if asker.may_see(turn.owner))
+        # For an admin without a look at each: that takes longer than all the rest.
+        found.extend(turns if asker.sees_all else [turn for turn in turns if turn.owner == asker.user])
 
     turns: Iterator[ActiveTurn] = iter(shared.directory.in_flight(asker))
     in_batches(shared.loop, turns, PASS, look, lambda: to.set(tuple(found)))

@@ -2,7 +2,7 @@
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from turnkeeper.actors.metrics.meter import CONVERSATIONS_FORGOTTEN, MESSAGES_OMITTED, Meter
 from turnkeeper.actors.model.messages import Conversation
@@ -96,21 +96,23 @@ class ContextStore:
             self.forget(next(iter(own if len(own) > self._per_user else self._kept)))
             self._meter.count(CONVERSATIONS_FORGOTTEN)
 
-    def make_room(self, keeps: Callable[[str], int], enough: Callable[[], bool]) -> None:
-        """Forget conversations until there is room ``enough``.
+    def make_room(self, keeps: Callable[[str], int], enough: Callable[[], bool]) -> Iterator[None]:
+        """Forget conversations until there is room ``enough``, step by step: others may be kept in between.
 
         Each is the least recently used one of the user who then ``keeps`` the most.
         """
-        users = [(-keeps(user), user) for user in self._of_user]
-        heapq.heapify(users)
+        users: list[tuple[int, str]] = []
+        for user in list(self._of_user):
+            heapq.heappush(users, (-keeps(user), user))
+            yield
         while users and not enough():
-            _, user = users[0]
-            self.forget(next(iter(self._of_user[user])))
-            self._meter.count(CONVERSATIONS_FORGOTTEN)
-            if user in self._of_user:
-                heapq.heapreplace(users, (-keeps(user), user))
-            else:
-                heapq.heappop(users)
+            _, user = heapq.heappop(users)
+            own = self._of_user.get(user)
+            if own is not None:
+                self.forget(next(iter(own)))
+                self._meter.count(CONVERSATIONS_FORGOTTEN)
+                heapq.heappush(users, (-keeps(user), user))
+            yield
 
     def forget(self, session_id: SessionId) -> None:
         """Let go of the session's conversation."""

@@ -17,6 +17,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
 from typing import Any, assert_never
 
 import msgspec
@@ -37,6 +38,8 @@ from turnkeeper.web.openapi.operation import PROBLEM_JSON
 #: How long a connection must have been idle before it may be closed for another one, in seconds: its last
 #: answer is still on the way when its handler is done.
 SETTLED_AFTER = 1.0
+#: How many connections may time out in one pass of the loop; the others do so in the next passes.
+LOOK_BATCH = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -304,10 +307,12 @@ class Connections:
     def _look(self) -> None:
         self._timer = None
         latest = self._loop.time() - self._bounds.header_timeout
-        while self._reading and (first := next(iter(self._reading))).since <= latest:
+        for connection in list(islice(self._reading, LOOK_BATCH)):
+            if connection.since > latest:
+                break
             self._meter.count(CONNECTIONS_TIMED_OUT)
-            first.time_out()
-        self._watch()
+            connection.time_out()
+        self._watch()  # at once, if more are due
 
     @property
     def middleware(self) -> Any:

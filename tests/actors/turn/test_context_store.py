@@ -1,6 +1,7 @@
 """The built-in store of contexts."""
 
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -131,11 +132,13 @@ def test_room_is_made_by_the_users_who_keep_the_most_one_conversation_at_a_time(
     def keeps(user: str) -> int:
         return sum(store.owner(SessionId(f"{user}{n}")) == user for n in range(5))
 
-    store.make_room(keeps, lambda: len(store) <= 5)
+    sizes = [len(store) for _ in store.make_room(keeps, lambda: len(store) <= 5)]
+    assert max(before - after for before, after in pairwise([10, *sizes])) == 1, "step by step (G9)"
     left = [name for name in ("ada", "bob", "cleo") for n in range(5) if store.owner(SessionId(f"{name}{n}"))]
     assert left == ["ada"] * 2 + ["bob"] * 2 + ["cleo"]
     assert store.owner(SessionId("ada4")) == "ada"
-    store.make_room(keeps, lambda: False)
+    for _ in store.make_room(keeps, lambda: False):
+        store.forget(SessionId("bob4"))  # others forget some, too
     assert len(store) == 0
 
 

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
@@ -12,7 +13,14 @@ from aiohttp import web
 from tests.fakes import VirtualClock, settle, virtual_time
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.web.http.stream import LINE
-from turnkeeper.web.server.connections import SETTLED_AFTER, Bounds, Connection, Connections, Phase
+from turnkeeper.web.server.connections import (
+    LOOK_BATCH,
+    SETTLED_AFTER,
+    Bounds,
+    Connection,
+    Connections,
+    Phase,
+)
 
 FAR, NEAR = "192.0.2.7", "127.0.0.1"
 
@@ -158,6 +166,18 @@ async def test_what_is_idle_longest_makes_room_but_not_while_its_answer_is_on_th
     assert not admitted.closed
     assert server.meter.counts() == {"connections_refused_total": 1, "connections_closed_idle_total": 1}
     assert len(server.all) == 3
+
+
+async def test_very_many_that_are_due_at_once_are_hung_up_on_in_passes(clock: VirtualClock) -> None:
+    """G9."""
+    count = 2 * LOOK_BATCH + 1
+    server = Server(header_timeout=10.0, in_all=count, per_peer=count)
+    wires = [server.come()[1] for _ in range(count)]
+    closed = [0]
+    while closed[-1] < count:
+        await asyncio.sleep(0 if closed[-1] else 10)
+        closed.append(sum(wire.closed for wire in wires))
+    assert max(after - before for before, after in pairwise(closed)) == LOOK_BATCH
 
 
 async def test_a_head_that_does_not_come_in_time_is_hung_up_on_and_counted(clock: VirtualClock) -> None:
