@@ -5,7 +5,7 @@ reports are past participles (`TurnEnded`). A `Query[R]` carries the type of its
 """
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, final
 
 from turnkeeper.actors.runtime.query import Query as Query
 
@@ -162,6 +162,7 @@ class Counts:
 # -- Commands and queries to the registry -----------------------------------------------------------
 
 
+@final
 @value
 class Send(Query[Accepted]):
     """Run one turn. ``turn_id`` may be the client's own; ``None`` everywhere means the default.
@@ -182,6 +183,7 @@ class Send(Query[Accepted]):
     if_match: str | None = None
 
 
+@final
 @value
 class Cancel(Query[CancelAnswer]):
     """Stop the turn ``turn_id``, or, without one, whatever the session is doing.
@@ -199,6 +201,7 @@ class Cancel(Query[CancelAnswer]):
     if_match: str | None = None
 
 
+@final
 @value
 class Close(Query[SessionView]):
     """Close the session: cancel what it does, take no more sends. Answered when it is closed.
@@ -214,6 +217,7 @@ class Close(Query[SessionView]):
     free: bool = False
 
 
+@final
 @value
 class GetSession(Query[SessionView]):
     """One session: its state, current turn, queue and recent turns."""
@@ -222,6 +226,7 @@ class GetSession(Query[SessionView]):
     asker: Asker = HOST
 
 
+@final
 @value
 class GetTurn(Query[TurnRecord]):
     """One turn, current or remembered."""
@@ -231,6 +236,7 @@ class GetTurn(Query[TurnRecord]):
     asker: Asker = HOST
 
 
+@final
 @value
 class GetMessages(Query[Conversation]):
     """The conversation of a session, also of one that is asleep, or of which only the conversation is left.
@@ -242,6 +248,7 @@ class GetMessages(Query[Conversation]):
     asker: Asker = HOST
 
 
+@final
 @value
 class AwaitTurn(Query[TurnEnd]):
     """The end of one turn: answered when it has ended, at once if it has already."""
@@ -251,6 +258,7 @@ class AwaitTurn(Query[TurnEnd]):
     asker: Asker = HOST
 
 
+@final
 @value
 class ListActive(Query[tuple[ActiveTurn, ...]]):
     """All turns that hold a session, of everyone the asker may see."""
@@ -258,6 +266,7 @@ class ListActive(Query[tuple[ActiveTurn, ...]]):
     asker: Asker = HOST
 
 
+@final
 @value
 class Cleanup(Query[tuple[SessionId, ...]]):
     """Put sessions to sleep that have nothing to do and no subscribers."""
@@ -265,11 +274,13 @@ class Cleanup(Query[tuple[SessionId, ...]]):
     asker: Asker = HOST
 
 
+@final
 @value
 class GetCounts(Query[Counts]):
     """The figures of the whole registry."""
 
 
+@final
 @value
 class Subscribe(Query[Any]):
     """Follow a session's events after ``cursor``, until what ``close_on`` names.
@@ -285,6 +296,8 @@ class Subscribe(Query[Any]):
     close_on: CloseOn = CloseOn.CANCELLED
 
 
+@final
+@final
 @value
 class FollowTurn(Query[Any]):
     """Follow one turn from its event 0, or from the one after the id ``after``, to its terminal event.
@@ -298,6 +311,7 @@ class FollowTurn(Query[Any]):
     asker: Asker = HOST
 
 
+@final
 @value
 class Shutdown(Query[None]):
     """Stop everything: every turn may clean up first. Answered when all sessions are closed."""
@@ -308,6 +322,7 @@ class Shutdown(Query[None]):
 # -- Messages to a session ----------------------------------------------------------------------------
 
 
+@final
 @value
 class Submit:
     """A send with everything resolved: what the registry makes of `Send`.
@@ -324,6 +339,7 @@ class Submit:
     no_room: SessionError | None = None
 
 
+@final
 @value
 class Stop:
     """A cancel with its reason resolved: what the registry makes of `Cancel`."""
@@ -334,6 +350,7 @@ class Stop:
     if_match: str | None = None
 
 
+@final
 @value
 class Shut:
     """A close with its reason resolved: what the registry makes of `Close`."""
@@ -342,6 +359,7 @@ class Shut:
     grace: float | None = None
 
 
+@final
 @value
 class Tick:
     """A moment for which the session set its timer has come.
@@ -353,6 +371,7 @@ class Tick:
     began: bool | None = None
 
 
+@final
 @value
 class TurnEnded:
     """The coroutine of the turn with this epoch has ended.
@@ -366,6 +385,7 @@ class TurnEnded:
     began: bool | None = None
 
 
+@final
 @value
 class TaskExited:
     """A task or a callback of the turn with this epoch raised what would have ended the process."""
@@ -390,6 +410,7 @@ class Sleep:
 # -- Reports to the registry --------------------------------------------------------------------------
 
 
+@final
 @value
 class SessionEnded:
     """The session is closed; the directory has its state already."""
@@ -398,6 +419,7 @@ class SessionEnded:
     session_id: SessionId
 
 
+@final
 @value
 class Slept:
     """What is left of a session that went to sleep; ``state`` is ``None`` if it stayed awake."""
@@ -408,6 +430,7 @@ class Slept:
     log: Any
 
 
+@final
 @value
 class ToBeFreed:
     """A session is closed, and is to be forgotten, so that its id is free. Answered with ``view``."""
@@ -415,6 +438,7 @@ class ToBeFreed:
     view: SessionView
 
 
+@final
 @value
 class KeptTooMuch:
     """A send to a session of this owner's was refused because too much is kept."""
@@ -422,6 +446,7 @@ class KeptTooMuch:
     owner: str
 
 
+@final
 @value
 class OwnerFound:
     """The host has said whose session that is; ``None``: anyone may open it. ``failed``: it could not say."""
@@ -431,6 +456,7 @@ class OwnerFound:
     failed: bool = False
 
 
+@final
 @value
 class SessionFailed:
     """The session's actor failed and is gone, with its turn's coroutine; ``state`` and ``log`` are left."""
@@ -441,11 +467,13 @@ class SessionFailed:
     log: Any
 
 
+@final
 @value
 class Sweep:
     """Look for sessions that have been idle for long enough to sleep, or asleep for long enough to forget."""
 
 
+@final
 @value
 class ShutdownOverdue:
     """The shutdown deadline has come."""

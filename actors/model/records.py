@@ -4,7 +4,7 @@ Every moment is in Unix seconds, read from a clock that never goes back; every s
 unless its name says milliseconds.
 """
 
-from typing import Any, NewType, TypeAlias
+from typing import Any, NewType, TypeAlias, final
 
 from .value import value
 from .words import CancelCode, Step, Strategy, TurnStatus
@@ -217,6 +217,7 @@ class Moment:
 # -- How a coroutine ended ----------------------------------------------------------------------------
 
 
+@final
 @value
 class Returned:
     """The coroutine returned ``result``."""
@@ -224,6 +225,7 @@ class Returned:
     result: Any = None
 
 
+@final
 @value
 class Raised:
     """The coroutine raised ``error``, which is not CancelledError."""
@@ -232,6 +234,7 @@ class Raised:
     code: str = "AGENT_ERROR"
 
 
+@final
 @value
 class Stopped:
     """The coroutine raised CancelledError. The session knows whether it was asked to."""

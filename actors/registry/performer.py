@@ -18,7 +18,7 @@ from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
 from turnkeeper.actors.model.records import Outcome, Raised, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
-from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer, answer_foreign, refuse
+from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, refuse
 from turnkeeper.actors.session.consequences import ENDS
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
@@ -136,34 +136,31 @@ class Performer:
     def perform(self, effects: tuple[Effect, ...], state: State) -> None:
         """Do what was decided, in order. ``state`` is the one that was decided along with it."""
         for effect in effects:
-            if type(effect) is Reply:  # the usual one, at a third of the price
+            # By type, as in `step`.
+            if type(effect) is Reply:
                 if effect.to is not None:
                     effect.to.set(effect.answer)
-                continue
-            match effect:
-                case StartTurn():
-                    self._start_turn(effect, state)
-                case EndTurn():
-                    self._end_turn(effect, state)
-                case CancelTurn():
-                    self.turns.cancel(effect.reason)
-                case SetTimer():
-                    self._set_timer(effect.at)
-                case AnnounceQueued():
-                    self.feed.append(Event(QUEUED, None, 0, None, effect.record))
-                case Refuse():
-                    self._refuse(effect, state)
-                case CloseStreams():
-                    self._close_streams(effect.end, state)
-                case Quarantine():
-                    self._shared.meter.count(UNRESPONSIVE)
-                    self.turns.quarantine()
-                case Reply():
-                    answer(effect.to, effect.answer)
-                case CountStale():
-                    self._shared.meter.count(STALE_REPORTS)
-                case _:
-                    assert_never(effect)
+            elif type(effect) is StartTurn:
+                self._start_turn(effect, state)
+            elif type(effect) is EndTurn:
+                self._end_turn(effect, state)
+            elif type(effect) is CancelTurn:
+                self.turns.cancel(effect.reason)
+            elif type(effect) is SetTimer:
+                self._set_timer(effect.at)
+            elif type(effect) is AnnounceQueued:
+                self.feed.append(Event(QUEUED, None, 0, None, effect.record))
+            elif type(effect) is Refuse:
+                self._refuse(effect, state)
+            elif type(effect) is CloseStreams:
+                self._close_streams(effect.end, state)
+            elif type(effect) is Quarantine:
+                self._shared.meter.count(UNRESPONSIVE)
+                self.turns.quarantine()
+            elif type(effect) is CountStale:
+                self._shared.meter.count(STALE_REPORTS)
+            else:
+                assert_never(effect)
 
     def _refuse(self, effect: Refuse, state: State) -> None:
         self._shared.count_refusal(effect.error)
@@ -214,13 +211,13 @@ class Performer:
 
     def _close_streams(self, end: StreamEnd, state: State) -> None:
         self.feed.end(end)
-        if isinstance(state, Closed):
+        if type(state) is Closed:
             # Streams that the end of a turn leaves open end with its session.
             self.feed.end(StreamEnd.SESSION_CLOSED)
 
     def _keep(self, context: OwnContext, turn: Turn, state: State) -> None:
         """Keep the conversation as the turn leaves it, unless the host keeps it, or it is to be forgotten."""
-        if self._shared.load_context is None and not isinstance(state, Closed):
+        if self._shared.load_context is None and type(state) is not Closed:
             contexts = self._shared.contexts
             contexts.apply(turn.session_id, context.kept, context.changes(), turn.last_event_id)
 

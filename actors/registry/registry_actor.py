@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final, assert_never
+from typing import Any, Final, TypeAlias, assert_never, get_args
 
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest, TurnkeeperError
@@ -49,31 +49,32 @@ from .housekeeping import Housekeeping
 from .opening import Opening
 from .shared import DEBUG, Shared
 
-#: The messages that the registry's actor understands.
-MESSAGES: Final = (
-    Send,
-    SessionEnded,
-    Cancel,
-    Subscribe,
-    FollowTurn,
-    Close,
-    GetSession,
-    GetTurn,
-    AwaitTurn,
-    GetMessages,
-    ListActive,
-    GetCounts,
-    Cleanup,
-    Slept,
-    SessionFailed,
-    Sweep,
-    Shutdown,
-    ShutdownOverdue,
-    TaskExited,
-    KeptTooMuch,
-    OwnerFound,
-    ToBeFreed,
+Message: TypeAlias = (
+    Send
+    | Cancel
+    | SessionEnded
+    | Subscribe
+    | FollowTurn
+    | Close
+    | GetSession
+    | GetTurn
+    | AwaitTurn
+    | GetMessages
+    | ListActive
+    | GetCounts
+    | Cleanup
+    | Slept
+    | SessionFailed
+    | Sweep
+    | Shutdown
+    | ShutdownOverdue
+    | TaskExited
+    | KeptTooMuch
+    | OwnerFound
+    | ToBeFreed
 )
+#: The messages that the registry's actor understands.
+MESSAGES: Final = frozenset(get_args(Message))
 
 
 def log_refusal(message: Any, error: TurnkeeperError) -> None:
@@ -123,53 +124,13 @@ class RegistryActor(AsyncioActor):
 
     def on_message(self, message: Any, reply_to: ReplyTo) -> None:
         """Route a message, or answer it from the directory. A refusal is the answer of its asker."""
-        if not isinstance(message, MESSAGES):
+        if type(message) not in MESSAGES:
             super().on_message(message, reply_to)
             return
         try:
             if self._opening.questions and self._opening.park(message, reply_to):
                 return
-            match message:
-                case Send():
-                    self._on_send(message, reply_to)
-                case SessionEnded():
-                    self._on_ended(message)
-                case Cancel():
-                    self._on_cancel(message, reply_to)
-                case Subscribe() | FollowTurn():
-                    self._on_follow(message, reply_to)
-                case Close():
-                    self._children.close(message, reply_to)
-                case GetSession() | GetTurn() | AwaitTurn():
-                    self._on_about(message, reply_to)
-                case GetMessages():
-                    self._on_messages(message, reply_to)
-                case ListActive():
-                    answer_list(self._shared, message.asker, reply_to)
-                case GetCounts():
-                    answer(reply_to, self._shared.counts())
-                case Cleanup():
-                    self._housekeeping.cleanup(message.asker, reply_to)
-                case Slept():
-                    self._on_slept(message)
-                case SessionFailed():
-                    self._on_failed(message)
-                case Sweep():
-                    self._housekeeping.sweep()
-                case Shutdown():
-                    self._on_shutdown(message, reply_to)
-                case ShutdownOverdue():
-                    self._ending.overdue()
-                case TaskExited():
-                    self._children.exited(message)
-                case KeptTooMuch():
-                    self._housekeeping.relieve(message.owner)
-                case OwnerFound():
-                    self._opening.found(message)
-                case ToBeFreed():
-                    self._children.freed(message, reply_to)
-                case _:
-                    assert_never(message)
+            self._route(message, reply_to)
         except TurnkeeperError as error:
             self._shared.count_refusal(error)
             if reply_to is None:
@@ -182,6 +143,49 @@ class RegistryActor(AsyncioActor):
                 raise  # it is the answer
             # A malformed message that was told, not asked, must not end the actor, and all sessions with it.
             logger.exception("%s could not be handled", type(message).__name__)
+
+    def _route(self, message: Message, reply_to: ReplyTo) -> None:
+        # By type, as in `step`.
+        if type(message) is Send:
+            self._on_send(message, reply_to)
+        elif type(message) is Cancel:
+            self._on_cancel(message, reply_to)
+        elif type(message) is SessionEnded:
+            self._on_ended(message)
+        elif type(message) is Subscribe or type(message) is FollowTurn:
+            self._on_follow(message, reply_to)
+        elif type(message) is Close:
+            self._children.close(message, reply_to)
+        elif type(message) is GetSession or type(message) is GetTurn or type(message) is AwaitTurn:
+            self._on_about(message, reply_to)
+        elif type(message) is GetMessages:
+            self._on_messages(message, reply_to)
+        elif type(message) is ListActive:
+            answer_list(self._shared, message.asker, reply_to)
+        elif type(message) is GetCounts:
+            answer(reply_to, self._shared.counts())
+        elif type(message) is Cleanup:
+            self._housekeeping.cleanup(message.asker, reply_to)
+        elif type(message) is Slept:
+            self._on_slept(message)
+        elif type(message) is SessionFailed:
+            self._on_failed(message)
+        elif type(message) is Sweep:
+            self._housekeeping.sweep()
+        elif type(message) is Shutdown:
+            self._on_shutdown(message, reply_to)
+        elif type(message) is ShutdownOverdue:
+            self._ending.overdue()
+        elif type(message) is TaskExited:
+            self._children.exited(message)
+        elif type(message) is KeptTooMuch:
+            self._housekeeping.relieve(message.owner)
+        elif type(message) is OwnerFound:
+            self._opening.found(message)
+        elif type(message) is ToBeFreed:
+            self._children.freed(message, reply_to)
+        else:
+            assert_never(message)
 
     # -- Messages for one session -----------------------------------------------------------------------
 

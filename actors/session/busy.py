@@ -19,7 +19,7 @@ QUEUED, SUPERSEDED = TurnStatus.QUEUED, CancelCode.SUPERSEDED
 
 def submit(state: Running | Cancelling, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a send does to a session in which a turn is in flight."""
-    if isinstance(state, Cancelling) and isinstance(state.then, Closing):
+    if type(state) is Cancelling and type(state.then) is Closing:
         return gate.known(state, message, to) or refuse(state, to, closed(state))
     answered = gate.answered(state, message, now, to)
     if answered is not None:
@@ -39,14 +39,13 @@ def _interrupt(state: Running | Cancelling, message: Submit, now: float, to: Rep
     reason = Reason(SUPERSEDED, spec.head.user)
     then = Successor(spec, to if message.wait else None, now)
     after: Cancelling
-    match state:
-        case Running():
-            after, effects = ladder.enter(state, reason, now, then=then)
-        case Cancelling():
-            dropped, effects = drop_successor(state, reason, now, by=spec.turn_id)
-            after = replace(dropped, then=then)
-        case _:
-            assert_never(state)
+    if type(state) is Running:
+        after, effects = ladder.enter(state, reason, now, then=then)
+    elif type(state) is Cancelling:
+        dropped, effects = drop_successor(state, reason, now, by=spec.turn_id)
+        after = replace(dropped, then=then)
+    else:
+        assert_never(state)
     announced = AnnounceQueued(unstarted(spec, QUEUED, now))
     if message.wait:
         return after, (*effects, announced)
@@ -60,7 +59,7 @@ def drop_successor(
 ) -> tuple[Cancelling, tuple[Effect, ...]]:
     """End the waiting turn, if there is one, before it has begun."""
     waiting = state.then
-    if not isinstance(waiting, Successor):
+    if type(waiting) is not Successor:
         return state, ()
     spec = waiting.spec
     asked = Cancellation(reason, now)

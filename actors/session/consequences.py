@@ -79,15 +79,13 @@ ENDS = {status: _end(status) for status in TERMINAL}
 
 def settled_as(outcome: Outcome, code: CancelCode) -> TurnStatus:
     """The status of a turn that was cancelled with this code and whose coroutine has ended like this."""
-    match outcome:
-        case Stopped():
-            return CAUSES[code].stopped_as
-        case Returned():
-            return TurnStatus.COMPLETED
-        case Raised():
-            return TurnStatus.FAILED
-        case _:
-            assert_never(outcome)
+    if type(outcome) is Stopped:
+        return CAUSES[code].stopped_as
+    if type(outcome) is Returned:
+        return TurnStatus.COMPLETED
+    if type(outcome) is Raised:
+        return TurnStatus.FAILED
+    assert_never(outcome)
 
 
 def ended_late_as(outcome: Outcome) -> TurnStatus:

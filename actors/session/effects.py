@@ -1,6 +1,6 @@
 """What a session wants done: imperatives to the actor, performed in order."""
 
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, final
 
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import ReplyAddress
@@ -11,6 +11,7 @@ from turnkeeper.actors.model.words import StreamEnd
 from .states import State
 
 
+@final
 @value
 class StartTurn:
     """Publish ``turn.started`` as event 0 of this epoch, and run the coroutine."""
@@ -19,6 +20,7 @@ class StartTurn:
     epoch: Epoch
 
 
+@final
 @value
 class CancelTurn:
     """Deliver a cancellation to the coroutine."""
@@ -27,6 +29,7 @@ class CancelTurn:
     reason: Reason
 
 
+@final
 @value
 class Quarantine:
     """Fence off a coroutine that did not stop: nothing of it is published, its task is kept until it ends."""
@@ -34,6 +37,7 @@ class Quarantine:
     epoch: Epoch
 
 
+@final
 @value
 class EndTurn:
     """Publish the terminal event of a turn, and answer those who wait for its end."""
@@ -43,6 +47,7 @@ class EndTurn:
     ended_to: ReplyAddress | None = None
 
 
+@final
 @value
 class AnnounceQueued:
     """Publish that a turn waits for its predecessor to settle."""
@@ -50,6 +55,7 @@ class AnnounceQueued:
     record: TurnRecord
 
 
+@final
 @value
 class Reply:
     """Answer the asker."""
@@ -58,6 +64,7 @@ class Reply:
     answer: Any
 
 
+@final
 @value
 class Refuse:
     """Answer the asker with an error: nothing has changed."""
@@ -66,6 +73,7 @@ class Refuse:
     error: SessionError
 
 
+@final
 @value
 class SetTimer:
     """Send a `Tick` at this moment."""
@@ -73,6 +81,7 @@ class SetTimer:
     at: float
 
 
+@final
 @value
 class CloseStreams:
     """End the streams of all subscribers, with the reason as the text of ``close``."""
@@ -80,6 +89,7 @@ class CloseStreams:
     end: StreamEnd
 
 
+@final
 @value
 class CountStale:
     """Count a report from a turn that does not hold the session, or no longer does."""
@@ -104,7 +114,7 @@ Decision: TypeAlias = tuple[State, tuple[Effect, ...]]
 def addressees(effects: tuple[Effect, ...]) -> list[ReplyAddress | None]:
     """The addresses that these effects answer."""
     return [
-        effect.ended_to if isinstance(effect, EndTurn) else effect.to
+        effect.ended_to if type(effect) is EndTurn else effect.to
         for effect in effects
         if isinstance(effect, EndTurn | Reply | Refuse)
     ]

@@ -137,68 +137,58 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
     ``now`` is in Unix seconds. ``to`` is where the asker of this message waits; it is answered by one
     `Reply` or `Refuse`, in this step or in a later one.
     """
-    match message:
-        case Submit():
-            match state:
-                case Idle():
-                    return _submit_idle(state, message, now, to)
-                case Running() | Cancelling():
-                    return busy.submit(state, message, now, to)
-                case Closed():
-                    return _submit_closed(state, message, to)
-                case _:
-                    assert_never(state)
-        case TurnEnded():
-            match state:
-                case Running():
-                    if message.epoch != state.turn.epoch:
-                        return _ended_late(state, message, now)
-                    return _ended_running(state, message, now)
-                case Cancelling():
-                    if message.epoch != state.turn.epoch:
-                        return _ended_late(state, message, now)
-                    status = settled_as(message.outcome, state.cancellation.reason.code)
-                    return _settle(state, message, status, message.outcome, now)
-                case Idle() | Closed():
-                    return _ended_late(state, message, now)
-                case _:
-                    assert_never(state)
-        case Stop():
-            if message.if_match is not None and not gate.matches(state, message.if_match):
-                return refuse(state, to, refusals.precondition_failed(message.if_match))
-            match state:
-                case Idle() | Closed():
-                    return stops.at_rest(state, message, now, to)
-                case Running():
-                    return stops.running(state, message, now, to)
-                case Cancelling():
-                    return stops.cancelling(state, message, now, to)
-                case _:
-                    assert_never(state)
-        case Tick():
-            match state:
-                case Running():
-                    return _tick_running(state, now)
-                case Cancelling():
-                    return _tick_cancelling(state, message, now)
-                case Idle() | Closed():
-                    return state, ()
-                case _:
-                    assert_never(state)
-        case Shut():
-            match state:
-                case Idle():
-                    return _close(state.memory, Closing(message.reason, (to,)), StreamEnd.SESSION_CLOSED)
-                case Running():
-                    return _shut_running(state, message, now, to)
-                case Cancelling():
-                    return _shut_cancelling(state, message, now, to)
-                case Closed():
-                    return state, (Reply(to, view(state)),)
-                case _:
-                    assert_never(state)
-        case _:
-            assert_never(message)
+    # By type and not by class pattern, which costs 550 instructions more: every message passes here. The
+    # classes are final, so the type checkers see as well that none is missing.
+    if type(message) is Submit:
+        if type(state) is Idle:
+            return _submit_idle(state, message, now, to)
+        if type(state) is Running or type(state) is Cancelling:
+            return busy.submit(state, message, now, to)
+        if type(state) is Closed:
+            return _submit_closed(state, message, to)
+        assert_never(state)
+    if type(message) is TurnEnded:
+        if type(state) is Running:
+            if message.epoch != state.turn.epoch:
+                return _ended_late(state, message, now)
+            return _ended_running(state, message, now)
+        if type(state) is Cancelling:
+            if message.epoch != state.turn.epoch:
+                return _ended_late(state, message, now)
+            status = settled_as(message.outcome, state.cancellation.reason.code)
+            return _settle(state, message, status, message.outcome, now)
+        if type(state) is Idle or type(state) is Closed:
+            return _ended_late(state, message, now)
+        assert_never(state)
+    if type(message) is Stop:
+        if message.if_match is not None and not gate.matches(state, message.if_match):
+            return refuse(state, to, refusals.precondition_failed(message.if_match))
+        if type(state) is Running:
+            return stops.running(state, message, now, to)
+        if type(state) is Cancelling:
+            return stops.cancelling(state, message, now, to)
+        if type(state) is Idle or type(state) is Closed:
+            return stops.at_rest(state, message, now, to)
+        assert_never(state)
+    if type(message) is Tick:
+        if type(state) is Running:
+            return _tick_running(state, now)
+        if type(state) is Cancelling:
+            return _tick_cancelling(state, message, now)
+        if type(state) is Idle or type(state) is Closed:
+            return state, ()
+        assert_never(state)
+    if type(message) is Shut:
+        if type(state) is Idle:
+            return _close(state.memory, Closing(message.reason, (to,)), StreamEnd.SESSION_CLOSED)
+        if type(state) is Running:
+            return _shut_running(state, message, now, to)
+        if type(state) is Cancelling:
+            return _shut_cancelling(state, message, now, to)
+        if type(state) is Closed:
+            return state, (Reply(to, view(state)),)
+        assert_never(state)
+    assert_never(message)
 
 
 # -- A send -------------------------------------------------------------------------------------------
@@ -253,7 +243,7 @@ def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Decision:
 
 def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
     outcome = message.outcome
-    if isinstance(outcome, Returned):
+    if type(outcome) is Returned:
         record = record_of(state, COMPLETED, now, None, message.first_event_at, message.began)
     else:
         # A cancellation too: it was not asked for.
@@ -287,7 +277,7 @@ def _settle(
         for ask in state.asks
         if ask.to is not None
     ]
-    if isinstance(then, Closing):
+    if type(then) is Closing:
         closed, closing = _close(memory, then, end.stream)
         return closed, (*effects, *closing)
     if then is None:
@@ -325,7 +315,7 @@ def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddr
     dropped, effects = drop_successor(state, message.reason, now)
     reason = message.reason
     waiting: tuple[ReplyAddress | None, ...] = (to,)
-    if isinstance(dropped.then, Closing):
+    if type(dropped.then) is Closing:
         waiting = (*dropped.then.to, to)
         if CAUSES[dropped.then.reason.code].closes_as is not None:
             # A close that comes after a shutdown does not change why the streams end.
@@ -361,4 +351,4 @@ def after_failure(
     if isinstance(state, Running | Cancelling):
         record = record_of(state, TurnStatus.INTERRUPTED, now, None, first_event_at, began)
         memory = remember(memory, record, now)
-    return Closed(memory, state.reason) if isinstance(state, Closed) else Idle(memory)
+    return Closed(memory, state.reason) if type(state) is Closed else Idle(memory)

@@ -22,7 +22,7 @@ def record_of(
     cancellation = superseded_by = None
     if type(state) is Cancelling:
         cancellation, then = state.cancellation, state.then
-        if isinstance(then, Successor):
+        if type(then) is Successor:
             superseded_by = then.spec.head.turn_id
     if status is None:
         status = TurnStatus.RUNNING if cancellation is None else TurnStatus.CANCELLING

@@ -1,6 +1,6 @@
 """The states of a session: who holds it, and what it remembers. States are types, never flags."""
 
-from typing import TypeAlias
+from typing import TypeAlias, final
 
 from turnkeeper.actors.model.messages import ReplyAddress
 from turnkeeper.actors.model.records import (
@@ -74,6 +74,7 @@ class Holder:
     queued_at: float | None = None
 
 
+@final
 @value
 class Asked:
     """The first rung of the ladder: its coroutine has been cancelled, and is once more at ``again_at``."""
@@ -82,6 +83,7 @@ class Asked:
     end_at: float
 
 
+@final
 @value
 class Again:
     """The second rung: its coroutine has been cancelled twice; at ``end_at`` it is given up."""
@@ -103,6 +105,7 @@ class Ask:
     reason: Reason
 
 
+@final
 @value
 class Successor:
     """The turn that starts once its predecessor has settled; ``to`` is answered when it does."""
@@ -112,6 +115,7 @@ class Successor:
     queued_at: float | None = None
 
 
+@final
 @value
 class Closing:
     """The session is closed once its turn has settled; ``to`` are answered when it is."""
@@ -123,6 +127,7 @@ class Closing:
 # -- The states ---------------------------------------------------------------------------------------
 
 
+@final
 @value
 class Idle:
     """No turn holds the session."""
@@ -130,6 +135,7 @@ class Idle:
     memory: Memory
 
 
+@final
 @value
 class Running:
     """A turn holds the session. ``deadline`` is when its time is up."""
@@ -139,6 +145,7 @@ class Running:
     deadline: float | None
 
 
+@final
 @value
 class Cancelling:
     """The turn has been cancelled and still holds the session: until it settles, or is given up."""
@@ -151,6 +158,7 @@ class Cancelling:
     then: Successor | Closing | None
 
 
+@final
 @value
 class Closed:
     """No turn will hold the session any more."""

@@ -35,7 +35,7 @@ def cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddress | 
     Two cancels are one: the coroutine is not cancelled again, its ladder goes on.
     """
     then = state.then
-    if isinstance(then, Successor) and message.turn_id == then.spec.turn_id:
+    if type(then) is Successor and message.turn_id == then.spec.turn_id:
         dropped, effects = drop_successor(state, message.reason, now)
         record = find_turn(dropped, then.spec.turn_id)
         # Nothing follows any more: at the end of the turn in flight the streams end too, if a person asked.

@@ -78,8 +78,8 @@ BUGS = (
     Bug(
         "a Stop leaves the streams open",
         "registry/performer",
-        "        self.feed.end(end)\n        if isinstance(state, Closed)",
-        "        if isinstance(state, Closed)",
+        "        self.feed.end(end)\n        if type(state) is Closed",
+        "        if type(state) is Closed",
     ),
     Bug(
         "a replaced turn ends no stream",

@@ -75,8 +75,8 @@ BUGS = (
     Bug(
         "busy comes before closed",
         "busy",
-        "isinstance(state.then, Closing):",
-        "isinstance(state.then, Closing) and message.strategy is Strategy.INTERRUPT:",
+        "type(state.then) is Closing:",
+        "type(state.then) is Closing and message.strategy is Strategy.INTERRUPT:",
     ),
     Bug(
         "another message under a known id is a retry",
@@ -222,7 +222,7 @@ BUGS = (
     Bug(
         "a failure opens a closed session",
         "machine",
-        "if isinstance(state, Closed) else Idle(memory)",
+        "if type(state) is Closed else Idle(memory)",
         "if False else Idle(memory)",
     ),
     Bug(
