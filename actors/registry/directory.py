@@ -19,7 +19,7 @@ from turnkeeper.actors.session.states import Cancelling, Closed, Running, State,
 from turnkeeper.actors.session.views import InFlight
 
 #: How many sessions a pass over all of them takes before something else gets the loop.
-PASS = 500
+PASS = 250
 
 
 class Entry(Held):
