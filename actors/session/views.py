@@ -2,6 +2,8 @@
 
 from typing import assert_never
 
+import msgspec
+
 from turnkeeper.actors.model.messages import ReplyAddress, SessionView
 from turnkeeper.actors.model.records import Moment, Reason, SessionId, TurnId, TurnOptions, TurnRecord
 from turnkeeper.actors.model.words import SessionState, Step, TurnStatus
@@ -11,13 +13,11 @@ from .record import record_of, unstarted
 from .states import Cancelling, Closed, Idle, Running, State, Successor
 
 
-class InFlight:
+class InFlight(msgspec.Struct, eq=False):
     """The turn that holds a session, as an `ActiveTurn`. Made when it starts: a list makes nothing."""
 
-    __slots__ = ("_state",)
-
-    def __init__(self, state: Running | Cancelling) -> None:
-        self._state = state
+    # A struct is made in C, and every turn makes one.
+    _state: Running | Cancelling
 
     @property
     def session_id(self) -> SessionId:
