@@ -115,15 +115,16 @@ class TurnData(TypedDict):
 
 def turn_data(record: TurnRecord) -> TurnData:
     """A turn, as ``turn.*`` events and answers show it."""
-    reason, error, late = record.reason, record.error, record.ended_late
+    head, asked, error, late = record.head, record.cancellation, record.error, record.ended_late
+    reason = None if asked is None else asked.reason
     data: TurnData = {
-        "task_id": record.turn_id,
+        "task_id": head.turn_id,
         "status": record.status,
-        "agent": record.agent,
-        "user": record.user,
-        "submitted_at": record.submitted_at,
+        "agent": head.agent,
+        "user": head.user,
+        "submitted_at": head.submitted_at,
         "started_at": record.started_at,
-        "cancel_requested_at": record.cancel_requested_at,
+        "cancel_requested_at": None if asked is None else asked.asked_at,
         "ended_at": record.ended_at,
         "reason": None if reason is None else _reason_data(reason),
         "by": None if reason is None else reason.by,
