@@ -199,14 +199,14 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
         _ask(self, message, future, self._queue.put)
         return future.get(timeout=timeout) if block else future
 
-    def ask_now(self, message: Query[R]) -> AsyncioFuture[R]:
+    def ask_now(self, message: Query[R], future: AsyncioFuture[R] | None = None) -> AsyncioFuture[R]:
         """Send ``message`` and get a future of the reply, in a coroutine or callback of the loop's.
 
-        It is handled before this returns if nothing is in the way (see `run_queue`).
+        It is handled before this returns if nothing is in the way (see `run_queue`). ``future`` may be given.
         """
-        future: AsyncioFuture[R] = AsyncioFuture()
-        _ask(self, message, future, self._queue.put_now)
-        return future
+        asked = AsyncioFuture() if future is None else future
+        _ask(self, message, asked, self._queue.put_now)
+        return asked
 
     def forward(self, message: Any, reply_to: ReplyTo) -> None:
         """Send ``message`` with the reply address of another asker: the actor answers there.

@@ -86,7 +86,8 @@ async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     wait = WAIT.of(request)
     if_match = IF_MATCH.of(request)
     said = body.decode_send(await mount.uploads.read(request, asker))
-    accepted = await mount.registry.ask(said.send(log_id, asker, wait=wait, if_match=if_match))
+    # Answered before the agent's first step, which comes before anything else that this client asks.
+    accepted = await mount.registry.ref.ask_now(said.send(log_id, asker, wait=wait, if_match=if_match))
     # From the path as it came: only the host knows where a subapp of its is mounted.
     location = request.rel_url.raw_path.removesuffix("send") + f"turns/{accepted.turn_id}"
     return respond(codec.encode_accepted(accepted), 202, {"Location": location})

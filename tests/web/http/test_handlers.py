@@ -14,7 +14,17 @@ import pytest
 from aiohttp import web
 
 from tests.fakes import FOREVER, ScriptedAgent, done, plain, settle
-from tests.web.fakes_web import PATIENCE, Answer, House, Stream, by_token, running, serving, until
+from tests.web.fakes_web import (
+    PATIENCE,
+    Answer,
+    House,
+    Stream,
+    by_token,
+    read_answer,
+    running,
+    serving,
+    until,
+)
 from turnkeeper.actors.admission.bounds import COUNTERS
 from turnkeeper.actors.model.exceptions import (
     SessionError,
@@ -679,7 +689,8 @@ async def test_a_cancel_whose_verdict_does_not_come_is_answered_half_a_second_af
     path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Silent:
-        def forward(self, message: Any, reply_to: Any) -> None: ...
+        def ask_now(self, _message: Any, future: Any) -> Any:
+            return future
 
     async with serving(cancel_grace=0.1, margin=handlers.CANCEL_MARGIN) as house:
         with monkeypatch.context() as patch:
@@ -689,6 +700,20 @@ async def test_a_cancel_whose_verdict_does_not_come_is_answered_half_a_second_af
 
         assert (answer.status, answer.body["verdict"]) == (202, "requested")
         assert time.monotonic() - asked >= 0.1 + 0.5
+
+
+async def test_a_cancel_right_behind_a_send_finds_an_agent_that_has_been_called() -> None:
+    asked = "POST /chat/s/{} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {}\r\n\r\n{}"
+    body = '{"message": "hello"}'
+    async with serving(ScriptedAgent()) as house:
+        reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
+        both = asked.format("send", len(body), body) + asked.format("cancel_send_task", 0, "")
+        writer.write(both.encode())
+        sent, cancelled = await read_answer(reader), await read_answer(reader)
+        writer.close()
+
+        assert (sent.status, cancelled.status) == (202, 200)
+        assert (cancelled.body["verdict"], cancelled.body["turn"]["began"]) == ("cancelled", True)
 
 
 async def test_a_cancel_need_not_wait() -> None:
@@ -1322,7 +1347,7 @@ async def test_an_unforeseen_error_is_written_to_the_log_and_to_no_client(
     async with serving(done) as house:
         with monkeypatch.context() as patch, caplog.at_level(logging.ERROR, "turnkeeper"):
             patch.setattr(house.registry, "ask", _broken)
-            answer = await house.send("s")
+            answer = await house.get("/chat/s")
 
         assert (answer.status, answer.code) == (500, "INTERNAL")
         assert "hunter2" not in answer.text
