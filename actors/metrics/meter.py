@@ -34,6 +34,9 @@ EVENTS_TOO_LARGE: Final = Counter(
 RESULTS_LEFT_OUT: Final = Counter(
     "results_left_out_total", "Results that were too large for the events that tell of their turns' ends."
 )
+RESULTS_NOT_KEPT: Final = Counter(
+    "results_not_kept_total", "Results that were too large to be kept with the records of their turns."
+)
 EARLY_CANCELS_DROPPED: Final = Counter(
     "early_cancels_dropped_total",
     "Cancels before their sends that were forgotten because there were too many.",
@@ -107,6 +110,7 @@ COUNTERS: Final = (
     STREAMS_STUCK,
     EVENTS_TOO_LARGE,
     RESULTS_LEFT_OUT,
+    RESULTS_NOT_KEPT,
     EARLY_CANCELS_DROPPED,
     MESSAGES_TOO_LARGE,
     MESSAGES_ELIDED,

@@ -27,6 +27,7 @@
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
     |   +-- TurnFailed                  ... as `failed`; `__cause__` is what the agent raised
+    +-- ResultNotKept                   the turn has completed, but its result was too large to be kept
     +-- AgentError                      what the host's coroutine did wrong, raised there
     |   +-- TurnOver                    emit or a context change after the turn's end
     |   +-- ReservedEvent               an agent may not emit an event of ours
@@ -212,6 +213,19 @@ class TurnFailed(TurnNotCompleted):
     """The turn ended as ``failed``. What the agent raised is the ``__cause__``."""
 
     code = "TURN_FAILED"
+
+
+class ResultNotKept(TurnkeeperError):
+    """The turn one waited for has completed, but what it returned was too large to be kept (``kept_result``).
+
+    Only those are told that who asked after its end.
+    """
+
+    code = "RESULT_NOT_KEPT"
+
+    def __init__(self, text: str, *, turn_id: str) -> None:
+        super().__init__(text)
+        self.turn_id = turn_id
 
 
 class AgentError(TurnkeeperError):

@@ -161,12 +161,25 @@ class Cancellation:
 
 
 @value
+class KeptResult:
+    """What a turn's coroutine returned, if that is not ``None``; ``size`` is about how many bytes it takes.
+
+    ``left_out``: it was too large to be kept.
+    """
+
+    value: Any
+    size: int
+    left_out: bool = False
+
+
+@value
 class TurnRecord(_Headed):
     """What is remembered of a turn. In flight it is a snapshot, after that it is the truth.
 
     ``queued_at`` is set if it had to wait for the session, ``first_event_at`` if its agent emitted anything.
     ``began`` is whether the agent's own function was entered, ``None`` while that is not known: stages and
     ``load_context`` do not count. In flight, both are known where `GetTurn` or `GetSession` asked for them.
+    ``result`` is what a turn that has completed returned, ``None`` included.
     """
 
     head: TurnHead
@@ -181,6 +194,7 @@ class TurnRecord(_Headed):
     superseded_by: TurnId | None = None
     ended_late: LateEnd | None = None
     began: bool | None = None
+    result: KeptResult | None = None
 
     @property
     def reason(self) -> Reason | None:

@@ -13,6 +13,7 @@ from turnkeeper.actors.model.exceptions import InvalidRequest, ScopeMissing
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     Close,
+    FollowTurn,
     SessionFailed,
     SessionView,
     Shut,
@@ -88,11 +89,17 @@ class Children:
         logger.debug("session %s: opened for %s", session, owner, extra=about(session))
         return entry
 
-    def follow(self, message: Subscribe, to: ReplyTo) -> None:
-        """Let the asker read. Raises `InvalidRequest` and `TooManyStreams`.
+    def follow(self, message: Subscribe | FollowTurn, to: ReplyTo) -> None:
+        """Let the asker read. Raises `InvalidRequest`, `UnknownSession` and `TooManyStreams`.
 
-        A reader of a session that is not open, or is another user's, waits: nothing shows which it is.
+        A reader of a session that is not open, or is another user's, waits: nothing shows which it is. Of a
+        single turn there is nothing to wait for.
         """
+        if to is None:
+            raise InvalidRequest("a subscription must be asked for", field="reply_to")
+        if isinstance(message, FollowTurn):
+            self.forward(self.known(message.session_id, message.asker), message, to)
+            return
         if not isinstance(message.cursor, str | None):
             raise InvalidRequest("a cursor must be a string", field="cursor")
         close_on_named(message.close_on)

@@ -27,7 +27,7 @@ class Entry(Held):
 
     __slots__ = (
         "actor",
-        "in_flight",
+        "counted",
         "log",
         "owner",
         "parked_mail",
@@ -43,8 +43,9 @@ class Entry(Held):
         self.state = state
         self.touched_at = now
         self.subscribers = 0
-        #: How many bytes its turn's message takes, and that of the turn that waits, as far as they are large.
-        self.in_flight = 0
+        #: How many bytes its turns' results take, and the large messages of the turn that holds it and of the
+        #: one that waits.
+        self.counted = 0
         self.actor: Any = None
         #: Its event log.
         self.log: Any = None
@@ -130,9 +131,9 @@ class Directory:
         if state.memory.quarantined or before.memory.quarantined:
             self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
         holdings = entry.holdings
-        size = 0
+        size = state.memory.results
         if type(state) is Running or type(state) is Cancelling:
-            size = size_in_flight(state)
+            size += size_in_flight(state)
             # Without calls to `Holdings.count_turns`: every turn passes here twice.
             if session_id not in self.active and (
                 not self.opening or self.opening.pop(session_id, None) is None
@@ -148,9 +149,9 @@ class Directory:
             else:
                 self.resting.pop(session_id, None)
             self.resting[session_id] = entry  # at the end: the others have been at rest for longer
-        if size != entry.in_flight:
-            holdings.keep(size - entry.in_flight)
-            entry.in_flight = size
+        if size != entry.counted:
+            holdings.keep(size - entry.counted)
+            entry.counted = size
         return True
 
     def opened_stream(self, stream: Any, user: str) -> None:
@@ -197,7 +198,7 @@ class Directory:
             place.pop(session_id, None)
         if entry.log is not None:
             entry.log.forget()
-        holdings.keep(-entry.in_flight)
+        holdings.keep(-entry.counted)
         holdings.remove(entry)
         self.ledger.tidy(holdings)
         self.unresponsive -= len(entry.state.memory.quarantined)

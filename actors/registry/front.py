@@ -13,8 +13,10 @@ from turnkeeper.actors.admission.bounds import Bounds
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
 from turnkeeper.actors.model.messages import LoopLag, Shutdown
+from turnkeeper.actors.model.records import Epoch, SessionId
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
 from turnkeeper.actors.session.settings import Settings, check_settings
+from turnkeeper.actors.session.views import find_turn
 from turnkeeper.actors.turn.agent import (
     AgentFunction,
     LoadContext,
@@ -184,6 +186,12 @@ class SessionRegistry(SessionCalls):
     def refuse_inside(self, session_id: str, turn_id: str | None = None, instead: str | None = None) -> None:
         """Raise `WaitsForItself` in a turn that would wait for its own end; ``instead`` is what helps."""
         refuse_to_wait_for_itself(self._shared, session_id, turn_id, instead)
+
+    def epoch_of(self, session_id: str, turn_id: str) -> Epoch | None:
+        """The epoch of a turn, the first half of its events' ids; ``None`` if it has not started."""
+        entry = self.directory.entries.get(SessionId(session_id))
+        record = None if entry is None else find_turn(entry.state, turn_id)
+        return None if record is None else record.epoch
 
 
 def open_registry() -> SessionRegistry:

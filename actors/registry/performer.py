@@ -8,6 +8,7 @@ from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.metrics.meter import (
     MESSAGES_ELIDED,
     RESULTS_LEFT_OUT,
+    RESULTS_NOT_KEPT,
     STALE_REPORTS,
     UNRESPONSIVE,
     Meter,
@@ -198,6 +199,8 @@ class Performer:
             event, left_out = end_event(end, n, self._shared.max_event_size)
             if left_out:
                 self._shared.meter.count(RESULTS_LEFT_OUT)
+            if record.result is not None and record.result.left_out:
+                self._shared.meter.count(RESULTS_NOT_KEPT)
             self.feed.append(event)
         if effect.ended_to is not None:
             answer_foreign(effect.ended_to, end)

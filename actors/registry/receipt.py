@@ -7,7 +7,12 @@ from typing import Any, Protocol, assert_never
 import msgspec
 
 from turnkeeper.actors.events.event import Event
-from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed, TurnNotCompleted
+from turnkeeper.actors.model.exceptions import (
+    ResultNotKept,
+    TurnCancelled,
+    TurnFailed,
+    TurnNotCompleted,
+)
 from turnkeeper.actors.model.messages import Accepted, AwaitTurn, Superseded, TurnEnd
 from turnkeeper.actors.model.records import Epoch, Raised, Returned, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus
@@ -38,17 +43,18 @@ def failure_of(end: TurnEnd) -> TurnNotCompleted | None:
 
 
 def result_of(end: TurnEnd) -> Any:
-    """What the agent returned; ``None`` if only the turn's record is left.
+    """What the agent returned.
 
-    Raises `TurnNotCompleted`, or CancelledError in a turn that was asked to stop as well: that one wins, also
-    in a task of the turn's which its own cancellation has not reached yet.
+    Raises `ResultNotKept` and `TurnNotCompleted`, or CancelledError in a turn that was asked to stop as well:
+    that one wins, also in a task of the turn's which its own cancellation has not reached yet.
     """
     outcome = end.outcome
     if type(outcome) is Returned:
         return outcome.result
     failure = failure_of(end)
     if failure is None:
-        return None
+        turn_id = end.turn.turn_id
+        raise ResultNotKept(f"the result of turn {turn_id} was too large to be kept", turn_id=turn_id)
     if isinstance(failure, TurnCancelled) and (turn := current.get()) is not None and turn.cancel_requested:
         raise asyncio.CancelledError
     raise failure
@@ -71,6 +77,10 @@ class Keeper(Protocol):
         """All events of one turn."""
         ...
 
+    def epoch_of(self, session_id: str, turn_id: str) -> Epoch | None:
+        """The epoch of a turn that has started and is known."""
+        ...
+
 
 class Receipt(msgspec.Struct, eq=False):
     """An accepted send: which turn it is, and the way to its end."""
@@ -79,6 +89,7 @@ class Receipt(msgspec.Struct, eq=False):
     _registry: Keeper
     _accepted: Accepted
     _ended: Awaitable[TurnEnd]
+    _epoch: Epoch | None = None
 
     @property
     def session_id(self) -> SessionId:
@@ -92,8 +103,14 @@ class Receipt(msgspec.Struct, eq=False):
 
     @property
     def epoch(self) -> Epoch | None:
-        """The turn's epoch, the first half of its events' ids; ``None`` if it had not started."""
-        return self._accepted.epoch
+        """The turn's epoch, the first half of its events' ids; ``None`` until it starts.
+
+        It is looked up where the send was answered before that, as long as the session knows the turn.
+        """
+        epoch = self._accepted.epoch or self._epoch
+        if epoch is None:
+            epoch = self._epoch = self._registry.epoch_of(self.session_id, self.turn_id)
+        return epoch
 
     @property
     def status(self) -> TurnStatus:
@@ -125,10 +142,10 @@ class Receipt(msgspec.Struct, eq=False):
     async def result(self) -> Any:
         """Wait for the turn's end and return what the agent returned, untouched.
 
-        ``None`` for a retried send whose turn had ended already. Raises `TurnFailed` (its ``__cause__``
-        is what the agent raised), `TurnCancelled` (also for ``timed_out`` and ``unresponsive``; but
-        CancelledError in a turn that was asked to stop as well), and `WaitsForItself` inside that very turn.
-        Cancelling the wait leaves the turn alone.
+        Raises `TurnFailed` (its ``__cause__`` is what the agent raised), `TurnCancelled` (also for
+        ``timed_out`` and ``unresponsive``; but CancelledError in a turn that was asked to stop as well),
+        `WaitsForItself` inside that very turn, and `ResultNotKept` for a retried send whose turn had
+        completed with a result larger than ``kept_result``. Cancelling the wait leaves the turn alone.
         """
         return result_of(await self._end())
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, Final, TypeAlias, assert_never, get_args
 
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import InvalidRequest, TurnkeeperError
+from turnkeeper.actors.model.exceptions import TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
@@ -228,7 +228,7 @@ class RegistryActor(AsyncioActor):
             remembered_for = shared.settings.early_cancel_ttl
         answer(reply_to, CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered_for))
 
-    def _on_about(self, message: GetSession | GetTurn | AwaitTurn | FollowTurn, reply_to: ReplyTo) -> None:
+    def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
         if reply_to is not None:
             entry = self._children.known(message.session_id, message.asker)
             self._children.forward(entry, message, reply_to)
@@ -236,12 +236,7 @@ class RegistryActor(AsyncioActor):
     def _on_follow(self, message: Subscribe | FollowTurn, reply_to: ReplyTo) -> None:
         if self._ending.begun:
             raise shutting_down()
-        if reply_to is None:
-            raise InvalidRequest("a subscription must be asked for", field="reply_to")
-        if isinstance(message, FollowTurn):
-            self._on_about(message, reply_to)
-        else:
-            self._children.follow(message, reply_to)
+        self._children.follow(message, reply_to)
 
     def _on_messages(self, message: GetMessages, reply_to: ReplyTo) -> None:
         session, _owner = self._children.remembered(message.session_id, message.asker)

@@ -33,7 +33,7 @@ from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, refuse
 from turnkeeper.actors.session.machine import after_failure
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.states import Closed, Idle, State
-from turnkeeper.actors.session.views import find_turn, view
+from turnkeeper.actors.session.views import find_turn, outcome_of, view
 
 from .decisions import LOST, Decisions
 from .performer import Performer, count_end, log_end
@@ -118,7 +118,7 @@ class SessionActor(AsyncioActor):
     def _await_turn(self, message: AwaitTurn, reply_to: ReplyTo) -> None:
         record = self._find(message.turn_id)
         if record.status in TERMINAL:
-            answer(reply_to, TurnEnd(record, None))
+            answer(reply_to, TurnEnd(record, outcome_of(record)))
         else:
             self._performer.wait_for(record.turn_id, reply_to)
 

@@ -109,7 +109,7 @@ from .effects import (
     SetTimer,
     StartTurn,
 )
-from .record import record_of, remember
+from .record import kept_result, record_of, remember
 from .refusals import refuse
 from .states import (
     Cancelling,
@@ -244,7 +244,8 @@ def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Decision:
 def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
     outcome = message.outcome
     if type(outcome) is Returned:
-        record = record_of(state, COMPLETED, now, None, message.first_event_at, message.began)
+        result = kept_result(outcome, state.memory)
+        record = record_of(state, COMPLETED, now, None, message.first_event_at, message.began, result)
     else:
         # A cancellation too: it was not asked for.
         record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at, message.began)
@@ -261,7 +262,8 @@ def _settle(
     """
     then = state.then
     error = error_of(outcome) if status is FAILED else None
-    record = record_of(state, status, now, error, message.first_event_at, message.began)
+    result = kept_result(outcome, state.memory)
+    record = record_of(state, status, now, error, message.first_event_at, message.began, result)
     effects: list[Effect] = [EndTurn(record, outcome, state.turn.spec.ended_to)]
     if outcome is None:
         # Over, but not out: it counts against the bound until its coroutine ends, which is noted then.

@@ -1,6 +1,16 @@
 """Makes the records of turns, and keeps those of the turns that have ended. Pure."""
 
-from turnkeeper.actors.model.records import Cancellation, TurnError, TurnId, TurnRecord, TurnSpec
+from turnkeeper.actors.model.footprint import TEXT, footprint
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    KeptResult,
+    Outcome,
+    Returned,
+    TurnError,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+)
 from turnkeeper.actors.model.words import TurnStatus
 
 from .states import Cancelling, Memory, Running, Successor
@@ -13,6 +23,7 @@ def record_of(
     error: TurnError | None = None,
     first_event_at: float | None = None,
     began: bool | None = None,
+    result: KeptResult | None = None,
 ) -> TurnRecord:
     """The turn that holds the session, as a record; with a terminal status the record of its end.
 
@@ -40,7 +51,20 @@ def record_of(
         superseded_by,
         None,
         began,
+        result,
     )
+
+
+def kept_result(outcome: Outcome | None, memory: Memory) -> KeptResult | None:
+    """What is kept of what a coroutine returned, if it did: all of it, unless that is too large."""
+    if type(outcome) is not Returned or outcome.result is None:
+        return None
+    result = outcome.result
+    # The usual one without a call: a text takes no less.
+    size = TEXT + len(result) if type(result) is str and result.isascii() else footprint(result)
+    if size > memory.home.limits.result:
+        return KeptResult(None, 0, left_out=True)
+    return KeptResult(result, size)
 
 
 def unstarted(
@@ -73,6 +97,7 @@ def remember(memory: Memory, record: TurnRecord, now: float) -> Memory:
     """Keep the record of a finished turn, and let go of what is too old or too many."""
     limits = memory.home.limits
     records = memory.records
+    results = memory.results
     if records:
         if len(records) >= limits.kept_turns:
             records = records[len(records) - limits.kept_turns + 1 :]
@@ -82,4 +107,8 @@ def remember(memory: Memory, record: TurnRecord, now: float) -> Memory:
     epoch, last_epoch = record.epoch, memory.last_epoch
     if epoch is not None and epoch > last_epoch:
         last_epoch = epoch
-    return Memory(memory.home, last_epoch, (*records, record), memory.early, memory.quarantined)
+    if results and len(records) < len(memory.records):
+        results = sum([kept.result.size for kept in records if kept.result is not None])
+    if record.result is not None:
+        results += record.result.size
+    return Memory(memory.home, last_epoch, (*records, record), memory.early, memory.quarantined, results)

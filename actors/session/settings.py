@@ -38,6 +38,8 @@ class Settings:
     """How many finished turns a session remembers."""
     turn_retention: float = 3600.0
     """For how long it remembers them, and for how long a sleeping session is known."""
+    kept_result: int = 65_536
+    """About how many bytes of memory a turn's result may take that is kept with its record."""
     early_cancel_ttl: float = 30.0
     """For how long a cancel that came before its send is remembered."""
     early_cancels_per_user: int = 100
@@ -101,6 +103,7 @@ class Settings:
         strategy_named(self.multitask_strategy)
         for name in (
             "kept_turns",
+            "kept_result",
             "unresponsive_per_session",
             "early_cancels_per_user",
             "message_text",
@@ -148,6 +151,7 @@ class Settings:
             early_cancels=EARLY_CANCELS,
             early_cancel_ttl=self.early_cancel_ttl,
             quarantined=self.unresponsive_per_session,
+            result=self.kept_result,
         )
 
 

@@ -19,7 +19,8 @@ from turnkeeper.actors.model.value import value
 class Limits:
     """How much a session remembers: finished turns, for how long, and early cancels, for how long.
 
-    With ``quarantined`` turns that were given up and still run it takes no sends. `Settings.limits` makes it.
+    Of a turn's result it keeps at most ``result`` bytes. With ``quarantined`` turns that were given up and
+    still run it takes no sends. `Settings.limits` makes it.
     """
 
     kept_turns: int
@@ -27,6 +28,7 @@ class Limits:
     early_cancels: int
     early_cancel_ttl: float
     quarantined: int
+    result: int
 
 
 @value
@@ -49,13 +51,17 @@ class EarlyCancel:
 
 @value
 class Memory:
-    """What a session keeps whatever its state. ``quarantined`` turns are over but still running."""
+    """What a session keeps whatever its state. ``quarantined`` turns are over but still running.
+
+    ``results`` is about how many bytes the results in ``records`` take.
+    """
 
     home: Home
     last_epoch: Epoch = 0
     records: tuple[TurnRecord, ...] = ()
     early: tuple[EarlyCancel, ...] = ()
     quarantined: tuple[TurnRecord, ...] = ()
+    results: int = 0
 
 
 # -- The turn that holds the session ------------------------------------------------------------------

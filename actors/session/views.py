@@ -5,7 +5,15 @@ from typing import assert_never
 import msgspec
 
 from turnkeeper.actors.model.messages import ReplyAddress, SessionView
-from turnkeeper.actors.model.records import Moment, Reason, SessionId, TurnId, TurnOptions, TurnRecord
+from turnkeeper.actors.model.records import (
+    Moment,
+    Reason,
+    Returned,
+    SessionId,
+    TurnId,
+    TurnOptions,
+    TurnRecord,
+)
 from turnkeeper.actors.model.words import SessionState, Step, TurnStatus
 
 from .consequences import CAUSES
@@ -91,6 +99,16 @@ def find_turn(
         if record.turn_id == turn_id:
             return record
     return None
+
+
+def outcome_of(record: TurnRecord) -> Returned | None:
+    """How a turn's coroutine ended, as far as its record has it: what it returned, if that was kept."""
+    if record.status is not TurnStatus.COMPLETED:
+        return None
+    result = record.result
+    if result is None:
+        return Returned(None)
+    return None if result.left_out else Returned(result.value)
 
 
 def state_name(state: State) -> SessionState:

@@ -133,13 +133,15 @@ async def figures(door: Door) -> dict[str, float]:
 # -- Sessions and turns -------------------------------------------------------------------------------
 
 
-@bound("events kept for replay", meter.GAPS, log_events=5)
+@bound("events kept for replay", meter.GAPS, codes=(Code.EVENTS_LOST,), log_events=5)
 async def _events_kept(house: House) -> None:
     await ended(house, "emit 20")
     kept = await house.get("/chat/s/messages")
     cursor = kept.body["cursor"] or "1-1"
     async with house.stream("s", f"?last_event_id={cursor.partition('-')[0]}-1&follow=false") as stream:
         assert (await stream.next()).event == "gap"
+    [turn] = (await house.get("/chat/s")).body["recent_turns"]
+    assert (await house.get(f"/chat/s/turns/{turn['task_id']}/events")).code == Code.EVENTS_LOST
 
 
 @bound("one event", meter.EVENTS_TOO_LARGE, log_bytes=2_000)
@@ -150,6 +152,14 @@ async def _event(house: House) -> None:
 @bound("a result in", meter.RESULTS_LEFT_OUT, log_bytes=2_000)
 async def _result(house: House) -> None:
     await ended(house, "return 3000")
+
+
+@bound("a result kept", meter.RESULTS_NOT_KEPT, kept_result=2_000)
+async def _kept_result(house: House) -> None:
+    await ended(house, "return 3000")
+    [turn] = (await house.get("/chat/s")).body["recent_turns"]
+    answer = (await house.get(f"/chat/s/turns/{turn['task_id']}")).body
+    assert (answer["result"], answer["result_left_out"]) == (None, True)
 
 
 @bound("a slow reader", meter.SUBSCRIBER_OVERFLOW, subscriber_buffer=4)
@@ -310,7 +320,7 @@ async def _streams(house: House) -> None:
         assert (await house.get("/chat/s/events", **ADA)).status == 429
 
 
-@bound("events and conversations", meter.TOO_MUCH_KEPT, codes=(Code.TOO_MUCH_KEPT,), max_kept=2_000)
+@bound("events, conversations", meter.TOO_MUCH_KEPT, codes=(Code.TOO_MUCH_KEPT,), max_kept=2_000)
 async def _kept(house: House) -> None:
     await ended(house, "emit 50", **ADA)
     assert (await house.send("s", "say 1", **ADA)).status == 429

@@ -210,12 +210,23 @@ class TurnAnswer(TurnData):
     """A turn with its timeline."""
 
     log_id: LogId
+    result: Annotated[
+        Raw | None, _is("What it returned; `null` if it has not completed, or that is not JSON.", "done")
+    ]
+    result_left_out: Annotated[bool, _is("It returned more than `kept_result` bytes: they are gone.", False)]
     timeline: Annotated[list[Moment], _is("What happened, in that order.", _TIMELINE)]
 
 
 def encode_turn(log_id: str, record: TurnRecord) -> TurnAnswer:
     """One turn with its timeline."""
-    return {"log_id": log_id, **turn_data(record), "timeline": [_moment(each) for each in timeline(record)]}
+    result = record.result
+    return {
+        "log_id": log_id,
+        **turn_data(record),
+        "result": None if result is None else Raw(_json_or_null(result.value).encode()),
+        "result_left_out": result is not None and result.left_out,
+        "timeline": [_moment(each) for each in timeline(record)],
+    }
 
 
 def _moment(moment: records.Moment) -> Moment:

@@ -1,16 +1,19 @@
 """What one can ask of a registry, from code on its event loop."""
 
-import asyncio
 import copy
-from contextlib import aclosing
 from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent, chatty, opened, remembering, settle
-from turnkeeper.actors.model.exceptions import ReadOnlyMessage
-from turnkeeper.actors.model.messages import GetCounts
-from turnkeeper.actors.model.words import TurnStatus, Verdict
+from tests.fakes import ScriptedAgent, opened, remembering, settle
+from turnkeeper.actors.model.exceptions import (
+    PreconditionFailed,
+    ReadOnlyMessage,
+    ResultNotKept,
+    TurnFailed,
+)
+from turnkeeper.actors.model.messages import AwaitTurn
+from turnkeeper.actors.model.records import KeptResult, Returned
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 
@@ -53,139 +56,127 @@ async def test_a_conversation_is_bounded_in_bytes_and_its_newest_message_is_kept
         assert ([len(text) for text in conversation.messages], conversation.omitted) == ([20_000], 3)
 
 
-async def test_events_are_followed_until_the_loop_is_left() -> None:
-    async with opened(chatty) as registry:
-        receipt = await registry.send("s1", "3")
-        await receipt.ended()
-        seen: list[Any] = []
-        async with aclosing(registry.events("s1", after=f"{receipt.epoch}-0")) as events:
-            async for event in events:
-                seen.append((event.name, event.n))
-                if event.name == "turn.completed":
-                    break
-        assert seen == [("word", 1), ("word", 2), ("word", 3), ("turn.completed", 4)]
-        await settle()
-        assert (await registry.counts()).subscribers == 0
+# -- A precondition, and the epoch ------------------------------------------------------------------
 
 
-async def test_events_end_with_the_streams() -> None:
-    async with opened(ScriptedAgent()) as registry:
-        following = asyncio.create_task(collect(registry))
-        await settle()
-        await registry.send("s1", "hello")
-        assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
-        assert (await following)[-2:] == ["turn.cancelled", "close"]
+async def test_a_send_may_be_meant_for_the_session_as_its_sender_knows_it() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        with pytest.raises(PreconditionFailed):
+            await registry.send("s1", "hello", if_match="t0")
+        await registry.send("s1", "hello", turn_id="t1")
+        run = await agent.run()
+        with pytest.raises(PreconditionFailed):
+            await registry.send("s1", "hello", if_match="t0")
+        assert not run.turn.cancel_requested
+        receipt = await registry.send("s1", "again", turn_id="t2", if_match="t1")
+        assert receipt.superseded is not None
+        assert receipt.superseded.turn_id == "t1"
+        # The first try may be what made it fail.
+        assert (await registry.send("s1", "again", turn_id="t2", if_match="t1")).repeated
 
 
-async def collect(registry: SessionRegistry) -> list[str]:
-    return [event.name async for event in registry.events("s1")]
+async def test_the_epoch_of_a_send_that_waits_is_there_once_its_turn_has_started() -> None:
+    agent = ScriptedAgent(swallows=1)
+    async with opened(agent) as registry:
+        first = await registry.send("s1", "one")
+        run = await agent.run()
+        waiting = await registry.send("s1", "two", turn_id="t2", wait=False)
+        dropped, waiting = waiting, await registry.send("s1", "three", turn_id="t3", wait=False)
+        assert (waiting.epoch, dropped.epoch) == (None, None)
+        run.finish()
+        turn = (await agent.run()).turn
+        assert waiting.epoch == turn.epoch > (first.epoch or 0)
+        assert dropped.epoch is None
+        agent.last.finish()
+        await waiting.ended()
+        await registry.cleanup()
+        assert waiting.epoch == turn.epoch
 
 
-async def test_a_follower_that_is_cancelled_unsubscribes() -> None:
-    async with opened() as registry:
-        following = asyncio.create_task(collect(registry))
-        await settle()
-        assert (await registry.counts()).subscribers == 1
-        following.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await following
-        await settle()
-        assert (await registry.counts()).subscribers == 0
+# -- The result of a turn that has ended ------------------------------------------------------------
 
 
-async def test_a_follower_that_is_cancelled_twice_leaves_nothing_behind() -> None:
-    """G8: nothing that is awaited on the way out may be needed for it."""
-    async with opened() as registry:
-        for _ in range(2_000):  # so that the answer takes a few passes
-            registry.ref.tell(GetCounts())
-        asked = asyncio.create_task(registry.subscribe("s1"))
+async def returning(turn: Turn) -> Any:
+    match turn.text.split():
+        case ["none"]:
+            return None
+        case ["list"]:
+            return ["x", {"n": 1}]
+        case ["text", size]:
+            return "x" * int(size)
+        case ["object"]:
+            return OPAQUE
+        case _:
+            raise ValueError("no")
+
+
+OPAQUE = object()
+
+
+async def again(registry: SessionRegistry, turn_id: str, text: str) -> Any:
+    """What a retry gets after the end."""
+    await (await registry.send("s1", text, turn_id=turn_id)).ended()
+    receipt = await registry.send("s1", text, turn_id=turn_id)
+    assert receipt.repeated
+    return await receipt.result()
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [("none", None), ("list", ["x", {"n": 1}]), ("text 10", "x" * 10), ("object", OPAQUE)],
+    ids=["none", "list", "text", "object"],
+)
+async def test_the_result_of_a_turn_is_there_for_those_who_ask_after_its_end(text: str, result: Any) -> None:
+    async with opened(returning) as registry:
+        assert await again(registry, "t1", text) == result
+        await registry.cleanup()
+        end = await registry.ask(AwaitTurn("s1", "t1"))
+        assert end.outcome == Returned(result)
+
+
+async def test_a_result_that_is_too_large_is_not_kept_and_that_is_said() -> None:
+    """G8."""
+    async with opened(returning, kept_result=1_000) as registry:
+        with pytest.raises(ResultNotKept) as caught:
+            await again(registry, "t1", "text 1000")
+        assert (caught.value.code, caught.value.turn_id) == ("RESULT_NOT_KEPT", "t1")
+        kept = (await registry.turn("s1", "t1")).result
+        assert kept == KeptResult(None, 0, left_out=True)
+        assert (await registry.counts()).counters["results_not_kept_total"] == 1
+        first = await registry.send("s1", "text 2000")
+        assert len(await first.result()) == 2_000  # who waited gets it whole
+        assert len(await again(registry, "t2", "text 900")) == 900
+
+
+async def test_a_turn_that_failed_has_no_result_and_neither_has_one_that_never_started() -> None:
+    async with opened(returning) as registry:
+        with pytest.raises(TurnFailed):
+            await again(registry, "t1", "raise")
+        assert (await registry.turn("s1", "t1")).result is None
+        assert (await registry.ask(AwaitTurn("s1", "t1"))).outcome is None
+
+
+async def test_results_count_as_kept_until_their_records_are_forgotten() -> None:
+    """G8."""
+    async with opened(returning, kept_turns=2, log_events=1) as registry:
+
+        async def kept() -> int:
+            return (await registry.counts()).kept
+
+        await (await registry.send("s1", "none")).ended()
+        before = await kept()
+        sizes = []
+        for size in (10_000, 20_000, 30_000):
+            await (await registry.send("s1", f"text {size}")).ended()
+            for _ in range(2):
+                await (await registry.send("s2", "none")).ended()
+            sizes.append(await kept() - before)
+        assert [round(size, -4) for size in sizes] == [20_000, 50_000, 80_000]
         for _ in range(2):
-            await asyncio.sleep(0)
-            asked.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asked
+            await (await registry.send("s1", "none")).ended()
+        assert await kept() - before < 1_000
+        await registry.close("s1", free=True)
+        await registry.close("s2", free=True)
         await settle()
-        assert (await registry.counts()).subscribers == 0
-
-
-@pytest.mark.parametrize("passes", range(6))
-async def test_a_subscription_whose_asker_has_given_up_is_closed(passes: int) -> None:
-    async with opened() as registry:
-        asked = asyncio.create_task(registry.subscribe("s1"))
-        await settle(passes)
-        if asked.cancel():
-            with pytest.raises(asyncio.CancelledError):
-                await asked
-        else:
-            asked.result().close()
-        await settle()
-        assert (await registry.counts()).subscribers == 0
-
-
-# -- At once ------------------------------------------------------------------------------------------
-
-
-async def test_a_turns_coroutine_makes_its_first_step_before_its_sender_goes_on() -> None:
-    agent = ScriptedAgent()
-    async with opened(agent) as registry:
-        await settle()  # at rest, so that the send is answered at once
-        for word in "first", "second":  # the second one supersedes
-            receipt = await registry.send("s1", word)
-            assert agent.last.turn.text == word
-            assert receipt.status is TurnStatus.RUNNING
-
-
-async def test_a_cancel_reaches_the_coroutine_before_the_loop_makes_a_pass() -> None:
-    agent = ScriptedAgent()
-    async with opened(agent) as registry:
-        await registry.send("s1", "hello")
-        seen: list[bool] = []
-        cancelling = asyncio.ensure_future(registry.cancel("s1"))
-        asyncio.get_running_loop().call_soon(lambda: seen.append(agent.last.turn.cancel_requested))
-        assert (await cancelling).verdict is Verdict.CANCELLED
-        assert seen == [True]
-
-
-@pytest.mark.parametrize("call", ["cancel", "send"])
-async def test_what_a_turn_asks_is_not_handled_on_its_own_stack(call: str) -> None:
-    """It may be deep, and what a handler meets there would be the end of a session."""
-
-    async def agent(turn: Turn) -> None:
-        turns.append(turn)
-        if turn.text == "wait":
-            await asyncio.Event().wait()
-        elif turn.text == "ask":
-            asking = (
-                registry.cancel("s1", wait=False)
-                if call == "cancel"
-                else registry.send("s1", "hi", wait=False)
-            )
-            coroutine: Any = asking
-            coroutine.send(None)  # as far as it gets by itself
-            coroutine.close()
-            seen.append(turns[0].cancel_requested)
-
-    turns: list[Turn] = []
-    seen: list[bool] = []
-    async with opened(agent) as registry:
-        await registry.send("s1", "wait")
-        await (await registry.send("s2", "ask")).ended()
-        assert seen == [False]
-        await settle()
-        assert turns[0].cancel_requested
-
-
-async def test_asking_and_asking_for_what_is_answered_at_once_lets_the_loop_go_on() -> None:
-    """G9."""
-    async with opened(chatty) as registry:
-        passes: list[int] = []
-
-        def count() -> None:
-            passes.append(1)
-            loop.call_soon(count)
-
-        loop = asyncio.get_running_loop()
-        loop.call_soon(count)
-        for _ in range(1_000):
-            await registry.cancel("s1")
-        assert len(passes) >= 3
+        assert await kept() == 0

@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, opened, settle
 from tests.turns import record
-from turnkeeper.actors.model.exceptions import TurnCancelled, TurnFailed
+from turnkeeper.actors.model.exceptions import ResultNotKept, TurnCancelled, TurnFailed
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import Raised, Returned, TurnError
 from turnkeeper.actors.model.words import TERMINAL, TurnStatus
@@ -101,6 +101,7 @@ def test_the_failure_names_the_turns_code_and_what_the_agent_raised() -> None:
 
 def test_the_result_is_what_the_agent_returned_if_that_is_still_known() -> None:
     assert result_of(ended(TurnStatus.COMPLETED, Returned(7))) == 7
-    assert result_of(ended(TurnStatus.COMPLETED)) is None
+    with pytest.raises(ResultNotKept):
+        result_of(ended(TurnStatus.COMPLETED))
     with pytest.raises(TurnCancelled):
         result_of(ended(TurnStatus.CANCELLED))

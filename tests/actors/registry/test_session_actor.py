@@ -169,7 +169,7 @@ async def test_a_send_that_is_repeated_starts_nothing_and_finds_the_same_turn() 
         assert await waits == "here"
         late = await registry.send("s1", "hello", turn_id="t1")
         assert (late.repeated, late.status) == (True, TurnStatus.COMPLETED)
-        assert await late.result() is None
+        assert await late.result() == "here"
         assert len(agent.runs) == 1
 
 

@@ -30,7 +30,12 @@ RETENTION = 3_600.0
 SESSION = SessionId("s")
 #: Enough of each to find them, and to see one forgotten: by number, and of the turns some by age.
 LIMITS = Limits(
-    kept_turns=3, turn_retention=RETENTION, early_cancels=2, early_cancel_ttl=EARLY_TTL, quarantined=2
+    kept_turns=3,
+    turn_retention=RETENTION,
+    early_cancels=2,
+    early_cancel_ttl=EARLY_TTL,
+    quarantined=2,
+    result=1_000,
 )
 
 

@@ -20,6 +20,7 @@ from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    KeptResult,
     Reason,
     TurnError,
     TurnId,
@@ -129,6 +130,7 @@ class Facts:
         error: TurnError | None = None,
         first_event_at: float | None = None,
         began: bool | None = None,
+        result: KeptResult | None = None,
     ) -> TurnRecord:
         """The record of the turn that holds the session, which must be one."""
         assert self.holder is not None
@@ -145,6 +147,7 @@ class Facts:
             error=error,
             superseded_by=None if self.waiting is None else self.waiting.turn_id,
             began=began,
+            result=result,
         )
 
     def waited(

@@ -11,6 +11,7 @@ from typing import Any, NoReturn, assert_never
 
 from tests.actors.session.facts import Asked, Early, Facts, Fled
 from turnkeeper.actors.model.exceptions import SessionBusy, StageFailed
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
@@ -26,6 +27,7 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    KeptResult,
     LateEnd,
     Outcome,
     Raised,
@@ -365,7 +367,8 @@ class _Step:
             self._broken("G6: given up before the end of its ladder")
         elif effect.outcome is not None:
             self._broken("G6: the outcome of a coroutine that still runs")
-        truth = facts.held(record.status, self.now, error, message.first_event_at, message.began)
+        result = _kept(effect.outcome)
+        truth = facts.held(record.status, self.now, error, message.first_event_at, message.began, result)
         self._has_ended(effect, holder, truth)
         if isinstance(message, TurnEnded):
             facts.holder = None
@@ -768,6 +771,13 @@ class _Step:
         return isinstance(self.message, Shut) and self.message.reason.code is CancelCode.SHUTDOWN
 
 
+def _kept(outcome: Outcome | None) -> KeptResult | None:
+    """What the record of a turn must keep of its result. Those here are small texts."""
+    if not isinstance(outcome, Returned) or outcome.result is None:
+        return None
+    return KeptResult(outcome.result, footprint(outcome.result))
+
+
 def _error(outcome: Outcome) -> TurnError | None:
     """What the record of a failed turn must say."""
     match outcome:
@@ -798,4 +808,5 @@ def _noted(record: TurnRecord, late: LateEnd) -> TurnRecord:
         record.superseded_by,
         late,
         record.began,
+        record.result,
     )

@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from tests.actors.session.stories import ADMIN, CLOSE, GONE, GRACE, POLICY, SHUTDOWN, START, USER, Session
 from tests.turns import LIMITS, spec
 from turnkeeper.actors.model.exceptions import SessionClosed, StageFailed
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
@@ -21,6 +22,7 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.records import (
+    KeptResult,
     Outcome,
     Raised,
     Reason,
@@ -124,10 +126,13 @@ def test_epochs_grow_past_a_quarantined_turn(running: Session) -> None:
 def test_a_turn_that_returns_is_completed(running: Session) -> None:
     record = running.end(Returned(42))
     assert (record.status, record.error, record.reason) == (TurnStatus.COMPLETED, None, None)
+    assert record.result == KeptResult(42, footprint(42))
     assert (record.submitted_at, record.started_at, record.ended_at) == (START, START, START + 1.0)
     assert record.cancel_requested_at is None
     assert running.one(EndTurn).outcome == Returned(42)
-    assert running.state == Idle(Memory(running.state.memory.home, record.epoch or 0, (record,)))
+    assert running.state == Idle(
+        Memory(running.state.memory.home, record.epoch or 0, (record,), results=footprint(42))
+    )
 
 
 def test_a_turn_that_raises_is_failed_with_its_code_and_type(running: Session) -> None:

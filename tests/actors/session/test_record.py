@@ -1,14 +1,27 @@
 """The records of turns, and which of them a session keeps."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests import turns
+from tests.fakes import plain
 from tests.turns import LIMITS, memory, spec
-from turnkeeper.actors.model.records import Cancellation, Reason, TurnError, TurnId, TurnRecord
+from turnkeeper.actors.model.footprint import footprint
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    KeptResult,
+    Raised,
+    Reason,
+    Returned,
+    Stopped,
+    TurnError,
+    TurnId,
+    TurnRecord,
+)
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
-from turnkeeper.actors.session.record import record_of, remember, unstarted
+from turnkeeper.actors.session.record import kept_result, record_of, remember, unstarted
 from turnkeeper.actors.session.states import Again, Cancelling, Closing, Memory, Running, Successor
 
 USER = Reason(CancelCode.USER_REQUEST, "ada")
@@ -91,3 +104,30 @@ def test_the_last_epoch_never_goes_back() -> None:
     assert memory.last_epoch == 7
     assert remember(memory, ended("t2", 1.0, epoch=6), 1.0).last_epoch == 7
     assert remember(memory, ended("t3", 1.0), 1.0).last_epoch == 7
+
+
+def test_what_the_results_take_is_what_the_records_that_are_kept_have_of_them() -> None:
+    kept = MEMORY
+    sizes = []
+    for n, size in enumerate((10, 20, 30, 40, None, 60)):
+        result = None if size is None else KeptResult("x", size)
+        kept = remember(kept, turns.record(f"t{n}", n + 1, ended_at=float(n), result=result), float(n))
+        sizes.append(kept.results)
+    assert sizes == [10, 30, 60, 90, 70, 100]
+    assert remember(kept, turns.record("late", 9, ended_at=500.0), 500.0).results == 0
+
+
+@pytest.mark.parametrize("result", ["xxxx", "\u20ac" * 4, ["x", 1]], ids=plain)
+def test_a_result_is_kept_up_to_its_bound(result: Any) -> None:
+    size = footprint(result)
+
+    def kept(most: int) -> KeptResult | None:
+        return kept_result(Returned(result), memory(limits=replace(LIMITS, result=most)))
+
+    assert kept(size) == KeptResult(result, size)
+    assert kept(size - 1) == KeptResult(None, 0, left_out=True)
+
+
+@pytest.mark.parametrize("outcome", [None, Stopped(), Raised(ValueError()), Returned(None)], ids=plain)
+def test_what_returned_nothing_has_no_result(outcome: Any) -> None:
+    assert kept_result(outcome, MEMORY) is None

@@ -116,7 +116,14 @@ def encode_session(view: SessionView) -> JSON:
 
 def encode_turn(log_id: str, record: TurnRecord) -> JSON:
     """One turn with its timeline; ``ms`` counts from its submission."""
-    return {"log_id": log_id, **turn_data(record), "timeline": [_moment(each) for each in timeline(record)]}
+    result = record.result
+    return {
+        "log_id": log_id,
+        **turn_data(record),
+        "result": None if result is None else result.value,
+        "result_left_out": result is not None and result.left_out,
+        "timeline": [_moment(each) for each in timeline(record)],
+    }
 
 
 def _moment(moment: Moment) -> JSON:

@@ -13,6 +13,7 @@ from tests.web.http import shapes
 from turnkeeper.actors.model.messages import Accepted, CancelAnswer, Conversation, SessionView, Superseded
 from turnkeeper.actors.model.records import (
     Cancellation,
+    KeptResult,
     LateEnd,
     Reason,
     SessionId,
@@ -285,6 +286,7 @@ any_turn = st.builds(
     superseded_by=st.none() | strings,
     error=st.none() | st.builds(TurnError, strings, st.none() | strings, st.none() | strings),
     ended_late=st.none() | st.builds(LateEnd, st.sampled_from(TurnStatus), moments),
+    result=st.none() | st.builds(KeptResult, any_json, st.just(0), st.booleans()),
 )
 few = st.lists(any_turn, max_size=2).map(tuple)
 views = st.builds(

@@ -65,6 +65,25 @@ async def test_every_answer_ends_its_line_for_those_who_read_it_in_a_terminal() 
             assert answer.text.endswith("}\n"), request
 
 
+async def test_a_turn_that_has_completed_is_looked_up_with_what_it_returned() -> None:
+    async def agent(turn: Turn) -> Any:
+        return {"n": 2**70, "text": "x" * int(turn.text)} if turn.text != "0" else object()
+
+    async with serving(agent, kept_result=2_000) as house:
+        for text, result, left_out in (
+            ("3", {"n": 2**70, "text": "xxx"}, False),
+            ("0", None, False),
+            ("5000", None, True),
+        ):
+            task = await house.sent("s", text)
+            turn = await ended(house, "s", task)
+            assert (turn["status"], turn["result"], turn["result_left_out"]) == (
+                "completed",
+                result,
+                left_out,
+            )
+
+
 # -- Send -------------------------------------------------------------------------------------------
 
 
