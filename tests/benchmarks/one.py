@@ -28,7 +28,7 @@ from tests.benchmarks.streams import streams
 from tests.benchmarks.tokens import tokens
 from tests.benchmarks.turns import supersedes, turns
 from turnkeeper.web.server.descriptors import raise_limit
-from turnkeeper.web.server.run import calm_the_collector
+from turnkeeper.web.server.garbage import calm_the_collector
 
 #: Finds figures.
 Run: TypeAlias = Callable[[Size], Awaitable[Sequence[Row]]]

@@ -1,7 +1,6 @@
 """The server that `turnkeeper serve` runs: it listens, says where, and is gone when it should be."""
 
 import asyncio
-import gc
 import os
 import re
 import signal
@@ -24,6 +23,7 @@ from .access_log import AccessLog, access_logger
 from .connections import Bounds, Connections
 from .descriptors import complain_rarely, raise_limit
 from .event_loop import run_to_its_end
+from .garbage import Garbage, calm_the_collector
 from .talk import Talk, http_logger, name_server
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -78,16 +78,6 @@ def why_not(error: OSError | UnicodeError) -> str:
     return re.sub(r"^\[errno \d+\] ", "", reason, flags=re.IGNORECASE)  # as Python 3.13 says it
 
 
-def calm_the_collector() -> None:
-    """Let Python's cyclic garbage collector look less often.
-
-    Sessions and turns are freed by their reference counts, but by default the collector walks all of
-    them after every 700 new objects: with 10,000 sessions that is a third of what a turn costs.
-    """
-    gc.freeze()
-    gc.set_threshold(20_000, 20, 20)
-
-
 async def _serve(
     app: web.Application,
     settings: WebSettings,
@@ -110,6 +100,9 @@ async def _serve(
     app.middlewares.append(connections.middleware)
     app.on_response_prepare.append(name_server)
     await runner.setup()
+    directory = app[REGISTRY].directory
+    garbage = Garbage(loop, lambda: not directory.active)
+    garbage.start()
     try:
         site = _Site(runner, connections, settings, backlog)
         await site.start()
@@ -118,6 +111,7 @@ async def _serve(
         await site.stop()
         await app[REGISTRY].drain(settings.shutdown_deadline - 2 * margin)
     finally:
+        garbage.stop()
         await runner.cleanup()
 
 
