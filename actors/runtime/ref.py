@@ -8,6 +8,7 @@ loop lets the actor handle it.
 # pyright: reportPrivateUsage=false
 
 import asyncio
+import sys
 import threading
 import uuid
 from collections import deque
@@ -34,6 +35,8 @@ class Start:
 
 
 START: Final = Start()
+#: Beyond so many frames nothing is handled on the stack of the one who asks.
+DEEP: Final = 200
 _PYKKAS_OWN: Final = frozenset({_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr, Start})
 
 
@@ -202,10 +205,11 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
     def ask_now(self, message: Query[R], future: AsyncioFuture[R] | None = None) -> AsyncioFuture[R]:
         """Send ``message`` and get a future of the reply, in a coroutine or callback of the loop's.
 
-        It is handled before this returns if nothing is in the way (see `run_queue`). ``future`` may be given.
+        It is handled before this returns if nothing is in the way (see `run_queue`) and the stack is not
+        deep. ``future`` may be given.
         """
         asked = AsyncioFuture() if future is None else future
-        _ask(self, message, asked, self._queue.put_now)
+        _ask(self, message, asked, self._queue.put if _stack_is_deep() else self._queue.put_now)
         return asked
 
     def forward(self, message: Any, reply_to: ReplyTo) -> None:
@@ -312,6 +316,15 @@ def _refuse_on_loop(call: str) -> None:
             f"a blocking {call}() would block the event loop of this thread; nothing was sent. "
             f"Use `await ref.{call}(..., block=False)`"
         )
+
+
+def _stack_is_deep() -> bool:
+    # A handler that meets a RecursionError leaves half of its work undone, for good.
+    try:
+        sys._getframe(DEEP)
+    except ValueError:
+        return False
+    return True
 
 
 def _ask(

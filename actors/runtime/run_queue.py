@@ -18,7 +18,8 @@ one message as it is, or, from its second message until it is empty again, a deq
 the same run in the same context and with the same bounds, at another time. That takes place only while the
 queue is at rest, with no mail anywhere and no handler under way, so that no message overtakes another and no
 handler runs inside another one. After `MESSAGES_PER_PASS` of them one goes through the loop all the same, and
-those that follow queue behind it: a pass in which thousands of tasks end takes no longer than it did.
+those that follow queue behind it: a pass in which thousands of tasks end takes no longer than it did. A
+handler needs room on the stack, and a coroutine may stand at the end of a deep one: see `AsyncioRef.ask_now`.
 
 *Which thread does what.* Everything but the inlet belongs to the loop's thread. There a put stores the
 message and sees to the callback. From any other thread a put appends to the inlet, which is locked, and
@@ -177,7 +178,6 @@ class RunQueue:
             self._at_once = 0
             self.put(box, mail)
             return
-        self._is_due = True
         self._at_once += 1
         self._context.run(self._run, box, mail)
 
@@ -239,6 +239,7 @@ class RunQueue:
         left = MESSAGES_PER_PASS
         try:
             if first is not None:
+                self._is_due = True  # not before it runs: at the end of the stack it never does
                 left -= 1
                 first._handle(mail[0], mail[1])
             while ready and left > 0:

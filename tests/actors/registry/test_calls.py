@@ -1,6 +1,8 @@
 """What one can ask of a registry, from code on its event loop."""
 
 import copy
+import sys
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from turnkeeper.actors.model.exceptions import (
 )
 from turnkeeper.actors.model.messages import AwaitTurn
 from turnkeeper.actors.model.records import KeptResult, Returned
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 
@@ -180,3 +183,27 @@ async def test_results_count_as_kept_until_their_records_are_forgotten() -> None
         await registry.close("s2", free=True)
         await settle()
         assert await kept() == 0
+
+
+async def test_a_send_or_cancel_at_the_end_of_a_deep_stack_costs_the_registry_nothing() -> None:
+    """G14. A handler that met a RecursionError there would leave half of its work undone."""
+
+    async def deep(depth: int, session: str) -> None:
+        if depth:
+            await deep(depth - 1, session)
+            return
+        await registry.send(session, "hello")
+        await registry.cancel(session)
+
+    depths = range(sys.getrecursionlimit() - 200, sys.getrecursionlimit())
+    async with opened(ScriptedAgent()) as registry:
+        for depth in depths:
+            with suppress(RecursionError):
+                await deep(depth, f"s{depth}")
+        for depth in depths:
+            receipt = await registry.send(f"s{depth}", "hello")
+            await registry.cancel(f"s{depth}")
+            assert (await receipt.ended()).status is TurnStatus.CANCELLED
+
+        assert not registry.directory.opening
+        assert registry.directory.ledger.in_all.turns == 0

@@ -1,6 +1,7 @@
 import asyncio
 import contextvars
 import gc
+import sys
 import threading
 import weakref
 from collections import deque
@@ -418,3 +419,23 @@ async def test_mail_before_the_start_is_kept_also_if_it_is_put_now() -> None:
     box._queue.put_now(box, (1, None))
 
     assert list(cast("deque[Mail]", box._mail)) == [(1, None)]
+
+
+async def test_a_message_put_now_for_which_the_stack_has_no_room_leaves_the_queue_at_rest() -> None:
+    queue, box = RunQueue.of(asyncio.get_running_loop()), Box()
+
+    def put(depth: int) -> None:
+        if depth:
+            put(depth - 1)
+        else:
+            queue.put_now(box, ("deep", None))
+
+    for depth in reversed(range(sys.getrecursionlimit())):
+        try:
+            put(depth)
+        except RecursionError:
+            queue.put_now(box, ("after", None))
+            assert box.log[-1] == ("box", "after")
+        else:
+            break
+    assert box.log[-1] == ("box", "deep")
