@@ -44,8 +44,8 @@ very many readers of one session, beside bare writes.
 
 One registry from its first send to its stop. A *pass* is one callback of the loop, in CPU time of the
 loop's thread: for so long nothing else gets the loop. Python's garbage collector is set as in `turnkeeper
-serve`, and what it does within a pass counts; its look at all objects, which `turnkeeper serve` puts off until no
-turn is in flight or there may be as much garbage as there is else, has a row of its own.
+serve`, and what it does within a pass counts; its look at all objects, which `turnkeeper serve` puts off
+until no turn is in flight or there may be as much garbage as there is else, has a row of its own.
 
 {growth}
 
