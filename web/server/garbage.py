@@ -15,7 +15,7 @@ from typing import Final
 #: The young objects are looked at when there are so many more of them, and those that have survived one look
 #: after so many such looks: a few milliseconds each time.
 YOUNG: Final = 10_000
-LOOKS: Final = 5
+LOOKS: Final = 2
 #: So many objects have grown old when the collector has looked at the middle ones once.
 GROWN_OLD: Final = YOUNG * (LOOKS + 1)
 #: The old ones are never looked at of the collector's own accord.
