@@ -22,6 +22,7 @@ if not __name__.startswith("turnkeeper."):
 
 from .events.event import Event
 from .events.subscription import Subscription
+from .events.together import Together
 from .model.exceptions import (
     AgentError,
     AgentExited,
@@ -139,6 +140,8 @@ __all__ = [
     "Event",
     # events.subscription
     "Subscription",
+    # events.together
+    "Together",
     # model.exceptions
     "AgentError",
     "AgentExited",

@@ -1,6 +1,6 @@
 """Each `close` that is due to one reader, and where its stream ends. Pure."""
 
-from typing import assert_never
+from typing import Self, assert_never
 
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 
@@ -27,11 +27,12 @@ class Closes:
         #: The last mark that was heeded.
         self.mark = UNMARKED
 
-    def heed(self) -> None:
-        """Take note of each mark that was made since."""
+    def heed(self) -> Self:
+        """Take note of each mark that was made since, and return itself."""
         while (mark := self.mark.next) is not None:
             self.mark = mark
             self.end(mark)
+        return self
 
     def end(self, mark: Mark) -> None:
         """A `close` is due: see `reaction`."""

@@ -2,19 +2,20 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, suppress
 from typing import Any, overload
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.messages import FollowTurn, Subscribe
-from turnkeeper.actors.model.records import HOST, Asker
+from turnkeeper.actors.model.records import HOST, Asker, SessionId
 from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
 
 from .event import CLOSE, Event
 from .reaction import close_on_named
 from .subscription import Subscription
+from .together import Together
 from .turn_reader import TurnReader
 
 
@@ -117,6 +118,29 @@ class SessionStreams(ABC):
             finally:
                 reader.close()
             complete = reader.complete
+
+    def together(self, *, user: str | None = None) -> Together:
+        """A reader of several sessions at once, which has none yet: see `Together`. Close it at the end."""
+        return Together(self.follow, asker_of(user))
+
+    async def events_of(
+        self, cursors: Mapping[str, str | None], *, user: str | None = None
+    ) -> AsyncGenerator[tuple[SessionId, Event], None]:
+        """Follow several sessions, each after its id, or as `events` without one: events with their sessions.
+
+        Streams stay open over a cancel. Ends at a shutdown, or when one session's events come more than
+        ``subscriber_buffer`` too fast. Leaving the loop unsubscribes (at once with `contextlib.aclosing`).
+        Raises what `subscribe` raises. To add and drop sessions meanwhile, use `together`.
+        """
+        together = self.together(user=user)
+        try:
+            for session_id, after in cursors.items():
+                await together.add(session_id, after)
+            async with aclosing(together.events()) as events:
+                async for each in events:
+                    yield each
+        finally:
+            together.close()
 
 
 class _Following(AsyncioFuture[Subscription]):

@@ -39,11 +39,11 @@ class Subscription:
         "_poked",
         "_position",
         "_prelude",
-        "_waiter",
         "max_lag",
         "on_overflow",
         "outlet",
         "overflowed",
+        "waiter",
     )
 
     def __init__(
@@ -62,7 +62,8 @@ class Subscription:
         #: Only what is published from here on counts as lag: a replay may be longer than the buffer.
         self._live_from = log.head
         self._prelude = prelude
-        self._waiter: asyncio.Future[None] | None = None
+        #: What is set when there is something to do, while that is waited for: by `read`, or by another.
+        self.waiter: asyncio.Future[None] | None = None
         self._on_end = on_end
         self._count_overflow = count_overflow
         self._closes = Closes(close_on)
@@ -78,14 +79,12 @@ class Subscription:
     @property
     def ended(self) -> bool:
         """Whether nothing more will be published to this reader."""
-        self._closes.heed()
-        return self._closes.ended
+        return self._closes.heed().ended
 
     @property
     def ending(self) -> StreamEnd | None:
         """Why it ended, as its last event says; ``None`` if it has not, or ended without a `close`."""
-        self._closes.heed()
-        return self._closes.ending
+        return self._closes.heed().ending
 
     @property
     def lag(self) -> int:
@@ -97,7 +96,7 @@ class Subscription:
     @property
     def parked(self) -> bool:
         """Whether the reader waits for something to happen."""
-        return self._waiter is not None
+        return self.waiter is not None
 
     async def read(self) -> list[Event]:
         """All that waits for this reader, at most `BATCH` events; an empty list is the end, or a `poke`.
@@ -109,16 +108,15 @@ class Subscription:
             if batch or self.ended or self._poked:
                 self._poked = False
                 return batch
-            self._waiter = asyncio.get_running_loop().create_future()
+            self.waiter = asyncio.get_running_loop().create_future()
             try:
-                await self._waiter
+                await self.waiter
             finally:
-                self._waiter = None
+                self.waiter = None
 
     def take(self) -> list[Event]:
         """What waits for this reader, without waiting for more."""
-        closes = self._closes
-        closes.heed()
+        closes = self._closes.heed()
         if self._prelude:
             batch, self._prelude = self._prelude, []
             return batch
@@ -142,7 +140,7 @@ class Subscription:
 
         A reader that does not wait looks anyway, but is ended here if it lags too far behind meanwhile.
         """
-        outlet, waiter, position, closes = self.outlet, self._waiter, self._position, self._closes
+        outlet, waiter, position, closes = self.outlet, self.waiter, self._position, self._closes
         if closes.mark.next is not None:
             closes.heed()
         if waiter is None:
@@ -159,10 +157,15 @@ class Subscription:
         else:
             waiter.set_result(None)
 
+    @property
+    def cursor(self) -> str:
+        """The cursor of a reader that has been given all before its position: where it goes on."""
+        return self._log.cursor_at(self._position)
+
     def wake(self) -> None:
         """Let the reader look again."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
 
     def poke(self) -> None:
         """Let `read` return now, with an empty list if nothing waits."""
@@ -171,8 +174,7 @@ class Subscription:
 
     def end(self, end: StreamEnd, *, superseded: bool = False) -> None:
         """A `close` is due after what is in the log now: see `reaction`, also for ``superseded``."""
-        self._closes.heed()
-        self._closes.end(Mark(self._log.head, end, superseded=superseded))
+        self._closes.heed().end(Mark(self._log.head, end, superseded=superseded))
         self.wake()
 
     def heed_from(self, mark: Mark) -> None:
@@ -191,8 +193,7 @@ class Subscription:
 
     def end_here(self) -> None:
         """End it after what is in the log now, without a `close`."""
-        self._closes.heed()
-        self._closes.end_here(self._log.head)
+        self._closes.heed().end_here(self._log.head)
         self.wake()
 
     @property
