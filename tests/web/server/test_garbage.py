@@ -102,6 +102,25 @@ async def test_the_more_lives_the_more_may_grow_old_before_turns_are_held_up(col
         kept.stop()
 
 
+async def test_at_rest_old_objects_are_looked_at_when_a_quarter_as_many_have_grown_old(
+    collector: Collector,
+) -> None:
+    async with virtual_time():
+        kept = Garbage(asyncio.get_running_loop(), lambda: True)
+        kept.start()
+        collector.objects = 8 * SOME
+        collector.grown_old = SOME
+        await asyncio.sleep(EVERY + 1)
+        assert collector.looks == 1
+        collector.grown_old = 2 * SOME - GROWN_OLD
+        await asyncio.sleep(EVERY + 1)
+        assert collector.looks == 1
+        collector.grown_old = 2 * SOME
+        await asyncio.sleep(EVERY + 1)
+        assert collector.looks == 2
+        kept.stop()
+
+
 async def test_once_it_is_stopped_nothing_is_considered(collector: Collector) -> None:
     async with virtual_time():
         kept = Garbage(asyncio.get_running_loop(), lambda: True)
