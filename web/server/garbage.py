@@ -3,8 +3,8 @@
 Sessions and turns are freed by their reference counts. What is left to the collector are the cycles that
 agents and libraries make, and most of those are found among the young objects. The old ones are all sessions
 and what they remember: with 100,000 sessions a look at them takes about a second, in which nothing else
-happens. So they are looked at when a quarter as many have grown old (which is Python's own rule) and no turn is
-in flight, or else when the garbage among them might have come to as much as what lives.
+happens. So they are looked at when a quarter as many have grown old, which is Python's own rule, and no turn
+is in flight, or else when the garbage among them might have come to as much as what lives.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ NEVER: Final = 1_000_000_000
 
 #: How often it is considered to look at the old objects, in seconds.
 EVERY: Final = 5.0
-#: So many must have grown old for a look when no turn is in flight, and for one in any case, even if less lives.
+#: So many must have grown old for a look when no turn is in flight, and for one in any case, if less lives.
 SOME: Final = 2 * GROWN_OLD
 MANY: Final = 1_000_000
 
