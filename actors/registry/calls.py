@@ -82,9 +82,10 @@ class SessionCalls(SessionStreams):
         )
         asked = _ask_now(self.ref, send, inside)
         ended.source = asked.source
-        if asked.done():
-            await _a_pass()  # in which the turn's coroutine makes its first step
-        return Receipt(self, await asked, ended)
+        if not asked.done():
+            return Receipt(self, await asked, ended)
+        await _a_pass()  # in which the turn's coroutine makes its first step
+        return Receipt(self, asked.get(), ended)
 
     async def cancel(
         self,

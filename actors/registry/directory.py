@@ -128,8 +128,9 @@ class Directory:
         before = entry.state
         entry.state = state
         entry.touched_at = now
-        if state.memory.quarantined or before.memory.quarantined:
-            self.unresponsive += len(state.memory.quarantined) - len(before.memory.quarantined)
+        gone, quarantined = before.memory.quarantined, state.memory.quarantined
+        if quarantined is not gone:
+            self.unresponsive += len(quarantined) - len(gone)
         holdings = entry.holdings
         size = state.memory.results
         if type(state) is Running or type(state) is Cancelling:

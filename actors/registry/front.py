@@ -107,13 +107,12 @@ class SessionRegistry(SessionCalls):
         if self._ref is not None:
             raise AlreadyStarted("this registry was started before: make another one")
         loop = asyncio.get_running_loop()
-        offset = time.time() - loop.time()
         settings, meter = self.settings, self.meter
         bound = Bound(settings.conversation_messages, settings.conversation_bytes)
         self._shared = Shared(
             loop=loop,
             thread=threading.get_ident(),
-            clock=lambda: offset + loop.time(),
+            zero=time.time() - loop.time(),
             settings=settings,
             agents=self._agents,
             stages=self._stages,

@@ -237,7 +237,7 @@ class Performer:
         shared = self._shared
         if self._timer is None:
             self._timer = Timer(shared.loop, self._tick)
-        self._timer.set(shared.loop.time() + max(0.0, at - shared.clock()))
+        self._timer.set(at - shared.zero)
 
     def _tick(self) -> None:
         self._actor.tell_if_alive(Tick())

@@ -41,7 +41,8 @@ class Shared:
 
     loop: asyncio.AbstractEventLoop
     thread: int
-    clock: Callable[[], float]
+    #: The Unix time at which the loop's clock stood at zero.
+    zero: float
     settings: Settings
     agents: Mapping[str, AgentFunction]
     contexts: ContextStore
@@ -57,6 +58,8 @@ class Shared:
     registry: AsyncioRef[Any] | None = None
     #: The tasks that no actor holds any more and that still run: the loop itself holds its tasks weakly.
     orphaned_tasks: "set[asyncio.Future[Any]]" = field(default_factory=set)
+    #: Returns the time, in Unix seconds: the loop's, so that it never goes back.
+    clock: Callable[[], float] = field(init=False)
     #: How many characters the data of one event may take. Not looked up for every event.
     max_event_size: int = field(init=False)
     #: How many bytes of a part, and of a message, ``turn.started`` may show.
@@ -67,6 +70,8 @@ class Shared:
     watch: LoopWatch | None = field(init=False)
 
     def __post_init__(self) -> None:
+        zero, loop_time = self.zero, self.loop.time
+        self.clock = lambda: zero + loop_time()
         self.max_event_size = self.settings.log_bytes
         self.max_shown_part, self.max_shown = self.settings.shown_part, self.settings.log_bytes // 2
         patience = self.settings.slow_loop

@@ -45,7 +45,7 @@ import time
 from collections.abc import Generator
 from threading import get_ident
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, TypeVar
 
 import pykka
 
@@ -231,7 +231,8 @@ class Promise(pykka.Future[T]):
     def _outcome(self) -> T:
         if self._error is not None:
             raise self._error.with_traceback(self._traceback)
-        return cast("T", self._value)
+        value: T = self._value  # without a `cast`, which is a call
+        return value
 
     def _give(self) -> Generator[Any, None, T]:
         yield from ()  # makes this a generator: one that is over before it has yielded

@@ -274,17 +274,17 @@ def _settle(
     else:
         memory = remember(state.memory, record, now)
     end = ENDS[status]
-    effects += [
-        Reply(ask.to, CancelAnswer(end.verdict, record, (now - ask.at) * 1000.0))
-        for ask in state.asks
-        if ask.to is not None
-    ]
+    ends_streams = False
+    for ask in state.asks:
+        if ask.to is not None:
+            effects.append(Reply(ask.to, CancelAnswer(end.verdict, record, (now - ask.at) * 1000.0)))
+        ends_streams = ends_streams or CAUSES[ask.reason.code].ends_streams
     if type(then) is Closing:
         closed, closing = _close(memory, then, end.stream)
         return closed, (*effects, *closing)
     if then is None:
         # Only now: with a turn that waits the session goes on, and so do its streams.
-        if any(CAUSES[ask.reason.code].ends_streams for ask in state.asks):
+        if ends_streams:
             effects.append(CloseStreams(end.stream))
         return Idle(memory), tuple(effects)
     spec = then.spec

@@ -111,4 +111,5 @@ def remember(memory: Memory, record: TurnRecord, now: float) -> Memory:
         results = sum([kept.result.size for kept in records if kept.result is not None])
     if record.result is not None:
         results += record.result.size
-    return Memory(memory.home, last_epoch, (*records, record), memory.early, memory.quarantined, results)
+    records = records + (record,)  # noqa: RUF005  with a star they go through a list
+    return Memory(memory.home, last_epoch, records, memory.early, memory.quarantined, results)

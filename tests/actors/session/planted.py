@@ -91,7 +91,7 @@ BUGS = (
         "if record is None or message.if_match is not None:\n",
     ),
     # -- What ends with a turn
-    Bug("streams end when everyone pressed Stop", "machine", "if any(CAUSES", "if all(CAUSES"),
+    Bug("streams end as the last who asked wants", "machine", "ends_streams or CAUSES", "CAUSES"),
     Bug(
         "an admin's Stop leaves the streams open",
         "consequences",
