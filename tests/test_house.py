@@ -24,6 +24,7 @@ MOST_LINES_A_CLASS = 200
 
 # Files without a test file of their own, each with the reason.
 NO_TEST_OF_ITS_OWN = {
+    "actors/admission/chain.py": "test_holdings.py and test_sleepers.py hold two chains against lists",
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
     "web/command/options.py": "test_commands.py, test_launch.py and test_openai.py give them",
     "web/audit/command.py": "test_run.py runs it",

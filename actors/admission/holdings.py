@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar
 
+from .chain import Chain, Link
+
 
 class Amounts:
     """How much there is of each thing: of one user's, or in all."""
@@ -19,15 +21,21 @@ class Amounts:
         self.kept = 0
 
 
-class Held:
-    """A session as one of its owner's: a link in a chain, which costs two pointers and no entry in a dict."""
+class Held(Link):
+    """A session as one of its owner's, and maybe one of those that sleep."""
 
-    __slots__ = ("_next", "_previous", "holdings")
+    __slots__ = ("holdings", "nap")
 
-    _next: Any
-    _previous: Any
     #: What its owner has.
     holdings: "Holdings[Any]"
+    #: Its place among those that sleep, `sleepers.Nap`; ``None`` while it is awake.
+    nap: Any
+
+    @property
+    def owner(self) -> str:
+        """The user whose it is."""
+        user: str = self.holdings.user
+        return user
 
 
 S = TypeVar("S", bound=Held)
@@ -39,21 +47,17 @@ class Holdings(Amounts, Generic[S]):
     They stand in the order in which they were opened, or last fell asleep.
     """
 
-    __slots__ = ("_first", "_last", "in_all", "user")
+    __slots__ = ("_chain", "in_all", "user")
 
     def __init__(self, user: str, in_all: Amounts) -> None:
         super().__init__()
         self.user = user
         #: What all users have together.
         self.in_all = in_all
-        self._first: S | None = None
-        self._last: S | None = None
+        self._chain: Chain[S] = Chain()
 
     def __iter__(self) -> Iterator[S]:
-        session = self._first
-        while session is not None:
-            yield session
-            session = session._next
+        return iter(self._chain)
 
     @property
     def nothing(self) -> bool:
@@ -63,20 +67,20 @@ class Holdings(Amounts, Generic[S]):
     def add(self, session: S) -> None:
         """One session more."""
         session.holdings = self
-        self._append(session)
+        self._chain.append(session)
         self.sessions += 1
         self.in_all.sessions += 1
 
     def remove(self, session: S) -> None:
         """One session less."""
-        self._cut_out(session)
+        self._chain.remove(session)
         self.sessions -= 1
         self.in_all.sessions -= 1
 
     def move_to_end(self, session: S) -> None:
         """The session falls asleep: all that slept before stand before it."""
-        self._cut_out(session)
-        self._append(session)
+        self._chain.remove(session)
+        self._chain.append(session)
 
     def count_turns(self, number: int) -> None:
         """So many turns more."""
@@ -92,23 +96,3 @@ class Holdings(Amounts, Generic[S]):
         """So many bytes more."""
         self.kept += size
         self.in_all.kept += size
-
-    def _append(self, session: S) -> None:
-        session._previous, session._next = self._last, None
-        if self._last is None:
-            self._first = session
-        else:
-            self._last._next = session
-        self._last = session
-
-    def _cut_out(self, session: S) -> None:
-        previous, following = session._previous, session._next
-        if previous is None:
-            self._first = following
-        else:
-            previous._next = following
-        if following is None:
-            self._last = previous
-        else:
-            following._previous = previous
-        session._previous = session._next = None

@@ -79,8 +79,8 @@ class Children:
         if self._over:
             raise shutting_down()
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
-        entry = Entry(session, owner, state, now)
-        self._directory.add(entry)
+        entry = Entry(session, state, now)
+        self._directory.add(entry, owner)
         entry.log = EventLog(entry.holdings)
         readers = self.early_readers.take(session, owner)
         entry.actor = SessionActor.start(self._shared, state, entry.log, readers)

@@ -5,13 +5,14 @@ it), `resting` (awake, nothing to do) or `asleep` (its actor has stopped; what i
 latter two are in order of time, so that those that are due stand at the front.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from turnkeeper.actors.admission.bounds import Bounds
 from turnkeeper.actors.admission.holdings import Held, Holdings
 from turnkeeper.actors.admission.ledger import Ledger
+from turnkeeper.actors.admission.sleepers import Sleepers
 from turnkeeper.actors.model.messages import Counts, LoopLag
 from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.session.settings import Settings
@@ -29,7 +30,6 @@ class Entry(Held):
         "actor",
         "counted",
         "log",
-        "owner",
         "parked_mail",
         "session_id",
         "state",
@@ -37,11 +37,11 @@ class Entry(Held):
         "touched_at",
     )
 
-    def __init__(self, session_id: SessionId, owner: str, state: State, now: float) -> None:
+    def __init__(self, session_id: SessionId, state: State, now: float) -> None:
         self.session_id = session_id
-        self.owner = owner
         self.state = state
         self.touched_at = now
+        self.nap = None
         self.subscribers = 0
         #: How many bytes its turns' results take, and the large messages of the turn that holds it and of the
         #: one that waits.
@@ -66,16 +66,16 @@ class Directory:
         #: The states of those that are busy: a list of very many looks at nothing else.
         self.active: dict[SessionId, InFlight] = {}
         self.resting: dict[SessionId, Entry] = {}
-        self.asleep: OrderedDict[SessionId, Entry] = OrderedDict()
+        self.asleep: Sleepers[Entry] = Sleepers()
         #: The open streams, each with what its reader has, who need not be the session's owner.
         self.streams: dict[Any, Holdings[Entry]] = {}
         self.unresponsive = 0
         #: No session that is opened may draw an epoch that a forgotten one has drawn.
         self.epoch_floor: Epoch = 0
 
-    def add(self, entry: Entry) -> None:
-        """A session is opened, for a send that comes next."""
-        holdings = self.ledger.of(entry.owner)
+    def add(self, entry: Entry, owner: str) -> None:
+        """A session of this user's is opened, for a send that comes next."""
+        holdings = self.ledger.of(owner)
         holdings.add(entry)
         holdings.count_turns(1)
         self.entries[entry.session_id] = self.opening[entry.session_id] = entry
@@ -112,7 +112,7 @@ class Directory:
             self.entries
         )  # a `SessionId` is made by a call, and every send passes here
         entry = entries.get(session_id)
-        return entry if entry is not None and asker.may_see(entry.owner) else None
+        return entry if entry is not None and asker.may_see(entry.holdings.user) else None
 
     def living(self, actor: Any, session_id: SessionId) -> Entry | None:
         """The session, if that actor is its living part, and not one of another life."""
@@ -181,12 +181,12 @@ class Directory:
         """The session's actor has stopped; this is what is left of it."""
         self.resting.pop(entry.session_id, None)
         entry.actor, entry.state, entry.log = None, state, log
-        self.asleep[entry.session_id] = entry
+        self.asleep.add(entry)
         entry.holdings.move_to_end(entry)
 
     def woke(self, entry: Entry, actor: Any) -> None:
         """The session has an actor again."""
-        self.asleep.pop(entry.session_id, None)
+        self.asleep.discard(entry)
         entry.actor = actor
         self.resting[entry.session_id] = entry
 
@@ -195,8 +195,9 @@ class Directory:
         session_id, holdings = entry.session_id, entry.holdings
         if self.active.pop(session_id, None) or self.opening.pop(session_id, None):
             holdings.count_turns(-1)
-        for place in (self.entries, self.resting, self.asleep):
-            place.pop(session_id, None)
+        self.entries.pop(session_id, None)
+        self.resting.pop(session_id, None)
+        self.asleep.discard(entry)
         if entry.log is not None:
             entry.log.forget()
         holdings.keep(-entry.counted)
@@ -224,20 +225,20 @@ class Directory:
         If time passes meanwhile, look again at each: `may_sleep`, `may_be_forgotten`.
         """
         before = now - idle_ttl
+        # Let go of one by one: those that are forgotten would all be freed at the end, in one go.
         resting = deque(self.resting.values())
         while resting and resting[0].touched_at <= before:
             yield resting.popleft()
-        # Let go of one by one: those that are forgotten would all be freed at the end, in one go.
-        asleep = deque(self.asleep.values())
-        while asleep and (asleep[0].touched_at <= before or isinstance(asleep[0].state, Closed)):
-            yield asleep.popleft()
+        for entry in self.asleep:
+            if entry.touched_at > before and not isinstance(entry.state, Closed):
+                break
+            yield entry
 
     def longest_asleep(self, user: str | None = None) -> Entry | None:
         """The session that has slept the longest: of this user's, or of all."""
         if user is None:
-            return next(iter(self.asleep.values()), None)
-        own = self.ledger.sessions(user)
-        return next((entry for entry in own if entry.session_id in self.asleep), None)
+            return next(iter(self.asleep), None)
+        return next((entry for entry in self.ledger.sessions(user) if entry in self.asleep), None)
 
     def may_sleep(self, entry: Entry) -> bool:
         """Whether it is awake, has nothing to do and no readers, and is not on its way to sleep already."""
@@ -246,7 +247,7 @@ class Directory:
 
     def may_be_forgotten(self, entry: Entry, now: float, retention: float) -> bool:
         """Whether it sleeps, and is closed or was last touched ``retention`` seconds ago."""
-        if self.asleep.get(entry.session_id) is not entry:
+        if entry not in self.asleep:
             return False
         return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
 

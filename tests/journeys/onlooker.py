@@ -342,7 +342,7 @@ class Onlooker:
         for name in ("sessions", "turns", "streams", "kept"):
             assert sum(getattr(user, name) for user in users) == getattr(everything, name)
         for user in users:
-            assert [entry.owner for entry in user] == [user.user] * user.sessions
+            assert [entry.state.memory.home.owner for entry in user] == [user.user] * user.sessions
             own = [reader for reader in self.readers if reader.asker.user == user.user]
             assert user.streams == sum(not reader.gone for reader in own)
             directory.ledger.tidy(user)

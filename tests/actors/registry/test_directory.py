@@ -1,12 +1,14 @@
 """Which sessions there are, who may see them, and who is due for what."""
 
 import weakref
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests import turns
 from tests.turns import memory, record, spec
+from turnkeeper.actors.admission.sleepers import Sleepers
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.model.records import HOST, Asker, Reason, SessionId
@@ -46,8 +48,8 @@ def entered(directory: Directory, session: str, now: float = 0.0, owner: str = "
 
 def opening(directory: Directory, session: str, now: float = 0.0, owner: str = "ada") -> Entry:
     """A session that has just been opened, for a send."""
-    entry = Entry(SessionId(session), owner, idle(session, owner), now)
-    directory.add(entry)
+    entry = Entry(SessionId(session), idle(session, owner), now)
+    directory.add(entry, owner)
     entry.actor = object()
     return entry
 
@@ -249,7 +251,7 @@ def test_a_session_that_sleeps_keeps_what_it_remembers_and_wakes_again() -> None
     entry = entered(directory, "s1")
     log, actor = object(), object()
     directory.slept(entry, idle("s1", epoch=7), log)
-    assert (entry.actor, entry.log, list(directory.asleep)) == (None, log, ["s1"])
+    assert (entry.actor, entry.log, list(directory.asleep)) == (None, log, [entry])
     assert due(directory, 10 * TTL) == []
     directory.woke(entry, actor)
     assert (entry.actor, entry.log, list(directory.asleep)) == (actor, log, [])
@@ -272,6 +274,32 @@ def test_a_session_that_was_touched_while_others_were_looked_at_is_not_due_any_m
     assert [each.session_id for each in left] == ["s2", "s3", "s4"]
     assert [each.session_id for each in left if directory.may_sleep(each)] == ["s4"]
     assert not any(directory.may_be_forgotten(each, 10 * RETENTION, RETENTION) for each in left)
+
+
+def test_a_sweep_walks_only_to_those_that_it_hands_out() -> None:
+    """G9: without a copy of all that sleep, which there may be very many of. Counted, not timed."""
+    walked = 0
+
+    class Watched(Sleepers[Entry]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[Entry]:
+            nonlocal walked
+            for entry in super().__iter__():
+                walked += 1
+                yield entry
+
+    directory = Directory()
+    directory.asleep = Watched()
+    for n in range(100):
+        asleep(directory, f"s{n}", 0.0)
+    looking = directory.longest_idle(10 * RETENTION, TTL)
+    assert [next(looking).session_id for _ in range(3)] == ["s0", "s1", "s2"]
+    assert walked == 3
+    for gone in ("s3", "s97"):
+        directory.remove(directory.entries[SessionId(gone)])
+    directory.woke(directory.entries[SessionId("s2")], object())
+    assert [each.session_id for each in looking] == [f"s{n}" for n in range(4, 100) if n != 97]
 
 
 # -- Forgetting -------------------------------------------------------------------------------------
