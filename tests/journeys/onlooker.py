@@ -337,7 +337,14 @@ class Onlooker:
             for each in (entry.state.turn, getattr(entry.state, "then", None))
             if isinstance(each, Holder | Successor)
         )
-        assert everything.kept == sum(entry.log.size for entry in entries) + conversations + in_flight
+        results = sum(
+            record.result.size
+            for entry in entries
+            for record in entry.state.memory.records
+            if record.result is not None
+        )
+        logs = sum(entry.log.size for entry in entries)
+        assert everything.kept == logs + conversations + in_flight + results
         users = [directory.ledger.of(asker.user) for asker in (ADA, BOB, ROOT)]
         for name in ("sessions", "turns", "streams", "kept"):
             assert sum(getattr(user, name) for user in users) == getattr(everything, name)
