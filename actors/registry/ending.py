@@ -177,6 +177,8 @@ class Ending:
     def close(self) -> None:
         """The registry's actor stops. If that is not the last step of all, the process is about to end."""
         self._timer.cancel()
+        for give_up in tuple(self._shared.cut_short):
+            give_up()
         if self._phase is not Phase.STOPPED:
             self._children.end()
             self._children.early_readers.end(StreamEnd.SHUTDOWN)

@@ -35,21 +35,36 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
     return ends
 
 
-def when_ended(task: "asyncio.Future[object] | None", grace: float, then: Callable[[], None]) -> None:
+def when_ended(
+    task: "asyncio.Future[object] | None",
+    grace: float,
+    then: Callable[[], None],
+    cut_short: set[Callable[[], None]],
+) -> None:
     """Do ``then`` once a cancelled task has ended or had its grace, at half of which it is cancelled again.
 
-    Now, if there is none: the session's next turn may begin after this, and never before.
+    Now, if there is none: the session's next turn may begin after this, and never before. Meanwhile
+    ``cut_short`` holds what ends the grace early: it cancels the task again, and ``then`` is not done.
     """
     if task is None or task.done():
         then()
         return
     loop = task.get_loop()
 
-    def over(task: "asyncio.Future[object]") -> None:
+    def forget() -> None:
         task.remove_done_callback(over)
         for timer in timers:
             timer.cancel()
+        cut_short.discard(give_up)
+
+    def over(_task: "asyncio.Future[object]") -> None:
+        forget()
         then()
+
+    def give_up() -> None:
+        forget()
+        task.cancel()
 
     timers = loop.call_later(grace / 2, task.cancel), loop.call_later(grace, over, task)
     task.add_done_callback(over)
+    cut_short.add(give_up)

@@ -201,7 +201,8 @@ class SessionActor(AsyncioActor):
         finally:
             self._performer.abandon(state, SessionLost(LOST), StreamEnd.SESSION_LOST)
             grace = 0.0 if turn is None else turn.spec.grace
-            when_ended(task, grace, lambda: self._shared.report(failed))
+            shared = self._shared
+            when_ended(task, grace, lambda: shared.report(failed), shared.cut_short)
 
     def why_unhandled(self, error: Exception) -> Exception:
         """Mail behind the message that made it fail is lost with it; a later message finds its successor.

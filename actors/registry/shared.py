@@ -60,6 +60,8 @@ class Shared:
     orphaned_tasks: "set[asyncio.Future[Any]]" = field(default_factory=set)
     #: Returns the time, in Unix seconds: the loop's, so that it never goes back.
     clock: Callable[[], float] = field(init=False)
+    #: What cuts short the grace of each turn whose session has failed.
+    cut_short: set[Callable[[], None]] = field(default_factory=set)
     #: How many characters the data of one event may take. Not looked up for every event.
     max_event_size: int = field(init=False)
     #: How many bytes of a part, and of a message, ``turn.started`` may show.

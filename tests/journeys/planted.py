@@ -30,7 +30,7 @@ BUGS = (
     Bug(
         "asked for the end of a turn that has ended: no answer",
         "registry/session_actor",
-        "            answer(reply_to, TurnEnd(record, None))",
+        "            answer(reply_to, TurnEnd(record, outcome_of(record)))",
         "            pass",
     ),
     Bug(
@@ -42,8 +42,8 @@ BUGS = (
     Bug(
         "a failed session goes on before its turn has ended",
         "registry/session_actor",
-        "            when_ended(task, grace, lambda: self._shared.report(failed))",
-        "            self._shared.report(failed)",
+        "            when_ended(task, grace, lambda: shared.report(failed), shared.cut_short)",
+        "            shared.report(failed)",
     ),
     Bug(
         "a failed session publishes no end",

@@ -330,9 +330,27 @@ async def test_a_session_that_failed_and_whose_coroutine_does_not_end_holds_up_n
             await parked
 
 
+async def test_a_stop_leaves_no_timer_of_a_session_that_failed_and_cancels_its_coroutine_again(
+    clock: VirtualClock,
+) -> None:
+    """G10: what its timers hold would stay for the rest of the grace. G6: it is cancelled twice as ever."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, cancel_grace=100, shutdown_deadline=2) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        crash(registry)
+        await settle()
+        assert run.cancels == 1
+        await registry.stop()
+        await settle()
+        assert run.cancels == 2
+        scheduled: list[asyncio.TimerHandle] = getattr(asyncio.get_running_loop(), "_scheduled")  # noqa: B009
+        assert [timer for timer in scheduled if not timer.cancelled()] == []
+
+
 async def test_without_a_task_nothing_is_waited_for() -> None:
     events: list[str] = []
-    when_ended(None, 5.0, lambda: events.append("at once"))
+    when_ended(None, 5.0, lambda: events.append("at once"), set())
     assert events == ["at once"]
 
 
