@@ -60,7 +60,7 @@ def advice() -> Iterator[Advice]:
 
 #: The functions that a text is for which does not stand in them.
 MEANT_FOR: dict[tuple[str, str], list[Callable[..., Any]]] = {
-    ("calls", "_close_on"): [SessionRegistry.subscribe],
+    ("streams", "_close_on"): [SessionRegistry.subscribe],
     ("ref", "_refuse_on_loop"): [AsyncioRef.ask, AsyncioRef.stop],
     ("single_process", "take"): [WebSettings],
 }

@@ -26,6 +26,8 @@ MOST_LINES_A_CLASS = 200
 NO_TEST_OF_ITS_OWN = {
     "actors/admission/chain.py": "test_holdings.py and test_sleepers.py hold two chains against lists",
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
+    "web/http/several/reader.py": "tests/journeys/test_several_sessions.py reads from it over HTTP",
+    "web/http/several/table.py": "tests/journeys/test_several_sessions.py opens, names and ends its streams",
     "web/command/options.py": "test_commands.py, test_launch.py and test_openai.py give them",
     "web/audit/command.py": "test_run.py runs it",
     "web/audit/log.py": "what is written down; test_judge.py and test_users.py read it",

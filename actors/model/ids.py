@@ -42,7 +42,8 @@ def drawn_by(turn: TurnId) -> str | None:
     return None if drawn is None else drawn[1]
 
 
-def _checked(text: object, field: str) -> str:
+def checked(text: object, field: str) -> str:
+    """Return the text if it keeps the rule; raise `InvalidRequest` if it does not."""
     if not isinstance(text, str) or _ID.fullmatch(text) is None or text in RESERVED_IDS:
         raise InvalidRequest(f"{field} must be {ID_RULE}", field=field)
     return text
@@ -50,9 +51,9 @@ def _checked(text: object, field: str) -> str:
 
 def session_id(text: object) -> SessionId:
     """Return the text as a session id; raise `InvalidRequest` if it breaks the rule."""
-    return SessionId(_checked(text, "session_id"))
+    return SessionId(checked(text, "session_id"))
 
 
 def turn_id(text: object) -> TurnId:
     """Return the text as a turn id; raise `InvalidRequest` if it breaks the rule."""
-    return TurnId(_checked(text, "turn_id"))
+    return TurnId(checked(text, "turn_id"))

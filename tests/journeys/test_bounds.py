@@ -37,7 +37,8 @@ NO_BOUND = {meter.STALE_REPORTS: "a report that came twice, or late"}
 NO_MATTER_OF_HOW_MUCH = {
     Code.MALFORMED_REQUEST, Code.BODY_INCOMPLETE, Code.UNAUTHORIZED, Code.SCOPE_MISSING, Code.FOREIGN_PEER,
     Code.FOREIGN_HOST, Code.FOREIGN_ORIGIN, Code.FORWARDED, Code.UNKNOWN_SESSION, Code.UNKNOWN_TURN,
-    Code.NOT_FOUND, Code.TURN_OF_ANOTHER_PROCESS, Code.METHOD_NOT_ALLOWED, Code.SESSION_ID_TAKEN,
+    Code.UNKNOWN_STREAM, Code.NOT_FOUND, Code.TURN_OF_ANOTHER_PROCESS, Code.METHOD_NOT_ALLOWED,
+    Code.SESSION_ID_TAKEN,
     Code.SESSION_BUSY, Code.SESSION_CLOSED, Code.PRECONDITION_FAILED, Code.EXPECTATION_FAILED,
     Code.INVALID_JSON, Code.INVALID_REQUEST, Code.UNKNOWN_AGENT, Code.TURN_ID_REUSED, Code.INTERNAL,
     Code.METRICS_NOT_INSTALLED, Code.OWNER_NOT_KNOWN, Code.SHUTTING_DOWN, Code.SESSION_LOST,
@@ -168,6 +169,12 @@ async def _slow_reader(house: House) -> None:
     await ended(house, "emit 200")
     assert slow.overflowed
     slow.close()
+
+
+@bound("sessions on one stream", codes=(Code.STREAM_TOO_WIDE,))
+async def _sessions_on_one_stream(house: House) -> None:
+    sessions = ",".join(f"s{n}" for n in range(33))
+    assert (await house.get(f"/chat/events?log_ids={sessions}")).code == Code.STREAM_TOO_WIDE
 
 
 @bound("a write that", meter.STREAMS_STUCK, write_timeout=0.3, heartbeat=0.3, log_bytes=10**8)

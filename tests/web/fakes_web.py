@@ -279,6 +279,9 @@ class Door:
     async def post(self, path: str, **more: Any) -> Answer:
         return await self.ask("POST", path, **more)
 
+    async def patch(self, path: str, **more: Any) -> Answer:
+        return await self.ask("PATCH", path, **more)
+
     async def delete(self, path: str, **more: Any) -> Answer:
         return await self.ask("DELETE", path, **more)
 

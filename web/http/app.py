@@ -27,6 +27,7 @@ from .mount import Handler, Mount, Scrape, share
 from .problems import Code, Problem
 from .routes import allowed_methods, routes
 from .settings import ANY_ORIGIN, WebSettings, origins
+from .several.table import SeveralStreams
 from .single_process import WorkerLock
 from .stream import Streams
 from .uploads import Uploads
@@ -87,7 +88,9 @@ def setup(
     cors = Cors(origins(chosen.allow_origin, "allow_origin"), credentials=chosen.allow_credentials)
     who = authenticate or LocalOnly(cors)
     patience = Patience(chosen.cancel_grace + handlers.CANCEL_MARGIN, CancelAnswer(Verdict.REQUESTED))
-    mount = Mount(registry, chosen, who, streams, tickets, uploads, worker, cors, patience, scrape)
+    mount = Mount(
+        registry, chosen, who, streams, tickets, uploads, worker, cors, SeveralStreams(), patience, scrape
+    )
     if not mounts:
         app.on_shutdown.append(_drain)
     if cors and share not in app.on_response_prepare:
@@ -168,6 +171,8 @@ async def _drain(app: web.Application) -> None:
     for mount in app[_MOUNTS].values():
         mount.worker.give_back()
     await asyncio.gather(*(mount.registry.drain() for mount in app[_MOUNTS].values()))
+    for mount in app[_MOUNTS].values():
+        mount.several.end()
 
 
 def create_app(

@@ -91,10 +91,18 @@ class TicketBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
+class StreamBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The sessions that a stream is to follow too, and those that it is to follow no longer."""
+
+    add: Annotated[list[_Id], _rule("must be a list of session ids", "The sessions to follow too.")] = []
+    drop: Annotated[list[_Id], _rule("must be a list of session ids", "The sessions to drop, first.")] = []
+
+
 #: The JSON of a send: the parts of a message alone, or an object.
 SendJSON: TypeAlias = Annotated[list[Part], Meta(min_length=1)] | SendBody
 
 _SEND = msgspec.json.Decoder(SendJSON)
+_STREAM = msgspec.json.Decoder(StreamBody)
 _TICKET = msgspec.json.Decoder(TicketBody)
 #: What msgspec raises for a body that it refuses: bad JSON, a wrong shape, nesting, a number of many digits.
 _REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
@@ -125,6 +133,17 @@ def decode_ticket(body: bytes | bytearray) -> TicketBody:
         if not isinstance(data, dict):
             raise InvalidRequest("the body must be an object with log_ids", field="log_ids") from None
         return _convert(data, TicketBody)
+
+
+def decode_stream(body: bytes | bytearray) -> StreamBody:
+    """The body of a change of a stream. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
+    try:
+        return _STREAM.decode(body)
+    except _REFUSED:
+        data = decode_json(body)
+        if not isinstance(data, dict):
+            raise InvalidRequest("the body must be an object with add and drop", field="add") from None
+        return _convert(data, StreamBody)
 
 
 def _check_message(message: str | list[Part]) -> None:

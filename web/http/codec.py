@@ -211,7 +211,7 @@ class TurnAnswer(TurnData):
 
     log_id: LogId
     result: Annotated[
-        Raw | None, _is("What it returned; `null` if it has not completed, or that is not JSON.", "done")
+        Any, _is("What it returned; `null` if it has not completed, or that is not JSON.", "done")
     ]
     result_left_out: Annotated[bool, _is("It returned more than `kept_result` bytes: they are gone.", False)]
     timeline: Annotated[list[Moment], _is("What happened, in that order.", _TIMELINE)]
@@ -223,7 +223,7 @@ def encode_turn(log_id: str, record: TurnRecord) -> TurnAnswer:
     return {
         "log_id": log_id,
         **turn_data(record),
-        "result": None if result is None else Raw(_json_or_null(result.value).encode()),
+        "result": Raw(_json_or_null(None if result is None else result.value).encode()),
         "result_left_out": result is not None and result.left_out,
         "timeline": [_moment(each) for each in timeline(record)],
     }
@@ -445,6 +445,14 @@ class TicketAnswer(Struct, kw_only=True):
     ticket: Annotated[str, _is("The ticket, for `?ticket=`.", "pJ2lYt6C5z0o3xwqkq4Yv7Z1mZqk4x9d")]
     log_ids: Annotated[list[str], _is("The sessions that it is for.", ["s1"])]
     expires_in: Annotated[float, _is("How many seconds it lives unused.", 60.0)]
+
+
+class StreamAnswer(Struct, kw_only=True):
+    """A stream of several sessions, as it is now."""
+
+    status: Ok = "ok"
+    stream: Annotated[str, _is("Its name.", "page-7")]
+    log_ids: Annotated[list[str], _is("The sessions that it follows.", ["s1", "s2"])]
 
 
 class LagAnswer(Struct, kw_only=True):

@@ -28,7 +28,7 @@ from turnkeeper.actors.runtime import batches
 from turnkeeper.web.openapi.operation import PROBLEM_JSON
 
 from . import body, codec
-from .mount import UNSEEN, Handler, Mount, respond
+from .mount import UNSEEN, Handler, Mount, cursors_of, respond
 from .parameters import (
     CLOSE_ON,
     FOLLOW,
@@ -37,6 +37,9 @@ from .parameters import (
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
     LOG_ID,
+    LOG_IDS,
+    STREAM,
+    STREAM_NAME,
     TASK_ID,
     WAIT,
 )
@@ -217,6 +220,30 @@ async def turn_events(mount: Mount, request: web.Request, asker: Asker) -> web.S
     follow = FOLLOW.of(request)
     reader = await mount.registry.follow(FollowTurn(log_id, task_id, cursor, asker))
     return await _stream(mount, request, reader, cursor, follow=follow)
+
+
+async def several_events(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``GET /chat/events``."""
+    cursors = cursors_of(request)
+    named, name = LOG_IDS.of(request), STREAM.of(request)
+    several = mount.several.open(mount.registry.follow, asker, name, named)
+    try:
+        await several.follow(cursors)
+    except BaseException:
+        several.close()
+        raise
+    return await mount.streams.serve(request, several)
+
+
+async def change_stream(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``PATCH /chat/events/{stream}``."""
+    name = STREAM_NAME.of(request)
+    said = body.decode_stream(await mount.uploads.read(request, asker))
+    add, drop = [ids.session_id(each) for each in said.add], [ids.session_id(each) for each in said.drop]
+    several = mount.several.find(asker, name)
+    several.drop(drop)
+    await several.follow(dict.fromkeys(add, ""))
+    return respond(codec.StreamAnswer(stream=name, log_ids=list(several.sessions)))
 
 
 async def _stream(

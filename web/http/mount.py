@@ -8,7 +8,7 @@ from aiohttp import HttpVersion11, web
 
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.messages import CancelAnswer
-from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.model.records import Asker, SessionId
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.runtime.patience import Patience
 from turnkeeper.web.openapi.operation import JSON, PROBLEM_JSON, Who
@@ -18,9 +18,11 @@ from .access.loopback import LocalOnly
 from .access.principal import Authenticate, identify
 from .access.tickets import Tickets
 from .codec import encode
-from .parameters import LOG_ID, TICKET
+from .parameters import LAST_EVENT_ID, LAST_EVENT_ID_QUERY, LOG_ID, LOG_IDS, TICKET
 from .problems import Code, Problem, problem_of
 from .settings import WebSettings
+from .several.cursors import decode_cursors, followed
+from .several.table import SeveralStreams
 from .single_process import WorkerLock
 from .stream import Streams
 from .uploads import Uploads
@@ -67,6 +69,7 @@ class Mount:
     uploads: Uploads
     worker: WorkerLock
     cors: Cors
+    several: SeveralStreams
     patience: Patience[CancelAnswer]
     """For how long a cancel is waited for."""
     scrape: Scrape | None = None
@@ -127,12 +130,24 @@ class Mount:
         if ticket is None or "Authorization" in request.headers:
             # Not by way of `_answer_user`: every open stream would keep one coroutine more.
             return await handler(self, request, (await identify(self.authenticate, request)).asker)
-        with self.tickets.use(ticket, LOG_ID.of(request)) as asker:
+        with self.tickets.use(ticket, *sessions_of(request)) as asker:
             return await handler(self, request, asker)
 
     async def _answer_scraper(self, handler: Handler, request: web.Request) -> web.StreamResponse:
         (await identify(self.authenticate, request)).may_scrape()
         return await handler(self, request, UNIDENTIFIED)
+
+
+def cursors_of(request: web.Request) -> dict[SessionId, str]:
+    """The sessions that a stream of several is to follow, and where each goes on. Raises `InvalidRequest`."""
+    # A reconnecting EventSource keeps its old URL, so its header is the newer of the two.
+    last = LAST_EVENT_ID.of(request) or LAST_EVENT_ID_QUERY.of(request)
+    return followed(LOG_IDS.of(request), decode_cursors(last))
+
+
+def sessions_of(request: web.Request) -> tuple[SessionId, ...]:
+    """The sessions that a request for a stream is about. Raises `InvalidRequest`."""
+    return (LOG_ID.of(request),) if LOG_ID.name in request.match_info else tuple(cursors_of(request))
 
 
 async def share(request: web.Request, response: web.StreamResponse) -> None:

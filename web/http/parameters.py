@@ -15,6 +15,8 @@ from turnkeeper.actors.model.records import SessionId, TurnId
 from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.web.openapi.operation import Parameter, Where
 
+from .several.cursors import MAX_SESSIONS, session_ids
+
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -163,4 +165,32 @@ TICKET = Readable(
     str,
     "A ticket for this stream, for a client that cannot send an `Authorization` header.",
     _as_it_is,
+)
+LOG_IDS: Readable[tuple[SessionId, ...]] = Readable(
+    "log_ids",
+    Where.QUERY,
+    Annotated[str, _like("s1,s2")],
+    f"The sessions to follow, separated by commas: at most {MAX_SESSIONS}.",
+    session_ids,
+)
+STREAM = Readable(
+    "stream",
+    Where.QUERY,
+    Annotated[str, _like("page-7", **_ID)],
+    "A name for this stream, chosen by the client, by which sessions are added and dropped.",
+    lambda text: None if text is None else ids.checked(text, "stream"),
+)
+STREAM_NAME = Readable(
+    "stream",
+    Where.PATH,
+    Annotated[str, _like("page-7", **_ID)],
+    "The stream.",
+    lambda text: ids.checked(text, "stream"),
+)
+LAST_IDS = Readable(
+    "Last-Event-ID",
+    Where.HEADER,
+    Annotated[str, _like("s1=1763842008123-4,s2=")],
+    "The id of the last event: each session goes on from there. It wins over `last_event_id`.",
+    _read_text,
 )

@@ -42,6 +42,7 @@ class Code(StrEnum):
     FORWARDED = "FORWARDED", 403, "a server without tokens was asked through a proxy"
     UNKNOWN_SESSION = errors.UnknownSession.code, 404, "no session of yours has this id"
     UNKNOWN_TURN = errors.UnknownTurn.code, 404, "the session does not know this turn, or no longer does"
+    UNKNOWN_STREAM = "UNKNOWN_STREAM", 404, "you have no open stream of this name"
     NOT_FOUND = "NOT_FOUND", 404, "there is no such path"
     TURN_OF_ANOTHER_PROCESS = (
         "TURN_OF_ANOTHER_PROCESS",
@@ -76,6 +77,11 @@ class Code(StrEnum):
         errors.MessageTooLarge.code,
         422,
         "the message exceeds `message_text` or `message_parts`, or its body `body_values`",
+    )
+    STREAM_TOO_WIDE = (
+        "STREAM_TOO_WIDE",
+        422,
+        "one stream follows at most 32 sessions, whose ids have at most 3,000 characters in all",
     )
     UNKNOWN_AGENT = errors.UnknownAgent.code, 422, "there is no agent of that name"
     TURN_ID_REUSED = errors.TurnIdReused.code, 422, "the `task_id` stands for another message already"

@@ -8,7 +8,7 @@ from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, TEXT, Answer, Operation, Who
 
 from . import codec, handlers
-from .body import SendJSON, TicketBody
+from .body import SendJSON, StreamBody, TicketBody
 from .mount import Handler
 from .parameters import (
     CLOSE_ON,
@@ -17,7 +17,11 @@ from .parameters import (
     IF_MATCH,
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
+    LAST_IDS,
     LOG_ID,
+    LOG_IDS,
+    STREAM,
+    STREAM_NAME,
     TASK_ID,
     TICKET,
     WAIT,
@@ -100,6 +104,32 @@ _TABLE = (
         summary="All turns in flight",
         about="The user's own; all of them for an admin.",
         answers={200: Answer(codec.ActiveListAnswer, "The turns in flight, by session.")},
+    ),
+    Route(
+        method="GET",
+        path="/chat/events",
+        handler=handlers.several_events,
+        tag="streams",
+        summary="Follow several sessions (SSE)",
+        about="The data of each event names its session, and its id says where all of them go on. The stream "
+        "stays open over a cancel. Each session counts as a stream.",
+        who=Who.TICKETS,
+        parameters=(LOG_IDS, STREAM, LAST_IDS, LAST_EVENT_ID_QUERY, TICKET),
+        answers={200: Answer(str, "The events.", EVENT_STREAM)},
+        refusals=(Code.STREAM_TOO_WIDE, Code.TOO_MANY_STREAMS, Code.SESSION_LOST),
+    ),
+    Route(
+        method="PATCH",
+        path="/chat/events/{stream}",
+        handler=handlers.change_stream,
+        tag="streams",
+        summary="Add and drop the sessions of a stream",
+        about="Of one that is open under this name, and yours.",
+        parameters=(STREAM_NAME,),
+        body=StreamBody,
+        examples={"open another chat": {"add": ["s3"], "drop": ["s1"]}},
+        answers={200: Answer(codec.StreamAnswer, "The stream as it is now.")},
+        refusals=(Code.UNKNOWN_STREAM, Code.STREAM_TOO_WIDE, Code.TOO_MANY_STREAMS, Code.SESSION_LOST),
     ),
     Route(
         method="POST",

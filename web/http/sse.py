@@ -50,10 +50,14 @@ def encode_all(events: list[Event]) -> bytes:
     return _wire(events[0]) if len(events) == 1 else b"".join(map(_wire, events))
 
 
+#: One chunk of a chunked body, of its length and its bytes (RFC 9112, section 7.1).
+CHUNK = b"%x\r\n%b\r\n"
+
+
 def encode_chunk(events: list[Event]) -> bytes:
-    """Events as SSE bytes, as one chunk of a chunked body (RFC 9112, section 7.1)."""
+    """Events as SSE bytes, as one chunk of a chunked body."""
     wire = encode_all(events)
-    return b"%x\r\n%b\r\n" % (len(wire), wire)
+    return CHUNK % (len(wire), wire)
 
 
 def encode_retry(seconds: float) -> bytes:

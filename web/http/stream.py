@@ -14,8 +14,7 @@ from aiohttp import hdrs, web
 from multidict import istr
 
 from turnkeeper.actors.events.event import CLOSE, Event
-from turnkeeper.actors.events.outlet import Encode
-from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.events.outlet import Encode, Outlet
 from turnkeeper.actors.metrics.meter import STREAMS_STUCK, Meter
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.runtime.batches import in_batches
@@ -39,6 +38,48 @@ HEADERS = {
 }
 
 
+class Source(Protocol):
+    """What a stream writes: one session's events, or those of several."""
+
+    @property
+    def on_overflow(self) -> Callable[[], None] | None:
+        """Called when it lags behind too far."""
+        ...
+
+    @on_overflow.setter
+    def on_overflow(self, call: Callable[[], None] | None, /) -> None: ...
+
+    @property
+    def outlet(self) -> Outlet | None:
+        """Where events go at once while it waits for them."""
+        ...
+
+    @outlet.setter
+    def outlet(self, outlet: Outlet | None, /) -> None: ...
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        ...
+
+    @property
+    def invites_back(self) -> bool:
+        """Whether it ends with a `close` after which the session goes on, on a new stream."""
+        ...
+
+    async def read(self) -> list[Event]:
+        """All that waits; an empty list is the end, or a `poke`."""
+        ...
+
+    def poke(self) -> None:
+        """Let `read` return now."""
+        ...
+
+    def close(self) -> None:
+        """Stop reading. May be called more than once."""
+        ...
+
+
 class Line(Protocol):
     """The connection that a request came over, where the server keeps its connections."""
 
@@ -60,7 +101,7 @@ class _Stream:
 
     __slots__ = ("_writer", "encode", "quiet_since", "subscription", "transport", "writing")
 
-    def __init__(self, request: web.Request, subscription: Subscription, now: float) -> None:
+    def __init__(self, request: web.Request, subscription: Source, now: float) -> None:
         self.subscription = subscription
         self.transport = request.transport
         #: When it was written to last; ``None`` if that was since the timer's last look.
@@ -114,7 +155,7 @@ class Streams:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def serve(self, request: web.Request, subscription: Subscription) -> web.StreamResponse:
+    async def serve(self, request: web.Request, subscription: Source) -> web.StreamResponse:
         """Write a session's events to the client until either goes away.
 
         Cancelling it ends the connection; the turn it watches goes on.

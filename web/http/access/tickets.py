@@ -36,10 +36,10 @@ class Tickets:
         return name
 
     @contextmanager
-    def use(self, name: str, session: str) -> Generator[Asker]:
+    def use(self, name: str, *sessions: str) -> Generator[Asker]:
         """Who holds this ticket, while a stream of it is open. Raises `Problem` 401."""
-        asker, sessions = self._table.get(name, self._clock()) or (None, ())
-        if asker is None or session not in sessions:
+        asker, named = self._table.get(name, self._clock()) or (None, frozenset())
+        if asker is None or not named.issuperset(sessions):
             detail = "the ticket is not valid for this session, or no longer valid"
             raise Problem(Code.UNAUTHORIZED, detail, headers=CHALLENGE)
         self._table.hold(name)

@@ -1,0 +1,1 @@
+"""Streams of several sessions: what one resumes from, what it writes, and which are open."""
