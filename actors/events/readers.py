@@ -6,6 +6,7 @@ from contextvars import Context
 from itertools import islice
 
 from turnkeeper.actors.model.words import StreamEnd
+from turnkeeper.actors.runtime.stack import is_deep
 
 from .mark import Mark
 from .outlet import Encoded
@@ -67,15 +68,15 @@ class Readers:
     def published(self, head: int) -> None:
         """An event was appended to the log, whose head is now ``head``.
 
-        A few readers get it at once. More of them, and those that have just been given one, get it in the
-        next pass of the loop, together with all that is published until then.
+        A few readers get it at once. More of them, those that have just been given one, and all where the
+        stack is deep get it in the next pass of the loop, together with all that is published until then.
         """
         self._head = head
         if self._passing:
             return
         if len(self._subscriptions) <= FEW:
             now = self._loop.time()
-            if now - self._handed_out_at >= BURST:
+            if now - self._handed_out_at >= BURST and not is_deep():
                 self._handed_out_at = now
                 self._context.run(self._hand_out, self._subscriptions)
                 return
@@ -92,8 +93,8 @@ class Readers:
             self._begin()
 
     def _begin(self) -> None:
-        self._passing = True
         self._loop.call_soon(self._pass, context=self._context)
+        self._passing = True  # not before: an agent may publish where the stack has no room for that call
 
     @property
     def _batch(self) -> int:

@@ -13,6 +13,7 @@
     batches     work on very many things, a batch in each pass of the loop
     timer       one alarm on a loop that can be moved
     patience    how long answers are waited for, with one alarm for all of them
+    stack       how much room is left on the stack
     loop_watch  notices from a thread of its own when a loop is late
 
 Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it cannot be.

@@ -8,7 +8,6 @@ loop lets the actor handle it.
 # pyright: reportPrivateUsage=false
 
 import asyncio
-import sys
 import threading
 import uuid
 from collections import deque
@@ -23,6 +22,7 @@ from .future import AsyncioFuture
 from .promise import ActorLoopClosed, ExcInfo, running_loop
 from .query import Query
 from .run_queue import Mail, Mailbox, ReplyTo
+from .stack import is_deep
 
 R = TypeVar("R")
 A = TypeVar("A", bound=pykka.Actor)
@@ -35,8 +35,6 @@ class Start:
 
 
 START: Final = Start()
-#: Beyond so many frames nothing is handled on the stack of the one who asks.
-DEEP: Final = 200
 _PYKKAS_OWN: Final = frozenset({_ActorStop, ProxyCall, ProxyGetAttr, ProxySetAttr, Start})
 
 
@@ -209,7 +207,7 @@ class AsyncioRef(Mailbox, pykka.ActorRef[A]):
         deep. ``future`` may be given.
         """
         asked = AsyncioFuture() if future is None else future
-        _ask(self, message, asked, self._queue.put if _stack_is_deep() else self._queue.put_now)
+        _ask(self, message, asked, self._queue.put if is_deep() else self._queue.put_now)
         return asked
 
     def forward(self, message: Any, reply_to: ReplyTo) -> None:
@@ -316,15 +314,6 @@ def _refuse_on_loop(call: str) -> None:
             f"a blocking {call}() would block the event loop of this thread; nothing was sent. "
             f"Use `await ref.{call}(..., block=False)`"
         )
-
-
-def _stack_is_deep() -> bool:
-    # A handler that meets a RecursionError leaves half of its work undone, for good.
-    try:
-        sys._getframe(DEEP)
-    except ValueError:
-        return False
-    return True
 
 
 def _ask(

@@ -1,7 +1,8 @@
 """All readers of one session: who is woken when, and whose stream ends (G8, G9)."""
 
 import asyncio
-from contextlib import aclosing
+import sys
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.readers import BURST, END_BATCH, FEW, WAKE_BATCH, Readers
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
+from turnkeeper.actors.turn.turn import Turn
 
 
 class Stand:
@@ -413,3 +415,34 @@ async def test_a_thousand_readers_are_woken_in_batches_and_all_get_everything() 
         await asyncio.gather(*readers)
         expected = ["snapshot", "turn.started", "word", "more", "turn.cancelled", "close"]
         assert all(each == expected for each in got)
+
+
+@pytest.mark.parametrize("count", [1, FEW + 1])
+async def test_an_event_from_the_end_of_a_deep_stack_leaves_no_reader_waiting_for_ever(count: int) -> None:
+    def emit(turn: Turn, depth: int) -> None:
+        if depth:
+            emit(turn, depth - 1)
+        else:
+            turn.emit("word")
+
+    async def agent(turn: Turn) -> None:
+        for depth in range(sys.getrecursionlimit() - 200, sys.getrecursionlimit()):
+            with suppress(RecursionError):
+                emit(turn, depth)
+            await asyncio.sleep(BURST)
+
+    async def read() -> list[int]:
+        async with aclosing(registry.events("s1", close_on="cancelled")) as events:
+            return [event.n async for event in events if event.epoch is not None]
+
+    async with opened(agent) as registry:
+        reading = [asyncio.create_task(read()) for _ in range(count)]
+        await settle()
+        receipt = await registry.send("s1", "hello")
+        await receipt.ended()
+        published = [event.n async for event in receipt.events()]
+        await settle()
+        await registry.close("s1")
+        await settle()
+        assert [task.done() and task.result() for task in reading] == [published] * count
+        assert published == list(range(len(published)))
