@@ -61,7 +61,7 @@ async def test_sessions_are_added_and_dropped_while_the_stream_is_open_and_a_rec
         async with several(house, "?log_ids=a,b&stream=page") as stream:
             await stream.until("snapshot")
             await stream.until("snapshot")
-            changed = await house.patch("/chat/events/page", json={"add": ["c"], "drop": ["a"]})
+            changed = await house.patch("/chat/events?stream=page", json={"add": ["c"], "drop": ["a"]})
             assert changed.body == {"status": "ok", "stream": "page", "log_ids": ["b", "c"]}
             assert (await stream.until("snapshot")).json["log_id"] == "c"
             for session in ("a", "b", "c"):
@@ -75,9 +75,9 @@ async def test_sessions_are_added_and_dropped_while_the_stream_is_open_and_a_rec
             run.turn.emit("word", run.turn.session_id)
         async with several(house, "?log_ids=a,b&stream=page", last=last) as again:
             assert {(await again.until("word")).json["data"] for _ in range(2)} == {"b", "c"}
-            assert (await house.patch("/chat/events/page", json={})).body["log_ids"] == ["b", "c"]
+            assert (await house.patch("/chat/events?stream=page", json={})).body["log_ids"] == ["b", "c"]
         await until(lambda: _gone(house))
-        assert (await house.patch("/chat/events/page", json={"add": ["a"]})).code == "UNKNOWN_STREAM"
+        assert (await house.patch("/chat/events?stream=page", json={"add": ["a"]})).code == "UNKNOWN_STREAM"
 
 
 async def _gone(house: House) -> bool:
@@ -90,7 +90,7 @@ async def test_a_stream_that_comes_back_under_its_name_takes_the_place_of_the_ol
         async with several(house, "?log_ids=b&stream=page") as newer:
             await newer.until("snapshot")
             assert await older.rest() == []
-            assert (await house.patch("/chat/events/page", json={})).body["log_ids"] == ["b"]
+            assert (await house.patch("/chat/events?stream=page", json={})).body["log_ids"] == ["b"]
 
 
 async def test_a_stream_is_its_owners_and_of_anothers_session_nothing_is_learned() -> None:
@@ -101,7 +101,9 @@ async def test_a_stream_is_its_owners_and_of_anothers_session_nothing_is_learned
             theirs, unknown = await stream.until("snapshot"), await stream.until("snapshot")
             assert {**theirs.json["data"], "session": ""} == {**unknown.json["data"], "session": ""}
             for token, code in (("bob-token", "UNKNOWN_STREAM"), ("", "UNAUTHORIZED")):
-                assert (await house.patch("/chat/events/page", json={"add": ["x"]}, token=token)).code == code
+                assert (
+                    await house.patch("/chat/events?stream=page", json={"add": ["x"]}, token=token)
+                ).code == code
             await house.sent("bobs", "2", token="bob-token")
             await house.sent("unknown", "1", token="ada-token")
             await stream.until("turn.completed")
@@ -150,8 +152,8 @@ async def test_what_a_stream_cannot_follow_is_refused_before_it_begins(query: st
 async def test_a_change_that_is_none_is_refused(body: Any) -> None:
     async with serving(done) as house, several(house, "?log_ids=a&stream=page") as stream:
         await stream.until("snapshot")
-        assert (await house.patch("/chat/events/page", json=body)).status == 422
-        assert (await house.patch("/chat/events/page", json={})).body["log_ids"] == ["a"]
+        assert (await house.patch("/chat/events?stream=page", json=body)).status == 422
+        assert (await house.patch("/chat/events?stream=page", json={})).body["log_ids"] == ["a"]
 
 
 async def test_each_session_counts_as_a_stream_and_what_is_refused_changes_nothing() -> None:
@@ -161,9 +163,9 @@ async def test_each_session_counts_as_a_stream_and_what_is_refused_changes_nothi
         assert (await house.get("/chat/events?log_ids=a,b,c", **ada)).code == "TOO_MANY_STREAMS"
         async with several(house, "?log_ids=a&stream=page", **ada) as stream:
             await stream.until("snapshot")
-            refused = await house.patch("/chat/events/page", json={"add": ["b", "c"]}, **ada)
+            refused = await house.patch("/chat/events?stream=page", json={"add": ["b", "c"]}, **ada)
             assert refused.code == "TOO_MANY_STREAMS"
-            assert (await house.patch("/chat/events/page", json={}, **ada)).body["log_ids"] == ["a"]
+            assert (await house.patch("/chat/events?stream=page", json={}, **ada)).body["log_ids"] == ["a"]
 
 
 async def test_what_one_session_has_lost_is_a_gap_of_that_session() -> None:

@@ -236,7 +236,7 @@ async def several_events(mount: Mount, request: web.Request, asker: Asker) -> we
 
 
 async def change_stream(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
-    """``PATCH /chat/events/{stream}``."""
+    """``PATCH /chat/events``."""
     name = STREAM_NAME.of(request)
     said = body.decode_stream(await mount.uploads.read(request, asker))
     add, drop = [ids.session_id(each) for each in said.add], [ids.session_id(each) for each in said.drop]

@@ -182,9 +182,9 @@ STREAM = Readable(
 )
 STREAM_NAME = Readable(
     "stream",
-    Where.PATH,
+    Where.QUERY,
     Annotated[str, _like("page-7", **_ID)],
-    "The stream.",
+    "The name of the stream.",
     lambda text: ids.checked(text, "stream"),
 )
 LAST_IDS = Readable(

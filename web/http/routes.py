@@ -120,7 +120,7 @@ _TABLE = (
     ),
     Route(
         method="PATCH",
-        path="/chat/events/{stream}",
+        path="/chat/events",
         handler=handlers.change_stream,
         tag="streams",
         summary="Add and drop the sessions of a stream",

@@ -509,6 +509,8 @@ async def test_an_id_outside_the_rule_is_refused_on_every_route_and_every_method
         ("HEAD", "/chat/active_send_tasks"),
         ("POST", "/chat/cleanup_completed_tasks"),
         ("POST", "/chat/ticket"),
+        ("GET", "/chat/events"),
+        ("PATCH", "/chat/events"),
     }
     paths = dict.fromkeys(route.path for route in ROUTES if "{log_id}" in route.path)
     async with serving(done) as house:

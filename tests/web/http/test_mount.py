@@ -67,8 +67,8 @@ TABLE: dict[tuple[str, str], Row] = {
     ),
     ("GET", "/chat/{log_id}/events"): Row("/chat/s/events", "200 200 200 401 401 403 200 401 401"),
     ("GET", "/chat/events"): Row("/chat/events", "200 200 200 401 401 403 200 200 401"),
-    ("PATCH", "/chat/events/{stream}"): Row(
-        "/chat/events/x", "404 404 404 401 401 403 401 401 401", {"add": []}
+    ("PATCH", "/chat/events"): Row(
+        "/chat/events?stream=x", "404 404 404 401 401 403 401 401 401", {"add": []}
     ),
     ("GET", "/chat/{log_id}"): Row("/chat/s", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown"),
     ("GET", "/chat/{log_id}/turns/{task_id}"): Row(
