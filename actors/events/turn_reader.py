@@ -146,7 +146,10 @@ class TurnReader(Subscription):
     def _is_plain(self, head: int) -> bool:
         position = self._position
         events = self._log.read(position, head - position)
-        return all(event.epoch == self._epoch and event.name not in STREAM_ENDS for event in events)
+        # Before it has started all may be another's: what it waits for, and what else has no epoch.
+        return self._epoch is not None and all(
+            event.epoch == self._epoch and event.name not in STREAM_ENDS for event in events
+        )
 
     @property
     def invites_back(self) -> bool:

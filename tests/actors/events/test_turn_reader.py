@@ -21,7 +21,8 @@ from tests.fakes import (
     settle,
     waiting,
 )
-from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.event import QUEUED, Event
+from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.turn_reader import TurnReader
 from turnkeeper.actors.metrics.meter import GAPS, SUBSCRIBER_OVERFLOW
 from turnkeeper.actors.model.exceptions import (
@@ -403,3 +404,20 @@ async def test_what_is_the_turns_goes_straight_to_the_outlet_and_the_rest_does_n
         assert names(await reading) == ["turn.completed"]
         assert " ".join(outlet.taken) == "1 2 3"
         stream.close()
+
+
+async def test_what_else_has_no_id_does_not_go_to_the_outlet_of_a_reader_whose_turn_waits() -> None:
+    async with opened(ScriptedAgent(swallows=1)) as registry:
+        await registry.send("s1", "one")
+        await registry.send("s1", "two", turn_id="t2", wait=False)
+        log = EventLog()
+        stream = TurnReader(log, await registry.turn("s1", "t2"), None, lambda _: None, lambda: None)
+        outlet = stream.outlet = Outlet()
+        reading = asyncio.create_task(stream.read())
+        await settle()
+        log.append(Event(QUEUED, source=await registry.turn("s1", "t2")), 10, 10_000)
+        stream.published(log.head, {})
+        await settle()
+        assert (outlet.taken, reading.done()) == ([], False)
+        stream.close()
+        assert await reading == []
