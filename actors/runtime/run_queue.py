@@ -215,6 +215,9 @@ class RunQueue:
         if wake:
             try:
                 self.loop.call_soon_threadsafe(self._take_in)
+            except RecursionError:
+                self._inlet_is_due = False  # the next one wakes the loop, for this message too
+                raise
             except RuntimeError:
                 raise ActorLoopClosed(f"the event loop of {box} was closed in this very moment") from None
 

@@ -5,6 +5,7 @@ import sys
 import threading
 import weakref
 from collections import deque
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -439,3 +440,27 @@ async def test_a_message_put_now_for_which_the_stack_has_no_room_leaves_the_queu
         else:
             break
     assert box.log[-1] == ("box", "deep")
+
+
+@pytest.mark.blocks_the_loop("joins a thread")
+async def test_a_thread_whose_stack_has_no_room_leaves_the_way_in_open() -> None:
+    queue, box = RunQueue.of(asyncio.get_running_loop()), Box()
+
+    def put(depth: int) -> None:
+        if depth:
+            put(depth - 1)
+        else:
+            queue.put(box, ("deep", None))
+
+    def send() -> None:
+        for depth in reversed(range(sys.getrecursionlimit())):
+            with suppress(RecursionError):
+                put(depth)
+        queue.put(box, ("after", None))
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    thread.join()
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert box.log[-1] == ("box", "after")
