@@ -175,6 +175,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "strategies": lambda: words(Strategy, "`multitask_strategy`"),
     "cancels": cancels,
     "active": lambda: members(codec.ActiveTask),
+    "listed-session": lambda: members(codec.ListedSession),
     "listed": lambda: members(codec.ListedTask),
     "session": lambda: members(codec.SessionAnswer),
     "states": lambda: words(SessionState, "`state`"),

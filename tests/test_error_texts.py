@@ -84,7 +84,7 @@ PUBLIC = [
     if not name.startswith("_") and function is not services.cancel_active_send_task  # it does not wait there
 ]
 #: What is passed, by the name of the parameter.
-GIVEN = {"session_id": "s1", "log_id": "s1", "message": "hello", "turn_id": "t1"}
+GIVEN = {"session_id": "s1", "log_id": "s1", "message": "hello", "turn_id": "t1", "title": "named"}
 
 
 def call_of(function: Callable[..., Any], registry: SessionRegistry, receipt: Receipt) -> Any:

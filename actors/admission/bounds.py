@@ -8,6 +8,7 @@ from turnkeeper.actors.metrics.meter import Counter
 from turnkeeper.actors.model.exceptions import (
     MessageTooLarge,
     SessionError,
+    TitleTooLong,
     TooManySessions,
     TooManyStreams,
     TooManyTurns,
@@ -64,4 +65,5 @@ COUNTERS: Final[Mapping[type[Exception], Counter]] = {
     TooMuchKept: meter.TOO_MUCH_KEPT,
     TooManyUnresponsive: meter.TOO_MANY_UNRESPONSIVE,
     MessageTooLarge: meter.MESSAGES_TOO_LARGE,
+    TitleTooLong: meter.TITLES_TOO_LONG,
 }

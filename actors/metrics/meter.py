@@ -44,6 +44,9 @@ EARLY_CANCELS_DROPPED: Final = Counter(
 MESSAGES_TOO_LARGE: Final = Counter(
     "messages_too_large_total", "Messages that were refused because they had too much text or too many parts."
 )
+TITLES_TOO_LONG: Final = Counter(
+    "titles_too_long_total", "Titles of sessions that were refused because they were too long."
+)
 MESSAGES_ELIDED: Final = Counter(
     "messages_elided_total", "Messages of which readers are shown some parts only by their type and size."
 )
@@ -113,6 +116,7 @@ COUNTERS: Final = (
     RESULTS_NOT_KEPT,
     EARLY_CANCELS_DROPPED,
     MESSAGES_TOO_LARGE,
+    TITLES_TOO_LONG,
     MESSAGES_ELIDED,
     MESSAGES_OMITTED,
     CONVERSATIONS_FORGOTTEN,

@@ -22,6 +22,7 @@
     |   +-- SessionLost                 the session's actor failed; the session starts anew
     |   +-- InvalidRequest              a field breaks its rule; `field` names it
     |   |   +-- MessageTooLarge         a message has more text, or more parts, than one may have
+    |   |   +-- TitleTooLong            a session's title has more characters than one may have
     |   +-- ScopeMissing                only for those who see all sessions
     |   +-- ShuttingDown                the registry accepts nothing more
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
@@ -173,6 +174,12 @@ class MessageTooLarge(InvalidRequest):
     """A message has more text, or more parts, than a message may have."""
 
     code = "MESSAGE_TOO_LARGE"
+
+
+class TitleTooLong(InvalidRequest):
+    """A session's title has more characters than a title may have."""
+
+    code = "TITLE_TOO_LONG"
 
 
 class ScopeMissing(SessionError):

@@ -99,6 +99,33 @@ class Conversation:
     omitted: int = 0
 
 
+@value
+class SessionSummary:
+    """A session in a list: its title, when it was last active, and how many turns it has.
+
+    It was active when a turn last started or ended. ``turns_in_flight`` hold it, ``turns_queued`` wait for
+    it, and ``unresponsive_turns`` were given up and still run.
+    """
+
+    session_id: SessionId
+    user: str
+    title: str | None
+    state: SessionState
+    last_active_at: float
+    turns_in_flight: int = 0
+    turns_queued: int = 0
+    unresponsive_turns: int = 0
+    subscribers: int = 0
+
+
+@value
+class SessionPage:
+    """One page of a list of sessions. ``before`` asks for the next one; ``None`` at the end of the list."""
+
+    sessions: tuple[SessionSummary, ...] = ()
+    before: str | None = None
+
+
 class ActiveTurn(Protocol):
     """A turn in flight, in the list of all of them, as it stood when the list was made."""
 
@@ -263,6 +290,34 @@ class AwaitTurn(Query[TurnEnd]):
 class ListActive(Query[tuple[ActiveTurn, ...]]):
     """All turns that hold a session, of everyone the asker may see."""
 
+    asker: Asker = HOST
+
+
+@final
+@value
+class ListSessions(Query[SessionPage]):
+    """The sessions that the asker may see, the last active first, also those that are asleep.
+
+    ``owner``: only that user's. ``q``: only those whose title has this text in it, in whatever case.
+    ``state``: only those in that state; without it all but the closed ones. ``before`` is that of an earlier
+    answer: what comes after that page, in the order of the first one, whatever has been active since.
+    """
+
+    asker: Asker = HOST
+    owner: str | None = None
+    state: SessionState | None = None
+    q: str | None = None
+    before: str | None = None
+    limit: int | None = None
+
+
+@final
+@value
+class SetTitle(Query[SessionSummary]):
+    """Give a session a title: a text of 1 to ``title_length`` characters."""
+
+    session_id: str
+    title: str
     asker: Asker = HOST
 
 

@@ -19,13 +19,17 @@ from turnkeeper.actors.model.messages import (
     GetSession,
     GetTurn,
     ListActive,
+    ListSessions,
     Query,
     Send,
+    SessionPage,
+    SessionSummary,
     SessionView,
+    SetTitle,
     TurnEnd,
 )
 from turnkeeper.actors.model.records import HOST, Asker, Epoch, SessionId, TurnOptions, TurnRecord
-from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.model.words import CancelCode, SessionState
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.turn.turn import current
 
@@ -139,6 +143,27 @@ class SessionCalls(SessionStreams):
     async def active(self, *, user: str | None = None) -> tuple[ActiveTurn, ...]:
         """All turns in flight, of one user or of all."""
         return await self.ask(ListActive(asker_of(user)))
+
+    async def sessions(
+        self,
+        *,
+        user: str | None = None,
+        state: SessionState | None = None,
+        q: str | None = None,
+        before: str | None = None,
+        limit: int | None = None,
+    ) -> SessionPage:
+        """A page of the sessions of one user or of all, the last active first, also of those asleep.
+
+        ``q``: only those whose title has this text in it, in whatever case. ``state``: only those in that
+        state; without it all but the closed ones. ``before`` is that of the page before. Raises
+        `InvalidRequest`.
+        """
+        return await self.ask(ListSessions(asker_of(user), None, state, q, before, limit))
+
+    async def set_title(self, session_id: str, title: str, *, user: str | None = None) -> SessionSummary:
+        """Give a session a title. Raises `UnknownSession`, `InvalidRequest` and `TitleTooLong`."""
+        return await self.ask(SetTitle(session_id, title, asker_of(user)))
 
     async def cleanup(self, *, user: str | None = None) -> tuple[SessionId, ...]:
         """Put idle sessions to sleep now instead of after ``idle_ttl``, and return which."""

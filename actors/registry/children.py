@@ -29,7 +29,7 @@ from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_PASS
 from turnkeeper.actors.session.refusals import shutting_down, unknown
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 
-from .directory import Entry
+from .directory import Entry, left_of, restore
 from .session_actor import SessionActor
 from .shared import Shared
 
@@ -81,6 +81,7 @@ class Children:
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
         entry = Entry(session, state, now)
         self._directory.add(entry, owner)
+        restore(entry, self._shared.contexts.take(session))
         entry.log = EventLog(entry.holdings)
         readers = self.early_readers.take(session, owner)
         entry.actor = SessionActor.start(self._shared, state, entry.log, readers)
@@ -186,6 +187,7 @@ class Children:
     def forget(self, entry: Entry) -> None:
         """Let go of a session for good; its conversation may be kept for longer."""
         self._directory.remove(entry)
+        self._shared.contexts.leave(left_of(entry))
         logger.debug("session %s: forgotten", entry.session_id, extra=about(entry.session_id))
 
     # -- Closing ----------------------------------------------------------------------------------------

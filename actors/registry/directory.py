@@ -13,20 +13,26 @@ from turnkeeper.actors.admission.bounds import Bounds
 from turnkeeper.actors.admission.holdings import Held, Holdings
 from turnkeeper.actors.admission.ledger import Ledger
 from turnkeeper.actors.admission.sleepers import Sleepers
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Counts, LoopLag
 from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State, Successor
 from turnkeeper.actors.session.views import InFlight
+from turnkeeper.actors.turn.context_store import Left
 
 #: How many sessions a pass over all of them takes before something else gets the loop.
 PASS = 250
+#: For how many seconds a session has to have been at rest for the moment before that to be noted.
+QUIET = 60.0
 
 
 class Entry(Held):
     """One known session. ``actor`` is its living part, ``None`` while it sleeps."""
 
     __slots__ = (
+        "active_at",
+        "active_before",
         "actor",
         "counted",
         "log",
@@ -34,6 +40,7 @@ class Entry(Held):
         "session_id",
         "state",
         "subscribers",
+        "title",
         "touched_at",
     )
 
@@ -41,6 +48,9 @@ class Entry(Held):
         self.session_id = session_id
         self.state = state
         self.touched_at = now
+        #: When a turn last started or ended, and when that had been before the last `QUIET` seconds without.
+        self.active_at = self.active_before = now
+        self.title: str | None = None
         self.nap = None
         self.subscribers = 0
         #: How many bytes its turns' results take, and the large messages of the turn that holds it and of the
@@ -140,11 +150,15 @@ class Directory:
                 not self.opening or self.opening.pop(session_id, None) is None
             ):
                 self.resting.pop(session_id, None)
+                if now - entry.active_at > QUIET:
+                    entry.active_before = entry.active_at
                 holdings.turns += 1
                 holdings.in_all.turns += 1
             self.active[session_id] = InFlight(state)
+            entry.active_at = state.turn.started_at
         else:
             if self.active.pop(session_id, None) or self.opening.pop(session_id, None):
+                entry.active_at = now
                 holdings.turns -= 1
                 holdings.in_all.turns -= 1
             else:
@@ -200,7 +214,7 @@ class Directory:
         self.asleep.discard(entry)
         if entry.log is not None:
             entry.log.forget()
-        holdings.keep(-entry.counted)
+        holdings.keep(-entry.counted - size_of_title(entry.title))
         holdings.remove(entry)
         self.ledger.tidy(holdings)
         self.unresponsive -= len(entry.state.memory.quarantined)
@@ -258,6 +272,46 @@ def size_in_flight(state: Running | Cancelling) -> int:
     if type(state) is Cancelling and type(state.then) is Successor:
         size += state.then.spec.size
     return size
+
+
+def size_of_title(title: str | None) -> int:
+    """About how many bytes a title takes."""
+    return 0 if title is None else footprint(title)
+
+
+def name(entry: Entry, title: str | None) -> None:
+    """The session has this title from now on."""
+    entry.holdings.keep(size_of_title(title) - size_of_title(entry.title))
+    entry.title = title
+
+
+def left_of(entry: Entry) -> Left:
+    """What is left of a session that is forgotten, beside its conversation."""
+    return Left(entry.session_id, entry.owner, entry.title, entry.active_at)
+
+
+def restore(entry: Entry, left: Left | None) -> None:
+    """A session of which this was left is opened again."""
+    if left is not None:
+        name(entry, left.title)
+        entry.active_before = left.active_at
+
+
+def active_by(entry: Entry, moment: float) -> float | None:
+    """When the session had last been active by that moment; ``None`` if it was not known then.
+
+    Exact, unless it has had more turns since than it remembers: then it may be an earlier moment.
+    """
+    if entry.active_at <= moment:
+        return entry.active_at
+    memory = entry.state.memory
+    times = [entry.active_before]
+    for record in (*memory.records, *memory.quarantined):
+        if record.started_at is not None:
+            times.append(record.started_at)
+            if record.ended_at is not None:
+                times.append(record.ended_at)
+    return max((at for at in times if at <= moment), default=None)
 
 
 def last_epoch(state: State) -> Epoch:

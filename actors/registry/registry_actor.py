@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final, TypeAlias, assert_never, get_args
 
+from turnkeeper.actors.admission.early_cancels import EarlyCancels
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import TurnkeeperError
 from turnkeeper.actors.model.logger import logger
@@ -22,10 +23,12 @@ from turnkeeper.actors.model.messages import (
     GetTurn,
     KeptTooMuch,
     ListActive,
+    ListSessions,
     OwnerFound,
     Send,
     SessionEnded,
     SessionFailed,
+    SetTitle,
     Shutdown,
     ShutdownOverdue,
     Slept,
@@ -36,16 +39,17 @@ from turnkeeper.actors.model.messages import (
     ToBeFreed,
 )
 from turnkeeper.actors.model.records import Asker, Reason
+from turnkeeper.actors.model.title import title_of
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 
 from .children import Children
-from .directory import PASS
-from .early_cancels import EarlyCancels
+from .directory import PASS, name
 from .ending import Ending
 from .housekeeping import Housekeeping
+from .lists import answer_sessions, set_title
 from .opening import Opening
 from .shared import DEBUG, Shared
 
@@ -61,6 +65,8 @@ Message: TypeAlias = (
     | AwaitTurn
     | GetMessages
     | ListActive
+    | ListSessions
+    | SetTitle
     | GetCounts
     | Cleanup
     | Slept
@@ -162,6 +168,10 @@ class RegistryActor(AsyncioActor):
             self._on_messages(message, reply_to)
         elif type(message) is ListActive:
             answer_list(self._shared, message.asker, reply_to)
+        elif type(message) is ListSessions:
+            answer_sessions(self._shared, message, reply_to)
+        elif type(message) is SetTitle:
+            answer(reply_to, set_title(self._shared, message))
         elif type(message) is GetCounts:
             answer(reply_to, self._shared.counts())
         elif type(message) is Cleanup:
@@ -202,6 +212,8 @@ class RegistryActor(AsyncioActor):
             entry = self._opening.open(session, message, reply_to, now)
             if entry is None:
                 return
+        if entry.title is None:
+            name(entry, title_of(submit.spec.message, shared.settings.title_length))
         if message.turn_id is not None:
             reason = self._early.find(message.asker.user, session, submit.spec.turn_id, now)
             if reason is not None:

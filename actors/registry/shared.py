@@ -9,8 +9,11 @@ from typing import Any
 
 from turnkeeper.actors.admission.bounds import COUNTERS
 from turnkeeper.actors.metrics.meter import Meter
+from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Counts, LoopLag
+from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.title import check_title
 from turnkeeper.actors.runtime import AsyncioRef, LoopWatch
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, OwnerOf, SaveContext
@@ -18,7 +21,7 @@ from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline
 from turnkeeper.actors.turn.whose import log_stall
 
-from .directory import Directory
+from .directory import Directory, name
 
 DEBUG = logging.DEBUG
 
@@ -94,6 +97,17 @@ class Shared:
         counter = COUNTERS.get(type(error))
         if counter is not None:
             self.meter.count(counter)
+
+    def set_title(self, session_id: SessionId, title: str) -> None:
+        """Give a session that is open a title. Raises `InvalidRequest` and `TitleTooLong`."""
+        entry = self.directory.entries.get(session_id)
+        try:
+            plain = check_title(title, self.settings.title_length)
+        except InvalidRequest as error:
+            self.count_refusal(error)
+            raise
+        if entry is not None:
+            name(entry, plain)
 
     def report(self, message: Any) -> None:
         """Send the registry a report, unless it has stopped."""

@@ -48,6 +48,8 @@ class Settings:
     """How many bytes of text a message may have, in all its parts together."""
     message_parts: int = 1_000
     """How many parts a message may have."""
+    title_length: int = 200
+    """How many characters a session's title may have."""
     shown_part: int = 65_536
     """How many bytes a part of a message may take that readers are shown whole, and not only its size."""
     log_events: int = 5_000
@@ -108,6 +110,7 @@ class Settings:
             "early_cancels_per_user",
             "message_text",
             "message_parts",
+            "title_length",
             "shown_part",
             "log_events",
             "log_bytes",

@@ -3,8 +3,10 @@
 import heapq
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from turnkeeper.actors.metrics.meter import CONVERSATIONS_FORGOTTEN, MESSAGES_OMITTED, Meter
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Conversation
 from turnkeeper.actors.model.records import SessionId
 
@@ -16,6 +18,20 @@ from .transcript import Bound
 
 def _uncounted(_user: str, _size: int) -> None:
     """Where there are no bounds of users."""
+
+
+class Left(NamedTuple):
+    """What is left of a session beside its conversation: whose it was, its title, when it was last active."""
+
+    session_id: SessionId
+    owner: str
+    title: str | None
+    active_at: float
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory it takes."""
+        return 0 if self.title is None else footprint(self.title)
 
 
 class ContextStore:
@@ -44,6 +60,8 @@ class ContextStore:
         self._kept: OrderedDict[SessionId, Kept] = OrderedDict()
         #: The sessions of each user, in the same order.
         self._of_user: dict[str, OrderedDict[SessionId, None]] = {}
+        #: What is left of sessions of which only the conversation is.
+        self._left: dict[SessionId, Left] = {}
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -114,8 +132,30 @@ class ContextStore:
                 heapq.heappush(users, (-keeps(user), user))
             yield
 
+    def leave(self, left: Left) -> None:
+        """Of this session only the conversation is left, if there is one."""
+        if left.session_id in self._kept:
+            self._left[left.session_id] = left
+            self._count(left.owner, left.size)
+
+    def left(self, session_id: SessionId) -> Left | None:
+        """What is left of the session, if only its conversation is."""
+        return self._left.get(session_id)
+
+    def take(self, session_id: SessionId) -> Left | None:
+        """The same, no longer kept here: there is a session again."""
+        left = self._left.pop(session_id, None)
+        if left is not None:
+            self._count(left.owner, -left.size)
+        return left
+
+    def known(self, user: str | None) -> list[SessionId]:
+        """The ids of sessions among which are all of this user's, or of all, that are `left`."""
+        return list(self._left if user is None else self._of_user.get(user, ()))
+
     def forget(self, session_id: SessionId) -> None:
         """Let go of the session's conversation."""
+        self.take(session_id)
         kept = self._kept.pop(session_id, None)
         if kept is not None:
             own = self._of_user[kept.owner]

@@ -78,12 +78,58 @@ class TurnHost(Protocol):
         """The registry's stages."""
         ...
 
+    def set_title(self, session_id: SessionId, title: str, /) -> None:
+        """Give a session a title."""
+        ...
+
     def report(self, message: Any) -> None:
         """Send the registry a report."""
         ...
 
 
-class Turn(Generic[C]):
+class _Specified:
+    """What a turn knows from the send that it is for."""
+
+    __slots__ = ()
+    spec: TurnSpec
+
+    @property
+    def message(self) -> Any:
+        """What was sent, the parts of a list as dicts, or what the `pre_process_msg` stages made of it."""
+        return self.spec.message
+
+    @property
+    def text(self) -> str:
+        """The message as text: its text parts joined."""
+        return text_of(self.spec.message)
+
+    @property
+    def session_id(self) -> SessionId:
+        """The session this turn holds."""
+        return self.spec.session_id
+
+    @property
+    def turn_id(self) -> TurnId:
+        """The turn's own id (``task_id`` over HTTP)."""
+        return self.spec.turn_id
+
+    @property
+    def user(self) -> str:
+        """Who sent the message."""
+        return self.spec.user
+
+    @property
+    def agent(self) -> str:
+        """The name of the agent that runs."""
+        return self.spec.agent
+
+    @property
+    def max_iterations(self) -> int | None:
+        """What the caller of `send_message_to_agent` allowed; ``None`` if it said nothing."""
+        return None if self.spec.options is None else self.spec.options.max_iterations
+
+
+class Turn(_Specified, Generic[C]):
     """One run of the host's coroutine, for one message.
 
     Where the type of the context is known, an agent's parameter may say so: ``turn: Turn[Context]``.
@@ -129,41 +175,6 @@ class Turn(Generic[C]):
         self.over = False
 
     @property
-    def message(self) -> Any:
-        """What was sent, the parts of a list as dicts, or what the `pre_process_msg` stages made of it."""
-        return self.spec.message
-
-    @property
-    def text(self) -> str:
-        """The message as text: its text parts joined."""
-        return text_of(self.spec.message)
-
-    @property
-    def session_id(self) -> SessionId:
-        """The session this turn holds."""
-        return self.spec.session_id
-
-    @property
-    def turn_id(self) -> TurnId:
-        """The turn's own id (``task_id`` over HTTP)."""
-        return self.spec.turn_id
-
-    @property
-    def user(self) -> str:
-        """Who sent the message."""
-        return self.spec.user
-
-    @property
-    def agent(self) -> str:
-        """The name of the agent that runs."""
-        return self.spec.agent
-
-    @property
-    def max_iterations(self) -> int | None:
-        """What the caller of `send_message_to_agent` allowed; ``None`` if it said nothing."""
-        return None if self.spec.options is None else self.spec.options.max_iterations
-
-    @property
     def context(self) -> C:
         """The conversation: this turn's own copy, kept at its end if the turn still holds the session.
 
@@ -204,6 +215,19 @@ class Turn(Generic[C]):
             self.first_event_at = host.clock()
         self.n += 1
         self._feed.append(Event(event, self.epoch, self.n, text))
+
+    def set_title(self, title: str) -> None:
+        """Give the session this title, in lists of sessions. Synchronous.
+
+        Without it the title is made of the first message. Raises `InvalidRequest` for an empty one,
+        `TitleTooLong`, `TurnOver` once the turn is over, and `WrongThread` off the loop's thread.
+        """
+        if get_ident() != self._host.thread:
+            text = "set_title belongs on the loop: loop.call_soon_threadsafe(turn.set_title, title)"
+            raise WrongThread(text)
+        if self.over:
+            raise TurnOver(f"turn {self.turn_id} is over: its session's title stays as it is")
+        self._host.set_title(self.session_id, title)
 
     async def checkpoint(self) -> None:
         """Let a cancellation through here; raise CancelledError if one was asked and swallowed.

@@ -47,6 +47,7 @@ NO_MATTER_OF_HOW_MUCH = {
 UNCOUNTED = {
     "finished turns": "old ones make way for new ones all the time, and nothing is refused",
     "idle sessions": "they sleep and are forgotten as they should be: `sessions_asleep` shows how many sleep",
+    "a page of a list": "a longer one is a wrong request like any other",
     "a conversation, read over HTTP": "the answer itself says how much it leaves out",
 }
 
@@ -230,6 +231,12 @@ async def _conversation(house: House) -> None:
 async def _message(house: House) -> None:
     answer = await house.send("s", [{"type": "text", "text": "x"}] * 3)
     assert answer.status == 422
+
+
+@bound("a title", meter.TITLES_TOO_LONG, codes=(Code.TITLE_TOO_LONG,), title_length=2)
+async def _title(house: House) -> None:
+    await house.sent("s")
+    assert (await house.ask("PATCH", "/chat/s", json={"title": "long"}, token="root-token")).status == 422
 
 
 @bound("a part", meter.MESSAGES_ELIDED, shown_part=100)

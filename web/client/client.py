@@ -45,6 +45,26 @@ class Client(Connection):
         found: dict[str, JSON] = answer["active_tasks"]
         return found
 
+    async def sessions(self, *, pages: int | None = None, **query: str | None) -> list[JSON]:
+        """The sessions, the last active first: of so many pages, or of all.
+
+        ``query`` may have ``user``, ``state``, ``q`` and ``limit``, the length of a page.
+        """
+        wanted = {name: text for name, text in query.items() if text is not None}
+        found: list[JSON] = []
+        while pages is None or pages > 0:
+            answer = await self.ask("GET", "chat", query=wanted)
+            found += answer["sessions"]
+            if answer["before"] is None:
+                break
+            wanted["before"] = answer["before"]
+            pages = None if pages is None else pages - 1
+        return found
+
+    async def set_title(self, session: str, title: str) -> JSON:
+        """Give a session a title; the session as it is listed."""
+        return await self.ask("PATCH", "chat", session, body={"title": title})
+
     async def session(self, session: str) -> JSON:
         """One session: its state and its turns."""
         return await self.ask("GET", "chat", session)

@@ -98,12 +98,21 @@ class StreamBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     drop: Annotated[list[_Id], _rule("must be a list of session ids", "The sessions to drop, first.")] = []
 
 
+class TitleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be changed of a session."""
+
+    title: Annotated[
+        Annotated[str, Meta(min_length=1)], _rule("must be a string that is not empty", "The new title.")
+    ]
+
+
 #: The JSON of a send: the parts of a message alone, or an object.
 SendJSON: TypeAlias = Annotated[list[Part], Meta(min_length=1)] | SendBody
 
 _SEND = msgspec.json.Decoder(SendJSON)
 _STREAM = msgspec.json.Decoder(StreamBody)
 _TICKET = msgspec.json.Decoder(TicketBody)
+_TITLE = msgspec.json.Decoder(TitleBody)
 #: What msgspec raises for a body that it refuses: bad JSON, a wrong shape, nesting, a number of many digits.
 _REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
 
@@ -126,24 +135,31 @@ def decode_send(body: bytes | bytearray) -> SendBody:
 
 def decode_ticket(body: bytes | bytearray) -> TicketBody:
     """The body of a request for a ticket. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
-    try:
-        return _TICKET.decode(body)
-    except _REFUSED:
-        data = decode_json(body)
-        if not isinstance(data, dict):
-            raise InvalidRequest("the body must be an object with log_ids", field="log_ids") from None
-        return _convert(data, TicketBody)
+    return _decode(body, _TICKET, TicketBody)
+
+
+def decode_title(body: bytes | bytearray) -> TitleBody:
+    """The body of a change of a session. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
+    said = _decode(body, _TITLE, TitleBody)
+    _check_text(said.title, "title")
+    return said
 
 
 def decode_stream(body: bytes | bytearray) -> StreamBody:
     """The body of a change of a stream. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
+    return _decode(body, _STREAM, StreamBody)
+
+
+def _decode(body: bytes | bytearray, decoder: msgspec.json.Decoder[S], kind: type[S]) -> S:
     try:
-        return _STREAM.decode(body)
+        return decoder.decode(body)
     except _REFUSED:
         data = decode_json(body)
         if not isinstance(data, dict):
-            raise InvalidRequest("the body must be an object with add and drop", field="add") from None
-        return _convert(data, StreamBody)
+            names = kind.__struct_fields__
+            text = f"the body must be an object with {' and '.join(names)}"
+            raise InvalidRequest(text, field=names[0]) from None
+        return _convert(data, kind)
 
 
 def _check_message(message: str | list[Part]) -> None:
@@ -160,11 +176,11 @@ def _check_message(message: str | list[Part]) -> None:
             raise InvalidRequest("a part of type text must have a text, a string", field="message")
 
 
-def _check_text(text: str) -> None:
+def _check_text(text: str, field: str = "message") -> None:
     try:
         _ = text.isascii() or text.encode()
     except UnicodeEncodeError:
-        raise InvalidRequest("a text of message has half of a surrogate pair", field="message") from None
+        raise InvalidRequest(f"a text of {field} has half of a surrogate pair", field=field) from None
 
 
 # -- The second look ----------------------------------------------------------------------------------

@@ -348,6 +348,69 @@ class IdAnswer(Struct, kw_only=True):
     log_id: Annotated[str, _is("The id.", "cNPg1mxVhCfPBNwXlWGfjA")]
 
 
+class ListedSession(Struct):
+    """A session in a list."""
+
+    log_id: LogId
+    user: Annotated[str, _is("Whose it is.", "ada")]
+    title: Annotated[
+        str | None,
+        _is("Its title: as given, or else the first words said; `null` without any.", "What is a turn?"),
+    ]
+    state: Annotated[SessionState, _is("How it stands.", SessionState.IDLE)]
+    last_active_at: Annotated[
+        float, _is("When a turn last started or ended in it, in Unix seconds.", 1763842010.501)
+    ]
+    turns_in_flight: Annotated[int, _is("How many turns hold it.", 0)]
+    turns_queued: Annotated[int, _is("How many turns wait for it.", 0)]
+    unresponsive_turns: Annotated[int, _is("How many turns were given up and still run.", 0)]
+    subscribers: Annotated[int, _is("How many streams are open on it.", 1)]
+
+
+_LISTED_SESSION = ListedSession("s1", "ada", "What is a turn?", SessionState.IDLE, 1763842010.501, 0, 0, 0, 1)
+
+
+class SessionsAnswer(Struct, kw_only=True):
+    """A page of a list of sessions."""
+
+    status: Ok = "ok"
+    sessions: Annotated[list[ListedSession], _is("The sessions, the last active first.", [_LISTED_SESSION])]
+    before: Annotated[
+        str | None, _is("What asks for the next page, as `before`; `null` at the end.", "MTc2Mzg0MjAxMC41")
+    ]
+
+
+class NamedAnswer(ListedSession, kw_only=True):
+    """The session with its new title."""
+
+    status: Ok = "ok"
+
+
+def encode_sessions(page: messages.SessionPage) -> SessionsAnswer:
+    """A page of a list of sessions."""
+    listed = [ListedSession(*_listed(each)) for each in page.sessions]
+    return SessionsAnswer(sessions=listed, before=page.before)
+
+
+def encode_named(session: messages.SessionSummary) -> NamedAnswer:
+    """The session with its new title."""
+    return NamedAnswer(*_listed(session))
+
+
+def _listed(session: messages.SessionSummary) -> tuple[Any, ...]:
+    return (
+        session.session_id,
+        session.user,
+        session.title,
+        session.state,
+        session.last_active_at,
+        session.turns_in_flight,
+        session.turns_queued,
+        session.unresponsive_turns,
+        session.subscribers,
+    )
+
+
 class SessionAnswer(Struct):
     """A session with its turns."""
 

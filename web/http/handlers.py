@@ -20,6 +20,8 @@ from turnkeeper.actors.model.messages import (
     GetSession,
     GetTurn,
     ListActive,
+    ListSessions,
+    SetTitle,
     Subscribe,
 )
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId
@@ -30,18 +32,23 @@ from turnkeeper.web.openapi.operation import PROBLEM_JSON
 from . import body, codec
 from .mount import UNSEEN, Handler, Mount, cursors_of, respond
 from .parameters import (
+    BEFORE,
     CLOSE_ON,
     FOLLOW,
     FREE,
     IF_MATCH,
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
+    LIMIT,
     LOG_ID,
     LOG_IDS,
+    STATE,
     STREAM,
     STREAM_NAME,
     TASK_ID,
+    USER,
     WAIT,
+    Q,
 )
 from .problems import Code, Problem
 
@@ -158,6 +165,26 @@ async def make_id(_mount: Mount, _request: web.Request, _asker: Asker) -> web.St
 async def session(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}``."""
     return respond(codec.encode_session(await mount.registry.ask(GetSession(LOG_ID.of(request), asker))))
+
+
+async def sessions(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``GET /chat``."""
+    wanted = ListSessions(
+        asker,
+        USER.of(request),
+        STATE.of(request),
+        Q.of(request),
+        BEFORE.of(request),
+        LIMIT.of(request),
+    )
+    return respond(codec.encode_sessions(await mount.registry.ask(wanted)))
+
+
+async def name(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``PATCH /chat/{log_id}``."""
+    log_id = LOG_ID.of(request)
+    said = body.decode_title(await mount.uploads.read(request, asker))
+    return respond(codec.encode_named(await mount.registry.ask(SetTitle(log_id, said.title, asker))))
 
 
 async def messages(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:

@@ -8,11 +8,13 @@ from typing import Annotated, Any, Generic, TypeVar, assert_never
 from aiohttp import web
 from msgspec import Meta
 
+from turnkeeper.actors.admission.page import MOST, USUAL, check_limit
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.records import SessionId, TurnId
-from turnkeeper.actors.model.words import CloseOn
+from turnkeeper.actors.model.words import CloseOn, SessionState
+from turnkeeper.actors.registry.lists import state_named
 from turnkeeper.web.openapi.operation import Parameter, Where
 
 from .several.cursors import MAX_SESSIONS, session_ids
@@ -94,6 +96,17 @@ def _read_text(text: str | None) -> str | None:
 
 def _as_it_is(text: str | None) -> str | None:
     return text
+
+
+def _read_state(text: str | None) -> SessionState | None:
+    return None if text is None else state_named(text)
+
+
+def _read_limit(text: str | None) -> int | None:
+    if text is None:
+        return None
+    is_number = text.isascii() and text.isdigit() and len(text) < 10
+    return check_limit(int(text) if is_number else text)
 
 
 def _like(*examples: str, **schema: Any) -> Meta:
@@ -193,4 +206,39 @@ LAST_IDS = Readable(
     Annotated[str, _like("s1=1763842008123-4,s2=")],
     "The id of the last event: each session goes on from there. It wins over `last_event_id`.",
     _read_text,
+)
+USER = Readable(
+    "user",
+    Where.QUERY,
+    Annotated[str, _like("ada")],
+    "Only the sessions of this user. Of other users' only an admin sees any.",
+    _read_text,
+)
+STATE = Readable(
+    "state",
+    Where.QUERY,
+    SessionState,
+    "Only sessions in this state; if left out, all but the closed ones.",
+    _read_state,
+)
+Q = Readable(
+    "q",
+    Where.QUERY,
+    Annotated[str, _like("turns")],
+    "Only sessions with this text in their title, in whatever case.",
+    _read_text,
+)
+BEFORE = Readable(
+    "before",
+    Where.QUERY,
+    str,
+    "Go on after an earlier page: its `before`. If left out, the list is shown from its beginning.",
+    _as_it_is,
+)
+LIMIT = Readable(
+    "limit",
+    Where.QUERY,
+    Annotated[int, Meta(ge=1, le=MOST, extra_json_schema={"default": USUAL})],
+    f"How long the page may be; at most {MOST}.",
+    _read_limit,
 )

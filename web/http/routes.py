@@ -8,9 +8,10 @@ from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, TEXT, Answer, Operation, Who
 
 from . import codec, handlers
-from .body import SendJSON, StreamBody, TicketBody
+from .body import SendJSON, StreamBody, TicketBody, TitleBody
 from .mount import Handler
 from .parameters import (
+    BEFORE,
     CLOSE_ON,
     FOLLOW,
     FREE,
@@ -18,13 +19,17 @@ from .parameters import (
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
     LAST_IDS,
+    LIMIT,
     LOG_ID,
     LOG_IDS,
+    STATE,
     STREAM,
     STREAM_NAME,
     TASK_ID,
     TICKET,
+    USER,
     WAIT,
+    Q,
 )
 from .problems import Code
 
@@ -130,6 +135,17 @@ _TABLE = (
         examples={"open another chat": {"add": ["s3"], "drop": ["s1"]}},
         answers={200: Answer(codec.StreamAnswer, "The stream as it is now.")},
         refusals=(Code.UNKNOWN_STREAM, Code.STREAM_TOO_WIDE, Code.TOO_MANY_STREAMS, Code.SESSION_LOST),
+    ),
+    Route(
+        method="GET",
+        path="/chat",
+        handler=handlers.sessions,
+        tag="lists",
+        summary="The sessions",
+        about="The user's own, and for an admin those of all users: the last active first, awake or asleep. "
+        "All pages have the order of the first one, whatever has been active since.",
+        parameters=(USER, STATE, Q, BEFORE, LIMIT),
+        answers={200: Answer(codec.SessionsAnswer, "A page of sessions.")},
     ),
     Route(
         method="POST",
@@ -323,6 +339,19 @@ _TABLE = (
         parameters=(LOG_ID,),
         answers={200: Answer(codec.SessionAnswer, "The session.")},
         refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+    ),
+    Route(
+        method="PATCH",
+        path="/chat/{log_id}",
+        handler=handlers.name,
+        tag="sessions",
+        summary="Give a session a title",
+        about="Without one its title is made of the first words said in it.",
+        parameters=(LOG_ID,),
+        body=TitleBody,
+        examples={"a title": {"title": "What is a turn?"}},
+        answers={200: Answer(codec.NamedAnswer, "The session with its new title.")},
+        refusals=(Code.UNKNOWN_SESSION, Code.TITLE_TOO_LONG),
     ),
     Route(
         method="DELETE",

@@ -4,7 +4,12 @@ import pytest
 
 from turnkeeper.actors.admission.bounds import COUNTERS, Bound, Bounds
 from turnkeeper.actors.metrics.meter import COUNTERS as ALL_COUNTERS
-from turnkeeper.actors.model.exceptions import MessageTooLarge, TooManyTurns, TooManyUnresponsive
+from turnkeeper.actors.model.exceptions import (
+    MessageTooLarge,
+    TitleTooLong,
+    TooManyTurns,
+    TooManyUnresponsive,
+)
 from turnkeeper.actors.session.settings import Settings
 
 BOUND = Bound("turns in flight", 3, 10, TooManyTurns)
@@ -49,7 +54,7 @@ def test_each_bound_is_a_setting_with_a_code_and_a_counter_of_its_own() -> None:
         "TOO_MANY_STREAMS",
         "TOO_MUCH_KEPT",
     ]
-    others = {MessageTooLarge, TooManyUnresponsive}
+    others = {MessageTooLarge, TitleTooLong, TooManyUnresponsive}
     assert {bound.error for bound in bounds} | others == set(COUNTERS)
     assert len(set(COUNTERS.values())) == len(COUNTERS)
     assert set(COUNTERS.values()) < set(ALL_COUNTERS)

@@ -438,6 +438,8 @@ NOT_SENT = {
     "LoopLag",
     "Query",
     "ReplyAddress",
+    "SessionPage",
+    "SessionSummary",
     "SessionView",
     "Superseded",
     "TurnEnd",

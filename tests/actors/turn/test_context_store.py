@@ -14,7 +14,7 @@ from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Conversation
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.turn.context import OwnContext, flag_cancel
-from turnkeeper.actors.turn.context_store import ContextStore
+from turnkeeper.actors.turn.context_store import ContextStore, Left
 from turnkeeper.actors.turn.transcript import Bound
 
 S1, S2, S3 = SessionId("s1"), SessionId("s2"), SessionId("s3")
@@ -174,6 +174,25 @@ def test_a_conversation_has_an_owner_until_it_is_forgotten() -> None:
 
 
 # -- How much of each ---------------------------------------------------------------------------------------
+
+
+def test_what_is_left_of_a_session_stays_with_its_conversation_and_is_counted() -> None:
+    counted: Counter[str] = Counter()
+    store = ContextStore(2, ROOMY, Meter(), lambda user, size: counted.update({user: size}), per_user=2)
+    say(store, S1, "hello")
+    before = counted["ada"]
+    left = Left(S1, "ada", "a title", 1.0)
+    store.leave(left)
+    assert store.left(S1) == left
+    assert (store.known("ada"), store.known("bob"), store.known(None)) == ([S1], [], [S1])
+    assert counted["ada"] == before + footprint("a title")
+    assert store.take(S1) == left
+    assert (store.take(S1), store.left(S1), counted["ada"]) == (None, None, before)
+    store.leave(left)
+    store.forget(S1)
+    assert (store.left(S1), store.known(None), counted["ada"]) == (None, [], 0)
+    store.leave(left)
+    assert store.left(S1) is None
 
 
 def test_a_conversation_is_bounded_and_says_what_it_lacks() -> None:

@@ -37,6 +37,26 @@ async def test_a_session_is_looked_up_with_its_turns() -> None:
         assert (found["state"], found["turn"]["task_id"]) == ("running", "t1")
 
 
+async def test_sessions_are_listed_page_by_page_and_given_titles() -> None:
+    async with serving(ScriptedAgent()) as house, Client(house.url("")) as client:
+        for number in range(5):
+            await client.send(f"s{number}", "t1", f"message {number}")
+        named = await client.set_title("s1", "My chat")
+        assert (named["log_id"], named["title"]) == ("s1", "My chat")
+        found = await client.sessions(limit="2")
+        assert [each["log_id"] for each in found] == ["s4", "s3", "s2", "s1", "s0"]
+        assert [each["log_id"] for each in await client.sessions(limit="2", pages=2)] == [
+            "s4",
+            "s3",
+            "s2",
+            "s1",
+        ]
+        assert [each["log_id"] for each in await client.sessions(q="MY", state="running", user=None)] == [
+            "s1"
+        ]
+        assert await client.sessions(state="closed") == []
+
+
 # -- Following --------------------------------------------------------------------------------------
 
 

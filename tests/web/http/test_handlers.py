@@ -554,6 +554,121 @@ async def test_a_word_of_a_path_that_stands_where_no_id_may_is_an_id_like_any_ot
         assert (await house.delete(f"/chat/{word}")).status == 200
 
 
+# -- Lists and titles ---------------------------------------------------------------------------------
+
+
+def _ids(answer: Answer) -> list[str]:
+    assert answer.status == 200, answer.body
+    return [each["log_id"] for each in answer.body["sessions"]]
+
+
+async def test_sessions_are_listed_the_last_active_first_with_what_they_do() -> None:
+    agent = ScriptedAgent()
+    async with serving({"default": done, "long": agent}) as house:
+        await house.sent("s1", "What is a turn?", task_id="t1")
+        await ended(house, "s1", "t1")
+        await house.sent("s2", [{"type": "image", "data": "x"}], agent="long")
+        answer = await house.get("/chat")
+        assert _ids(answer) == ["s2", "s1"]
+        assert answer.body["status"] == "ok"
+        assert answer.body["before"] is None
+        running, idle = answer.body["sessions"]
+        turn = (await house.get("/chat/s1/turns/t1")).body
+        assert idle == {
+            "log_id": "s1",
+            "user": "local",
+            "title": "What is a turn?",
+            "state": "idle",
+            "last_active_at": turn["ended_at"],
+            "turns_in_flight": 0,
+            "turns_queued": 0,
+            "unresponsive_turns": 0,
+            "subscribers": 0,
+        }
+        assert (running["title"], running["state"], running["turns_in_flight"]) == (None, "running", 1)
+        assert _ids(await house.get("/chat?state=running")) == ["s2"]
+        assert _ids(await house.get("/chat?q=TURN")) == ["s1"]
+        first = await house.get("/chat?limit=1")
+        assert _ids(first) == ["s2"]
+        rest = await house.get(f"/chat?limit=1&before={first.body['before']}")
+        assert (_ids(rest), rest.body["before"]) == (["s1"], None)
+
+
+async def test_users_list_their_own_sessions_and_admins_all() -> None:
+    async with serving(done, authenticate=by_token) as house:
+        for user in ("ada", "bob"):
+            await house.sent(f"of-{user}", token=f"{user}-token")
+        assert _ids(await house.get("/chat", token="ada-token")) == ["of-ada"]
+        assert _ids(await house.get("/chat?user=ada", token="ada-token")) == ["of-ada"]
+        unknown = await house.get("/chat?user=eve", token="ada-token")
+        assert (await house.get("/chat?user=bob", token="ada-token")).body == unknown.body
+        assert _ids(await house.get("/chat", token="root-token")) == ["of-bob", "of-ada"]
+        assert _ids(await house.get("/chat?user=bob", token="root-token")) == ["of-bob"]
+        assert (await house.get("/chat")).status == 401
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=201", "limit"),
+        ("limit=", "limit"),
+        ("limit=1e1", "limit"),
+        ("limit=%D9%A1", "limit"),
+        ("limit=" + "9" * 5_000, "limit"),
+        ("before=x", "before"),
+        ("before=", "before"),
+        ("state=busy", "state"),
+        ("state=", "state"),
+    ],
+)
+async def test_a_list_that_cannot_be_is_refused_with_the_parameter_at_fault(query: str, field: str) -> None:
+    async with serving(done) as house:
+        answer = await house.get(f"/chat?{query}")
+        assert (answer.status, answer.code, answer.body["field"]) == (422, "INVALID_REQUEST", field)
+
+
+async def test_a_session_is_given_a_title() -> None:
+    async with serving(done, authenticate=by_token, title_length=20) as house:
+
+        async def name(session: str, title: Any, token: str = "ada-token") -> Answer:
+            return await house.ask("PATCH", f"/chat/{session}", json={"title": title}, token=token)
+
+        await house.sent("s1", "hello", token="ada-token")
+        answer = await name("s1", " Über  Turns ")
+        assert (answer.status, answer.body["status"], answer.body["title"]) == (200, "ok", "Über Turns")
+        (listed,) = (await house.get("/chat", token="ada-token")).body["sessions"]
+        assert {"status": "ok", **listed} == answer.body
+        assert (await name("s1", "by root", "root-token")).status == 200
+        refused, unknown = await name("s1", "mine", "bob-token"), await name("s2", "mine", "bob-token")
+        assert (refused.status, refused.code) == (unknown.status, unknown.code) == (404, "UNKNOWN_SESSION")
+        assert refused.text.replace("s1", "s2") == unknown.text
+        long = await name("s1", "x" * 21)
+        assert (long.status, long.code, long.body["field"]) == (422, "TITLE_TOO_LONG", "title")
+        (listed,) = (await house.get("/chat", token="ada-token")).body["sessions"]
+        assert listed["title"] == "by root"
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({}, "title"),
+        ({"title": ""}, "title"),
+        ({"title": " "}, "title"),
+        ({"title": None}, "title"),
+        ({"title": 1}, "title"),
+        ({"title": "\ud800"}, "title"),
+        ({"title": "x", "state": "idle"}, "state"),
+        ([], "title"),
+    ],
+)
+async def test_a_title_that_is_none_is_refused(body: Any, field: str) -> None:
+    async with serving(done) as house:
+        await house.sent("s")
+        answer = await house.ask("PATCH", "/chat/s", json=body)
+        assert (answer.status, answer.code, answer.body["field"]) == (422, "INVALID_REQUEST", field)
+
+
 async def test_dots_are_no_ids() -> None:
     async with serving(done) as house:
         for dots in (b".", b"..", b"%2e", b"%2E%2e"):
@@ -573,7 +688,8 @@ async def test_dots_are_no_ids() -> None:
         ("DELETE", "/chat/s/turns/t", {"GET", "HEAD"}),
         ("POST", "/chat/s/events", {"GET"}),
         ("HEAD", "/chat/s/events", {"GET"}),
-        ("POST", "/chat/s", {"GET", "HEAD", "DELETE"}),
+        ("POST", "/chat/s", {"GET", "HEAD", "PATCH", "DELETE"}),
+        ("PUT", "/chat", {"GET", "HEAD", "POST"}),
         ("POST", "/healthz", {"GET", "HEAD"}),
     ],
 )

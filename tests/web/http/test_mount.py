@@ -50,6 +50,10 @@ TABLE: dict[tuple[str, str], Row] = {
         "/chat/s/send", "202 409 202 401 401 403 401 401 401", [{"type": "text", "text": "next"}]
     ),
     ("POST", "/chat"): Row("/chat", "200 200 200 401 401 403 401 401 401"),
+    ("GET", "/chat"): Row("/chat", "200 200 200 401 401 403 401 401 401"),
+    ("PATCH", "/chat/{log_id}"): Row(
+        "/chat/s", "200 404 200 401 401 403 401 401 401", {"title": "named"}, unknown="/chat/unknown"
+    ),
     ("POST", "/chat/{log_id}/{task_id}/cancel"): Row(
         "/chat/s/t/cancel", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/t/cancel"
     ),
@@ -245,7 +249,7 @@ def test_the_response_is_problem_json_with_the_problems_headers_and_is_counted()
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
-        ("GET", "/chat", 405, "METHOD_NOT_ALLOWED"),
+        ("PUT", "/chat", 405, "METHOD_NOT_ALLOWED"),
         ("POST", "/chat/", 404, "NOT_FOUND"),
         ("GET", "/chat/s/", 404, "NOT_FOUND"),
         ("GET", "/chat/s/nothing", 404, "NOT_FOUND"),

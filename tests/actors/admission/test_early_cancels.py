@@ -1,9 +1,9 @@
 """Cancels of turns in sessions that are not open yet (G4)."""
 
+from turnkeeper.actors.admission.early_cancels import MAX_EARLY_CANCELS, EarlyCancels
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.records import Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode
-from turnkeeper.actors.registry.early_cancels import MAX_EARLY_CANCELS, EarlyCancels
 
 
 def remembered(early: EarlyCancels, user: str, turn: str, now: float, session: str = "s1") -> bool:

@@ -1,9 +1,10 @@
 """Cancels of turns in sessions that are not open yet: the send may still be on its way. Pure."""
 
-from turnkeeper.actors.admission.expiring import ExpiringTable
 from turnkeeper.actors.metrics.meter import EARLY_CANCELS_DROPPED, Meter
 from turnkeeper.actors.model.records import Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode
+
+from .expiring import ExpiringTable
 
 #: How many early cancels are kept in all.
 MAX_EARLY_CANCELS = 10_000

@@ -1,0 +1,127 @@
+"""Lists of sessions, a page at a time: what is known of them in memory, awake, asleep, or only remembered."""
+
+from typing import TypeAlias
+
+from turnkeeper.actors.admission.page import Page
+from turnkeeper.actors.model import ids
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.messages import ListSessions, SessionPage, SessionSummary, SetTitle
+from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.title import check_title
+from turnkeeper.actors.model.words import SessionState
+from turnkeeper.actors.runtime import ReplyTo, answer, in_batches
+from turnkeeper.actors.session.refusals import unknown
+from turnkeeper.actors.session.states import Cancelling, Closed, Running, Successor
+from turnkeeper.actors.session.views import state_name
+from turnkeeper.actors.turn.context_store import Left
+
+from .directory import PASS, Entry, active_by, name
+from .shared import Shared
+
+#: How many sessions of a user are gone through in one pass, to note their ids.
+LISTED = 2_500
+#: A session as it can be listed: one that is open, or what is left of one beside its conversation.
+Listed: TypeAlias = Entry | Left
+
+
+def answer_sessions(shared: Shared, message: ListSessions, to: ReplyTo) -> None:
+    """Answer with a page of sessions, out of what may be very many. Raises `InvalidRequest`."""
+    if not isinstance(message.q, str | None):
+        raise InvalidRequest("q must be a text", field="q")
+    asker, state, q = message.asker, state_named(message.state), (message.q or "").casefold()
+    page = Page(message.before, message.limit, shared.clock())
+    owner = message.owner if asker.sees_all else asker.user
+    if message.owner not in (None, owner):
+        answer(to, SessionPage())  # as of a user who has no sessions
+        return
+
+    def takes(found: Listed) -> bool:
+        return (
+            (owner is None or found.owner == owner)
+            and _is_in(found, state)
+            and (not q or (found.title is not None and q in found.title.casefold()))
+        )
+
+    def look(sessions: list[SessionId]) -> None:
+        for session in sessions:
+            # Looked up only now: it may have been forgotten meanwhile, or opened again.
+            found = _find(shared, session)
+            at = None if found is None else _active_by(found, page.as_of)
+            if found is not None and at is not None and page.takes(at) and takes(found):
+                page.add(at, session)
+
+    def done() -> None:
+        listed = (_find(shared, SessionId(place.name)) for place in page.places)
+        found = tuple(summary(each) for each in listed if each is not None and takes(each))
+        answer(to, SessionPage(found, page.before))
+
+    in_batches(shared.loop, iter(_known(shared, owner)), PASS, look, done)
+
+
+def set_title(shared: Shared, message: SetTitle) -> SessionSummary:
+    """Give a session a title. Raises `UnknownSession`, `InvalidRequest` and `TitleTooLong`."""
+    session = ids.session_id(message.session_id)
+    found = _find(shared, session)
+    if found is None or not message.asker.may_see(found.owner):
+        raise unknown(session)
+    title = check_title(message.title, shared.settings.title_length)
+    if isinstance(found, Left):
+        shared.contexts.take(session)
+        found = found._replace(title=title)
+        shared.contexts.leave(found)
+    else:
+        name(found, title)
+    return summary(found)
+
+
+def summary(found: Listed) -> SessionSummary:
+    """A session as it is listed."""
+    if isinstance(found, Left):
+        return SessionSummary(found.session_id, found.owner, found.title, SessionState.IDLE, found.active_at)
+    state = found.state
+    return SessionSummary(
+        found.session_id,
+        found.owner,
+        found.title,
+        state_name(state),
+        found.active_at,
+        int(isinstance(state, Running | Cancelling)),
+        int(isinstance(state, Cancelling) and isinstance(state.then, Successor)),
+        len(state.memory.quarantined),
+        found.subscribers,
+    )
+
+
+def _known(shared: Shared, owner: str | None) -> dict[SessionId, None]:
+    """The ids of sessions among which are all of this user's, or of all, each once and in no order."""
+    directory = shared.directory
+    if owner is None or directory.ledger.number_of_sessions(owner) > LISTED:
+        open_ones = list(directory.entries)
+    else:
+        open_ones = [entry.session_id for entry in directory.ledger.sessions(owner)]
+    return dict.fromkeys((*open_ones, *shared.contexts.known(owner)))
+
+
+def _find(shared: Shared, session: SessionId) -> Listed | None:
+    return shared.directory.entries.get(session) or shared.contexts.left(session)
+
+
+def _active_by(found: Listed, moment: float) -> float | None:
+    if isinstance(found, Left):
+        return found.active_at if found.active_at <= moment else None
+    return active_by(found, moment)
+
+
+def _is_in(found: Listed, state: SessionState | None) -> bool:
+    """Whether it is in that state; without one, whether it is open."""
+    if isinstance(found, Left):
+        return state in (None, SessionState.IDLE)
+    return not isinstance(found.state, Closed) if state is None else state_name(found.state) is state
+
+
+def state_named(state: str | None) -> SessionState | None:
+    """The state of that name. Raises `InvalidRequest`."""
+    try:
+        return None if state is None else SessionState(state)
+    except ValueError:
+        raise InvalidRequest(f"state must be one of: {', '.join(SessionState)}", field="state") from None
