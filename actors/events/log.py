@@ -64,25 +64,27 @@ class _Uncounted:
 class EventLog:
     """The last events of one session: at most ``max_events`` and about ``max_bytes``."""
 
-    __slots__ = ("_base", "_bytes", "_dropped", "_events", "_keeper", "_start")
+    __slots__ = ("_bytes", "_dropped", "_events", "_keeper", "first", "head")
 
     def __init__(self, keeper: Keeper | None = None) -> None:
         self._keeper = _Uncounted() if keeper is None else keeper
-        self._events: list[Event] = []
-        self._start = 0  # events[:start] are dropped already, and cut off now and then
-        self._base = 0  # position of events[0]
+        self._events: list[Event] = []  # the last ones; those at the front that are dropped are cut off late
+        #: The position of the oldest event that is kept.
+        self.first = 0
+        #: The position that the next event will have.
+        self.head = 0
         self._bytes = 0
         self._dropped: tuple[Epoch, int] | None = None  # id of the last numbered event that was dropped
 
     @property
-    def first(self) -> int:
-        """The position of the oldest event that is kept."""
-        return self._base + self._start
+    def _base(self) -> int:
+        """The position of ``events[0]``."""
+        return self.head - len(self._events)
 
     @property
-    def head(self) -> int:
-        """The position that the next event will have."""
-        return self._base + len(self._events)
+    def _start(self) -> int:
+        """``events[:start]`` are dropped."""
+        return self.first - self._base
 
     @property
     def size(self) -> int:
@@ -97,14 +99,15 @@ class EventLog:
 
     def append(self, event: Event, max_events: int, max_bytes: int) -> None:
         """Append, and drop the oldest events beyond the bounds. The newest is always kept."""
-        events, size = self._events, event.size + _OVERHEAD
-        events.append(event)
+        size = event.size + _OVERHEAD
+        self._events.append(event)
+        self.head += 1
         self._bytes += size
         # Without a call: every event passes here.
         keeper = self._keeper
         keeper.kept += size
         keeper.in_all.kept += size
-        if len(events) - self._start > max_events or self._bytes > max_bytes:
+        if self.head - self.first > max_events or self._bytes > max_bytes:
             self._trim(max_events, max_bytes)
 
     def _trim(self, max_events: int, max_bytes: int) -> None:
@@ -116,12 +119,10 @@ class EventLog:
                 self._dropped = (event.epoch, event.n)
             self._bytes -= event.size + _OVERHEAD
             start += 1
-        self._start = start
+        self.first = self._base + start
         self._keep(self._bytes - before)
         if start > 64 and start * 2 > len(events):
             del events[:start]
-            self._base += start
-            self._start = 0
 
     def forget_all_but_last(self) -> None:
         """Keep the newest event with an id, the last turn's terminal one in a session at rest.
@@ -135,8 +136,6 @@ class EventLog:
             kept += 1
         self._trim(kept, self._bytes)
         del self._events[: self._start]
-        self._base += self._start
-        self._start = 0
 
     def _keep(self, size: int) -> None:
         self._keeper.kept += size
@@ -149,10 +148,11 @@ class EventLog:
 
     def read(self, position: int, limit: int) -> list[Event]:
         """Up to ``limit`` events from ``position`` on; what was dropped meanwhile is not among them."""
-        begin = position - self._base
-        if begin < self._start:  # noqa: PLR1730  a call of max() costs more than all the rest
-            begin = self._start
-        return self._events[begin : begin + limit]
+        events = self._events
+        if position < self.first:  # noqa: PLR1730  a call of max() costs more than all the rest
+            position = self.first
+        begin = position - self.head + len(events)
+        return events[begin : begin + limit]
 
     def has_id_from(self, position: int) -> bool:
         """Whether an event with an id is kept at ``position`` or after it."""

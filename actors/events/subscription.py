@@ -104,8 +104,8 @@ class Subscription:
         Waits until there is something. Cancelling it loses nothing.
         """
         while True:
-            batch = self.take()
-            if batch or self.ended or self._poked:
+            batch = self.take()  # which heeds what is due to all
+            if batch or self._closes.ended or self._poked:
                 self._poked = False
                 return batch
             self.waiter = asyncio.get_running_loop().create_future()
@@ -116,23 +116,23 @@ class Subscription:
 
     def take(self) -> list[Event]:
         """What waits for this reader, without waiting for more."""
-        closes = self._closes.heed()
+        closes, log, position = self._closes.heed(), self._log, self._position
         if self._prelude:
             batch, self._prelude = self._prelude, []
             return batch
-        if self.overflowed:
-            return []
-        if (close := closes.take(self._position)) is not None:
+        if closes.due and (close := closes.take(position)) is not None:
             return [close]
-        if self._position == closes.stop_at:
+        waiting = log.head - position
+        if self.overflowed or not waiting or position == closes.stop_at:
             return []
-        if self._position < self._log.first or self.lag > self.max_lag:
+        # Only what waits can lag, and mostly that is little: the lag itself is two calls.
+        if position < log.first or (waiting > self.max_lag and self.lag > self.max_lag):
             self.overflow()
             return []
         until = closes.until()
-        limit = BATCH if until is None else min(BATCH, until - self._position)
-        batch = self._log.read(self._position, limit)
-        self._position += len(batch)
+        limit = BATCH if until is None else min(BATCH, until - position)
+        batch = log.read(position, limit)
+        self._position = position + len(batch)
         return batch
 
     def published(self, head: int, encoded: Encoded) -> None:
@@ -149,10 +149,9 @@ class Subscription:
             return
         if waiter.done() or (position == head and not closes.due):
             return
-        count = head - position
         # More than these it takes in parts, or it lags too far behind.
-        few = count <= BATCH and count <= self.max_lag and not closes.due
-        if few and outlet is not None and push(outlet, self._log, position, head, encoded):
+        few = head - position <= BATCH and head - position <= self.max_lag and not closes.due
+        if outlet is not None and few and push(outlet, self._log, position, head, encoded):
             self._position = head
         else:
             waiter.set_result(None)

@@ -138,11 +138,11 @@ class Directory:
         before = entry.state
         entry.state = state
         entry.touched_at = now
-        gone, quarantined = before.memory.quarantined, state.memory.quarantined
-        if quarantined is not gone:
-            self.unresponsive += len(quarantined) - len(gone)
+        memory, quarantined = state.memory, before.memory.quarantined
+        if memory.quarantined is not quarantined:
+            self.unresponsive += len(memory.quarantined) - len(quarantined)
         holdings = entry.holdings
-        size = state.memory.results
+        size = memory.results
         if type(state) is Running or type(state) is Cancelling:
             size += size_in_flight(state)
             # Without calls to `Holdings.count_turns`: every turn passes here twice.

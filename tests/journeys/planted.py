@@ -192,7 +192,7 @@ BUGS = (
     Bug(
         "a reader that lags behind reads on over the hole",
         "events/subscription",
-        "        if self._position < self._log.first or self.lag > self.max_lag:",
+        "        if position < log.first or (waiting > self.max_lag and self.lag > self.max_lag):",
         "        if False:",
     ),
     Bug(
