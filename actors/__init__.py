@@ -85,6 +85,7 @@ from .model.messages import (
     GetMessages,
     GetSession,
     GetTurn,
+    GetTurns,
     ListActive,
     ListSessions,
     LoopLag,
@@ -99,6 +100,7 @@ from .model.messages import (
     Subscribe,
     Superseded,
     TurnEnd,
+    TurnPage,
 )
 from .model.records import (
     HOST,
@@ -208,6 +210,7 @@ __all__ = [
     "GetMessages",
     "GetSession",
     "GetTurn",
+    "GetTurns",
     "ListActive",
     "ListSessions",
     "LoopLag",
@@ -222,6 +225,7 @@ __all__ = [
     "Subscribe",
     "Superseded",
     "TurnEnd",
+    "TurnPage",
     # model.records
     "HOST",
     "Asker",

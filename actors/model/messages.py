@@ -126,6 +126,14 @@ class SessionPage:
     before: str | None = None
 
 
+@value
+class TurnPage:
+    """One page of a session's turns. ``before`` asks for the next one; ``None`` at the end."""
+
+    turns: tuple[TurnRecord, ...] = ()
+    before: str | None = None
+
+
 class ActiveTurn(Protocol):
     """A turn in flight, in the list of all of them, as it stood when the list was made."""
 
@@ -268,11 +276,25 @@ class GetTurn(Query[TurnRecord]):
 class GetMessages(Query[Conversation]):
     """The conversation of a session, also of one that is asleep, or of which only the conversation is left.
 
-    The answer holds the messages themselves and no copies: read them, do not change them.
+    The answer holds the messages themselves and no copies: read them, do not change them. ``before``: only
+    those before so many, such as the ``omitted`` of an answer. ``limit``: of these only the last ones.
     """
 
     session_id: str
     asker: Asker = HOST
+    before: int | None = None
+    limit: int | None = None
+
+
+@final
+@value
+class GetTurns(Query[TurnPage]):
+    """The known turns of a session, the one sent last first; ``before`` is that of an earlier page."""
+
+    session_id: str
+    asker: Asker = HOST
+    before: str | None = None
+    limit: int | None = None
 
 
 @final

@@ -18,6 +18,7 @@ from turnkeeper.actors.model.messages import (
     GetMessages,
     GetSession,
     GetTurn,
+    GetTurns,
     ListActive,
     ListSessions,
     Query,
@@ -27,6 +28,7 @@ from turnkeeper.actors.model.messages import (
     SessionView,
     SetTitle,
     TurnEnd,
+    TurnPage,
 )
 from turnkeeper.actors.model.records import HOST, Asker, Epoch, SessionId, TurnOptions, TurnRecord
 from turnkeeper.actors.model.words import CancelCode, SessionState
@@ -131,14 +133,26 @@ class SessionCalls(SessionStreams):
         """One turn. Raises `UnknownSession` and `UnknownTurn`."""
         return await self.ask(GetTurn(session_id, turn_id, asker_of(user)))
 
-    async def messages(self, session_id: str, *, user: str | None = None) -> Conversation:
+    async def turns(
+        self, session_id: str, *, user: str | None = None, before: str | None = None, limit: int | None = None
+    ) -> TurnPage:
+        """A page of the turns that are known, the one sent last first; ``before`` is that of the page before.
+
+        Raises `UnknownSession` and `InvalidRequest`.
+        """
+        return await self.ask(GetTurns(session_id, asker_of(user), before, limit))
+
+    async def messages(
+        self, session_id: str, *, user: str | None = None, before: int | None = None, limit: int | None = None
+    ) -> Conversation:
         """What was said in the session: ``context.messages`` as the turns that have ended left it.
 
         The messages are the ones that are kept, not copies, and read-only: change a `copy.deepcopy` of one.
         Empty where a ``load_context`` of the host's brings the conversation. What followed is read by
-        ``events(after=...)`` the answer's ``cursor``. Raises `UnknownSession`.
+        ``events(after=...)`` the answer's ``cursor``. ``limit``: only the last ones, so many. ``before``:
+        only those before so many, such as an answer's ``omitted``. Raises `UnknownSession`, `InvalidRequest`.
         """
-        return await self.ask(GetMessages(session_id, asker_of(user)))
+        return await self.ask(GetMessages(session_id, asker_of(user), before, limit))
 
     async def active(self, *, user: str | None = None) -> tuple[ActiveTurn, ...]:
         """All turns in flight, of one user or of all."""

@@ -2,19 +2,29 @@
 
 from typing import TypeAlias
 
-from turnkeeper.actors.admission.page import Page
+from turnkeeper.actors.admission.page import Page, check_limit
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.messages import ListSessions, SessionPage, SessionSummary, SetTitle
-from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.messages import (
+    Conversation,
+    GetMessages,
+    GetTurns,
+    ListSessions,
+    SessionPage,
+    SessionSummary,
+    SetTitle,
+    TurnPage,
+)
+from turnkeeper.actors.model.records import SessionId, TurnId
 from turnkeeper.actors.model.title import check_title
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.runtime import ReplyTo, answer, in_batches
 from turnkeeper.actors.session.refusals import unknown
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, Successor
-from turnkeeper.actors.session.views import state_name
+from turnkeeper.actors.session.views import state_name, turns_of
 from turnkeeper.actors.turn.context_store import Left
 
+from .children import Children
 from .directory import PASS, Entry, active_by, name
 from .shared import Shared
 
@@ -74,6 +84,23 @@ def set_title(shared: Shared, message: SetTitle) -> SessionSummary:
     return summary(found)
 
 
+def conversation(shared: Shared, children: Children, message: GetMessages) -> Conversation:
+    """What was said in a session. Raises `UnknownSession` and `InvalidRequest`."""
+    session, _owner = children.remembered(message.session_id, message.asker)
+    limit = None if message.limit is None else check_limit(message.limit)
+    return shared.contexts.conversation(session, _number(message.before), limit)
+
+
+def turns(shared: Shared, children: Children, message: GetTurns) -> TurnPage:
+    """A page of the turns of a session, which may sleep. Raises `UnknownSession` and `InvalidRequest`."""
+    state = children.known(message.session_id, message.asker).state
+    page = Page(message.before, message.limit, shared.clock())
+    known = {turn.turn_id: turn for turn in turns_of(state)}
+    for turn in known.values():
+        page.add(turn.submitted_at, turn.turn_id)
+    return TurnPage(tuple(known[TurnId(place.name)] for place in page.places), page.before)
+
+
 def summary(found: Listed) -> SessionSummary:
     """A session as it is listed."""
     if isinstance(found, Left):
@@ -117,6 +144,12 @@ def _is_in(found: Listed, state: SessionState | None) -> bool:
     if isinstance(found, Left):
         return state in (None, SessionState.IDLE)
     return not isinstance(found.state, Closed) if state is None else state_name(found.state) is state
+
+
+def _number(before: object) -> int | None:
+    if before is None or (isinstance(before, int) and not isinstance(before, bool) and before >= 0):
+        return before
+    raise InvalidRequest("before must be a number of messages", field="before")
 
 
 def state_named(state: str | None) -> SessionState | None:

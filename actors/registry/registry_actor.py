@@ -21,6 +21,7 @@ from turnkeeper.actors.model.messages import (
     GetMessages,
     GetSession,
     GetTurn,
+    GetTurns,
     KeptTooMuch,
     ListActive,
     ListSessions,
@@ -49,7 +50,7 @@ from .children import Children
 from .directory import PASS, name
 from .ending import Ending
 from .housekeeping import Housekeeping
-from .lists import answer_sessions, set_title
+from .lists import answer_sessions, conversation, set_title, turns
 from .opening import Opening
 from .shared import DEBUG, Shared
 
@@ -64,6 +65,7 @@ Message: TypeAlias = (
     | GetTurn
     | AwaitTurn
     | GetMessages
+    | GetTurns
     | ListActive
     | ListSessions
     | SetTitle
@@ -165,7 +167,9 @@ class RegistryActor(AsyncioActor):
         elif type(message) is GetSession or type(message) is GetTurn or type(message) is AwaitTurn:
             self._on_about(message, reply_to)
         elif type(message) is GetMessages:
-            self._on_messages(message, reply_to)
+            answer(reply_to, conversation(self._shared, self._children, message))
+        elif type(message) is GetTurns:
+            answer(reply_to, turns(self._shared, self._children, message))
         elif type(message) is ListActive:
             answer_list(self._shared, message.asker, reply_to)
         elif type(message) is ListSessions:
@@ -249,10 +253,6 @@ class RegistryActor(AsyncioActor):
         if self._ending.begun:
             raise shutting_down()
         self._children.follow(message, reply_to)
-
-    def _on_messages(self, message: GetMessages, reply_to: ReplyTo) -> None:
-        session, _owner = self._children.remembered(message.session_id, message.asker)
-        answer(reply_to, self._shared.contexts.conversation(session))
 
     # -- Reports ----------------------------------------------------------------------------------------
 

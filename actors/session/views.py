@@ -85,6 +85,12 @@ def queued_turns(state: State) -> tuple[TurnRecord, ...]:
     return ()
 
 
+def turns_of(state: State) -> tuple[TurnRecord, ...]:
+    """All turns that are known, each once."""
+    held = (record_of(state),) if isinstance(state, Running | Cancelling) else ()
+    return (*state.memory.records, *state.memory.quarantined, *held, *queued_turns(state))
+
+
 def find_turn(
     state: State, turn_id: str, first_event_at: float | None = None, began: bool | None = None
 ) -> TurnRecord | None:

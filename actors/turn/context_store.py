@@ -76,13 +76,21 @@ class ContextStore:
         kept = self._kept.get(session_id)
         return 0 if kept is None else kept.size
 
-    def conversation(self, session_id: SessionId) -> Conversation:
-        """What was said, the kept messages themselves; an empty one where nothing is kept."""
+    def conversation(
+        self, session_id: SessionId, before: int | None = None, limit: int | None = None
+    ) -> Conversation:
+        """What was said, the kept messages themselves; an empty one where nothing is kept.
+
+        Of those before the message number ``before``, counted from the very first one, the last ``limit``.
+        """
         kept = self._kept.get(session_id)
         if kept is None:
             return Conversation(session_id)
         said = kept.transcript
-        return Conversation(session_id, tuple(said.messages), kept.cursor, said.omitted)
+        end = said.count if before is None else min(said.count, before)
+        start = min(end, said.omitted if limit is None else max(said.omitted, end - limit))
+        messages = said.messages[start - said.omitted : end - said.omitted] if start < end else ()
+        return Conversation(session_id, tuple(messages), kept.cursor, start)
 
     def context_for(self, session_id: SessionId, owner: str, agent: str) -> OwnContext:
         """A turn's own copy, without flags of an earlier turn; an empty one where nothing is kept."""

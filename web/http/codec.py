@@ -229,6 +229,22 @@ def encode_turn(log_id: str, record: TurnRecord) -> TurnAnswer:
     }
 
 
+class TurnsAnswer(Struct, kw_only=True):
+    """A page of a session's turns."""
+
+    status: Ok = "ok"
+    log_id: LogId
+    turns: Annotated[list[TurnData], _is("The turns, the one sent last first.", [])]
+    before: Annotated[
+        str | None, _is("What asks for the next page, as `before`; `null` at the end.", "MTc2Mzg0MjAxMC41")
+    ]
+
+
+def encode_turns(log_id: str, page: messages.TurnPage) -> TurnsAnswer:
+    """A page of a session's turns."""
+    return TurnsAnswer(log_id=log_id, turns=[turn_data(turn) for turn in page.turns], before=page.before)
+
+
 def _moment(moment: records.Moment) -> Moment:
     reason, status, late = moment.reason, moment.status, moment.step is Step.ENDED_LATE
     after = moment.settled_after_ms

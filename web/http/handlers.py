@@ -19,6 +19,7 @@ from turnkeeper.actors.model.messages import (
     GetMessages,
     GetSession,
     GetTurn,
+    GetTurns,
     ListActive,
     ListSessions,
     SetTitle,
@@ -33,6 +34,7 @@ from . import body, codec
 from .mount import UNSEEN, Handler, Mount, cursors_of, respond
 from .parameters import (
     BEFORE,
+    BEFORE_MESSAGE,
     CLOSE_ON,
     FOLLOW,
     FREE,
@@ -153,6 +155,13 @@ async def turn(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     return respond(codec.encode_turn(log_id, record))
 
 
+async def turns(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``GET /chat/{log_id}/turns``."""
+    log_id = LOG_ID.of(request)
+    page = await mount.registry.ask(GetTurns(log_id, asker, BEFORE.of(request), LIMIT.of(request)))
+    return respond(codec.encode_turns(log_id, page))
+
+
 # -- Sessions ---------------------------------------------------------------------------------------
 
 
@@ -189,7 +198,8 @@ async def name(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
 
 async def messages(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}/messages``."""
-    conversation = await mount.registry.ask(GetMessages(LOG_ID.of(request), asker))
+    before, limit = BEFORE_MESSAGE.of(request), LIMIT.of(request)
+    conversation = await mount.registry.ask(GetMessages(LOG_ID.of(request), asker, before, limit))
     settings = mount.settings
     return respond(codec.encode_messages(conversation, settings.log_bytes, settings.shown_part))
 

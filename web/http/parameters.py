@@ -103,10 +103,19 @@ def _read_state(text: str | None) -> SessionState | None:
 
 
 def _read_limit(text: str | None) -> int | None:
-    if text is None:
-        return None
-    is_number = text.isascii() and text.isdigit() and len(text) < 10
-    return check_limit(int(text) if is_number else text)
+    return None if text is None else check_limit(_number(text))
+
+
+def _read_before(text: str | None) -> int | None:
+    before = None if text is None else _number(text)
+    if isinstance(before, str):
+        raise InvalidRequest("before must be a number of messages", field="before")
+    return before
+
+
+def _number(text: str) -> int | str:
+    """The number that is written there in a few digits, or else the text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else text
 
 
 def _like(*examples: str, **schema: Any) -> Meta:
@@ -235,10 +244,17 @@ BEFORE = Readable(
     "Go on after an earlier page: its `before`. If left out, the list is shown from its beginning.",
     _as_it_is,
 )
+BEFORE_MESSAGE = Readable(
+    "before",
+    Where.QUERY,
+    Annotated[int, Meta(ge=0)],
+    "Only the messages before so many: go on before an earlier page with its `omitted`.",
+    _read_before,
+)
 LIMIT = Readable(
     "limit",
     Where.QUERY,
-    Annotated[int, Meta(ge=1, le=MOST, extra_json_schema={"default": USUAL})],
-    f"How long the page may be; at most {MOST}.",
+    Annotated[int, Meta(ge=1, le=MOST)],
+    f"How long the page may be, at most {MOST}; if left out, {USUAL}, and of messages as many as fit.",
     _read_limit,
 )

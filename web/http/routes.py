@@ -12,6 +12,7 @@ from .body import SendJSON, StreamBody, TicketBody, TitleBody
 from .mount import Handler
 from .parameters import (
     BEFORE,
+    BEFORE_MESSAGE,
     CLOSE_ON,
     FOLLOW,
     FREE,
@@ -293,9 +294,20 @@ _TABLE = (
         tag="sessions",
         summary="The conversation",
         about="What was said, as the agent keeps it. It is there also while the session sleeps.",
-        parameters=(LOG_ID,),
+        parameters=(LOG_ID, BEFORE_MESSAGE, LIMIT),
         answers={200: Answer(codec.MessagesAnswer, "The last messages.")},
         refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+    ),
+    Route(
+        method="GET",
+        path="/chat/{log_id}/turns",
+        handler=handlers.turns,
+        tag="sessions",
+        summary="The turns of a session",
+        about="Those that are known, the one sent last first. They are there also while the session sleeps.",
+        parameters=(LOG_ID, BEFORE, LIMIT),
+        answers={200: Answer(codec.TurnsAnswer, "A page of turns.")},
+        refusals=(Code.UNKNOWN_SESSION,),
     ),
     Route(
         method="GET",

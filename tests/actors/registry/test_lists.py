@@ -273,6 +273,67 @@ async def test_a_list_that_is_told_and_not_asked_for_is_answered_nowhere() -> No
         assert (await registry.sessions()).sessions == ()
 
 
+# -- What was said, and the turns -----------------------------------------------------------------------
+
+
+async def test_a_conversation_is_read_backwards_page_by_page(clock: VirtualClock) -> None:
+    async with opened(remembering, conversation_messages=7, idle_ttl=10) as registry:
+        for number in range(10):
+            await said(registry, clock, "s1", str(number))
+        await clock.advance(100)
+        assert (await registry.counts()).asleep == 1
+        pages: list[tuple[Any, ...]] = []
+        before: int | None = None
+        while before is None or before:
+            page = await registry.messages("s1", before=before, limit=3)
+            assert page.cursor is not None
+            if not page.messages:
+                break
+            pages.append(page.messages)
+            before = page.omitted
+        assert pages == [("7", "8", "9"), ("4", "5", "6"), ("3",)]
+        assert (await registry.messages("s1", before=2)).omitted == 2
+        assert (await registry.messages("s1", before=99)).messages == tuple("3456789")
+        assert (await registry.messages("s1", before=5)).messages == ("3", "4")
+        assert (await registry.messages("s1")).omitted == 3
+        for given in ({"before": -1}, {"before": "3"}, {"before": True}, {"limit": 0}, {"limit": 201}):
+            with pytest.raises(InvalidRequest):
+                await registry.messages("s1", **given)  # type: ignore[arg-type]
+        with pytest.raises(UnknownSession):
+            await registry.messages("s1", user="ada", limit=0)
+
+
+async def test_the_turns_of_a_session_are_read_backwards_page_by_page(clock: VirtualClock) -> None:
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened({"default": done, "long": agent}, cancel_grace=10) as registry:
+        for number in range(4):
+            await said(registry, clock, "s1", turn_id=f"t{number}", user="ada")
+        await registry.send("s1", "hello", turn_id="stuck", agent="long")
+        await clock.advance(1)
+        await registry.send("s1", "hello", turn_id="next", agent="long", wait=False)
+        await settle()
+        found = await registry.turns("s1", user="ada")
+        assert [turn.turn_id for turn in found.turns] == ["next", "stuck", "t3", "t2", "t1", "t0"]
+        assert [turn.status for turn in found.turns[:3]] == ["queued", "cancelling", "completed"]
+        assert found.before is None
+        first = await registry.turns("s1", limit=3)
+        await clock.advance(20)
+        await registry.send("s1", "hello", turn_id="newer", agent="long", wait=False)
+        second = await registry.turns("s1", limit=3, before=first.before)
+        assert [turn.turn_id for turn in second.turns] == ["t2", "t1", "t0"]
+        assert second.before is None
+        assert [turn.turn_id for turn in (await registry.turns("s1", limit=3)).turns] == [
+            "newer",
+            "next",
+            "stuck",
+        ]
+        for session, user in (("s1", "bob"), ("s2", "ada")):
+            with pytest.raises(UnknownSession):
+                await registry.turns(session, user=user, limit=0)
+        with pytest.raises(InvalidRequest):
+            await registry.turns("s1", before="nonsense")
+
+
 # -- Titles -------------------------------------------------------------------------------------------
 
 

@@ -443,6 +443,7 @@ NOT_SENT = {
     "SessionView",
     "Superseded",
     "TurnEnd",
+    "TurnPage",
 }
 
 

@@ -628,6 +628,32 @@ async def test_a_list_that_cannot_be_is_refused_with_the_parameter_at_fault(quer
         assert (answer.status, answer.code, answer.body["field"]) == (422, "INVALID_REQUEST", field)
 
 
+async def test_messages_and_turns_go_backwards_page_by_page() -> None:
+    async def agent(turn: Turn) -> None:
+        turn.context.messages.append(turn.text)
+
+    async with serving(agent) as house:
+        for number in range(5):
+            await house.sent("s", str(number), task_id=f"t{number}")
+            await ended(house, "s", f"t{number}")
+        last = (await house.get("/chat/s/messages?limit=2")).body
+        assert (last["messages"], last["omitted"]) == (["3", "4"], 3)
+        before = (await house.get(f"/chat/s/messages?limit=2&before={last['omitted']}")).body
+        assert (before["messages"], before["omitted"]) == (["1", "2"], 1)
+        first = (await house.get(f"/chat/s/messages?limit=2&before={before['omitted']}")).body
+        assert (first["messages"], first["omitted"]) == (["0"], 0)
+        assert (await house.get("/chat/s/messages")).body["messages"] == list("01234")
+        turns = (await house.get("/chat/s/turns?limit=3")).body
+        assert [turn["task_id"] for turn in turns["turns"]] == ["t4", "t3", "t2"]
+        assert turns["turns"][0].items() <= (await house.get("/chat/s/turns/t4")).body.items()
+        turns = (await house.get(f"/chat/s/turns?limit=3&before={turns['before']}")).body
+        assert [turn["task_id"] for turn in turns["turns"]] == ["t1", "t0"]
+        assert turns["before"] is None
+        for query in ("messages?before=-1", "messages?before=x", "messages?before=", "turns?before=1"):
+            answer = await house.get(f"/chat/s/{query}")
+            assert (answer.status, answer.body["field"]) == (422, "before")
+
+
 async def test_a_session_is_given_a_title() -> None:
     async with serving(done, authenticate=by_token, title_length=20) as house:
 

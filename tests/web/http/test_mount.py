@@ -75,6 +75,9 @@ TABLE: dict[tuple[str, str], Row] = {
         "/chat/events?stream=x", "404 404 404 401 401 403 401 401 401", {"add": []}
     ),
     ("GET", "/chat/{log_id}"): Row("/chat/s", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown"),
+    ("GET", "/chat/{log_id}/turns"): Row(
+        "/chat/s/turns", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/turns"
+    ),
     ("GET", "/chat/{log_id}/turns/{task_id}"): Row(
         "/chat/s/turns/t", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/turns/t"
     ),
