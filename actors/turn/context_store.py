@@ -158,8 +158,10 @@ class ContextStore:
         return left
 
     def known(self, user: str | None) -> list[SessionId]:
-        """The ids of sessions among which are all of this user's, or of all, that are `left`."""
-        return list(self._left if user is None else self._of_user.get(user, ()))
+        """The ids of the sessions that are `left`: this user's, or all."""
+        if user is None:
+            return list(self._left)
+        return [session_id for session_id in self._of_user.get(user, ()) if session_id in self._left]
 
     def forget(self, session_id: SessionId) -> None:
         """Let go of the session's conversation."""

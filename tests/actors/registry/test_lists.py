@@ -222,6 +222,22 @@ async def test_pages_have_no_hole_and_no_double_while_sessions_are_active(
             assert found == expected
 
 
+async def test_a_session_whose_old_turns_are_forgotten_keeps_its_place_in_the_pages(
+    clock: VirtualClock,
+) -> None:
+    async with opened(done, idle_ttl=100_000, turn_retention=1_000) as registry:
+        for session in ("s1", "s2"):
+            await said(registry, clock, session)
+        await clock.advance(5_000)
+        await said(registry, clock, "s3")
+        first = await registry.sessions(limit=2)
+        assert ids_of(first) == ["s3", "s2"]
+        await clock.advance(1)
+        for session in ("s1", "s2", "s1", "s2"):
+            await said(registry, clock, session)
+        assert ids_of(await registry.sessions(limit=2, before=first.before)) == ["s1"]
+
+
 async def test_a_session_that_is_opened_after_the_first_page_is_not_on_the_next_ones(
     clock: VirtualClock,
 ) -> None:
