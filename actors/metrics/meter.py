@@ -53,6 +53,9 @@ MESSAGES_ELIDED: Final = Counter(
 MESSAGES_OMITTED: Final = Counter(
     "messages_omitted_total", "Messages that were dropped because their conversation had become too long."
 )
+REPLIES_CUT_OFF: Final = Counter(
+    "replies_cut_off_total", "Replies of which only the beginning was recorded because they were too long."
+)
 CONVERSATIONS_FORGOTTEN: Final = Counter(
     "conversations_forgotten_total", "Conversations that were forgotten because there were too many of them."
 )
@@ -119,6 +122,7 @@ COUNTERS: Final = (
     TITLES_TOO_LONG,
     MESSAGES_ELIDED,
     MESSAGES_OMITTED,
+    REPLIES_CUT_OFF,
     CONVERSATIONS_FORGOTTEN,
     CONNECTIONS_REFUSED,
     PEER_CONNECTIONS_REFUSED,

@@ -60,6 +60,24 @@ def _is_empty(part: Part) -> bool:
     return dict.get(part, "text") == "" and dict.get(part, "type", "text") == "text"
 
 
+def text_or_parts(message: Any) -> Any:
+    """The message as a text, if it has nothing but text, else as it is."""
+    if isinstance(message, list) and message and all(map(_is_text, message)):
+        return "".join(part["text"] for part in message)
+    return message
+
+
+def _is_text(part: Any) -> bool:
+    return type(part) is dict and part.get("type") == "text" and isinstance(part.get("text"), str)
+
+
+def whole_text(text: str) -> str:
+    """The text with surrogate pairs joined, and lone surrogates, which cannot be sent, replaced."""
+    if text.isascii():
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 # -- Objects ----------------------------------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
-from turnkeeper.actors.model.records import Outcome, Raised, SessionId, TurnId, TurnRecord
+from turnkeeper.actors.model.records import Outcome, Raised, Returned, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, refuse
 from turnkeeper.actors.session.consequences import ENDS
@@ -36,9 +36,10 @@ from turnkeeper.actors.session.effects import (
 )
 from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import owed_answers, was_superseded
-from turnkeeper.actors.turn.context import OwnContext
+from turnkeeper.actors.turn.changes import Changes
+from turnkeeper.actors.turn.recorder import recorded
 from turnkeeper.actors.turn.running import RunningTurns
-from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.turn import Turn, reply_of
 from turnkeeper.actors.turn.waiters import Waiters
 
 from .shared import Shared
@@ -191,10 +192,8 @@ class Performer:
             self.feed.append(Event(END_NAMES[record.status], source=record))
         else:
             n = turn.close()
+            self._keep(turn, record, outcome, state)
             if outcome is not None:
-                context = turn.own_context
-                if context is not None:
-                    self._keep(context, turn, state)
                 self.turns.turn = self.turns.task = None
             event, left_out = end_event(end, n, self._shared.max_event_size)
             if left_out:
@@ -218,11 +217,27 @@ class Performer:
             # Streams that the end of a turn leaves open end with its session.
             self.feed.end(StreamEnd.SESSION_CLOSED)
 
-    def _keep(self, context: OwnContext, turn: Turn, state: State) -> None:
-        """Keep the conversation as the turn leaves it, unless the host keeps it, or it is to be forgotten."""
-        if self._shared.load_context is None and type(state) is not Closed:
-            contexts = self._shared.contexts
-            contexts.apply(turn.session_id, context.kept, context.changes(), turn.last_event_id)
+    def _keep(self, turn: Turn, record: TurnRecord, outcome: Outcome | None, state: State) -> None:
+        """Keep the conversation as the turn leaves it, unless the host keeps it, or it is to be forgotten.
+
+        Without an outcome the turn was given up: what it has changed is refused, and what it has published is
+        recorded all the same.
+        """
+        shared, context = self._shared, turn.own_context
+        if shared.load_context is not None or type(state) is Closed:
+            return
+        reply = reply_of(turn, outcome.result if type(outcome) is Returned else None)
+        if reply is None and (context is None or outcome is None):
+            return
+        if context is None:
+            context = shared.contexts.context_for(turn.session_id, turn.owner, turn.agent)
+        said = context.kept.transcript
+        changes = Changes(said.count) if outcome is None else context.changes()
+        if reply is not None:
+            stopped = record.status is not TurnStatus.COMPLETED
+            error = None if record.error is None else record.error.code
+            changes = recorded(changes, said.messages, turn.message, reply, stopped=stopped, error=error)
+        shared.contexts.apply(turn.session_id, context.kept, changes, turn.last_event_id)
 
     def wait_for(self, turn_id: TurnId, to: ReplyTo) -> None:
         """Answer this one when the turn ends, which is in flight or waits."""

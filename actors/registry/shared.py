@@ -71,6 +71,9 @@ class Shared:
     max_shown_part: int = field(init=False)
     max_shown: int = field(init=False)
 
+    #: Whether what is said is kept of turns that do not keep it themselves, and how many bytes of a reply.
+    records: bool = field(init=False)
+    most_recorded: int = field(init=False)
     #: Watches the loop, if it is to be watched.
     watch: LoopWatch | None = field(init=False)
 
@@ -79,6 +82,8 @@ class Shared:
         self.clock = lambda: zero + loop_time()
         self.max_event_size = self.settings.log_bytes
         self.max_shown_part, self.max_shown = self.settings.shown_part, self.settings.log_bytes // 2
+        self.records = self.settings.record and self.load_context is None
+        self.most_recorded = self.settings.recorded_reply
         patience = self.settings.slow_loop
         self.watch = LoopWatch(self.loop, patience, partial(log_stall, self, self.loop)) if patience else None
 

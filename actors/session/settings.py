@@ -65,6 +65,10 @@ class Settings:
     """How many messages of a conversation are kept. Beyond that the oldest are dropped."""
     conversation_bytes: int = 4_194_304
     """About how many bytes of memory a conversation's messages may take before the oldest are dropped."""
+    record: bool = True
+    """Whether what is said is kept of a turn that does not write ``context.messages`` itself."""
+    recorded_reply: int = 1_048_576
+    """How many bytes of text of a reply are kept then. Beyond that it is marked as cut off."""
     slow_loop: float = 0.5
     """How late the event loop may be before that is logged, with the turn that runs. 0: it is not watched."""
     max_sessions: int = 1_000
@@ -103,6 +107,7 @@ class Settings:
         if self.turn_timeout is not None:
             seconds(self.turn_timeout, "turn_timeout", above=0.0)
         strategy_named(self.multitask_strategy)
+        flag(self.record, "record")
         for name in (
             "kept_turns",
             "kept_result",
@@ -118,6 +123,7 @@ class Settings:
             "contexts",
             "conversation_messages",
             "conversation_bytes",
+            "recorded_reply",
             "max_sessions",
             "max_sessions_in_all",
             "max_in_flight",
@@ -192,6 +198,13 @@ def seconds(number: Any, name: str, *, above: float = -1.0) -> float:
     if number < 0:
         raise InvalidRequest(f"{name} must not be negative", field=name)
     return float(number)
+
+
+def flag(value: Any, name: str) -> bool:
+    """Check what is true or false. Raises `InvalidRequest`."""
+    if not isinstance(value, bool):
+        raise InvalidRequest(f"{name} must be true or false", field=name)
+    return value
 
 
 def whole(number: Any, name: str, least: int, most: int | None = None) -> int:

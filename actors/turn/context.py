@@ -132,6 +132,17 @@ class OwnContext(Context):
         if self._data is not None:
             set_flags(self._data)
 
+    @property
+    def has_written(self) -> bool:
+        """Whether the turn did anything else to the messages than look at them."""
+        messages, given = self._messages, self.kept.transcript.messages
+        if messages is None:
+            return False
+        # As they were given, and no longer than that.
+        return not (
+            type(messages) is OwnMessages and messages.begins_with is given and len(messages) == len(given)
+        )
+
     def changes(self) -> Changes:
         """What the turn has changed. Never raises."""
         given, messages, data = self.kept.transcript, self._messages, self._changed_data()

@@ -16,9 +16,11 @@ from turnkeeper.actors.model.exceptions import (
 from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped
 
 from .agent import AgentFunction, LoadContext, SaveContext
+from .changes import Changes
 from .context import clear_cancel
 from .exits import contained
-from .turn import Turn, current
+from .recorder import DELTA, recorded
+from .turn import Turn, current, reply_of
 
 
 class Around(Protocol):
@@ -74,15 +76,34 @@ async def _with_hooks(
             raise ContextLoadFailed("load_context raised") from error
         if context is not None:
             turn.bring(context)
+    outcome: Outcome = Stopped()
     try:
         result = await (enter(agent, turn) if around is None else around.run_around(agent, turn))
+        outcome = Returned(result)
+    except Exception as error:
+        outcome = raised(error)
+        raise
     finally:
         if save is not None and not turn.over:
+            _write_down(turn, outcome)
             try:
                 await save(turn.context)
             except Exception as error:
                 raise ContextSaveFailed("save_context raised") from error
     return result
+
+
+def _write_down(turn: Turn, outcome: Outcome) -> None:
+    """Put what is to be recorded into the conversation now, for ``save_context`` to be given it."""
+    reply = reply_of(turn, outcome.result if isinstance(outcome, Returned) else None)
+    if reply is not None:
+        messages = turn.context.messages
+        error = outcome.code if isinstance(outcome, Raised) else None
+        stopped = not isinstance(outcome, Returned)
+        changes = recorded(
+            Changes(len(messages)), messages, turn.message, reply, stopped=stopped, error=error
+        )
+        turn.context.messages = [*messages[: changes.keep], *changes.add]
 
 
 async def enter(agent: AgentFunction, turn: Turn) -> Any:
@@ -112,7 +133,7 @@ async def _publish(answer: AsyncIterable[Any], turn: Turn) -> None:
     async with aclosing(items) if hasattr(items, "aclose") else nullcontext():
         async for item in items:
             if isinstance(item, str):
-                turn.emit("delta", {"text": item})
+                turn.emit(DELTA, {"text": item})
             elif isinstance(item, tuple) and len(item) == 2:
                 turn.emit(item[0], item[1])
             else:

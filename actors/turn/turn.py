@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from turnkeeper.actors.events.event import Event, check_name
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.wire import to_json
-from turnkeeper.actors.metrics.meter import EVENTS_TOO_LARGE, Meter
+from turnkeeper.actors.metrics.meter import EVENTS_TOO_LARGE, REPLIES_CUT_OFF, Meter
 from turnkeeper.actors.model.exceptions import (
     AgentError,
     EventNotJson,
@@ -24,6 +24,7 @@ from turnkeeper.actors.model.value import replace
 
 from .context import OwnContext, clear_cancel, flag_cancel
 from .context_store import ContextStore
+from .recorder import DELTA, Reply, Said
 
 if TYPE_CHECKING:
     # Its default is for the type checkers, which bring this module along: `Turn` alone is `Turn[Any]`.
@@ -69,8 +70,18 @@ class TurnHost(Protocol):
         ...
 
     @property
+    def records(self) -> bool:
+        """Whether what is said is kept of turns that do not keep it themselves."""
+        ...
+
+    @property
+    def most_recorded(self) -> int:
+        """How many bytes of a reply are kept then."""
+        ...
+
+    @property
     def meter(self) -> Meter:
-        """Where refused events are counted."""
+        """Where refused events and replies that are too long are counted."""
         ...
 
     @property
@@ -139,6 +150,7 @@ class Turn(_Specified, Generic[C]):
         "_context",
         "_feed",
         "_host",
+        "_said",
         "began",
         "cancel_requested",
         "epoch",
@@ -159,6 +171,7 @@ class Turn(_Specified, Generic[C]):
         self._host = host
         self._feed = feed
         self._context: Any = None
+        self._said: Said | None = None  # until the first delta
         #: Whether this turn was asked to stop. Other threads may read it.
         self.cancel_requested = False
         #: Why, once it was asked.
@@ -180,9 +193,9 @@ class Turn(_Specified, Generic[C]):
 
         A context that the caller brought is used as it is. Raises `TurnOver` after the turn's end.
         """
+        if self.over:
+            raise TurnOver(f"turn {self.turn_id} is over: its context is closed")
         if self._context is None:
-            if self.over:
-                raise TurnOver(f"turn {self.turn_id} is over: its context is closed")
             brought = self.brought_context
             if brought is not None:
                 self._context = brought
@@ -190,8 +203,6 @@ class Turn(_Specified, Generic[C]):
                 self._context = self._host.contexts.context_for(self.session_id, self.owner, self.agent)
             if self.cancel_requested:
                 flag_cancel(self._context)
-        elif self.over:
-            raise TurnOver(f"turn {self.turn_id} is over: its context is closed")
         context: C = self._context
         return context
 
@@ -215,6 +226,8 @@ class Turn(_Specified, Generic[C]):
             self.first_event_at = host.clock()
         self.n += 1
         self._feed.append(Event(event, self.epoch, self.n, text))
+        if event == DELTA and host.records:
+            (self._said or _listen(self)).hear(data)
 
     def set_title(self, title: str) -> None:
         """Give the session this title, in lists of sessions. Synchronous.
@@ -305,6 +318,28 @@ class Turn(_Specified, Generic[C]):
 
     def __repr__(self) -> str:
         return f"<Turn {self.turn_id} of {self.session_id}, epoch {self.epoch}>"
+
+
+def _listen(turn: Turn) -> Said:
+    said = turn._said = Said(turn._host.most_recorded)
+    return said
+
+
+def reply_of(turn: Turn, result: Any) -> Reply | None:
+    """What is to be recorded of what a turn said, with the ``result`` that it came to.
+
+    ``None`` where nothing is: no agent has seen its message, the caller has brought the context, or the turn
+    has written ``context.messages`` itself.
+    """
+    host, context = turn._host, turn.own_context
+    if not host.records or not turn.began or turn.brought_context is not None:
+        return None
+    if context is not None and context.has_written:
+        return None
+    reply = Reply(turn._said, result, host.most_recorded)
+    if not reply.is_whole:
+        host.meter.count(REPLIES_CUT_OFF)
+    return reply
 
 
 def _too_large(size: int, host: TurnHost) -> EventNotJson:

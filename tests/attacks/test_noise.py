@@ -289,7 +289,7 @@ SLEEPERS, CAP = 4_000, 1_000
 @attack("known sleeping sessions have no cap")
 def sleeping() -> Sleeping:
     """Open many more sessions than there may be, and let them sleep now and then."""
-    with Server(max_sessions_in_all=CAP) as server, Client(server) as client:
+    with Server(max_sessions_in_all=CAP, contexts=CAP) as server, Client(server) as client:
         taken, before = 0, 0
         for number in range(SLEEPERS):
             if number % (CAP // 2) == 0:

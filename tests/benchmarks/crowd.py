@@ -36,7 +36,7 @@ async def crowd(agent: Waiting, count: int) -> AsyncIterator[Crowd]:
     """So many sessions whose agent waits for ever."""
     sessions = [f"session-{n}" for n in range(count)]
     overwrites, awaits = Overwrites(agent), Awaits(agent)
-    settings = Settings(shutdown_deadline=1.0, max_in_flight_in_all=count)
+    settings = Settings(record=False, shutdown_deadline=1.0, max_in_flight_in_all=count)
     with quiet():
         try:
             async with SessionRegistry(agent, settings=settings) as registry:

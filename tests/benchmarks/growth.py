@@ -93,7 +93,9 @@ async def _at(count: int, full: int) -> list[Figure]:
     """The rows for so many sessions, which stand for ``full`` of them."""
     sessions = [f"session-{n}" for n in range(count)]
     users = dict.fromkeys(sessions[:OF_ONE_USER], USER)
-    settings = Settings(max_in_flight=OF_ONE_USER, max_in_flight_in_all=count, max_sessions_in_all=count)
+    settings = Settings(
+        max_in_flight=OF_ONE_USER, max_in_flight_in_all=count, max_sessions_in_all=count, record=False
+    )
 
     async def send(session: str, message: str) -> None:
         receipt = await registry.send(session, message, user=users.get(session))

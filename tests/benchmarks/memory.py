@@ -51,7 +51,7 @@ async def memory(size: Size) -> list[Figure]:
     busy_floor = await weigh(count, start_on_the_floor)
     await table.close()
 
-    settings = Settings(max_in_flight_in_all=EXTRA + count)
+    settings = Settings(record=False, max_in_flight_in_all=EXTRA + count)
     async with SessionRegistry({"trivial": trivial, "waits": waits}, settings=settings) as registry:
 
         async def run(session: str) -> None:

@@ -9,6 +9,7 @@ from tests.benchmarks.figures import Figure, Size
 from tests.benchmarks.floor import Awaits, Overwrites
 from tests.benchmarks.rounds import Batch, Compared, compare, per_cpu_second
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.session.settings import Settings
 
 
 def callers(run: Callable[[str], Awaitable[object]], sessions: list[str], count: int) -> Batch:
@@ -27,7 +28,7 @@ def callers(run: Callable[[str], Awaitable[object]], sessions: list[str], count:
 
 async def _turns(sessions: list[str], count: int, size: Size) -> Compared:
     table = Overwrites(trivial)
-    async with SessionRegistry(trivial) as registry:
+    async with SessionRegistry(trivial, settings=Settings(record=False)) as registry:
 
         async def on_the_floor(session: str) -> None:
             await table.run(session, "hello")
@@ -61,7 +62,7 @@ async def supersedes(size: Size) -> list[Figure]:
     """Sends onto busy sessions: the turn in flight is cancelled, settles, and the next one starts."""
     sessions = [f"session-{n}" for n in range(size.of(1_000))]
     figures: list[Figure] = []
-    async with SessionRegistry(waits) as registry:
+    async with SessionRegistry(waits, settings=Settings(record=False)) as registry:
 
         async def measured(session: str) -> None:
             await registry.send(session, "hello")

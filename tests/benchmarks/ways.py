@@ -44,7 +44,8 @@ async def awaits(agent: Waiting) -> Table:
 
 async def turnkeeper(agent: Waiting) -> Table:
     """Ours, with times that end a benchmark soon, and room for all of its turns."""
-    settings = Settings(cancel_grace=0.1, shutdown_deadline=1.0, max_in_flight_in_all=100_000)
+    # The other ways keep nothing of what is said.
+    settings = Settings(cancel_grace=0.1, shutdown_deadline=1.0, max_in_flight_in_all=100_000, record=False)
     registry = await SessionRegistry(agent, settings=settings).__aenter__()
 
     async def run(session: str, message: str) -> None:

@@ -83,6 +83,8 @@ async def agent(turn: Turn) -> list[str] | None:
             await asyncio.Event().wait()
         case "return":
             return ["x" * int(amount)]
+        case "delta":
+            turn.emit("delta", {"text": "x" * int(amount)})
         case "say":
             turn.context.messages += ["x" * 100] * int(amount)
         case "wait":
@@ -225,6 +227,11 @@ async def _conversations(house: House) -> None:
 @bound("a conversation", meter.MESSAGES_OMITTED, conversation_messages=2)
 async def _conversation(house: House) -> None:
     await ended(house, "say 5")
+
+
+@bound("a recorded reply", meter.REPLIES_CUT_OFF, recorded_reply=3)
+async def _recorded_reply(house: House) -> None:
+    await ended(house, "delta 4")
 
 
 @bound("a message", meter.MESSAGES_TOO_LARGE, codes=(Code.MESSAGE_TOO_LARGE,), message_parts=2)

@@ -11,23 +11,12 @@ WORD_PAUSE = 0.15
 
 
 async def echo(turn: Turn) -> str:
-    """Stream the message back word by word, and keep the conversation.
-
-    Cancelling it keeps what it has said so far, marked as cut off.
-    """
-    said: list[str] = []
-    cut_off = True
-    try:
-        for word in re.findall(r"\S+\s*", turn.text):
-            await asyncio.sleep(WORD_PAUSE)
-            turn.emit("delta", {"text": word})
-            said.append(word)
-        cut_off = False
-    finally:
-        if not turn.over:
-            answer = {"role": "assistant", "content": "".join(said), **({"cut_off": True} if cut_off else {})}
-            turn.context.messages += [{"role": "user", "content": turn.text}, answer]
-    return "".join(said)
+    """Stream the message back word by word. Cancelling it ends it at once."""
+    words = re.findall(r"\S+\s*", turn.text)
+    for word in words:
+        await asyncio.sleep(WORD_PAUSE)
+        turn.emit("delta", {"text": word})
+    return "".join(words)
 
 
 async def stubborn(turn: Turn) -> str:

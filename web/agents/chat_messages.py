@@ -10,6 +10,7 @@ from itertools import groupby
 from typing import Any, TypeAlias
 
 from turnkeeper.actors.events.wire import to_json
+from turnkeeper.actors.model.content import whole_text
 from turnkeeper.actors.model.exceptions import AgentError, EventNotJson
 
 Message: TypeAlias = dict[str, Any]
@@ -161,10 +162,3 @@ def _joined(first: Any, second: Any) -> Any:
 
 def _parts(content: Any) -> list[Any]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else list(content)
-
-
-def whole_text(text: str) -> str:
-    """The text with surrogate pairs joined, and lone surrogates, which cannot be sent, replaced."""
-    if text.isascii():
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .chat_messages import Message, whole_text
+from turnkeeper.actors.model.content import whole_text
+
+from .chat_messages import Message
 
 
 class ModelReply:

@@ -18,7 +18,14 @@ from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.session.settings import seconds, whole
 from turnkeeper.actors.turn.turn import Turn
 
-from .chat_messages import MOST_IMAGES, MOST_MESSAGES, MOST_TEXT, request_messages, user_message
+from .chat_messages import (
+    MOST_IMAGES,
+    MOST_MESSAGES,
+    MOST_TEXT,
+    UnsupportedMessage,
+    request_messages,
+    user_message,
+)
 from .model_reply import ModelReply
 from .openai_client import CLIENT_ERRORS, ask, chunks, failure_of, open_client, take
 from .upstream_errors import (
@@ -92,7 +99,7 @@ class OpenAIAgent:
 
     async def __call__(self, turn: Turn) -> str:
         """Answer the turn's message. Cancelling it closes the connection and keeps what has arrived."""
-        asked = user_message(turn.message)
+        asked = _asked(turn)
         messages = request_messages(
             [*turn.context.messages, asked],
             self.system,
@@ -193,6 +200,16 @@ def _temperature(number: Any) -> float:
 
 
 # -- What is kept -----------------------------------------------------------------------------------
+
+
+def _asked(turn: Turn) -> dict[str, Any]:
+    """The message for the model. One that it cannot be sent stays in the history, and is not sent later."""
+    try:
+        return user_message(turn.message)
+    except UnsupportedMessage as error:
+        asked = {"role": "user", "content": turn.message, "refused": True}
+        turn.context.messages += [asked, ModelReply().message(cut_off=True, error=error.code.lower())]
+        raise
 
 
 def _keep(turn: Turn, asked: dict[str, Any], reply: ModelReply, failure: UpstreamError | None) -> None:

@@ -481,7 +481,10 @@ class MessagesAnswer(Struct, kw_only=True):
     omitted: Annotated[int, _is("How many messages there are before these.", 0)]
     messages: Annotated[
         list[Raw],
-        _is("What was said, as the agent keeps it.", [{"role": "user", "content": "hello"}]),
+        _is(
+            "What was said, as it was recorded or as the agent keeps it.",
+            [{"role": "user", "content": "hello"}],
+        ),
     ]
 
 

@@ -293,7 +293,8 @@ _TABLE = (
         handler=handlers.messages,
         tag="sessions",
         summary="The conversation",
-        about="What was said, as the agent keeps it. It is there also while the session sleeps.",
+        about="What was said, as it was recorded or as the agent keeps it. It is there also while the "
+        "session sleeps.",
         parameters=(LOG_ID, BEFORE_MESSAGE, LIMIT),
         answers={200: Answer(codec.MessagesAnswer, "The last messages.")},
         refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.session.settings import Settings, seconds, whole
+from turnkeeper.actors.session.settings import Settings, flag, seconds, whole
 
 #: Stands for all origins there are.
 ANY_ORIGIN: Final = "*"
@@ -120,13 +120,6 @@ class WebSettings(Settings):
         host: Any = self.host
         if not isinstance(host, str) or not host:
             raise InvalidRequest("host must be an address or a name", field="host")
-
-
-def flag(value: Any, name: str) -> bool:
-    """Check what is true or false. Raises `InvalidRequest`."""
-    if not isinstance(value, bool):
-        raise InvalidRequest(f"{name} must be true or false", field=name)
-    return value
 
 
 def one_of(names: type[StrEnum], value: Any, name: str) -> None:

@@ -162,7 +162,7 @@ async def test_a_turn_that_failed_has_no_result_and_neither_has_one_that_never_s
 
 async def test_results_count_as_kept_until_their_records_are_forgotten() -> None:
     """G8."""
-    async with opened(returning, kept_turns=2, log_events=1) as registry:
+    async with opened(returning, kept_turns=2, log_events=1, record=False) as registry:
 
         async def kept() -> int:
             return (await registry.counts()).kept

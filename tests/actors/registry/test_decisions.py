@@ -262,7 +262,7 @@ async def test_what_no_user_may_have_more_of_a_sender_without_bounds_may() -> No
 async def test_a_large_message_counts_as_kept_until_its_turn_has_ended() -> None:
     """G8: also that of a turn that waits for the one before it."""
     agent = ScriptedAgent(swallows=1)
-    async with opened(agent, max_kept=300_000) as registry:
+    async with opened(agent, max_kept=300_000, record=False) as registry:
 
         async def kept() -> int:
             return (await registry.counts()).kept // 100_000

@@ -217,7 +217,7 @@ async def silent(turn: Turn) -> None:
 async def test_when_too_much_is_kept_the_events_of_idle_sessions_go_and_the_retry_is_taken() -> None:
     """G8: it is the user's own sessions that give way, those without readers and turns."""
     agent = ScriptedAgent()
-    async with opened({"default": silent, "long": agent}, max_kept=10_000) as registry:
+    async with opened({"default": silent, "long": agent}, max_kept=10_000, record=False) as registry:
         for user in ("ada", "bob"):
             await registry.send(f"{user}1", "x" * 1_000, user=user, agent="long")
             for n in (2, 3):
@@ -238,7 +238,7 @@ async def test_when_too_much_is_kept_the_events_of_idle_sessions_go_and_the_retr
 
 async def test_when_too_much_is_kept_in_all_the_events_of_all_idle_sessions_go() -> None:
     """G8."""
-    async with opened(silent, max_kept_in_all=10_000) as registry:
+    async with opened(silent, max_kept_in_all=10_000, record=False) as registry:
         for user in ("ada", "bob"):
             await ask(registry, "x" * 5_000, f"{user}1", user=user)
         for send in [registry.ask(Send("s1", "x", asker)) for asker in (Asker("cat"), HOST)]:

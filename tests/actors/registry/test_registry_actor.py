@@ -240,7 +240,7 @@ async def test_another_users_session_is_not_opened_to_a_user_who_was_there_befor
 ) -> None:
     """G12: whose the session is now counts, not whose conversation was kept once."""
     agents = {"default": remembering, "silent": done}
-    async with opened(agents, idle_ttl=1, turn_retention=10, contexts=1) as registry:
+    async with opened(agents, idle_ttl=1, turn_retention=10, contexts=1, record=False) as registry:
         await ask(registry, "mine", user="ada")
         await clock.advance(60)
         await ask(registry, "other", session="s2", user="ada")  # it takes the only place

@@ -84,11 +84,11 @@ def test_a_setting_may_be_exactly_at_the_ends_of_its_range() -> None:
 
 
 def test_every_setting_can_be_given_by_the_environment() -> None:
-    words = {"multitask_strategy": "reject"}
-    environ = {f"TURNKEEPER_{each.name.upper()}": words.get(each.name, "7") for each in fields(Settings)}
+    given = {"multitask_strategy": "reject", "record": False}
+    environ = {f"TURNKEEPER_{each.name.upper()}": str(given.get(each.name, 7)) for each in fields(Settings)}
     settings = Settings.from_environment(environ)
     for each in fields(Settings):
-        assert getattr(settings, each.name) == words.get(each.name, 7)
+        assert getattr(settings, each.name) == given.get(each.name, 7)
 
 
 def test_what_is_given_stands_above_the_environment_and_none_means_not_given() -> None:

@@ -485,7 +485,7 @@ async def test_a_message_of_an_earlier_turn_is_read_only_and_a_turn_that_changes
         else:
             turn.context.messages.append({"role": "user", "content": turn.text})
 
-    async with opened(agent) as registry:
+    async with opened(agent, record=False) as registry:
         await ask(registry, "hello")
         receipt = await registry.send("s1", "change")
         with pytest.raises(TurnFailed, match="read_only_message") as caught:
@@ -500,7 +500,8 @@ async def test_a_turn_that_was_given_up_cannot_write_into_its_successors_convers
     """G6."""
     async with virtual_time():
         stubborn = ScriptedAgent(swallows=FOREVER)
-        async with opened({"default": remembering, "stubborn": stubborn}) as registry:
+        agents = {"default": remembering, "stubborn": stubborn}
+        async with opened(agents, record=False) as registry:
             await ask(registry, "one")
             await registry.send("s1", "x", agent="stubborn")
             run = await stubborn.run()

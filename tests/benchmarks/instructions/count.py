@@ -12,6 +12,9 @@ FLOORS = {
     "supersede": "raw task, superseded",
     "cancel": "raw task, cancelled",
     "emit": "raw queue",
+    # What the recorder costs: a turn that says one word, and each word of a long one.
+    "turn_recorded": "turn, not recorded",
+    "emit_recorded": "emit, not recorded",
     "http_send": "bare POST",
     "http_cancel": "bare POST",
 }

@@ -23,8 +23,9 @@ CALLERS = 25
 SESSIONS = 8
 FEW, MANY = 2, 8
 WORD = {"text": "word"}
-#: Nothing ends because a counted process is slow, and nothing that goes by the clock is counted.
-SETTINGS = Settings(cancel_grace=60.0, idle_ttl=3_600.0, shutdown_deadline=60.0, slow_loop=0.0)
+#: Nothing ends because a counted process is slow, and nothing that goes by the clock is counted. What the
+#: recorder costs has rows of its own.
+SETTINGS = Settings(cancel_grace=60.0, idle_ttl=3_600.0, shutdown_deadline=60.0, slow_loop=0.0, record=False)
 
 OWN = [[f"session-{caller}-{n}" for n in range(SESSIONS)] for caller in range(CALLERS)]
 ALL = [session for sessions in OWN for session in sessions]
@@ -68,8 +69,8 @@ async def _raw_task() -> AsyncIterator[Work]:
 
 
 @asynccontextmanager
-async def _turn() -> AsyncIterator[Work]:
-    async with SessionRegistry(trivial, settings=SETTINGS) as registry:
+async def _turn(agent: AgentFunction = trivial, *, record: bool = False) -> AsyncIterator[Work]:
+    async with SessionRegistry(agent, settings=replace(SETTINGS, record=record)) as registry:
 
         async def one(session: str) -> None:
             receipt = await registry.send(session, "hello")
@@ -169,21 +170,26 @@ async def _raw_queue() -> AsyncIterator[Work]:
     yield Work(run)
 
 
-async def _emits(turn: Turn) -> None:
+async def _says(turn: Turn) -> None:
+    turn.emit("delta", WORD)
+
+
+async def _emits(name: str, turn: Turn) -> None:
     for _ in range(turn.message):
-        turn.emit("word", WORD)
+        turn.emit(name, WORD)
         await asyncio.sleep(0)
 
 
 @asynccontextmanager
-async def _emit() -> AsyncIterator[Work]:
-    async with SessionRegistry(_emits, settings=SETTINGS) as registry:
+async def _emit(name: str = "word", *, record: bool = False) -> AsyncIterator[Work]:
+    agent, settings = partial(_emits, name), replace(SETTINGS, record=record)
+    async with SessionRegistry(agent, settings=settings) as registry:
 
         async def one(session: str, count: int) -> None:
             subscription = await registry.subscribe(session)
             receipt = await registry.send(session, count)
             async for event in subscription.events():
-                if event.name == "word":
+                if event.name == name:
                     count -= 1
                     if not count:
                         break
@@ -209,6 +215,10 @@ WORKS: dict[str, Callable[[], AbstractAsyncContextManager[Work]]] = {
     "cancel": _cancel,
     "raw queue": _raw_queue,
     "emit": _emit,
+    "turn, not recorded": partial(_turn, _says),
+    "turn_recorded": partial(_turn, _says, record=True),
+    "emit, not recorded": partial(_emit, "delta"),
+    "emit_recorded": partial(_emit, "delta", record=True),
 }
 
 

@@ -60,9 +60,7 @@ class Talk:
 
     async def history(self, session: str = "s") -> list[Any]:
         """What the session's context keeps."""
-        receipt = await self.registry.send(session, "?", agent="spy")
-        messages: list[Any] = await receipt.result()
-        return messages
+        return [*(await self.registry.messages(session)).messages]
 
     async def asked(self, message: Any = "hello") -> Call:
         """Send a message; the request that came of it."""
@@ -204,8 +202,13 @@ async def test_an_unsupported_part_is_refused_before_anybody_is_asked() -> None:
         record = await talk.registry.turn("s", receipt.turn_id)
         assert record.error is not None
         assert record.error.code == "unsupported_message"
-        assert await talk.history() == []
         assert talk.upstream.calls == []
+        assert await talk.history() == [
+            {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}], "refused": True},
+            {"role": "assistant", "content": "", "cut_off": True, "error": "unsupported_message"},
+        ]
+        call = await talk.asked("hello")
+        assert call.messages == [{"role": "user", "content": "hello"}], "it is not sent later either"
 
 
 async def test_a_server_that_reports_no_usage_is_fine_and_one_that_refuses_to_is_not_asked() -> None:
