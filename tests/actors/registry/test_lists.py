@@ -406,7 +406,7 @@ async def test_an_agent_gives_its_session_a_title() -> None:
 
 async def test_a_title_counts_among_what_is_kept_until_its_session_is_forgotten(clock: VirtualClock) -> None:
     """G8."""
-    async with opened(done, log_events=1, idle_ttl=10, turn_retention=100) as registry:
+    async with opened(done, log_events=1, idle_ttl=10, turn_retention=100, record=False) as registry:
         await said(registry, clock, "s1", user="ada")
         kept = registry.directory.ledger.kept("ada")
         await registry.set_title("s1", "x" * 105)
