@@ -103,7 +103,8 @@ async def test_first_comes_when_to_reconnect_then_the_snapshot() -> None:
 
 
 async def test_whatever_waits_goes_out_with_one_write() -> None:
-    async with opened(chatty) as registry, connected(registry) as stream:
+    # The words follow `turn.started` within no time, however busy the machine is.
+    async with virtual_time(), opened(chatty) as registry, connected(registry) as stream:
         receipt = await registry.send("s", "200")
         await receipt.ended()
         await settle()
