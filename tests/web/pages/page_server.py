@@ -143,6 +143,12 @@ async def flood(turn: Turn) -> None:
         turn.emit("delta", {"text": f"{number} "})
 
 
+async def forgetful(turn: Turn) -> None:
+    """Say as much, and see to it that nothing of it is recorded."""
+    turn.context.messages = list(turn.context.messages)
+    await flood(turn)
+
+
 def censor(data: dict[str, Any], _context: Any) -> dict[str, Any]:
     if data["message"] == "forbidden":
         raise ValueError("a private matter")
@@ -157,7 +163,7 @@ def main() -> int:
         return cli.main(sys.argv[1:])
     app = web.Application()
     agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
-    agents |= {"writer": writer, "cut": cut, "go_on": go_on, "upstream": upstream}
+    agents |= {"forgetful": forgetful, "writer": writer, "cut": cut, "go_on": go_on, "upstream": upstream}
     settings = WebSettings(port=0, log_events=KEPT_EVENTS)
     registry = setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
     registry.stage("pre_process_msg")(censor)

@@ -679,7 +679,7 @@ def test_a_stream_that_breaks_in_the_middle_is_resumed_with_nothing_lost_or_doub
 
 
 def test_what_the_server_no_longer_keeps_is_said_to_be_missing(host_page: Page) -> None:
-    host_page.send({"message": str(KEPT_EVENTS * 2), "agent": "flood"})
+    host_page.send({"message": str(KEPT_EVENTS * 2), "agent": "forgetful"})
     last = f" {KEPT_EVENTS * 2 - 1} $"
     host_page.wait_for_reply(last)
     host_page.reload()
@@ -691,7 +691,7 @@ def test_what_was_said_before_the_events_that_are_kept_is_there(host_page: Page)
     page = host_page
     page.say("before")
     page.wait_for_rest("before")
-    page.send({"message": str(KEPT_EVENTS * 2), "agent": "flood"})
+    page.send({"message": str(KEPT_EVENTS * 2), "agent": "forgetful"})
     last = f" {KEPT_EVENTS * 2 - 1} $"
     page.wait_for_reply(last)
     page.reload()
@@ -699,6 +699,17 @@ def test_what_was_said_before_the_events_that_are_kept_is_there(host_page: Page)
     page.wait(lambda: page.messages == ["before", ""], "both turns are there")
     assert page.replies[0] == "before"
     assert page.texts(".cut") == ["", "What came before is no longer kept."]
+
+
+def test_what_was_recorded_is_there_whole_although_its_events_are_kept_no_longer(host_page: Page) -> None:
+    count = KEPT_EVENTS * 2
+    whole = "".join(f"{number} " for number in range(count))
+    host_page.send({"message": str(count), "agent": "flood"})
+    host_page.wait_for_reply(f" {count - 1} $")
+    host_page.reload()
+    host_page.wait_for_rest(whole)
+    assert host_page.messages == [str(count)]
+    assert host_page.texts(".cut") == [""]
 
 
 def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
