@@ -1,5 +1,6 @@
 """One function per route: read the request, ask the actors, answer."""
 
+import asyncio
 import secrets
 from importlib import metadata
 from typing import assert_never
@@ -98,8 +99,8 @@ async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     wait = WAIT.of(request)
     if_match = IF_MATCH.of(request)
     said = body.decode_send(await mount.uploads.read(request, asker))
-    # Answered before the agent's first step, which comes before anything else that this client asks.
     accepted = await mount.registry.ref.ask_now(said.send(log_id, asker, wait=wait, if_match=if_match))
+    await asyncio.sleep(0)  # the agent's first step comes before anything else that this client asks
     # From the path as it came: only the host knows where a subapp of its is mounted.
     location = request.rel_url.raw_path.removesuffix("send") + f"turns/{accepted.turn_id}"
     return respond(codec.encode_accepted(accepted), 202, {"Location": location})

@@ -208,6 +208,7 @@ STREAM_NAME = Readable(
     Annotated[str, _like("page-7", **_ID)],
     "The name of the stream.",
     lambda text: ids.checked(text, "stream"),
+    required=True,
 )
 LAST_IDS = Readable(
     "Last-Event-ID",

@@ -142,7 +142,7 @@ def _parameter(parameter: Parameter, schemas: _Schemas) -> JSON:
         "description": parameter.meaning,
         "schema": schema,
     }
-    if parameter.where is Where.PATH:
+    if parameter.required or parameter.where is Where.PATH:
         data |= {"required": True, "example": schemas.example(schema)}
     return data
 

@@ -42,6 +42,8 @@ class Parameter:
     kind: Any
     """The type of its value; what its schema says further stands in an `Annotated` with a `msgspec.Meta`."""
     meaning: str
+    required: bool = field(default=False, kw_only=True)
+    """Whether a request without it is refused. That of a path always is."""
 
 
 @dataclass(frozen=True, slots=True)
