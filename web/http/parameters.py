@@ -195,17 +195,18 @@ LOG_IDS: Readable[tuple[SessionId, ...]] = Readable(
     f"The sessions to follow, separated by commas: at most {MAX_SESSIONS}.",
     session_ids,
 )
+_NAME_OF_A_STREAM = Annotated[str, _like("page-7", **_ID)]
 STREAM = Readable(
     "stream",
     Where.QUERY,
-    Annotated[str, _like("page-7", **_ID)],
+    _NAME_OF_A_STREAM,
     "A name for this stream, chosen by the client, by which sessions are added and dropped.",
     lambda text: None if text is None else ids.checked(text, "stream"),
 )
 STREAM_NAME = Readable(
     "stream",
     Where.QUERY,
-    Annotated[str, _like("page-7", **_ID)],
+    _NAME_OF_A_STREAM,
     "The name of the stream.",
     lambda text: ids.checked(text, "stream"),
     required=True,

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +62,12 @@ def test_the_collector_looks_at_old_objects_by_itself_no_more_but_still_at_young
     assert gc.get_stats()[0]["collected"] + gc.get_stats()[1]["collected"] > found
     assert gc.get_count()[2] >= 30, "by which it is known that many have grown old"
     assert len(held) == 40 * GROWN_OLD
+
+
+def test_the_howto_names_what_the_server_sets() -> None:
+    howto = Path(__file__).parents[3] / "docs" / "howto" / "mount.md"
+    setting = f"gc.set_threshold({garbage.YOUNG:_}, {garbage.LOOKS}, {garbage.NEVER:_})"
+    assert setting in " ".join(howto.read_text().split())
 
 
 @pytest.mark.parametrize(
