@@ -11,6 +11,7 @@ The layout, in the order in which data flows::
     events      what a session published, and its readers
     turn        what the host's coroutine is given, and how it runs
     admission   how much a user may have, and how much there may be in all                (pure)
+    journal     the log of each session: what survives the process
     registry    the living: session actors, the registry actor, and the front to them
     services    the service functions by their old names
 
@@ -35,6 +36,11 @@ from .model.exceptions import (
     EventNotJson,
     EventsLost,
     InvalidRequest,
+    JournalCorrupt,
+    JournalDown,
+    JournalInUse,
+    JournalNotOpened,
+    JournalTooNew,
     LoopClosed,
     NoRegistry,
     NotAnAgent,
@@ -161,6 +167,11 @@ __all__ = [
     "EventNotJson",
     "EventsLost",
     "InvalidRequest",
+    "JournalCorrupt",
+    "JournalDown",
+    "JournalInUse",
+    "JournalNotOpened",
+    "JournalTooNew",
     "LoopClosed",
     "NoRegistry",
     "NotAnAgent",

@@ -25,10 +25,15 @@
     |   |   +-- TitleTooLong            a session's title has more characters than one may have
     |   +-- ScopeMissing                only for those who see all sessions
     |   +-- ShuttingDown                the registry accepts nothing more
+    |   +-- JournalDown                 the journal cannot be written, or read, now
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
     |   +-- TurnFailed                  ... as `failed`; `__cause__` is what the agent raised
     +-- ResultNotKept                   the turn has completed, but its result was too large to be kept
+    +-- JournalNotOpened                the journal cannot be opened
+    |   +-- JournalInUse                ... because another process has it
+    |   +-- JournalCorrupt              ... because what is in it cannot be read
+    |   +-- JournalTooNew               ... because a newer turnkeeper has written it
     +-- AgentError                      what the host's coroutine did wrong, raised there
     |   +-- TurnOver                    emit or a context change after the turn's end
     |   +-- ReservedEvent               an agent may not emit an event of ours
@@ -192,6 +197,36 @@ class ShuttingDown(SessionError):
     """The registry is stopping and accepts nothing more."""
 
     code = "SHUTTING_DOWN"
+
+
+class JournalDown(SessionError):
+    """The journal cannot be written, or read, now; try again in a while."""
+
+    code = "JOURNAL_DOWN"
+
+
+class JournalNotOpened(TurnkeeperError):
+    """The journal cannot be opened, and nothing was changed in it."""
+
+    code = "JOURNAL_NOT_OPENED"
+
+
+class JournalInUse(JournalNotOpened):
+    """Another process has the journal open; the text names it."""
+
+    code = "JOURNAL_IN_USE"
+
+
+class JournalCorrupt(JournalNotOpened):
+    """What is in the journal cannot be read."""
+
+    code = "JOURNAL_CORRUPT"
+
+
+class JournalTooNew(JournalNotOpened):
+    """A newer turnkeeper has written the journal."""
+
+    code = "JOURNAL_TOO_NEW"
 
 
 class TurnNotCompleted(TurnkeeperError):

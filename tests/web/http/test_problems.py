@@ -58,6 +58,7 @@ def test_problems_do_not_share_headers() -> None:
         (exceptions.InvalidRequest("x"), 422, "INVALID_REQUEST"),
         (exceptions.SessionLost("x"), 503, "SESSION_LOST"),
         (exceptions.ShuttingDown("x"), 503, "SHUTTING_DOWN"),
+        (exceptions.JournalDown("x"), 503, "JOURNAL_DOWN"),
         (ActorDeadError("RegistryActor (urn:uuid:17) not found"), 503, "SHUTTING_DOWN"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",

@@ -1,0 +1,178 @@
+"""What a session's log consists of: one entry for each durable fact. Data only.
+
+Entries are written as JSON and read again by later versions: a field may be added with a default, and none
+may change its meaning or go. What is `None` or has its default is left out. Every moment is in Unix seconds.
+
+Agents' events are entries too. The events of turnkeeper's own are not: replay makes `turn.started` from
+`Started`, `turn.interrupted` from `AttemptEnded`, and the event that ends a turn from `Ended`.
+"""
+
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from turnkeeper.actors.model.records import Cancellation, Epoch, LateEnd, Reason, TurnError, TurnHead, TurnId
+from turnkeeper.actors.model.words import TurnStatus
+
+
+class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+    """What all entries have in common: how they are written."""
+
+
+class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One accepted message and how its turn is to be run, as far as another process can use it."""
+
+    head: TurnHead
+    message: Any
+    grace: float
+    timeout: float | None = None
+    size: int = 0
+
+
+class Opened(_Entry, frozen=True, tag="opened"):
+    """A send opened the session: the first entry of every log."""
+
+    owner: str
+    at: float
+
+
+class Titled(_Entry, frozen=True, tag="titled"):
+    """The session has this title from now on. It does not move the head."""
+
+    title: str
+
+
+class Accepted(_Entry, frozen=True, tag="accepted"):
+    """A turn waits for the session; ``at`` is since when."""
+
+    spec: Spec
+    at: float
+
+
+class Started(_Entry, frozen=True, tag="started"):
+    """A turn, or another attempt of it, holds the session from now on.
+
+    ``spec`` is that of a turn that did not have to wait: of the others the log has it already.
+    """
+
+    turn_id: TurnId
+    epoch: Epoch
+    at: float
+    spec: Spec | None = None
+    attempt: int = 1
+
+
+class Events(_Entry, frozen=True, tag="events"):
+    """What an agent emitted: names and data, the first of which has the number ``n``.
+
+    It does not move the head.
+    """
+
+    epoch: Epoch
+    n: int
+    events: tuple[tuple[str, msgspec.Raw], ...]
+
+
+class CancelAsked(_Entry, frozen=True, tag="cancel_asked"):
+    """The turn that holds the session was asked to stop. Never for a shutdown."""
+
+    turn_id: TurnId
+    reason: Reason
+    at: float
+
+
+class EarlyCancel(_Entry, frozen=True, tag="early_cancel"):
+    """A cancel came before its send."""
+
+    turn_id: TurnId
+    reason: Reason
+    at: float
+
+
+class Ended(_Entry, frozen=True, tag="ended"):
+    """A turn has ended, with what it left of the conversation.
+
+    ``n`` is the number of the event that ends it, in ``epoch`` if that is not the one in which it started; a
+    turn that never started has no number. ``head`` is that of a turn of which the log knows nothing else.
+    ``kept`` is, for an interrupted one, the id of its last event that is in the log. ``result`` is what it
+    returned, as JSON, if that was kept; ``result_size`` is about how many bytes of memory that takes.
+    ``keep`` messages of the conversation are left, counted from the very first one, and ``add`` come after
+    them; ``None`` for a turn that left the messages alone. ``data`` is the context's, if it was changed.
+    """
+
+    turn_id: TurnId
+    status: TurnStatus
+    at: float
+    n: int | None = None
+    epoch: Epoch | None = None
+    kept: str | None = None
+    head: TurnHead | None = None
+    queued_at: float | None = None
+    first_event_at: float | None = None
+    cancellation: Cancellation | None = None
+    error: TurnError | None = None
+    superseded_by: TurnId | None = None
+    began: bool | None = None
+    result: msgspec.Raw | None = None
+    result_size: int = 0
+    result_left_out: bool = False
+    keep: int | None = None
+    add: msgspec.Raw | None = None
+    data: msgspec.Raw | None = None
+
+
+class AttemptEnded(_Entry, frozen=True, tag="attempt_ended"):
+    """The process that ran a turn is gone, or is going, and the turn will be tried again.
+
+    Its event is ``<epoch>-0``, of an epoch of its own. ``kept`` is the id of the last event of the attempt
+    that is in the log.
+    """
+
+    turn_id: TurnId
+    epoch: Epoch
+    at: float
+    kept: str | None = None
+
+
+class EndedLate(_Entry, frozen=True, tag="ended_late"):
+    """The coroutine of an unresponsive turn has ended after all."""
+
+    turn_id: TurnId
+    late: LateEnd
+
+
+class SessionClosed(_Entry, frozen=True, tag="session_closed"):
+    """No turn will run in the session any more, and its conversation is gone. Never for a shutdown."""
+
+    reason: Reason
+    at: float
+
+
+Entry: TypeAlias = (
+    Opened
+    | Titled
+    | Accepted
+    | Started
+    | Events
+    | CancelAsked
+    | EarlyCancel
+    | Ended
+    | AttemptEnded
+    | EndedLate
+    | SessionClosed
+)
+#: The entries on which no decision depends.
+BESIDE: Final = (Titled, Events)
+
+_encoder: Final = msgspec.json.Encoder()
+_decoder: Final = msgspec.json.Decoder(Entry)
+
+
+def encode(entry: Entry) -> bytes:
+    """An entry as JSON. Raises `TypeError` for a message that JSON cannot say."""
+    return _encoder.encode(entry)
+
+
+def decode(text: bytes | str) -> Entry:
+    """The entry of that JSON. Raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
+    return _decoder.decode(text)
