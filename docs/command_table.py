@@ -9,7 +9,9 @@ from turnkeeper.web.command.commands import turnkeeper
 PAGE = Path(__file__).parent / "reference" / "command.md"
 PIPE = r"\|"  # which would end a cell
 MARK = "<!-- written by docs/command_table.py from here on -->\n"
-ORDER = ("ps", "show", "send", "cancel", "tail", "cleanup", "token", "serve", "audit")
+ORDER = (
+    "ps", "sessions", "show", "send", "cancel", "tail", "rename", "cleanup", "token", "serve", "audit",
+)  # fmt: skip
 
 
 def section(name: str, parent: click.Context) -> str:

@@ -12,6 +12,7 @@ from tests.web.fakes_web import by_token, serving
 from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents.builtin import echo
+from turnkeeper.web.command.tables import SESSIONS_COLUMNS
 
 ESCAPE = "\x1b"
 
@@ -53,6 +54,33 @@ async def test_list_follow_and_stop_what_runs() -> None:
         nothing = await said("cancel", "s1", url=url)
         assert (nothing.code, nothing.out) == (5, "nothing is running\n")
         assert json.loads((await said("cleanup", "--json", url=url)).out) == ["s1"]
+
+
+async def test_sessions_are_listed_searched_and_renamed() -> None:
+    async with serving(words, authenticate=by_token) as house:
+        url, ada = house.url(""), {"token": "ada-token"}
+        assert (await said("sessions", url=url, **ada)).out.split() == list(SESSIONS_COLUMNS)
+        for session, text in (("s1", "Of the sea"), ("s2", "of mountains"), ("s3", "of rain")):
+            await house.sent(session, text, **ada)
+        listed = await said("sessions", url=url, **ada)
+        assert (listed.code, listed.err) == (0, "")
+        assert re.findall(r"^(s\d) +(.+?)  +ada +idle +\d\d:\d\d:\d\d$", listed.out, re.MULTILINE) == [
+            ("s3", "of rain"), ("s2", "of mountains"), ("s1", "Of the sea"),
+        ]  # fmt: skip
+
+        cut = await said("sessions", "--q", "OF", "--state", "idle", "--limit", "2", "--json", url=url, **ada)
+        assert [each["log_id"] for each in json.loads(cut.out)] == ["s3", "s2"]
+        assert cut.err == "turnkeeper: there are more than these 2: --limit lists more of them\n"
+
+        renamed = await said("rename", "s2", "My  chat", url=url, **ada)
+        assert (renamed.code, renamed.out) == (0, "session s2 is now called My chat\n")
+        found = await said(
+            "sessions", "--q", "my chat", "--user", "ada", "--json", url=url, token="root-token"
+        )
+        assert [each["title"] for each in json.loads(found.out)] == ["My chat"]
+        assert json.loads((await said("sessions", "--json", url=url, token="bob-token")).out) == []
+        assert (await said("rename", "s2", "mine", url=url, token="bob-token")).code == 5
+        assert (await said("rename", "s2", "x" * 2_000, url=url, **ada)).code == 2
 
 
 async def test_an_answer_can_be_piped_and_a_text_come_in() -> None:

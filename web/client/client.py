@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, NamedTuple, assert_never
 
+from turnkeeper.actors.admission.page import MOST
 from turnkeeper.actors.events.event import CLOSE
 from turnkeeper.actors.model.words import FINAL_ENDS, CloseOn, StreamEnd
 
@@ -45,20 +46,20 @@ class Client(Connection):
         found: dict[str, JSON] = answer["active_tasks"]
         return found
 
-    async def sessions(self, *, pages: int | None = None, **query: str | None) -> list[JSON]:
-        """The sessions, the last active first: of so many pages, or of all.
+    async def sessions(self, most: int | None = None, *, page: int = MOST, **query: str | None) -> list[JSON]:
+        """The sessions, the last active first: all of them, or ``most`` at most.
 
-        ``query`` may have ``user``, ``state``, ``q`` and ``limit``, the length of a page.
+        ``query`` may have ``user``, ``state`` and ``q``. They are asked for ``page`` by page.
         """
         wanted = {name: text for name, text in query.items() if text is not None}
         found: list[JSON] = []
-        while pages is None or pages > 0:
+        while most is None or len(found) < most:
+            wanted["limit"] = str(page if most is None else min(page, most - len(found)))
             answer = await self.ask("GET", "chat", query=wanted)
             found += answer["sessions"]
             if answer["before"] is None:
                 break
             wanted["before"] = answer["before"]
-            pages = None if pages is None else pages - 1
         return found
 
     async def set_title(self, session: str, title: str) -> JSON:

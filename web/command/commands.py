@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.words import CloseOn, Strategy
+from turnkeeper.actors.model.words import CloseOn, SessionState, Strategy
 from turnkeeper.web.audit.command import audit
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.http.access.principal import ADMIN, METRICS
@@ -23,7 +23,7 @@ from .exit_codes import ExitCode
 from .launch import configure, launch
 from .outcomes import cancel_exit_code, verdict_text
 from .screen import Screen
-from .tables import settings_table, turns_table
+from .tables import sessions_table, settings_table, turns_table
 from .timeline import other_turns, other_turns_table, session_text, timeline_table, turn_text
 from .watch import NOTHING
 from .watch import watch as watch_turns
@@ -156,6 +156,51 @@ async def ps(client: Client, screen: Screen, watch: bool, interval: float, as_js
     screen.table(turns_table(active, screen.width))
     if not active and screen.is_terminal:
         screen.note(NOTHING)
+    return ExitCode.OK
+
+
+@turnkeeper.command()
+@click.option("--user", metavar="USER", help="Only this user's; of other users' only an admin sees any.")
+@click.option(
+    "--state",
+    type=click.Choice([each.value for each in SessionState]),
+    metavar="|".join(SessionState),
+    help="Only those in this state, instead of all but the closed ones.",
+)
+@click.option("--q", metavar="TEXT", help="Only those with this in their title, in whatever case.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, metavar="NUMBER", help="How many to list at most (50)."
+)
+@options.as_json
+@options.asks
+async def sessions(client: Client, screen: Screen, limit: int, as_json: bool, **query: str | None) -> int:
+    """List sessions: your own, or everyone's for an admin. The last active come first."""
+    await client.hello()
+    found = await client.sessions(limit + 1, **query)
+    if as_json:
+        screen.json(found[:limit])
+    else:
+        screen.table(sessions_table(found[:limit], screen.width))
+    if len(found) > limit:
+        screen.note(f"there are more than these {limit}: --limit lists more of them")
+    elif not found and screen.is_terminal:
+        screen.note("there are no such sessions")
+    return ExitCode.OK
+
+
+@turnkeeper.command()
+@options.session
+@click.argument("title")
+@options.as_json
+@options.asks
+async def rename(client: Client, screen: Screen, session: str, title: str, as_json: bool) -> int:
+    """Give SESSION a title. Without one it is called by the first words said in it."""
+    await client.hello()
+    named = await client.set_title(session, title)
+    if as_json:
+        screen.json(named)
+    else:
+        screen.line(f"session {session} is now called {named['title']}")
     return ExitCode.OK
 
 

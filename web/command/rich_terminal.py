@@ -15,7 +15,7 @@ from .tables import Table
 from .wording import one_line
 
 #: The columns that are cut where a terminal is too narrow; the others are short.
-NARROWED = ("SESSION", "USER", "AGENT", "TASK", "VALUE", "FROM")
+NARROWED = ("SESSION", "TITLE", "USER", "AGENT", "TASK", "VALUE", "FROM")
 _OURS = {name.value: name for name in EventName}
 
 

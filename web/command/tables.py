@@ -10,6 +10,8 @@ from .wording import moment, one_line, span
 
 #: The columns of `ps`, and the narrowest terminal that each is shown on.
 PS_COLUMNS = {"SESSION": 0, "USER": 40, "AGENT": 88, "TASK": 72, "SINCE": 56, "RUNS": 20}
+#: The columns of `sessions`, likewise.
+SESSIONS_COLUMNS = {"SESSION": 0, "TITLE": 20, "USER": 72, "STATE": 40, "ACTIVE": 56}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +54,44 @@ def turns_table(
 ) -> Table:
     """The turns in flight, the longest first: which session, whose, and since when."""
     now = time.time() if now is None else now
-    columns = [name for name, least in PS_COLUMNS.items() if width >= least]
-    rows: list[list[str]] = []
+    rows: list[Mapping[str, str]] = []
     for session, turn in sorted(active.items(), key=lambda each: (each[1].get("created_at") or now, each[0])):
         at = turn.get("created_at")
-        cells = {
-            "SESSION": session,
-            "USER": str(turn.get("user", "")),
-            "AGENT": str(turn.get("agent", "")),
-            "TASK": str(turn.get("task_id", "")),
-            "SINCE": "" if at is None else moment(at, now),
-            "RUNS": "" if at is None else span(now - at),
+        rows.append(
+            {
+                "SESSION": session,
+                "USER": str(turn.get("user", "")),
+                "AGENT": str(turn.get("agent", "")),
+                "TASK": str(turn.get("task_id", "")),
+                "SINCE": "" if at is None else moment(at, now),
+                "RUNS": "" if at is None else span(now - at),
+            }
+        )
+    return _fitting(PS_COLUMNS, width, rows, caption)
+
+
+def sessions_table(sessions: Sequence[Mapping[str, Any]], width: int, now: float | None = None) -> Table:
+    """Sessions in this order: their titles, whose they are, how they stand, and when they were active."""
+    now = time.time() if now is None else now
+    rows = [
+        {
+            "SESSION": str(each["log_id"]),
+            "TITLE": each["title"] or "",
+            "USER": str(each["user"]),
+            "STATE": str(each["state"]),
+            "ACTIVE": moment(each["last_active_at"], now),
         }
-        rows.append([cells[name] for name in columns])
-    return Table(columns, rows, caption)
+        for each in sessions
+    ]
+    return _fitting(SESSIONS_COLUMNS, width, rows)
+
+
+def _fitting(
+    columns: Mapping[str, int], width: int, rows: Sequence[Mapping[str, str]], caption: str = ""
+) -> Table:
+    """Rows of cells by their columns' names, with those columns that this width has room for."""
+    shown = [name for name, least in columns.items() if width >= least]
+    return Table(shown, [[row[name] for name in shown] for row in rows], caption)
 
 
 def settings_table(rows: Sequence[tuple[str, str, str]]) -> Table:

@@ -1,5 +1,12 @@
 from tests.web.command.fake_terminal import ACTIVE, NOW
-from turnkeeper.web.command.tables import PS_COLUMNS, Table, settings_table, turns_table
+from turnkeeper.web.command.tables import (
+    PS_COLUMNS,
+    SESSIONS_COLUMNS,
+    Table,
+    sessions_table,
+    settings_table,
+    turns_table,
+)
 
 
 def test_the_longest_turn_stands_first() -> None:
@@ -15,6 +22,21 @@ def test_the_longest_turn_stands_first() -> None:
 def test_a_narrow_terminal_gets_fewer_columns() -> None:
     assert [len(turns_table(ACTIVE, width, NOW).columns) for width in (10, 20, 40, 56, 72, 88)] == [
         1, 2, 3, 4, 5, 6,
+    ]  # fmt: skip
+
+
+def test_sessions_stand_in_their_order_with_as_many_columns_as_there_is_room_for() -> None:
+    sessions = [
+        {"log_id": "s2", "user": "ada", "title": "Of\nthe sea", "state": "idle", "last_active_at": NOW - 9},
+        {"log_id": "s1", "user": "bob", "title": None, "state": "running", "last_active_at": NOW - 1e5},
+    ]
+    head, first, second = sessions_table(sessions, 1000, NOW).text().splitlines()
+
+    assert head.split() == list(SESSIONS_COLUMNS)
+    assert first.split()[:5] == ["s2", "Of\\nthe", "sea", "ada", "idle"]
+    assert second.split()[:3] == ["s1", "bob", "running"]
+    assert [len(sessions_table(sessions, width, NOW).columns) for width in (10, 20, 40, 56, 72)] == [
+        1, 2, 3, 4, 5,
     ]  # fmt: skip
 
 
