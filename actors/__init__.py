@@ -132,6 +132,7 @@ from .model.words import (
     TERMINAL,
     CancelCode,
     CloseOn,
+    OnRestart,
     SessionState,
     Step,
     Strategy,
@@ -144,7 +145,7 @@ from .registry.receipt import Receipt
 from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
 from .session.settings import Settings
 from .session.views import timeline
-from .turn.agent import AgentFunction
+from .turn.agent import Agent, AgentFunction
 from .turn.context import Context
 from .turn.turn import Turn
 
@@ -260,6 +261,7 @@ __all__ = [
     "TERMINAL",
     "CancelCode",
     "CloseOn",
+    "OnRestart",
     "SessionState",
     "Step",
     "Strategy",
@@ -281,6 +283,7 @@ __all__ = [
     # session.views
     "timeline",
     # turn.agent
+    "Agent",
     "AgentFunction",
     # turn.context
     "Context",

@@ -98,6 +98,9 @@ class TurnData(TypedDict):
     status: Annotated[TurnStatus, _is("How it stands.", TurnStatus.CANCELLED)]
     agent: Annotated[str, _is("The name of its agent.", "default")]
     user: Annotated[str, _is("Who sent its message.", "ada")]
+    attempt: Annotated[
+        int, _is("How often it was started; while it is queued, the attempt that comes next.", 1)
+    ]
     submitted_at: Annotated[float, _is("When the message arrived.", 1763842008.123)]
     started_at: Annotated[float | None, _is("When it got hold of the session.", 1763842008.124)]
     cancel_requested_at: Annotated[float | None, _is("When its cancel was requested.", 1763842010.5)]
@@ -122,6 +125,7 @@ def turn_data(record: TurnRecord) -> TurnData:
         "status": record.status,
         "agent": head.agent,
         "user": head.user,
+        "attempt": record.attempt,
         "submitted_at": head.submitted_at,
         "started_at": record.started_at,
         "cancel_requested_at": None if asked is None else asked.asked_at,

@@ -179,7 +179,9 @@ class TurnRecord(_Headed):
     ``queued_at`` is set if it had to wait for the session, ``first_event_at`` if its agent emitted anything.
     ``began`` is whether the agent's own function was entered, ``None`` while that is not known: stages and
     ``load_context`` do not count. In flight, both are known where `GetTurn` or `GetSession` asked for them.
-    ``result`` is what a turn that has completed returned, ``None`` included.
+    ``result`` is what a turn that has completed returned, ``None`` included. ``attempt`` counts how often it
+    was started: more than once only where the process that ran it has ended. Of a turn that waits it is the
+    attempt that comes next. ``epoch`` and the moments are those of the last one.
     """
 
     head: TurnHead
@@ -195,6 +197,7 @@ class TurnRecord(_Headed):
     ended_late: LateEnd | None = None
     began: bool | None = None
     result: KeptResult | None = None
+    attempt: int = 1
 
     @property
     def reason(self) -> Reason | None:

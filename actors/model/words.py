@@ -144,6 +144,14 @@ class CloseOn(Word):
     NEVER = word("never", "it stays open: after a cancel `close` is written, and the next turn follows")
 
 
+class OnRestart(Word):
+    """What becomes of a turn whose process has ended while it ran."""
+
+    INTERRUPT = word("interrupt", "the turn ends as `interrupted`")
+    RERUN = word("rerun", "the turn is run again, from its beginning")
+    CONTINUE = word("continue", "the turn is run again, and its agent is given what it had said")
+
+
 class Step(Word):
     """The steps of a turn's timeline, in the order in which those of one moment are listed."""
 

@@ -48,7 +48,7 @@ class Children:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self._directory = shared.directory
-        self._limits = shared.settings.limits
+        self._limits = shared.limits
         #: The readers of sessions that are not open, or that they may not know of.
         self.early_readers = EarlyReaders(shared, self._on_early_reader_gone)
         #: Whether no actor is started any more.

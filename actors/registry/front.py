@@ -18,10 +18,12 @@ from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
 from turnkeeper.actors.session.settings import Settings, check_settings
 from turnkeeper.actors.session.views import find_turn
 from turnkeeper.actors.turn.agent import (
-    AgentFunction,
+    Agent,
+    AnyAgent,
     LoadContext,
     OwnerOf,
     SaveContext,
+    agent_of,
     check_agent,
     check_function,
 )
@@ -53,7 +55,7 @@ class SessionRegistry(SessionCalls):
 
     def __init__(
         self,
-        agents: "AgentFunction | Mapping[str, AgentFunction]",
+        agents: "AnyAgent | Mapping[str, AnyAgent]",
         *,
         settings: Settings | None = None,
         load_context: LoadContext | None = None,
@@ -72,7 +74,7 @@ class SessionRegistry(SessionCalls):
         if owner_of is not None:
             check_function(owner_of, "owner_of", "a session")
         check_settings(settings, Settings)
-        self._agents: dict[str, AgentFunction] = by_name
+        self._agents: dict[str, Agent] = {name: agent_of(agent) for name, agent in by_name.items()}
         self._default_agent = "default" if "default" in by_name else next(iter(by_name))
         self.settings = settings if settings is not None else Settings()
         #: What happened how often, also around the registry: `counts` gives it out.

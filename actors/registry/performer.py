@@ -174,13 +174,14 @@ class Performer:
 
     def _start_turn(self, effect: StartTurn, state: State) -> None:
         shared, spec = self._shared, effect.spec
-        turn = Turn(spec, effect.epoch, state.memory.home.owner, shared, self.feed)
+        name, owner = spec.head.agent, state.memory.home.owner
+        turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name])
         # Published first: an eager task runs before the call that starts it returns.
         event, elided = started_event(spec, effect.epoch, shared.max_shown_part, shared.max_shown)
         if elided:
             shared.meter.count(MESSAGES_ELIDED)
         self.feed.append(event)
-        agent = shared.agents[spec.head.agent]
+        agent = shared.agents[name].function
         self.turns.start(turn, agent, shared.loop, shared.load_context, shared.save_context, shared.around)
 
     def _end_turn(self, effect: EndTurn, state: State) -> None:

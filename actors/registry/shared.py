@@ -14,9 +14,11 @@ from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Counts, LoopLag
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.title import check_title
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.runtime import AsyncioRef, LoopWatch
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, OwnerOf, SaveContext
+from turnkeeper.actors.session.states import Limits
+from turnkeeper.actors.turn.agent import Agent, LoadContext, OwnerOf, SaveContext
 from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline
 from turnkeeper.actors.turn.whose import log_stall
@@ -47,7 +49,7 @@ class Shared:
     #: The Unix time at which the loop's clock stood at zero.
     zero: float
     settings: Settings
-    agents: Mapping[str, AgentFunction]
+    agents: Mapping[str, Agent]
     contexts: ContextStore
     stages: Pipeline
     #: The same, if there are any around the agents.
@@ -71,8 +73,9 @@ class Shared:
     max_shown_part: int = field(init=False)
     max_shown: int = field(init=False)
 
-    #: Whether what is said is kept of turns that do not keep it themselves, and how many bytes of a reply.
-    records: bool = field(init=False)
+    #: Of which agents what is said is kept, of turns that do not keep it themselves, and how many bytes of a
+    #: reply.
+    records: dict[str, bool] = field(init=False)
     most_recorded: int = field(init=False)
     #: Watches the loop, if it is to be watched.
     watch: LoopWatch | None = field(init=False)
@@ -82,10 +85,20 @@ class Shared:
         self.clock = lambda: zero + loop_time()
         self.max_event_size = self.settings.log_bytes
         self.max_shown_part, self.max_shown = self.settings.shown_part, self.settings.log_bytes // 2
-        self.records = self.settings.record and self.load_context is None
+        self.records = {name: self._records(agent) for name, agent in self.agents.items()}
         self.most_recorded = self.settings.recorded_reply
         patience = self.settings.slow_loop
         self.watch = LoopWatch(self.loop, patience, partial(log_stall, self, self.loop)) if patience else None
+
+    def _records(self, agent: Agent) -> bool:
+        wanted = self.settings.record if agent.record is None else agent.record
+        return wanted and self.load_context is None
+
+    @property
+    def limits(self) -> Limits:
+        """What a session needs to know of the settings and the agents."""
+        on_restart = tuple((name, agent.on_restart) for name, agent in self.agents.items())
+        return replace(self.settings.limits, on_restart=on_restart)
 
     @property
     def loop_lag(self) -> LoopLag:

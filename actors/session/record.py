@@ -52,6 +52,7 @@ def record_of(
         None,
         began,
         result,
+        turn.attempt,
     )
 
 

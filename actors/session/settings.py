@@ -40,6 +40,10 @@ class Settings:
     """For how long it remembers them, and for how long a sleeping session is known."""
     kept_result: int = 65_536
     """About how many bytes of memory a turn's result may take that is kept with its record."""
+    max_attempts: int = 3
+    """How often a turn may be started whose agent says that it is to be run again after a restart."""
+    attempt_backoff: float = 1.0
+    """How long after a restart it is started for the second time; each further time after twice as long."""
     early_cancel_ttl: float = 30.0
     """For how long a cancel that came before its send is remembered."""
     early_cancels_per_user: int = 100
@@ -99,6 +103,7 @@ class Settings:
             "cancel_grace",
             "idle_ttl",
             "turn_retention",
+            "attempt_backoff",
             "early_cancel_ttl",
             "shutdown_deadline",
             "slow_loop",
@@ -111,6 +116,7 @@ class Settings:
         for name in (
             "kept_turns",
             "kept_result",
+            "max_attempts",
             "unresponsive_per_session",
             "early_cancels_per_user",
             "message_text",
@@ -161,6 +167,8 @@ class Settings:
             early_cancel_ttl=self.early_cancel_ttl,
             quarantined=self.unresponsive_per_session,
             result=self.kept_result,
+            attempts=self.max_attempts,
+            backoff=self.attempt_backoff,
         )
 
 

@@ -13,6 +13,7 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import value
+from turnkeeper.actors.model.words import OnRestart
 
 
 @value
@@ -21,6 +22,10 @@ class Limits:
 
     Of a turn's result it keeps at most ``result`` bytes. With ``quarantined`` turns that were given up and
     still run it takes no sends. `Settings.limits` makes it.
+
+    ``durable``: whether there is a journal, so that turns outlive their process. ``on_restart`` is what then
+    becomes of those of each agent, of which each is started at most ``attempts`` times; the second time
+    ``backoff`` seconds after the first was cut off, each later one after twice the time before.
     """
 
     kept_turns: int
@@ -29,6 +34,14 @@ class Limits:
     early_cancel_ttl: float
     quarantined: int
     result: int
+    attempts: int = 3
+    backoff: float = 1.0
+    durable: bool = False
+    on_restart: tuple[tuple[str, OnRestart], ...] = ()
+
+    def on_restart_of(self, agent: str) -> OnRestart | None:
+        """What becomes of a turn of this agent's when its process has ended; ``None`` if there is none."""
+        return dict(self.on_restart).get(agent)
 
 
 @value
@@ -71,13 +84,14 @@ class Memory:
 class Holder:
     """The turn that holds the session, from its start to its end.
 
-    ``queued_at`` is when it began to wait for its predecessor, if it had to.
+    ``queued_at`` is when it began to wait for its predecessor, if it had to. ``attempt`` counts its starts.
     """
 
     spec: TurnSpec
     epoch: Epoch
     started_at: float
     queued_at: float | None = None
+    attempt: int = 1
 
 
 @final

@@ -1,4 +1,4 @@
-"""The kinds of functions that a host hands to a registry, and whether one is of its kind."""
+"""What a host hands to a registry: agents with their policies, functions, and whether one is of its kind."""
 
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
@@ -7,10 +7,12 @@ from typing import Any, TypeAlias
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.words import OnRestart
+from turnkeeper.actors.session.settings import flag
 
 from .turn import Turn
 
-#: What a host registers: ``async def agent(turn)``, or an async generator function.
+#: What runs for each turn: ``async def agent(turn)``, or an async generator function.
 AgentFunction: TypeAlias = Callable[[Turn[Any]], Awaitable[Any] | AsyncIterable[Any]]
 #: Called with the id of a session that is not known; answers which user may open it, or ``None``: any.
 OwnerOf: TypeAlias = Callable[[SessionId], str | Awaitable[str | None] | None]
@@ -20,9 +22,49 @@ LoadContext: TypeAlias = Callable[[SessionId, str], Awaitable[Any]]
 SaveContext: TypeAlias = Callable[[Any], Awaitable[None]]
 
 
+class Agent:
+    """A function that runs turns, with its policies. A bare function is an agent with the usual ones.
+
+    ``on_restart`` is what becomes of a turn whose process has ended while it ran, where there is a journal: a
+    word of `OnRestart`. ``record``: whether what is said is kept of a turn that does not write
+    ``context.messages`` itself; ``None``: as the setting of that name says. Raises `InvalidRequest`.
+    """
+
+    __slots__ = ("function", "on_restart", "record")
+
+    def __init__(
+        self, function: AgentFunction, *, on_restart: str = OnRestart.INTERRUPT, record: bool | None = None
+    ) -> None:
+        self.function = function
+        self.on_restart = _on_restart_named(on_restart)
+        self.record = record if record is None else flag(record, "record")
+
+    def __repr__(self) -> str:
+        return f"<Agent {self.function!r}, on_restart={self.on_restart}>"
+
+
+#: What a host registers.
+AnyAgent: TypeAlias = Agent | AgentFunction
+
+
+def agent_of(agent: AnyAgent) -> Agent:
+    """The agent itself, or the one that a bare function is."""
+    return agent if isinstance(agent, Agent) else Agent(agent)
+
+
+def _on_restart_named(name: Any) -> OnRestart:
+    try:
+        return OnRestart(name)
+    except ValueError:
+        raise InvalidRequest(
+            f"on_restart must be one of: {', '.join(OnRestart)}", field="on_restart"
+        ) from None
+
+
 def check_agent(name: str, agent: object) -> None:
     """Raise `InvalidRequest` for what no turn could ever run. Whether it is async shows when it is called."""
-    _check(agent, "agents", f"agent {name!r}", "one turn")
+    function = agent.function if isinstance(agent, Agent) else agent
+    _check(function, "agents", f"agent {name!r}", "one turn")
 
 
 def check_function(function: object, field: str, *arguments: str) -> None:

@@ -70,13 +70,8 @@ class TurnHost(Protocol):
         ...
 
     @property
-    def records(self) -> bool:
-        """Whether what is said is kept of turns that do not keep it themselves."""
-        ...
-
-    @property
     def most_recorded(self) -> int:
-        """How many bytes of a reply are kept then."""
+        """How many bytes are kept of a reply that a turn does not keep itself."""
         ...
 
     @property
@@ -150,7 +145,9 @@ class Turn(_Specified, Generic[C]):
         "_context",
         "_feed",
         "_host",
+        "_records",
         "_said",
+        "attempt",
         "began",
         "cancel_requested",
         "epoch",
@@ -163,13 +160,26 @@ class Turn(_Specified, Generic[C]):
         "spec",
     )
 
-    def __init__(self, spec: TurnSpec, epoch: Epoch, owner: str, host: TurnHost, feed: Feed) -> None:
+    def __init__(
+        self,
+        spec: TurnSpec,
+        epoch: Epoch,
+        owner: str,
+        host: TurnHost,
+        feed: Feed,
+        records: bool = True,
+        attempt: int = 1,
+    ) -> None:
+        """``records``: whether what is said is kept of it if it does not keep that itself."""
         self.spec = spec
         self.epoch = epoch
+        #: How often it was started, this time included: more than once only after a restart.
+        self.attempt = attempt
         #: Whose session this is; the turn's `user` may be an admin.
         self.owner = owner
         self._host = host
         self._feed = feed
+        self._records = records
         self._context: Any = None
         self._said: Said | None = None  # until the first delta
         #: Whether this turn was asked to stop. Other threads may read it.
@@ -226,7 +236,7 @@ class Turn(_Specified, Generic[C]):
             self.first_event_at = host.clock()
         self.n += 1
         self._feed.append(Event(event, self.epoch, self.n, text))
-        if event == DELTA and host.records:
+        if event == DELTA and self._records:
             (self._said or _listen(self)).hear(data)
 
     def set_title(self, title: str) -> None:
@@ -332,7 +342,7 @@ def reply_of(turn: Turn, result: Any) -> Reply | None:
     has written ``context.messages`` itself.
     """
     host, context = turn._host, turn.own_context
-    if not host.records or not turn.began or turn.brought_context is not None:
+    if not turn._records or not turn.began or turn.brought_context is not None:
         return None
     if context is not None and context.has_written:
         return None

@@ -3,7 +3,7 @@
 import asyncio
 import re
 
-from turnkeeper.actors.turn.agent import AgentFunction
+from turnkeeper.actors.turn.agent import AnyAgent
 from turnkeeper.actors.turn.turn import Turn
 
 #: Seconds between two words: slow enough to press Stop.
@@ -32,4 +32,4 @@ async def stubborn(turn: Turn) -> str:
 
 
 #: The agents of `turnkeeper serve` without ``--agent``; the first is the default one.
-BUILT_IN: dict[str, AgentFunction] = {"echo": echo, "stubborn": stubborn}
+BUILT_IN: dict[str, AnyAgent] = {"echo": echo, "stubborn": stubborn}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.turn.agent import AgentFunction
+from turnkeeper.actors.turn.agent import Agent, AnyAgent
 
 from .builtin import BUILT_IN
 
@@ -14,7 +14,7 @@ def _in_one_line(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def load_agents(name: str) -> Mapping[str, AgentFunction]:
+def load_agents(name: str) -> Mapping[str, AnyAgent]:
     """The agents that a server is started with, by their names.
 
     ``package.module:NAME`` is one agent, or a mapping of names to agents; ``echo`` brings the other built-in
@@ -24,15 +24,19 @@ def load_agents(name: str) -> Mapping[str, AgentFunction]:
         return BUILT_IN
     found: Any = BUILT_IN[name] if name in BUILT_IN else _imported(name)
     if isinstance(found, Mapping) and found and all(isinstance(each, str) for each in found):
-        if all(callable(agent) for agent in found.values()):
+        if all(_may_run(agent) for agent in found.values()):
             return found
         raise InvalidRequest(
             f"agent {name!r} is a mapping of which not every value is callable", field="agent"
         )
-    if not callable(found):
+    if not _may_run(found):
         raise InvalidRequest(f"agent {name!r} is neither callable nor a mapping of agents", field="agent")
     # The turn refuses what it returns, if that cannot be run.
-    return {"default": cast("AgentFunction", found)}
+    return {"default": cast("AnyAgent", found)}
+
+
+def _may_run(found: object) -> bool:
+    return isinstance(found, Agent) or callable(found)
 
 
 def _imported(name: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import click
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.turn.agent import AgentFunction
+from turnkeeper.actors.turn.agent import AnyAgent
 from turnkeeper.web.agents.load import load_agents
 from turnkeeper.web.http.access.loopback import is_loopback
 from turnkeeper.web.http.access.tokens import Tokens
@@ -21,7 +21,7 @@ from turnkeeper.web.server.run import run, why_not
 from .config import Config, combine, unknown_variables
 from .exit_codes import CommandFailed, ExitCode
 
-Agents: TypeAlias = Mapping[str, AgentFunction]
+Agents: TypeAlias = Mapping[str, AnyAgent]
 Closers: TypeAlias = list[Callable[[Any], Awaitable[None]]]
 
 

@@ -13,7 +13,7 @@ from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.runtime.patience import Patience
 from turnkeeper.actors.session.settings import check_settings
-from turnkeeper.actors.turn.agent import AgentFunction, LoadContext, OwnerOf, SaveContext, check_function
+from turnkeeper.actors.turn.agent import AnyAgent, LoadContext, OwnerOf, SaveContext, check_function
 from turnkeeper.web.openapi.operation import TEXT, Who
 from turnkeeper.web.pages.assets import add_pages
 
@@ -39,7 +39,7 @@ _MOUNTS: web.AppKey[dict[str, Mount]] = web.AppKey("turnkeeper.mounts", dict)
 
 def setup(
     app: web.Application,
-    agents: "AgentFunction | Mapping[str, AgentFunction]",
+    agents: "AnyAgent | Mapping[str, AnyAgent]",
     *,
     prefix: str = "",
     authenticate: Authenticate | None = None,
@@ -176,7 +176,7 @@ async def _drain(app: web.Application) -> None:
 
 
 def create_app(
-    agents: "AgentFunction | Mapping[str, AgentFunction]",
+    agents: "AnyAgent | Mapping[str, AnyAgent]",
     *,
     authenticate: Authenticate | None = None,
     settings: WebSettings | None = None,

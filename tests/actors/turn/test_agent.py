@@ -11,7 +11,9 @@ import pytest
 
 from tests.fakes import done, opened, plain
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.words import OnRestart
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn import agent as module
 from turnkeeper.actors.turn.agent import check_agent, check_function, takes
 from turnkeeper.actors.turn.turn import Turn
 
@@ -139,6 +141,52 @@ def test_what_no_turn_could_run_is_refused_with_its_name_and_the_reason(agent: A
     assert caught.value.field == "agents"
     with pytest.raises(InvalidRequest):
         check_agent("coder", agent)
+
+
+# -- Policies --------------------------------------------------------------------------------------
+
+
+def test_a_bare_function_is_an_agent_whose_turns_are_not_run_again() -> None:
+    agent = module.agent_of(done)
+    assert agent.function is done
+    assert agent.on_restart is OnRestart.INTERRUPT
+    assert agent.record is None
+    assert module.agent_of(agent) is agent
+
+
+@pytest.mark.parametrize("on_restart", list(OnRestart))
+def test_a_policy_is_named_by_its_word(on_restart: OnRestart) -> None:
+    assert module.Agent(done, on_restart=on_restart.value).on_restart is on_restart
+
+
+@pytest.mark.parametrize("odd", [{"on_restart": "again"}, {"on_restart": None}, {"record": 1}], ids=plain)
+def test_a_policy_that_there_is_not_is_refused(odd: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        module.Agent(done, **odd)
+    assert caught.value.field == next(iter(odd))
+
+
+def test_what_an_agent_with_policies_could_not_run_is_refused_as_without_them() -> None:
+    with pytest.raises(InvalidRequest, match="agent 'default' cannot be called with one turn"):
+        SessionRegistry(module.Agent(nothing))  # type: ignore[arg-type]
+
+
+async def test_agents_with_and_without_policies_run_side_by_side() -> None:
+    agents = {"default": done, "coder": module.Agent(done, on_restart="rerun")}
+    async with opened(agents) as registry:
+        for name in agents:
+            assert await (await registry.send("s1", "hello", agent=name)).result() == "done: hello"
+
+
+async def test_whether_is_kept_what_is_said_is_the_agents_word_and_else_the_settings() -> None:
+    keeps, keeps_not = module.Agent(done, record=True), module.Agent(done, record=False)
+    agents = {"default": done, "keeps": keeps, "keeps-not": keeps_not}
+    for record, kept in ((True, {"default", "keeps"}), (False, {"keeps"})):
+        async with opened(agents, record=record) as registry:
+            for name in agents:
+                await (await registry.send(f"s-{name}", "hello", agent=name)).ended()
+            said = {name for name in agents if (await registry.messages(f"s-{name}")).messages}
+        assert said == kept
 
 
 # -- Other functions --------------------------------------------------------------------------------

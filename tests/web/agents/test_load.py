@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.web.agents.builtin import BUILT_IN
 from turnkeeper.web.agents.load import load_agents
 
@@ -21,7 +22,8 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "__init__.py").write_text("")
     (tmp_path / "mine" / "agent.py").write_text(
-        "import asyncio\nasync def run(turn): pass\nclass Box:\n    run = staticmethod(run)\nnumber = 1\n"
+        "import asyncio\nfrom turnkeeper.actors import Agent\nasync def run(turn): pass\n"
+        "class Box:\n    run = staticmethod(run)\nagain = Agent(run, on_restart='rerun')\nnumber = 1\n"
         "several = {'default': run, 'coder': run}\nempty = {}\nodd = {'default': 1}\nnumbers = {1: run}\n"
     )
     (tmp_path / "breaks.py").write_text("1 / 0\n")
@@ -38,6 +40,11 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_agent_is_found_by_its_module_and_its_name(modules: Path, name: str) -> None:
     (agent,) = load_agents(name).values()
     assert asyncio.iscoroutinefunction(agent)
+
+
+def test_an_agent_with_its_policies_is_one_too(modules: Path) -> None:
+    (agent,) = load_agents("mine.agent:again").values()
+    assert isinstance(agent, Agent)
 
 
 def test_a_mapping_is_several_agents_by_their_names(modules: Path) -> None:
