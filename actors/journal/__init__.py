@@ -4,5 +4,6 @@
 
     entries     the durable facts, one by one                                             (data)
     durable     what of a session's state survives                                        (data)
+    derive      what a decision adds to the log                                           (pure)
     contract    what every journal does, what it is handed and hands back
 """

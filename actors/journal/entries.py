@@ -11,7 +11,17 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from turnkeeper.actors.model.records import Cancellation, Epoch, LateEnd, Reason, TurnError, TurnHead, TurnId
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    Epoch,
+    LateEnd,
+    Reason,
+    SessionId,
+    TurnError,
+    TurnHead,
+    TurnId,
+    TurnSpec,
+)
 from turnkeeper.actors.model.words import TurnStatus
 
 
@@ -27,6 +37,16 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     grace: float
     timeout: float | None = None
     size: int = 0
+
+
+def spec_of(turn: TurnSpec) -> Spec:
+    """A turn's spec without what is of this process: where its sender waits, and its options."""
+    return Spec(turn.head, turn.message, turn.grace, turn.timeout, turn.size)
+
+
+def turn_spec(spec: Spec, session_id: SessionId) -> TurnSpec:
+    """The same as the spec of a turn again."""
+    return TurnSpec(spec.head, session_id, spec.message, spec.timeout, spec.grace, size=spec.size)
 
 
 class Opened(_Entry, frozen=True, tag="opened"):
@@ -95,7 +115,8 @@ class Ended(_Entry, frozen=True, tag="ended"):
     ``n`` is the number of the event that ends it, in ``epoch`` if that is not the one in which it started; a
     turn that never started has no number. ``head`` is that of a turn of which the log knows nothing else.
     ``kept`` is, for an interrupted one, the id of its last event that is in the log. ``result`` is what it
-    returned, as JSON, if that was kept; ``result_size`` is about how many bytes of memory that takes.
+    returned, as JSON; ``result_size`` is about how many bytes of memory that takes, and with
+    ``result_left_out`` its record does not have it.
     ``keep`` messages of the conversation are left, counted from the very first one, and ``add`` come after
     them; ``None`` for a turn that left the messages alone. ``data`` is the context's, if it was changed.
     """
@@ -107,7 +128,6 @@ class Ended(_Entry, frozen=True, tag="ended"):
     epoch: Epoch | None = None
     kept: str | None = None
     head: TurnHead | None = None
-    queued_at: float | None = None
     first_event_at: float | None = None
     cancellation: Cancellation | None = None
     error: TurnError | None = None
@@ -175,4 +195,5 @@ def encode(entry: Entry) -> bytes:
 
 def decode(text: bytes | str) -> Entry:
     """The entry of that JSON. Raises `msgspec.ValidationError` or `msgspec.DecodeError`."""
-    return _decoder.decode(text)
+    entry: Entry = _decoder.decode(text)
+    return entry

@@ -28,12 +28,17 @@ from turnkeeper.actors.session.effects import (
     CountStale,
     Effect,
     EndTurn,
+    NoteCancel,
+    NoteClosed,
+    NoteEarlyCancel,
+    NoteLateEnd,
     Quarantine,
     Refuse,
     Reply,
     SetTimer,
     StartTurn,
 )
+from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import owed_answers, was_superseded
 from turnkeeper.actors.turn.changes import Changes
@@ -151,7 +156,8 @@ class Performer:
             elif type(effect) is SetTimer:
                 self._set_timer(effect.at)
             elif type(effect) is AnnounceQueued:
-                self.feed.append(Event(QUEUED, None, 0, None, effect.record))
+                queued = unstarted(effect.spec, TurnStatus.QUEUED, effect.queued_at)
+                self.feed.append(Event(QUEUED, None, 0, None, queued))
             elif type(effect) is Refuse:
                 self._refuse(effect, state)
             elif type(effect) is CloseStreams:
@@ -161,6 +167,13 @@ class Performer:
                 self.turns.quarantine()
             elif type(effect) is CountStale:
                 self._shared.meter.count(STALE_REPORTS)
+            elif (
+                type(effect) is NoteCancel
+                or type(effect) is NoteEarlyCancel
+                or type(effect) is NoteLateEnd
+                or type(effect) is NoteClosed
+            ):
+                pass  # all that there is to do is to keep it
             else:
                 assert_never(effect)
 

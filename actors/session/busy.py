@@ -46,7 +46,7 @@ def _interrupt(state: Running | Cancelling, message: Submit, now: float, to: Rep
         after = replace(dropped, then=then)
     else:
         assert_never(state)
-    announced = AnnounceQueued(unstarted(spec, QUEUED, now))
+    announced = AnnounceQueued(spec, now)
     if message.wait:
         return after, (*effects, announced)
     superseded = Superseded(state.turn.spec.turn_id, Verdict.REQUESTED, None)

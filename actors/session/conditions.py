@@ -185,6 +185,19 @@ AT_UNKNOWN = _aims(
     lambda state, turn_id: turn_id is not None and find_turn(state, turn_id) is None,
 )
 
+# -- Of a close --------------------------------------------------------------------------------------
+
+LASTS = When(
+    "it is no shutdown",
+    lambda state, shut, now: CAUSES[shut.reason.code].lasts,
+    opposite="it is a shutdown",
+)
+LASTS_ALREADY = When(
+    "it was closed for good, or this is a shutdown",
+    lambda state, shut, now: state.for_good is not None or not CAUSES[shut.reason.code].lasts,
+    opposite="it was closed by a shutdown, and this is none",
+)
+
 # -- Of time ------------------------------------------------------------------------------------------
 
 

@@ -20,13 +20,14 @@ class Cause:
     ``stopped_as`` is the status of a turn that stopped because of it. ``ends_streams``: a person pressed
     Stop, so the session's streams end with the turn. ``supersedes``: another turn takes the session over.
     ``closes_as`` is why the streams end when the session is closed with this code; ``None``: as its last turn
-    ended.
+    ended. ``lasts``: it counts after a restart as well, because it is about more than this process.
     """
 
     stopped_as: TurnStatus = TurnStatus.CANCELLED
     ends_streams: bool = False
     supersedes: bool = False
     closes_as: StreamEnd | None = None
+    lasts: bool = True
 
 
 def _cause(code: CancelCode) -> Cause:
@@ -38,7 +39,7 @@ def _cause(code: CancelCode) -> Cause:
         case CancelCode.TIMEOUT:
             return Cause(stopped_as=TurnStatus.TIMED_OUT)
         case CancelCode.SHUTDOWN:
-            return Cause(closes_as=StreamEnd.SHUTDOWN)
+            return Cause(closes_as=StreamEnd.SHUTDOWN, lasts=False)
         case CancelCode.CLIENT_DISCONNECTED | CancelCode.POLICY | CancelCode.SESSION_CLOSED:
             return Cause()
         case _:

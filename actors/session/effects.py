@@ -1,32 +1,44 @@
-"""What a session wants done: imperatives to the actor, performed in order."""
+"""What a session wants done: imperatives to the actor, performed in order.
+
+They carry all that is to be kept of a decision: its entries in the session's log follow from them alone.
+"""
 
 from typing import Any, TypeAlias, final
 
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import ReplyAddress
-from turnkeeper.actors.model.records import Epoch, Outcome, Reason, TurnRecord, TurnSpec
+from turnkeeper.actors.model.records import Epoch, LateEnd, Outcome, Reason, TurnId, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import StreamEnd
 
-from .states import State
+from .states import EarlyCancel, State
 
 
 @final
 @value
 class StartTurn:
-    """Publish ``turn.started`` as event 0 of this epoch, and run the coroutine."""
+    """Publish ``turn.started`` as event 0 of this epoch, and run the coroutine.
+
+    ``queued_at`` is when it began to wait, if it had to; ``attempt`` counts from 1.
+    """
 
     spec: TurnSpec
     epoch: Epoch
+    started_at: float
+    queued_at: float | None = None
+    attempt: int = 1
 
 
 @final
 @value
 class CancelTurn:
-    """Deliver a cancellation to the coroutine."""
+    """Deliver a cancellation to the coroutine: the first one, or the one at half of its grace ``again``."""
 
+    turn_id: TurnId
     epoch: Epoch
     reason: Reason
+    asked_at: float
+    again: bool = False
 
 
 @final
@@ -52,7 +64,8 @@ class EndTurn:
 class AnnounceQueued:
     """Publish that a turn waits for its predecessor to settle."""
 
-    record: TurnRecord
+    spec: TurnSpec
+    queued_at: float
 
 
 @final
@@ -95,6 +108,45 @@ class CountStale:
     """Count a report from a turn that does not hold the session, or no longer does."""
 
 
+# -- What is only to be kept --------------------------------------------------------------------------
+
+
+@final
+@value
+class NoteCancel:
+    """Note that a turn which a shutdown had cancelled was asked to stop for a reason that outlives it."""
+
+    turn_id: TurnId
+    reason: Reason
+    asked_at: float
+
+
+@final
+@value
+class NoteEarlyCancel:
+    """Note that a cancel came before its send."""
+
+    early: EarlyCancel
+
+
+@final
+@value
+class NoteLateEnd:
+    """Note that the coroutine of a turn that was given up has ended after all."""
+
+    turn_id: TurnId
+    late: LateEnd
+
+
+@final
+@value
+class NoteClosed:
+    """Note that the session is closed for good: not only by the shutdown of this process."""
+
+    reason: Reason
+    closed_at: float
+
+
 Effect: TypeAlias = (
     StartTurn
     | CancelTurn
@@ -106,6 +158,10 @@ Effect: TypeAlias = (
     | SetTimer
     | CloseStreams
     | CountStale
+    | NoteCancel
+    | NoteEarlyCancel
+    | NoteLateEnd
+    | NoteClosed
 )
 #: What `step` answers: the next state, and what is to be done, in order.
 Decision: TypeAlias = tuple[State, tuple[Effect, ...]]

@@ -22,7 +22,7 @@ def enter(
     span = turn.spec.grace if grace is None else min(turn.spec.grace, grace)
     rung = Asked(now + span / 2, now + span)
     cancelling = Cancelling(state.memory, turn, Cancellation(reason, now), rung, asks, then)
-    return cancelling, (CancelTurn(turn.epoch, reason), SetTimer(rung.again_at))
+    return cancelling, (CancelTurn(turn.spec.head.turn_id, turn.epoch, reason, now), SetTimer(rung.again_at))
 
 
 def climb(state: Cancelling, now: float) -> Decision | None:
@@ -37,7 +37,9 @@ def climb(state: Cancelling, now: float) -> Decision | None:
             again = Again(end_at if now < end_at else now + (end_at - again_at))
             cancellation = replace(state.cancellation, again_at=now)
             climbed = replace(state, cancellation=cancellation, rung=again)
-            return climbed, (CancelTurn(state.turn.epoch, cancellation.reason), SetTimer(again.end_at))
+            turn, asked_at = state.turn, cancellation.asked_at
+            cancel = CancelTurn(turn.spec.turn_id, turn.epoch, cancellation.reason, asked_at, again=True)
+            return climbed, (cancel, SetTimer(again.end_at))
         case Again():
             return None
         case _:

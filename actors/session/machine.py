@@ -104,6 +104,8 @@ from .effects import (
     Decision,
     Effect,
     EndTurn,
+    NoteClosed,
+    NoteLateEnd,
     Quarantine,
     Reply,
     SetTimer,
@@ -180,13 +182,13 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
         assert_never(state)
     if type(message) is Shut:
         if type(state) is Idle:
-            return _close(state.memory, Closing(message.reason, (to,)), StreamEnd.SESSION_CLOSED)
+            return _close(state.memory, _closing(message, to), StreamEnd.SESSION_CLOSED, now)
         if type(state) is Running:
             return _shut_running(state, message, now, to)
         if type(state) is Cancelling:
             return _shut_cancelling(state, message, now, to)
         if type(state) is Closed:
-            return state, (Reply(to, view(state)),)
+            return _shut_closed(state, message, now, to)
         assert_never(state)
     assert_never(message)
 
@@ -215,7 +217,7 @@ def _start(
     if epoch <= memory.last_epoch:
         epoch = memory.last_epoch + 1
     turn = Holder(spec, epoch, now, queued_at)
-    start = StartTurn(spec, epoch)
+    start = StartTurn(spec, epoch, now, queued_at)
     reply = Reply(to, Accepted(spec.session_id, spec.head.turn_id, epoch, RUNNING, superseded))
     if spec.timeout is None:
         return Running(memory, turn, None), (start, reply)
@@ -280,7 +282,7 @@ def _settle(
             effects.append(Reply(ask.to, CancelAnswer(end.verdict, record, (now - ask.at) * 1000.0)))
         ends_streams = ends_streams or CAUSES[ask.reason.code].ends_streams
     if type(then) is Closing:
-        closed, closing = _close(memory, then, end.stream)
+        closed, closing = _close(memory, then, end.stream, now)
         return closed, (*effects, *closing)
     if then is None:
         # Only now: with a turn that waits the session goes on, and so do its streams.
@@ -298,10 +300,10 @@ def _ended_late(state: State, message: TurnEnded, now: float) -> Decision:
     memory = state.memory
     for record in memory.quarantined:
         if record.epoch == message.epoch:
-            late = replace(record, ended_late=LateEnd(ended_late_as(message.outcome), now))
+            late = LateEnd(ended_late_as(message.outcome), now)
             rest = tuple(other for other in memory.quarantined if other is not record)
-            memory = remember(replace(memory, quarantined=rest), late, now)
-            return replace(state, memory=memory), ()
+            memory = remember(replace(memory, quarantined=rest), replace(record, ended_late=late), now)
+            return replace(state, memory=memory), (NoteLateEnd(record.turn_id, late),)
     return state, (CountStale(),)
 
 
@@ -309,31 +311,43 @@ def _ended_late(state: State, message: TurnEnded, now: float) -> Decision:
 
 
 def _shut_running(state: Running, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
-    closing = Closing(message.reason, (to,))
-    return ladder.enter(state, message.reason, now, then=closing, grace=message.grace)
+    return ladder.enter(state, message.reason, now, then=_closing(message, to), grace=message.grace)
 
 
 def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
     dropped, effects = drop_successor(state, message.reason, now)
-    reason = message.reason
-    waiting: tuple[ReplyAddress | None, ...] = (to,)
+    closing = _closing(message, to)
     if type(dropped.then) is Closing:
-        waiting = (*dropped.then.to, to)
-        if CAUSES[dropped.then.reason.code].closes_as is not None:
-            # A close that comes after a shutdown does not change why the streams end.
-            reason = dropped.then.reason
+        before = dropped.then
+        # A close that comes after a shutdown does not change why the streams end.
+        reason = closing.reason if CAUSES[before.reason.code].closes_as is None else before.reason
+        closing = Closing(reason, (*before.to, to), before.for_good or closing.for_good)
     rung = dropped.rung
     if message.grace is not None:
         # A shutdown may leave less time than the turn's grace; it never leaves more.
         rung = ladder.shortened(rung, now, message.grace)
-    shut = replace(dropped, then=Closing(reason, waiting), rung=rung)
+    shut = replace(dropped, then=closing, rung=rung)
     return shut, (*effects, SetTimer(ladder.due(rung)))
 
 
-def _close(memory: Memory, closing: Closing, end: StreamEnd) -> Decision:
-    closed = Closed(memory, closing.reason)
+def _shut_closed(state: Closed, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
+    for_good = _closing(message, to).for_good
+    if for_good is None or state.for_good is not None:
+        return state, (Reply(to, view(state)),)
+    closed = replace(state, for_good=for_good)
+    return closed, (NoteClosed(for_good, now), Reply(to, view(closed)))
+
+
+def _closing(message: Shut, to: ReplyAddress | None) -> Closing:
+    reason = message.reason
+    return Closing(reason, (to,), reason if CAUSES[reason.code].lasts else None)
+
+
+def _close(memory: Memory, closing: Closing, end: StreamEnd, now: float) -> Decision:
+    closed = Closed(memory, closing.reason, closing.for_good)
+    noted = () if closing.for_good is None else (NoteClosed(closing.for_good, now),)
     answers = (Reply(to, view(closed)) for to in closing.to if to is not None)
-    return closed, (CloseStreams(CAUSES[closing.reason.code].closes_as or end), *answers)
+    return closed, (*noted, CloseStreams(CAUSES[closing.reason.code].closes_as or end), *answers)
 
 
 def after_failure(
@@ -353,4 +367,4 @@ def after_failure(
     if isinstance(state, Running | Cancelling):
         record = record_of(state, TurnStatus.INTERRUPTED, now, None, first_event_at, began)
         memory = remember(memory, record, now)
-    return Closed(memory, state.reason) if type(state) is Closed else Idle(memory)
+    return replace(state, memory=memory) if type(state) is Closed else Idle(memory)

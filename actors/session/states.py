@@ -138,10 +138,14 @@ class Successor:
 @final
 @value
 class Closing:
-    """The session is closed once its turn has settled; ``to`` are answered when it is."""
+    """The session is closed once its turn has settled; ``to`` are answered when it is.
+
+    ``for_good`` is why it will still be closed after a restart, if it will: a shutdown closes it for now.
+    """
 
     reason: Reason
     to: tuple[ReplyAddress | None, ...]
+    for_good: Reason | None = None
 
 
 # -- The states ---------------------------------------------------------------------------------------
@@ -181,10 +185,11 @@ class Cancelling:
 @final
 @value
 class Closed:
-    """No turn will hold the session any more."""
+    """No turn will hold the session any more: for now, or for good if it says why."""
 
     memory: Memory
     reason: Reason
+    for_good: Reason | None = None
 
 
 State: TypeAlias = Idle | Running | Cancelling | Closed

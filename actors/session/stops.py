@@ -1,16 +1,17 @@
 """What a session does with a cancel, by the turn that it names and by what the session is doing."""
 
 from turnkeeper.actors.model.messages import CancelAnswer, ReplyAddress, Stop
-from turnkeeper.actors.model.records import TurnId
+from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 
 from . import ladder
 from .busy import drop_successor
-from .effects import Decision, Effect, Reply
+from .consequences import CAUSES
+from .effects import Decision, Effect, NoteCancel, NoteEarlyCancel, Reply
 from .record import record_of
 from .states import Ask, Cancelling, Closed, EarlyCancel, Idle, Running, State, Successor
-from .views import find_turn
+from .views import find_turn, lasting_cancel
 
 
 def at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
@@ -48,7 +49,14 @@ def cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddress | 
     if message.turn_id is None:
         asked, effects = drop_successor(state, message.reason, now)
     asked = replace(asked, asks=_joined(asked.asks, Ask(to if message.wait else None, now, message.reason)))
-    return asked, (*effects, *_requested(asked, message, to))
+    return asked, (*_noted(state, message.reason, now), *effects, *_requested(asked, message, to))
+
+
+def _noted(state: Cancelling, reason: Reason, now: float) -> tuple[Effect, ...]:
+    """The first cancel that outlives a shutdown which had already cancelled the turn."""
+    if lasting_cancel(state) is not None or not CAUSES[reason.code].lasts:
+        return ()
+    return (NoteCancel(state.turn.spec.turn_id, reason, now),)
 
 
 def _joined(asks: tuple[Ask, ...], ask: Ask) -> tuple[Ask, ...]:
@@ -76,6 +84,7 @@ def _other(state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAd
         for early in memory.early
         if early.turn_id != turn_id and now < early.asked_at + limits.early_cancel_ttl
     )
-    early = (*fresh, EarlyCancel(turn_id, message.reason, now))[-limits.early_cancels :]
+    early = EarlyCancel(turn_id, message.reason, now)
+    kept = (*fresh, early)[-limits.early_cancels :]
     answer = CancelAnswer(Verdict.NOT_RUNNING, remembered_for=limits.early_cancel_ttl)
-    return replace(state, memory=replace(memory, early=early)), (Reply(to, answer),)
+    return replace(state, memory=replace(memory, early=kept)), (NoteEarlyCancel(early), Reply(to, answer))

@@ -30,6 +30,8 @@ from .conditions import (
     CLOSES,
     CROWDED,
     INTERRUPTS,
+    LASTS,
+    LASTS_ALREADY,
     MISSES,
     NEW,
     NEXT,
@@ -57,6 +59,10 @@ from .effects import (
     CountStale,
     Effect,
     EndTurn,
+    NoteCancel,
+    NoteClosed,
+    NoteEarlyCancel,
+    NoteLateEnd,
     Quarantine,
     Refuse,
     Reply,
@@ -200,7 +206,7 @@ STOPS = (
     *_stays(EVERY, Stop, "refused: the precondition fails", STOP_MISSES, Refuse),
     *_stays((Idle, Closed), Stop, "there is nothing to stop", UNAIMED, Reply),
     *_stays(EVERY, Stop, "the turn is over already", AT_FINISHED, Reply),
-    *_notes(EVERY, Stop, "the cancel is kept for its send", AT_UNKNOWN, Reply),
+    *_notes(EVERY, Stop, "the cancel is kept for its send", AT_UNKNOWN, NoteEarlyCancel, Reply),
     Row(
         Running,
         Stop,
@@ -218,10 +224,34 @@ STOPS = (
         (CancelTurn, SetTimer, Reply),
     ),
     Row(Cancelling, Stop, "the waiting turn is dropped", AT_SUCCESSOR, Cancelling, (EndTurn, Reply, Reply)),
-    Row(Cancelling, Stop, "the two cancels are one", AT_HOLDER & WAITS, Cancelling),
-    Row(Cancelling, Stop, "the two cancels are one", AT_HOLDER & ~WAITS, Cancelling, (Reply,)),
-    Row(Cancelling, Stop, "the two cancels are one", UNAIMED & ~NEXT & WAITS, Cancelling),
-    Row(Cancelling, Stop, "the two cancels are one", UNAIMED & ~NEXT & ~WAITS, Cancelling, (Reply,)),
+    Row(Cancelling, Stop, "the two cancels are one", AT_HOLDER & WAITS, Cancelling, (), (NoteCancel,)),
+    Row(
+        Cancelling,
+        Stop,
+        "the two cancels are one",
+        AT_HOLDER & ~WAITS,
+        Cancelling,
+        (Reply,),
+        (NoteCancel,),
+    ),
+    Row(
+        Cancelling,
+        Stop,
+        "the two cancels are one",
+        UNAIMED & ~NEXT & WAITS,
+        Cancelling,
+        (),
+        (NoteCancel,),
+    ),
+    Row(
+        Cancelling,
+        Stop,
+        "the two cancels are one",
+        UNAIMED & ~NEXT & ~WAITS,
+        Cancelling,
+        (Reply,),
+        (NoteCancel,),
+    ),
     Row(
         Cancelling,
         Stop,
@@ -282,7 +312,7 @@ TICKS = (
         AT_END & CLOSES,
         Closed,
         (EndTurn, Quarantine, CloseStreams),
-        (Reply,),
+        (Reply, NoteClosed),
     ),
 )
 
@@ -323,19 +353,21 @@ REPORTS = (
         OF_HOLDER & CLOSES,
         Closed,
         (EndTurn, CloseStreams),
-        (Reply,),
+        (Reply, NoteClosed),
     ),
-    *_notes(EVERY, TurnEnded, "a late end is noted", OF_GIVEN_UP),
+    *_notes(EVERY, TurnEnded, "a late end is noted", OF_GIVEN_UP, NoteLateEnd),
     *_stays(EVERY, TurnEnded, "a stale report is counted", OF_NOTHING, CountStale),
 )
 
 #: A close, or the shutdown.
 SHUTS = (
-    Row(Idle, Shut, "the session is closed", ALWAYS, Closed, (CloseStreams,), (Reply,)),
+    Row(Idle, Shut, "the session is closed", LASTS, Closed, (NoteClosed, CloseStreams), (Reply,)),
+    Row(Idle, Shut, "the session is closed for now", ~LASTS, Closed, (CloseStreams,), (Reply,)),
     Row(Running, Shut, "the turn is cancelled first", ALWAYS, Cancelling, (CancelTurn, SetTimer)),
     Row(Cancelling, Shut, "the session closes after its turn", ~NEXT, Cancelling, (SetTimer,)),
     Row(Cancelling, Shut, "the waiting turn is dropped", NEXT, Cancelling, (EndTurn, Reply, SetTimer)),
-    *_stays((Closed,), Shut, "the session is closed already", ALWAYS, Reply),
+    *_stays((Closed,), Shut, "the session is closed already", LASTS_ALREADY, Reply),
+    Row(Closed, Shut, "the session is closed for good as well", ~LASTS_ALREADY, Closed, (NoteClosed, Reply)),
 )
 
 ROWS: tuple[Row, ...] = (*SENDS, *STOPS, *TICKS, *REPORTS, *SHUTS)

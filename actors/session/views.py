@@ -6,6 +6,7 @@ import msgspec
 
 from turnkeeper.actors.model.messages import ReplyAddress, SessionView
 from turnkeeper.actors.model.records import (
+    Cancellation,
     Moment,
     Reason,
     Returned,
@@ -75,6 +76,12 @@ def current_turn(
     memory = state.memory
     started = (record for record in (*memory.records, *memory.quarantined) if record.epoch is not None)
     return max(started, key=lambda record: record.epoch or 0, default=None)
+
+
+def lasting_cancel(state: Cancelling) -> Cancellation | None:
+    """The first cancel of the turn in flight that counts after a restart as well."""
+    asked = (state.cancellation, *(Cancellation(ask.reason, ask.at) for ask in state.asks))
+    return next((each for each in asked if CAUSES[each.reason.code].lasts), None)
 
 
 def queued_turns(state: State) -> tuple[TurnRecord, ...]:

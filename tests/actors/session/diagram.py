@@ -55,7 +55,7 @@ class TurnMoves:
     def _moved(self, facts: Facts, effect: Effect, word: str) -> None:
         match effect:
             case AnnounceQueued():
-                self.moves[_status(facts, effect.record.turn_id), TurnStatus.QUEUED].add(word)
+                self.moves[_status(facts, effect.spec.turn_id), TurnStatus.QUEUED].add(word)
             case StartTurn():
                 self.moves[_status(facts, effect.spec.turn_id), TurnStatus.RUNNING].add(word)
             case CancelTurn() if facts.cause is None:

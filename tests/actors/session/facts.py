@@ -74,6 +74,8 @@ class Facts:
     end: float = 0.0
     #: A person pressed Stop: unless another turn follows, the streams end with the holder.
     pressed: bool = False
+    #: It was asked to stop by more than a shutdown: after a restart it is not run again.
+    lasting: bool = False
     # -- The turn that waits
     waiting: TurnSpec | None = None
     waiting_since: float | None = None
@@ -90,6 +92,8 @@ class Facts:
     timer: float | None = None
     shut: bool = False
     shutdown: bool = False
+    #: Why it is, or will be, closed for good: the reason of the first close that is no shutdown.
+    for_good: Reason | None = None
 
     def copy(self) -> "Facts":
         return Facts(*_values(self))

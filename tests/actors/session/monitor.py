@@ -47,6 +47,10 @@ from turnkeeper.actors.session.effects import (
     CountStale,
     Effect,
     EndTurn,
+    NoteCancel,
+    NoteClosed,
+    NoteEarlyCancel,
+    NoteLateEnd,
     Quarantine,
     Refuse,
     Reply,
@@ -54,7 +58,7 @@ from turnkeeper.actors.session.effects import (
     StartTurn,
 )
 from turnkeeper.actors.session.machine import Message
-from turnkeeper.actors.session.states import Closed, Limits, State
+from turnkeeper.actors.session.states import Closed, EarlyCancel, Limits, State
 from turnkeeper.actors.session.views import state_name
 
 LATE_STATUS = {
@@ -139,6 +143,7 @@ def observe_failure(
         early=facts.early,
         shut=isinstance(after, Closed),
         shutdown=facts.shutdown and isinstance(after, Closed),
+        for_good=facts.for_good if isinstance(after, Closed) else None,
     )
 
 
@@ -190,6 +195,7 @@ class _Step:
         self.remembered: list[TurnRecord] = []
         self.cancels = 0
         self.closes = 0
+        self.notes: list[Effect] = []
         self.refused: type | None = None
         self.repeated = False
 
@@ -198,6 +204,7 @@ class _Step:
         for effect in self.effects:
             self._effect(effect)
         self._message_has_had_its_effect()
+        self._all_is_noted()
         self._all_is_remembered()
         self._all_is_consistent()
         self._all_are_answered()
@@ -210,6 +217,8 @@ class _Step:
 
     def _receive(self) -> None:
         message, facts = self.message, self.facts
+        if isinstance(message, Shut) and not self._shuts_down() and facts.for_good is None:
+            facts.for_good = message.reason
         if isinstance(message, Tick):
             facts.timer = None
         elif self.to is not None and not isinstance(message, TurnEnded):
@@ -246,6 +255,8 @@ class _Step:
                 self._closed_streams(effect)
             case CountStale():
                 self._counted_stale()
+            case NoteCancel() | NoteEarlyCancel() | NoteLateEnd() | NoteClosed():
+                self.notes.append(effect)
             case _:
                 assert_never(effect)
 
@@ -267,13 +278,15 @@ class _Step:
             self._broken(f"G2: {spec.turn_id} starts a second time")
         if effect.epoch <= facts.last_epoch:
             self._broken("G7: the epoch does not grow")
+        if (effect.started_at, effect.queued_at, effect.attempt) != (self.now, queued_at, 1):
+            self._broken(f"{spec.turn_id} does not start as it does")
         facts.holder = spec
         facts.epoch = facts.last_epoch = effect.epoch
         facts.queued_at = queued_at
         facts.started_at = self.now
         facts.deadline = None if spec.timeout is None else self.now + spec.timeout
         facts.cause = facts.again_at = None
-        facts.pressed = False
+        facts.pressed = facts.lasting = False
 
     def _cancelled(self, effect: CancelTurn) -> None:
         facts, message = self.facts, self.message
@@ -293,6 +306,9 @@ class _Step:
                 facts.end = self.now + (facts.end - facts.half)
         if effect.reason != facts.cause:
             self._broken("the coroutine is cancelled for another reason than the first")
+        of_first = facts.holder.turn_id, facts.asked_at, facts.again_at is not None
+        if (effect.turn_id, effect.asked_at, effect.again) != of_first:
+            self._broken("the coroutine is cancelled otherwise than it is")
 
     def _cancelled_first(self, holder: TurnSpec) -> None:
         facts, message = self.facts, self.message
@@ -304,6 +320,7 @@ class _Step:
         if isinstance(message, Shut) and message.grace is not None:
             grace = min(grace, message.grace)
         facts.cause = self._reason()
+        facts.lasting = facts.cause.code is not CancelCode.SHUTDOWN
         facts.asked_at = self.now
         facts.half = self.now + grace / 2
         facts.end = self.now + grace
@@ -431,17 +448,17 @@ class _Step:
         facts.holder = None
 
     def _queued(self, effect: AnnounceQueued) -> None:
-        facts, message, record = self.facts, self.message, effect.record
-        if not isinstance(message, Submit) or record.turn_id != message.spec.turn_id:
+        facts, message = self.facts, self.message
+        if not isinstance(message, Submit) or effect.spec is not message.spec:
             self._broken("a turn is queued that was not sent")
         if facts.holder is None or facts.cause is None or facts.shut or facts.waiting is not None:
             self._broken("a turn is queued behind nothing, or before another")
-        if facts.live(record.turn_id):
+        if facts.live(effect.spec.turn_id):
             self._broken("G2: not a fresh queued turn")
         facts.waiting = message.spec
         facts.waiting_since = self.now
-        if record != facts.waited(TurnStatus.QUEUED):
-            self._broken("G2: not the record of a queued turn")
+        if effect.queued_at != self.now:
+            self._broken("a turn waits since another moment")
 
     def _closed_streams(self, effect: CloseStreams) -> None:
         self.closes += 1
@@ -641,6 +658,8 @@ class _Step:
             self._broken("a Stop did not stop the waiting turn")
         if was.holder is not None and (aimed or hit_waiting) and message.reason.code in PRESSED:
             facts.pressed = True
+        if was.holder is not None and aimed and message.reason.code is not CancelCode.SHUTDOWN:
+            facts.lasting = True
         if aim is not None and was.record(aim) is None:
             self._remember_early(aim, message.reason)
 
@@ -656,7 +675,7 @@ class _Step:
             if facts.over != message.epoch:
                 self._broken("G2: the holder has ended, and the session does not say so")
         elif fled is not None:
-            if self.effects:
+            if len(self.effects) != len(self.notes):
                 self._broken("G6: something of a late end is published")
             late = LateEnd(LATE_STATUS[type(message.outcome)], self.now)
             facts.fled = tuple(other for other in facts.fled if other is not fled)
@@ -686,6 +705,28 @@ class _Step:
         if message.grace is not None and was.cause is not None:
             facts.end = min(facts.end, self.now + message.grace)
             facts.half = min(facts.half, self.now + message.grace / 2)
+
+    def _all_is_noted(self) -> None:
+        """What no other effect says of the session's state, and is to be there after a restart."""
+        facts, was, message, now = self.facts, self.was, self.message, self.now
+        due: list[Effect] = []
+        if isinstance(message, Stop) and self.refused is None:
+            if was.cause is not None and facts.lasting and not was.lasting and facts.holder is not None:
+                due.append(NoteCancel(facts.holder.turn_id, message.reason, now))
+            aim = message.turn_id
+            if aim is not None and was.record(aim) is None:
+                due.append(NoteEarlyCancel(EarlyCancel(aim, message.reason, now)))
+        fled = self._fled(message.epoch) if isinstance(message, TurnEnded) else None
+        if fled is not None and isinstance(message, TurnEnded):
+            due.append(NoteLateEnd(fled.record.turn_id, LateEnd(LATE_STATUS[type(message.outcome)], now)))
+        closed = facts.state() is SessionState.CLOSED
+        was_for_good = was.state() is SessionState.CLOSED and was.for_good is not None
+        if closed and facts.for_good is not None and not was_for_good:
+            due.append(NoteClosed(facts.for_good, now))
+        if self.notes != due:
+            self._broken(f"G11: not what is to be noted, which is {due}")
+        if isinstance(self.after, Closed) and self.after.for_good != facts.for_good:
+            self._broken(f"G11: closed for good because of {self.after.for_good}, and not {facts.for_good}")
 
     def _all_is_remembered(self) -> None:
         facts, memory = self.facts, self.after.memory

@@ -116,7 +116,7 @@ BUGS = (
         "any(other.reason.code is ask.reason.code for other in asks)",
         "asks",
     ),
-    Bug("a close hides a shutdown", "machine", "closes_as is not None:", "closes_as is None:"),
+    Bug("a close hides a shutdown", "machine", "closes_as is None else", "closes_as is not None else"),
     Bug("a shutdown ends the streams as a close", "machine", ".closes_as or end)", " and end)"),
     Bug(
         "the sender is not told of the end",
@@ -240,8 +240,8 @@ BUGS = (
     Bug(
         "a failure gives an epoch away again",
         "machine",
-        "remember(memory, record, now)\n    return Closed",
-        "replace(remember(memory, record, now), last_epoch=0)\n    return Closed",
+        "remember(memory, record, now)\n    return replace",
+        "replace(remember(memory, record, now), last_epoch=0)\n    return replace",
     ),
 )
 

@@ -29,8 +29,8 @@ def test_an_interrupting_send_cancels_and_waits_in_line(running: Session) -> Non
     asker = running.send("t2")
     assert running.did() == [CancelTurn, SetTimer, AnnounceQueued]
     assert running.one(CancelTurn).reason == Reason(CancelCode.SUPERSEDED, "ada")
-    queued = running.one(AnnounceQueued).record
-    assert (queued.turn_id, queued.status, queued.epoch) == ("t2", TurnStatus.QUEUED, None)
+    queued = running.one(AnnounceQueued)
+    assert (queued.spec.turn_id, queued.queued_at) == ("t2", running.now)
     assert asker not in running.answers
 
 

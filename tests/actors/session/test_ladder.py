@@ -4,13 +4,14 @@ import pytest
 
 from tests.actors.session.stories import GRACE, SHUTDOWN, START, USER, Session, closed
 from turnkeeper.actors.model.messages import CancelAnswer, TurnEnded
-from turnkeeper.actors.model.records import LateEnd, Outcome, Raised, Reason, Returned, Stopped
+from turnkeeper.actors.model.records import LateEnd, Outcome, Raised, Reason, Returned, Stopped, TurnId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
     CountStale,
     EndTurn,
+    NoteLateEnd,
     Quarantine,
     Reply,
     SetTimer,
@@ -24,7 +25,8 @@ def test_the_ladder_is_cancelled_cancelled_again_quarantined(running: Session) -
     asked_at = running.now
     assert running.one(SetTimer).at == asked_at + GRACE / 2
     running.wait(GRACE / 2)
-    assert running.effects == (CancelTurn(running.epoch, USER), SetTimer(asked_at + GRACE))
+    again = CancelTurn(TurnId("t1"), running.epoch, USER, asked_at, again=True)
+    assert running.effects == (again, SetTimer(asked_at + GRACE))
     assert running.turn("t1").cancelled_again_at == asked_at + GRACE / 2
     epoch = running.epoch
     running.wait(GRACE / 2)
@@ -50,8 +52,10 @@ def test_a_tick_that_comes_too_early_sets_the_timer_again(session: Session) -> N
 def test_a_tick_that_comes_very_late_skips_no_rung(running: Session) -> None:
     """The loop was blocked, so the coroutine had no chance yet to end."""
     running.stop()
+    asked_at = running.now
     running.wait(10 * GRACE)
-    assert running.effects == (CancelTurn(running.epoch, USER), SetTimer(running.now + GRACE / 2))
+    again = CancelTurn(TurnId("t1"), running.epoch, USER, asked_at, again=True)
+    assert running.effects == (again, SetTimer(running.now + GRACE / 2))
     running.wait(GRACE / 2)
     assert running.did() == [EndTurn, Quarantine, Reply, CloseStreams]
 
@@ -65,7 +69,7 @@ def test_the_end_of_the_time_starts_the_ladder(session: Session) -> None:
     session.send(timeout=3.0)
     session.wait(3.0)
     assert session.effects == (
-        CancelTurn(session.epoch, Reason(CancelCode.TIMEOUT)),
+        CancelTurn(TurnId("t1"), session.epoch, Reason(CancelCode.TIMEOUT), START + 3.0),
         SetTimer(START + 3.0 + GRACE / 2),
     )
     session.wait(GRACE / 2)
@@ -109,9 +113,10 @@ def test_the_late_end_of_a_quarantined_turn_is_noted_and_not_published(
     running.send("t2")
     epoch = running.swallow()
     running.now += 7.0
-    assert running.tell(TurnEnded(epoch, outcome)) == ()
+    late = LateEnd(status, running.now)
+    assert running.tell(TurnEnded(epoch, outcome)) == (NoteLateEnd(TurnId("t1"), late),)
     record = running.turn("t1")
-    assert (record.status, record.ended_late) == (TurnStatus.UNRESPONSIVE, LateEnd(status, running.now))
+    assert (record.status, record.ended_late) == (TurnStatus.UNRESPONSIVE, late)
     assert running.state.memory.quarantined == ()
     assert running.records == (record,)
     assert running.turn("t2").status is TurnStatus.RUNNING
@@ -129,7 +134,8 @@ def test_a_late_end_is_noted_in_every_state(running: Session, state: str) -> Non
             running.shut()
         case _:
             pass
-    assert running.tell(TurnEnded(epoch, Returned())) == ()
+    running.tell(TurnEnded(epoch, Returned()))
+    assert running.did() == [NoteLateEnd]
     assert running.turn("t1").ended_late == LateEnd(TurnStatus.COMPLETED, running.now)
     assert running.tell(TurnEnded(epoch, Returned())) == (CountStale(),)
 

@@ -40,6 +40,7 @@ from turnkeeper.actors.session.effects import (
     CloseStreams,
     CountStale,
     EndTurn,
+    NoteClosed,
     Quarantine,
     Reply,
     SetTimer,
@@ -55,7 +56,7 @@ def test_an_idle_session_starts_what_is_sent_and_says_so(session: Session) -> No
     asker = session.send("t1")
     assert session.did() == [StartTurn, Reply]
     start = session.one(StartTurn)
-    assert (start.spec.turn_id, start.epoch) == ("t1", 1_000_000)
+    assert (start.spec.turn_id, start.epoch, start.started_at) == ("t1", 1_000_000, session.now)
     assert session.answer(asker, Accepted) == Accepted(
         SessionId("s"), TurnId("t1"), 1_000_000, TurnStatus.RUNNING
     )
@@ -223,7 +224,7 @@ def test_a_turn_that_waited_for_another_says_since_when(running: Session) -> Non
     running.now += 1.0
     running.send("t2")
     asked = running.now
-    assert running.one(AnnounceQueued).record.queued_at == asked
+    assert running.one(AnnounceQueued).queued_at == asked
     assert running.turn("t2").queued_at == asked
     running.now += 1.0
     running.send("t3")
@@ -343,7 +344,8 @@ def test_a_stop_of_the_whole_session_ends_the_streams_also_while_superseding(sup
 @pytest.mark.parametrize(("reason", "text"), [(CLOSE, "Session closed"), (SHUTDOWN, "Server shutting down")])
 def test_an_idle_session_is_closed_at_once(session: Session, reason: Reason, text: str) -> None:
     asker = session.shut(reason)
-    assert session.did() == [CloseStreams, Reply]
+    lasts = [] if reason == SHUTDOWN else [NoteClosed]
+    assert session.did() == [*lasts, CloseStreams, Reply]
     assert session.one(CloseStreams).end == text
     assert session.answer(asker, SessionView).state is SessionState.CLOSED
     assert isinstance(session.state, Closed)
@@ -353,10 +355,11 @@ def test_an_idle_session_is_closed_at_once(session: Session, reason: Reason, tex
 @pytest.mark.parametrize(("outcome", "text"), [(Stopped(), "Task cancelled"), (Returned(), "Task finished")])
 def test_closing_cancels_first(running: Session, outcome: Outcome, text: str) -> None:
     asker = running.shut()
-    assert running.effects == (CancelTurn(running.epoch, CLOSE), SetTimer(running.now + GRACE / 2))
+    cancel = CancelTurn(TurnId("t1"), running.epoch, CLOSE, running.now)
+    assert running.effects == (cancel, SetTimer(running.now + GRACE / 2))
     assert asker not in running.answers
     record = running.end(outcome)
-    assert running.did() == [EndTurn, CloseStreams, Reply]
+    assert running.did() == [EndTurn, NoteClosed, CloseStreams, Reply]
     assert running.one(CloseStreams).end == text
     view = running.answer(asker, SessionView)
     assert (view.state, view.turn, view.recent) == (SessionState.CLOSED, record, (record,))
@@ -382,6 +385,26 @@ def test_a_shutdown_overtakes_a_close(running: Session) -> None:
     running.shut(SHUTDOWN)
     running.end(Stopped())
     assert running.one(CloseStreams).end == "Server shutting down"
+
+
+@pytest.mark.parametrize("order", [(CLOSE, SHUTDOWN), (SHUTDOWN, CLOSE)])
+def test_a_close_holds_for_good_whatever_a_shutdown_does(
+    running: Session, order: tuple[Reason, Reason]
+) -> None:
+    for reason in order:
+        running.shut(reason)
+    running.end(Stopped())
+    assert running.one(NoteClosed) == NoteClosed(CLOSE, running.now)
+
+
+def test_a_shutdown_closes_for_now_and_a_close_after_it_for_good(session: Session) -> None:
+    session.shut(SHUTDOWN)
+    assert not session.all(NoteClosed)
+    session.shut(CLOSE)
+    assert session.one(NoteClosed) == NoteClosed(CLOSE, session.now)
+    for reason in (CLOSE, SHUTDOWN):
+        session.shut(reason)
+        assert session.did() == [Reply]
 
 
 def test_closing_answers_everyone_who_waits(running: Session) -> None:
@@ -427,7 +450,7 @@ def test_a_closed_session_takes_no_sends_and_knows_its_turns(running: Session) -
 def test_closing_quarantines_what_does_not_stop(running: Session) -> None:
     asker = running.shut()
     running.swallow()
-    assert running.did() == [EndTurn, Quarantine, CloseStreams, Reply]
+    assert running.did() == [EndTurn, Quarantine, NoteClosed, CloseStreams, Reply]
     assert running.one(CloseStreams).end == "Task unresponsive"
     assert len(running.answer(asker, SessionView).quarantined) == 1
 

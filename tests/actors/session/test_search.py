@@ -115,7 +115,7 @@ def late_cancel_hits_the_successor(state: State, message: Message, now: float, t
 def second_stop_cancels_again(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
     if isinstance(message, Stop) and isinstance(state, Cancelling) and isinstance(after, Cancelling):
-        effects = (*effects, CancelTurn(state.turn.epoch, message.reason))
+        effects = (*effects, CancelTurn(state.turn.spec.turn_id, state.turn.epoch, message.reason, now))
     return after, effects
 
 

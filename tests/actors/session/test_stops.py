@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.actors.session.stories import POLICY, USER, Session
+from tests.actors.session.stories import ADMIN, POLICY, SHUTDOWN, USER, Session
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
@@ -14,17 +14,20 @@ from turnkeeper.actors.model.records import (
     Raised,
     Returned,
     Stopped,
+    TurnId,
 )
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
     EndTurn,
+    NoteCancel,
+    NoteEarlyCancel,
     Reply,
     SetTimer,
     StartTurn,
 )
-from turnkeeper.actors.session.states import Cancelling, Idle
+from turnkeeper.actors.session.states import Cancelling, EarlyCancel, Idle
 
 
 def test_a_stop_cancels_and_is_answered_when_the_coroutine_has_ended(running: Session) -> None:
@@ -74,6 +77,22 @@ def test_many_stops_that_do_not_wait_are_remembered_once(running: Session) -> No
         running.stop(wait=False)
     assert isinstance(running.state, Cancelling)
     assert len(running.state.asks) == 1
+
+
+def test_the_first_cancel_that_outlives_a_shutdown_is_noted(running: Session) -> None:
+    running.shut(SHUTDOWN)
+    running.stop(reason=SHUTDOWN)
+    assert running.effects == ()
+    running.stop(reason=ADMIN)
+    assert running.effects == (NoteCancel(TurnId("t1"), ADMIN, running.now),)
+    running.stop(reason=USER)
+    assert running.effects == ()
+
+
+def test_a_cancel_that_came_before_its_send_is_noted(running: Session) -> None:
+    running.stop("t2")
+    early = EarlyCancel(TurnId("t2"), USER, running.now)
+    assert running.one(NoteEarlyCancel) == NoteEarlyCancel(early)
 
 
 def test_an_unaimed_stop_drops_the_successor_too(running: Session) -> None:

@@ -1,0 +1,133 @@
+"""Derives from a decision what it adds to its session's log. Pure."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+import msgspec
+
+from turnkeeper.actors.model.value import value
+from turnkeeper.actors.session.consequences import CAUSES
+from turnkeeper.actors.session.effects import (
+    AnnounceQueued,
+    CancelTurn,
+    CloseStreams,
+    CountStale,
+    Effect,
+    EndTurn,
+    NoteCancel,
+    NoteClosed,
+    NoteEarlyCancel,
+    NoteLateEnd,
+    Quarantine,
+    Refuse,
+    Reply,
+    SetTimer,
+    StartTurn,
+)
+
+from .entries import (
+    Accepted,
+    CancelAsked,
+    EarlyCancel,
+    Ended,
+    EndedLate,
+    Entry,
+    SessionClosed,
+    Started,
+    spec_of,
+)
+
+
+@value
+class Sealed:
+    """What a turn leaves when its end is decided: nothing of it changes any more.
+
+    All of it is as in `Ended`. ``result`` is what it returned, as JSON, if its event shows that or its record
+    has it; ``None`` for what JSON cannot say.
+    """
+
+    n: int | None = None
+    keep: int | None = None
+    add: msgspec.Raw | None = None
+    data: msgspec.Raw | None = None
+    result: msgspec.Raw | None = None
+
+
+#: Of a turn that never started.
+NOTHING_SEALED = Sealed()
+
+
+def entries_of(effects: tuple[Effect, ...], seal: Callable[[EndTurn], Sealed]) -> tuple[Entry, ...]:
+    """The entries of one decision, in order; none if nothing of it outlives the process.
+
+    ``seal`` is asked about each turn that had started and now ends. `Opened` is not among them: a session
+    does not know whether it has a log.
+    """
+    entries: list[Entry] = []
+    for effect in effects:
+        # By type, as in `step`: every turn passes here.
+        if type(effect) is StartTurn:
+            entries.append(_started(effect))
+        elif type(effect) is EndTurn:
+            entries.append(_ended(effect, NOTHING_SEALED if effect.record.epoch is None else seal(effect)))
+        elif type(effect) is AnnounceQueued:
+            entries.append(Accepted(spec_of(effect.spec), effect.queued_at))
+        elif type(effect) is CancelTurn:
+            if not effect.again and CAUSES[effect.reason.code].lasts:
+                entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
+        elif type(effect) is NoteCancel:
+            entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
+        elif type(effect) is NoteEarlyCancel:
+            early = effect.early
+            entries.append(EarlyCancel(early.turn_id, early.reason, early.asked_at))
+        elif type(effect) is NoteLateEnd:
+            entries.append(EndedLate(effect.turn_id, effect.late))
+        elif type(effect) is NoteClosed:
+            entries.append(SessionClosed(effect.reason, effect.closed_at))
+        elif (
+            type(effect) is Quarantine  # what the end of a turn says already
+            or type(effect) is SetTimer
+            or type(effect) is CloseStreams
+            or type(effect) is Reply
+            or type(effect) is Refuse
+            or type(effect) is CountStale
+        ):
+            continue
+        else:
+            assert_never(effect)
+    return tuple(entries)
+
+
+def _started(effect: StartTurn) -> Started:
+    spec = effect.spec
+    # Of a turn that had to wait, or is tried again, the log has it already.
+    known = effect.queued_at is not None or effect.attempt > 1
+    written = None if known else spec_of(spec)
+    return Started(spec.head.turn_id, effect.epoch, effect.started_at, written, effect.attempt)
+
+
+def _ended(effect: EndTurn, sealed: Sealed) -> Ended:
+    record = effect.record
+    head, result, ended_at = record.head, record.result, record.ended_at
+    if ended_at is None:
+        raise ValueError(f"turn {head.turn_id} has not ended")
+    left_out = result is not None and (result.left_out or sealed.result is None)
+    return Ended(
+        head.turn_id,
+        record.status,
+        ended_at,
+        n=sealed.n,
+        # A turn that never ran is in the log if it waited.
+        head=head if record.epoch is None and record.queued_at is None else None,
+        first_event_at=record.first_event_at,
+        cancellation=record.cancellation,
+        error=record.error,
+        superseded_by=record.superseded_by,
+        began=record.began,
+        result=sealed.result,
+        result_size=0 if result is None or left_out else result.size,
+        result_left_out=left_out,
+        keep=sealed.keep,
+        add=sealed.add,
+        data=sealed.data,
+    )
