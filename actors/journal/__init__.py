@@ -6,4 +6,7 @@
     durable     what of a session's state survives                                        (data)
     derive      what a decision adds to the log                                           (pure)
     contract    what every journal does, what it is handed and hands back
+    fence       whether an append may be written behind what a log has
+    listed      what is listed of a session
+    memory      a journal in memory, for tests
 """

@@ -4,15 +4,16 @@ A journal keeps the logs of sessions. Who appends says behind which entry, and i
 session decides on nothing but what is durable.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any, NewType, Protocol, TypeAlias, final
 
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import Conversation, SessionPage, TurnPage
-from turnkeeper.actors.model.records import Epoch, SessionId
+from turnkeeper.actors.model.records import Epoch, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import SessionState
+from turnkeeper.actors.session.states import Limits
 from turnkeeper.actors.turn.kept import Kept
 
 from .durable import Durable
@@ -37,6 +38,9 @@ class Append:
     ``after`` is the head that they were decided on; ``None`` for a session that has no log yet. ``key`` names
     this append among all: one that has been written already, because its answer was lost, is answered as
     landed and is not written twice. ``to`` gets a `Landed`, `Moved` or `NotLanded`.
+
+    Of one session one append is on its way at most. One that has events and titles only may come behind
+    any head: it is written unless those events are of another epoch than the session's last.
     """
 
     session_id: SessionId
@@ -58,7 +62,10 @@ class Landed:
 @final
 @value
 class Moved:
-    """Nothing was written: another has appended ``entries`` to the session since. It stands at ``head``."""
+    """Nothing was written: another has appended ``entries`` to the session since. It stands at ``head``.
+
+    Without entries the session has no log any more, or its events are of an epoch that is over.
+    """
 
     key: str
     head: Head
@@ -99,14 +106,27 @@ class Loaded:
 
 @value
 class Tail:
-    """How much of a session is loaded: at most so many events and messages, of about so many bytes."""
+    """How much of a session is loaded: at most so many events and messages, of about so many bytes.
+
+    ``limits`` are those of the session's own memory.
+    """
 
     events: int
     event_bytes: int
     messages: int
     message_bytes: int
-    turns: int
-    turn_age: float
+    limits: Limits
+
+    def of(self, events: Iterable[Event]) -> list[Event]:
+        """Those of the events, the newest first, that are loaded: the newest one in any case."""
+        found: list[Event] = []
+        size = 0
+        for event in events:
+            size += event.size
+            if found and (len(found) == self.events or size > self.event_bytes):
+                break
+            found.append(event)
+        return found
 
 
 @value
@@ -142,7 +162,10 @@ class Journal(Protocol):
         ...
 
     def append(self, append: Append) -> None:
-        """Write entries behind the session's head; its ``to`` is answered. Appends keep their order."""
+        """Write entries behind the session's head; its ``to`` is answered. Appends keep their order.
+
+        Raises `TypeError` for a message that JSON cannot say; then nothing is written or answered.
+        """
         ...
 
     async def load(self, session_id: SessionId, tail: Tail) -> Loaded | None:
@@ -171,6 +194,10 @@ class Journal(Protocol):
 
     async def turns(self, session_id: SessionId, before: str | None, limit: int | None) -> TurnPage:
         """A page of the session's turns, the one sent last first. Raises `InvalidRequest`."""
+        ...
+
+    async def turn(self, session_id: SessionId, turn_id: TurnId) -> TurnRecord | None:
+        """One turn of the session, however long ago; ``None`` if the log has none of that id."""
         ...
 
     async def forget(self, session_id: SessionId) -> None:

@@ -119,6 +119,7 @@ class Ended(_Entry, frozen=True, tag="ended"):
     ``result_left_out`` its record does not have it.
     ``keep`` messages of the conversation are left, counted from the very first one, and ``add`` come after
     them; ``None`` for a turn that left the messages alone. ``data`` is the context's, if it was changed.
+    All three may be given as JSON (`msgspec.Raw`), and are what that says when the entry is read.
     """
 
     turn_id: TurnId
@@ -133,12 +134,12 @@ class Ended(_Entry, frozen=True, tag="ended"):
     error: TurnError | None = None
     superseded_by: TurnId | None = None
     began: bool | None = None
-    result: msgspec.Raw | None = None
+    result: Any = None
     result_size: int = 0
     result_left_out: bool = False
     keep: int | None = None
-    add: msgspec.Raw | None = None
-    data: msgspec.Raw | None = None
+    add: Any = None
+    data: Any = None
 
 
 class AttemptEnded(_Entry, frozen=True, tag="attempt_ended"):
@@ -185,7 +186,7 @@ Entry: TypeAlias = (
 BESIDE: Final = (Titled, Events)
 
 _encoder: Final = msgspec.json.Encoder()
-_decoder: Final = msgspec.json.Decoder(Entry)
+_decoder: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
 def encode(entry: Entry) -> bytes:
