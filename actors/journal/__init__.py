@@ -3,8 +3,9 @@
 ::
 
     entries     the durable facts, one by one                                             (data)
-    durable     what of a session's state survives                                        (data)
+    durable     what of a session's state survives                                        (pure)
     derive      what a decision adds to the log                                           (pure)
+    fold        what the log says of a session                                            (pure)
     contract    what every journal does, what it is handed and hands back
     fence       whether an append may be written behind what a log has
     listed      what is listed of a session

@@ -1,13 +1,42 @@
-"""What of a session survives its process: the durable part of its state. Data only."""
+"""What of a session survives its process: the durable part of its state. Pure."""
 
-from turnkeeper.actors.model.records import Cancellation, Epoch, Reason, TurnRecord, TurnSpec
-from turnkeeper.actors.model.value import value
-from turnkeeper.actors.session.states import EarlyCancel
+from typing import Any
+
+import msgspec
+
+from turnkeeper.actors.events.wire import to_json
+from turnkeeper.actors.model.exceptions import EventNotJson
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    Epoch,
+    KeptResult,
+    Reason,
+    SessionId,
+    TurnRecord,
+    TurnSpec,
+)
+from turnkeeper.actors.model.value import replace, value
+from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.session.states import (
+    Asked,
+    Cancelling,
+    Closed,
+    EarlyCancel,
+    Holder,
+    Home,
+    Idle,
+    Memory,
+    Running,
+    State,
+    Successor,
+)
+from turnkeeper.actors.session.views import lasting_cancel
 
 
 @value
 class OpenTurn:
     """A turn that has not ended. ``epoch`` and ``started_at`` are those of its attempt, if that has started.
+    Of one that waits ``attempt`` is the one that comes next.
 
     Its spec has no address to answer, and no options: those were another process's.
     """
@@ -22,12 +51,13 @@ class OpenTurn:
 
 @value
 class Durable:
-    """One session, as its log says. ``holder`` holds it, ``waiting`` waits for it.
+    """One session, as its log says; with its id alone, one that has no log.
 
-    ``closed`` is why it was closed, if it was.
+    ``holder`` holds it, ``waiting`` waits for it. ``closed`` is why it was closed, if it was.
     """
 
-    owner: str
+    session_id: SessionId
+    owner: str = ""
     last_epoch: Epoch = 0
     records: tuple[TurnRecord, ...] = ()
     early: tuple[EarlyCancel, ...] = ()
@@ -35,3 +65,96 @@ class Durable:
     holder: OpenTurn | None = None
     waiting: OpenTurn | None = None
     closed: Reason | None = None
+
+
+def durable(state: State) -> Durable:
+    """What would be left of this state after a restart.
+
+    Addresses, options, the rungs of a cancel and whatever a shutdown asks for are not; of messages and
+    results there is what JSON says. Raises `EventNotJson` for a message that it cannot say.
+    """
+    memory = state.memory
+    last_epoch = memory.last_epoch
+    holder = waiting = closed = None
+    if isinstance(state, Running | Cancelling):
+        last_epoch = state.turn.epoch
+        cancellation = None
+        if type(state) is Cancelling:
+            cancellation = _first(lasting_cancel(state))
+            if type(state.then) is Successor:
+                waiting = OpenTurn(_spec(state.then.spec), queued_at=state.then.queued_at)
+        holder = _held(state.turn, cancellation)
+    elif type(state) is Closed:
+        closed = state.for_good
+    home = memory.home
+    records, quarantined = _each(memory.records), _each(memory.quarantined)
+    return Durable(
+        home.session_id, home.owner, last_epoch, records, memory.early, quarantined, holder, waiting, closed
+    )
+
+
+def restored(durable: Durable, home: Home) -> State:
+    """The state of a session of which this is left. A turn that holds it has no coroutine here."""
+    records = durable.records
+    results = sum([record.result.size for record in records if record.result is not None])
+    memory = Memory(home, durable.last_epoch, records, durable.early, durable.quarantined, results)
+    holder, waiting = durable.holder, durable.waiting
+    if durable.closed is not None:
+        return Closed(memory, durable.closed, durable.closed)
+    if holder is None:
+        if waiting is not None:
+            raise ValueError(f"turn {waiting.spec.turn_id} waits for no other")
+        return Idle(memory)
+    if holder.epoch is None or holder.started_at is None:
+        raise ValueError(f"turn {holder.spec.turn_id} holds the session, and has not started")
+    spec, asked = holder.spec, holder.cancellation
+    turn = Holder(spec, holder.epoch, holder.started_at, holder.queued_at, holder.attempt)
+    then = None if waiting is None else Successor(waiting.spec, None, waiting.queued_at)
+    if asked is None and waiting is not None:
+        # It made way for another one while a shutdown was stopping it.
+        asked = Cancellation(Reason(CancelCode.SUPERSEDED, waiting.spec.user), waiting.spec.submitted_at)
+    if asked is not None:
+        rung = Asked(asked.asked_at + spec.grace / 2, asked.asked_at + spec.grace)
+        return Cancelling(memory, turn, asked, rung, (), then)
+    return Running(memory, turn, None if spec.timeout is None else holder.started_at + spec.timeout)
+
+
+def _held(turn: Holder, cancellation: Cancellation | None) -> OpenTurn:
+    return OpenTurn(
+        _spec(turn.spec),
+        turn.epoch,
+        turn.started_at,
+        turn.queued_at,
+        turn.attempt,
+        cancellation,
+    )
+
+
+def _first(cancellation: Cancellation | None) -> Cancellation | None:
+    if cancellation is None or cancellation.again_at is None:
+        return cancellation
+    return Cancellation(cancellation.reason, cancellation.asked_at)
+
+
+def _spec(spec: TurnSpec) -> TurnSpec:
+    return replace(spec, message=_as_json(spec.message), options=None, ended_to=None)
+
+
+def _each(records: tuple[TurnRecord, ...]) -> tuple[TurnRecord, ...]:
+    return tuple([_record(record) for record in records])
+
+
+def _record(record: TurnRecord) -> TurnRecord:
+    result = record.result
+    if result is None or result.left_out or (type(result.value) is str and result.value.isascii()):
+        return record
+    try:
+        said = _as_json(result.value)
+    except EventNotJson:
+        return replace(record, result=KeptResult(None, 0, left_out=True))
+    return replace(record, result=KeptResult(said, result.size))
+
+
+def _as_json(said: Any) -> Any:
+    """What JSON makes of it."""
+    return said if type(said) is str and said.isascii() else msgspec.json.decode(to_json(said))

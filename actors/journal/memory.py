@@ -31,14 +31,16 @@ from .entries import (
     encode,
 )
 from .fence import NOWHERE, Fence, Stand, fence
+from .fold import fold
 from .listed import EVERYTHING, state_of, turns_of
-from .stand_in import fold, replay
+from .stand_in import replay
 
 
 class _Log:
     """The log of one session."""
 
-    def __init__(self) -> None:
+    def __init__(self, session_id: SessionId) -> None:
+        self._session_id = session_id
         #: Each entry as JSON, and the head when it had been written.
         self._written: list[tuple[bytes, Head]] = []
         self.key = ""
@@ -76,11 +78,7 @@ class _Log:
 
     def durable(self, limits: Limits) -> Durable:
         """What of the session's state is durable."""
-        entries = self.entries
-        durable = Durable(_opened(entries).owner)
-        for entry in entries:
-            durable = fold(durable, entry, limits)
-        return durable
+        return fold(Durable(self._session_id), self.entries, limits)
 
     @property
     def title(self) -> str | None:
@@ -135,12 +133,6 @@ class _Log:
         return data
 
 
-def _opened(entries: list[Entry]) -> Opened:
-    first = entries[0]
-    assert isinstance(first, Opened), "a log begins with Opened"
-    return first
-
-
 class MemoryJournal:
     """The logs of sessions, as long as this lives. It is never down, and each append is answered at once.
 
@@ -168,7 +160,7 @@ class MemoryJournal:
         log = self._logs.get(append.session_id)
         verdict = fence(None if log is None else log.stand, append)
         if log is None:
-            log = _Log()
+            log = _Log(append.session_id)
         match verdict:
             case Fence.MOVED:
                 behind = log.decisions_after(append.after or NOWHERE)

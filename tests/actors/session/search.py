@@ -6,7 +6,8 @@ that each distinct pair is expanded once, however many paths lead to it.
 
 A pair that is cancelling is also drained: left alone but for its timer it must come to rest within two ticks.
 
-Each step is also held against the transition table: it takes exactly one row and does what the row says.
+Each step is also held against the transition table: it takes exactly one row and does what the row says. And
+against the session's log: what its entries say, written and read again, is what is durable after it.
 
 Beside the messages stands what happens to a session without one: its actor fails, it sleeps for long, or it
 is forgotten and opened again.
@@ -36,6 +37,7 @@ from tests.actors.session.alphabet import (
     letters,
 )
 from tests.actors.session.facts import Facts
+from tests.actors.session.logged import Log, check_restored
 from tests.actors.session.monitor import Broken, observe, observe_failure
 from tests.actors.session.names import Names
 from tests.actors.session.rows import Table, Taken
@@ -120,13 +122,14 @@ def search(
     witness: Witness | None = None,
     *,
     table: Table | None = None,
+    log: Log | None = None,
     seed: tuple[str, ...] = (),
 ) -> Figures:
     """Explore all sequences of ``depth`` messages after ``seed``; stop at the first broken guarantee.
 
-    Or at the first transition outside the ``table``, if there is one.
+    Or at the first transition outside the ``table``, or which the ``log`` does not have, if there is one.
     """
-    return _Search(depth, step, witness, table, seed).run()
+    return _Search(depth, step, witness, table, log, seed).run()
 
 
 class _Search:
@@ -136,12 +139,14 @@ class _Search:
         step: StepFunction,
         witness: Witness | None,
         table: Table | None,
+        log: Log | None,
         seed: tuple[str, ...],
     ) -> None:
         self.figures = Figures(depth)
         self.step = step
         self.witness = witness
         self.table = table
+        self.log = log
         self.names = Names()
         first = grown(seed)
         self.nodes = [first]
@@ -175,6 +180,12 @@ class _Search:
     def _expand(self, number: int, *, leaves: bool) -> bool:
         """Take every letter from this node. What the last one leads to is checked, but not kept."""
         node = self.nodes[number]
+        try:
+            if self.log is not None:
+                check_restored(node.state)
+        except Broken as error:
+            self.figures.found = Found(self._path(number), str(error))
+            return False
         targets: list[int] = []
         taken = 0
         for letter in letters(node.state, node.facts, node.now):
@@ -193,7 +204,7 @@ class _Search:
 
     def _take(self, number: int, node: Node, letter: Letter) -> Node | None:
         try:
-            return take(self.step, node, letter, number, self.witness, self.table)
+            return take(self.step, node, letter, number, self.witness, self.table, self.log)
         except Broken as error:
             self.figures.found = Found((*self._path(number), letter.name), str(error))
             return None
@@ -267,6 +278,7 @@ def take(
     parent: int = -1,
     witness: Witness | None = None,
     table: Table | None = None,
+    log: Log | None = None,
 ) -> Node:
     """Where this letter leads. Raises `Broken` when the step breaks a guarantee or leaves the table."""
     state, facts, now, message = node.state, node.facts, node.now + letter.delay, letter.message
@@ -275,6 +287,8 @@ def take(
     to = None if isinstance(message, Tick | TurnEnded) else _free_asker(facts)
     after, effects = step(state, message, now, to)
     facts = observe(facts, state, message, now, to, after, effects)
+    if log is not None:
+        log.check(state, after, effects)
     if table is not None:
         table.check(Taken(state, message, now, after, effects))
     if witness is not None:
@@ -307,7 +321,7 @@ def searches(
 ) -> Iterator[tuple[str, Figures]]:
     """One search from each seed."""
     for name, seed in SEEDS.items():
-        yield name, search(seed.depth + deeper, witness=witness, table=table, seed=seed.path)
+        yield name, search(seed.depth + deeper, witness=witness, table=table, log=Log(), seed=seed.path)
 
 
 def main(arguments: list[str] | None = None) -> int:

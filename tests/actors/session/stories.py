@@ -4,6 +4,7 @@ from typing import Any, TypeVar
 
 from tests.actors.session.alphabet import Address
 from tests.actors.session.facts import Facts
+from tests.actors.session.logged import Log
 from tests.actors.session.monitor import observe
 from tests.actors.session.rows import Table, Taken
 from tests.turns import LIMITS, memory, spec
@@ -30,6 +31,7 @@ SHUTDOWN = Reason(CancelCode.SHUTDOWN)
 
 #: All stories are held against one.
 TABLE = Table()
+LOG = Log()
 
 
 class Session:
@@ -48,6 +50,7 @@ class Session:
         before = self.state
         self.state, self.effects = step(before, message, self.now, to)
         self.facts = observe(self.facts, before, message, self.now, to, self.state, self.effects)
+        LOG.check(before, self.state, self.effects)
         TABLE.check(Taken(before, message, self.now, self.state, self.effects))
         for effect in self.effects:
             if isinstance(effect, Reply) and effect.to is not None:

@@ -10,6 +10,7 @@ from tests import turns
 from tests.actors.session import search as searching
 from tests.actors.session.alphabet import START, USER, A, Address, letters
 from tests.actors.session.facts import Facts
+from tests.actors.session.logged import Log
 from tests.actors.session.monitor import Broken
 from tests.actors.session.names import Names
 from tests.actors.session.planted import BUGS, ROOM
@@ -49,9 +50,9 @@ To: TypeAlias = ReplyAddress | None
 
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("seed", SEEDS)
-def test_no_sequence_after_a_seed_breaks_a_guarantee_or_leaves_the_table(seed: str) -> None:
+def test_no_sequence_after_a_seed_breaks_a_guarantee_or_leaves_the_table_or_the_log(seed: str) -> None:
     path, depth = SEEDS[seed]
-    figures = search(depth, table=Table(), seed=path)
+    figures = search(depth, table=Table(), log=Log(), seed=path)
     print(f"\n{seed}, {figures}")
     assert figures.found is None, str(figures.found)
 
@@ -257,6 +258,31 @@ def test_a_planted_bug_that_breaks_no_guarantee_leaves_the_table(planted: StepFu
     found = search(2, planted, table=Table()).found
     assert found is not None
     assert f"table: {said}" in found.what
+
+
+# -- Planted bugs that only the log notices ---------------------------------------------------------
+
+
+def gives_an_epoch_away(state: State, message: Message, now: float, to: To) -> Decision:
+    after, effects = step(state, message, now, to)
+    if isinstance(state, Idle) and isinstance(after, Closed):
+        after = replace(after, memory=replace(after.memory, last_epoch=after.memory.last_epoch + 1))
+    return after, effects
+
+
+def starts_at_another_moment(state: State, message: Message, now: float, to: To) -> Decision:
+    after, effects = step(state, message, now, to)
+    if isinstance(after, Running) and isinstance(state, Idle):
+        after = replace(after, turn=replace(after.turn, started_at=now + 1))
+    return after, effects
+
+
+@pytest.mark.parametrize("planted", [gives_an_epoch_away, starts_at_another_moment])
+def test_a_state_that_its_log_does_not_have_is_noticed(planted: StepFunction) -> None:
+    assert search(1, planted, table=Table()).found is None
+    found = search(1, planted, log=Log()).found
+    assert found is not None
+    assert "G11: the log does not say what is durable" in found.what
 
 
 # -- Planted rows ----------------------------------------------------------------------------------

@@ -1,0 +1,185 @@
+"""What a session's log says of it: its entries, one after the other. Pure.
+
+Folding the entries of a decision into what was durable before gives what is durable after it: `step`,
+`derive` and `fold` are held to that at every transition there is.
+"""
+
+from collections.abc import Iterable
+from typing import Any, assert_never
+
+import msgspec
+
+from turnkeeper.actors.model.frozen import frozen
+from turnkeeper.actors.model.records import Cancellation, Epoch, KeptResult, TurnHead, TurnId, TurnRecord
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.session.record import remember
+from turnkeeper.actors.session.states import EarlyCancel as Early
+from turnkeeper.actors.session.states import Home, Limits, Memory
+from turnkeeper.actors.turn.changes import Changes
+from turnkeeper.actors.turn.kept import Kept
+from turnkeeper.actors.turn.transcript import Bound
+
+from .durable import Durable, OpenTurn
+from .entries import (
+    Accepted,
+    AttemptEnded,
+    CancelAsked,
+    EarlyCancel,
+    Ended,
+    EndedLate,
+    Entry,
+    Events,
+    Opened,
+    SessionClosed,
+    Started,
+    Titled,
+    turn_spec,
+)
+
+
+def fold(durable: Durable, entries: Iterable[Entry], limits: Limits) -> Durable:
+    """What is durable after these entries. It remembers as much as a session with these limits.
+
+    Raises `ValueError` for an entry that cannot follow what is durable.
+    """
+    for entry in entries:
+        durable = _after(durable, entry, limits)
+    return durable
+
+
+def fold_kept(kept: Kept, ended: Ended, epoch: Epoch | None, bound: Bound) -> Kept:
+    """What is kept of the conversation after the end of a turn, which started in that epoch."""
+    keep = kept.transcript.count if ended.keep is None else ended.keep
+    add = () if ended.add is None else tuple(map(frozen, _read(ended.add)))
+    data = None if ended.data is None else _read(ended.data)
+    cursor = f"{epoch if ended.epoch is None else ended.epoch}-{ended.n}"
+    return kept.after(Changes(keep, add, data), bound, cursor)
+
+
+def _read(said: Any) -> Any:
+    return msgspec.json.decode(said) if type(said) is msgspec.Raw else said
+
+
+def _after(durable: Durable, entry: Entry, limits: Limits) -> Durable:
+    match entry:
+        case Opened(owner):
+            return replace(durable, owner=owner)
+        case Titled() | Events():
+            return durable
+        case Accepted(spec, at):
+            if durable.waiting is not None:
+                raise ValueError(f"turn {spec.head.turn_id} waits, and another one does already")
+            return replace(durable, waiting=OpenTurn(turn_spec(spec, durable.session_id), queued_at=at))
+        case Started():
+            return _started(durable, entry)
+        case CancelAsked(turn_id, reason, at):
+            holder = _holder(durable, turn_id)
+            return replace(durable, holder=replace(holder, cancellation=Cancellation(reason, at)))
+        case EarlyCancel():
+            return _cancelled_early(durable, entry, limits)
+        case Ended():
+            return _ended(durable, entry, limits)
+        case AttemptEnded(turn_id, epoch):
+            holder = _holder(durable, turn_id)
+            again = replace(holder, epoch=None, started_at=None, attempt=holder.attempt + 1)
+            return replace(durable, holder=None, waiting=again, last_epoch=epoch)
+        case EndedLate():
+            return _ended_late(durable, entry, limits)
+        case SessionClosed(reason):
+            return replace(durable, closed=reason)
+        case _:
+            assert_never(entry)
+
+
+def _holder(durable: Durable, turn_id: TurnId) -> OpenTurn:
+    holder = durable.holder
+    if holder is None or holder.spec.turn_id != turn_id:
+        raise ValueError(f"turn {turn_id} does not hold the session")
+    return holder
+
+
+def _started(durable: Durable, entry: Started) -> Durable:
+    waiting = durable.waiting
+    if durable.holder is not None:
+        raise ValueError(f"turn {entry.turn_id} starts while another one holds the session")
+    if entry.spec is not None:
+        turn = OpenTurn(turn_spec(entry.spec, durable.session_id))
+    elif waiting is not None and waiting.spec.turn_id == entry.turn_id:
+        turn, waiting = waiting, None
+    else:
+        raise ValueError(f"turn {entry.turn_id} starts, which was not accepted")
+    turn = replace(turn, epoch=entry.epoch, started_at=entry.at, attempt=entry.attempt)
+    return replace(durable, holder=turn, waiting=waiting, last_epoch=entry.epoch)
+
+
+def _cancelled_early(durable: Durable, entry: EarlyCancel, limits: Limits) -> Durable:
+    fresh = tuple(
+        early
+        for early in durable.early
+        if early.turn_id != entry.turn_id and entry.at < early.asked_at + limits.early_cancel_ttl
+    )
+    early = (*fresh, Early(entry.turn_id, entry.reason, entry.at))
+    return replace(durable, early=early[-limits.early_cancels :])
+
+
+def _ended(durable: Durable, entry: Ended, limits: Limits) -> Durable:
+    holder, waiting, turn_id = durable.holder, durable.waiting, entry.turn_id
+    if holder is not None and holder.spec.turn_id == turn_id:
+        record = _record(entry, holder.spec.head, holder)
+        durable = replace(durable, holder=None)
+    elif waiting is not None and waiting.spec.turn_id == turn_id:
+        record = _record(entry, waiting.spec.head, waiting)
+        durable = replace(durable, waiting=None)
+    elif entry.head is not None:
+        # Its cancel came before it, and has had its effect.
+        record = _record(entry, entry.head, None)
+        durable = replace(durable, early=tuple(each for each in durable.early if each.turn_id != turn_id))
+    else:
+        raise ValueError(f"turn {turn_id} ends, which was not open")
+    if entry.epoch is not None:
+        durable = replace(durable, last_epoch=entry.epoch)
+    if record.status is TurnStatus.UNRESPONSIVE:
+        return replace(durable, quarantined=(*durable.quarantined, record))
+    return _remembered(durable, record, entry.at, limits)
+
+
+def _ended_late(durable: Durable, entry: EndedLate, limits: Limits) -> Durable:
+    for record in durable.quarantined:
+        if record.turn_id == entry.turn_id:
+            rest = tuple(other for other in durable.quarantined if other is not record)
+            late = replace(record, ended_late=entry.late)
+            return _remembered(replace(durable, quarantined=rest), late, entry.late.at, limits)
+    raise ValueError(f"turn {entry.turn_id} ends late, which was not given up")
+
+
+def _record(entry: Ended, head: TurnHead, turn: OpenTurn | None) -> TurnRecord:
+    return TurnRecord(
+        head,
+        None if turn is None else turn.epoch,
+        entry.status,
+        None if turn is None else turn.queued_at,
+        None if turn is None else turn.started_at,
+        entry.first_event_at,
+        entry.cancellation,
+        entry.at,
+        entry.error,
+        entry.superseded_by,
+        None,
+        entry.began,
+        _result(entry),
+        1 if turn is None else turn.attempt,
+    )
+
+
+def _result(entry: Ended) -> KeptResult | None:
+    if entry.result_left_out:
+        return KeptResult(None, 0, left_out=True)
+    return None if entry.result is None else KeptResult(_read(entry.result), entry.result_size)
+
+
+def _remembered(durable: Durable, record: TurnRecord, now: float, limits: Limits) -> Durable:
+    """Remember a finished turn, as a session does."""
+    home = Home(durable.session_id, durable.owner, limits)
+    memory = remember(Memory(home, durable.last_epoch, durable.records), record, now)
+    return replace(durable, last_epoch=memory.last_epoch, records=memory.records)
