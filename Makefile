@@ -6,6 +6,8 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check --no-input
 ARGS   ?=
 # How many processes the tests run in; auto: two a core, because many tests wait.
 WORKERS ?= auto
+# How often `make faults` kills the server; SEED repeats what a run has chosen.
+KILLS  ?= 60
 # An environment is made anew when one of these changes; CI's also when its constraints do.
 META   := setup.cfg pyproject.toml $(PIP_CONSTRAINT)
 # What the tests need beside the package itself.
@@ -15,7 +17,7 @@ TESTING := cli,test,uvloop
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test dev lint types contracts docs bench bench-instructions constraints clean help
+.PHONY: run test dev lint types contracts docs faults bench bench-instructions constraints clean help
 
 run: $(VENV)/.for-run  ## install what is needed and start the server (ARGS="--port 9000")
 	@exec $(BIN)/turnkeeper serve $(ARGS)
@@ -39,6 +41,9 @@ contracts: $(VENV)/.for-lint  ## which file may import which, on a throwaway pla
 docs: $(VENV)/.for-docs  ## build the docs into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+faults: $(VENV)/.for-test  ## kill -9 a server under load, again and again, and look for what it lost (KILLS=1000 SEED=7)
+	$(BIN)/python -m tests.faults.run --kills $(KILLS) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 bench: $(VENV)/.for-test $(VENV)/.for-bench  ## the benchmarks, and their page in the docs (ARGS="--help")
 	$(BIN)/python tests/benchmarks/run.py --docs docs/reference $(ARGS)

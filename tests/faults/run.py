@@ -1,0 +1,198 @@
+"""Rounds of kills: ``python -m tests.faults.run --kills 60``; ``--check FILE`` judges a history again."""
+
+import argparse
+import asyncio
+import random
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.attacks.server import records
+from tests.faults.agents import AGENTS
+from tests.faults.checker import Violation, check
+from tests.faults.driver import Killer, Reader, Scene, User, end_all
+from tests.faults.end import at_the_end, tasks_of
+from tests.faults.history import (
+    CancelAnswered,
+    Connected,
+    History,
+    Killed,
+    Seen,
+    SendAnswered,
+    SendAsked,
+    Stopped,
+    read,
+)
+from tests.faults.log import id_of
+from tests.faults.process import ServerProcess
+from turnkeeper.web.client.client import Client
+
+#: How many kills a round has: then all is checked, and other sessions begin.
+ROUND = 20
+#: Seconds for which the sessions are used after the last kill.
+CALM = 2.0
+#: Seconds that readers have to see everything, when nothing runs any more.
+CATCH_UP = 10.0
+#: How often a turn may be started that is to be tried again.
+ATTEMPTS = 3
+#: Nothing that a round brings about falls out of what is kept.
+SETTINGS = {
+    "cancel_grace": 1.0,
+    "kept_turns": 1_000,
+    "log_events": 100_000,
+    "log_bytes": 100_000_000,
+    "max_kept": 2_000_000_000,
+    "log_level": "error",
+}
+#: How the log of a server reads where a turn failed because it was to.
+AS_PLANNED = "AsPlanned"
+#: How many violations are printed.
+SHOWN = 20
+#: How many characters of each.
+MOST = 1_000
+
+
+class Figures(NamedTuple):
+    """What a round consisted of."""
+
+    kills: int
+    sends: int
+    cancels: int
+    events: int
+    reconnects: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kills} kills, {self.sends:,} acknowledged sends, {self.cancels:,} cancels,"
+            f" {self.events:,} events on streams, resumed {self.reconnects:,} times"
+        )
+
+
+def figures(history: History) -> Figures:
+    """What happened, counted."""
+
+    def count(kind: type) -> int:
+        return sum(isinstance(record, kind) for record in history.records)
+
+    readers = {record.reader for record in history.records if isinstance(record, Connected)}
+    return Figures(
+        count(Killed),
+        count(SendAnswered),
+        count(CancelAnswered),
+        count(Seen),
+        count(Connected) - len(readers),
+    )
+
+
+async def play(
+    server: ServerProcess, seed: str, sessions: list[str], kills: int, calm: float = CALM
+) -> History:
+    """One round: so many kills under these sessions, ``calm`` seconds more, and what is there then.
+
+    The server is ended. Raises `DidNotServe`.
+    """
+    history = History(seed, {name: name for name in AGENTS}, ATTEMPTS)
+    async with Client(server.url) as client:
+        scene = Scene(server, client, history)
+        killer = Killer(scene, random.Random(f"{seed} kills"))
+        users = [User(scene, name, list(AGENTS), random.Random(f"{seed} {name}")) for name in sessions]
+        readers = [
+            Reader(scene, f"{name}-reader", name, None, "0", random.Random(f"{seed} {name} reads"))
+            for name in sessions
+        ]
+        playing = [asyncio.create_task(user.play()) for user in users]
+        reading = [asyncio.create_task(reader.follow()) for reader in readers]
+        try:
+            await killer.rage(kills)
+            await killer.start()
+            await asyncio.sleep(calm)
+            scene.over = True
+            await asyncio.gather(*playing)
+            named = [(r.session, r.task) for r in history.records if isinstance(r, SendAsked)]
+            history.end = await at_the_end(client, tasks_of(named))
+            await _catch_up(readers, history)
+        finally:
+            await end_all([*playing, *reading, *(task for user in users for task in user.followers)])
+            await server.kill()
+    return history
+
+
+async def _catch_up(readers: list[Reader], history: History) -> None:
+    """Wait for the readers to see all that there is, for as long as they may take."""
+    last = {
+        session: [id_of(event.id) for event in end.events if event.id is not None][-1:]
+        for session, end in history.end.items()
+    }
+    until = time.monotonic() + CATCH_UP
+    for reader in readers:
+        while time.monotonic() < until and any(
+            id_of(reader.cursor or "0") < at for at in last.get(reader.session, [])
+        ):
+            await asyncio.sleep(0.05)
+        history.add(Stopped(reader.name))
+
+
+async def run(kills: int, sessions: int, seed: int, folder: Path) -> bool:
+    """Rounds until there were so many kills; whether all was well."""
+    journal = ("--data", str(folder / "turnkeeper.db"))
+    server = ServerProcess(folder / "server.log", *journal, **SETTINGS)
+    for number in range((kills + ROUND - 1) // ROUND):
+        began = time.monotonic()
+        names = [f"r{number}s{each}" for each in range(sessions)]
+        history = await play(server, f"{seed} {number}", names, min(ROUND, kills - number * ROUND))
+        found = check(history) + grumbles(server.log.read_text(errors="replace"))
+        took = f"{time.monotonic() - began:.0f} s"
+        print(f"round {number + 1}, {took}: {len(found)} violations; {figures(history)}", flush=True)
+        if found:
+            path = folder / f"history-{number}.json"
+            history.write(path)
+            show(found)
+            print(f"the history: {path}\nthe server's log: {server.log}\nagain: SEED={seed}")
+            return False
+    return True
+
+
+def grumbles(log: str) -> list[Violation]:
+    """What a server has logged as an error, beside the turns that were to fail."""
+    return [
+        Violation("the server", record)
+        for record in records(log)
+        if AS_PLANNED not in record and " ERROR " in record.partition("\n")[0]
+    ]
+
+
+def show(found: list[Violation]) -> None:
+    """Print the first violations."""
+    for violation in found[:SHOWN]:
+        print(f"  {violation.session}: {violation.says[:MOST]}")
+    if len(found) > SHOWN:
+        print(f"  and {len(found) - SHOWN} more")
+
+
+def main() -> int:
+    """The exit code: 0 if all was well."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--sessions", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=None, help="repeats a run's choices, not its timing")
+    parser.add_argument("--check", type=Path, metavar="FILE", help="judge this history again")
+    given = parser.parse_args()
+    if given.check is not None:
+        show(found := check(read(given.check)))
+        return 1 if found else 0
+    seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
+    print(f"{given.kills} kills under {given.sessions} sessions, SEED={seed}", flush=True)
+    folder = Path(tempfile.mkdtemp(prefix="turnkeeper-faults."))
+    well = asyncio.run(run(given.kills, given.sessions, seed, folder))
+    if well:
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
+    return 0 if well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
