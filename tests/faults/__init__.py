@@ -8,7 +8,9 @@ then. A run prints its seed. One that fails writes its history to a file, which 
 ::
 
     run           rounds of kills, and what the run says                             (the command)
-    driver        the sessions' users, their readers, and the one who kills
+    users         those who send, cancel and look                                    (HTTP)
+    following     those who follow sessions and turns                                (HTTP)
+    scene         what they share, and the one who kills
     end           asks the server for all that it knows                              (HTTP)
     process       one server: started, killed by its pid, started again
     agents        what the server runs: streams numbered chunks as a message plans

@@ -27,9 +27,9 @@ class Id(NamedTuple):
 
 
 def id_of(text: str) -> Id:
-    """The id that a text says."""
+    """The id that a text says; ``0`` is before all."""
     epoch, _, n = text.partition("-")
-    return Id(int(epoch), int(n))
+    return Id(int(epoch), int(n or 0))
 
 
 def task_of(data: Any) -> str | None:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from tests.faults.history import Connected, Event, Record, Seen, Stopped, StreamRefused
 from tests.faults.log import Id, Log, id_of
 
-#: What a stream carries about itself when its cursor cannot be continued from.
-GAP, CLOSE = "gap", "close"
+#: What a stream says about itself.
+GAP, CLOSE, SNAPSHOT = "gap", "close", "snapshot"
 #: How a stream may end in a session that nobody closes.
 USUAL_ENDS = ("Task cancelled", "Task finished", "Task unresponsive")
 
@@ -35,7 +35,7 @@ def readers_of(records: Iterable[Record]) -> dict[str, Reader]:
         match record:
             case Connected():
                 name, after = record.reader, record.after
-                starts = None if after is None else Id(0, 0) if after == "0" else id_of(after)
+                starts = None if after is None else id_of(after)
                 found.setdefault(name, Reader(name, record.task, starts))
             case Seen():
                 _see(found[record.reader], record)

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from tests.attacks.server import records
 from tests.faults.agents import AGENTS
 from tests.faults.checker import Violation, check
-from tests.faults.driver import Killer, Reader, Scene, User, end_all
 from tests.faults.end import at_the_end, tasks_of
+from tests.faults.following import Reader, Together
 from tests.faults.history import (
     CancelAnswered,
     Connected,
@@ -23,11 +23,12 @@ from tests.faults.history import (
     Seen,
     SendAnswered,
     SendAsked,
-    Stopped,
     read,
 )
 from tests.faults.log import id_of
 from tests.faults.process import ServerProcess
+from tests.faults.scene import AGAIN, Killer, Scene, end_all
+from tests.faults.users import User
 from turnkeeper.web.client.client import Client
 
 #: How many kills a round has: then all is checked, and other sessions begin.
@@ -36,6 +37,8 @@ ROUND = 20
 CALM = 2.0
 #: Seconds that readers have to see everything, when nothing runs any more.
 CATCH_UP = 10.0
+#: How many seconds some readers stay away, and how many sessions others follow at once.
+AWAY, AT_ONCE = 4.0, 8
 #: How often a turn may be started that is to be tried again.
 ATTEMPTS = 3
 #: Nothing that a round brings about falls out of what is kept.
@@ -99,10 +102,7 @@ async def play(
         scene = Scene(server, client, history)
         killer = Killer(scene, random.Random(f"{seed} kills"))
         users = [User(scene, name, list(AGENTS), random.Random(f"{seed} {name}")) for name in sessions]
-        readers = [
-            Reader(scene, f"{name}-reader", name, None, "0", random.Random(f"{seed} {name} reads"))
-            for name in sessions
-        ]
+        readers = _readers(scene, seed, sessions)
         playing = [asyncio.create_task(user.play()) for user in users]
         reading = [asyncio.create_task(reader.follow()) for reader in readers]
         try:
@@ -120,6 +120,21 @@ async def play(
     return history
 
 
+def _readers(scene: Scene, seed: str, sessions: list[str]) -> list[Reader]:
+    """Those who follow: half of the sessions always, a quarter now and then, a quarter several at once."""
+    readers: list[Reader] = []
+    for name in [name for number, name in enumerate(sessions) if number % 4 != 0]:
+        away = AWAY if len(readers) % 3 == 0 else AGAIN
+        readers.append(
+            Reader(scene, f"{name}-reader", name, random.Random(f"{seed} {name} reads"), away=away)
+        )
+    others = sessions[::4]
+    for first in range(0, len(others), AT_ONCE):
+        together = others[first : first + AT_ONCE]
+        readers.append(Together(scene, f"{first}-reader", together, random.Random(f"{seed} {first} reads")))
+    return readers
+
+
 async def _catch_up(readers: list[Reader], history: History) -> None:
     """Wait for the readers to see all that there is, for as long as they may take."""
     last = {
@@ -129,10 +144,10 @@ async def _catch_up(readers: list[Reader], history: History) -> None:
     until = time.monotonic() + CATCH_UP
     for reader in readers:
         while time.monotonic() < until and any(
-            id_of(reader.cursor or "0") < at for at in last.get(reader.session, [])
+            id_of(cursor) < at for name, cursor in reader.cursors.items() for at in last.get(name, [])
         ):
             await asyncio.sleep(0.05)
-        history.add(Stopped(reader.name))
+        reader.stop()
 
 
 async def run(kills: int, sessions: int, seed: int, folder: Path) -> bool:
