@@ -26,7 +26,6 @@ MOST_LINES_A_CLASS = 200
 NO_TEST_OF_ITS_OWN = {
     "actors/admission/chain.py": "test_holdings.py and test_sleepers.py hold two chains against lists",
     "actors/journal/contract.py": "a protocol and data; the conformance suite holds every journal to it",
-    "actors/journal/stand_in.py": "it goes when fold and replay land",
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
     "web/http/several/reader.py": "tests/journeys/test_several_sessions.py reads from it over HTTP",
     "web/http/several/table.py": "tests/journeys/test_several_sessions.py opens, names and ends its streams",

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from turnkeeper.actors.model.exceptions import EventNotJson
+from turnkeeper.actors.session.settings import Settings
 
 from .wire import to_json
 
@@ -19,6 +20,23 @@ SURELY_SHOWN = 100
 #: How much of a part's type is shown.
 MAX_TYPE = 100
 _encode = msgspec.json.Encoder().encode
+
+
+class Sizes(NamedTuple):
+    """How much readers are shown: bytes of a part and of a whole message, characters of an event's data.
+
+    An agent's event that is larger is refused, and a result that is larger is left out of the event that ends
+    its turn.
+    """
+
+    part: int
+    message: int
+    event: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Sizes":
+        """What the settings say."""
+        return cls(settings.shown_part, settings.log_bytes // 2, settings.log_bytes)
 
 
 class ElidedPart(TypedDict):

@@ -6,6 +6,7 @@
     durable     what of a session's state survives                                        (pure)
     derive      what a decision adds to the log                                           (pure)
     fold        what the log says of a session                                            (pure)
+    replay      what the log says that readers were sent                                  (pure)
     contract    what every journal does, what it is handed and hands back
     fence       whether an append may be written behind what a log has
     listed      what is listed of a session

@@ -16,7 +16,8 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace, value
-from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.model.words import CancelCode, TurnStatus
+from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.states import (
     Asked,
     Cancelling,
@@ -65,6 +66,14 @@ class Durable:
     holder: OpenTurn | None = None
     waiting: OpenTurn | None = None
     closed: Reason | None = None
+
+
+def waiting_record(durable: Durable) -> TurnRecord:
+    """The turn that waits, as a record. Raises `ValueError` if none does."""
+    turn = durable.waiting
+    if turn is None:
+        raise ValueError("no turn waits")
+    return unstarted(turn.spec, TurnStatus.QUEUED, turn.queued_at)
 
 
 def durable(state: State) -> Durable:

@@ -189,6 +189,11 @@ _encoder: Final = msgspec.json.Encoder()
 _decoder: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
+def read(said: Any) -> Any:
+    """What an `Ended` says in one of its fields that may be given as JSON."""
+    return msgspec.json.decode(said) if type(said) is msgspec.Raw else said
+
+
 def encode(entry: Entry) -> bytes:
     """An entry as JSON. Raises `TypeError` for a message that JSON cannot say."""
     return _encoder.encode(entry)

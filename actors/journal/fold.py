@@ -5,9 +5,7 @@ Folding the entries of a decision into what was durable before gives what is dur
 """
 
 from collections.abc import Iterable
-from typing import Any, assert_never
-
-import msgspec
+from typing import assert_never
 
 from turnkeeper.actors.model.frozen import frozen
 from turnkeeper.actors.model.records import Cancellation, Epoch, KeptResult, TurnHead, TurnId, TurnRecord
@@ -34,6 +32,7 @@ from .entries import (
     SessionClosed,
     Started,
     Titled,
+    read,
     turn_spec,
 )
 
@@ -51,14 +50,10 @@ def fold(durable: Durable, entries: Iterable[Entry], limits: Limits) -> Durable:
 def fold_kept(kept: Kept, ended: Ended, epoch: Epoch | None, bound: Bound) -> Kept:
     """What is kept of the conversation after the end of a turn, which started in that epoch."""
     keep = kept.transcript.count if ended.keep is None else ended.keep
-    add = () if ended.add is None else tuple(map(frozen, _read(ended.add)))
-    data = None if ended.data is None else _read(ended.data)
+    add = () if ended.add is None else tuple(map(frozen, read(ended.add)))
+    data = None if ended.data is None else read(ended.data)
     cursor = f"{epoch if ended.epoch is None else ended.epoch}-{ended.n}"
     return kept.after(Changes(keep, add, data), bound, cursor)
-
-
-def _read(said: Any) -> Any:
-    return msgspec.json.decode(said) if type(said) is msgspec.Raw else said
 
 
 def _after(durable: Durable, entry: Entry, limits: Limits) -> Durable:
@@ -175,7 +170,7 @@ def _record(entry: Ended, head: TurnHead, turn: OpenTurn | None) -> TurnRecord:
 def _result(entry: Ended) -> KeptResult | None:
     if entry.result_left_out:
         return KeptResult(None, 0, left_out=True)
-    return None if entry.result is None else KeptResult(_read(entry.result), entry.result_size)
+    return None if entry.result is None else KeptResult(read(entry.result), entry.result_size)
 
 
 def _remembered(durable: Durable, record: TurnRecord, now: float, limits: Limits) -> Durable:

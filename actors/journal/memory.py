@@ -6,12 +6,14 @@ from typing import Any
 
 from turnkeeper.actors.admission.page import Page, check_limit
 from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.shown import Sizes
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.frozen import frozen
 from turnkeeper.actors.model.messages import Conversation, SessionPage, SessionSummary, TurnPage
 from turnkeeper.actors.model.records import Epoch, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.words import SessionState
+from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Limits
 from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.transcript import Bound, Transcript
@@ -33,7 +35,7 @@ from .entries import (
 from .fence import NOWHERE, Fence, Stand, fence
 from .fold import fold
 from .listed import EVERYTHING, state_of, turns_of
-from .stand_in import replay
+from .replay import replay
 
 
 class _Log:
@@ -139,8 +141,9 @@ class MemoryJournal:
     What else it does, and how much work that is, does not matter: it is what other journals are held to.
     """
 
-    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.time, sizes: Sizes | None = None) -> None:
         self._clock = clock
+        self._sizes = Sizes.of(Settings()) if sizes is None else sizes
         self._logs: dict[SessionId, _Log] = {}
 
     async def open(self) -> tuple[SessionId, ...]:
@@ -205,7 +208,7 @@ class MemoryJournal:
 
     def _events(self, session_id: SessionId, after: tuple[Epoch, int] | None) -> Iterator[Event]:
         log = self._logs.get(session_id)
-        for event in () if log is None else replay(log.entries, session_id):
+        for event in () if log is None else replay(Durable(session_id), log.entries, self._sizes):
             if event.epoch is not None and (after is None or (event.epoch, event.n) > after):
                 yield event
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 from turnkeeper.actors.admission.bounds import COUNTERS
+from turnkeeper.actors.events.shown import Sizes
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.logger import logger
@@ -83,8 +84,7 @@ class Shared:
     def __post_init__(self) -> None:
         zero, loop_time = self.zero, self.loop.time
         self.clock = lambda: zero + loop_time()
-        self.max_event_size = self.settings.log_bytes
-        self.max_shown_part, self.max_shown = self.settings.shown_part, self.settings.log_bytes // 2
+        self.max_shown_part, self.max_shown, self.max_event_size = Sizes.of(self.settings)
         self.records = {name: self._records(agent) for name, agent in self.agents.items()}
         self.most_recorded = self.settings.recorded_reply
         patience = self.settings.slow_loop

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnkeeper.actors.events.shown import MAX_TYPE, shown, shown_as_kept, size_of
+from turnkeeper.actors.events.shown import MAX_TYPE, Sizes, shown, shown_as_kept, size_of
+from turnkeeper.actors.session.settings import Settings
 
 #: Enough for anything.
 ROOM = 1_000_000
@@ -140,3 +141,7 @@ def test_a_text_in_a_kept_message_is_elided_only_where_there_is_no_room_for_it()
     assert shown_as_kept(fits, 10_000, 50_000) == fits
     does_not = {"role": "assistant", "content": "x" * 49_999}
     assert shown_as_kept(does_not, 10_000, 50_000)["content"] == [elided("text", 50_001)]
+
+
+def test_a_whole_message_may_take_half_of_what_an_event_may() -> None:
+    assert Sizes.of(Settings(shown_part=10, log_bytes=1_000)) == Sizes(10, 500, 1_000)
