@@ -15,6 +15,7 @@ then. A run prints its seed. One that fails writes its history to a file, which 
     process       one server: started, killed by its pid, started again
     agents        what the server runs: streams numbered chunks as a message plans
     checker       history -> violations                                              (pure, as all below)
+    sessions      acknowledged closes and titles against the sessions and their list
     turns         acknowledged sends and cancels against the turns' records
     readers       what each stream showed against the session's log
     conversation  the messages against the turns

@@ -11,8 +11,8 @@ class AsPlanned(Exception):
     """A turn fails because its message says so."""
 
 
-async def speak(turn: Turn) -> None:
-    """Emit the chunks of the plan. Cancelling it ends it after the plan's deaf seconds."""
+async def speak(turn: Turn) -> str:
+    """Emit the chunks of the plan, and return its result. Cancelling it ends it after the deaf seconds."""
     plan = plan_of(turn.text)
     try:
         for number in range(plan.chunks):
@@ -23,6 +23,7 @@ async def speak(turn: Turn) -> None:
         raise
     if plan.fails:
         raise AsPlanned(turn.turn_id)
+    return plan.result
 
 
 async def _endure(seconds: float) -> None:

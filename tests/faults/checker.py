@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from tests.faults import conversation, log, readers, turns
+from tests.faults import conversation, log, readers, sessions, turns
 from tests.faults.history import AtTheEnd, History, Record, SendAsked
 from tests.faults.plan import plan_of
 
@@ -32,8 +32,10 @@ def _session(records: list[Record], end: AtTheEnd, history: History) -> Iterator
     yield from log.faults(kept, plans, policies, history.attempts)
     yield from turns.faults(turns.known_of(records), end, kept, history.policies)
     there = {task: turn for task, turn in end.by_id.items() if turn is not None}
-    yield from conversation.faults(end.messages, there, plans, kept)
-    yield from readers.faults(readers.readers_of(records).values(), kept)
+    yield from sessions.faults(session := sessions.known_of(records), end)
+    if end.state != "closed":
+        yield from conversation.faults(end.messages, there, plans, kept)
+    yield from readers.faults(readers.readers_of(records).values(), kept, session.closing)
     for task, events in end.streams.items():
         own = [
             event for event in end.events if event.id and kept.epochs[log.id_of(event.id).epoch].task == task

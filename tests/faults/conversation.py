@@ -63,6 +63,8 @@ def faults(
     for part in parts:
         yield from _reply(part, plans[part.task], turns.get(part.task, {}).get("status"))
     for task, turn in turns.items():
+        if turn["status"] == "completed" and task in plans and turn["result"] != plans[task].result:
+            yield f"turn {task} completed, and its result is {turn['result']!r}"
         if turn["status"] in RECORDED and turn.get("began") and task not in order:
             yield f"turn {task} {turn['status']}, and the conversation has not its message"
     ended = {task: epochs[-1].number for task, epochs in log.of_task.items()}

@@ -4,21 +4,27 @@ import asyncio
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
+
 from tests.faults.history import AtTheEnd, Event
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.client.errors import Refused
 
 #: How many sessions are asked for at a time, and how long one may take to come to rest, in seconds.
 AT_A_TIME, REST = 8, 30.0
+RESTS = frozenset({"idle", "closed"})
 
 
 async def at_the_end(client: Client, tasks: dict[str, list[str]]) -> dict[str, AtTheEnd]:
     """What the server says of each session, and of the turns of it that clients have named."""
     places = asyncio.Semaphore(AT_A_TIME)
+    lines = [*await client.sessions(limit="200"), *await client.sessions(limit="200", state="closed")]
 
     async def one(session: str) -> AtTheEnd:
         async with places:
-            return await _session(client, session, tasks[session])
+            there = await _session(client, session, tasks[session])
+            listed = tuple(line for line in lines if line["log_id"] == session)
+            return msgspec.structs.replace(there, listed=listed)
 
     found = await asyncio.gather(*map(one, tasks))
     return dict(zip(tasks, found, strict=True))
@@ -45,10 +51,10 @@ async def _session(client: Client, session: str, tasks: list[str]) -> AtTheEnd:
 
 
 async def _at_rest(client: Client, session: str) -> str:
-    """The session's state, once it is idle or has not become that in time."""
+    """The session's state, once it is at rest or has not become that in time."""
     loop = asyncio.get_running_loop()
     end = loop.time() + REST
-    while (state := str((await client.session(session))["state"])) != "idle" and loop.time() < end:
+    while (state := str((await client.session(session))["state"])) not in RESTS and loop.time() < end:
         await asyncio.sleep(0.1)
     return state
 

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 from tests.faults.history import Broke, Connected, Seen, Stopped, StreamRefused
 from tests.faults.log import ends_turn
-from tests.faults.readers import CLOSE, GAP, SNAPSHOT, USUAL_ENDS
+from tests.faults.readers import CLOSE, CLOSED, GAP, SNAPSHOT, USUAL_ENDS
 from tests.faults.scene import AGAIN, OF_THE_MOMENT, Scene
 from turnkeeper.actors.model.words import StreamEnd
 from turnkeeper.web.client.errors import Refused, Unreachable
@@ -92,6 +92,7 @@ class Reader:
     def _see(self, event: StreamEvent) -> None:
         self._scene.history.add(Seen(self._name, event.id, event.name, event.text))
         self._cursor = event.cursor or self._cursor
+        self._done = event.name == CLOSE and event.text == CLOSED
 
     def _refused(self, code: str) -> None:
         self._scene.history.add(StreamRefused(self._name, code))

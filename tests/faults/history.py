@@ -77,6 +77,32 @@ class CancelAnswered(_Record, frozen=True, tag="cancel_answered"):
     remembered: bool = False
 
 
+class TitleAsked(_Record, frozen=True, tag="title_asked"):
+    """A client is about to give the session a title."""
+
+    session: str
+    title: str
+
+
+class TitleAnswered(_Record, frozen=True, tag="title_answered"):
+    """The title was acknowledged."""
+
+    session: str
+    title: str
+
+
+class CloseAsked(_Record, frozen=True, tag="close_asked"):
+    """A client is about to close the session, and to send nothing more."""
+
+    session: str
+
+
+class CloseAnswered(_Record, frozen=True, tag="close_answered"):
+    """The close was acknowledged."""
+
+    session: str
+
+
 class Looked(_Record, frozen=True, tag="looked"):
     """A turn was asked for; ``None`` if the server did not know it."""
 
@@ -134,6 +160,10 @@ Record: TypeAlias = (
     | SendAnswered
     | SendRefused
     | CancelAnswered
+    | TitleAsked
+    | TitleAnswered
+    | CloseAsked
+    | CloseAnswered
     | Looked
     | Broke
     | Connected
@@ -155,10 +185,12 @@ class AtTheEnd(msgspec.Struct, frozen=True, kw_only=True):
     """All that the server says of a session at the end. ``state`` is ``None`` if it does not know it.
 
     ``turns`` is the list, ``by_id`` each turn that a client has ever named: ``None`` for one that is not
-    known. ``events`` is the replay from the beginning, ``streams`` some turns' own.
+    known. ``events`` is the replay from the beginning, ``streams`` some turns' own. ``listed`` are its lines
+    in the list of all sessions.
     """
 
     state: str | None
+    listed: tuple[dict[str, Any], ...] = ()
     turns: tuple[dict[str, Any], ...] = ()
     by_id: dict[str, dict[str, Any] | None] = {}
     messages: tuple[dict[str, Any], ...] = ()
@@ -193,6 +225,8 @@ class History(msgspec.Struct):
                 case Seen() | StreamRefused() | Stopped():
                     session = session_of[record.reader]
                 case SendAsked() | SendAnswered() | SendRefused() | CancelAnswered() | Looked():
+                    session = record.session
+                case TitleAsked() | TitleAnswered() | CloseAsked() | CloseAnswered():
                     session = record.session
                 case Spawned() | Killed() | Broke():
                     continue

@@ -33,6 +33,11 @@ class Plan(msgspec.Struct, frozen=True, omit_defaults=True):
         return f"{self.task}.{number} "
 
     @property
+    def result(self) -> str:
+        """What the turn returns."""
+        return f"{self.task} is done"
+
+    @property
     def reply(self) -> str:
         """The whole reply."""
         return "".join(map(self.chunk, range(self.chunks)))

@@ -9,8 +9,9 @@ from tests.faults.log import Id, Log, id_of
 
 #: What a stream says about itself.
 GAP, CLOSE, SNAPSHOT = "gap", "close", "snapshot"
-#: How a stream may end in a session that nobody closes.
+#: How a stream may end, and how one of a session that was closed.
 USUAL_ENDS = ("Task cancelled", "Task finished", "Task unresponsive")
+CLOSED = "Session closed"
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Reader:
     task: str | None
     starts: Id | None
     seen: list[tuple[Id, Event]] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     stopped: bool = False
 
@@ -53,14 +55,17 @@ def _see(reader: Reader, event: Seen) -> None:
         reader.seen.append((id_of(event.id), Event(event.id, event.name, event.text)))
     elif event.name == GAP:
         reader.complaints.append(f"had a gap: {event.text}")
-    elif event.name == CLOSE and event.text not in USUAL_ENDS:
-        reader.complaints.append(f"its stream was ended: {event.text}")
+    elif event.name == CLOSE:
+        reader.ends.append(event.text)
 
 
-def faults(readers: Iterable[Reader], log: Log) -> Iterator[str]:
-    """What is wrong with what the readers of a session saw."""
+def faults(readers: Iterable[Reader], log: Log, closing: bool) -> Iterator[str]:
+    """What is wrong with what the readers of a session saw. ``closing``: a client has asked to close it."""
     lacking: dict[Id, Event] = {}
     for reader in readers:
+        for end in reader.ends:
+            if end not in USUAL_ENDS and not (closing and end == CLOSED):
+                yield f"reader {reader.name}: its stream was ended: {end}"
         for complaint in (*reader.complaints, *_contents(reader, log, lacking), *_places(reader, log)):
             yield f"reader {reader.name}: {complaint}"
 

@@ -41,14 +41,24 @@ CATCH_UP = 10.0
 AWAY, AT_ONCE = 4.0, 8
 #: How often a turn may be started that is to be tried again.
 ATTEMPTS = 3
-#: Nothing that a round brings about falls out of what is kept.
-SETTINGS = {
+#: Nothing that a round brings about falls out of memory.
+ROOMY: dict[str, object] = {
     "cancel_grace": 1.0,
+    "attempt_backoff": 0.1,
+    "max_attempts": ATTEMPTS,
     "kept_turns": 1_000,
     "log_events": 100_000,
     "log_bytes": 100_000_000,
     "max_kept": 2_000_000_000,
     "log_level": "error",
+}
+#: Next to nothing stays in memory: what is asked for is in the file.
+TIGHT: dict[str, object] = {
+    **ROOMY,
+    "idle_ttl": 0.3,
+    "kept_turns": 3,
+    "log_events": 100,
+    "conversation_messages": 8,
 }
 #: How the log of a server reads where a turn failed because it was to.
 AS_PLANNED = "AsPlanned"
@@ -152,20 +162,20 @@ async def _catch_up(readers: list[Reader], history: History) -> None:
 
 async def run(kills: int, sessions: int, seed: int, folder: Path) -> bool:
     """Rounds until there were so many kills; whether all was well."""
-    journal = ("--data", str(folder / "turnkeeper.db"))
-    server = ServerProcess(folder / "server.log", *journal, **SETTINGS)
+    log, journal = folder / "server.log", ("--data", str(folder / "turnkeeper.db"))
     for number in range((kills + ROUND - 1) // ROUND):
         began = time.monotonic()
+        server = ServerProcess(log, *journal, **(TIGHT if number % 2 else ROOMY))
         names = [f"r{number}s{each}" for each in range(sessions)]
         history = await play(server, f"{seed} {number}", names, min(ROUND, kills - number * ROUND))
-        found = check(history) + grumbles(server.log.read_text(errors="replace"))
+        found = check(history) + grumbles(log.read_text(errors="replace"))
         took = f"{time.monotonic() - began:.0f} s"
         print(f"round {number + 1}, {took}: {len(found)} violations; {figures(history)}", flush=True)
         if found:
             path = folder / f"history-{number}.json"
             history.write(path)
             show(found)
-            print(f"the history: {path}\nthe server's log: {server.log}\nagain: SEED={seed}")
+            print(f"the history: {path}\nthe server's log: {log}\nagain: SEED={seed}")
             return False
     return True
 

@@ -32,10 +32,12 @@ from tests.faults.history import (
     SendRefused,
     Spawned,
     Stopped,
+    TitleAnswered,
+    TitleAsked,
 )
 from tests.faults.plan import Plan
 
-SESSION = "s"
+SESSION, TITLE = "s", "as of t3"
 READER, OF_T4, LATE = "reader", "t4-reader", "late"
 PLANS = {task: Plan(task, chunks) for task, chunks in zip(("t1", "t2", "t3"), (3, 5, 4), strict=True)} | {
     task: Plan(task, chunks)
@@ -85,7 +87,12 @@ LACKING = chunk(2000, 3, "t2", 2)
 
 
 def turn(
-    task: str, status: str, started_at: float | None, ended_at: float, asked_at: float | None = None
+    task: str,
+    status: str,
+    started_at: float | None,
+    ended_at: float,
+    asked_at: float | None = None,
+    attempt: int = 1,
 ) -> Any:
     """A turn's record, as far as the checker reads it."""
     return {
@@ -95,6 +102,8 @@ def turn(
         "started_at": started_at,
         "cancel_requested_at": asked_at,
         "ended_at": ended_at,
+        "attempt": attempt,
+        "result": PLANS[task].result if status == "completed" else None,
         "began": started_at is not None,
     }
 
@@ -102,8 +111,8 @@ def turn(
 TURNS = (
     turn("t8", "cancelled", None, 9.2, 9.1),
     turn("t7", "cancelled", None, 9.0, 9.0),
-    turn("t5", "completed", 8.5, 8.8, 8.7),
-    turn("t4", "completed", 6.5, 6.8),
+    turn("t5", "completed", 8.5, 8.8, 8.7, attempt=2),
+    turn("t4", "completed", 6.5, 6.8, attempt=2),
     turn("t3", "cancelled", 4.0, 4.6, 4.5),
     turn("t2", "interrupted", 2.0, 3.0),
     turn("t1", "completed", 1.0, 1.3),
@@ -165,6 +174,9 @@ def _records() -> list[Record]:
         Connected(LATE, SESSION, 2),
         CancelAnswered(SESSION, "t3", 2, 2, 4.5, "requested", "cancelling"),
         CancelAnswered(SESSION, "t3", 2, 2, 4.7, "finished_first", "cancelled"),
+        TitleAsked(SESSION, "as of t1"),
+        TitleAsked(SESSION, TITLE),
+        TitleAnswered(SESSION, TITLE),
         asked("t4", 5.0),
         answered("t4", 2, 5.0),
         Killed(2, 5.5),
@@ -193,6 +205,7 @@ def clean() -> History:
     """The history in which all is well, made anew."""
     end = AtTheEnd(
         state="idle",
+        listed=({"log_id": SESSION, "state": "idle", "title": TITLE},),
         turns=TURNS,
         by_id={**{each["task_id"]: each for each in TURNS}, "t6": None},
         messages=MESSAGES,

@@ -11,6 +11,8 @@ from tests.faults.checker import check
 from tests.faults.history import (
     AtTheEnd,
     CancelAnswered,
+    CloseAnswered,
+    CloseAsked,
     Event,
     History,
     Looked,
@@ -20,6 +22,7 @@ from tests.faults.history import (
     SendAsked,
     SendRefused,
     StreamRefused,
+    TitleAsked,
     read,
 )
 from tests.faults.scripted import (
@@ -29,6 +32,7 @@ from tests.faults.scripted import (
     OF_T4,
     READER,
     SESSION,
+    TITLE,
     answered,
     asked,
     chunk,
@@ -134,6 +138,11 @@ def forget_turn(history: History, task: str) -> None:
 def conversation(history: History, *messages: dict[str, Any]) -> None:
     """Let the conversation be these messages."""
     end(history, messages=messages)
+
+
+def listed(history: History, state: str, title: str) -> None:
+    """Let the session be in that state, and have that title."""
+    end(history, state=state, listed=({"log_id": SESSION, "state": state, "title": title},))
 
 
 def cancel(task: str, at: float, verdict: str, status: str | None = None) -> CancelAnswered:
@@ -257,6 +266,43 @@ LIES: dict[str, tuple[Lie, str]] = {
     "the record ends otherwise than the log": (
         lambda h: instead(h, "6500-3", ended(6500, 3, "t4", "failed")),
         "turn t4 is completed, and the log ends it with ['failed']",
+    ),
+    "a result is lost": (
+        lambda h: record_of(h, "t1", result=None),
+        "turn t1 completed, and its result is None",
+    ),
+    "an attempt is not counted": (
+        lambda h: record_of(h, "t4", attempt=1),
+        "turn t4 completed in attempt 1, and the log has 2",
+    ),
+    # The session.
+    "a close is lost": (
+        lambda h: note(h, CloseAsked(SESSION), CloseAnswered(SESSION)),
+        "the session's close was acknowledged, and it is idle",
+    ),
+    "a session is closed that nobody closed": (
+        lambda h: listed(h, "closed", TITLE),
+        "the session is closed at the end",
+    ),
+    "a conversation outlives the close": (
+        both(lambda h: note(h, CloseAsked(SESSION)), lambda h: listed(h, "closed", TITLE)),
+        "the session is closed, and its conversation has 10 messages",
+    ),
+    "a session is not in the list": (
+        lambda h: end(h, listed=()),
+        "the list of sessions has it 0 times",
+    ),
+    "a session is in the list twice": (
+        lambda h: end(h, listed=2 * h.end[SESSION].listed),
+        "the list of sessions has it 2 times",
+    ),
+    "the list of sessions says something else": (
+        lambda h: end(h, listed=({**h.end[SESSION].listed[0], "state": "running"},)),
+        "the list of sessions has it as running, and it is idle",
+    ),
+    "a title is lost": (
+        lambda h: listed(h, "idle", "as of t1"),
+        "the title 'as of t3' was acknowledged, and it is 'as of t1'",
     ),
     # Cancels.
     "a cancel is lost": (
@@ -471,10 +517,26 @@ def test_a_planted_lie_is_found(name: str) -> None:
 
 def test_a_violation_names_its_session() -> None:
     history = clean()
-    end(history, state="running")
+    listed(history, "running", TITLE)
     assert [tuple(violation) for violation in check(history)] == [
         (SESSION, "the session is running at the end")
     ]
+
+
+def test_a_closed_session_has_no_conversation_and_its_streams_end() -> None:
+    history = clean()
+    note(history, CloseAsked(SESSION), Seen(READER, None, "close", "Session closed"), CloseAnswered(SESSION))
+    listed(history, "closed", TITLE)
+    conversation(history)
+    assert said(history) == []
+
+
+def test_a_title_that_was_not_acknowledged_may_be_there_or_not() -> None:
+    history = clean()
+    note(history, TitleAsked(SESSION, "as of t8"))
+    assert said(history) == []
+    listed(history, "idle", "as of t8")
+    assert said(history) == []
 
 
 def test_a_refused_send_that_had_been_acknowledged_may_have_run() -> None:

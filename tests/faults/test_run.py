@@ -8,14 +8,14 @@ import pytest
 from tests.faults.checker import check
 from tests.faults.history import History
 from tests.faults.process import DidNotServe, ServerProcess
-from tests.faults.run import SETTINGS, figures, grumbles, play
+from tests.faults.run import ROOMY, figures, grumbles, play
 
 SESSIONS = [f"s{number}" for number in range(20)]
 
 
 def played(folder: Path, kills: int, calm: float) -> History:
     """A round with a server that keeps nothing."""
-    server = ServerProcess(folder / "log", **SETTINGS)
+    server = ServerProcess(folder / "log", **ROOMY)
     return asyncio.run(play(server, "small", SESSIONS, kills, calm))
 
 

@@ -91,8 +91,6 @@ def faults(known: dict[str, Known], end: AtTheEnd, log: Log, policies: dict[str,
         if turn_at_end is not None and task not in listed:
             yield f"turn {task} is not in the list"
         yield from _turn(heard, turn_at_end, log, policies)
-    if end.state not in ("idle", None):
-        yield f"the session is {end.state} at the end"
 
 
 def _turn(known: Known, turn: dict[str, Any] | None, log: Log, policies: dict[str, str]) -> Iterator[str]:
@@ -111,6 +109,9 @@ def _turn(known: Known, turn: dict[str, Any] | None, log: Log, policies: dict[st
         yield f"turn {task} is {status} at the end"
     yield from _statuses(known, status, policies.get(turn["agent"], "interrupt"))
     yield from _stops(known, turn, log)
+    runs = [epoch for epoch in log.of_task.get(task, []) if epoch.is_run]
+    if status == "completed" and turn["attempt"] != len(runs):
+        yield f"turn {task} completed in attempt {turn['attempt']}, and the log has {len(runs)}"
     numbered = [epoch.end for epoch in log.of_task.get(task, []) if epoch.end is not None]
     if status in FINAL and turn["started_at"] is not None and numbered[-1:] != [status]:
         yield f"turn {task} is {status}, and the log ends it with {numbered}"

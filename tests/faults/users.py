@@ -7,7 +7,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tests.faults.following import TurnReader
-from tests.faults.history import CancelAnswered, Looked, SendAnswered, SendAsked, SendRefused
+from tests.faults.history import (
+    CancelAnswered,
+    CloseAnswered,
+    CloseAsked,
+    Looked,
+    SendAnswered,
+    SendAsked,
+    SendRefused,
+    TitleAnswered,
+    TitleAsked,
+)
 from tests.faults.plan import Plan
 from tests.faults.scene import Scene
 from turnkeeper.web.client.connection import JSON
@@ -28,6 +38,7 @@ class User:
         self._agents = agents
         self._chance = chance
         self._sent = 0
+        self._done = False
         #: Those who follow single turns of it.
         self.followers: list[asyncio.Task[None]] = []
 
@@ -40,9 +51,11 @@ class User:
             (self._press_on, 2.0),
             (self._look, 1.0),
             (self._stop_the_next, 0.5),
+            (self._rename, 0.2),
+            (self._close, 0.05),
         ]
         await asyncio.sleep(self._chance.uniform(0.0, PAUSE))
-        while not self._scene.over:
+        while not (self._scene.over or self._done):
             task = await self._send()
             [(deed, _)] = self._chance.choices(deeds, [weight for _, weight in deeds])
             await deed(task)
@@ -80,6 +93,24 @@ class User:
             asked, status = scene.incarnation, None
         scene.history.add(Looked(self._session, task, asked, scene.incarnation, status))
         await self._wait(task)
+
+    async def _rename(self, task: str) -> None:
+        scene, title = self._scene, f"as of {task}"
+
+        async def ask() -> JSON:
+            scene.history.add(TitleAsked(self._session, title))
+            return await scene.client.set_title(self._session, title)
+
+        await scene.persist("title", ask)
+        scene.history.add(TitleAnswered(self._session, title))
+
+    async def _close(self, _task: str) -> None:
+        """Close the session, and use it no more."""
+        scene = self._scene
+        scene.history.add(CloseAsked(self._session))
+        await scene.persist("close", lambda: scene.client.ask("DELETE", "chat", self._session))
+        scene.history.add(CloseAnswered(self._session))
+        self._done = True
 
     # -- How it does it --------------------------------------------------------------------------------
 
