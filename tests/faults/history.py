@@ -113,6 +113,14 @@ class Looked(_Record, frozen=True, tag="looked"):
     status: str | None
 
 
+class Denied(_Record, frozen=True, tag="denied"):
+    """A request was refused that should not have been."""
+
+    session: str
+    what: str
+    code: str
+
+
 class Broke(_Record, frozen=True, tag="broke"):
     """A request or a stream broke: what became of it is not known."""
 
@@ -165,6 +173,7 @@ Record: TypeAlias = (
     | CloseAsked
     | CloseAnswered
     | Looked
+    | Denied
     | Broke
     | Connected
     | Seen
@@ -226,7 +235,7 @@ class History(msgspec.Struct):
                     session = session_of[record.reader]
                 case SendAsked() | SendAnswered() | SendRefused() | CancelAnswered() | Looked():
                     session = record.session
-                case TitleAsked() | TitleAnswered() | CloseAsked() | CloseAnswered():
+                case Denied() | TitleAsked() | TitleAnswered() | CloseAsked() | CloseAnswered():
                     session = record.session
                 case Spawned() | Killed() | Broke():
                     continue

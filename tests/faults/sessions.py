@@ -7,6 +7,7 @@ from tests.faults.history import (
     AtTheEnd,
     CloseAnswered,
     CloseAsked,
+    Denied,
     Record,
     SendAnswered,
     TitleAnswered,
@@ -23,6 +24,7 @@ class Known:
     titled: bool = False
     closing: bool = False
     closed: bool = False
+    denied: list[tuple[str, str]] = field(default_factory=list)
 
 
 def known_of(records: Iterable[Record]) -> Known:
@@ -38,6 +40,8 @@ def known_of(records: Iterable[Record]) -> Known:
                 known.titles, known.titled = [record.title], True
             case CloseAsked():
                 known.closing = True
+            case Denied():
+                known.denied.append((record.what, record.code))
             case CloseAnswered():
                 known.closed = True
             case _:
@@ -47,6 +51,8 @@ def known_of(records: Iterable[Record]) -> Known:
 
 def faults(known: Known, end: AtTheEnd) -> Iterator[str]:
     """What is wrong with a session."""
+    for what, code in known.denied:
+        yield f"a {what} was refused: {code}"
     if known.closed and end.state != "closed":
         yield f"the session's close was acknowledged, and it is {end.state}"
     elif end.state not in ("idle", "closed" if known.closing else "idle", None):

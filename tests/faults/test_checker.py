@@ -13,6 +13,7 @@ from tests.faults.history import (
     CancelAnswered,
     CloseAnswered,
     CloseAsked,
+    Denied,
     Event,
     History,
     Looked,
@@ -276,6 +277,10 @@ LIES: dict[str, tuple[Lie, str]] = {
         "turn t4 completed in attempt 1, and the log has 2",
     ),
     # The session.
+    "a cancel is refused": (
+        lambda h: note(h, Denied(SESSION, "stop_turn", "UNKNOWN_SESSION")),
+        "a stop_turn was refused: UNKNOWN_SESSION",
+    ),
     "a close is lost": (
         lambda h: note(h, CloseAsked(SESSION), CloseAnswered(SESSION)),
         "the session's close was acknowledged, and it is idle",

@@ -11,6 +11,7 @@ from tests.faults.history import (
     CancelAnswered,
     CloseAnswered,
     CloseAsked,
+    Denied,
     Looked,
     SendAnswered,
     SendAsked,
@@ -56,9 +57,14 @@ class User:
         ]
         await asyncio.sleep(self._chance.uniform(0.0, PAUSE))
         while not (self._scene.over or self._done):
-            task = await self._send()
-            [(deed, _)] = self._chance.choices(deeds, [weight for _, weight in deeds])
-            await deed(task)
+            what = "send"
+            try:
+                task = await self._send()
+                [(deed, _)] = self._chance.choices(deeds, [weight for _, weight in deeds])
+                what = deed.__name__.strip("_")
+                await deed(task)
+            except Refused as error:
+                self._scene.history.add(Denied(self._session, what, error.code))
 
     # -- What a user does after a send ---------------------------------------------------------------
 
@@ -89,7 +95,9 @@ class User:
         try:
             asked, answer = await scene.persist("look", lambda: scene.client.turn(self._session, task))
             status = answer["status"]
-        except Refused:
+        except Refused as error:
+            if error.status != 404:
+                raise
             asked, status = scene.incarnation, None
         scene.history.add(Looked(self._session, task, asked, scene.incarnation, status))
         await self._wait(task)
