@@ -1,9 +1,21 @@
-"""What a log says of its session. That it says the truth is held by the search in `tests/actors/session`."""
+"""What a log says of its session is what the session was, at each step and from its first entry on."""
 
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from tests.actors.session import alphabet
+from tests.actors.session.alphabet import Happening, letters
+from tests.actors.session.logged import Log, sealed
+from tests.actors.session.search import Node, start, take
 from tests.turns import LIMITS, head, record
-from turnkeeper.actors.journal.durable import Durable, OpenTurn
+from turnkeeper.actors.events.wire import to_json
+from turnkeeper.actors.journal.derive import entries_of
+from turnkeeper.actors.journal.durable import Durable, OpenTurn, durable
 from turnkeeper.actors.journal.entries import (
     AttemptEnded,
     CancelAsked,
@@ -15,12 +27,22 @@ from turnkeeper.actors.journal.entries import (
     Spec,
     Started,
     Titled,
+    decode,
+    encode,
     turn_spec,
 )
-from turnkeeper.actors.journal.fold import fold
-from turnkeeper.actors.model.records import LateEnd, Reason, SessionId, TurnId
+from turnkeeper.actors.journal.fold import fold, fold_kept
+from turnkeeper.actors.model.messages import TurnEnded
+from turnkeeper.actors.model.records import LateEnd, Reason, Returned, SessionId, TurnId
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
+from turnkeeper.actors.session.effects import Effect
+from turnkeeper.actors.session.machine import Message, step
+from turnkeeper.actors.session.states import State
+from turnkeeper.actors.turn.changes import Changes
+from turnkeeper.actors.turn.context import OwnContext
+from turnkeeper.actors.turn.kept import Kept
+from turnkeeper.actors.turn.transcript import Bound
 
 SESSION, T1 = SessionId("s"), TurnId("t1")
 SPEC = Spec(head("t1"), "hi", 4.0)
@@ -67,3 +89,112 @@ def test_a_turn_that_was_interrupted_uses_up_an_epoch_of_its_own() -> None:
 def test_an_entry_that_cannot_follow_is_an_error(before: Durable, entry: Entry, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         fold(before, [entry], LIMITS)
+
+
+# -- A whole session --------------------------------------------------------------------------------
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@dataclass
+class History:
+    """All that is written of a session while it goes its way."""
+
+    entries: list[Entry] = field(default_factory=lambda: [Opened("u", alphabet.START)])
+
+    def witness(self, _node: Node, _message: Message, _after: State, effects: tuple[Effect, ...]) -> None:
+        self.entries += [decode(encode(entry)) for entry in entries_of(effects, sealed)]
+
+
+@given(st.data())
+def test_a_whole_log_says_what_is_durable(data: st.DataObject) -> None:
+    """Longer than what the search goes through, and with results of all kinds."""
+    node, log, history = start(), Log(), History()
+    for _ in range(data.draw(st.integers(0, 30))):
+        found = [
+            each
+            for each in letters(node.state, node.facts, node.now)
+            if not isinstance(each.message, Happening)
+        ]
+        letter = data.draw(st.sampled_from(found))
+        if isinstance(letter.message, TurnEnded) and isinstance(letter.message.outcome, Returned):
+            returned = replace(letter.message, outcome=Returned(data.draw(JSON | st.just(object()))))
+            letter = letter._replace(message=returned)
+        node = take(step, node, letter, witness=history.witness, log=log)
+    folded = fold(Durable(alphabet.SESSION), history.entries, alphabet.LIMITS)
+    assert folded == durable(node.state)
+
+
+# -- Its conversation -------------------------------------------------------------------------------
+
+MESSAGE = st.dictionaries(st.sampled_from(["role", "content"]), JSON, max_size=2) | st.text()
+
+
+#: Some of what an agent may do to its context.
+DEEDS = st.lists(
+    st.tuples(st.just("add"), MESSAGE)
+    | st.tuples(st.just("replace"), st.integers(0, 9), MESSAGE)
+    | st.tuples(st.just("drop"), st.integers(0, 9))
+    | st.tuples(st.just("assign"), st.lists(MESSAGE, max_size=4))
+    | st.tuples(st.just("note"), st.sampled_from("xyz"), JSON),
+    max_size=4,
+)
+
+
+def done_to(context: OwnContext, deeds: list[Any]) -> Changes:
+    """What a turn has changed that does this."""
+    for deed in deeds:
+        match deed:
+            case "add", message:
+                context.messages.append(message)
+            case "replace", at, message:
+                if at < len(context.messages):
+                    context.messages[at] = message
+            case "drop", at:
+                del context.messages[at:]
+            case "assign", messages:
+                context.messages = messages
+            case "note", name, said:
+                context.data[name] = said
+            case _:
+                raise AssertionError(deed)
+    return context.changes()
+
+
+def written(changes: Changes, given: Kept, n: int) -> Ended:
+    """The entry of the end of a turn that changed this, as it is read."""
+    keep = add = data = None
+    if changes.add or changes.keep < given.transcript.count:
+        keep, add = changes.keep, msgspec.Raw(to_json(changes.add).encode())
+    if changes.data is not None:
+        data = msgspec.Raw(to_json(changes.data).encode())
+    entry = decode(encode(Ended(T1, TurnStatus.COMPLETED, 2.0, n=n, keep=keep, add=add, data=data)))
+    assert isinstance(entry, Ended)
+    return entry
+
+
+@given(st.lists(DEEDS, max_size=8), st.integers(1, 6))
+def test_a_log_says_what_is_kept_of_a_conversation(turns: list[list[Any]], most: int) -> None:
+    bound = Bound(most, 1_000_000_000)
+    kept = folded = Kept("ada")
+    for epoch, deeds in enumerate(turns, 1):
+        changes = done_to(OwnContext("s", "default", kept), deeds)
+        entry = written(changes, kept, n=3)
+        kept = kept.after(changes, bound, f"{epoch}-3")
+        folded = fold_kept(folded, entry, epoch, bound)
+        assert read(folded) == read(kept)
+        assert all(type(message) is not dict for message in folded.transcript.messages), "they are frozen"
+
+
+def read(kept: Kept) -> tuple[Any, ...]:
+    """What the next turn is given: not how much memory it takes, which depends on where it is from."""
+    return kept.owner, kept.transcript.messages, kept.transcript.omitted, kept.cursor, kept.data
+
+
+def test_the_cursor_of_a_conversation_is_the_event_that_ended_the_turn_in_its_last_epoch() -> None:
+    entry = Ended(T1, TurnStatus.INTERRUPTED, 3.0, n=0, epoch=8, kept="7-3", keep=0, add=["hi"])
+    assert fold_kept(Kept("ada"), entry, 7, Bound(9, 10_000)).cursor == "8-0"
