@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.actors.journal.planted import BUGS, ROOM
 from tests.actors.session import alphabet
 from tests.actors.session.alphabet import Happening, letters
 from tests.actors.session.logged import Log, sealed
 from tests.actors.session.search import Node, start, take
+from tests.planting import Bug, changed
 from tests.turns import LIMITS, head, record
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.journal.derive import entries_of
@@ -127,6 +129,12 @@ def test_a_whole_log_says_what_is_durable(data: st.DataObject) -> None:
         node = take(step, node, letter, witness=history.witness, log=log)
     folded = fold(Durable(alphabet.SESSION), history.entries, alphabet.LIMITS)
     assert folded == durable(node.state)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_bug_of_the_list_can_still_be_planted(bug: Bug) -> None:
+    """Whether the search finds it takes minutes to say: ``python -m tests.actors.journal.planted``."""
+    compile(changed(bug, ROOM), bug.file, "exec")
 
 
 # -- Its conversation -------------------------------------------------------------------------------

@@ -206,6 +206,64 @@ BUGS = (
         "then.to, superseded, then.queued_at)",
         "then.to, superseded)",
     ),
+    # -- What is still there after a restart
+    Bug(
+        "a shutdown closes for good",
+        "machine",
+        "reason if CAUSES[reason.code].lasts else None",
+        "reason",
+    ),
+    Bug(
+        "a shutdown hides a close for good",
+        "machine",
+        "before.for_good or closing.for_good",
+        "closing.for_good",
+    ),
+    Bug(
+        "a close after a shutdown is not for good",
+        "machine",
+        "before.for_good or closing.for_good",
+        "before.for_good",
+    ),
+    Bug(
+        "what a shutdown closed cannot be closed for good",
+        "machine",
+        "if for_good is None or state.for_good is not None:",
+        "if True:",
+    ),
+    Bug("a close is not noted", "machine", "() if closing.for_good is None else", "() and"),
+    Bug("a late end is not noted", "machine", "(NoteLateEnd(record.turn_id, late),)", "()"),
+    Bug(
+        "an early cancel is not noted",
+        "stops",
+        "(NoteEarlyCancel(early), Reply(to, answer))",
+        "(Reply(to, answer),)",
+    ),
+    Bug(
+        "a cancel during a shutdown is not noted",
+        "stops",
+        "(NoteCancel(state.turn.spec.turn_id, reason, now),)",
+        "()",
+    ),
+    Bug(
+        "each cancel during a shutdown is noted",
+        "stops",
+        "lasting_cancel(state) is not None or",
+        "state.cancellation is None or",
+    ),
+    Bug("the second rung is a cancel of its own", "ladder", ", again=True", ""),
+    Bug(
+        "a turn starts at the moment of its send",
+        "machine",
+        "StartTurn(spec, epoch, now,",
+        "StartTurn(spec, epoch, spec.submitted_at,",
+    ),
+    Bug(
+        "a turn that waited starts as if it had not",
+        "machine",
+        "StartTurn(spec, epoch, now, queued_at)",
+        "StartTurn(spec, epoch, now)",
+    ),
     # -- Beside the messages
     Bug(
         "a failure forgets the turn that waits",
@@ -253,6 +311,7 @@ def said(output: str) -> str:
     return next(lines, "") if found.startswith("after ") else found
 
 
+SEARCH = Check(ROOM, ("-m", "tests.actors.session.search", "--first"), said)
+
 if __name__ == "__main__":
-    search = Check(ROOM, ("-m", "tests.actors.session.search", "--first"), said)
-    sys.exit(report(__doc__, BUGS, search))
+    sys.exit(report(__doc__, BUGS, SEARCH))
