@@ -1,36 +1,29 @@
 // The chat page: what users do, and what follows from it. Data flows one way:
 // events and answers -> state (store.js, chat.js) -> render().
 
+import { askForRunning, onConnected, refreshList, remember, stopRenaming } from "./list.js";
+import { addressed, newSession, randomId } from "./net/address.js";
 import { call, keepToken, path, problemOf, whenUnauthorized } from "./net/api.js";
-import { watchRunning } from "./net/running.js";
 import { Stream } from "./net/stream.js";
-import { $, copyText, focusMessage } from "./render/dom.js";
+import { $, copyText, focusMessage, on } from "./render/dom.js";
 import { narrow, renderFrame, renderTheme } from "./render/frame.js";
-import { renderSessions, sessionAt } from "./render/session-list.js";
+import { renderSessions } from "./render/session-list.js";
 import { renderTurns, turnAt } from "./render/turn-list.js";
 import { Chat } from "./state/chat.js";
-import { turnsOf } from "./state/history.js";
-import { KEY, forgetSession, loadSessions, noteSession, renameSession } from "./state/sessions.js";
+import { turnsBefore, turnsOf } from "./state/history.js";
 import { change, state, whenChanged } from "./state/store.js";
-import { titleOf } from "./state/words.js";
 
 const MOST_KEPT = 8; // chats that can be reopened without reading all of them again
-
-const kept = new Map(); // session -> Chat, the latest last
+const MESSAGES = 100; // how many are read at once
+const NEAR = 200; // pixels: how near the beginning of what is shown earlier messages are asked for
 
 let stream = null;
-
-function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(10));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 // -- Sessions -------------------------------------------------------------------------------------------
 
 function openSession() {
-  if (location.hash.length < 2) history.replaceState(null, "", `#${randomId()}`);
-  const session = location.hash.slice(1);
-  const before = state.chat;
+  const session = addressed();
+  const { kept, chat: before } = state;
   if (before) before.draft = $("message").value;
   const chat = kept.get(session) ?? new Chat(session);
   kept.delete(session);
@@ -51,7 +44,10 @@ function openSession() {
 
 function onEvent(edit) {
   change(() => {
+    const { chat } = state;
+    const before = chat.current?.id;
     edit();
+    if (chat.current?.id !== before) refreshList();
     remember();
   });
   askForHistory();
@@ -62,19 +58,25 @@ async function askForHistory() {
   const { chat, connection } = state;
   if (!chat.wantsHistory || connection !== "connected") return;
   chat.wantsHistory = false;
-  const { ok, status, data } = await call("GET", path(chat.session, "messages"));
+  const { ok, status, data } = await call("GET", `${path(chat.session, "messages")}?limit=${MESSAGES}`);
   change(() => {
-    if (ok) chat.onHistory(turnsOf(data), data.cursor);
+    if (ok) chat.onHistory(turnsOf(data), data);
     else chat.onNoHistory(!status);
     remember();
   });
 }
 
-// A session is in this browser's list once a message is sent in it. The first message is its title.
-function remember(at) {
-  const { session, firstMessage } = state.chat;
-  const isKnown = state.sessions.some(({ id }) => id === session);
-  if (firstMessage && (at || !isKnown)) state.sessions = noteSession(session, titleOf(firstMessage), at ?? Date.now());
+async function askForEarlier() {
+  const { chat } = state;
+  const { omitted, history } = chat;
+  if (!omitted || chat.earlier === "asking") return;
+  change(() => (chat.earlier = "asking"));
+  const address = `${path(chat.session, "messages")}?before=${omitted}&limit=${MESSAGES}`;
+  const { ok, data } = await call("GET", address);
+  change(() => {
+    if (ok && chat.history === history) chat.onEarlier(turnsBefore(data, history.turns), data);
+    else chat.earlier = ok ? "" : "failed";
+  });
 }
 
 function onConnection(connection, note) {
@@ -82,39 +84,8 @@ function onConnection(connection, note) {
     state.connection = connection;
     if (note) state.chat.note(note);
   });
-  if (connection !== "connected") return;
-  askForRunning();
-  askForHistory();
-}
-
-function onRunning(ids) {
-  change(() => {
-    const now = new Set(ids ?? []);
-    const ended = [...state.running].filter((id) => ids && !now.has(id) && id !== state.chat.session);
-    for (const id of ended) state.unseen.add(id);
-    for (const id of now) state.unseen.delete(id);
-    state.running = now;
-  });
-}
-
-function askToDelete(session) {
-  change(() => Object.assign(state, { deleting: session, deleteProblem: "" }));
-}
-
-async function deleteSession() {
-  const session = state.deleting;
-  change(() => (state.deleteProblem = ""));
-  const answer = await call("DELETE", path(session));
-  if (!answer.ok && answer.status !== 404) {
-    return change(() => (state.deleteProblem = `Not deleted: ${problemOf(answer)}.`));
-  }
-  kept.delete(session);
-  change(() => Object.assign(state, { sessions: forgetSession(session), deleting: null }));
-  if (session === state.chat.session) newSession();
-}
-
-function newSession() {
-  location.hash = randomId();
+  onConnected(connection, state.chat.session);
+  if (connection === "connected") askForHistory();
 }
 
 // -- Turns ----------------------------------------------------------------------------------------------
@@ -123,7 +94,7 @@ function newSession() {
 // can name the turn before the server has answered.
 // Without an agent's name the server chooses the agent.
 function sendNew(message, agent) {
-  const turn = { id: randomId(), epoch: null, message, agent, text: "" };
+  const turn = { id: randomId(), epoch: null, message, agent, text: "", marks: [] };
   state.chat.items.push(turn);
   $("scroller").scrollTop = 0; // the end: the column is reversed, so that it stays there by itself
   return send(turn);
@@ -161,8 +132,6 @@ function render() {
 
 // -- What users do --------------------------------------------------------------------------------------
 
-const on = (target, name, handle) => target.addEventListener(name, handle);
-
 on($("composer"), "submit", (event) => {
   event.preventDefault();
   const message = $("message").value;
@@ -196,45 +165,22 @@ function again(turn) {
   focusMessage(); // the button is gone
 }
 
-on($("sessions"), "click", ({ target }) => {
-  const button = target.closest("button");
-  if (button?.matches(".rename")) change(() => (state.renaming = sessionAt(button)));
-  else if (button?.matches(".delete")) askToDelete(sessionAt(button));
-  else if (target.closest("a[aria-current]")) change(() => (state.drawer = false));
-});
-on($("sessions"), "submit", (event) => {
-  event.preventDefault();
-  rename(sessionAt(event.target), event.target.querySelector("input").value);
-});
-on($("sessions"), "focusout", ({ target }) => {
-  if (target.matches("input") && state.renaming) rename(sessionAt(target), target.value);
-});
-
-function rename(session, title) {
-  const name = title.trim().slice(0, 200);
-  change(() => {
-    if (name && state.renaming === session) state.sessions = renameSession(session, name);
-    state.renaming = null;
-  });
-}
-
-on($("delete-dialog"), "close", () => change(() => (state.deleting = null)));
-on($("delete-keep"), "click", () => $("delete-dialog").close());
-on($("delete-yes"), "click", deleteSession);
-
 for (const button of document.querySelectorAll(".new")) {
   on(button, "click", () => {
     change(() => (state.drawer = false));
     newSession();
   });
 }
-on($("open-drawer"), "click", () => change(() => (state.drawer = true)));
+on($("open-drawer"), "click", () => {
+  change(() => (state.drawer = true));
+  refreshList();
+});
 for (const id of ["close-drawer", "shade"]) on($(id), "click", () => change(() => (state.drawer = false)));
 on(narrow, "change", () => change(() => (state.drawer = false)));
 
 on(document, "keydown", (event) => {
   if (event.key !== "Escape" || event.isComposing || $("delete-dialog").open) return;
-  if (state.renaming) change(() => (state.renaming = null));
+  if (state.renaming) stopRenaming();
   else if (state.drawer) change(() => (state.drawer = false));
   else stop();
 });
@@ -247,7 +193,12 @@ on($("skip"), "click", (event) => {
   event.preventDefault(); // the address names the session
   $("message").focus();
 });
-on($("scroller"), "scroll", () => ($("latest").hidden = $("scroller").scrollTop > -200));
+on($("scroller"), "scroll", () => {
+  const { scrollTop, scrollHeight, clientHeight } = $("scroller"); // the column is reversed: 0 is the end
+  $("latest").hidden = scrollTop > -200;
+  if (state.chat.earlier === "" && scrollHeight - clientHeight + scrollTop < NEAR) askForEarlier();
+});
+on($("earlier"), "click", askForEarlier);
 on($("latest"), "click", () => $("scroller").scrollTo({ top: 0 }));
 
 // -- Start ----------------------------------------------------------------------------------------------
@@ -258,8 +209,6 @@ whenUnauthorized((refused) => {
   const loginProblem = refused ? "The server does not accept this token." : "";
   change(() => Object.assign(state, { connection: "login", loginProblem }));
 });
-change(() => (state.sessions = loadSessions()));
-on(window, "storage", ({ key }) => key === KEY && change(() => (state.sessions = loadSessions())));
 on(window, "hashchange", openSession);
 on(window, "online", () => state.connection === "reconnecting" && stream.connect());
 // A page that the browser keeps for its Back button would keep its connection too, of which there are only six.
@@ -267,8 +216,4 @@ on(window, "pagehide", () => stream.close());
 on(window, "pageshow", ({ persisted }) => persisted && stream.connect());
 renderTheme();
 openSession();
-const askForRunning = watchRunning(
-  () => state.connection === "connected" && state.sessions.some(({ id }) => id !== state.chat.session),
-  onRunning,
-);
 on(window, "hashchange", askForRunning);

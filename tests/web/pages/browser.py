@@ -176,6 +176,13 @@ class Page:
         """What the list says of each session."""
         return self.texts("#sessions .standing")
 
+    def forget_all(self) -> None:
+        """Leave no session in the server's list, nor in the browser's."""
+        while sessions := self.server.ask("GET", f"{self.under}chat")["sessions"]:
+            for each in sessions:
+                self.server.ask("DELETE", f"{self.under}chat/{each['log_id']}")
+        self.driver.execute_script("localStorage.clear()")  # type: ignore[no-untyped-call]
+
     def choose(self, title: str) -> None:
         """Open the session whose title begins so."""
         links = self.driver.find_elements(By.CSS_SELECTOR, "#sessions a")

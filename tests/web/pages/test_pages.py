@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import pytest
 from selenium import webdriver
@@ -391,8 +392,8 @@ def test_a_page_that_cannot_load_the_conversation_shows_what_it_has(page: Page) 
     refuse = """
         const fetched = window.fetch;
         window.fetch = (address, ...rest) =>
-          fetched(address.endsWith("/messages") ? address + "/none" : address, ...rest)
-            .finally(() => address.endsWith("/messages") && (window.refused = true));"""
+          fetched(address.includes("/messages") ? "none" : address, ...rest)
+            .finally(() => address.includes("/messages") && (window.refused = true));"""
     added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": refuse})
     try:
         page.open(page.session)
@@ -451,9 +452,9 @@ def test_pages_kept_for_the_back_button_hold_no_connection(page: Page) -> None:
 
 @pytest.fixture
 def alone(driver: webdriver.Chrome, served: Server) -> Page:
-    """A page in a browser that knows no session yet."""
+    """A page in a browser that knows no session yet, of a server that has none."""
     page = Page(driver, served).open()
-    driver.execute_script("localStorage.clear()")  # type: ignore[no-untyped-call]
+    page.forget_all()
     page.reload()
     return page
 
@@ -477,7 +478,7 @@ def test_sessions_are_listed_by_their_first_message_and_can_be_switched(alone: P
     page.element("#message").send_keys("a draft")
     page.choose("Tell me of")
     page.wait(lambda: page.replies == ["Tell me of\nthe sea"], "the first is back")
-    assert page.element("#sessions [aria-current=page]").text == "Tell me of"
+    assert page.texts("#sessions [aria-current=page] .title") == ["Tell me of"]
     assert page.element("#message").get_attribute("value") == ""
     page.choose("and of")
     page.wait_for_outcome("^Stop: cancelled")
@@ -545,6 +546,294 @@ def test_a_session_can_be_renamed_and_is_deleted_once_that_is_confirmed(alone: P
     page.wait_for_connection("Connected")
     page.say("go on")
     page.wait_for_rest("go on")
+
+
+# -- The server's list ------------------------------------------------------------------------------
+
+
+def send_elsewhere(page: Page, session: str, text: str) -> None:
+    page.server.ask("POST", f"{page.under}chat/{session}/send", {"message": text})
+
+
+def come_back(page: Page) -> None:
+    """As when the user turns to this window again."""
+    page.driver.execute_script("dispatchEvent(new Event('focus'))")  # type: ignore[no-untyped-call]
+
+
+def find(page: Page, text: str) -> None:
+    page.element("#find").clear()
+    page.element("#find").send_keys(text)
+
+
+@contextmanager
+def before_it_loads(page: Page, script: str) -> Iterator[None]:
+    """The page runs this script first, whenever it is loaded."""
+    added = page.driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": script})
+    try:
+        yield
+    finally:
+        page.driver.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", added)
+
+
+def test_a_chat_of_another_browser_is_listed_once_the_window_is_looked_at_and_can_be_opened(
+    alone: Page,
+) -> None:
+    page = alone
+    # Nothing is asked for again and again, so that only the window's focus can bring what is new.
+    never = "const later = setTimeout; window.setTimeout = (run, ms) => ms === 2000 ? 0 : later(run, ms);"
+    with before_it_loads(page, never):
+        page.reload()
+        page.say("here")
+        page.wait_for_rest("here")
+        page.wait(lambda: page.sessions == ["here"] and page.texts("#sessions time") != [""], "it is listed")
+        send_elsewhere(page, "elsewhere1", "said elsewhere")
+        come_back(page)
+        page.wait(lambda: page.sessions == ["said elsewhere", "here"], "the latest is on top")
+        page.server.ask("PATCH", "chat/elsewhere1", {"title": "A better title"})
+        come_back(page)
+        page.wait(lambda: page.sessions == ["A better title", "here"], "it is renamed here, too")
+        page.choose("A better title")
+        page.wait(lambda: page.messages == ["said elsewhere"], "what was said there is shown")
+        assert page.driver.title == "A better title · turnkeeper"
+        page.server.ask("DELETE", "chat/elsewhere1")
+        page.wait_for_note("^This session is closed")
+        page.choose("here")
+        page.wait(lambda: page.sessions == ["here"], "what was deleted elsewhere is gone")
+
+
+def test_the_list_goes_on_page_by_page_and_is_searched_by_the_server(alone: Page) -> None:
+    page = alone
+    for number in range(90):
+        send_elsewhere(page, f"many{number}", f"chat number {number}")
+    come_back(page)
+    newest_first = [f"chat number {number}" for number in reversed(range(90))]
+    page.wait(lambda: page.sessions == ["New chat", *newest_first[:40]], "the last of them are listed")
+    page.element("#more").click()
+    page.wait(lambda: page.sessions == ["New chat", *newest_first[:80]], "and those before")
+    page.element("#more").click()
+    page.wait(lambda: page.sessions == ["New chat", *newest_first], "and the rest")
+    assert not page.element("#more").is_displayed()
+    focused = page.driver.switch_to.active_element
+    assert focused.text.startswith("chat number 0"), "the button is gone, and its user is where it led"
+
+    find(page, "NUMBER 8")
+    page.wait(lambda: page.texts("#found") == ["11 chats have this in the title."], "it says how many")
+    assert page.sessions == [*newest_first[:10], "chat number 8"]
+    find(page, "number")
+    page.wait(lambda: page.texts("#found") == ["40 or more chats have this in the title."], "it says so")
+    page.element("#more").click()
+    page.wait(lambda: page.sessions == newest_first[:80], "a search goes on page by page, too")
+    find(page, "nothing like it")
+    page.wait(lambda: page.texts("#found") == ["No chats have this in the title."], "it says so")
+    page.element("#find").send_keys(Keys.ESCAPE)
+    page.wait(lambda: page.sessions == ["New chat", *newest_first[:40]], "Escape ends the search")
+    assert page.element("#find").get_attribute("value") == ""
+
+
+def test_a_title_that_is_given_here_is_the_servers_and_one_that_it_refuses_is_said_to_be(
+    alone: Page,
+) -> None:
+    page = alone
+    page.say("hello")
+    page.wait_for_rest("hello")
+    page.element("#sessions .rename").click()
+    page.wait(page.element("#sessions input").is_displayed, "there is a field")
+    page.element("#sessions input").send_keys("mine", Keys.ENTER)
+    page.wait(lambda: page.sessions == ["mine"], "it is renamed")
+    page.wait(lambda: [each["title"] for each in listed(page)] == ["mine"], "the server has the title")
+    page.driver.execute_script("document.querySelector('#sessions input').removeAttribute('maxlength')")  # type: ignore[no-untyped-call]
+    page.element("#sessions .rename").click()
+    page.element("#sessions input").send_keys("x" * 300, Keys.ENTER)
+    page.wait(lambda: page.texts("#list-problem")[0].startswith("Not renamed: "), "it says why not")
+    assert page.sessions == ["mine"]
+
+
+def listed(page: Page) -> list[dict[str, Any]]:
+    """What the server lists."""
+    found: list[dict[str, Any]] = page.server.ask("GET", f"{page.under}chat")["sessions"]
+    return found
+
+
+def own_list(page: Page, *sessions: dict[str, Any]) -> None:
+    """Give the browser the list that an earlier version of the page kept in it."""
+    script = "localStorage.setItem(`turnkeeper.sessions:${location.pathname}`, JSON.stringify(arguments[0]))"
+    page.driver.execute_script(script, list(sessions))  # type: ignore[no-untyped-call]
+
+
+def test_what_an_earlier_page_kept_in_the_browser_is_given_to_the_server_and_what_that_forgot_stays(
+    alone: Page,
+) -> None:
+    page = alone
+    send_elsewhere(page, "renamed", "as it was said")
+    send_elsewhere(page, "plain", "as it was said, too")
+    page.server.ask("PATCH", "chat/plain", {"title": "named elsewhere"})
+    own_list(
+        page,
+        {"id": "plain", "title": "stale", "at": 3, "served": True},
+        {"id": "renamed", "title": "my  own title ", "at": 2},
+        {"id": "forgotten", "title": "of long ago", "at": 1},
+    )
+    page.reload()
+    titles = ["New chat", "named elsewhere", "my own title", "of long ago"]
+    page.wait(lambda: page.sessions == titles, "the server's are listed, and the one that it forgot")
+    page.wait(lambda: {each["title"] for each in listed(page)} == set(titles[1:3]), "it has the title")
+    assert page.texts("#sessions time")[3].endswith(", not on the server")
+    assert not any("not on the server" in each for each in page.texts("#sessions time")[:3])
+    find(page, "OWN")
+    page.wait(lambda: page.sessions == ["my own title"], "it is found by its title")
+    find(page, "long ago")
+    page.wait(lambda: page.sessions == ["of long ago"], "and so is one that only the browser has")
+    page.choose("of long ago")
+    page.wait(page.element("#forgotten").is_displayed, "it says that nothing is kept of it")
+    page.element("#sessions .delete").click()
+    page.wait(lambda: page.element("#delete-yes").is_displayed(), "it asks first")
+    page.element("#delete-yes").click()
+    page.wait(lambda: page.texts("#found") == ["No chats have this in the title."], "it is gone")
+
+
+def test_of_a_server_without_lists_the_browsers_own_is_shown(alone: Page) -> None:
+    page = alone
+    older = """
+        const fetched = window.fetch;
+        const isNew = (address, { method }) => address.startsWith("chat?") || method === "PATCH";
+        window.fetch = (address, options) => fetched(isNew(address, options) ? "none" : address, options);"""
+    own_list(page, {"id": "s1", "title": "one", "at": 1})
+    with before_it_loads(page, older):
+        page.reload()
+        page.say("hello")
+        page.wait_for_rest("hello")
+        page.wait(lambda: page.sessions == ["hello", "one"], "both are there")
+        assert page.element("#own-list").is_displayed()
+        page.element("#sessions .rename").click()
+        page.wait(page.element("#sessions input").is_displayed, "there is a field")
+        page.element("#sessions input").send_keys("mine", Keys.ENTER)
+        page.wait(lambda: page.sessions == ["mine", "one"], "it is renamed here")
+        page.reload()
+        page.wait(lambda: page.sessions == ["mine", "one"], "and stays so")
+        find(page, "ONE")
+        page.wait(lambda: page.sessions == ["one"], "it is searched here")
+    page.reload()
+    page.wait(lambda: [each["title"] for each in listed(page)] == ["hello"], "the server has not been asked")
+    page.wait(lambda: not page.element("#own-list").is_displayed(), "the list is the server's")
+
+
+def press_earlier(page: Page) -> None:
+    """Without scrolling to the button, which would ask for what it asks for."""
+    page.driver.execute_script("document.getElementById('earlier').click()")  # type: ignore[no-untyped-call]
+
+
+def test_what_was_said_long_ago_is_read_when_it_is_asked_for(page: Page) -> None:
+    said = [f"message {number}" for number in range(130)]
+    for text in said:
+        send_elsewhere(page, page.session, text)
+    fall_asleep(page)
+    page.open(page.session)
+    page.wait(lambda: page.messages == said[-50:], "the last of it is there")
+    end = "const main = document.querySelector('main'); return main.scrollHeight + main.scrollTop"
+    before = page.driver.execute_script(end)  # type: ignore[no-untyped-call]
+    press_earlier(page)
+    page.wait(lambda: page.messages == said[-100:], "and what was said before")
+    assert page.driver.execute_script(end) > before  # type: ignore[no-untyped-call]
+    assert page.replies == said[-100:]
+    page.driver.execute_script("document.querySelector('main').scrollTop = -1e6")  # type: ignore[no-untyped-call]
+    page.wait(lambda: page.messages == said, "by scrolling up, too")
+    assert page.replies == said
+    assert not page.element("#earlier").is_displayed()
+    page.say("on")
+    page.wait_for_rest("on")
+    assert page.messages == [*said, "on"]
+
+
+def test_earlier_messages_that_could_not_be_loaded_can_be_asked_for_again(page: Page) -> None:
+    said = [f"message {number}" for number in range(60)]
+    for text in said:
+        send_elsewhere(page, page.session, text)
+    fall_asleep(page)
+    page.open(page.session)
+    page.wait(lambda: page.messages == said[-50:], "the last of it is there")
+    refuse = """
+        const fetched = window.fetch;
+        window.fetch = (address, ...rest) => {
+          if (!address.includes("before=")) return fetched(address, ...rest);
+          window.fetch = fetched;
+          return Promise.reject(new TypeError("no network"));
+        };"""
+    page.driver.execute_script(refuse)  # type: ignore[no-untyped-call]
+    press_earlier(page)
+    page.wait(lambda: page.texts("#earlier")[0].startswith("Not loaded"), "it says that it was not")
+    assert page.messages == said[-50:]
+    press_earlier(page)
+    page.wait(lambda: page.messages == said, "all of it is there")
+
+
+# -- Attempts ---------------------------------------------------------------------------------------
+
+OF_EVENTS = """
+    const [events, done] = arguments;
+    const at = (name) => import(new URL(`state/${name}.js`, document.baseURI));
+    Promise.all([at("chat"), at("words")]).then(([{ Chat }, { outcomeOf }]) => {
+      const chat = new Chat("s");
+      const seen = events.map(([name, id, data]) => {
+        chat.onEvent(name, id, data);
+        return chat.items.map((turn) => [turn.text, turn.status, outcomeOf(turn, true)[1]]);
+      });
+      done(seen);
+    });"""
+
+
+def shown_after(page: Page, *events: tuple[str, str | None, Any]) -> list[list[list[str]]]:
+    """The turns after each event: their text, status and outcome."""
+    seen: list[list[list[str]]] = page.driver.execute_async_script(OF_EVENTS, events)  # type: ignore[no-untyped-call]
+    return seen
+
+
+STARTED = ("turn.started", "1-0", {"task_id": "t1", "agent": "default", "message": "count", "attempt": 1})
+WORDS: list[tuple[str, str | None, Any]] = [
+    ("delta", f"1-{n}", {"text": text}) for n, text in enumerate(("one ", "two ", "three "), 1)
+]
+ON = {"task_id": "t1", "agent": "default", "status": "queued", "will_continue": True}
+ENDED = {"task_id": "t1", "agent": "default", "status": "interrupted", "will_continue": False}
+
+
+def test_an_interrupted_turn_reads_so_and_shows_no_more_than_the_server_kept(page: Page) -> None:
+    interrupted = ("turn.interrupted", "2-0", {**ENDED, "kept": "1-2"})
+    (turn,) = shown_after(page, STARTED, *WORDS, interrupted)[-1]
+    assert turn[:2] == ["one two ", "interrupted"]
+    assert turn[2].startswith("Interrupted: ")
+    (turn,) = shown_after(page, STARTED, *WORDS, ("turn.interrupted", "1-4", ENDED))[-1]
+    assert turn[:2] == ["one two three ", "interrupted"], "of an older server nothing is known to be lost"
+
+
+@pytest.mark.parametrize(
+    ("kept", "text"), [("1-3", "one two three "), ("1-2", "one two "), ("1-0", ""), (None, "")]
+)
+def test_a_turn_that_goes_on_by_itself_drops_what_the_server_has_not_and_takes_the_next_attempts_events(
+    page: Page, kept: str | None, text: str
+) -> None:
+    again: list[tuple[str, str | None, Any]] = [
+        ("turn.interrupted", "2-0", {**ON, "kept": kept}),
+        ("turn.started", "3-0", {**STARTED[2], "attempt": 2}),
+        ("delta", "3-1", {"text": "four"}),
+    ]
+    done = ("turn.completed", "3-2", {**ON, "status": "completed", "will_continue": None})
+    seen = shown_after(page, STARTED, *WORDS, *again, done)
+    assert seen[4] == [[text, "queued", "Interrupted, and about to go on…"]]
+    assert seen[5] == [[text, "running", "Running…"]]
+    assert seen[-1] == [[f"{text}four", "completed", ""]]
+
+
+def test_each_attempt_drops_only_what_is_its_own(page: Page) -> None:
+    events: list[tuple[str, str | None, Any]] = [
+        ("turn.interrupted", "2-0", {**ON, "kept": "1-2"}),
+        ("turn.started", "3-0", {**STARTED[2], "attempt": 2}),
+        ("delta", "3-1", {"text": "four "}),
+        ("turn.interrupted", "4-0", {**ON, "kept": None}),
+        ("turn.started", "5-0", {**STARTED[2], "attempt": 3}),
+        ("delta", "5-1", {"text": "five "}),
+        ("turn.interrupted", "6-0", {**ENDED, "kept": "5-1"}),
+    ]
+    (turn,) = shown_after(page, STARTED, *WORDS, *events)[-1]
+    assert turn[:2] == ["one two five ", "interrupted"]
 
 
 # -- Markdown ---------------------------------------------------------------------------------------

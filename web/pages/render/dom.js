@@ -2,6 +2,8 @@
 
 export const $ = (id) => document.getElementById(id);
 
+export const on = (target, name, handle) => target.addEventListener(name, handle);
+
 export const copyOf = (template) => $(template).content.firstElementChild.cloneNode(true);
 
 // Only new text is added, so that a selection stays.

@@ -1,8 +1,9 @@
 // State -> the page around the turns: its title, the connection, the drawer, the login and the theme.
 
 import { $, setText } from "./dom.js";
-import { UNTITLED, titleOfSession } from "./session-list.js";
-import { CONNECTION } from "../state/words.js";
+import { UNTITLED, nameOf } from "./session-list.js";
+import { sessionOf } from "../state/sessions.js";
+import { CONNECTION, EARLIER } from "../state/words.js";
 
 // Whether the list of sessions is a drawer.
 export const narrow = matchMedia("(max-width: 48rem)");
@@ -11,8 +12,8 @@ export const narrow = matchMedia("(max-width: 48rem)");
 export function renderFrame(state) {
   const { chat, connection } = state;
   const turn = chat.current;
-  const title = titleOfSession(state, chat.session);
-  const isKnown = state.sessions.some(({ id }) => id === chat.session);
+  const title = nameOf(state, chat.session);
+  const isKnown = Boolean(sessionOf(state, chat.session));
   document.title = title === UNTITLED ? "turnkeeper" : `${title} · turnkeeper`;
   setText($("title"), title);
   setText($("connection"), CONNECTION[connection]);
@@ -20,6 +21,10 @@ export function renderFrame(state) {
   const isEmpty = chat.history && !chat.shown.length && connection === "connected";
   $("empty").hidden = !isEmpty || isKnown;
   $("forgotten").hidden = !isEmpty || !isKnown;
+  const isLeft = !chat.omitted && document.activeElement === $("earlier");
+  setText($("earlier"), chat.omitted ? EARLIER[chat.earlier] : "");
+  if (isLeft) $("scroller").focus();
+  $("earlier").setAttribute("aria-disabled", String(chat.earlier === "asking"));
   $("stop").disabled = !turn || Boolean(turn.stopping);
   setText($("hint"), turn ? $("hint").dataset.running : $("hint").dataset.idle);
   renderDrawer(state);

@@ -1,29 +1,48 @@
 // State -> the list of sessions on the page, and its dialog.
 
+import { sessionOf, titleOfSession } from "../state/sessions.js";
+import { dayOf } from "../state/words.js";
 import { $, arrange, copyOf, setText } from "./dom.js";
 
 const elements = new Map(); // id -> element
 
 export const UNTITLED = "New chat";
 
+export const nameOf = (state, id) => titleOfSession(state, id) || UNTITLED;
+
 export const sessionAt = (element) => element.closest("[data-session]").dataset.session;
 
-export const titleOfSession = ({ sessions }, id) => sessions.find((each) => each.id === id)?.title || UNTITLED;
-
+// The current one is on top if the list does not have it, unless something is searched for.
 export function renderSessions(state) {
-  const current = state.chat.session;
-  const isKept = state.sessions.some(({ id }) => id === current);
-  const ids = [...(isKept ? [] : [current]), ...state.sessions.map(({ id }) => id)];
-  for (const id of elements.keys()) if (!ids.includes(id)) elements.delete(id);
-  arrange($("sessions"), ids.map((id) => renderSession(state, id)));
+  const { chat, sessions, find } = state;
+  const isListed = sessions.some(({ id }) => id === chat.session);
+  const shown = isListed || find ? sessions : [sessionOf(state, chat.session) ?? { id: chat.session }, ...sessions];
+  const ids = new Set(shown.map(({ id }) => id));
+  for (const id of elements.keys()) if (!ids.has(id)) elements.delete(id);
+  const isShared = new Set(shown.map(({ user }) => user).filter(Boolean)).size > 1;
+  arrange($("sessions"), shown.map((each) => renderSession(state, each, isShared)));
+  renderAround(state);
   renderDialog(state);
 }
 
-function renderSession(state, id) {
+// What stands above and below the list.
+function renderAround({ sessions, find, found, listed, listProblem }) {
+  const isAnswered = find && (found?.find === find || !listed);
+  const [count, more] = [sessions.length, Boolean((find ? found : listed)?.before)];
+  const words = count === 1 && !more ? "1 chat has" : `${count || "No"}${more ? " or more" : ""} chats have`;
+  setText($("found"), isAnswered ? `${words} this in the title.` : "");
+  setText($("list-problem"), listProblem);
+  const isLeft = !more && document.activeElement === $("more");
+  $("more").hidden = !more;
+  if (isLeft) $("sessions").lastElementChild.querySelector("a").focus();
+  $("own-list").hidden = Boolean(listed);
+}
+
+function renderSession(state, session, isShared) {
+  const { id, at, user, missing } = session;
   const element = elements.get(id) ?? create(id);
   const part = (name) => element.querySelector(name);
-  const title = titleOfSession(state, id);
-  const isKept = state.sessions.some((each) => each.id === id);
+  const title = nameOf(state, id);
   const isCurrent = id === state.chat.session;
   const running = isCurrent ? Boolean(state.chat.current) : state.running.has(id);
   setText(part(".title"), title);
@@ -32,9 +51,11 @@ function renderSession(state, id) {
   else part("a").removeAttribute("aria-current");
   element.dataset.state = running ? "running" : state.unseen.has(id) ? "unseen" : "";
   setText(part(".standing"), running ? "running" : state.unseen.has(id) ? "ended meanwhile" : "");
+  setText(part("time"), [isShared && user, at && dayOf(at), missing && "not on the server"].filter(Boolean).join(", "));
+  if (at) part("time").dateTime = new Date(at).toISOString();
   part(".rename").setAttribute("aria-label", `Rename “${title}”`);
   part(".delete").setAttribute("aria-label", `Delete “${title}”`);
-  part(".rename").hidden = part(".delete").hidden = !isKept;
+  part(".rename").hidden = part(".delete").hidden = !at;
   renderName(element, state.renaming === id, title);
   return element;
 }
@@ -65,6 +86,6 @@ function renderDialog(state) {
   setText($("delete-problem"), state.deleteProblem);
   if (dialog.open === Boolean(state.deleting)) return;
   if (!state.deleting) return dialog.close();
-  setText($("delete-title"), `Delete “${titleOfSession(state, state.deleting)}”?`);
+  setText($("delete-title"), `Delete “${nameOf(state, state.deleting)}”?`);
   dialog.showModal();
 }

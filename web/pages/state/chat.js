@@ -11,14 +11,25 @@ const numbers = (id) => id.split("-").map(Number);
 
 const isBefore = ([epoch, n], [otherEpoch, otherN]) => epoch < otherEpoch || (epoch === otherEpoch && n < otherN);
 
+// Drop what a turn showed of an attempt after its event `kept`, or all of that attempt: the server does not have it.
+export function dropAfter(turn, kept) {
+  const last = kept ? numbers(kept) : [turn.epoch, -1];
+  turn.marks = turn.marks.filter(({ id }) => !isBefore(last, id));
+  turn.text = turn.text.slice(0, turn.marks.at(-1)?.length ?? 0);
+}
+
 export class Chat {
-  // Turns {id, epoch, message, agent, text, status, record, answer, stopping, detail, cut, why}, and {note, gap}.
+  // Turns {id, epoch, message, agent, text, marks, status, record, answer, stopping, detail, cut, why, goesOn}, and
+  // {note, gap}. `marks` are how long the text was after each event; `goesOn` is between two attempts.
   items = [];
   cursor = null;
   draft = "";
-  // The messages that the server kept, as {turns, upTo}: all up to the event `upTo`. And whether to ask for them.
+  // The last messages that the server kept, as {turns, upTo, known, omitted}: all up to the event `upTo`, `omitted`
+  // before them, and `known` ones in `turns`. And whether to ask for them.
   history = null;
   wantsHistory = true;
+  // What became of the request for earlier ones: "", "asking", or "failed".
+  earlier = "";
 
   constructor(session) {
     this.session = session;
@@ -41,12 +52,18 @@ export class Chat {
   }
 
   #isIncomplete() {
-    const { turns, upTo } = this.history ?? {};
+    const { turns, upTo, known: messages, omitted } = this.history ?? {};
     if (!turns?.length) return false;
     if (this.cursor && isBefore(numbers(this.cursor), upTo)) return false; // the replay is still on its way
     const known = this.items.filter((item) => item.epoch && item.epoch <= upTo[0]);
-    const said = turns.filter(({ message }) => message).length;
+    // As many turns as there would be of all messages, if those before were like the ones that are here.
+    const said = turns.filter(({ message }) => message).length * (1 + omitted / messages);
     return !known.length || known.some(({ cut }) => cut) || said > known.length;
+  }
+
+  // How many messages the server has before those that are shown.
+  get omitted() {
+    return this.#isIncomplete() ? this.history.omitted : 0;
   }
 
   #known(id, epoch) {
@@ -55,7 +72,7 @@ export class Chat {
 
   // The turn of an event. Where its turn.started is no longer kept, a turn is made that says so.
   #turnFor(id, epoch) {
-    const unknown = { id, epoch, message: null, text: "", status: "running", cut: Boolean(epoch) };
+    const unknown = { id, epoch, message: null, text: "", marks: [], status: "running", cut: Boolean(epoch) };
     const turn = this.#known(id, epoch) ?? unknown;
     if (!this.items.includes(turn)) this.items.push(turn);
     return turn;
@@ -75,16 +92,31 @@ export class Chat {
     if (name === "gap") this.#onGap();
     else if (name === "snapshot") this.#onSnapshot(data);
     else if (name === "turn.started") this.#onStarted(this.#turnFor(data.task_id, epoch), data, epoch);
-    else if (name === "delta") this.#turnFor(null, epoch).text += typeof data?.text === "string" ? data.text : "";
+    else if (name === "delta") this.#onDelta(this.#turnFor(null, epoch), data, id);
     else if (name === "upstream_error") this.#turnFor(null, epoch).why = typeof data?.message === "string" ? data.message : "";
+    else if (name === "turn.interrupted") this.#onInterrupted(this.#turnFor(data.task_id, epoch), data);
     else this.#onRecord(this.#turnFor(data.task_id, epoch), data);
+  }
+
+  #onDelta(turn, data, id) {
+    turn.text += typeof data?.text === "string" ? data.text : "";
+    turn.marks.push({ id: numbers(id), length: turn.text.length });
   }
 
   #onStarted(turn, data, epoch) {
     this.items = [...this.items.filter((item) => item !== turn), turn]; // the newest, also if another client sent it
     const { task_id: id, agent } = data;
     const message = isElided(data.message) ? (turn.message ?? data.message) : data.message; // this page may have sent it
-    Object.assign(turn, { id, epoch, message, agent, text: "", status: "running", cut: false });
+    const begun = turn.goesOn ? {} : { text: "", marks: [], cut: false };
+    Object.assign(turn, { id, epoch, message, agent, ...begun, status: "running", goesOn: false });
+  }
+
+  // The end of the turn, or of one attempt: then the next one starts by itself, and goes on in the same place.
+  #onInterrupted(turn, data) {
+    const goesOn = data.will_continue === true;
+    if (goesOn || data.kept) dropAfter(turn, data.kept);
+    this.#onRecord(turn, data);
+    if (goesOn) Object.assign(turn, { status: "queued", goesOn, why: "" });
   }
 
   #onRecord(turn, record) {
@@ -110,12 +142,19 @@ export class Chat {
     if (this.items.at(-1)?.note !== text) this.items.push({ note: text, gap });
   }
 
-  onHistory(turns, cursor) {
-    this.history = { turns, upTo: numbers(cursor ?? "0-0") };
+  onHistory(turns, { messages, omitted, cursor }) {
+    this.history = { turns, upTo: numbers(cursor ?? "0-0"), known: messages.length, omitted };
+  }
+
+  // Messages from before those that are here, and all turns now; none if the server has dropped what came before.
+  onEarlier(turns, { messages, omitted }) {
+    const { history } = this;
+    this.earlier = "";
+    Object.assign(history, { turns, known: history.known + messages.length, omitted: messages.length ? omitted : 0 });
   }
 
   onNoHistory(isAskedAgain) {
-    this.history ??= { turns: [], upTo: [0, 0] };
+    this.history ??= { turns: [], upTo: [0, 0], known: 0, omitted: 0 };
     this.wantsHistory ||= isAskedAgain; // when it is connected again
   }
 

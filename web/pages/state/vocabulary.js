@@ -5,16 +5,16 @@ const span = (ms) => (ms < 1 ? "less than 1 ms" : ms < 1000 ? `${Math.round(ms)}
 
 // A turn's status. `inFlight`: it has not ended. `kind`: how its outcome looks. `verdict`: what its record says
 // of a cancel. `again`: it may be tried again. `text`: what is shown, from what is known of the cancel
-// (`because`) and of the failure (`failure`).
+// (`because`) and of the failure (`failure`); `goesOn` is whether another attempt is about to start.
 export const STATUSES = {
-  queued: { inFlight: true, kind: "busy", text: () => "Waiting for the turn before it to end…" },
+  queued: { inFlight: true, kind: "busy", text: ({ goesOn }) => (goesOn ? "Interrupted, and about to go on…" : "Waiting for the turn before it to end…") },
   running: { inFlight: true, kind: "busy", text: () => "Running…" },
   cancelling: { inFlight: true, kind: "busy", text: () => "Stopping…" },
   completed: { kind: "calm", verdict: "finished_first", text: ({ because }) => because && `Completed. ${because}` },
   failed: { kind: "bad", verdict: "finished_first", again: true, text: ({ failure, because }) => `${failure} ${because}` },
   cancelled: { kind: "calm", verdict: "cancelled", text: ({ because }) => because || "Cancelled." },
   timed_out: { kind: "bad", verdict: "timed_out", again: true, text: ({ because }) => `Timed out. ${because}` },
-  interrupted: { kind: "bad", verdict: "finished_first", again: true, text: ({ because }) => `Interrupted: the server failed. ${because}` },
+  interrupted: { kind: "bad", verdict: "finished_first", again: true, text: ({ because }) => `Interrupted: the server failed or was restarted. ${because}` },
   unresponsive: { kind: "bad", verdict: "unresponsive", again: true, text: ({ because }) => `Unresponsive. ${because}` },
 };
 

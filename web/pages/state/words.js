@@ -12,6 +12,23 @@ export const CONNECTION = {
   closed: "Session closed",
 };
 
+// The button for earlier messages, by what became of the last request for them.
+export const EARLIER = {
+  "": "Show earlier messages",
+  asking: "Loading earlier messages…",
+  failed: "Not loaded. Try again to show earlier messages",
+};
+
+// The time of today, or else the day.
+export function dayOf(at, now = Date.now()) {
+  const [then, today] = [new Date(at), new Date(now)];
+  if (then.toDateString() === today.toDateString()) {
+    return then.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  }
+  const year = then.getFullYear() === today.getFullYear() ? {} : { year: "numeric" };
+  return then.toLocaleDateString([], { month: "short", day: "numeric", ...year });
+}
+
 // Statuses of the page's own: of a turn that the server does not have, or of which it kept no record.
 const OWN_STATUSES = {
   sending: { kind: "busy", text: () => "Sending…" },
@@ -71,12 +88,12 @@ function failureOf({ record, why }) {
 
 // [kind, words]: how a turn stands, or why it ended. One that ended well and undisturbed needs no words.
 export function outcomeOf(turn, connected) {
-  const { status, detail, stopping } = turn;
+  const { status, detail, stopping, goesOn } = turn;
   const { kind, text } = rowOf(status);
   if (!isInFlight(turn)) return [kind, text({ detail, failure: failureOf(turn), because: becauseOf(turn) })];
   if (detail) return ["bad", detail];
   if (stopping) return [kind, STATUSES.cancelling.text()];
-  return [kind, connected || status === "sending" ? text({}) : "In flight when the connection was lost…"];
+  return [kind, connected || status === "sending" ? text({ goesOn }) : "In flight when the connection was lost…"];
 }
 
 // What of a turn may be tried again, and what the button is called then: no agent has seen a message that is sent again.
