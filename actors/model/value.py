@@ -3,6 +3,8 @@
 The type checkers and `dataclasses` take a ``@value`` class for a frozen dataclass. It is a frozen struct of
 `msgspec`, which is made, compared and hashed in C: to make one costs 40 % of a slotted dataclass, and to
 `replace` some of its fields 8 %, on the path of every message.
+
+Written as JSON it leaves out what has its default: a default of what a journal keeps never changes.
 """
 
 from dataclasses import MISSING, dataclass, field, fields
@@ -30,5 +32,7 @@ def value(cls: type[T]) -> type[T]:
             members[each.name] = msgspec.field(default_factory=each.default_factory)
     named = [(each.name, each.type) for each in fields(noted)]
     bases: Any = (*(base for base in cls.__bases__ if base is not object), msgspec.Struct)
-    made = msgspec.defstruct(cls.__name__, named, bases=bases, namespace=members, frozen=True)
+    made = msgspec.defstruct(
+        cls.__name__, named, bases=bases, namespace=members, frozen=True, omit_defaults=True
+    )
     return cast("type[T]", made)

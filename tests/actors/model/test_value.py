@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import pickle
 
+import msgspec
 import pytest
 
 from turnkeeper.actors.model.messages import Cancel, Query
@@ -73,3 +74,10 @@ def test_a_value_can_be_matched_by_position() -> None:
     match Basket("ada", ["pear"]):
         case Basket(owner, fruits):
             assert (owner, fruits) == ("ada", ["pear"])
+
+
+def test_what_has_its_default_is_not_written() -> None:
+    assert msgspec.json.encode(Basket("ada")) == b'{"owner":"ada"}'
+    assert msgspec.json.encode(Basket("ada", ["pear"], 1.0)) == (
+        b'{"owner":"ada","fruits":["pear"],"weight":1.0}'
+    )
