@@ -68,8 +68,8 @@ def test_a_field_of_a_later_version_is_passed_over() -> None:
     assert decode(later) == Opened("ada", 1.0)
 
 
-#: Each kind as it has been written since the first version. A later one reads all of them: add to these lines,
-#: and change none.
+#: Each kind as it has been written since the first version. A later one reads all of them: lines are added to
+#: these, and none is changed.
 EVER_SINCE = [
     (b'{"kind":"opened","owner":"ada","at":1.5}', Opened("ada", 1.5)),
     (b'{"kind":"titled","title":"Pears"}', Titled("Pears")),
