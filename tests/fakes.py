@@ -221,7 +221,12 @@ async def chatty(turn: Turn) -> None:
 
 @asynccontextmanager
 async def opened(
-    agents: Any = done, *, load_context: Any = None, save_context: Any = None, **settings: Any
+    agents: Any = done,
+    *,
+    load_context: Any = None,
+    save_context: Any = None,
+    journal: Any = None,
+    **settings: Any,
 ) -> AsyncIterator[SessionRegistry]:
     """An open registry; ``settings`` are those of `Settings`. Its loop is watched if they say so."""
     registry = SessionRegistry(
@@ -229,6 +234,7 @@ async def opened(
         settings=Settings(**{"slow_loop": 0, **settings}),
         load_context=load_context,
         save_context=save_context,
+        journal=journal,
     )
     scripted = agents.values() if isinstance(agents, dict) else (agents,)
     try:

@@ -25,6 +25,10 @@ MOST_LINES_A_CLASS = 200
 # Files without a test file of their own, each with the reason.
 NO_TEST_OF_ITS_OWN = {
     "actors/admission/chain.py": "test_holdings.py and test_sleepers.py hold two chains against lists",
+    "actors/registry/durable/cargo.py": "test_journaled.py and test_loading.py send it with decisions",
+    "actors/registry/durable/restoring.py": "test_loading.py puts sessions into memory with it",
+    "actors/registry/durable/sealing.py": "test_journaled.py ends turns with what JSON cannot say",
+    "actors/journal/where.py": "tests/web/http/test_app.py and test_launch.py name files",
     "actors/journal/contract.py": "a protocol and data; the conformance suite holds every journal to it",
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
     "web/http/several/reader.py": "tests/journeys/test_several_sessions.py reads from it over HTTP",

@@ -38,16 +38,26 @@ class FeedHost(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """Where events wait to be written into a journal."""
+
+    def add(self, event: Event, /) -> None:
+        """An event was emitted."""
+        ...
+
+
 class Feed:
     """One session's events. A session without readers keeps no more than its log."""
 
-    __slots__ = ("_host", "log", "readers")
+    __slots__ = ("_host", "log", "outbox", "readers")
 
     def __init__(self, host: FeedHost, log: EventLog | None = None) -> None:
         self._host = host
         #: ``None`` while nothing reads.
         self.readers: Readers | None = None
         self.log = EventLog() if log is None else log
+        #: Where emitted events wait for a journal; ``None`` without one.
+        self.outbox: Outbox | None = None
 
     def append(self, event: Event) -> None:
         """Publish an event: keep it in the log, and wake the readers."""

@@ -5,6 +5,7 @@ position. Replay and live are therefore one and the same reading, and nothing ca
 """
 
 import re
+from collections.abc import Iterable
 from typing import Protocol
 
 from turnkeeper.actors.model.records import Epoch
@@ -96,6 +97,14 @@ class EventLog:
         """The newest event with an id."""
         kept = reversed(self._events[self._start :])
         return next((event for event in kept if event.epoch is not None), None)
+
+    def restore(
+        self, events: Iterable[Event], dropped: tuple[Epoch, int] | None, max_events: int, max_bytes: int
+    ) -> None:
+        """Keep these, the last of what was published; ``dropped`` is the id of the one before them."""
+        self._dropped = dropped
+        for event in events:
+            self.append(event, max_events, max_bytes)
 
     def append(self, event: Event, max_events: int, max_bytes: int) -> None:
         """Append, and drop the oldest events beyond the bounds. The newest is always kept."""

@@ -5,7 +5,7 @@ session decides on nothing but what is durable.
 """
 
 from collections.abc import AsyncIterator, Iterable
-from typing import Any, NewType, Protocol, TypeAlias, final
+from typing import Any, NewType, Protocol, TypeAlias, final, runtime_checkable
 
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.model.exceptions import SessionError
@@ -142,6 +142,7 @@ class History:
     bytes_in_all: int
 
 
+@runtime_checkable
 class Journal(Protocol):
     """The logs of sessions. Every method belongs to the event loop's thread and does not block it.
 

@@ -38,6 +38,7 @@
     |   +-- TurnOver                    emit or a context change after the turn's end
     |   +-- ReservedEvent               an agent may not emit an event of ours
     |   +-- EventNotJson                event data that cannot be written as JSON
+    |   +-- MessageNotJson              a message for a journal that cannot be written as JSON
     |   +-- WaitsForItself              a turn that waits for its own end
     |   +-- ContextLoadFailed           the host's `load_context` raised
     |   +-- ContextSaveFailed           the host's `save_context` raised
@@ -290,6 +291,12 @@ class EventNotJson(AgentError):
     """Event data that cannot be written as JSON."""
 
     code = "EVENT_NOT_JSON"
+
+
+class MessageNotJson(AgentError):
+    """A turn left a message in ``context.messages`` that cannot be written as JSON, for a journal."""
+
+    code = "MESSAGE_NOT_JSON"
 
 
 class WaitsForItself(AgentError):

@@ -484,6 +484,21 @@ class Sleep:
     """Go to sleep if there is nothing to do."""
 
 
+@final
+@value
+class Retitle:
+    """The session has another title: write it into the journal, then answer with ``summary``."""
+
+    title: str
+    summary: SessionSummary | None = None
+
+
+@final
+@value
+class Flush:
+    """Write what waits to be written into the journal."""
+
+
 # -- Reports to the registry --------------------------------------------------------------------------
 
 
@@ -499,12 +514,16 @@ class SessionEnded:
 @final
 @value
 class Slept:
-    """What is left of a session that went to sleep; ``state`` is ``None`` if it stayed awake."""
+    """What is left of a session that went to sleep; ``state`` is ``None`` if it stayed awake.
+
+    ``head`` is where its log in the journal stands.
+    """
 
     actor: Any
     session_id: SessionId
     state: Any
     log: Any
+    head: Any = None
 
 
 @final
@@ -531,6 +550,24 @@ class OwnerFound:
     session_id: SessionId
     owner: str | None
     failed: bool = False
+
+
+@final
+@value
+class SessionRead:
+    """What the journal has of a session: ``loaded``, ``None`` for nothing, or why it cannot be read."""
+
+    session_id: SessionId
+    loaded: Any = None
+    error: SessionError | None = None
+
+
+@final
+@value
+class Recovering:
+    """These sessions have turns that had not ended when another process ran them."""
+
+    sessions: tuple[SessionId, ...]
 
 
 @final

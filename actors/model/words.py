@@ -88,6 +88,7 @@ class CancelCode(Word):
     ADMIN = word("admin", "an admin who is not the owner asked for it")
     POLICY = word("policy", "a rule of the host's")
     SESSION_CLOSED = word("session_closed", "the session was closed")
+    JOURNAL_LOST = word("journal_lost", "too much of it waited to be written into the journal")
 
 
 class StreamEnd(Word):

@@ -14,6 +14,7 @@ from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     Close,
     FollowTurn,
+    Recovering,
     SessionFailed,
     SessionView,
     Shut,
@@ -24,7 +25,7 @@ from turnkeeper.actors.model.messages import (
     ToBeFreed,
 )
 from turnkeeper.actors.model.records import Asker, Reason, SessionId
-from turnkeeper.actors.runtime import AsyncioFuture, ReplyTo, answer, refuse, request_stop
+from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ReplyTo, answer, refuse, request_stop
 from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_PASS
 from turnkeeper.actors.session.refusals import shutting_down, unknown
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
@@ -131,12 +132,16 @@ class Children:
         elif entry.parked_mail is not None:
             entry.parked_mail.append((message, to))
         elif actor is None:
-            actor = SessionActor.start(self._shared, entry.state, entry.log)
-            self._directory.woke(entry, actor)
-            actor.forward(message, to)
+            self.wake(entry).forward(message, to)
         else:
             # It failed, and its report is on the way: this waits for its successor.
             entry.parked_mail = [(message, to)]
+
+    def wake(self, entry: Entry) -> AsyncioRef[SessionActor]:
+        """Give a session that sleeps an actor."""
+        actor = SessionActor.start(self._shared, entry.state, entry.log, head=entry.head)
+        self._directory.woke(entry, actor)
+        return actor
 
     def put_to_sleep(self, entry: Entry) -> bool:
         """Ask a session to sleep, if it may; it answers with `Slept`."""
@@ -154,8 +159,11 @@ class Children:
             return False
         if report.state is not None:
             self._directory.slept(entry, report.state, report.log)
+            entry.head = report.head
             logger.debug("session %s: asleep", entry.session_id, extra=about(entry.session_id))
         self._deliver_parked(entry)
+        if self._shared.journal is not None and entry.actor is None and not isinstance(entry.state, Closed):
+            self.let_go(entry)  # the journal has all of it
         return True
 
     def failed(self, report: SessionFailed) -> bool:
@@ -170,7 +178,12 @@ class Children:
         self._directory.followed(report.actor, report.session_id, 0, now)
         self._directory.report(report.actor, report.state, now)
         self._directory.slept(entry, report.state, report.log)
-        self._deliver_parked(entry)
+        if self._shared.journal is None:
+            self._deliver_parked(entry)
+        else:
+            # What is known of it here may be ahead of the journal, or behind: it is read again.
+            entry.parked_mail = entry.parked_mail or []
+            self._shared.report(Recovering((entry.session_id,)))
         return True
 
     def _deliver_parked(self, entry: Entry) -> None:
@@ -185,43 +198,27 @@ class Children:
             self.forward(entry, report, None)
 
     def forget(self, entry: Entry) -> None:
-        """Let go of a session for good; its conversation may be kept for longer."""
+        """Let go of a session that sleeps: for good, but its conversation may be kept for longer.
+
+        A journal still has it, unless it was closed.
+        """
+        journal = self._shared.journal
+        if journal is None:
+            self._directory.remove(entry)
+            self._shared.contexts.leave(left_of(entry))
+            logger.debug("session %s: forgotten", entry.session_id, extra=about(entry.session_id))
+            return
+        self.let_go(entry)
+        if isinstance(entry.state, Closed) and entry.state.for_good is not None:
+            self._shared.later(journal.forget(entry.session_id))
+
+    def let_go(self, entry: Entry) -> None:
+        """Keep nothing of a session in memory."""
         self._directory.remove(entry)
-        self._shared.contexts.leave(left_of(entry))
-        logger.debug("session %s: forgotten", entry.session_id, extra=about(entry.session_id))
+        self._shared.contexts.forget(entry.session_id)
+        logger.debug("session %s: no longer in memory", entry.session_id, extra=about(entry.session_id))
 
-    # -- Closing ----------------------------------------------------------------------------------------
-
-    def close(self, message: Close, to: ReplyTo) -> None:
-        """Close a session, or forget the conversation that is left of one. Raises `SessionError`."""
-        asker = message.asker
-        if message.free and not asker.sees_all:
-            raise ScopeMissing("only an admin frees the id of a session")
-        session, owner = self.remembered(message.session_id, asker)
-        entry = self._directory.entries.get(session) or self.open(session, owner, self._shared.clock())
-        shut = Shut(Reason(message.code, asker.user), message.grace)
-        if message.free:
-            self._free(entry, shut, to)
-        else:
-            self.forward(entry, shut, to)
-
-    def _free(self, entry: Entry, shut: Shut, to: ReplyTo) -> None:
-        """Close a session and forget it; ``to`` is answered when it is forgotten, with how it was closed."""
-        self.forward(entry, shut, _Freeing(self._shared, to))
-
-    def freed(self, report: ToBeFreed, to: ReplyTo) -> None:
-        """A session is closed that is to be forgotten."""
-        session = report.view.session_id
-        entry = self._directory.entries.get(session)
-        if entry is not None and isinstance(entry.state, Closed):
-            if entry.parked_mail is not None:
-                # Its actor is about to sleep: what is parked comes first.
-                self._free(entry, Shut(entry.state.reason), to)
-                return
-            self.forget(entry)
-            if entry.actor is not None:
-                entry.actor.stop(block=False)
-        answer(to, report.view)
+    # -- The end ------------------------------------------------------------------------------------------
 
     def end(self) -> None:
         """Start no actor any more: what is for a session without one is refused."""
@@ -235,6 +232,48 @@ class Children:
                 refuse(asker, shutting_down())
             if entry.actor is not None:
                 request_stop(entry.actor, to)
+
+
+class Closing:
+    """Closes single sessions, when that is asked."""
+
+    def __init__(self, shared: Shared, children: Children) -> None:
+        self._shared = shared
+        self._directory = shared.directory
+        self._children = children
+
+    def close(self, message: Close, to: ReplyTo) -> None:
+        """Close a session, or forget the conversation that is left of one. Raises `SessionError`."""
+        asker = message.asker
+        if message.free and not asker.sees_all:
+            raise ScopeMissing("only an admin frees the id of a session")
+        session, owner = self._children.remembered(message.session_id, asker)
+        entry = self._directory.entries.get(session) or self._children.open(
+            session, owner, self._shared.clock()
+        )
+        shut = Shut(Reason(message.code, asker.user), message.grace)
+        if message.free:
+            self._free(entry, shut, to)
+        else:
+            self._children.forward(entry, shut, to)
+
+    def _free(self, entry: Entry, shut: Shut, to: ReplyTo) -> None:
+        """Close a session and forget it; ``to`` is answered when it is forgotten, with how it was closed."""
+        self._children.forward(entry, shut, _Freeing(self._shared, to))
+
+    def freed(self, report: ToBeFreed, to: ReplyTo) -> None:
+        """A session is closed that is to be forgotten."""
+        session = report.view.session_id
+        entry = self._directory.entries.get(session)
+        if entry is not None and isinstance(entry.state, Closed):
+            if entry.parked_mail is not None:
+                # Its actor is about to sleep: what is parked comes first.
+                self._free(entry, Shut(entry.state.reason), to)
+                return
+            self._children.forget(entry)
+            if entry.actor is not None:
+                entry.actor.stop(block=False)
+        answer(to, report.view)
 
 
 class _Freeing(AsyncioFuture[SessionView]):

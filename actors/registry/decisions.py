@@ -2,20 +2,20 @@
 
 A message is decided by `step`, which answers with the next state and with what is to be done about it. The
 state is written into the directory first, so that an asker that is answered finds it up to date; then the
-effects are performed, in order. All of it happens within one message, and nothing waits.
-
-A journal will come between the two: a decision is performed when its entries are durable, at most one is on
-its way, and the messages that arrive meanwhile are decided when it has landed.
+effects are performed, in order. All of it happens within one message, and nothing waits. Where there is a
+journal it comes between the two: see `durable.journaled`.
 """
 
 from typing import Any, assert_never
 
+from turnkeeper.actors.journal.contract import Head, Landed, Moved, NotLanded
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, SessionLost
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     CancelAnswer,
     ReplyAddress,
+    Retitle,
     SessionEnded,
     Shut,
     Stop,
@@ -24,8 +24,8 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
-from turnkeeper.actors.session.effects import Effect, Refuse, Reply, addressees
+from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, answer, refuse
+from turnkeeper.actors.session.effects import Decision, Effect, Refuse, Reply, addressees
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import Cancelling, Closed, Idle, State
 from turnkeeper.actors.session.views import state_name
@@ -87,40 +87,69 @@ class Decisions:
         self._performer = performer
         self.state = state
 
+    @property
+    def settled(self) -> bool:
+        """Whether all that was decided is done."""
+        return True
+
+    @property
+    def head(self) -> Head | None:
+        """Where the session's log in the journal stands; ``None`` if it has none there."""
+        return None
+
+    def answered(self, message: Landed | Moved | NotLanded) -> None:
+        """The journal says what became of an append."""
+
+    def flush(self) -> None:
+        """Write what waits to be written into the journal."""
+
+    def retitle(self, message: Retitle, to: ReplyTo) -> None:
+        """Write the session's title into the journal, and answer when it is there."""
+        answer(to, message.summary)
+
     def decide(self, message: Message, to: ReplyTo) -> None:
         """Decide a message, and do what was decided.
 
         What an effect raises leaves half of it undone, so the state cannot be relied on any more: all that
         this was to answer get `SessionLost`, and raising it again ends the actor.
         """
-        shared, before = self._shared, self.state
-        now = shared.clock()
-        if type(message) is Submit and not shared.directory.ledger.is_roomy(
-            before.memory.home.owner, message.bounded
-        ):
-            message = replace(message, no_room=self._no_room(message.bounded))
-        after, effects = step(before, message, now, to)
+        before, now = self.state, self._shared.clock()
+        after, effects = self._step(before, message, now, to)
         if after is not before:
-            self.state = after
-            # Not by a report to the registry, which would be believed when it arrives: after the next step.
-            shared.directory.report(self._actor, after, now)
-            if type(after) is Closed:
-                self._close(after)
-        if logger.isEnabledFor(DEBUG):
-            log_decision(before, message, after, effects)
+            self._take(after, now)
         try:
             self._performer.perform(effects, after)
         except Exception:
-            self._lose(to, effects)
+            lose(to, effects)
             raise
 
-    def _no_room(self, bounded: bool) -> SessionError | None:
+    def abandon(self, error: SessionError) -> None:
+        """The actor is gone: answer each asker of what was not decided, or not done."""
+
+    def _step(self, before: State, message: Message, now: float, to: ReplyTo) -> Decision:
+        ledger = self._shared.directory.ledger
+        if type(message) is Submit and not ledger.is_roomy(before.memory.home.owner, message.bounded):
+            message = replace(message, no_room=self._no_room(before, message.bounded))
+        after, effects = step(before, message, now, to)
+        if logger.isEnabledFor(DEBUG):
+            log_decision(before, message, after, effects)
+        return after, effects
+
+    def _take(self, after: State, now: float) -> None:
+        """Make this the session's state."""
+        self.state = after
+        # Not by a report to the registry, which would be believed when it arrives: after the next step.
+        self._shared.directory.report(self._actor, after, now)
+        if type(after) is Closed:
+            self._close(after)
+
+    def _no_room(self, state: State, bounded: bool) -> SessionError | None:
         """Why no other turn may start now. A turn that takes the place of another one needs none itself."""
-        home, directory = self.state.memory.home, self._shared.directory
+        home, directory = state.memory.home, self._shared.directory
         if home.session_id in directory.opening:
             return None  # its place was taken when the session was opened
         no_turn = directory.ledger.no_turn(home.owner, bounded=bounded)
-        if no_turn is not None and type(self.state) is Idle:
+        if no_turn is not None and type(state) is Idle:
             return no_turn
         return directory.ledger.no_byte(home.owner, bounded=bounded)
 
@@ -130,6 +159,8 @@ class Decisions:
         self._shared.contexts.forget(session_id)
         self._shared.report(SessionEnded(self._actor, session_id))
 
-    def _lose(self, to: ReplyTo, effects: tuple[Effect, ...]) -> None:
-        for each in (to, *addressees(effects)):
-            refuse(each, SessionLost(LOST))
+
+def lose(to: ReplyTo, effects: tuple[Effect, ...]) -> None:
+    """Answer all that these effects were to answer that the session is lost."""
+    for each in (to, *addressees(effects)):
+        refuse(each, SessionLost(LOST))

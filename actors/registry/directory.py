@@ -7,18 +7,19 @@ latter two are in order of time, so that those that are due stand at the front.
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from turnkeeper.actors.admission.bounds import Bounds
 from turnkeeper.actors.admission.holdings import Held, Holdings
 from turnkeeper.actors.admission.ledger import Ledger
 from turnkeeper.actors.admission.sleepers import Sleepers
 from turnkeeper.actors.model.footprint import footprint
-from turnkeeper.actors.model.messages import Counts, LoopLag
+from turnkeeper.actors.model.messages import Counts, LoopLag, SessionSummary
 from turnkeeper.actors.model.records import Asker, Epoch, SessionId
+from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State, Successor
-from turnkeeper.actors.session.views import InFlight
+from turnkeeper.actors.session.views import InFlight, state_name
 from turnkeeper.actors.turn.context_store import Left
 
 #: How many sessions a pass over all of them takes before something else gets the loop.
@@ -35,6 +36,7 @@ class Entry(Held):
         "active_before",
         "actor",
         "counted",
+        "head",
         "log",
         "parked_mail",
         "session_id",
@@ -59,9 +61,15 @@ class Entry(Held):
         self.actor: Any = None
         #: Its event log.
         self.log: Any = None
+        #: Where its log in the journal stood when its actor stopped; ``None`` if it has none.
+        self.head: Any = None
         #: Messages, with their reply addresses, that wait until an actor that goes to sleep or has failed has
         #: reported what is left of the session; ``None`` while messages go straight to the actor.
         self.parked_mail: list[tuple[Any, Any]] | None = None
+
+
+#: A session as it can be listed: one that is open, or what is left of one beside its conversation.
+Listed: TypeAlias = Entry | Left
 
 
 class Directory:
@@ -288,6 +296,46 @@ def name(entry: Entry, title: str | None) -> None:
 def left_of(entry: Entry) -> Left:
     """What is left of a session that is forgotten, beside its conversation."""
     return Left(entry.session_id, entry.owner, entry.title, entry.active_at)
+
+
+def summary(found: Listed) -> SessionSummary:
+    """A session as it is listed."""
+    if isinstance(found, Left):
+        return SessionSummary(found.session_id, found.owner, found.title, SessionState.IDLE, found.active_at)
+    state = found.state
+    return SessionSummary(
+        found.session_id,
+        found.owner,
+        found.title,
+        state_name(state),
+        found.active_at,
+        int(isinstance(state, Running | Cancelling)),
+        int(isinstance(state, Cancelling) and isinstance(state.then, Successor)),
+        len(state.memory.quarantined),
+        found.subscribers,
+    )
+
+
+def reserve(directory: Directory, session_id: SessionId) -> Holdings[Entry] | None:
+    """Count a turn that is about to be reported, unless it counts already.
+
+    Give its place back with ``count_turns(-1)`` before that.
+    """
+    entry = directory.entries.get(session_id)
+    if entry is None or session_id in directory.opening:
+        return None
+    entry.holdings.count_turns(1)
+    return entry.holdings
+
+
+def put_back(directory: Directory, entry: Entry, owner: str) -> None:
+    """A session is in memory again, asleep."""
+    directory.ledger.of(owner).add(entry)
+    directory.entries[entry.session_id] = entry
+    directory.unresponsive += len(entry.state.memory.quarantined)
+    directory.asleep.add(entry)
+    entry.counted = entry.state.memory.results
+    entry.holdings.keep(entry.counted)
 
 
 def restore(entry: Entry, left: Left | None) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import sys
 import threading
 import time
 import weakref
@@ -10,9 +11,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from turnkeeper.actors.admission.bounds import Bounds
+from turnkeeper.actors.journal.where import AnyJournal, journal_of
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
-from turnkeeper.actors.model.messages import LoopLag, Shutdown
+from turnkeeper.actors.model.messages import LoopLag, Recovering, Shutdown
 from turnkeeper.actors.model.records import Epoch, SessionId
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
 from turnkeeper.actors.session.settings import Settings, check_settings
@@ -49,6 +51,8 @@ class SessionRegistry(SessionCalls):
     shuts it down. ``agents`` is one agent, or several by name of which the one called ``default``, or
     else the first, is the default.
 
+    With a ``journal``, the path of a file or one that is made already, sessions outlive the process.
+
     Everything here belongs to the loop's thread. Other threads use `ref`: ``registry.ref.ask(Cancel("s1"),
     timeout=5)`` or ``registry.ref.tell(...)``.
     """
@@ -61,6 +65,7 @@ class SessionRegistry(SessionCalls):
         load_context: LoadContext | None = None,
         save_context: SaveContext | None = None,
         owner_of: OwnerOf | None = None,
+        journal: AnyJournal | None = None,
     ) -> None:
         by_name: dict[Any, Any] = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
         if not by_name or not all(isinstance(name, str) for name in by_name):
@@ -83,6 +88,8 @@ class SessionRegistry(SessionCalls):
         self.incarnation = secrets.token_hex(6)
         #: Which sessions there are. The actors write it; on the loop one may look.
         self.directory = Directory(Bounds.of(self.settings))
+        #: Where sessions outlive the process; ``None``: nowhere.
+        self.journal = journal_of(journal)
         self._load_context = load_context
         self._save_context = save_context
         self._owner_of = owner_of
@@ -91,6 +98,7 @@ class SessionRegistry(SessionCalls):
         self._ref: AsyncioRef[RegistryActor] | None = None
         self._stopped: AsyncioFuture[bool] | None = None
         self._draining = False
+        self._opening = False
 
     def stage(self, name: str, priority: float = 0) -> Callable[[S], S]:
         """Register a stage, before the start: ``@registry.stage("pre_process_msg", priority=5)``.
@@ -105,9 +113,14 @@ class SessionRegistry(SessionCalls):
     # -- Life -----------------------------------------------------------------------------------------
 
     async def start(self) -> Self:
-        """Open the registry on the running loop. Raises `AlreadyStarted` the second time."""
-        if self._ref is not None:
+        """Open the registry on the running loop, and its journal, if it has one.
+
+        Raises `AlreadyStarted` the second time, and `JournalNotOpened`. Cancelling it leaves it closed.
+        """
+        if self._ref is not None or self._opening:
             raise AlreadyStarted("this registry was started before: make another one")
+        self._opening = True
+        unfinished = () if self.journal is None else await self.journal.open()
         loop = asyncio.get_running_loop()
         settings, meter = self.settings, self.meter
         bound = Bound(settings.conversation_messages, settings.conversation_bytes)
@@ -121,16 +134,25 @@ class SessionRegistry(SessionCalls):
             around=self._stages.start(),
             meter=meter,
             contexts=ContextStore(
-                settings.contexts, bound, meter, self.directory.ledger.keep, per_user=settings.max_sessions
+                # With a journal each goes when its session sleeps.
+                settings.contexts if self.journal is None else sys.maxsize,
+                bound,
+                meter,
+                self.directory.ledger.keep,
+                per_user=settings.max_sessions,
             ),
             directory=self.directory,
             load_context=self._load_context,
             save_context=self._save_context,
             owner_of=self._owner_of,
+            journal=self.journal,
+            incarnation=self.incarnation,
         )
         debug_from(os.environ)
         self._ref = RegistryActor.start(self._shared, self._default_agent, self.incarnation)
         _open.setdefault(loop, []).append(self)
+        if unfinished:
+            self._ref.tell(Recovering(unfinished))
         return self
 
     async def stop(self) -> None:
@@ -144,6 +166,8 @@ class SessionRegistry(SessionCalls):
         if self._stopped is None:
             self._stopped = self._ref.stop(block=False)
         await self._stopped
+        if self.journal is not None:
+            await self.journal.close()
         opened = _open.get(self._shared.loop, []) if self._shared is not None else []
         if self in opened:
             opened.remove(self)

@@ -65,7 +65,9 @@ class Housekeeping:
             for entry in entries:
                 if self._children.put_to_sleep(entry):
                     continue
-                retention = max(entry.state.memory.home.limits.turn_retention, at_least)
+                retention = at_least
+                if self._shared.journal is None:
+                    retention = max(entry.state.memory.home.limits.turn_retention, at_least)
                 if directory.may_be_forgotten(entry, now, retention):
                     self._children.forget(entry)
 
@@ -85,7 +87,7 @@ class Housekeeping:
             return
         self._relieved.put(owner, owner, True, now, make_room=True)
         of_all = directory.ledger.no_byte(owner, bounded=False) is not None
-        if of_all:
+        if of_all and self._shared.journal is None:
             self._last_resort.set(self._shared.loop.time() + RELIEF_TIME)
 
         def look(entries: list[Entry]) -> None:

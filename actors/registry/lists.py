@@ -2,18 +2,16 @@
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import TypeAlias
 
 from turnkeeper.actors.admission.page import Page, check_limit
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.messages import (
-    Conversation,
     GetMessages,
     GetTurns,
     ListSessions,
+    Retitle,
     SessionPage,
-    SessionSummary,
     SetTitle,
     TurnPage,
 )
@@ -22,18 +20,17 @@ from turnkeeper.actors.model.title import check_title
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.runtime import ReplyTo, answer, in_batches
 from turnkeeper.actors.session.refusals import unknown
-from turnkeeper.actors.session.states import Cancelling, Closed, Running, Successor
+from turnkeeper.actors.session.states import Closed
 from turnkeeper.actors.session.views import state_name, turns_of
 from turnkeeper.actors.turn.context_store import Left
 
 from .children import Children
-from .directory import PASS, Entry, active_by, name
+from .directory import PASS, Listed, active_by, name, summary
+from .durable import history
 from .shared import Shared
 
 #: How many sessions of a user are gone through in one pass, to note their ids.
 LISTED = 2_500
-#: A session as it can be listed: one that is open, or what is left of one beside its conversation.
-Listed: TypeAlias = Entry | Left
 
 
 def answer_sessions(shared: Shared, message: ListSessions, to: ReplyTo) -> None:
@@ -41,11 +38,14 @@ def answer_sessions(shared: Shared, message: ListSessions, to: ReplyTo) -> None:
     if not isinstance(message.q, str | None):
         raise InvalidRequest("q must be a text", field="q")
     asker, state, q = message.asker, state_named(message.state), (message.q or "").casefold()
-    page = Page(message.before, message.limit, shared.clock())
     owner = message.owner if asker.sees_all else asker.user
     if message.owner not in (None, owner):
         answer(to, SessionPage())  # as of a user who has no sessions
         return
+    if shared.journal is not None:
+        shared.answer_later(history.sessions(shared, shared.journal, owner, state, message), to)
+        return
+    page = Page(message.before, message.limit, shared.clock())
 
     def takes(found: Listed) -> bool:
         return (
@@ -70,7 +70,7 @@ def answer_sessions(shared: Shared, message: ListSessions, to: ReplyTo) -> None:
     in_batches(shared.loop, _known(shared, owner), PASS, look, done)
 
 
-def set_title(shared: Shared, message: SetTitle) -> SessionSummary:
+def answer_set_title(shared: Shared, children: Children, message: SetTitle, to: ReplyTo) -> None:
     """Give a session a title. Raises `UnknownSession`, `InvalidRequest` and `TitleTooLong`."""
     session = ids.session_id(message.session_id)
     found = _find(shared, session)
@@ -83,42 +83,35 @@ def set_title(shared: Shared, message: SetTitle) -> SessionSummary:
         shared.contexts.leave(found)
     else:
         name(found, title)
-    return summary(found)
+        if shared.journal is not None:
+            children.forward(found, Retitle(title, summary(found)), to)
+            return
+    answer(to, summary(found))
 
 
-def conversation(shared: Shared, children: Children, message: GetMessages) -> Conversation:
-    """What was said in a session. Raises `UnknownSession` and `InvalidRequest`."""
+def answer_messages(shared: Shared, children: Children, message: GetMessages, to: ReplyTo) -> None:
+    """Answer with what was said in a session. Raises `UnknownSession` and `InvalidRequest`."""
     session, _owner = children.remembered(message.session_id, message.asker)
-    limit = None if message.limit is None else check_limit(message.limit)
-    return shared.contexts.conversation(session, _number(message.before), limit)
+    before, limit = _number(message.before), None if message.limit is None else check_limit(message.limit)
+    said = shared.contexts.conversation(session, before, limit)
+    journal = shared.journal
+    if journal is not None and history.has_more(said, before, limit):
+        shared.answer_later(journal.messages(session, before, limit), to)
+    else:
+        answer(to, said)
 
 
-def turns(shared: Shared, children: Children, message: GetTurns) -> TurnPage:
-    """A page of the turns of a session, which may sleep. Raises `UnknownSession` and `InvalidRequest`."""
-    state = children.known(message.session_id, message.asker).state
+def answer_turns(shared: Shared, children: Children, message: GetTurns, to: ReplyTo) -> None:
+    """Answer with a page of the turns of a session. Raises `UnknownSession` and `InvalidRequest`."""
+    entry = children.known(message.session_id, message.asker)
+    if shared.journal is not None:
+        shared.answer_later(history.turns(shared.journal, entry, message), to)
+        return
     page = Page(message.before, message.limit, shared.clock())
-    known = {turn.turn_id: turn for turn in turns_of(state)}
+    known = {turn.turn_id: turn for turn in turns_of(entry.state)}
     for turn in known.values():
         page.add(turn.submitted_at, turn.turn_id)
-    return TurnPage(tuple(known[TurnId(place.name)] for place in page.places), page.before)
-
-
-def summary(found: Listed) -> SessionSummary:
-    """A session as it is listed."""
-    if isinstance(found, Left):
-        return SessionSummary(found.session_id, found.owner, found.title, SessionState.IDLE, found.active_at)
-    state = found.state
-    return SessionSummary(
-        found.session_id,
-        found.owner,
-        found.title,
-        state_name(state),
-        found.active_at,
-        int(isinstance(state, Running | Cancelling)),
-        int(isinstance(state, Cancelling) and isinstance(state.then, Successor)),
-        len(state.memory.quarantined),
-        found.subscribers,
-    )
+    answer(to, TurnPage(tuple(known[TurnId(place.name)] for place in page.places), page.before))
 
 
 def _known(shared: Shared, owner: str | None) -> Iterator[SessionId]:

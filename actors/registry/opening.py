@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from turnkeeper.actors.admission.holdings import Holdings
-from turnkeeper.actors.metrics.meter import SESSIONS_FORGOTTEN_EARLY
 from turnkeeper.actors.model.exceptions import OwnerNotKnown, SessionIdTaken
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, OwnerFound, Send
@@ -70,7 +69,7 @@ class Opening:
 
     def _make_room(self, owner: str, *, bounded: bool) -> None:
         """See to it that there is room for one session more; those asleep give way. Raises `SessionError`."""
-        directory, ledger = self._directory, self._directory.ledger
+        ledger = self._directory.ledger
         full = ledger.no_turn(owner, bounded=bounded)
         if full is not None:
             raise full
@@ -78,13 +77,7 @@ class Opening:
         if full is not None:
             self._shared.report(KeptTooMuch(owner))
             raise full
-        while (full := ledger.no_session(owner, bounded=bounded)) is not None:
-            of_all = ledger.no_session(owner, bounded=False) is not None
-            sleeping = directory.longest_asleep(None if of_all else owner)
-            if sleeping is None:
-                raise full
-            self._children.forget(sleeping)
-            self._shared.meter.count(SESSIONS_FORGOTTEN_EARLY)
+        self._shared.make_room(self._children.forget, owner, bounded=bounded)
 
     # -- The host's word ----------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Performs the effects of a session's decisions: the one place where a session touches the world."""
 
 import logging
-from typing import Any, Final, assert_never
+from typing import Any, Final, NamedTuple, assert_never
 
 from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
@@ -42,6 +42,7 @@ from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import owed_answers, was_superseded
 from turnkeeper.actors.turn.changes import Changes
+from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.recorder import recorded
 from turnkeeper.actors.turn.running import RunningTurns
 from turnkeeper.actors.turn.turn import Turn, reply_of
@@ -121,10 +122,22 @@ def _said(error: BaseException | None) -> str:
         return type(error).__name__
 
 
+class Left(NamedTuple):
+    """What a turn leaves at its end.
+
+    That is the number of the event that ends it, and what it has made of the conversation that it was given,
+    if anything of that is to be kept.
+    """
+
+    n: int
+    given: Kept | None = None
+    changes: Changes | None = None
+
+
 class Performer:
     """The hands of one session, and what they hold: running turns, events, a timer, waiting askers."""
 
-    __slots__ = ("_actor", "_shared", "_timer", "_waiters", "feed", "turns")
+    __slots__ = ("_actor", "_sealed", "_shared", "_timer", "_waiters", "feed", "turns")
 
     def __init__(self, shared: Shared, actor: AsyncioRef[Any], feed: Feed) -> None:
         self._shared = shared
@@ -132,6 +145,8 @@ class Performer:
         # Most sessions never have these.
         self._timer: Timer | None = None
         self._waiters: Waiters | None = None
+        #: What the turn leaves whose end is decided, until that is done.
+        self._sealed: Left | None = None
         self.feed = feed
         self.turns = RunningTurns(actor)
 
@@ -152,7 +167,7 @@ class Performer:
             elif type(effect) is EndTurn:
                 self._end_turn(effect, state)
             elif type(effect) is CancelTurn:
-                self.turns.cancel(effect.reason)
+                self.turns.cancel(effect.reason, again=effect.again)
             elif type(effect) is SetTimer:
                 self._set_timer(effect.at)
             elif type(effect) is AnnounceQueued:
@@ -205,11 +220,15 @@ class Performer:
         if record.epoch is None or turn is None:
             self.feed.append(Event(END_NAMES[record.status], source=record))
         else:
-            n = turn.close()
-            self._keep(turn, record, outcome, state)
+            left = self._sealed
+            self._sealed = None
+            if left is None:
+                left = self._left_by(turn, record, outcome, state)
+            if left.changes is not None and left.given is not None:
+                self._shared.contexts.apply(turn.session_id, left.given, left.changes, turn.last_event_id)
             if outcome is not None:
                 self.turns.turn = self.turns.task = None
-            event, left_out = end_event(end, n, self._shared.max_event_size)
+            event, left_out = end_event(end, left.n, self._shared.max_event_size)
             if left_out:
                 self._shared.meter.count(RESULTS_LEFT_OUT)
             if record.result is not None and record.result.left_out:
@@ -231,18 +250,30 @@ class Performer:
             # Streams that the end of a turn leaves open end with its session.
             self.feed.end(StreamEnd.SESSION_CLOSED)
 
-    def _keep(self, turn: Turn, record: TurnRecord, outcome: Outcome | None, state: State) -> None:
-        """Keep the conversation as the turn leaves it, unless the host keeps it, or it is to be forgotten.
+    def seal(self, effect: EndTurn, state: State) -> Left | None:
+        """Its end is decided: nothing more is published of the turn that this ends; what it leaves.
+
+        ``None`` for a turn that does not run here. May be called again for the same turn.
+        """
+        turn = self.turns.turn
+        if turn is None or effect.record.epoch != turn.epoch:
+            return None
+        self._sealed = self._left_by(turn, effect.record, effect.outcome, state)
+        return self._sealed
+
+    def _left_by(self, turn: Turn, record: TurnRecord, outcome: Outcome | None, state: State) -> Left:
+        """Close the turn. The conversation is not kept where the host keeps it, or it is to be forgotten.
 
         Without an outcome the turn was given up: what it has changed is refused, and what it has published is
         recorded all the same.
         """
+        n = turn.n if turn.over else turn.close()
         shared, context = self._shared, turn.own_context
         if shared.load_context is not None or type(state) is Closed:
-            return
+            return Left(n)
         reply = reply_of(turn, outcome.result if type(outcome) is Returned else None)
         if reply is None and (context is None or outcome is None):
-            return
+            return Left(n)
         if context is None:
             context = shared.contexts.context_for(turn.session_id, turn.owner, turn.agent)
         said = context.kept.transcript
@@ -251,7 +282,7 @@ class Performer:
             stopped = record.status is not TurnStatus.COMPLETED
             error = None if record.error is None else record.error.code
             changes = recorded(changes, said.messages, turn.message, reply, stopped=stopped, error=error)
-        shared.contexts.apply(turn.session_id, context.kept, changes, turn.last_event_id)
+        return Left(n, context.kept, changes)
 
     def wait_for(self, turn_id: TurnId, to: ReplyTo) -> None:
         """Answer this one when the turn ends, which is in flight or waits."""

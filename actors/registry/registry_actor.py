@@ -26,9 +26,11 @@ from turnkeeper.actors.model.messages import (
     ListActive,
     ListSessions,
     OwnerFound,
+    Recovering,
     Send,
     SessionEnded,
     SessionFailed,
+    SessionRead,
     SetTitle,
     Shutdown,
     ShutdownOverdue,
@@ -39,18 +41,20 @@ from turnkeeper.actors.model.messages import (
     TaskExited,
     ToBeFreed,
 )
-from turnkeeper.actors.model.records import Asker, Reason
+from turnkeeper.actors.model.records import Asker, Reason, TurnId
 from turnkeeper.actors.model.title import title_of
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 
-from .children import Children
+from .children import Children, Closing
 from .directory import PASS, name
+from .durable.loading import Loading
+from .durable.sealing import check_json
 from .ending import Ending
 from .housekeeping import Housekeeping
-from .lists import answer_sessions, conversation, set_title, turns
+from .lists import answer_messages, answer_sessions, answer_set_title, answer_turns
 from .opening import Opening
 from .shared import DEBUG, Shared
 
@@ -79,6 +83,8 @@ Message: TypeAlias = (
     | TaskExited
     | KeptTooMuch
     | OwnerFound
+    | SessionRead
+    | Recovering
     | ToBeFreed
 )
 #: The messages that the registry's actor understands.
@@ -107,6 +113,20 @@ def answer_list(shared: Shared, asker: Asker, to: ReplyTo) -> None:
     in_batches(shared.loop, turns, PASS, look, lambda: to.set(tuple(found)))
 
 
+def cancel_unopened(
+    shared: Shared, early: EarlyCancels, message: Cancel, turn: TurnId | None, text: str | None
+) -> CancelAnswer:
+    """What a cancel comes to in a session that its asker does not have. Raises `PreconditionFailed`."""
+    session = ids.session_id(message.session_id)
+    if message.if_match is not None:
+        raise precondition_failed(message.if_match)
+    # Of another user's session the answer is that of an unknown one.
+    if turn is not None and session not in shared.directory.entries:
+        early.remember(message.asker.user, session, turn, text, shared.clock())
+    ttl = None if turn is None else shared.settings.early_cancel_ttl
+    return CancelAnswer(Verdict.NOT_RUNNING, remembered_for=ttl)
+
+
 class RegistryActor(AsyncioActor):
     """Routes messages to sessions, which answer the askers directly; answers questions about many itself."""
 
@@ -120,7 +140,10 @@ class RegistryActor(AsyncioActor):
         settings = shared.settings
         self._early = EarlyCancels(settings.early_cancels_per_user, settings.early_cancel_ttl, shared.meter)
         self._children = Children(shared)
-        self._opening = Opening(shared, self._children, self.on_message)
+        self._closing = Closing(shared, self._children)
+        self._opening = Opening(shared, self._children, self._handle)
+        #: Where there is a journal.
+        self._loading = Loading.of(shared, self._children, self._handle)
         self._housekeeping = Housekeeping(shared, self._children)
         self._ending = Ending(shared, self._children)
 
@@ -135,8 +158,14 @@ class RegistryActor(AsyncioActor):
         if type(message) not in MESSAGES:
             super().on_message(message, reply_to)
             return
+        self._handle(message, reply_to, look=self._loading)
+
+    def _handle(self, message: Any, reply_to: ReplyTo, look: Loading | None = None) -> None:
+        """Route a message, or answer it; ``look``: what is not in memory may be in the journal."""
         try:
             if self._opening.questions and self._opening.park(message, reply_to):
+                return
+            if look is not None and look.park(message, reply_to):
                 return
             self._route(message, reply_to)
         except TurnkeeperError as error:
@@ -163,19 +192,19 @@ class RegistryActor(AsyncioActor):
         elif type(message) is Subscribe or type(message) is FollowTurn:
             self._on_follow(message, reply_to)
         elif type(message) is Close:
-            self._children.close(message, reply_to)
+            self._closing.close(message, reply_to)
         elif type(message) is GetSession or type(message) is GetTurn or type(message) is AwaitTurn:
             self._on_about(message, reply_to)
         elif type(message) is GetMessages:
-            answer(reply_to, conversation(self._shared, self._children, message))
+            answer_messages(self._shared, self._children, message, reply_to)
         elif type(message) is GetTurns:
-            answer(reply_to, turns(self._shared, self._children, message))
+            answer_turns(self._shared, self._children, message, reply_to)
         elif type(message) is ListActive:
             answer_list(self._shared, message.asker, reply_to)
         elif type(message) is ListSessions:
             answer_sessions(self._shared, message, reply_to)
         elif type(message) is SetTitle:
-            answer(reply_to, set_title(self._shared, message))
+            answer_set_title(self._shared, self._children, message, reply_to)
         elif type(message) is GetCounts:
             answer(reply_to, self._shared.counts())
         elif type(message) is Cleanup:
@@ -187,7 +216,8 @@ class RegistryActor(AsyncioActor):
         elif type(message) is Sweep:
             self._housekeeping.sweep()
         elif type(message) is Shutdown:
-            self._on_shutdown(message, reply_to)
+            usual = self._shared.settings.shutdown_deadline
+            self._end(usual if message.deadline is None else message.deadline, lambda: answer(reply_to, None))
         elif type(message) is ShutdownOverdue:
             self._ending.overdue()
         elif type(message) is TaskExited:
@@ -196,8 +226,11 @@ class RegistryActor(AsyncioActor):
             self._housekeeping.relieve(message.owner)
         elif type(message) is OwnerFound:
             self._opening.found(message)
+        elif type(message) is SessionRead or type(message) is Recovering:
+            if self._loading is not None:
+                self._loading.handle(message)
         elif type(message) is ToBeFreed:
-            self._children.freed(message, reply_to)
+            self._closing.freed(message, reply_to)
         else:
             assert_never(message)
 
@@ -212,6 +245,8 @@ class RegistryActor(AsyncioActor):
         session = ids.session_id(message.session_id) if entry is None else entry.session_id
         new_id = ids.drawn_turn_id(self._incarnation, next(self._turn_numbers))
         submit = resolve(message, session, shared.settings, shared.agents, self._default_agent, new_id, now)
+        if shared.journal is not None:
+            check_json(submit.spec.message)
         if entry is None:
             entry = self._opening.open(session, message, reply_to, now)
             if entry is None:
@@ -233,16 +268,7 @@ class RegistryActor(AsyncioActor):
             reason = Reason(cancel_code(message.code, message.asker, entry.owner), user, text)
             self._children.forward(entry, Stop(turn, reason, message.wait, message.if_match), reply_to)
             return
-        session = ids.session_id(message.session_id)
-        if message.if_match is not None:
-            raise precondition_failed(message.if_match)
-        remembered_for = None
-        if turn is not None:
-            # Of another user's session the answer is that of an unknown one.
-            if session not in shared.directory.entries:
-                self._early.remember(user, session, turn, text, shared.clock())
-            remembered_for = shared.settings.early_cancel_ttl
-        answer(reply_to, CancelAnswer(Verdict.NOT_RUNNING, remembered_for=remembered_for))
+        answer(reply_to, cancel_unopened(shared, self._early, message, turn, text))
 
     def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
         if reply_to is not None:
@@ -271,12 +297,6 @@ class RegistryActor(AsyncioActor):
 
     # -- The end ----------------------------------------------------------------------------------------
 
-    def _on_shutdown(self, message: Shutdown, reply_to: ReplyTo) -> None:
-        deadline = message.deadline
-        if deadline is None:
-            deadline = self._shared.settings.shutdown_deadline
-        self._end(deadline, lambda: answer(reply_to, None))
-
     def on_stop_request(self, reply_to: ReplyTo) -> None:
         """``stop()`` from anywhere drains first, then stops every session; it is answered after that."""
         if self._ending.stopped:
@@ -290,6 +310,8 @@ class RegistryActor(AsyncioActor):
 
     def _end(self, deadline: float, then: Callable[[], None]) -> None:
         self._housekeeping.close()
+        if self._loading is not None:
+            self._loading.end()
         self._ending.begin(deadline, then)
         self._opening.end()
 

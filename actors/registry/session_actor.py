@@ -8,12 +8,15 @@ from turnkeeper.actors.events.event import EventName
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.journal.contract import Head, Landed, Moved, NotLanded
 from turnkeeper.actors.model.exceptions import SessionLost, UnknownTurn
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
+    Flush,
     FollowTurn,
     GetSession,
     GetTurn,
+    Retitle,
     SessionFailed,
     Shut,
     Sleep,
@@ -36,6 +39,7 @@ from turnkeeper.actors.session.states import Closed, Idle, State
 from turnkeeper.actors.session.views import find_turn, outcome_of, view
 
 from .decisions import LOST, Decisions
+from .durable.journaled import JournaledDecisions
 from .performer import Performer, count_end, log_end
 from .recovery import missing_terminal_events, when_ended
 from .shared import Shared
@@ -53,6 +57,11 @@ MESSAGES: Final = (
     AwaitTurn,
     Sleep,
     TaskExited,
+    Landed,
+    Moved,
+    NotLanded,
+    Flush,
+    Retitle,
 )
 
 
@@ -64,9 +73,17 @@ class SessionActor(AsyncioActor):
     _failed = False
 
     def __init__(
-        self, shared: Shared, state: State, log: EventLog | None = None, readers: Iterable[Subscription] = ()
+        self,
+        shared: Shared,
+        state: State,
+        log: EventLog | None = None,
+        readers: Iterable[Subscription] = (),
+        head: Head | None = None,
     ) -> None:
-        """``readers`` are those that have been waiting for the session to be opened."""
+        """``readers`` are those that have been waiting for the session to be opened.
+
+        ``head`` is where its log in the journal stands, if it has one there.
+        """
         super().__init__()
         self._shared = shared
         feed = Feed(shared, log)
@@ -74,7 +91,13 @@ class SessionActor(AsyncioActor):
             reader.move(feed.log, self._on_reader_gone)
             feed.add(reader)
         self._performer = Performer(shared, self._actor_ref, feed)
-        self._decisions = Decisions(state, shared, self._actor_ref, self._performer)
+        self._decisions: Decisions
+        if shared.journal is None:
+            self._decisions = Decisions(state, shared, self._actor_ref, self._performer)
+        else:
+            self._decisions = JournaledDecisions(
+                state, shared, self._actor_ref, self._performer, shared.journal, head
+            )
 
     def on_message(self, message: Any, reply_to: ReplyTo) -> None:
         """Handle one message of the registry's, of a reader's, or of the session's own task or timer."""
@@ -103,6 +126,12 @@ class SessionActor(AsyncioActor):
                 self._sleep()
             case TaskExited():
                 self._performer.turns.exited(message)
+            case Landed() | Moved() | NotLanded():
+                self._decisions.answered(message)
+            case Flush():
+                self._decisions.flush()
+            case Retitle():
+                self._decisions.retitle(message, reply_to)
             case _:
                 assert_never(message)
 
@@ -165,18 +194,21 @@ class SessionActor(AsyncioActor):
         """Go to sleep if there is nothing to do: hand over what is to be remembered, and stop."""
         state = self._decisions.state
         session_id = state.memory.home.session_id
-        if self._performer.busy or not self.actor_inbox.empty() or not isinstance(state, Idle | Closed):
+        busy = self._performer.busy or not self._decisions.settled
+        if busy or not self.actor_inbox.empty() or not isinstance(state, Idle | Closed):
             self._shared.report(Slept(self._actor_ref, session_id, None, None))
             return
         log = self._performer.feed.log
-        log.forget_all_but_last()
-        self._shared.report(Slept(self._actor_ref, session_id, state, log))
+        if self._shared.journal is None:
+            log.forget_all_but_last()
+        self._shared.report(Slept(self._actor_ref, session_id, state, log, self._decisions.head))
         self._stop()
 
     # -- The end ----------------------------------------------------------------------------------------
 
     def on_stop(self) -> None:
         """Answer every asker: before its deadline a shutdown has seen to that, at its deadline this does."""
+        self._decisions.abandon(shutting_down())
         self._performer.abandon(self._decisions.state, shutting_down(), StreamEnd.SHUTDOWN)
 
     def on_failure(
@@ -193,16 +225,23 @@ class SessionActor(AsyncioActor):
         left = after_failure(state, self._shared.clock(), turns.first_event_at, turns.began)
         failed = SessionFailed(self._actor_ref, left.memory.home.session_id, left, feed.log)
         try:
-            for record, event in missing_terminal_events(state, left, feed.log.last):
-                feed.append(event)
-                if event.name == EventName.INTERRUPTED:
-                    count_end(self._shared.meter, record)
-                    log_end(left.memory.home.session_id, record, None)
+            if self._shared.journal is None:
+                self._publish_ends(state, left)
         finally:
+            self._decisions.abandon(SessionLost(LOST))
             self._performer.abandon(state, SessionLost(LOST), StreamEnd.SESSION_LOST)
             grace = 0.0 if turn is None else turn.spec.grace
             shared = self._shared
             when_ended(task, grace, lambda: shared.report(failed), shared.cut_short)
+
+    def _publish_ends(self, state: State, left: State) -> None:
+        """Publish what is missing of the turns that end here. A journal says it once it is read again."""
+        feed = self._performer.feed
+        for record, event in missing_terminal_events(state, left, feed.log.last):
+            feed.append(event)
+            if event.name == EventName.INTERRUPTED:
+                count_end(self._shared.meter, record)
+                log_end(left.memory.home.session_id, record, None)
 
     def why_unhandled(self, error: Exception) -> Exception:
         """Mail behind the message that made it fail is lost with it; a later message finds its successor.

@@ -2,21 +2,24 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from turnkeeper.actors.admission.bounds import COUNTERS
 from turnkeeper.actors.events.shown import Sizes
-from turnkeeper.actors.metrics.meter import Meter
+from turnkeeper.actors.journal.contract import Journal
+from turnkeeper.actors.metrics.meter import SESSIONS_FORGOTTEN_EARLY, Meter
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import Counts, LoopLag
+from turnkeeper.actors.model.messages import Counts, Flush, KeptTooMuch, LoopLag, Retitle
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.title import check_title
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.runtime import AsyncioRef, LoopWatch
+from turnkeeper.actors.runtime import AsyncioRef, LoopWatch, ReplyTo, refuse
+from turnkeeper.actors.runtime import answer as reply
+from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Limits
 from turnkeeper.actors.turn.agent import Agent, LoadContext, OwnerOf, SaveContext
@@ -24,7 +27,7 @@ from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline
 from turnkeeper.actors.turn.whose import log_stall
 
-from .directory import Directory, name
+from .directory import Directory, Entry, name
 
 DEBUG = logging.DEBUG
 
@@ -78,6 +81,15 @@ class Shared:
     #: reply.
     records: dict[str, bool] = field(init=False)
     most_recorded: int = field(init=False)
+    #: Where sessions outlive the process; ``None``: nowhere.
+    journal: Journal | None = None
+    #: Names this run of the process.
+    incarnation: str = ""
+    #: How many bytes of events are not in the journal yet, and at how many turns are stopped.
+    unwritten: int = 0
+    most_unwritten: int = field(init=False)
+    #: The sessions whose events are due to be written, and when.
+    _due: list[AsyncioRef[Any]] = field(default_factory=list)
     #: Watches the loop, if it is to be watched.
     watch: LoopWatch | None = field(init=False)
 
@@ -87,6 +99,7 @@ class Shared:
         self.max_shown_part, self.max_shown, self.max_event_size = Sizes.of(self.settings)
         self.records = {name: self._records(agent) for name, agent in self.agents.items()}
         self.most_recorded = self.settings.recorded_reply
+        self.most_unwritten = self.settings.journal_buffer
         patience = self.settings.slow_loop
         self.watch = LoopWatch(self.loop, patience, partial(log_stall, self, self.loop)) if patience else None
 
@@ -116,6 +129,20 @@ class Shared:
         if counter is not None:
             self.meter.count(counter)
 
+    def make_room(self, forget: Callable[[Entry], None], owner: str, *, bounded: bool) -> None:
+        """See to it that there is room for one session more; those asleep give way. Raises `SessionError`."""
+        directory, ledger = self.directory, self.directory.ledger
+        while (full := ledger.no_session(owner, bounded=bounded)) is not None:
+            of_all = ledger.no_session(owner, bounded=False) is not None
+            sleeping = directory.longest_asleep(None if of_all else owner)
+            if sleeping is None:
+                if self.journal is not None:
+                    self.report(KeptTooMuch(owner))  # those that are idle can be read again
+                raise full
+            forget(sleeping)
+            if self.journal is None:
+                self.meter.count(SESSIONS_FORGOTTEN_EARLY)
+
     def set_title(self, session_id: SessionId, title: str) -> None:
         """Give a session that is open a title. Raises `InvalidRequest` and `TitleTooLong`."""
         entry = self.directory.entries.get(session_id)
@@ -126,6 +153,49 @@ class Shared:
             raise
         if entry is not None:
             name(entry, plain)
+            if self.journal is not None and entry.actor is not None:
+                entry.actor.tell_if_alive(Retitle(plain))
+
+    def title_of(self, session_id: SessionId) -> str | None:
+        """The title of a session that is in memory."""
+        entry = self.directory.entries.get(session_id)
+        return None if entry is None else entry.title
+
+    def later(self, work: Coroutine[Any, Any, object]) -> None:
+        """Do this work of the journal's by the way; what goes wrong is logged."""
+        task = self.loop.create_task(work)
+        self.orphaned_tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def answer_later(self, answer: Coroutine[Any, Any, Any], to: ReplyTo) -> None:
+        """Answer with what this comes to, or raises."""
+        task = self.loop.create_task(answer)
+        self.orphaned_tasks.add(task)
+        task.add_done_callback(partial(self._answered, to))
+
+    def _answered(self, to: ReplyTo, task: "asyncio.Task[Any]") -> None:
+        self.orphaned_tasks.discard(task)
+        error = shutting_down() if task.cancelled() else task.exception()
+        if error is None:
+            reply(to, task.result())
+        else:
+            refuse(to, error)
+
+    def _done(self, task: "asyncio.Task[Any]") -> None:
+        self.orphaned_tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("the journal failed", exc_info=error)
+
+    def flush_later(self, actor: AsyncioRef[Any]) -> None:
+        """Have this session write its events when those of all sessions are due."""
+        if not self._due:
+            self.loop.call_later(self.settings.flush_interval, self._flush)
+        self._due.append(actor)
+
+    def _flush(self) -> None:
+        due, self._due = self._due, []
+        for actor in due:
+            actor.tell_if_alive(Flush())
 
     def report(self, message: Any) -> None:
         """Send the registry a report, unless it has stopped."""

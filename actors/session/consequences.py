@@ -40,7 +40,12 @@ def _cause(code: CancelCode) -> Cause:
             return Cause(stopped_as=TurnStatus.TIMED_OUT)
         case CancelCode.SHUTDOWN:
             return Cause(closes_as=StreamEnd.SHUTDOWN, lasts=False)
-        case CancelCode.CLIENT_DISCONNECTED | CancelCode.POLICY | CancelCode.SESSION_CLOSED:
+        case (
+            CancelCode.CLIENT_DISCONNECTED
+            | CancelCode.POLICY
+            | CancelCode.SESSION_CLOSED
+            | CancelCode.JOURNAL_LOST
+        ):
             return Cause()
         case _:
             assert_never(code)

@@ -6,7 +6,19 @@ from turnkeeper.actors.model.records import Cancellation, Reason
 from turnkeeper.actors.model.value import replace
 
 from .effects import CancelTurn, Decision, Effect, SetTimer
-from .states import Again, Ask, Asked, Cancelling, Closing, Rung, Running, Successor
+from .states import (
+    Again,
+    Ask,
+    Asked,
+    Cancelling,
+    Closed,
+    Closing,
+    Idle,
+    Rung,
+    Running,
+    State,
+    Successor,
+)
 
 
 def enter(
@@ -42,6 +54,31 @@ def climb(state: Cancelling, now: float) -> Decision | None:
             return climbed, (cancel, SetTimer(again.end_at))
         case Again():
             return None
+        case _:
+            assert_never(rung)
+
+
+def delayed(state: State, by: float) -> State:
+    """The same state, in force ``by`` seconds after it was decided: its times count from then."""
+    if by <= 0.0:
+        return state
+    match state:
+        case Running(deadline=float(deadline)):
+            return replace(state, deadline=deadline + by)
+        case Cancelling():
+            return replace(state, rung=_later(state.rung, by))
+        case Idle() | Running() | Closed():
+            return state
+        case _:
+            assert_never(state)
+
+
+def _later(rung: Rung, by: float) -> Rung:
+    match rung:
+        case Asked(again_at, end_at):
+            return Asked(again_at + by, end_at + by)
+        case Again(end_at):
+            return Again(end_at + by)
         case _:
             assert_never(rung)
 

@@ -94,6 +94,10 @@ class Settings:
     """
     max_kept_in_all: int = 2_147_483_648
     """About how many bytes of events and messages may be kept of all sessions before more is refused."""
+    flush_interval: float = 0.25
+    """For how long emitted events may wait before they are written into the journal."""
+    journal_buffer: int = 16_777_216
+    """How many bytes of events may wait to be written before the turns that emit more are cancelled."""
     shutdown_deadline: float = 10.0
     """How long stopping may take."""
 
@@ -107,6 +111,7 @@ class Settings:
             "early_cancel_ttl",
             "shutdown_deadline",
             "slow_loop",
+            "flush_interval",
         ):
             seconds(getattr(self, name), name)
         if self.turn_timeout is not None:
@@ -130,6 +135,7 @@ class Settings:
             "conversation_messages",
             "conversation_bytes",
             "recorded_reply",
+            "journal_buffer",
             "max_sessions",
             "max_sessions_in_all",
             "max_in_flight",

@@ -143,6 +143,10 @@ class OwnContext(Context):
             type(messages) is OwnMessages and messages.begins_with is given and len(messages) == len(given)
         )
 
+    def discard_messages(self) -> None:
+        """Leave the messages as they were given."""
+        self._messages = None
+
     def changes(self) -> Changes:
         """What the turn has changed. Never raises."""
         given, messages, data = self.kept.transcript, self._messages, self._changed_data()

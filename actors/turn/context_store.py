@@ -112,15 +112,25 @@ class ContextStore:
         if dropped:
             self._meter.count(MESSAGES_OMITTED, dropped)
         self.forget(session_id)
+        own = self._keep(session_id, kept)
+        if len(self._kept) > self._most:
+            self.forget(next(iter(own if len(own) > self._per_user else self._kept)))
+            self._meter.count(CONVERSATIONS_FORGOTTEN)
+
+    def _keep(self, session_id: SessionId, kept: Kept) -> OrderedDict[SessionId, None]:
+        """Keep this, the last to be forgotten; return the sessions of its owner."""
         self._kept[session_id] = kept
         own = self._of_user.get(kept.owner)
         if own is None:
             own = self._of_user[kept.owner] = OrderedDict()
         own[session_id] = None
         self._count(kept.owner, kept.size)
-        if len(self._kept) > self._most:
-            self.forget(next(iter(own if len(own) > self._per_user else self._kept)))
-            self._meter.count(CONVERSATIONS_FORGOTTEN)
+        return own
+
+    def restore(self, session_id: SessionId, kept: Kept) -> None:
+        """Keep what a journal has of the session's conversation. None has to go for it."""
+        self.forget(session_id)
+        self._keep(session_id, kept)
 
     def make_room(self, keeps: Callable[[str], int], enough: Callable[[], bool]) -> Iterator[None]:
         """Forget conversations until there is room ``enough``, step by step: others may be kept in between.

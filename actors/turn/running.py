@@ -69,9 +69,11 @@ class RunningTurns:
             ended = TurnEnded(turn.epoch, outcome, turn.first_event_at, turn.began)
             self._actor.tell_if_alive(ended, now=True)
 
-    def cancel(self, reason: Reason) -> None:
-        """Deliver a cancellation to the coroutine of the turn that holds the session."""
+    def cancel(self, reason: Reason, *, again: bool = False) -> None:
+        """Deliver a cancellation to the coroutine of the turn that holds the session: once, and ``again``."""
         if self.turn is not None:
+            if self.turn.reason is not None and not again:
+                return  # delivered when it was asked, before it could be written down
             self.turn.ask_to_stop(reason)
         if self.task is not None:
             self.task.cancel(str(reason.code))

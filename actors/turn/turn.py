@@ -235,7 +235,10 @@ class Turn(_Specified, Generic[C]):
         if self.first_event_at is None:
             self.first_event_at = host.clock()
         self.n += 1
-        self._feed.append(Event(event, self.epoch, self.n, text))
+        feed, emitted = self._feed, Event(event, self.epoch, self.n, text)
+        feed.append(emitted)
+        if feed.outbox is not None:
+            feed.outbox.add(emitted)
         if event == DELTA and self._records:
             (self._said or _listen(self)).hear(data)
 

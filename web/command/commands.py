@@ -65,6 +65,11 @@ turnkeeper.add_command(audit)
 )
 @options.openai_options
 @click.option(
+    "--data",
+    metavar="PATH",
+    help="The file in which chats outlive the server; :memory: (the default) for none.",
+)
+@click.option(
     "--token",
     "tokens",
     multiple=True,
@@ -173,7 +178,7 @@ async def ps(client: Client, screen: Screen, watch: bool, interval: float, as_js
 )
 @options.as_json
 @options.asks
-async def sessions(client: Client, screen: Screen, limit: int, as_json: bool, **query: str | None) -> int:
+async def sessions(client: Client, screen: Screen, limit: int, as_json: bool, **query: Any) -> int:
     """List sessions: your own, or everyone's for an admin. The last active come first."""
     await client.hello()
     found = await client.sessions(limit + 1, **query)

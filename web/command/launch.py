@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 
 import click
 
-from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.journal.where import IN_MEMORY
+from turnkeeper.actors.model.exceptions import InvalidRequest, JournalNotOpened
 from turnkeeper.actors.turn.agent import AnyAgent
 from turnkeeper.web.agents.load import load_agents
 from turnkeeper.web.http.access.loopback import is_loopback
@@ -41,7 +42,7 @@ def agents_of(options: Mapping[str, Any]) -> tuple[Agents, Closers]:
     Raises `InvalidRequest`.
     """
     sys.path.insert(0, str(Path.cwd()))
-    for_openai = {name: value for name, value in options.items() if name != "agent"}
+    for_openai = {name: value for name, value in options.items() if name not in ("agent", "data")}
     if options["agent"] == "openai":
         return _openai(for_openai)
     for name in for_openai:
@@ -78,18 +79,23 @@ def launch(config: Config) -> int:
                 " add --token user:secret"
             )
         agents, close = agents_of(config.options)
-        app = create_app(agents, authenticate=tokens or None, settings=settings)
+        data = config.options["data"]
+        app = create_app(agents, authenticate=tokens or None, settings=settings, journal=data)
     except InvalidRequest as error:
         raise CommandFailed(ExitCode.USAGE, str(error)) from None
     app.on_cleanup.extend(close)
 
     def announce(address: str) -> None:
         click.echo(f"turnkeeper serves {config.options['agent']} on {address}  (Ctrl-C stops it)")
+        kept = "nowhere: they end with the server" if data == IN_MEMORY else f"in {Path(data).resolve()}"
+        click.echo(f"Chats are kept {kept}.")
         if not tokens:
             click.echo("No tokens: only this machine is served, and all its users may do everything.")
 
     try:
         return run(app, settings, announce)
+    except JournalNotOpened as error:
+        raise CommandFailed(ExitCode.FAILED, f"{error}; --data PATH names another file") from None
     except (OSError, UnicodeError) as error:  # no such address, in use, not allowed, no host name at all
         text = f"cannot listen on {settings.host} port {settings.port}: {why_not(error)}"
         raise CommandFailed(ExitCode.FAILED, text) from None

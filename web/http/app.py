@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from aiohttp import web
 
+from turnkeeper.actors.journal.where import AnyJournal
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.model.messages import CancelAnswer
 from turnkeeper.actors.model.words import Verdict
@@ -50,6 +51,7 @@ def setup(
     load_context: LoadContext | None = None,
     save_context: SaveContext | None = None,
     owner_of: OwnerOf | None = None,
+    journal: AnyJournal | None = None,
 ) -> SessionRegistry:
     """Mount turnkeeper in an aiohttp app, under ``prefix``; the registry lives as long as the app.
 
@@ -61,6 +63,9 @@ def setup(
 
     ``owner_of(log_id)`` says which user may open a session of that id, or ``None`` if any user may. It may be
     a coroutine function. The sends of all others are refused: 409 ``SESSION_ID_TAKEN``.
+
+    ``journal`` is the path of a file in which sessions outlive the process. It is opened when the app starts,
+    which raises `JournalNotOpened` where that cannot be done.
 
     Raises `AlreadyStarted` for a second mount under the same prefix, and `InvalidRequest` for a prefix
     that is not ``""`` or ``/like/this``, and for agents, functions and settings that could not work.
@@ -78,7 +83,12 @@ def setup(
         text = "without users, allow_origin must name the origins: * would let every page do everything here"
         raise InvalidRequest(text, field="allow_origin")
     registry = SessionRegistry(
-        agents, settings=chosen, load_context=load_context, save_context=save_context, owner_of=owner_of
+        agents,
+        settings=chosen,
+        load_context=load_context,
+        save_context=save_context,
+        owner_of=owner_of,
+        journal=journal,
     )
     streams = Streams(chosen, registry.meter)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
@@ -183,6 +193,7 @@ def create_app(
     pages: bool = True,
     docs: bool = True,
     metrics: bool = True,
+    journal: AnyJournal | None = None,
 ) -> web.Application:
     """An app of its own: the chat page at ``/``, the API's documentation at ``/docs``, and ``/metrics``."""
     app = web.Application()
@@ -194,5 +205,6 @@ def create_app(
         pages=pages,
         docs=docs,
         metrics=metrics,
+        journal=journal,
     )
     return app

@@ -8,6 +8,7 @@ from typing import Any, get_args
 import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from turnkeeper.actors.journal.contract import Answer
 from turnkeeper.actors.model import messages
 from turnkeeper.actors.model.exceptions import (
     InvalidRequest,
@@ -454,7 +455,8 @@ def test_every_message_there_is_has_an_actor_that_understands_it() -> None:
         if isinstance(each, type) and each.__module__ == messages.__name__
     }
     understood = {*registry_actor.MESSAGES, *session_actor.MESSAGES, *session_actor.DECIDED}
-    assert {each.__name__ for each in understood} == defined - NOT_SENT
+    answers = {each.__name__ for each in get_args(Answer)}
+    assert {each.__name__ for each in understood} - answers == defined - NOT_SENT
 
 
 def test_what_a_session_decides_is_what_the_machine_takes() -> None:

@@ -170,6 +170,7 @@ async def test_it_says_what_it_serves_where_and_to_whom() -> None:
             process.announced,
         )
         assert process.process.stdout is not None
+        assert b"Chats are kept nowhere" in await process.process.stdout.readline()
         assert b"No tokens" in await process.process.stdout.readline()
         assert (await door.get("/")).headers["Content-Type"].startswith("text/html")
         assert (await door.send("s", "hello")).status == 202

@@ -1,0 +1,40 @@
+"""What another process has appended to the log of a session that lives here, taken over. Pure.
+
+Only one process has a journal open, so far: what can come is what any process may say about a turn that runs
+elsewhere. What only the process may say that runs it means that this one has lost the session.
+"""
+
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.session import ladder
+from turnkeeper.actors.session.effects import Decision, Effect
+from turnkeeper.actors.session.states import EarlyCancel as Early
+from turnkeeper.actors.session.states import Running, State
+
+from .entries import CancelAsked, EarlyCancel, Entry, Events, Titled
+
+
+class Diverged(Exception):
+    """The log says of a session what its state here cannot follow: it has to be loaded again."""
+
+
+def taken_over(state: State, entries: tuple[Entry, ...], now: float) -> Decision:
+    """The state with these entries, and what has to be done about them here. Raises `Diverged`."""
+    effects: tuple[Effect, ...] = ()
+    for entry in entries:
+        match entry:
+            case CancelAsked():
+                if type(state) is Running and state.turn.spec.turn_id == entry.turn_id:
+                    state, more = ladder.enter(state, entry.reason, now)
+                    effects += more
+            case EarlyCancel():
+                memory = state.memory
+                early = (*memory.early, Early(entry.turn_id, entry.reason, entry.at))
+                early = early[-memory.home.limits.early_cancels :]
+                state = replace(state, memory=replace(memory, early=early))
+            case Events() | Titled():
+                pass
+            case _:
+                raise Diverged(
+                    f"another process has written {type(entry).__name__} of a session that is here"
+                )
+    return state, effects

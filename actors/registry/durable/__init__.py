@@ -1,0 +1,12 @@
+"""What the living do where there is a journal.
+
+::
+
+    outbox      the events that are not durable yet
+    cargo       what goes along with decisions: events and titles
+    sealing     what a turn leaves at its end, as JSON
+    journaled   what a session decides is durable before it is done
+    restoring   how a session comes back into memory
+    loading     reads sessions from the journal, while their mail is parked
+    history     what the journal knows of the past, and memory does not
+"""

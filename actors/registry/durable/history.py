@@ -1,0 +1,64 @@
+"""What the journal knows of the past, and memory does not: lists of sessions, older turns and messages.
+
+What is in memory is newer than what can be read: it is laid over that, where both know the same.
+"""
+
+from turnkeeper.actors.journal.contract import Journal
+from turnkeeper.actors.model.exceptions import UnknownTurn
+from turnkeeper.actors.model.messages import (
+    Conversation,
+    GetTurns,
+    ListSessions,
+    SessionPage,
+    SessionSummary,
+    TurnPage,
+)
+from turnkeeper.actors.model.records import SessionId, TurnId, TurnRecord
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import SessionState
+from turnkeeper.actors.registry.directory import Entry, summary
+from turnkeeper.actors.registry.shared import Shared
+from turnkeeper.actors.session.views import find_turn
+
+
+async def sessions(
+    shared: Shared,
+    journal: Journal,
+    owner: str | None,
+    state: SessionState | None,
+    message: ListSessions,
+) -> SessionPage:
+    """A page of sessions, as they stand now. Raises `InvalidRequest` and `JournalDown`."""
+    page = await journal.sessions(
+        owner=owner, state=state, q=message.q, before=message.before, limit=message.limit
+    )
+
+    def as_it_stands(each: SessionSummary) -> SessionSummary:
+        entry = shared.directory.entries.get(each.session_id)
+        # The page is in the order of what the journal has.
+        return each if entry is None else replace(summary(entry), last_active_at=each.last_active_at)
+
+    return replace(page, sessions=tuple(map(as_it_stands, page.sessions)))
+
+
+def has_more(here: Conversation, before: int | None, limit: int | None) -> bool:
+    """Whether the journal has more of what was asked for than memory.
+
+    What has been dropped from memory is read by those only who ask for a page.
+    """
+    asked = before is not None or limit is not None
+    return asked and here.omitted > 0 and (limit is None or len(here.messages) < limit)
+
+
+async def turns(journal: Journal, entry: Entry, message: GetTurns) -> TurnPage:
+    """A page of the session's turns. Raises `InvalidRequest` and `JournalDown`."""
+    page = await journal.turns(entry.session_id, message.before, message.limit)
+    return replace(page, turns=tuple(find_turn(entry.state, turn.turn_id) or turn for turn in page.turns))
+
+
+async def turn(journal: Journal, session: SessionId, turn_id: TurnId) -> TurnRecord:
+    """A turn that memory does not know any more. Raises `UnknownTurn` and `JournalDown`."""
+    record = await journal.turn(session, turn_id)
+    if record is None:
+        raise UnknownTurn(f"no turn {turn_id!r} in this session")
+    return record

@@ -1,0 +1,306 @@
+"""What a session decides where there is a journal: durable first, then done.
+
+A session has at most one append on its way, of decisions and of events together, and its state is what is
+durable, never ahead of it. What arrives meanwhile waits undecided, and is decided as one batch, with one
+append, when the answer is there. So nothing that was done, or said to an asker, is ever taken back:
+
+* *landed*: the state is the one that was decided, its effects are performed, and the waiting mail is decided;
+* *moved* (another has appended): its entries are taken over, and the same messages are decided anew;
+* *not landed* (the journal is down): the decision is dropped and the state is untouched. Sends and closes are
+  refused, and that is the truth. What has happened is no matter of wishes: the end of a coroutine, a moment
+  that has come, and a cancel that was delivered wait and are tried again.
+
+Two things do not wait. A cancel reaches the coroutine when it is asked, because a person has pressed Stop and
+the disk may take its time; what it came to is said when that is written. And a decision that adds nothing to
+the log, such as the answer to a retry, is done at once if nothing is on its way.
+
+A turn is sealed when its end is decided, because the number of its last event is part of what is written.
+Times count from the landing: a stalled disk would otherwise eat the grace of a turn.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple, assert_never
+
+from turnkeeper.actors.admission.holdings import Holdings
+from turnkeeper.actors.journal.contract import Append, Head, Journal, Landed, Moved, NotLanded
+from turnkeeper.actors.journal.derive import entries_of
+from turnkeeper.actors.journal.entries import Entry, Opened, Titled
+from turnkeeper.actors.journal.foreign import taken_over
+from turnkeeper.actors.model.exceptions import JournalDown, SessionError, SessionLost
+from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.messages import Flush, Retitle, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.registry.decisions import LOST, Decisions, lose
+from turnkeeper.actors.registry.directory import reserve
+from turnkeeper.actors.registry.performer import Performer
+from turnkeeper.actors.registry.shared import Shared
+from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, refuse
+from turnkeeper.actors.session.consequences import CAUSES
+from turnkeeper.actors.session.effects import CancelTurn, Effect
+from turnkeeper.actors.session.ladder import delayed
+from turnkeeper.actors.session.machine import Message, step
+from turnkeeper.actors.session.states import Cancelling, Home, Idle, Running, State
+
+from .cargo import Cargo, Packed
+from .sealing import checked, sealer
+
+#: After how many seconds what could not be written is tried again: at first, and at most.
+FIRST_RETRY: Final = 0.25
+LAST_RETRY: Final = 5.0
+Mail = tuple[Message, ReplyTo]
+
+
+class _Flight(NamedTuple):
+    """An append that is on its way, and what is to be done when it has landed."""
+
+    key: str
+    mail: tuple[Mail, ...]
+    after: State
+    effects: tuple[Effect, ...]
+    packed: Packed
+    decided_at: float
+    #: Whose place a turn has that is not in the directory yet.
+    place: Holdings[Any] | None
+
+
+class JournaledDecisions(Decisions):
+    """One session's state, which is what its log says, and its way from one to the next."""
+
+    __slots__ = (
+        "_cargo",
+        "_flight",
+        "_flush_due",
+        "_head",
+        "_journal",
+        "_keys",
+        "_retry",
+        "_retry_after",
+        "_waiting",
+    )
+
+    def __init__(
+        self,
+        state: State,
+        shared: Shared,
+        actor: AsyncioRef[Any],
+        performer: Performer,
+        journal: Journal,
+        head: Head | None,
+    ) -> None:
+        """``head`` is where the session's log stands; ``None`` if it has none yet."""
+        super().__init__(state, shared, actor, performer)
+        self._journal = journal
+        self._head = head
+        self._cargo = Cargo(shared, actor, performer.turns)
+        performer.feed.outbox = self._cargo.outbox
+        self._waiting: deque[Mail] = deque()
+        self._flight: _Flight | None = None
+        #: Whether events waited to be written while something was on its way.
+        self._flush_due = False
+        self._keys = itertools.count(1)
+        self._retry = Timer(shared.loop, self._try_again)
+        self._retry_after = FIRST_RETRY
+
+    @property
+    def head(self) -> Head | None:
+        """Where the session's log stands; ``None`` if it has none yet."""
+        return self._head
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that was decided or emitted is durable, and nothing waits."""
+        return self._flight is None and not self._waiting and not self._cargo
+
+    # -- Deciding ---------------------------------------------------------------------------------------
+
+    def decide(self, message: Message, to: ReplyTo) -> None:
+        """Decide a message, now or when what is on its way has landed, and do it when it is durable."""
+        if type(message) is Stop or type(message) is Tick:
+            self._deliver(message)
+        self._waiting.append((message, to))
+        if self._flight is None:
+            self._decide_waiting()
+
+    def flush(self) -> None:
+        """Write what waits to be written, when nothing is on its way."""
+        if self._flight is None:
+            self._decide_waiting()
+        self._flush_due = self._flight is not None
+        if self._flight is None and self._cargo:
+            self._append((), self.state, (), ())
+
+    def retitle(self, message: Retitle, to: ReplyTo) -> None:
+        """Write the session's title, and answer when it is durable."""
+        self._cargo.add_title(message, to)
+        self.flush()
+
+    def _deliver(self, message: Stop | Tick) -> None:
+        """Let a cancel reach the coroutine that it is about: it is decided, and answered, in its turn."""
+        _, effects = step(self.state, message, self._shared.clock(), None)
+        for effect in effects:
+            if type(effect) is CancelTurn and not effect.again:
+                self._performer.turns.cancel(effect.reason)
+
+    def _decide_waiting(self) -> None:
+        """Decide all that waits, up to what adds to the log: that is done when it is durable."""
+        while self._waiting and self._flight is None:
+            mail, self._waiting = tuple(self._waiting), deque()
+            state, now = self.state, self._shared.clock()
+            effects: list[Effect] = []
+            entries: list[Entry] = []
+            try:
+                for message, to in mail:
+                    after, decided = self._step(state, checked(message, self._performer), now, to)
+                    entries += entries_of(decided, sealer(self._performer, after))
+                    effects += decided
+                    state = after
+            except Exception:
+                _refuse_all(mail, SessionLost(LOST))
+                raise
+            if entries:
+                self._append(mail, state, tuple(effects), tuple(entries))
+            else:
+                self._do(mail, state, tuple(effects), now)
+
+    def _do(self, mail: Iterable[Mail], after: State, effects: tuple[Effect, ...], now: float) -> None:
+        if after is not self.state:
+            self._take(after, now)
+        try:
+            self._performer.perform(effects, after)
+        except Exception:
+            for _, to in mail:
+                lose(to, effects)
+            raise
+
+    # -- Appending --------------------------------------------------------------------------------------
+
+    def _append(
+        self,
+        mail: tuple[Mail, ...],
+        after: State,
+        effects: tuple[Effect, ...],
+        decided: tuple[Entry, ...],
+    ) -> None:
+        home = self.state.memory.home
+        now = self._shared.clock()
+        key = f"{self._shared.incarnation}-{id(self):x}-{next(self._keys)}"
+        packed = self._cargo.pack()
+        opening = () if self._head is not None else _opening(self._shared, home, now)
+        entries = (*opening, *packed.entries, *decided)
+        place = _place(self._shared, self.state, after)
+        self._flight = _Flight(key, mail, after, effects, packed, now, place)
+        self._journal.append(Append(home.session_id, self._head, entries, key, self._actor))
+
+    # -- The answer -------------------------------------------------------------------------------------
+
+    def answered(self, message: Landed | Moved | NotLanded) -> None:
+        """The journal says what became of an append."""
+        flight = self._flight
+        if flight is None or message.key != flight.key:
+            return  # of another life
+        self._flight = None
+        if flight.place is not None:
+            flight.place.count_turns(-1)
+        match message:
+            case Landed():
+                self._landed(flight, message.head)
+            case Moved():
+                self._moved(flight, message)
+            case NotLanded():
+                self._not_landed(flight, message.error)
+            case _:
+                assert_never(message)
+        if not isinstance(message, NotLanded):
+            self._decide_waiting()
+            if self._flush_due and self._flight is None:
+                self.flush()
+
+    def _landed(self, flight: _Flight, head: Head) -> None:
+        self._head = head
+        self._retry_after = FIRST_RETRY
+        self._cargo.landed(flight.packed)
+        if flight.mail:
+            now = self._shared.clock()
+            after = delayed(flight.after, now - flight.decided_at)
+            self._do(flight.mail, after, flight.effects, now)
+
+    def _moved(self, flight: _Flight, message: Moved) -> None:
+        """Take over what another has appended, and decide the same messages again."""
+        self._head = message.head
+        self._waiting.extendleft(reversed(flight.mail))
+        self._cargo.put_back(flight.packed)
+        now = self._shared.clock()
+        after, effects = taken_over(self.state, message.entries, now)
+        self._do((), after, effects, now)
+
+    def _try_again(self) -> None:
+        self._actor.tell_if_alive(Flush())
+
+    def _not_landed(self, flight: _Flight, error: SessionError) -> None:
+        """Refuse the wishes; keep the facts, to try again."""
+        logger.warning("session %s: not written: %s", self.state.memory.home.session_id, error)
+        self._cargo.not_landed(flight.packed, error)
+        # What came meanwhile gets a try of its own: at once if an asker waits for it.
+        at_once = any(to is not None for _, to in self._waiting)
+        self._waiting.extendleft(reversed(_facts(flight.mail, error)))
+        if at_once:
+            self._decide_waiting()
+        elif not self.settled:
+            self._retry.set(self._shared.loop.time() + self._retry_after)
+            self._retry_after = min(LAST_RETRY, 2 * self._retry_after)
+
+    # -- The end ----------------------------------------------------------------------------------------
+
+    def abandon(self, error: SessionError) -> None:
+        """The actor is gone: answer each asker whose message was not decided, or has not landed."""
+        self._retry.cancel()
+        flight, self._flight = self._flight, None
+        if flight is not None:
+            if flight.place is not None:
+                flight.place.count_turns(-1)
+            _refuse_all(flight.mail, error)
+        self._cargo.abandon(None if flight is None else flight.packed, error)
+        _refuse_all(self._waiting, error)
+        self._waiting.clear()
+
+
+def _opening(shared: Shared, home: Home, now: float) -> tuple[Entry, ...]:
+    """What stands at the beginning of a log."""
+    opened, title = Opened(home.owner, now), shared.title_of(home.session_id)
+    return (opened,) if title is None else (opened, Titled(title))
+
+
+def _place(shared: Shared, before: State, after: State) -> Holdings[Any] | None:
+    """Take the place of a turn that the directory does not show before it has landed."""
+    if type(before) is not Idle or not isinstance(after, Running | Cancelling):
+        return None
+    return reserve(shared.directory, before.memory.home.session_id)
+
+
+def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
+    """What of the mail has happened and is to be tried again. The askers are refused."""
+    facts: list[Mail] = []
+    for message, to in mail:
+        match message:
+            case Submit():
+                refuse(to, error)
+            case Shut():
+                if CAUSES[message.reason.code].lasts:
+                    refuse(to, error)
+                else:
+                    facts.append((message, to))  # a shutdown goes on without a journal
+            case Stop():
+                text = f"{error}; the turn was asked to stop, and that will be written down later"
+                refuse(to, JournalDown(text))
+                facts.append((message, None))
+            case TurnEnded() | Tick():
+                facts.append((message, to))
+            case _:
+                assert_never(message)
+    return facts
+
+
+def _refuse_all(mail: Iterable[Mail], error: SessionError) -> None:
+    for _, to in mail:
+        refuse(to, error)

@@ -1,0 +1,188 @@
+"""Sessions that are not in memory: read from the journal when they are asked for, with their mail parked.
+
+After a start the sessions with a turn that had not ended are loaded at once, some at a time: what became of
+those turns is decided, and said, before anyone asks.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final, assert_never
+
+from turnkeeper.actors.journal.contract import Journal, Loaded, Tail
+from turnkeeper.actors.model import ids
+from turnkeeper.actors.model.exceptions import JournalDown, SessionError, SessionLost, TurnkeeperError
+from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.messages import (
+    AwaitTurn,
+    Cancel,
+    Close,
+    FollowTurn,
+    GetMessages,
+    GetSession,
+    GetTurn,
+    GetTurns,
+    Recovering,
+    Send,
+    SessionRead,
+    SetTitle,
+    Subscribe,
+)
+from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.registry.shared import Shared
+from turnkeeper.actors.runtime import ReplyTo, refuse
+from turnkeeper.actors.session.refusals import shutting_down
+
+from .restoring import Household, Restoring
+
+#: The messages that are about one session, whether or not it is in memory.
+ABOUT_A_SESSION: Final = frozenset(
+    {
+        Send,
+        Cancel,
+        Close,
+        Subscribe,
+        FollowTurn,
+        GetSession,
+        GetTurn,
+        AwaitTurn,
+        GetMessages,
+        GetTurns,
+        SetTitle,
+    }
+)
+#: How many sessions are loaded at a time after a start.
+AT_ONCE: Final = 16
+
+
+class Loading:
+    """Loads the sessions of one registry. ``handle`` is given each message that has waited."""
+
+    def __init__(
+        self,
+        shared: Shared,
+        journal: Journal,
+        household: Household,
+        handle: Callable[[Any, ReplyTo], None],
+    ) -> None:
+        settings = shared.settings
+        self._shared = shared
+        self._journal = journal
+        self._restoring = Restoring(shared, household)
+        self._resume = handle
+        self._tail = Tail(
+            settings.log_events,
+            settings.log_bytes,
+            settings.conversation_messages,
+            settings.conversation_bytes,
+            settings.limits,
+        )
+        #: What is being read, and the messages that wait for that.
+        self._reading: dict[SessionId, tuple[asyncio.Task[Loaded | None], list[tuple[Any, ReplyTo]]]] = {}
+        #: Those with a turn that had not ended, which are still to be loaded.
+        self._open: deque[SessionId] = deque()
+        self._over = False
+
+    @classmethod
+    def of(
+        cls, shared: Shared, household: Household, handle: Callable[[Any, ReplyTo], None]
+    ) -> "Loading | None":
+        """The one for a registry with a journal; ``None`` for one without."""
+        journal = shared.journal
+        return None if journal is None else cls(shared, journal, household, handle)
+
+    # -- Messages ---------------------------------------------------------------------------------------
+
+    def park(self, message: Any, to: ReplyTo) -> bool:
+        """Let a message wait if it is about a session that is not in memory; whether it does.
+
+        Raises `ShuttingDown`, and `InvalidRequest` for what is no id.
+        """
+        if type(message) not in ABOUT_A_SESSION:
+            return False
+        session = ids.session_id(message.session_id)
+        if session in self._shared.directory.entries:
+            return False
+        if self._over:
+            raise shutting_down()
+        self._read(session)[1].append((message, to))
+        return True
+
+    def _read(self, session: SessionId) -> tuple["asyncio.Task[Loaded | None]", list[tuple[Any, ReplyTo]]]:
+        reading = self._reading.get(session)
+        if reading is None:
+            task = self._shared.loop.create_task(self._journal.load(session, self._tail))
+            reading = self._reading[session] = task, []
+            task.add_done_callback(lambda task: self._shared.report(_read(session, task)))
+        return reading
+
+    def handle(self, report: SessionRead | Recovering) -> None:
+        """A session was read, or could not be, or some are to be."""
+        match report:
+            case SessionRead():
+                self._loaded(report)
+            case Recovering():
+                self._open.extend(report.sessions)
+                self._load_open()
+            case _:
+                assert_never(report)
+
+    def _loaded(self, report: SessionRead) -> None:
+        """Handle what has waited for a session."""
+        reading = self._reading.pop(report.session_id, None)
+        if reading is None:
+            return
+        error = report.error
+        if report.loaded is not None and not self._over:
+            try:
+                self._restoring.restore(report.loaded)
+            except SessionError as refused:
+                error = refused
+        else:
+            self._restoring.lost(
+                report.session_id, error or SessionLost("nothing was written of the session")
+            )
+        for message, to in reading[1]:
+            if error is not None:
+                self._shared.count_refusal(error)
+                refuse(to, error)
+                continue
+            try:
+                self._resume(message, to)
+            except Exception as refused:  # noqa: BLE001  it is the answer
+                refuse(to, refused)
+        self._load_open()
+
+    # -- After a start ----------------------------------------------------------------------------------
+
+    def _load_open(self) -> None:
+        while self._open and len(self._reading) < AT_ONCE and not self._over:
+            session = self._open.popleft()
+            entry = self._shared.directory.entries.get(session)
+            if entry is None or entry.parked_mail is not None:
+                self._read(session)
+
+    # -- The end ----------------------------------------------------------------------------------------
+
+    def end(self) -> None:
+        """Load nothing any more, and refuse what waits."""
+        self._over = True
+        self._open.clear()
+        reading, self._reading = self._reading, {}
+        for task, parked in reading.values():
+            task.cancel()
+            for _, to in parked:
+                refuse(to, shutting_down())
+
+
+def _read(session: SessionId, task: "asyncio.Task[Loaded | None]") -> SessionRead:
+    if task.cancelled():
+        return SessionRead(session, error=shutting_down())
+    error = task.exception()
+    if error is None:
+        return SessionRead(session, task.result())
+    if isinstance(error, SessionError):
+        return SessionRead(session, error=error)
+    logger.error("session %s could not be read from the journal", session, exc_info=error)
+    text = str(error) if isinstance(error, TurnkeeperError) else "the session could not be read"
+    return SessionRead(session, error=JournalDown(text))

@@ -1,0 +1,86 @@
+"""How a session comes back into memory: read from the journal, and woken if it has something to do."""
+
+from typing import Any, Protocol
+
+from turnkeeper.actors.events.log import EventLog
+from turnkeeper.actors.journal.contract import Loaded
+from turnkeeper.actors.journal.durable import restored
+from turnkeeper.actors.model.about import about
+from turnkeeper.actors.model.exceptions import SessionError
+from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.registry.directory import Entry, name, put_back
+from turnkeeper.actors.registry.shared import Shared
+from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
+from turnkeeper.actors.session.states import Closed, Home, Idle
+
+
+class Household(Protocol):
+    """The sessions in memory, with their actors."""
+
+    def forget(self, entry: Entry, /) -> None:
+        """Let go of a session that sleeps."""
+        ...
+
+    def let_go(self, entry: Entry, /) -> None:
+        """Keep nothing of a session in memory."""
+        ...
+
+    def wake(self, entry: Entry, /) -> AsyncioRef[Any]:
+        """Give a session that sleeps an actor."""
+        ...
+
+    def forward(self, entry: Entry, message: Any, to: ReplyTo, /) -> None:
+        """Send a session a message whose answer goes to ``to``."""
+        ...
+
+
+class Restoring:
+    """Puts what was read into memory."""
+
+    def __init__(self, shared: Shared, household: Household) -> None:
+        self._shared = shared
+        self._directory = shared.directory
+        self._household = household
+
+    def restore(self, loaded: Loaded) -> None:
+        """Put a session into memory, asleep. One with a turn that has not ended is woken to see to that.
+
+        If it is there already, its actor has failed, and its mail waits. Raises `TooManySessions`.
+        """
+        session_id, owner = loaded.session_id, loaded.durable.owner
+        parked = self._parked(session_id)
+        self._shared.make_room(self._household.forget, owner, bounded=True)
+        entry = self._entry(loaded, owner)
+        logger.debug("session %s: read from the journal", session_id, extra=about(session_id))
+        if not isinstance(entry.state, Idle | Closed):
+            self._household.wake(entry)
+        for message, to in parked:
+            self._household.forward(entry, message, to)
+
+    def lost(self, session_id: SessionId, error: SessionError) -> None:
+        """Keep nothing of a session whose actor has failed and which cannot be read again now."""
+        for _, to in self._parked(session_id):
+            refuse(to, error)
+
+    def _parked(self, session_id: SessionId) -> list[tuple[Any, ReplyTo]]:
+        """The mail of a session whose actor has failed, of which nothing is kept here any more."""
+        entry = self._directory.entries.get(session_id)
+        if entry is None or entry.actor is not None:
+            return []
+        parked, entry.parked_mail = entry.parked_mail or [], None
+        self._household.let_go(entry)
+        return parked
+
+    def _entry(self, loaded: Loaded, owner: str) -> Entry:
+        shared, settings, session_id = self._shared, self._shared.settings, loaded.session_id
+        state = restored(loaded.durable, Home(session_id, owner, settings.limits))
+        entry = Entry(session_id, state, shared.clock())
+        entry.head = loaded.head
+        entry.active_at = entry.active_before = loaded.active_at
+        put_back(self._directory, entry, owner)
+        name(entry, loaded.title)
+        entry.log = EventLog(entry.holdings)
+        entry.log.restore(loaded.events, loaded.dropped, settings.log_events, settings.log_bytes)
+        shared.contexts.restore(session_id, loaded.kept)
+        return entry

@@ -1,0 +1,98 @@
+"""What a turn leaves at its end, as JSON: checked before its end is decided, and written with it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from turnkeeper.actors.events.wire import to_json
+from turnkeeper.actors.journal.derive import NOTHING_SEALED, Sealed
+from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest, MessageNotJson
+from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.messages import TurnEnded
+from turnkeeper.actors.model.records import Raised, TurnRecord
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.registry.performer import Left, Performer
+from turnkeeper.actors.session.effects import EndTurn
+from turnkeeper.actors.session.machine import Message
+from turnkeeper.actors.session.states import State
+from turnkeeper.actors.turn.run import raised
+from turnkeeper.actors.turn.turn import Turn
+
+
+def check_json(message: Any) -> None:
+    """Raise `InvalidRequest` for a message that cannot be written as JSON. A text always can."""
+    if type(message) is str:
+        return
+    try:
+        to_json(message)
+    except EventNotJson:
+        raise InvalidRequest("the message cannot be written as JSON", field="message") from None
+
+
+def failure_of(turn: Turn) -> Raised | None:
+    """Why a turn fails that leaves messages which JSON cannot say: then it leaves none of its own.
+
+    Most turns leave what was recorded of them, which JSON can say.
+    """
+    context = turn.own_context
+    if context is None or not context.has_written:
+        return None
+    try:
+        to_json(context.changes().add)
+    except EventNotJson as error:
+        context.discard_messages()
+        failure = MessageNotJson("a message in context.messages cannot be written as JSON")
+        failure.__cause__ = error.__cause__
+        return raised(failure)
+    return None
+
+
+def checked(message: Message, performer: Performer) -> Message:
+    """The message, but the end of a turn that leaves what cannot be written is its failure."""
+    turn = performer.turns.turn
+    if type(message) is not TurnEnded or turn is None or message.epoch != turn.epoch:
+        return message
+    failure = failure_of(turn)
+    return message if failure is None else replace(message, outcome=failure)
+
+
+def sealer(performer: Performer, after: State) -> Callable[[EndTurn], Sealed]:
+    """Seals the turns that a decision ends, which leaves the session in the state ``after``."""
+
+    def seal(effect: EndTurn) -> Sealed:
+        left = performer.seal(effect, after)
+        return NOTHING_SEALED if left is None else sealed(left, effect.record)
+
+    return seal
+
+
+def sealed(left: Left, record: TurnRecord) -> Sealed:
+    """What is written of it. Data that JSON cannot say stays in memory only."""
+    keep, add, data = None, None, None
+    changes, given = left.changes, left.given
+    if changes is not None and given is not None:
+        if changes.add or changes.keep < given.transcript.count:
+            keep, add = changes.keep, _raw(changes.add)
+        if changes.data is not None:
+            data = _raw_data(record, changes.data)
+    result = None
+    if record.result is not None and not record.result.left_out:
+        try:
+            result = _raw(record.result.value)
+        except EventNotJson:
+            result = None  # kept in memory only: what awaits it here gets it
+    return Sealed(left.n, keep, add, data, result)
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(to_json(value).encode())
+
+
+def _raw_data(record: TurnRecord, data: dict[str, Any]) -> msgspec.Raw | None:
+    try:
+        return _raw(data)
+    except EventNotJson:
+        text = "turn %s: context.data cannot be written as JSON, and is kept in memory only"
+        logger.warning(text, record.turn_id)
+        return None

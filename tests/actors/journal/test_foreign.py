@@ -1,0 +1,49 @@
+"""What another process has appended is taken over, or the session is lost."""
+
+import pytest
+
+from tests.actors.session.stories import START, Session
+from turnkeeper.actors.journal.entries import CancelAsked, EarlyCancel, Started, Titled
+from turnkeeper.actors.journal.foreign import Diverged, taken_over
+from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.session.effects import CancelTurn
+from turnkeeper.actors.session.states import Cancelling, Running
+
+STOP = Reason(CancelCode.USER_REQUEST, "ada")
+
+
+@pytest.fixture
+def running() -> Running:
+    session = Session()
+    session.send("t1")
+    assert isinstance(session.state, Running)
+    return session.state
+
+
+def test_a_cancel_of_the_turn_that_runs_here_is_delivered(running: Running) -> None:
+    state, effects = taken_over(running, (CancelAsked(TurnId("t1"), STOP, START),), START)
+
+    assert isinstance(state, Cancelling)
+    assert state.cancellation.reason == STOP
+    assert any(isinstance(effect, CancelTurn) for effect in effects)
+
+
+def test_a_cancel_of_another_turn_changes_nothing(running: Running) -> None:
+    assert taken_over(running, (CancelAsked(TurnId("t0"), STOP, START),), START) == (running, ())
+
+
+def test_an_early_cancel_is_remembered(running: Running) -> None:
+    state, effects = taken_over(running, (EarlyCancel(TurnId("t2"), STOP, START),), START)
+
+    assert [early.turn_id for early in state.memory.early] == ["t2"]
+    assert effects == ()
+
+
+def test_a_title_is_no_matter_of_the_session(running: Running) -> None:
+    assert taken_over(running, (Titled("another"),), START) == (running, ())
+
+
+def test_a_turn_that_runs_elsewhere_means_that_the_session_is_lost(running: Running) -> None:
+    with pytest.raises(Diverged):
+        taken_over(running, (Started(TurnId("t2"), 9, START),), START)

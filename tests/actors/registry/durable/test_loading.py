@@ -1,0 +1,198 @@
+"""Sessions that are not in memory are read from the journal when they are asked for."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.actors.journal.slow import SlowJournal
+from tests.fakes import ScriptedAgent, VirtualClock, done, opened, settle
+from turnkeeper.actors.journal.contract import Loaded, Tail
+from turnkeeper.actors.journal.memory import MemoryJournal
+from turnkeeper.actors.model.exceptions import (
+    InvalidRequest,
+    JournalDown,
+    SessionIdTaken,
+    SessionLost,
+    TooManySessions,
+    UnknownSession,
+)
+from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.registry import decisions
+from turnkeeper.actors.registry.front import SessionRegistry
+
+
+class Gate(MemoryJournal):
+    """A journal that reads a session when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open_gate = asyncio.Event()
+        self.open_gate.set()
+        self.reads = 0
+        self.error: Exception | None = None
+
+    async def load(self, session_id: SessionId, tail: Tail) -> Loaded | None:
+        self.reads += 1
+        await self.open_gate.wait()
+        if self.error is not None:
+            raise self.error
+        return await super().load(session_id, tail)
+
+
+async def said(registry: SessionRegistry, session: str = "s1", **who: Any) -> list[Any]:
+    """What the user has said."""
+    messages = (await registry.messages(session, **who)).messages
+    return [message["content"] for message in messages if message["role"] == "user"]
+
+
+async def one_turn(registry: SessionRegistry, session: str = "s1", text: str = "hello", **who: Any) -> str:
+    receipt = await registry.send(session, text, **who)
+    await receipt.ended()
+    return receipt.turn_id
+
+
+async def test_messages_about_a_session_wait_until_it_is_read_and_keep_their_order() -> None:
+    journal = Gate()
+    async with opened(done, journal=journal) as registry:
+        await one_turn(registry)
+    async with opened(done, journal=journal) as registry:
+        journal.open_gate.clear()
+        journal.reads = 0
+        asked = [asyncio.create_task(registry.session("s1")) for _ in range(3)]
+        sending = asyncio.create_task(registry.send("s1", "again"))
+        await settle()
+        assert (journal.reads, sending.done()) == (1, False)
+        journal.open_gate.set()
+        views = await asyncio.gather(*asked)
+        assert [len(view.recent) for view in views] == [1, 1, 1]
+        await (await sending).ended()
+        assert await said(registry) == ["hello", "again"]
+
+
+async def test_a_session_that_sleeps_is_in_the_journal_and_nowhere_else(clock: VirtualClock) -> None:
+    journal = MemoryJournal()
+    async with opened(done, journal=journal, idle_ttl=10) as registry:
+        turn_id = await one_turn(registry)
+        await clock.advance(60)
+        assert not registry.directory.entries
+        assert registry.directory.ledger.in_all.kept == 0
+        assert len(registry.directory.ledger) == 0
+        assert (await registry.turn("s1", turn_id)).status is TurnStatus.COMPLETED
+        await one_turn(registry, text="again")
+        assert await said(registry) == ["hello", "again"]
+
+
+async def test_what_only_looks_at_a_session_does_not_wake_it_and_leaves_it_in_memory_for_a_while(
+    clock: VirtualClock,
+) -> None:
+    async with opened(done, journal=MemoryJournal(), idle_ttl=10) as registry:
+        await one_turn(registry)
+        await clock.advance(60)
+        assert await said(registry) == ["hello"]
+        assert registry.directory.entries[SessionId("s1")].actor is None
+        await clock.advance(120)
+        assert not registry.directory.entries
+
+
+async def test_a_session_that_was_closed_is_forgotten_for_good(clock: VirtualClock) -> None:
+    journal = MemoryJournal()
+    async with opened(done, journal=journal, idle_ttl=10) as registry:
+        await one_turn(registry, user="ada")
+        await registry.close("s1", user="ada")
+        await clock.advance(120)
+        await one_turn(registry, user="eve")
+        assert await said(registry, user="eve") == ["hello"]
+
+
+async def test_a_session_that_is_freed_is_forgotten_at_once() -> None:
+    async with opened(done, journal=MemoryJournal()) as registry:
+        await one_turn(registry, user="ada")
+        await registry.close("s1", free=True)
+        await one_turn(registry, text="mine", user="eve")
+        assert await said(registry, user="eve") == ["mine"]
+
+
+async def test_a_session_belongs_to_its_owner_after_a_restart() -> None:
+    journal = MemoryJournal()
+    async with opened(done, journal=journal) as registry:
+        await one_turn(registry, user="ada")
+    async with opened(done, journal=journal) as registry:
+        with pytest.raises(SessionIdTaken):
+            await registry.send("s1", "mine", user="eve")
+        with pytest.raises(UnknownSession):
+            await registry.messages("s1", user="eve")
+
+
+async def test_a_journal_that_cannot_be_read_is_said_and_the_next_message_tries_again() -> None:
+    journal = Gate()
+    async with opened(done, journal=journal) as registry:
+        await one_turn(registry)
+    async with opened(done, journal=journal) as registry:
+        journal.error = OSError("no such device")
+        with pytest.raises(JournalDown):
+            await registry.session("s1")
+        journal.error = None
+        assert len((await registry.session("s1")).recent) == 1
+
+
+async def test_what_is_no_id_is_refused_as_anywhere() -> None:
+    async with opened(done, journal=MemoryJournal()) as registry:
+        with pytest.raises(InvalidRequest):
+            await registry.session("no id")
+
+
+async def test_sessions_that_are_read_count_as_those_in_memory_and_make_way_for_each_other() -> None:
+    journal, agent = MemoryJournal(), ScriptedAgent()
+    async with opened(done, journal=journal) as registry:
+        for number in range(3):
+            await one_turn(registry, f"s{number}", user="ada")
+    async with opened(agent, journal=journal, max_sessions=2) as registry:
+        for number in range(3):
+            assert await said(registry, f"s{number}", user="ada") == ["hello"]
+            assert registry.directory.ledger.number_of_sessions("ada") <= 2
+        for number in range(2):
+            await registry.send(f"s{number}", "hello", user="ada")
+        with pytest.raises(TooManySessions):
+            await registry.send("s2", "hello", user="ada")
+
+
+async def test_a_session_whose_actor_failed_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        await one_turn(registry)
+        step = decisions.step
+
+        def fail(*args: Any) -> Any:
+            monkeypatch.setattr(decisions, "step", step)
+            raise ZeroDivisionError("a bug of ours")
+
+        monkeypatch.setattr(decisions, "step", fail)
+        with pytest.raises(SessionLost):
+            await registry.send("s1", "lost")
+        await one_turn(registry, text="again")
+        assert await said(registry) == ["hello", "again"]
+
+
+async def test_titles_and_last_activity_are_there_after_a_restart() -> None:
+    journal = MemoryJournal()
+    async with opened(done, journal=journal) as registry:
+        await one_turn(registry, text="How are you?")
+        await one_turn(registry, "s2", text="Named")
+        await registry.set_title("s2", "A name")
+        before = await registry.sessions()
+    async with opened(done, journal=journal) as registry:
+        assert await registry.sessions() == before
+        assert [each.title for each in before.sessions] == ["A name", "How are you?"]
+        assert [each.title for each in (await registry.sessions(q="name")).sessions] == ["A name"]
+
+
+async def test_a_shutdown_answers_those_who_wait_for_a_session_to_be_read() -> None:
+    journal = Gate()
+    async with opened(done, journal=journal) as registry:
+        journal.open_gate.clear()
+        asking = asyncio.create_task(registry.session("s1"))
+        await settle()
+    with pytest.raises(Exception, match="shutting down"):
+        await asking
