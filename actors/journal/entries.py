@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
@@ -30,7 +31,10 @@ class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
 
 
 class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One accepted message and how its turn is to be run, as far as another process can use it."""
+    """One accepted message and how its turn is to be run, as far as another process can use it.
+
+    ``message`` may be given as JSON (`msgspec.Raw`), and is what that says when the entry is read.
+    """
 
     head: TurnHead
     message: Any
@@ -40,13 +44,20 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def spec_of(turn: TurnSpec) -> Spec:
-    """A turn's spec without what is of this process: where its sender waits, and its options."""
-    return Spec(turn.head, turn.message, turn.grace, turn.timeout, turn.size)
+    """A turn's spec without what is of this process: where its sender waits, and its options.
+
+    Raises `EventNotJson` for a message that JSON cannot say.
+    """
+    message = turn.message
+    if type(message) is not str or not message.isascii():
+        # Not by the encoder of entries: that says null where it should refuse, and refuses what events show.
+        message = msgspec.Raw(to_json(message).encode())
+    return Spec(turn.head, message, turn.grace, turn.timeout, turn.size)
 
 
 def turn_spec(spec: Spec, session_id: SessionId) -> TurnSpec:
     """The same as the spec of a turn again."""
-    return TurnSpec(spec.head, session_id, spec.message, spec.timeout, spec.grace, size=spec.size)
+    return TurnSpec(spec.head, session_id, read(spec.message), spec.timeout, spec.grace, size=spec.size)
 
 
 class Opened(_Entry, frozen=True, tag="opened"):
@@ -190,12 +201,12 @@ _decoder: Final[msgspec.json.Decoder[Entry]] = msgspec.json.Decoder(Entry)
 
 
 def read(said: Any) -> Any:
-    """What an `Ended` says in one of its fields that may be given as JSON."""
+    """What an entry says in one of its fields that may be given as JSON."""
     return msgspec.json.decode(said) if type(said) is msgspec.Raw else said
 
 
 def encode(entry: Entry) -> bytes:
-    """An entry as JSON. Raises `TypeError` for a message that JSON cannot say."""
+    """An entry as JSON."""
     return _encoder.encode(entry)
 
 

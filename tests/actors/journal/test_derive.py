@@ -1,10 +1,15 @@
 """What a decision adds to the log of its session."""
 
+from typing import Any
+
 import msgspec
 import pytest
 
 from tests.actors.session.stories import CLOSE, GRACE, SHUTDOWN, START, USER, Session
+from tests.fakes import plain
 from tests.turns import head, record
+from tests.turns import spec as make_spec
+from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.journal.derive import NOTHING_SEALED, Sealed, entries_of
 from turnkeeper.actors.journal.entries import (
     Accepted,
@@ -16,7 +21,10 @@ from turnkeeper.actors.journal.entries import (
     SessionClosed,
     Spec,
     Started,
+    decode,
+    encode,
 )
+from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import TurnEnded
 from turnkeeper.actors.model.records import (
     Cancellation,
@@ -30,7 +38,7 @@ from turnkeeper.actors.model.records import (
     TurnId,
 )
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
-from turnkeeper.actors.session.effects import EndTurn
+from turnkeeper.actors.session.effects import EndTurn, StartTurn
 
 T1, T2 = TurnId("t1"), TurnId("t2")
 EPOCH = int(START * 1000)
@@ -49,6 +57,25 @@ def derived(session: Session, sealed: Sealed = NOTHING_SEALED) -> tuple[Entry, .
 def test_a_send_to_a_session_at_rest_is_one_entry_with_the_message(session: Session) -> None:
     session.send("t1", timeout=9.0)
     assert derived(session) == (Started(T1, EPOCH, START, spec("t1", timeout=9.0)),)
+
+
+@pytest.mark.parametrize(
+    "message", ["é", "\U0001f350", [{"type": "text", "text": "hi"}], {None: 1, True: (2, 2**70)}]
+)
+def test_a_message_is_written_as_events_show_it(message: Any) -> None:
+    started = StartTurn(make_spec("t1", message=message), 7, START)
+    (entry,) = entries_of((started,), lambda _end: NOTHING_SEALED)
+    read = decode(encode(entry))
+    assert isinstance(read, Started)
+    assert read.spec is not None
+    assert to_json(read.spec.message) == to_json(message)
+
+
+@pytest.mark.parametrize("message", [float("nan"), object(), "\ud800", [{"text": "\udc00"}]], ids=plain)
+def test_a_message_that_json_cannot_say_is_not_written_as_another(message: Any) -> None:
+    started = StartTurn(make_spec("t1", message=message), 7, START)
+    with pytest.raises(EventNotJson):
+        entries_of((started,), lambda _end: NOTHING_SEALED)
 
 
 def test_the_usual_end_is_one_entry(running: Session) -> None:

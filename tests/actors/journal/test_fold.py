@@ -34,7 +34,7 @@ from turnkeeper.actors.journal.entries import (
     turn_spec,
 )
 from turnkeeper.actors.journal.fold import fold, fold_kept
-from turnkeeper.actors.model.messages import TurnEnded
+from turnkeeper.actors.model.messages import Submit, TurnEnded
 from turnkeeper.actors.model.records import LateEnd, Reason, Returned, SessionId, TurnId
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
@@ -114,7 +114,7 @@ class History:
 
 @given(st.data())
 def test_a_whole_log_says_what_is_durable(data: st.DataObject) -> None:
-    """Longer than what the search goes through, and with results of all kinds."""
+    """Longer than what the search goes through, and with messages and results of all kinds."""
     node, log, history = start(), Log(), History()
     for _ in range(data.draw(st.integers(0, 30))):
         found = [
@@ -126,6 +126,9 @@ def test_a_whole_log_says_what_is_durable(data: st.DataObject) -> None:
         if isinstance(letter.message, TurnEnded) and isinstance(letter.message.outcome, Returned):
             returned = replace(letter.message, outcome=Returned(data.draw(JSON | st.just(object()))))
             letter = letter._replace(message=returned)
+        if isinstance(letter.message, Submit):
+            sent = replace(letter.message.spec, message=data.draw(JSON))
+            letter = letter._replace(message=replace(letter.message, spec=sent))
         node = take(step, node, letter, witness=history.witness, log=log)
     folded = fold(Durable(alphabet.SESSION), history.entries, alphabet.LIMITS)
     assert folded == durable(node.state)

@@ -384,7 +384,7 @@ class _Step:
             self._broken("G6: given up before the end of its ladder")
         elif effect.outcome is not None:
             self._broken("G6: the outcome of a coroutine that still runs")
-        result = _kept(effect.outcome)
+        result = _kept(effect.outcome, self._limits())
         truth = facts.held(record.status, self.now, error, message.first_event_at, message.began, result)
         self._has_ended(effect, holder, truth)
         if isinstance(message, TurnEnded):
@@ -812,11 +812,12 @@ class _Step:
         return isinstance(self.message, Shut) and self.message.reason.code is CancelCode.SHUTDOWN
 
 
-def _kept(outcome: Outcome | None) -> KeptResult | None:
-    """What the record of a turn must keep of its result. Those here are small texts."""
+def _kept(outcome: Outcome | None, limits: Limits) -> KeptResult | None:
+    """What the record of a turn must keep of its result."""
     if not isinstance(outcome, Returned) or outcome.result is None:
         return None
-    return KeptResult(outcome.result, footprint(outcome.result))
+    size = footprint(outcome.result)
+    return KeptResult(outcome.result, size) if size <= limits.result else KeptResult(None, 0, left_out=True)
 
 
 def _error(outcome: Outcome) -> TurnError | None:
