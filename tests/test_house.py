@@ -22,6 +22,7 @@ FOLDERS = sorted({path.parent for path in FILES})
 MOST_FILES = 15
 MOST_LINES_A_CLASS = 200
 
+_CONFORMANCE = "tests/actors/journal/test_conformance.py holds the journal in a file to the one in memory"
 # Files without a test file of their own, each with the reason.
 NO_TEST_OF_ITS_OWN = {
     "actors/admission/chain.py": "test_holdings.py and test_sleepers.py hold two chains against lists",
@@ -30,6 +31,24 @@ NO_TEST_OF_ITS_OWN = {
     "actors/registry/durable/sealing.py": "test_journaled.py ends turns with what JSON cannot say",
     "actors/journal/where.py": "tests/web/http/test_app.py and test_launch.py name files",
     "actors/journal/contract.py": "a protocol and data; the conformance suite holds every journal to it",
+    "actors/journal/sqlite/writing/group.py": _CONFORMANCE,
+    "actors/journal/sqlite/writing/log.py": _CONFORMANCE,
+    "actors/journal/sqlite/writing/mail.py": _CONFORMANCE,
+    "actors/journal/sqlite/reading/events.py": _CONFORMANCE,
+    "actors/journal/sqlite/reading/lists.py": _CONFORMANCE,
+    "actors/journal/sqlite/reading/load.py": _CONFORMANCE,
+    "actors/journal/sqlite/reading/queries.py": _CONFORMANCE,
+    "actors/journal/sqlite/reading/said.py": _CONFORMANCE,
+    "actors/journal/sqlite/rows.py": "data only; the conformance suite writes and reads it",
+    "actors/journal/sqlite/database.py": _CONFORMANCE,
+    "actors/journal/sqlite/failures.py": _CONFORMANCE,
+    "actors/journal/sqlite/forgetting.py": _CONFORMANCE,
+    "actors/journal/sqlite/journal.py": _CONFORMANCE,
+    "actors/journal/sqlite/post.py": _CONFORMANCE,
+    "actors/journal/sqlite/readers.py": _CONFORMANCE,
+    "actors/journal/sqlite/schema.py": _CONFORMANCE,
+    "actors/journal/sqlite/writing/writer.py": _CONFORMANCE,
+    "actors/journal/sqlite/writing/tables.py": _CONFORMANCE,
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
     "web/http/several/reader.py": "tests/journeys/test_several_sessions.py reads from it over HTTP",
     "web/http/several/table.py": "tests/journeys/test_several_sessions.py opens, names and ends its streams",
@@ -40,6 +59,7 @@ NO_TEST_OF_ITS_OWN = {
 }
 # Tests of no single file, each with what it is about.
 TESTS_OF_MORE = {
+    "actors/journal/test_conformance.py": "what every journal does",
     "actors/session/test_search.py": "the exhaustive search over machine.py",
     "actors/test_cancelling_on_asyncio.py": "what goes wrong when cancelling on asyncio, row by row",
     "actors/test_waiting_in_a_turn.py": "every way in which a turn waits for another one",

@@ -117,16 +117,19 @@ class Tail:
     message_bytes: int
     limits: Limits
 
-    def of(self, events: Iterable[Event]) -> list[Event]:
-        """Those of the events, the newest first, that are loaded: the newest one in any case."""
+    def of(self, events: Iterable[Event]) -> tuple[list[Event], Event | None]:
+        """Those of the events, the newest first, that are loaded, and the one before them.
+
+        The newest is loaded in any case.
+        """
         found: list[Event] = []
         size = 0
         for event in events:
             size += event.size
             if found and (len(found) == self.events or size > self.event_bytes):
-                break
+                return found, event
             found.append(event)
-        return found
+        return found, None
 
 
 @value

@@ -115,8 +115,8 @@ class _Log:
                 case Ended(turn_id) if entry.keep is not None:
                     if entry.add or entry.keep < len(messages):
                         messages = [*messages[: entry.keep], *map(frozen, entry.add or ())]
-                        epoch = epochs.get(turn_id) if entry.epoch is None else entry.epoch
-                        cursor = None if entry.n is None else f"{epoch}-{entry.n}"
+                        of = epochs.get(turn_id) if entry.epoch is None else entry.epoch
+                        cursor = None if entry.n is None else f"{of}-{entry.n}"
                 case _:
                     pass
         return messages, cursor
@@ -187,16 +187,14 @@ class MemoryJournal:
         bound = Bound(tail.messages, tail.message_bytes)
         transcript = Transcript().after(0, tuple(messages), bound)
         kept = Kept(durable.owner, transcript, cursor, data, footprint(data) if data else 0)
-        events = list(self._events(session_id, None))
-        last = tail.of(reversed(events))
-        dropped = None if len(last) == len(events) else events[-len(last) - 1]
+        events, dropped = tail.of(reversed(list(self._events(session_id, None))))
         return Loaded(
             session_id,
             log.head,
             durable,
             kept,
-            tuple(reversed(last)),
-            None if dropped is None else (dropped.epoch or 0, dropped.n),
+            tuple(reversed(events)),
+            None if dropped is None or dropped.epoch is None else (dropped.epoch, dropped.n),
             log.title,
             log.active_at,
         )

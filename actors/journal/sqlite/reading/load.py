@@ -1,0 +1,98 @@
+"""Loads a session: of its log only what it still remembers, however long that is."""
+
+import sqlite3
+from array import array
+from typing import Any, Final
+
+import msgspec
+
+from turnkeeper.actors.events.shown import Sizes
+from turnkeeper.actors.journal.contract import Loaded, Tail
+from turnkeeper.actors.journal.durable import Durable
+from turnkeeper.actors.journal.entries import EarlyCancel, Ended
+from turnkeeper.actors.journal.fold import fold
+from turnkeeper.actors.journal.sqlite.rows import SessionRow
+from turnkeeper.actors.model.footprint import footprint
+from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.session.states import Limits
+from turnkeeper.actors.turn.kept import Kept
+from turnkeeper.actors.turn.transcript import Bound, Transcript
+
+from . import events, said
+from .queries import entries_of_turns, entry, folded, rows, session
+
+_early: Final = msgspec.json.Decoder(list[EarlyCancel])
+
+
+class _Turn(msgspec.Struct, array_like=True):
+    number: int
+    first: int
+    last: int
+    open: int | None
+
+
+_turns: Final = msgspec.json.Decoder(list[_Turn])
+
+
+def load(connection: sqlite3.Connection, session_id: SessionId, tail: Tail, sizes: Sizes) -> Loaded | None:
+    """The session; ``None`` if it has no log."""
+    row = session(connection, session_id)
+    if row is None:
+        return None
+    found, dropped = tail.of(events.newest_first(connection, row, sizes))
+    return Loaded(
+        session_id,
+        row.head,
+        _durable(connection, row, tail.limits),
+        _kept(connection, row, tail),
+        tuple(reversed(found)),
+        None if dropped is None or dropped.epoch is None else (dropped.epoch, dropped.n),
+        row.title,
+        row.active_at,
+    )
+
+
+def _durable(connection: sqlite3.Connection, row: SessionRow, limits: Limits) -> Durable:
+    turns = _remembered(connection, row, limits.kept_turns)
+    entries = entries_of_turns(connection, [turn.number for turn in turns])
+    # Those that have ended in the order of their ends, and then the others in the order in which they came.
+    in_order = sorted(
+        turns, key=lambda turn: (turn.open is not None, turn.last if turn.open is None else turn.first)
+    )
+    durable = folded(Durable(row.id, row.owner), (entries[turn.number] for turn in in_order), limits)
+    durable = fold(durable, _early.decode(row.early), limits)
+    if row.closed is not None:
+        durable = fold(durable, [entry(connection, row.closed)], limits)
+    return replace(durable, last_epoch=row.epoch)
+
+
+def _remembered(connection: sqlite3.Connection, row: SessionRow, most: int) -> list[_Turn]:
+    """The last turns that have ended, so many if there are, and all that have not."""
+    last = (
+        "SELECT DISTINCT turn FROM (SELECT turn FROM entry WHERE session = ? AND turn IS NOT NULL "
+        "ORDER BY position DESC LIMIT ?)"
+    )
+    columns = "number, first, last, open"
+    looked_at = 4 * most
+    while True:
+        select = f"SELECT {columns} FROM turn WHERE number IN ({last}) AND open IS NULL"
+        ended = rows(connection, columns, select, (row.number, looked_at), _turns)
+        if len(ended) >= most or looked_at >= row.head:
+            break
+        looked_at *= 4
+    ended.sort(key=lambda turn: turn.last)
+    select = f"SELECT {columns} FROM turn WHERE session = ? AND open IS NOT NULL"
+    return [*ended[-most:], *rows(connection, columns, select, (row.number,), _turns)]
+
+
+def _kept(connection: sqlite3.Connection, row: SessionRow, tail: Tail) -> Kept:
+    messages, first = said.last(connection, row, tail.messages, tail.message_bytes)
+    nothing = Transcript([], first, array("q"), 0)
+    transcript = nothing.after(first, messages, Bound(tail.messages, tail.message_bytes))
+    data: dict[str, Any] = {}
+    if row.data is not None:
+        ended = entry(connection, row.data)
+        assert isinstance(ended, Ended), "which says that the data was changed"
+        data = ended.data
+    return Kept(row.owner, transcript, row.cursor, data, footprint(data) if data else 0)

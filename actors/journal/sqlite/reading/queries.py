@@ -1,0 +1,78 @@
+"""What all that read have in common: many rows as one text, sessions, turns and entries by their numbers."""
+
+import sqlite3
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from turnkeeper.actors.journal.durable import Durable
+from turnkeeper.actors.journal.entries import Entry, decode
+from turnkeeper.actors.journal.fold import fold
+from turnkeeper.actors.journal.sqlite.rows import SESSION, SessionRow
+from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.session.states import Limits
+
+T = TypeVar("T")
+#: Among values that are handed in as one text.
+AMONG: Final = "IN (SELECT value FROM json_each(?))"
+_of_turns: Final = msgspec.json.Decoder(list[tuple[int, str]])
+
+
+def among(values: Iterable[Any]) -> str:
+    """The text for `AMONG`."""
+    return msgspec.json.encode(list(values)).decode()
+
+
+def rows(
+    connection: sqlite3.Connection,
+    columns: str,
+    select: str,
+    values: tuple[Any, ...],
+    decoder: msgspec.json.Decoder[list[T]],
+) -> list[T]:
+    """These columns of all rows that a query selects, read as one text.
+
+    Between any two rows a busy event loop may have the interpreter for some milliseconds. A time is not to be
+    read like that: SQLite rounds it.
+    """
+    query = f"SELECT json_group_array(json_array({columns})) FROM ({select})"
+    (text,) = connection.execute(query, values).fetchone()
+    return decoder.decode(text)
+
+
+def session(connection: sqlite3.Connection, session_id: SessionId) -> SessionRow | None:
+    """The row of a session, without its turns."""
+    select = f"SELECT {', '.join(SESSION)} FROM session WHERE id = ?"
+    row = connection.execute(select, (session_id,)).fetchone()
+    return None if row is None else SessionRow(*row)
+
+
+def entry(connection: sqlite3.Connection, number: int) -> Entry:
+    """The entry of that number."""
+    (body,) = connection.execute("SELECT body FROM entry WHERE id = ?", (number,)).fetchone()
+    return decode(body)
+
+
+def entries_of_turns(connection: sqlite3.Connection, turns: Iterable[int]) -> dict[int, list[Entry]]:
+    """All entries of each of these turns, in order."""
+    select = (
+        "SELECT turn.number AS number, entry.body AS body FROM turn JOIN entry "
+        "ON entry.session = turn.session AND entry.turn = turn.number "
+        "AND entry.position BETWEEN turn.first AND turn.last "
+        f"WHERE turn.number {AMONG} ORDER BY turn.number, entry.position"
+    )
+    found: dict[int, list[Entry]] = {}
+    for number, body in rows(connection, "number, body", select, (among(turns),), _of_turns):
+        found.setdefault(number, []).append(decode(body))
+    return found
+
+
+def folded(durable: Durable, turns: Iterable[list[Entry]], limits: Limits) -> Durable:
+    """What is durable after these turns, as if each had been sent when the one before it had ended.
+
+    That is what is durable in truth: no turn's entries say anything of another one.
+    """
+    for entries in turns:
+        durable = fold(durable, entries, limits)
+    return durable

@@ -1,0 +1,222 @@
+"""What a group of appends is in the tables: the rows that are written together. Pure.
+
+The log is what is true. What else is in the tables says nothing that it does not say, and is there to be
+found: which sessions there are, the turns and messages of each, and its events by their ids.
+"""
+
+from typing import Any, NamedTuple, TypeAlias, assert_never
+
+import msgspec
+
+from turnkeeper.actors.journal.contract import Append, Head, Landed
+from turnkeeper.actors.journal.entries import (
+    Accepted,
+    AttemptEnded,
+    CancelAsked,
+    EarlyCancel,
+    Ended,
+    EndedLate,
+    Entry,
+    Events,
+    Opened,
+    SessionClosed,
+    Started,
+    Titled,
+)
+from turnkeeper.actors.journal.sqlite.rows import GIVEN_UP, IN_FLIGHT, SessionRow, TurnRow, new_session
+from turnkeeper.actors.model.records import Epoch, SessionId, TurnHead
+from turnkeeper.actors.model.words import SessionState, TurnStatus
+
+Row: TypeAlias = tuple[Any, ...]
+_messages = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+class Written(NamedTuple):
+    """An append, and its entries as JSON."""
+
+    append: Append
+    bodies: tuple[bytes, ...]
+
+
+class Next(msgspec.Struct):
+    """The numbers that the next rows of each table get."""
+
+    session: int
+    entry: int
+    turn: int
+
+
+class Group:
+    """The rows of appends, each of which fits behind what the log of its session has.
+
+    It changes the rows of the sessions it is handed: they are what will be in the file when it is written.
+    """
+
+    def __init__(self, numbers: Next) -> None:
+        self._numbers = numbers
+        self.entries: list[Row] = []
+        self.events: list[Row] = []
+        #: Of each message that was said: which session's, the number of the first, how many, of which entry.
+        self.said: list[Row] = []
+        #: Of which sessions only so many messages are left, of those said before.
+        self.cut: list[tuple[int, int]] = []
+        #: The turns and sessions that are other than before.
+        self.turns: dict[int, TurnRow] = {}
+        self.sessions: dict[int, SessionRow] = {}
+        #: Those of which nothing is but the key and the bytes.
+        self.longer: dict[int, SessionRow] = {}
+
+    def opens(self, session_id: SessionId) -> SessionRow:
+        """The row of a session that has no log yet."""
+        number = self._numbers.session
+        self._numbers.session += 1
+        return new_session(number, session_id)
+
+    def add(self, session: SessionRow, written: Written) -> Landed:
+        """Add the rows of an append."""
+        append = written.append
+        session.key = append.key
+        changed = False
+        cancelling = session.state is SessionState.CANCELLING
+        for entry, body in zip(append.entries, written.bodies, strict=True):
+            session.size += len(body)
+            if type(entry) is Events:
+                self.events.append((session.number, entry.epoch, entry.n, None, body.decode()))
+                continue
+            changed = True
+            if type(entry) is Titled:
+                session.title, session.folded = entry.title, entry.title.casefold()
+                self._entry(session.number, None, None, body)
+                continue
+            session.head = Head(session.head + 1)
+            number = self._numbers.entry
+            turn = self._of_turn(session, entry, number)
+            if turn is not None:
+                turn.last = session.head
+                self.turns[turn.number] = turn
+            self._of_session(session, entry, body, number)
+            self._entry(session.number, session.head, None if turn is None else turn.number, body)
+            if type(entry) is CancelAsked:
+                cancelling = True
+            elif type(entry) is Started:
+                cancelling = False
+        if changed:
+            session.stands(cancelling=cancelling)
+            self.sessions[session.number] = session
+        else:
+            self.longer[session.number] = session
+        return Landed(append.key, session.head)
+
+    def _entry(self, session: int, position: Head | None, turn: int | None, body: bytes) -> None:
+        self.entries.append((self._numbers.entry, session, position, turn, body.decode()))
+        self._numbers.entry += 1
+
+    def _of_turn(self, session: SessionRow, entry: Entry, number: int) -> TurnRow | None:
+        """The turn that the entry is about, as it stands after it."""
+        match entry:
+            case Accepted(spec):
+                return self._turn(session, spec.head)
+            case Started(turn_id, epoch, _, spec):
+                turn = session.turns[turn_id] if spec is None else self._turn(session, spec.head)
+                turn.epoch = epoch
+                self._own_event(session, turn, epoch, 0)
+            case CancelAsked(turn_id):
+                turn = session.turns[turn_id]
+            case Ended(turn_id, head=head):
+                known = session.turns.get(turn_id)
+                turn = (
+                    self._turn(session, head)
+                    if known is None and head is not None
+                    else session.turns[turn_id]
+                )
+                self._ended(session, turn, entry, number)
+            case AttemptEnded(turn_id, epoch):
+                turn = session.turns[turn_id]
+                turn.epoch = None
+                self._own_event(session, turn, epoch, 0)
+            case EndedLate(turn_id):
+                turn = session.turns.pop(turn_id)
+                turn.open = None
+            case Opened() | Titled() | Events() | EarlyCancel() | SessionClosed():
+                return None
+            case _:
+                assert_never(entry)
+        return turn
+
+    def _of_session(self, session: SessionRow, entry: Entry, body: bytes, number: int) -> None:
+        """What the entry says of the session itself."""
+        match entry:
+            case Opened(owner, at):
+                session.owner, session.active_at = owner, at
+            case Started(_, epoch, at) | AttemptEnded(_, epoch, at):
+                session.epoch = epoch
+                session.active_at = max(session.active_at, at)
+            case Ended(turn_id, _, at):
+                session.active_at = max(session.active_at, at)
+                if entry.epoch is not None:
+                    session.epoch = entry.epoch
+                if entry.head is not None:
+                    session.forget_early(turn_id)
+            case EarlyCancel():
+                session.note_early(body)
+            case SessionClosed():
+                session.closed = number
+                session.cursor = session.data = None
+                self._keep(session, 0)
+            case Titled() | Events() | Accepted() | CancelAsked() | EndedLate():
+                pass
+            case _:
+                assert_never(entry)
+
+    def _turn(self, session: SessionRow, head: TurnHead) -> TurnRow:
+        number = self._numbers.turn
+        self._numbers.turn += 1
+        turn = TurnRow(
+            number,
+            session.number,
+            head.turn_id,
+            head.submitted_at,
+            session.head,
+            session.head,
+            None,
+            IN_FLIGHT,
+        )
+        session.turns[head.turn_id] = turn
+        return turn
+
+    def _ended(self, session: SessionRow, turn: TurnRow, entry: Ended, number: int) -> None:
+        epoch = turn.epoch if entry.epoch is None else entry.epoch
+        if entry.n is not None and epoch is not None:
+            self._own_event(session, turn, epoch, entry.n)
+        if entry.status is TurnStatus.UNRESPONSIVE:
+            turn.open = GIVEN_UP
+        else:
+            turn.open = None
+            del session.turns[turn.id]
+        if entry.data is not None:
+            session.data = number
+        if entry.keep is None:
+            return
+        add = entry.add or ()
+        count = len(_messages.decode(add)) if isinstance(add, msgspec.Raw) else len(add)
+        if count or entry.keep < session.messages:
+            self._keep(session, entry.keep)
+            session.cursor = None if entry.n is None else f"{epoch}-{entry.n}"
+        if count:
+            self.said.append((session.number, session.messages, count, number))
+            session.messages += count
+
+    def _keep(self, session: SessionRow, keep: int) -> None:
+        """So many of the messages are left."""
+        if keep >= session.messages:
+            return
+        session.messages = keep
+        of, self.said = self.said, []
+        for number, first, count, entry in of:
+            left = min(count, keep - first) if number == session.number else count
+            if left > 0:
+                self.said.append((number, first, left, entry))
+        self.cut.append((session.number, keep))
+
+    def _own_event(self, session: SessionRow, turn: TurnRow, epoch: Epoch, n: int) -> None:
+        self.events.append((session.number, epoch, n, turn.number, None))
