@@ -151,6 +151,11 @@ class Performer:
         self.turns = RunningTurns(actor)
 
     @property
+    def max_event_size(self) -> int:
+        """How many characters the data of one event may take."""
+        return self._shared.max_event_size
+
+    @property
     def busy(self) -> bool:
         """Whether there are readers, askers that wait for a turn, or quarantined turns that still run."""
         return bool(self.feed.readers or self.turns.quarantined or self._waiters)
@@ -224,7 +229,7 @@ class Performer:
             self._sealed = None
             if left is None:
                 left = self._left_by(turn, record, outcome, state)
-            if left.changes is not None and left.given is not None:
+            if left.changes is not None and left.given is not None and type(state) is not Closed:
                 self._shared.contexts.apply(turn.session_id, left.given, left.changes, turn.last_event_id)
             if outcome is not None:
                 self.turns.turn = self.turns.task = None
@@ -262,14 +267,14 @@ class Performer:
         return self._sealed
 
     def _left_by(self, turn: Turn, record: TurnRecord, outcome: Outcome | None, state: State) -> Left:
-        """Close the turn. The conversation is not kept where the host keeps it, or it is to be forgotten.
+        """Close the turn. It leaves no conversation where the host keeps that, or it is to be forgotten.
 
         Without an outcome the turn was given up: what it has changed is refused, and what it has published is
         recorded all the same.
         """
         n = turn.n if turn.over else turn.close()
         shared, context = self._shared, turn.own_context
-        if shared.load_context is not None or type(state) is Closed:
+        if shared.load_context is not None or (type(state) is Closed and state.for_good is not None):
             return Left(n)
         reply = reply_of(turn, outcome.result if type(outcome) is Returned else None)
         if reply is None and (context is None or outcome is None):

@@ -10,7 +10,7 @@ from turnkeeper.actors.journal.derive import NOTHING_SEALED, Sealed
 from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest, MessageNotJson
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import TurnEnded
-from turnkeeper.actors.model.records import Raised, TurnRecord
+from turnkeeper.actors.model.records import Raised, Returned, TurnRecord
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.registry.performer import Left, Performer
 from turnkeeper.actors.session.effects import EndTurn
@@ -21,8 +21,8 @@ from turnkeeper.actors.turn.turn import Turn
 
 
 def check_json(message: Any) -> None:
-    """Raise `InvalidRequest` for a message that cannot be written as JSON. A text always can."""
-    if type(message) is str:
+    """Raise `InvalidRequest` for a message that cannot be written as JSON, such as half of a character."""
+    if type(message) is str and message.isascii():
         return
     try:
         to_json(message)
@@ -62,12 +62,12 @@ def sealer(performer: Performer, after: State) -> Callable[[EndTurn], Sealed]:
 
     def seal(effect: EndTurn) -> Sealed:
         left = performer.seal(effect, after)
-        return NOTHING_SEALED if left is None else sealed(left, effect.record)
+        return NOTHING_SEALED if left is None else sealed(left, effect, performer.max_event_size)
 
     return seal
 
 
-def sealed(left: Left, record: TurnRecord) -> Sealed:
+def sealed(left: Left, end: EndTurn, max_event_size: int) -> Sealed:
     """What is written of it. Data that JSON cannot say stays in memory only."""
     keep, add, data = None, None, None
     changes, given = left.changes, left.given
@@ -75,14 +75,20 @@ def sealed(left: Left, record: TurnRecord) -> Sealed:
         if changes.add or changes.keep < given.transcript.count:
             keep, add = changes.keep, _raw(changes.add)
         if changes.data is not None:
-            data = _raw_data(record, changes.data)
-    result = None
-    if record.result is not None and not record.result.left_out:
-        try:
-            result = _raw(record.result.value)
-        except EventNotJson:
-            result = None  # kept in memory only: what awaits it here gets it
-    return Sealed(left.n, keep, add, data, result)
+            data = _raw_data(end.record, changes.data)
+    return Sealed(left.n, keep, add, data, _result(end, max_event_size))
+
+
+def _result(end: EndTurn, max_event_size: int) -> msgspec.Raw | None:
+    """What it returned, if its record has it or the event that ends it shows it."""
+    kept = end.record.result
+    if kept is None or type(end.outcome) is not Returned:
+        return None
+    try:
+        text = to_json(end.outcome.result)
+    except EventNotJson:
+        return None  # in memory only: what awaits it here gets it
+    return None if kept.left_out and len(text) > max_event_size else msgspec.Raw(text.encode())
 
 
 def _raw(value: Any) -> msgspec.Raw:

@@ -1,7 +1,6 @@
 """What a log says that readers were sent is what they were sent."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -9,10 +8,9 @@ import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, names, opened, settle, waiting
 from tests.turns import head
-from turnkeeper.actors.events.event import RESERVED_PREFIX, Event
+from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.shown import Sizes
-from turnkeeper.actors.events.wire import to_json
-from turnkeeper.actors.journal.derive import Sealed, entries_of
+from turnkeeper.actors.journal.contract import Append
 from turnkeeper.actors.journal.durable import Durable, OpenTurn
 from turnkeeper.actors.journal.entries import (
     Accepted,
@@ -28,19 +26,18 @@ from turnkeeper.actors.journal.entries import (
     turn_spec,
 )
 from turnkeeper.actors.journal.fold import fold
+from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.journal.replay import replay
-from turnkeeper.actors.model.records import Returned, SessionId, TurnId
+from turnkeeper.actors.model.records import SessionId, TurnId
 from turnkeeper.actors.model.words import TurnStatus
-from turnkeeper.actors.registry import decisions
-from turnkeeper.actors.session.effects import Decision, Effect, EndTurn
-from turnkeeper.actors.session.machine import step
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Limits
 from turnkeeper.actors.turn.turn import Turn
 
 SESSION, T1, T2 = SessionId("s1"), TurnId("t1"), TurnId("t2")
 NOTHING = Durable(SESSION, "ada")
-SMALL = {"shown_part": 200, "log_bytes": 3_000}
+#: A result may be too large to be kept, and be shown all the same.
+SMALL = {"shown_part": 200, "log_bytes": 3_000, "kept_result": 100}
 
 
 def seen(events: list[Event]) -> list[tuple[Any, ...]]:
@@ -48,53 +45,21 @@ def seen(events: list[Event]) -> list[tuple[Any, ...]]:
     return [(event.name, event.id, event.json, event.turn_id) for event in events]
 
 
-class Written:
-    """What a registry decides, as it would be written. What its agents emit is taken from its readers."""
+class Written(MemoryJournal):
+    """A journal that shows its entries, as they are read."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self._decided: list[tuple[Effect, ...]] = []
-        monkeypatch.setattr(decisions, "step", self._step)
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[Entry] = []
 
-    def _step(self, *given: Any) -> Decision:
-        after, effects = step(*given)
-        self._decided.append(effects)
-        return after, effects
-
-    def entries(self, sent: list[Event]) -> list[Entry]:
-        """The log of the one session that there was, as it is read."""
-        return [decode(encode(entry)) for entry in self._entries(sent)]
-
-    def _entries(self, sent: list[Event]) -> Iterator[Entry]:
-        yield Opened("local", 0.0)
-
-        def seal(end: EndTurn) -> Sealed:
-            result = None
-            if isinstance(end.outcome, Returned) and end.outcome.result is not None:
-                result = msgspec.Raw(to_json(end.outcome.result).encode())
-            return Sealed(max(event.n for event in sent if event.epoch == end.record.epoch), result=result)
-
-        for effects in self._decided:
-            for effect in effects:
-                if isinstance(effect, EndTurn) and effect.record.epoch is not None:
-                    yield from emitted(sent, effect.record.epoch)
-                yield from entries_of((effect,), seal)
+    def append(self, append: Append) -> None:
+        self.entries += [decode(encode(entry)) for entry in append.entries]
+        super().append(append)
 
 
-def emitted(sent: list[Event], epoch: int) -> Iterator[Events]:
-    """What the agent emitted in that epoch, in pieces."""
-    own = [event for event in sent if event.epoch == epoch and not event.name.startswith(RESERVED_PREFIX)]
-    for batch in (own[:1], own[1:]):
-        if batch:
-            texts = [(event.name, msgspec.Raw(event.json.encode())) for event in batch]
-            yield Events(epoch, batch[0].n, tuple(texts))
-
-
-async def test_all_that_readers_are_sent_can_be_replayed(
-    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
-) -> None:
-    written = Written(monkeypatch)
-    agent = ScriptedAgent(swallows=FOREVER)
-    async with opened({"plain": plain, "scripted": agent}, cancel_grace=2.0) as registry:
+async def test_all_that_readers_are_sent_can_be_replayed(clock: VirtualClock) -> None:
+    journal, agent = Written(), ScriptedAgent(swallows=FOREVER)
+    async with opened({"plain": plain, "scripted": agent}, journal=journal, cancel_grace=2.0) as registry:
         stream = await registry.subscribe(SESSION, close_on="never")
         for text in ("hello", "é" * 50, "fail", [{"type": "text", "text": "in parts", "n": 1.5}]):
             receipt = await registry.send(SESSION, text, agent="plain")
@@ -109,22 +74,21 @@ async def test_all_that_readers_are_sent_can_be_replayed(
         await settle()
         sent = waiting(stream)
         stream.close()
-    entries = written.entries(sent)
-    replayed = list(replay(Durable(SESSION), entries, Sizes.of(Settings())))
+    replayed = list(replay(Durable(SESSION), journal.entries, Sizes.of(Settings())))
     assert seen(replayed) == seen(own(sent))
     assert {"turn.queued", "turn.failed", "turn.cancelled", "turn.unresponsive"} <= set(names(replayed))
 
 
-async def test_what_is_too_large_to_be_shown_is_shown_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = Written(monkeypatch)
+async def test_what_is_too_large_to_be_shown_is_shown_as_it_was() -> None:
+    journal = Written()
     sent: list[Event] = []
-    async with opened(plain, **SMALL) as registry:
+    async with opened(plain, journal=journal, **SMALL) as registry:
         stream = await registry.subscribe(SESSION)
         for text in ("long " * 100, "long enough that it is not shown, and not returned " * 80):
             await (await registry.send(SESSION, text)).ended()
             sent += waiting(stream)
         stream.close()
-    replayed = list(replay(Durable(SESSION), written.entries(sent), Sizes.of(Settings(**SMALL))))
+    replayed = list(replay(Durable(SESSION), journal.entries, Sizes.of(Settings(**SMALL))))
     assert seen(replayed) == seen(own(sent))
     assert [event.data["message"][0]["elided"] for event in replayed if event.name == "turn.started"] == [
         True,

@@ -1,11 +1,12 @@
 """What a session decides is durable before it is done."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
-from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, plain, settle
 from turnkeeper.actors.journal.entries import CancelAsked
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import InvalidRequest, JournalDown, TurnOver, UnknownSession
@@ -45,6 +46,32 @@ async def test_what_was_said_is_there_after_a_restart(journal: MemoryJournal) ->
             await registry.session("s1", user="eve")
         with pytest.raises(UnknownSession):
             await registry.session("s2", user="ada")
+
+
+async def test_what_a_shutdown_cuts_off_is_there_after_a_restart(journal: MemoryJournal) -> None:
+    async def agent(turn: Turn) -> None:
+        turn.emit("delta", {"text": "hi"})
+        await asyncio.Event().wait()
+
+    async with opened(agent, journal=journal) as registry:
+        await registry.send("s1", "hello")
+        await settle()
+    async with opened(agent, journal=journal) as registry:
+        said = (await registry.messages("s1")).messages
+        assert [(message["content"], message.get("cut_off")) for message in said] == [
+            ("hello", None),
+            ("hi", True),
+        ]
+
+
+async def test_a_session_that_is_closed_while_its_turn_ends_leaves_nothing(journal: MemoryJournal) -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        await registry.send("s1", "hello")
+        await agent.run()
+        await registry.close("s1")
+    async with opened(agent, journal=journal) as registry:
+        assert (await registry.messages("s1")).messages == ()
 
 
 # -- One append on its way --------------------------------------------------------------------------
@@ -226,7 +253,8 @@ async def test_a_turn_that_leaves_a_message_which_json_cannot_say_fails_and_keep
         assert [message["content"] for message in said] == ["hello", ""]
 
 
-async def test_a_message_that_json_cannot_say_is_refused() -> None:
+@pytest.mark.parametrize("message", [object(), "\ud800", {"n": float("nan")}], ids=plain)
+async def test_a_message_that_json_cannot_say_is_refused(message: Any) -> None:
     async with opened(done, journal=MemoryJournal()) as registry:
         with pytest.raises(InvalidRequest):
-            await registry.send("s1", [{"type": "text", "text": "x", "n": float("nan")}])
+            await registry.send("s1", message)
