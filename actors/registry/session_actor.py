@@ -9,7 +9,7 @@ from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.journal.contract import Head, Landed, Moved, NotLanded
-from turnkeeper.actors.model.exceptions import SessionLost, UnknownTurn
+from turnkeeper.actors.model.exceptions import SessionLost
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Flush,
@@ -26,7 +26,6 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
     TaskExited,
     Tick,
-    TurnEnd,
     TurnEnded,
     Unsubscribe,
 )
@@ -34,11 +33,12 @@ from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, refuse
 from turnkeeper.actors.session.machine import after_failure
-from turnkeeper.actors.session.refusals import shutting_down
+from turnkeeper.actors.session.refusals import shutting_down, unknown_turn
 from turnkeeper.actors.session.states import Closed, Idle, State
-from turnkeeper.actors.session.views import find_turn, outcome_of, view
+from turnkeeper.actors.session.views import answer_about, find_turn, view
 
 from .decisions import LOST, Decisions
+from .durable import history
 from .durable.journaled import JournaledDecisions
 from .performer import Performer, count_end, log_end
 from .recovery import missing_terminal_events, when_ended
@@ -118,10 +118,8 @@ class SessionActor(AsyncioActor):
             case GetSession():
                 readers, turns = self._performer.feed.reader_count, self._performer.turns
                 answer(reply_to, view(self._decisions.state, readers, turns.first_event_at, turns.began))
-            case GetTurn():
-                answer(reply_to, self._find(message.turn_id))
-            case AwaitTurn():
-                self._await_turn(message, reply_to)
+            case GetTurn() | AwaitTurn():
+                self._answer_turn(message, reply_to)
             case Sleep():
                 self._sleep()
             case TaskExited():
@@ -137,19 +135,21 @@ class SessionActor(AsyncioActor):
 
     # -- Questions about turns ----------------------------------------------------------------------
 
-    def _find(self, turn_id: str) -> TurnRecord:
+    def _find(self, turn_id: str) -> TurnRecord | None:
         turns = self._performer.turns
-        record = find_turn(self._decisions.state, turn_id, turns.first_event_at, turns.began)
-        if record is None:
-            raise UnknownTurn(f"no turn {turn_id!r} in this session")
-        return record
+        return find_turn(self._decisions.state, turn_id, turns.first_event_at, turns.began)
 
-    def _await_turn(self, message: AwaitTurn, reply_to: ReplyTo) -> None:
-        record = self._find(message.turn_id)
-        if record.status in TERMINAL:
-            answer(reply_to, TurnEnd(record, outcome_of(record)))
-        else:
+    def _answer_turn(self, message: GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
+        record, journal = self._find(message.turn_id), self._shared.journal
+        session_id = self._decisions.state.memory.home.session_id
+        if record is None:
+            if journal is None:
+                raise unknown_turn(message.turn_id)
+            self._shared.answer_later(history.answer_about(journal, session_id, message), reply_to)
+        elif type(message) is AwaitTurn and record.status not in TERMINAL:
             self._performer.wait_for(record.turn_id, reply_to)
+        else:
+            answer(reply_to, answer_about(message, record))
 
     # -- Readers ----------------------------------------------------------------------------------------
 
@@ -163,6 +163,8 @@ class SessionActor(AsyncioActor):
             return
         if isinstance(message, FollowTurn):
             record = self._find(message.turn_id)
+            if record is None:
+                raise unknown_turn(message.turn_id)
             reader: Subscription = feed.turn_reader(record, message.after, self._on_reader_gone)
         else:
             reader = feed.reader(state, message.cursor, self._on_reader_gone, message.close_on)

@@ -9,6 +9,7 @@ from turnkeeper.actors.model.exceptions import (
     TooManyUnresponsive,
     TurnIdReused,
     UnknownSession,
+    UnknownTurn,
 )
 from turnkeeper.actors.model.messages import ReplyAddress
 from turnkeeper.actors.model.records import SessionId, TurnId
@@ -47,6 +48,11 @@ def reused(turn_id: TurnId) -> SessionError:
 def precondition_failed(if_match: str) -> SessionError:
     """A message that was meant for another turn than the session's current or last one."""
     return PreconditionFailed(f"turn {if_match!r} is not the session's current or last turn")
+
+
+def unknown_turn(turn_id: str) -> UnknownTurn:
+    """A question about a turn that its session does not know."""
+    return UnknownTurn(f"no turn {turn_id!r} in this session")
 
 
 def unknown(session_id: SessionId) -> SessionError:

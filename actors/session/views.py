@@ -4,7 +4,7 @@ from typing import assert_never
 
 import msgspec
 
-from turnkeeper.actors.model.messages import ReplyAddress, SessionView
+from turnkeeper.actors.model.messages import AwaitTurn, GetTurn, ReplyAddress, SessionView, TurnEnd
 from turnkeeper.actors.model.records import (
     Cancellation,
     Moment,
@@ -122,6 +122,11 @@ def outcome_of(record: TurnRecord) -> Returned | None:
     if result is None:
         return Returned(None)
     return None if result.left_out else Returned(result.value)
+
+
+def answer_about(message: GetTurn | AwaitTurn, record: TurnRecord) -> TurnRecord | TurnEnd:
+    """What is answered to a question about a turn: its record, or, if its end was asked for, also that."""
+    return TurnEnd(record, outcome_of(record)) if type(message) is AwaitTurn else record
 
 
 def state_name(state: State) -> SessionState:

@@ -4,13 +4,15 @@ What is in memory is newer than what can be read: it is laid over that, where bo
 """
 
 from turnkeeper.actors.journal.contract import Journal
-from turnkeeper.actors.model.exceptions import UnknownTurn
 from turnkeeper.actors.model.messages import (
+    AwaitTurn,
     Conversation,
+    GetTurn,
     GetTurns,
     ListSessions,
     SessionPage,
     SessionSummary,
+    TurnEnd,
     TurnPage,
 )
 from turnkeeper.actors.model.records import SessionId, TurnId, TurnRecord
@@ -18,6 +20,8 @@ from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.registry.directory import Entry, summary
 from turnkeeper.actors.registry.shared import Shared
+from turnkeeper.actors.session import views
+from turnkeeper.actors.session.refusals import unknown_turn
 from turnkeeper.actors.session.views import find_turn
 
 
@@ -56,9 +60,11 @@ async def turns(journal: Journal, entry: Entry, message: GetTurns) -> TurnPage:
     return replace(page, turns=tuple(find_turn(entry.state, turn.turn_id) or turn for turn in page.turns))
 
 
-async def turn(journal: Journal, session: SessionId, turn_id: TurnId) -> TurnRecord:
-    """A turn that memory does not know any more. Raises `UnknownTurn` and `JournalDown`."""
-    record = await journal.turn(session, turn_id)
+async def answer_about(
+    journal: Journal, session: SessionId, message: GetTurn | AwaitTurn
+) -> TurnRecord | TurnEnd:
+    """The answer about a turn that memory does not know any more. Raises `UnknownTurn` and `JournalDown`."""
+    record = await journal.turn(session, TurnId(message.turn_id))
     if record is None:
-        raise UnknownTurn(f"no turn {turn_id!r} in this session")
-    return record
+        raise unknown_turn(message.turn_id)
+    return views.answer_about(message, record)

@@ -1,7 +1,13 @@
 """Older turns and messages than memory has are read from the journal."""
 
+import pytest
+
 from tests.fakes import done, opened
 from turnkeeper.actors.journal.memory import MemoryJournal
+from turnkeeper.actors.model.exceptions import UnknownTurn
+from turnkeeper.actors.model.messages import AwaitTurn
+from turnkeeper.actors.model.records import Returned
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 
@@ -44,3 +50,14 @@ async def test_a_list_of_sessions_shows_those_in_memory_as_they_stand() -> None:
         stream = await registry.subscribe("s1")
         assert [each.subscribers for each in (await registry.sessions()).sessions] == [1]
         stream.close()
+
+
+async def test_a_turn_that_its_session_does_not_remember_is_still_known_and_so_is_its_result() -> None:
+    async with opened(done, journal=MemoryJournal(), kept_turns=2) as registry:
+        ids = await turns(registry, 6)
+        assert (await registry.turn("s1", ids[0])).status is TurnStatus.COMPLETED
+        end = await registry.ask(AwaitTurn("s1", ids[0]))
+        assert isinstance(end.outcome, Returned)
+        assert end.outcome.result == "done: message 0"
+        with pytest.raises(UnknownTurn):
+            await registry.turn("s1", "another")
