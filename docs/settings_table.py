@@ -7,12 +7,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from turnkeeper.actors.model.words import CloseOn, Strategy
+from turnkeeper.actors.model.words import CloseOn, Durability, Strategy
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.web import WebSettings
 
 #: The vocabularies of which a setting is a word.
-VOCABULARIES = {"Strategy": Strategy, "CloseOn": CloseOn}
+VOCABULARIES = {"Strategy": Strategy, "CloseOn": CloseOn, "Durability": Durability}
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 

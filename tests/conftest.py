@@ -60,6 +60,8 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Settings of the environment are not what the tests test.
 for name in [name for name in os.environ if name.startswith("TURNKEEPER_")]:
     del os.environ[name]
+# Nor is a file where a test happens to start a server.
+os.environ["TURNKEEPER_DATA"] = ":memory:"
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)

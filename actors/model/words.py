@@ -77,6 +77,14 @@ class Strategy(Word):
     REJECT = word("reject", "refuse the send")
 
 
+class Durability(Word):
+    """What survives when the machine loses its power; what has landed survives the process in any case."""
+
+    FULL = word("full", "all that has landed")
+    MIXED = word("mixed", "all but what agents emitted in the last moments")
+    NORMAL = word("normal", "all but the last moments")
+
+
 class CancelCode(Word):
     """Why a turn was cancelled (``reason.code``)."""
 

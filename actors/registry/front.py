@@ -89,7 +89,7 @@ class SessionRegistry(SessionCalls):
         #: Which sessions there are. The actors write it; on the loop one may look.
         self.directory = Directory(Bounds.of(self.settings))
         #: Where sessions outlive the process; ``None``: nowhere.
-        self.journal = journal_of(journal)
+        self.journal = journal_of(journal, self.settings)
         self._load_context = load_context
         self._save_context = save_context
         self._owner_of = owner_of

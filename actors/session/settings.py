@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.words import Strategy
+from turnkeeper.actors.model.words import Durability, Strategy
 
 from .states import Limits
 
@@ -98,6 +98,8 @@ class Settings:
     """For how long emitted events may wait before they are written into the journal."""
     journal_buffer: int = 16_777_216
     """How many bytes of events may wait to be written before the turns that emit more are cancelled."""
+    durability: str = "mixed"
+    """What a journal's file survives when the machine loses its power: a word of `Durability`."""
     shutdown_deadline: float = 10.0
     """How long stopping may take."""
 
@@ -117,6 +119,7 @@ class Settings:
         if self.turn_timeout is not None:
             seconds(self.turn_timeout, "turn_timeout", above=0.0)
         strategy_named(self.multitask_strategy)
+        durability_named(self.durability)
         flag(self.record, "record")
         for name in (
             "kept_turns",
@@ -241,3 +244,12 @@ def strategy_named(name: Any) -> Strategy:
     except (KeyError, TypeError):
         text = f"multitask_strategy must be one of: {', '.join(Strategy)}"
         raise InvalidRequest(text, field="multitask_strategy") from None
+
+
+def durability_named(name: Any) -> Durability:
+    """Return the durability of that name; raise `InvalidRequest` for a name that none has."""
+    try:
+        return Durability(name)
+    except ValueError:
+        text = f"durability must be one of: {', '.join(Durability)}"
+        raise InvalidRequest(text, field="durability") from None

@@ -26,6 +26,7 @@ UPSTREAM, LISTENS, LOGS = "server 127.0.0.1:8000;", "listen 80;", "/var/log/ngin
 def environment(more: Mapping[str, str]) -> dict[str, str]:
     """This process's environment without the settings of turnkeeper in it, and with these."""
     ours = {name: text for name, text in os.environ.items() if not name.startswith("TURNKEEPER_")}
+    ours["TURNKEEPER_DATA"] = ":memory:"
     return {**ours, **more}
 
 

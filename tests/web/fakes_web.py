@@ -614,7 +614,11 @@ async def command(*arguments: str, cwd: Any = None, **environ: str) -> AsyncIter
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         cwd=cwd,
-        env={**clean, **{f"TURNKEEPER_{name}": value for name, value in environ.items()}},
+        env={
+            **clean,
+            "TURNKEEPER_DATA": ":memory:",
+            **{f"TURNKEEPER_{name}": value for name, value in environ.items()},
+        },
     )
     try:
         yield Command(process)

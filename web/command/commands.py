@@ -67,7 +67,7 @@ turnkeeper.add_command(audit)
 @click.option(
     "--data",
     metavar="PATH",
-    help="The file in which chats outlive the server; :memory: (the default) for none.",
+    help="The file in which chats outlive the server (turnkeeper.db); :memory: for none.",
 )
 @click.option(
     "--token",

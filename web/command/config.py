@@ -19,7 +19,7 @@ from turnkeeper.web.http.settings import WebSettings
 #: The options of `serve` that are not settings, with their defaults.
 OPTIONS: dict[str, str | None] = {
     "agent": "echo",
-    "data": ":memory:",
+    "data": "turnkeeper.db",
     "base_url": None,
     "model": None,
     "system": None,

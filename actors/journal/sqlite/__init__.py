@@ -15,5 +15,6 @@
     journal      what the event loop's thread has of it
 """
 
+from turnkeeper.actors.model.words import Durability as Durability
+
 from .journal import SqliteJournal as SqliteJournal
-from .writing.durability import Durability as Durability

@@ -21,7 +21,7 @@ from turnkeeper.actors.journal.entries import encode
 from turnkeeper.actors.model.exceptions import JournalDown, JournalNotOpened, SessionError
 from turnkeeper.actors.model.messages import Conversation, SessionPage, TurnPage
 from turnkeeper.actors.model.records import Epoch, SessionId, TurnId, TurnRecord
-from turnkeeper.actors.model.words import SessionState
+from turnkeeper.actors.model.words import Durability, SessionState
 from turnkeeper.actors.session.settings import Settings
 
 from . import forgetting
@@ -33,7 +33,6 @@ from .readers import Readers
 from .reading import events, lists
 from .reading.load import load
 from .writing import tables
-from .writing.durability import Durability
 from .writing.group import Written
 
 T = TypeVar("T")

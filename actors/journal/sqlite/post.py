@@ -12,9 +12,9 @@ from typing import Final, TypeVar
 import pykka
 
 from turnkeeper.actors.model.exceptions import JournalDown
+from turnkeeper.actors.model.words import Durability
 
 from .writing import tables
-from .writing.durability import Durability
 from .writing.mail import Delivery, Item, Job, Mail
 from .writing.writer import Writer
 

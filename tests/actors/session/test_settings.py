@@ -84,7 +84,7 @@ def test_a_setting_may_be_exactly_at_the_ends_of_its_range() -> None:
 
 
 def test_every_setting_can_be_given_by_the_environment() -> None:
-    given = {"multitask_strategy": "reject", "record": False}
+    given = {"multitask_strategy": "reject", "record": False, "durability": "full"}
     environ = {f"TURNKEEPER_{each.name.upper()}": str(given.get(each.name, 7)) for each in fields(Settings)}
     settings = Settings.from_environment(environ)
     for each in fields(Settings):

@@ -26,7 +26,13 @@ def environment(url: str, token: str, more: dict[str, str]) -> dict[str, str]:
     """The environment of a command: this one's, without what would change what it shows."""
     changing = ("TURNKEEPER_", "COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TTY_")
     clean = {name: text for name, text in os.environ.items() if not name.startswith(changing)}
-    ours = {"TURNKEEPER_URL": url, "TURNKEEPER_TOKEN": token, "TERM": "xterm-256color", "TZ": "UTC"}
+    ours = {
+        "TURNKEEPER_DATA": ":memory:",
+        "TURNKEEPER_URL": url,
+        "TURNKEEPER_TOKEN": token,
+        "TERM": "xterm-256color",
+        "TZ": "UTC",
+    }
     return {**clean, **{name: text for name, text in ours.items() if text}, **more}
 
 

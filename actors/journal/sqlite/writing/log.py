@@ -10,9 +10,10 @@ from turnkeeper.actors.journal.fence import NOWHERE, Fence, fence
 from turnkeeper.actors.journal.sqlite.database import Database
 from turnkeeper.actors.journal.sqlite.rows import SessionRow
 from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.words import Durability
 
 from . import tables
-from .durability import Durability
+from .durability import flushes
 from .group import Group, Next, Written
 
 #: The answer to an append, and where it goes.
@@ -39,7 +40,7 @@ class Log:
         ``patience`` is how long another program's lock is waited for, in milliseconds. Raises
         `sqlite3.Error`, `OSError` and `JournalDown`; while ``committing``, they may have been written.
         """
-        flush = any(self._durability.flushes(append) for append, _ in appends)
+        flush = any(flushes(self._durability, append) for append, _ in appends)
         connection = self._database.begin(flush=flush, patience=patience)
         if self._next is None:
             self._next = tables.next_numbers(connection)

@@ -17,8 +17,8 @@ from turnkeeper.actors.journal.sqlite.database import PATIENCE, Database
 from turnkeeper.actors.journal.sqlite.failures import down, is_known, is_passing
 from turnkeeper.actors.model.exceptions import JournalDown
 from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.words import Durability
 
-from .durability import Durability
 from .group import Written
 from .log import Addressed, Log
 from .mail import Delivery, Done, Job, Mail

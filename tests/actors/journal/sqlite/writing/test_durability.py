@@ -3,8 +3,9 @@ import pytest
 from tests.actors.journal.logs import Told, ended, events
 from turnkeeper.actors.journal.contract import Append, Head
 from turnkeeper.actors.journal.entries import Entry, Titled
-from turnkeeper.actors.journal.sqlite.writing.durability import Durability
+from turnkeeper.actors.journal.sqlite.writing.durability import flushes
 from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.words import Durability
 
 EVENTS, END, TITLE = events(1, 1, "a"), ended("t1", 2), Titled("tea")
 
@@ -20,4 +21,4 @@ EVENTS, END, TITLE = events(1, 1, "a"), ended("t1", 2), Titled("tea")
 def test_what_is_on_the_disk_before_it_is_answered(durability: Durability, flushed: list[bool]) -> None:
     appends: list[tuple[Entry, ...]] = [(EVENTS,), (EVENTS, END), (END,), (TITLE,)]
     made = (Append(SessionId("s1"), Head(2), entries, "k", Told()) for entries in appends)
-    assert [durability.flushes(append) for append in made] == flushed
+    assert [flushes(durability, append) for append in made] == flushed
