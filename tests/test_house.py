@@ -43,7 +43,6 @@ NO_TEST_OF_ITS_OWN = {
     "actors/journal/sqlite/database.py": _CONFORMANCE,
     "actors/journal/sqlite/failures.py": _CONFORMANCE,
     "actors/journal/sqlite/forgetting.py": _CONFORMANCE,
-    "actors/journal/sqlite/journal.py": _CONFORMANCE,
     "actors/journal/sqlite/post.py": _CONFORMANCE,
     "actors/journal/sqlite/readers.py": _CONFORMANCE,
     "actors/journal/sqlite/schema.py": _CONFORMANCE,

@@ -25,6 +25,7 @@ class TurnRow(msgspec.Struct, array_like=True):
     last: Head
     epoch: Epoch | None
     open: int | None
+    asked: int = 0
 
 
 class SessionRow(msgspec.Struct, array_like=True):
@@ -56,9 +57,10 @@ class SessionRow(msgspec.Struct, array_like=True):
         """Where its log stands."""
         return Stand(self.head, self.epoch, self.key)
 
-    def stands(self, *, cancelling: bool) -> None:
-        """Note its state, as its turns say; ``cancelling``: the one that holds it was asked to stop."""
+    def stands(self) -> None:
+        """Note its state, as its turns say."""
         in_flight = queued = unresponsive = 0
+        cancelling = False
         for turn in self.turns.values():
             if turn.open == GIVEN_UP:
                 unresponsive += 1
@@ -66,6 +68,7 @@ class SessionRow(msgspec.Struct, array_like=True):
                 queued += 1
             else:
                 in_flight += 1
+                cancelling = bool(turn.asked)
         self.in_flight, self.queued, self.unresponsive = in_flight, queued, unresponsive
         if self.closed is not None:
             self.state = SessionState.CLOSED

@@ -59,7 +59,7 @@ CREATE TABLE event (
 CREATE UNIQUE INDEX event_of_session ON event (session, epoch, n);
 
 -- The turns; the entries of one are between those of its `first` and `last` position. `open` is 1 for a turn
--- that has not ended, and 2 for one that was given up and has not ended yet.
+-- that has not ended, and 2 for one that was given up and has not ended yet; `asked`: it was asked to stop.
 CREATE TABLE turn (
     number INTEGER PRIMARY KEY,
     session INTEGER NOT NULL,
@@ -68,7 +68,8 @@ CREATE TABLE turn (
     first INTEGER NOT NULL,
     last INTEGER NOT NULL,
     epoch INTEGER,
-    open INTEGER
+    open INTEGER,
+    asked INTEGER NOT NULL
 );
 CREATE INDEX turn_of_session ON turn (session, sent_at, id);
 CREATE INDEX turn_open ON turn (session) WHERE open IS NOT NULL;

@@ -25,7 +25,7 @@ from turnkeeper.actors.journal.entries import (
 )
 from turnkeeper.actors.journal.sqlite.rows import GIVEN_UP, IN_FLIGHT, SessionRow, TurnRow, new_session
 from turnkeeper.actors.model.records import Epoch, SessionId, TurnHead
-from turnkeeper.actors.model.words import SessionState, TurnStatus
+from turnkeeper.actors.model.words import TurnStatus
 
 Row: TypeAlias = tuple[Any, ...]
 _messages = msgspec.json.Decoder(list[msgspec.Raw])
@@ -77,7 +77,6 @@ class Group:
         append = written.append
         session.key = append.key
         changed = False
-        cancelling = session.state is SessionState.CANCELLING
         for entry, body in zip(append.entries, written.bodies, strict=True):
             session.size += len(body)
             if type(entry) is Events:
@@ -96,12 +95,8 @@ class Group:
                 self.turns[turn.number] = turn
             self._of_session(session, entry, body, number)
             self._entry(session.number, session.head, None if turn is None else turn.number, body)
-            if type(entry) is CancelAsked:
-                cancelling = True
-            elif type(entry) is Started:
-                cancelling = False
         if changed:
-            session.stands(cancelling=cancelling)
+            session.stands()
             self.sessions[session.number] = session
         else:
             self.longer[session.number] = session
@@ -122,6 +117,7 @@ class Group:
                 self._own_event(session, turn, epoch, 0)
             case CancelAsked(turn_id):
                 turn = session.turns[turn_id]
+                turn.asked = 1
             case Ended(turn_id, head=head):
                 known = session.turns.get(turn_id)
                 turn = (

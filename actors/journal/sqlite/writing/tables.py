@@ -22,7 +22,7 @@ _SESSIONS: Final = (
 ) + ", ".join(f"{name} = excluded.{name}" for name in SESSION if name not in _KEPT)
 _TURNS: Final = (
     f"INSERT INTO turn ({', '.join(TURN)}) VALUES {{}} ON CONFLICT (number) DO UPDATE "
-    "SET last = excluded.last, epoch = excluded.epoch, open = excluded.open"
+    "SET last = excluded.last, epoch = excluded.epoch, open = excluded.open, asked = excluded.asked"
 )
 _ENTRIES: Final = "INSERT INTO entry (id, session, position, turn, body) VALUES {}"
 _EVENTS: Final = "INSERT INTO event (session, epoch, n, turn, body) VALUES {}"
