@@ -114,7 +114,7 @@ class Looked(_Record, frozen=True, tag="looked"):
 
 
 class Denied(_Record, frozen=True, tag="denied"):
-    """A request was refused that should not have been."""
+    """A request was refused that should not have been, or never answered."""
 
     session: str
     what: str

@@ -125,8 +125,8 @@ async def play(
             history.end = await at_the_end(client, tasks_of(named))
             await _catch_up(readers, history)
         finally:
-            await end_all([*playing, *reading, *(task for user in users for task in user.followers)])
             await server.kill()
+            await end_all([*playing, *reading, *(task for user in users for task in user.followers)])
     return history
 
 

@@ -19,6 +19,8 @@ LIFE, LONGEST = 0.8, 3.0
 YOUNG, EARLY = 0.15, 1.5
 #: Seconds before a request is made again.
 AGAIN = 0.05
+#: Seconds after which a request must be answered, over however many processes.
+PATIENCE = 60.0
 #: The statuses of refusals that are of the moment: what is refused with them is asked again.
 OF_THE_MOMENT = frozenset({429, 503})
 
@@ -37,8 +39,12 @@ class Scene:
     async def persist(self, what: str, ask: Callable[[], Awaitable[JSON]]) -> tuple[int, JSON]:
         """Ask until there is an answer: the incarnation when it was asked, and the answer.
 
-        Raises `Refused` for a refusal that is not of the moment.
+        Raises `Refused` for a refusal that is not of the moment, and `TimeoutError`.
         """
+        async with asyncio.timeout(PATIENCE):
+            return await self._persist(what, ask)
+
+    async def _persist(self, what: str, ask: Callable[[], Awaitable[JSON]]) -> tuple[int, JSON]:
         while True:
             asked = self.incarnation
             try:

@@ -65,6 +65,8 @@ class User:
                 await deed(task)
             except Refused as error:
                 self._scene.history.add(Denied(self._session, what, error.code))
+            except TimeoutError:
+                self._scene.history.add(Denied(self._session, what, "no answer"))
 
     # -- What a user does after a send ---------------------------------------------------------------
 
