@@ -26,7 +26,7 @@ from tests.faults.history import (
     read,
 )
 from tests.faults.log import id_of
-from tests.faults.process import ServerProcess
+from tests.faults.process import DidNotServe, ServerProcess
 from tests.faults.scene import AGAIN, Killer, Scene, end_all
 from tests.faults.users import User
 from turnkeeper.web.client.client import Client
@@ -167,7 +167,11 @@ async def run(kills: int, sessions: int, seed: int, folder: Path) -> bool:
         began = time.monotonic()
         server = ServerProcess(log, *journal, **(TIGHT if number % 2 else ROOMY))
         names = [f"r{number}s{each}" for each in range(sessions)]
-        history = await play(server, f"{seed} {number}", names, min(ROUND, kills - number * ROUND))
+        try:
+            history = await play(server, f"{seed} {number}", names, min(ROUND, kills - number * ROUND))
+        except DidNotServe as error:
+            print(f"round {number + 1}: the server did not serve any more: {error}\nits files: {folder}")
+            return False
         found = check(history) + grumbles(log.read_text(errors="replace"))
         took = f"{time.monotonic() - began:.0f} s"
         print(f"round {number + 1}, {took}: {len(found)} violations; {figures(history)}", flush=True)
