@@ -5,6 +5,7 @@ from typing import Final
 import msgspec
 
 from turnkeeper.actors.journal.contract import Head
+from turnkeeper.actors.journal.entries import EarlyCancel
 from turnkeeper.actors.journal.fence import NOWHERE, Stand
 from turnkeeper.actors.model.records import Epoch, SessionId, TurnId
 from turnkeeper.actors.model.words import SessionState
@@ -79,14 +80,15 @@ class SessionRow(msgspec.Struct, array_like=True):
 
     def note_early(self, body: bytes) -> None:
         """A cancel came before its send."""
-        early = [*_early.decode(self.early), msgspec.Raw(body)]
+        early = [*_raw_early.decode(self.early), (msgspec.Raw(body), False)]
         self.early = msgspec.json.encode(early[-_MOST_EARLY:]).decode()
 
-    def forget_early(self, turn_id: TurnId) -> None:
+    def spend_early(self, turn_id: TurnId) -> None:
         """The turn is there, if a cancel has come before it."""
-        if self.early != "[]":
-            kept = [each for each in _early.decode(self.early) if _id.decode(each).turn_id != turn_id]
-            self.early = msgspec.json.encode(kept).decode()
+        if self.early != NO_EARLY:
+            noted = EARLY.decode(self.early)
+            early = [(entry, spent or entry.turn_id == turn_id) for entry, spent in noted]
+            self.early = msgspec.json.encode(early).decode()
 
 
 def new_session(number: int, session_id: SessionId) -> SessionRow:
@@ -105,7 +107,7 @@ def new_session(number: int, session_id: SessionId) -> SessionRow:
         head=NOWHERE,
         epoch=0,
         key="",
-        early="[]",
+        early=NO_EARLY,
         closed=None,
         messages=0,
         cursor=None,
@@ -115,12 +117,11 @@ def new_session(number: int, session_id: SessionId) -> SessionRow:
     )
 
 
-class _Id(msgspec.Struct):
-    turn_id: TurnId
-
-
-_early: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_id: Final = msgspec.json.Decoder(_Id)
+#: Reads the cancels that came before their sends, and of each whether that has come. (None is taken
+#: away: they say when it is time to forget another one.)
+EARLY: Final = msgspec.json.Decoder(list[tuple[EarlyCancel, bool]])
+NO_EARLY: Final = "[]"
+_raw_early: Final = msgspec.json.Decoder(list[tuple[msgspec.Raw, bool]])
 #: How many early cancels are kept with a session: more than it remembers.
 _MOST_EARLY: Final = 64
 #: The columns of their tables, in order.

@@ -9,9 +9,9 @@ import msgspec
 from turnkeeper.actors.events.shown import Sizes
 from turnkeeper.actors.journal.contract import Loaded, Tail
 from turnkeeper.actors.journal.durable import Durable
-from turnkeeper.actors.journal.entries import EarlyCancel, Ended
+from turnkeeper.actors.journal.entries import Ended
 from turnkeeper.actors.journal.fold import fold
-from turnkeeper.actors.journal.sqlite.rows import SessionRow
+from turnkeeper.actors.journal.sqlite.rows import EARLY, SessionRow
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.value import replace
@@ -21,8 +21,6 @@ from turnkeeper.actors.turn.transcript import Bound, Transcript
 
 from . import events, said
 from .queries import entries_of_turns, entry, folded, rows, session
-
-_early: Final = msgspec.json.Decoder(list[EarlyCancel])
 
 
 class _Turn(msgspec.Struct, array_like=True):
@@ -61,7 +59,10 @@ def _durable(connection: sqlite3.Connection, row: SessionRow, limits: Limits) ->
         turns, key=lambda turn: (turn.open is not None, turn.last if turn.open is None else turn.first)
     )
     durable = folded(Durable(row.id, row.owner), (entries[turn.number] for turn in in_order), limits)
-    durable = fold(durable, _early.decode(row.early), limits)
+    early = EARLY.decode(row.early)
+    durable = fold(durable, (entry for entry, _ in early), limits)
+    spent = {entry.turn_id for entry, is_spent in early if is_spent}
+    durable = replace(durable, early=tuple(each for each in durable.early if each.turn_id not in spent))
     if row.closed is not None:
         durable = fold(durable, [entry(connection, row.closed)], limits)
     return replace(durable, last_epoch=row.epoch)

@@ -152,7 +152,7 @@ class Group:
                 if entry.epoch is not None:
                     session.epoch = entry.epoch
                 if entry.head is not None:
-                    session.forget_early(turn_id)
+                    session.spend_early(turn_id)
             case EarlyCancel():
                 session.note_early(body)
             case SessionClosed():
