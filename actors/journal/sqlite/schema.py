@@ -12,8 +12,8 @@ APPLICATION: Final = 0x746B7072
 
 _FIRST = """
 -- One row a session: what is listed of it, and where its log stands. `early` has the cancels that came before
--- their sends, `closed` and `data` are the entries that say so, `messages` is how many there are, and `size` is
--- the bytes of its log.
+-- their sends, `closed` and `data` are the entries that say so, `messages` is how many there are, and `size`
+-- is the bytes of its log.
 CREATE TABLE session (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
