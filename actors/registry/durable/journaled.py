@@ -246,7 +246,7 @@ class JournaledDecisions(Decisions):
         self._waiting.extendleft(reversed(_facts(flight.mail, error)))
         if at_once:
             self._decide_waiting()
-        elif not self.settled:
+        if self._flight is None and not self.settled:
             self._retry.set(self._shared.loop.time() + self._retry_after)
             self._retry_after = min(LAST_RETRY, 2 * self._retry_after)
 

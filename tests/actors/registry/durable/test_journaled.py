@@ -188,6 +188,26 @@ async def test_an_end_that_cannot_be_written_is_written_later(clock: VirtualCloc
         assert [event.name for event in events] == ["turn.started", "delta", "turn.completed"]
 
 
+async def test_a_title_that_waits_behind_what_cannot_be_written_is_written_later(clock: VirtualClock) -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        await (await registry.send("s1", "hello", turn_id="t1")).ended()
+        journal.hold()
+        sending = asyncio.create_task(registry.send("s1", "more"))
+        await settle()
+        naming = asyncio.create_task(registry.set_title("s1", "Pears"))
+        retrying = asyncio.create_task(registry.send("s1", "hello", turn_id="t1"))
+        await settle()
+        journal.is_down = True
+        journal.let_go()
+        with pytest.raises(JournalDown):
+            await sending
+        assert (await retrying).repeated
+        journal.is_down = False
+        await clock.advance(1.0)
+        assert (await naming).title == "Pears"
+
+
 async def test_a_cancel_that_cannot_be_written_says_so_and_still_stops_the_turn(clock: VirtualClock) -> None:
     journal, agent = SlowJournal(), ScriptedAgent()
     async with opened(agent, journal=journal) as registry:
