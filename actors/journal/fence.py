@@ -41,9 +41,14 @@ def fence(stand: Stand | None, append: Append) -> Fence:
         return Fence.OPEN if opens else Fence.MOVED
     if append.key == stand.key:
         return Fence.WRITTEN
-    if all(isinstance(entry, BESIDE) for entry in append.entries):
-        epochs = (entry.epoch for entry in append.entries if isinstance(entry, Events))
-        fits = all(epoch == stand.epoch for epoch in epochs)
-    else:
-        fits = append.after == stand.head
-    return Fence.OPEN if fits else Fence.MOVED
+    return Fence.OPEN if _fits(stand, append) else Fence.MOVED
+
+
+def _fits(stand: Stand, append: Append) -> bool:
+    for entry in append.entries:
+        kind = type(entry)
+        if kind not in BESIDE:
+            return append.after == stand.head
+        if kind is Events and entry.epoch != stand.epoch:
+            return False
+    return True

@@ -56,8 +56,8 @@ class Group:
         self._numbers = numbers
         self.entries: list[Row] = []
         self.events: list[Row] = []
-        #: Of each message that was said: which session's, the number of the first, how many, of which entry.
-        self.said: list[Row] = []
+        #: What was said in each session: the number of the first message, how many, and of which entry.
+        self.said: dict[int, list[Row]] = {}
         #: Of which sessions only so many messages are left, of those said before.
         self.cut: list[tuple[int, int]] = []
         #: The turns and sessions that are other than before.
@@ -88,12 +88,10 @@ class Group:
                 self._entry(session.number, None, None, body)
                 continue
             session.head = Head(session.head + 1)
-            number = self._numbers.entry
-            turn = self._of_turn(session, entry, number)
+            turn = self._note(session, entry, body)
             if turn is not None:
                 turn.last = session.head
                 self.turns[turn.number] = turn
-            self._of_session(session, entry, body, number)
             self._entry(session.number, session.head, None if turn is None else turn.number, body)
         if changed:
             session.stands()
@@ -106,63 +104,46 @@ class Group:
         self.entries.append((self._numbers.entry, session, position, turn, body.decode()))
         self._numbers.entry += 1
 
-    def _of_turn(self, session: SessionRow, entry: Entry, number: int) -> TurnRow | None:
-        """The turn that the entry is about, as it stands after it."""
+    def _note(self, session: SessionRow, entry: Entry, body: bytes) -> TurnRow | None:
+        """What the entry says of the session, and the turn that it is about, as it stands after it."""
         match entry:
+            case Started(turn_id, epoch, at, spec):
+                turn = session.turns[turn_id] if spec is None else self._turn(session, spec.head)
+                session.epoch = turn.epoch = epoch
+                session.active_at = max(session.active_at, at)
+                self._own_event(session, turn, epoch, 0)
+                return turn
+            case Ended():
+                return self._ended(session, entry)
             case Accepted(spec):
                 return self._turn(session, spec.head)
-            case Started(turn_id, epoch, _, spec):
-                turn = session.turns[turn_id] if spec is None else self._turn(session, spec.head)
-                turn.epoch = epoch
-                self._own_event(session, turn, epoch, 0)
             case CancelAsked(turn_id):
                 turn = session.turns[turn_id]
                 turn.asked = 1
-            case Ended(turn_id, head=head):
-                known = session.turns.get(turn_id)
-                turn = (
-                    self._turn(session, head)
-                    if known is None and head is not None
-                    else session.turns[turn_id]
-                )
-                self._ended(session, turn, entry, number)
-            case AttemptEnded(turn_id, epoch):
+                return turn
+            case AttemptEnded(turn_id, epoch, at):
                 turn = session.turns[turn_id]
-                turn.epoch = None
+                session.epoch, turn.epoch = epoch, None
+                session.active_at = max(session.active_at, at)
                 self._own_event(session, turn, epoch, 0)
+                return turn
             case EndedLate(turn_id):
                 turn = session.turns.pop(turn_id)
                 turn.open = None
-            case Opened() | Titled() | Events() | EarlyCancel() | SessionClosed():
-                return None
-            case _:
-                assert_never(entry)
-        return turn
-
-    def _of_session(self, session: SessionRow, entry: Entry, body: bytes, number: int) -> None:
-        """What the entry says of the session itself."""
-        match entry:
+                return turn
             case Opened(owner, at):
                 session.owner, session.active_at = owner, at
-            case Started(_, epoch, at) | AttemptEnded(_, epoch, at):
-                session.epoch = epoch
-                session.active_at = max(session.active_at, at)
-            case Ended(turn_id, _, at):
-                session.active_at = max(session.active_at, at)
-                if entry.epoch is not None:
-                    session.epoch = entry.epoch
-                if entry.head is not None:
-                    session.spend_early(turn_id)
             case EarlyCancel():
                 session.note_early(body)
             case SessionClosed():
-                session.closed = number
+                session.closed = self._numbers.entry
                 session.cursor = session.data = None
                 self._keep(session, 0)
-            case Titled() | Events() | Accepted() | CancelAsked() | EndedLate():
-                pass
+            case Titled() | Events():
+                pass  # nothing depends on them
             case _:
                 assert_never(entry)
+        return None
 
     def _turn(self, session: SessionRow, head: TurnHead) -> TurnRow:
         number = self._numbers.turn
@@ -180,26 +161,37 @@ class Group:
         session.turns[head.turn_id] = turn
         return turn
 
-    def _ended(self, session: SessionRow, turn: TurnRow, entry: Ended, number: int) -> None:
-        epoch = turn.epoch if entry.epoch is None else entry.epoch
+    def _ended(self, session: SessionRow, entry: Ended) -> TurnRow:
+        head, turn_id, number = entry.head, entry.turn_id, self._numbers.entry
+        turn = session.turns[turn_id] if head is None else self._turn(session, head)
+        session.active_at = max(session.active_at, entry.at)
+        epoch = turn.epoch
+        if entry.epoch is not None:
+            session.epoch = epoch = entry.epoch
+        if head is not None:
+            session.spend_early(turn_id)
         if entry.n is not None and epoch is not None:
             self._own_event(session, turn, epoch, entry.n)
         if entry.status is TurnStatus.UNRESPONSIVE:
             turn.open = GIVEN_UP
         else:
             turn.open = None
-            del session.turns[turn.id]
+            del session.turns[turn_id]
         if entry.data is not None:
             session.data = number
-        if entry.keep is None:
-            return
+        if entry.keep is not None:
+            self._say(session, entry, entry.keep, epoch)
+        return turn
+
+    def _say(self, session: SessionRow, entry: Ended, keep: int, epoch: Epoch | None) -> None:
         add = entry.add or ()
         count = len(_messages.decode(add)) if isinstance(add, msgspec.Raw) else len(add)
-        if count or entry.keep < session.messages:
-            self._keep(session, entry.keep)
+        if count or keep < session.messages:
+            self._keep(session, keep)
             session.cursor = None if entry.n is None else f"{epoch}-{entry.n}"
         if count:
-            self.said.append((session.number, session.messages, count, number))
+            part = session.number, session.messages, count, self._numbers.entry
+            self.said.setdefault(session.number, []).append(part)
             session.messages += count
 
     def _keep(self, session: SessionRow, keep: int) -> None:
@@ -207,11 +199,12 @@ class Group:
         if keep >= session.messages:
             return
         session.messages = keep
-        of, self.said = self.said, []
-        for number, first, count, entry in of:
-            left = min(count, keep - first) if number == session.number else count
-            if left > 0:
-                self.said.append((number, first, left, entry))
+        said = self.said.pop(session.number, ())
+        left = [
+            (of, first, min(count, keep - first), entry) for of, first, count, entry in said if first < keep
+        ]
+        if left:
+            self.said[session.number] = left
         self.cut.append((session.number, keep))
 
     def _own_event(self, session: SessionRow, turn: TurnRow, epoch: Epoch, n: int) -> None:

@@ -52,7 +52,7 @@ def write(connection: sqlite3.Connection, group: Group) -> None:
         connection.execute(cut, (keep, session, keep))
     _put(connection, _ENTRIES, group.entries)
     _put(connection, _EVENTS, group.events)
-    _put(connection, _SAID, group.said)
+    _put(connection, _SAID, [part for parts in group.said.values() for part in parts])
     _put(connection, _TURNS, [msgspec.structs.astuple(turn) for turn in group.turns.values()])
     _put(connection, _SESSIONS, [msgspec.structs.astuple(row)[:-1] for row in group.sessions.values()])
     longer = [(row.number, row.key, row.size) for row in group.longer.values()]
