@@ -19,7 +19,9 @@ import pytest
 from aiohttp import web
 from pytest_aiohttp.plugin import AiohttpClient
 
+from tests.fakes import Run, ScriptedAgent
 from tests.web.agents.upstream import says, upstream
+from tests.web.fakes_web import serving, until
 from turnkeeper.actors import Receipt, SessionIdTaken, SessionRegistry, Turn, services
 
 ROOT = Path(__file__).parent.parent
@@ -96,6 +98,33 @@ async def test_the_in_process_example_stops_its_turn(capsys: pytest.CaptureFixtu
     said = capsys.readouterr().out
     assert re.search(r"^cancelled after \d+ ms\ncancelled$", said, re.MULTILINE)
     await asyncio.get_running_loop().shutdown_default_executor()
+
+
+async def test_the_example_follows_several_sessions_until_each_has_answered(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    agent, said = ScriptedAgent(), list[str]()
+
+    def has_said(text: str) -> bool:
+        said.append(capsys.readouterr().out)
+        return text in "".join(said)
+
+    async with serving(agent) as house:
+        runs: dict[str, Run] = {}
+        for session in ("a", "b", "c"):
+            await house.sent(session)
+            runs[session] = await agent.run()
+            runs[session].turn.emit("delta", {"text": f"{session}1"})
+        watch = load(EXAMPLES / "several_sessions.py").watch
+        watching = asyncio.create_task(watch(house.url(""), ["a", "b"], ["c"]))
+        await until(lambda: has_said("b b1\n"))
+        assert not has_said("c1")
+        runs["a"].finish()
+        await until(lambda: has_said("c c1\n"))
+        runs["b"].finish()
+        runs["c"].finish()
+        await watching
+    assert "".join(said).count("\n") == 3
 
 
 async def test_the_example_for_another_framework_streams_stops_and_ends_with_its_app() -> None:

@@ -154,6 +154,40 @@ async def test_tail_goes_on_over_a_lost_connection_and_ends_with_the_stream() ->
     assert "trying again" in output.err or "connected again" in output.err
 
 
+async def test_tail_shows_several_sessions_each_until_a_cancel_or_its_close() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house, relay(house.port) as between:
+        async with command("tail", "a", "longer", "a", url=between.url) as tailing:
+            await tailing.until("longer -")
+            for session in ("a", "longer"):
+                await house.sent(session)
+                (await agent.run()).turn.emit("delta", {"text": f"of {session}"})
+            await tailing.until("of longer")
+            between.cut()
+            agent.runs[0].turn.emit("delta", {"text": "connected again"})
+            await tailing.until("connected again")
+            await house.post("/chat/a/cancel_send_task")
+            await tailing.until("Task cancelled")
+            agent.last.turn.emit("delta", {"text": "still there"})
+            await tailing.until("still there")
+            await house.delete("/chat/longer")
+            output = await tailing.ended()
+        assert output.code == 0
+        lines = [line.split(maxsplit=3) for line in output.out.splitlines()]
+        assert [name for session, _, name, *_ in lines if session == "a"] == [
+            "snapshot", "turn.started", "delta", "delta", "turn.cancelled", "close",
+        ]  # fmt: skip
+        assert [name for session, _, name, *_ in lines if session == "longer"] == [
+            "snapshot", "turn.started", "delta", "delta", "turn.cancelled", "close",
+        ]  # fmt: skip
+        assert re.search(r"^a      \d+-1 +delta {", output.out, re.MULTILINE)
+
+        kept = await said("tail", "a", "longer", "--no-follow", "--json", url=house.url(""))
+        assert {json.loads(line)["log_id"] for line in kept.out.splitlines()} == {"a", "longer"}
+        refused = await said("tail", *(f"s{number}" for number in range(40)), url=house.url(""))
+        assert (refused.code, refused.out) == (2, "")
+
+
 async def test_tail_shows_one_turn_from_its_first_event_to_its_last() -> None:
     async with serving(words) as house:
         url = house.url("")

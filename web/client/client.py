@@ -1,8 +1,6 @@
 """A small client of the HTTP API: its requests by name, and a session's events across lost connections."""
 
-import asyncio
-import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from typing import Any, NamedTuple, assert_never
 
@@ -11,11 +9,9 @@ from turnkeeper.actors.events.event import CLOSE
 from turnkeeper.actors.model.words import FINAL_ENDS, CloseOn, StreamEnd
 
 from .connection import JSON, Connection
-from .errors import Unreachable
+from .resuming import resumed
+from .several import SessionEvent, Several
 from .sse_parser import StreamEvent
-
-#: The shortest and the longest pause before connecting again, in seconds.
-PAUSES = (0.1, 5.0)
 
 
 class Client(Connection):
@@ -46,11 +42,20 @@ class Client(Connection):
         found: dict[str, JSON] = answer["active_tasks"]
         return found
 
-    async def sessions(self, most: int | None = None, *, page: int = MOST, **query: str | None) -> list[JSON]:
+    async def sessions(
+        self,
+        most: int | None = None,
+        *,
+        user: str | None = None,
+        state: str | None = None,
+        q: str | None = None,
+        page: int = MOST,
+    ) -> list[JSON]:
         """The sessions, the last active first: all of them, or ``most`` at most.
 
-        ``query`` may have ``user``, ``state`` and ``q``. They are asked for ``page`` by page.
+        Only those of that user, in that state, with ``q`` in their titles. It asks for ``page`` at a time.
         """
+        query = {"user": user, "state": state, "q": q}
         wanted = {name: text for name, text in query.items() if text is not None}
         found: list[JSON] = []
         while most is None or len(found) < most:
@@ -97,8 +102,8 @@ class Client(Connection):
         """A session's events until the `close` that ends them, each once and in order.
 
         Which one that is ``close_on`` says, whatever the server is set to. A lost connection is resumed after
-        the last event; ``notice`` is called with a line about it. Raises `Unreachable` when nothing has
-        arrived for ``patience`` seconds. Closing the generator closes the connection and nothing else.
+        the last event; ``notice`` is called with a line about it. Raises `Unreachable` if none can be made
+        for ``patience`` seconds. Closing the generator closes the connection and nothing else.
         """
         return self._follow(_session(session, close_on), after, notice)
 
@@ -111,37 +116,47 @@ class Client(Connection):
         """
         return self._follow(_turn(session, task), after, notice)
 
+    def several(self, cursors: Mapping[str, str | None], *, notice: Callable[[str], None]) -> Several:
+        """Several sessions on one stream, each after the event with that id, or from its `snapshot` on.
+
+        ``notice`` is called with a line about each connection that was lost, and made again.
+        """
+        return Several(self, cursors, self._patience, notice)
+
+    async def events_of(
+        self,
+        sessions: Iterable[str],
+        *,
+        close_on: CloseOn = CloseOn.CANCELLED,
+        notice: Callable[[str], None],
+    ) -> AsyncGenerator[SessionEvent, None]:
+        """The events of several sessions on one stream: of each until its `close`, as in `events`.
+
+        It ends with the last of them.
+        """
+        several = self.several(dict.fromkeys(sessions), notice=notice)
+        async with aclosing(several.events()) as events:
+            async for found in events:
+                yield found
+                if found.event.name == CLOSE and _ends(close_on, found.event.text):
+                    await several.drop(found.session)
+                if not several.cursors:
+                    return
+
     async def _follow(
         self, what: "_Followed", after: str | None, notice: Callable[[str], None]
     ) -> AsyncGenerator[StreamEvent, None]:
-        loop = asyncio.get_running_loop()
-        heard_at, failures, incarnation = loop.time(), -1, None
-        while True:
-            try:
-                now = (await self.hello())["incarnation"]
-                if incarnation not in (None, now):
-                    notice("the server has been restarted: what it kept is gone")
-                if failures > 0:
-                    notice("connected again")
-                incarnation, failures = now, 0
-                found = self.stream(*what.path, cursor=after, query=what.query, spent=what.spent)
-                async with aclosing(found) as stream:
-                    async for event in stream:
-                        heard_at = loop.time()
-                        after = event.cursor or after
-                        yield event
-                        if event.name == CLOSE and (
-                            what.close_on is None or _ends(what.close_on, event.text)
-                        ):
-                            return
-            except Unreachable as error:
-                if failures < 0 or loop.time() - heard_at > self._patience:
-                    raise
-                if failures == 0:
-                    notice(f"{error}; trying again")
-            failures += 1
-            pause = min(PAUSES[1], PAUSES[0] * 2.0**failures)
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - not a secret
+        cursor = after
+
+        def connect() -> AsyncGenerator[StreamEvent, None]:
+            return self.stream(*what.path, cursor=cursor, query=what.query, spent=what.spent)
+
+        async with aclosing(resumed(self, connect, self._patience, notice)) as events:
+            async for event in events:
+                cursor = event.cursor or cursor
+                yield event
+                if event.name == CLOSE and (what.close_on is None or _ends(what.close_on, event.text)):
+                    return
 
 
 class _Followed(NamedTuple):

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from importlib import metadata
 from types import TracebackType
 from typing import Any, Self
@@ -113,12 +113,18 @@ class Connection:
         return answer
 
     async def stream(
-        self, *path: str, cursor: str | None, query: Mapping[str, str], spent: StreamEnd
+        self,
+        *path: str,
+        cursor: str | None,
+        query: Mapping[str, str],
+        spent: StreamEnd = StreamEnd.SESSION_CLOSED,
+        on_open: Callable[[], Awaitable[None]] | None = None,
     ) -> AsyncGenerator[StreamEvent, None]:
         """The events of a stream after a cursor, over one connection.
 
-        If nothing comes after the cursor, and nothing will, that is a `close` with the text ``spent``. Raises
-        `Unreachable` or `Refused`.
+        If nothing comes after the cursor, and nothing will, that is a `close` with the text ``spent``.
+        ``on_open`` is awaited once the server has begun to answer with events. Raises `Unreachable` or
+        `Refused`.
         """
         headers = {**self._headers, **({"Last-Event-ID": cursor} if cursor else {})}
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=HELLO, sock_read=QUIET)
@@ -132,6 +138,8 @@ class Connection:
                     return
                 if response.status != 200:
                     raise self._refused(response.status, _object(await response.read()))
+                if on_open is not None:
+                    await on_open()
                 parser = SseParser()
                 async for chunk in response.content.iter_any():
                     for event in parser.feed(chunk):

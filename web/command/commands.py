@@ -4,6 +4,7 @@ import json
 import secrets
 import sys
 import time
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from importlib import metadata
 from typing import Any
@@ -14,6 +15,8 @@ from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.words import CloseOn, SessionState, Strategy
 from turnkeeper.web.audit.command import audit
 from turnkeeper.web.client.client import Client
+from turnkeeper.web.client.several import SessionEvent
+from turnkeeper.web.client.sse_parser import StreamEvent
 from turnkeeper.web.http.access.principal import ADMIN, METRICS
 from turnkeeper.web.http.access.tokens import Tokens
 from turnkeeper.web.http.settings import LogFormat, LogLevel
@@ -178,10 +181,18 @@ async def ps(client: Client, screen: Screen, watch: bool, interval: float, as_js
 )
 @options.as_json
 @options.asks
-async def sessions(client: Client, screen: Screen, limit: int, as_json: bool, **query: Any) -> int:
+async def sessions(
+    client: Client,
+    screen: Screen,
+    user: str | None,
+    state: str | None,
+    q: str | None,
+    limit: int,
+    as_json: bool,
+) -> int:
     """List sessions: your own, or everyone's for an admin. The last active come first."""
     await client.hello()
-    found = await client.sessions(limit + 1, **query)
+    found = await client.sessions(limit + 1, user=user, state=state, q=q)
     if as_json:
         screen.json(found[:limit])
     else:
@@ -290,7 +301,7 @@ async def show(client: Client, screen: Screen, session: str, task: str | None, a
 
 
 @turnkeeper.command()
-@options.session
+@options.sessions
 @click.option(
     "--turn",
     "task",
@@ -307,33 +318,51 @@ async def show(client: Client, screen: Screen, session: str, task: str | None, a
 async def tail(
     client: Client,
     screen: Screen,
-    session: str,
+    sessions: list[str],
     task: str | None,
     after: str | None,
     forever: bool,
     at_once: bool,
     as_json: bool,
 ) -> int:
-    """Show the events of SESSION as they come. Goes on across lost connections, until the stream ends."""
+    """Show the events of a session, or of several, as they come. Goes on across lost connections, until the
+    stream of each ends.
+    """
     if task is not None and forever:
         raise click.UsageError("--follow and --turn exclude each other")
+    if at_once and forever:
+        raise click.UsageError("--follow and --no-follow exclude each other")
+    if len(sessions) > 1 and (task is not None or after is not None):
+        raise click.UsageError("--turn and --after are for one session")
+    close_on = CloseOn.NEVER if forever else CloseOn.CANCELLED
+    session, more = sessions[0], sessions[1:]
     if at_once:
-        if forever:
-            raise click.UsageError("--follow and --no-follow exclude each other")
         await client.hello()
-        found = client.kept(session, after or "0", task)
+        found = _of_each({each: client.kept(each, after or "0", task) for each in sessions})
+    elif more:
+        found = client.events_of(sessions, close_on=close_on, notice=screen.note)
     elif task is not None:
-        found = client.turn_events(session, task, after, notice=screen.note)
+        found = _of_each({session: client.turn_events(session, task, after, notice=screen.note)})
     else:
-        close_on = CloseOn.NEVER if forever else CloseOn.CANCELLED
-        found = client.events(session, after, close_on=close_on, notice=screen.note)
+        found = _of_each({session: client.events(session, after, close_on=close_on, notice=screen.note)})
+    width = max(map(len, sessions)) if more else 0
     async with aclosing(found) as events:
-        async for event in events:
+        async for session, event in events:
             if as_json:
-                screen.json({"id": event.id, "event": event.name, "data": event.data})
+                screen.json({"log_id": session, "id": event.id, "event": event.name, "data": event.data})
             else:
-                screen.event(event)
+                screen.event(event, session.ljust(width) if more else None)
     return ExitCode.OK
+
+
+async def _of_each(
+    streams: Mapping[str, AsyncGenerator[StreamEvent, None]],
+) -> AsyncGenerator[SessionEvent, None]:
+    """The events of these sessions' streams, one stream after the other."""
+    for session, stream in streams.items():
+        async with aclosing(stream) as events:
+            async for event in events:
+                yield SessionEvent(session, event)
 
 
 @turnkeeper.command()

@@ -57,7 +57,16 @@ def checked_task(_context: click.Context, _parameter: click.Parameter, text: str
         raise click.BadParameter(f"must be {ids.ID_RULE}") from None
 
 
+def _checked_sessions(
+    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
+) -> list[str]:
+    return list(dict.fromkeys(_checked_session(context, parameter, text) for text in texts))
+
+
 session = click.argument("session", callback=_checked_session)
+sessions = click.argument(
+    "sessions", metavar="SESSION...", nargs=-1, required=True, callback=_checked_sessions
+)
 task = click.argument("task", required=False, callback=checked_task)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 as_json_lines = click.option("--json", "as_json", is_flag=True, help="Print JSON, one event per line.")

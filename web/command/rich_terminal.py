@@ -37,10 +37,10 @@ class RichTerminal:
         """How many columns there are."""
         return self._console.width
 
-    def event(self, cursor: str, name: str, text: str) -> None:
-        """Show an event on a line of its own."""
+    def event(self, before: str, name: str, text: str) -> None:
+        """Show an event on a line of its own; ``before`` is where it stands."""
         line = Text()
-        line.append(f"{cursor} ", style="dim")
+        line.append(f"{before} ", style="dim")
         line.append(name, style=_style_of(name))
         line.append(f" {text}")
         self._console.print(line, soft_wrap=True)

@@ -75,9 +75,11 @@ class Screen:
         """Show JSON on a line of its own, in ASCII, so that it steers nothing."""
         self._print(json.dumps(data) + "\n")
 
-    def event(self, event: StreamEvent) -> None:
-        """Show an event on a line of its own."""
-        cells = f"{one_line(event.id or '-'):<18}", one_line(event.name), one_line(event_text(event.text))
+    def event(self, event: StreamEvent, session: str | None = None) -> None:
+        """Show an event on a line of its own, with the session that it is of, if there are several."""
+        cursor = f"{one_line(event.id or '-'):<18}"
+        before = cursor if session is None else f"{session} {cursor}"
+        cells = before, one_line(event.name), one_line(event_text(event.text))
         if self._rich is None:
             self._print(" ".join(cells) + "\n")
         else:

@@ -103,6 +103,10 @@ def test_a_name_that_no_token_can_have_is_refused(user: str, capsys: pytest.Capt
         ("cancel", ".."),
         ("tail", ""),
         ("tail", "s", "--follow", "--no-follow"),
+        ("tail",),
+        ("tail", "s", "a/b"),
+        ("tail", "s1", "s2", "--after", "0"),
+        ("tail", "s1", "s2", "--turn", "t1"),
         ("token", "ada", "--admin", "--metrics"),
         ("show",),
         ("show", "s", "a b"),
@@ -135,6 +139,7 @@ def test_a_command_that_is_asked_wrongly_says_one_line_and_ends_with_2(
         ("sessions",),
         ("rename", "s", "title"),
         ("tail", "s", "--no-follow"),
+        ("tail", "s1", "s2"),
         ("cleanup",),
     ],
 )

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -834,6 +835,38 @@ def test_each_attempt_drops_only_what_is_its_own(page: Page) -> None:
     ]
     (turn,) = shown_after(page, STARTED, *WORDS, *events)[-1]
     assert turn[:2] == ["one two five ", "interrupted"]
+
+
+# -- The example for pages of one's own --------------------------------------------------------------
+
+
+def test_the_example_of_the_docs_follows_several_sessions_on_one_connection(page: Page) -> None:
+    example = (Path(__file__).parents[3] / "docs/examples/several_sessions.js").read_text(encoding="utf-8")
+    start = f"""
+        {example}
+        window.seen = [];
+        const names = ["snapshot", "turn.started", "delta"];
+        const note = (session, name, data) => seen.push([session, name, data.text ?? data.message ?? ""]);
+        window.chats = followSeveral(arguments[0], names, note);"""
+    one, two, three = (f"{page.session}{n}" for n in range(3))
+
+    def seen(*last: str) -> bool:
+        return page.driver.execute_script("return seen.at(-1)") == list(last)  # type: ignore[no-untyped-call]
+
+    page.driver.execute_script(start, [one, two])  # type: ignore[no-untyped-call]
+    page.wait(lambda: seen(two, "snapshot", ""), "both are followed")
+    send_elsewhere(page, two, "hello")
+    page.wait(lambda: seen(two, "delta", "hello"), "what is said is heard")
+    page.driver.execute_script("chats.add(arguments[0])", three)  # type: ignore[no-untyped-call]
+    page.wait(lambda: seen(three, "snapshot", ""), "another one is added")
+    answer = "const done = arguments[1]; chats.drop(arguments[0]).then(({ status }) => done(status))"
+    assert page.driver.execute_async_script(answer, two) == 200  # type: ignore[no-untyped-call]
+    send_elsewhere(page, two, "not heard")
+    send_elsewhere(page, one, "heard")
+    page.wait(lambda: seen(one, "delta", "heard"), "the others go on")
+    texts = page.driver.execute_script("return seen.map((each) => each[2])")  # type: ignore[no-untyped-call]
+    assert "not heard" not in texts
+    page.driver.execute_script("chats.close()")  # type: ignore[no-untyped-call]
 
 
 # -- Markdown ---------------------------------------------------------------------------------------
