@@ -25,6 +25,7 @@
     |   |   +-- TitleTooLong            a session's title has more characters than one may have
     |   +-- ScopeMissing                only for those who see all sessions
     |   +-- ShuttingDown                the registry accepts nothing more
+    |   +-- HostKeepsMessages           the host keeps this conversation, and does not show it
     |   +-- JournalDown                 the journal cannot be written, or read, now
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
@@ -198,6 +199,12 @@ class ShuttingDown(SessionError):
     """The registry is stopping and accepts nothing more."""
 
     code = "SHUTTING_DOWN"
+
+
+class HostKeepsMessages(SessionError):
+    """The host keeps what was said in this session, and shows no messages of it."""
+
+    code = "HOST_KEEPS_MESSAGES"
 
 
 class JournalDown(SessionError):

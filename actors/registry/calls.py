@@ -148,7 +148,8 @@ class SessionCalls(SessionStreams):
         """What was said in the session: ``context.messages`` as the turns that have ended left it.
 
         The messages are the ones that are kept, not copies, and read-only: change a `copy.deepcopy` of one.
-        Empty where a ``load_context`` of the host's brings the conversation. What followed is read by
+        Where a ``load_context`` of the host's brings the conversation, it is called for this, and the
+        ``messages`` of the context are the answer (or `HostKeepsMessages`). What followed is read by
         ``events(after=...)`` the answer's ``cursor``. ``limit``: only the last ones, so many. ``before``:
         only those before so many, such as an answer's ``omitted``. Raises `UnknownSession`, `InvalidRequest`.
         """

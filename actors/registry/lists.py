@@ -7,6 +7,7 @@ from turnkeeper.actors.admission.page import Page, check_limit
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.messages import (
+    Conversation,
     GetMessages,
     GetTurns,
     ListSessions,
@@ -22,7 +23,9 @@ from turnkeeper.actors.runtime import ReplyTo, answer, in_batches
 from turnkeeper.actors.session.refusals import unknown
 from turnkeeper.actors.session.states import Closed
 from turnkeeper.actors.session.views import state_name, turns_of
+from turnkeeper.actors.turn.agent import LoadContext
 from turnkeeper.actors.turn.context_store import Left
+from turnkeeper.actors.turn.hosts import owner_according_to, said_according_to
 
 from .children import Children
 from .directory import PASS, Listed, active_by, name, summary
@@ -91,14 +94,33 @@ def answer_set_title(shared: Shared, children: Children, message: SetTitle, to: 
 
 def answer_messages(shared: Shared, children: Children, message: GetMessages, to: ReplyTo) -> None:
     """Answer with what was said in a session. Raises `UnknownSession` and `InvalidRequest`."""
+    if shared.load_context is not None:
+        shared.answer_later(_of_host(shared, shared.load_context, children, message), to)
+        return
     session, _owner = children.remembered(message.session_id, message.asker)
-    before, limit = _number(message.before), None if message.limit is None else check_limit(message.limit)
+    before, limit = _wanted(message)
     said = shared.contexts.conversation(session, before, limit)
     journal = shared.journal
     if journal is not None and history.has_more(said, before, limit):
         shared.answer_later(journal.messages(session, before, limit), to)
     else:
         answer(to, said)
+
+
+async def _of_host(
+    shared: Shared,
+    load_context: LoadContext,
+    children: Children,
+    message: GetMessages,
+) -> Conversation:
+    """The same where the host keeps the conversations. Raises `HostKeepsMessages`, too."""
+    session, owner_of = ids.session_id(message.session_id), shared.owner_of
+    owner = children.owner(session)
+    if owner is None and owner_of is not None:
+        owner = await owner_according_to(owner_of, session, message.asker)
+    if owner is None or not message.asker.may_see(owner):
+        raise unknown(session)
+    return await said_according_to(load_context, session, owner, *_wanted(message))
 
 
 def answer_turns(shared: Shared, children: Children, message: GetTurns, to: ReplyTo) -> None:
@@ -140,6 +162,11 @@ def _is_in(found: Listed, state: SessionState | None) -> bool:
     if isinstance(found, Left):
         return state in (None, SessionState.IDLE)
     return not isinstance(found.state, Closed) if state is None else state_name(found.state) is state
+
+
+def _wanted(message: GetMessages) -> tuple[int | None, int | None]:
+    """Which page of the messages: before so many, and how many of those. Raises `InvalidRequest`."""
+    return _number(message.before), None if message.limit is None else check_limit(message.limit)
 
 
 def _number(before: object) -> int | None:

@@ -42,7 +42,7 @@ NO_MATTER_OF_HOW_MUCH = {
     Code.SESSION_BUSY, Code.SESSION_CLOSED, Code.PRECONDITION_FAILED, Code.EXPECTATION_FAILED,
     Code.INVALID_JSON, Code.INVALID_REQUEST, Code.UNKNOWN_AGENT, Code.TURN_ID_REUSED, Code.INTERNAL,
     Code.METRICS_NOT_INSTALLED, Code.OWNER_NOT_KNOWN, Code.SHUTTING_DOWN, Code.SESSION_LOST,
-    Code.JOURNAL_DOWN,
+    Code.JOURNAL_DOWN, Code.HOST_KEEPS_MESSAGES,
 }  # fmt: skip
 #: Limits of the guarantees at which nothing is counted, each with the reason.
 UNCOUNTED = {

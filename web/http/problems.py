@@ -128,6 +128,11 @@ class Code(StrEnum):
     SERVER_FULL = "SERVER_FULL", 503, "the server has as many connections as it may: `max_connections`"
     OWNER_NOT_KNOWN = errors.OwnerNotKnown.code, 503, "the server cannot find out whose the session is"
     SHUTTING_DOWN = errors.ShuttingDown.code, 503, "the server is shutting down"
+    HOST_KEEPS_MESSAGES = (
+        errors.HostKeepsMessages.code,
+        404,
+        "the host of turnkeeper keeps this conversation, and shows no messages of it",
+    )
     JOURNAL_DOWN = errors.JournalDown.code, 503, "the journal cannot be written or read now"
     SESSION_LOST = errors.SessionLost.code, 503, "the session failed inside and was opened anew"
 

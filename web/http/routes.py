@@ -295,10 +295,15 @@ _TABLE = (
         tag="sessions",
         summary="The conversation",
         about="What was said, as it was recorded or as the agent keeps it. It is there also while the "
-        "session sleeps.",
+        "session sleeps. Where a host keeps its conversations itself, it is asked for them.",
         parameters=(LOG_ID, BEFORE_MESSAGE, LIMIT),
         answers={200: Answer(codec.MessagesAnswer, "The last messages.")},
-        refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+        refusals=(
+            Code.UNKNOWN_SESSION,
+            Code.HOST_KEEPS_MESSAGES,
+            Code.OWNER_NOT_KNOWN,
+            Code.SESSION_LOST,
+        ),
     ),
     Route(
         method="GET",
