@@ -1053,6 +1053,43 @@ def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
         assert page.messages == [LONG, "anyone there?"]
 
 
+@pytest.fixture
+def durable(tmp_path: Path) -> Iterator[Server]:
+    """A server that keeps its chats in a file, and finds its port free again."""
+    with Server(*SERVE, "--port", str(free_port()), TURNKEEPER_DATA=str(tmp_path / "chats.db")) as server:
+        yield server
+
+
+def test_a_chat_is_there_whole_in_any_browser_after_its_server_was_killed(
+    driver: webdriver.Chrome, durable: Server
+) -> None:
+    page = Page(driver, durable).open()
+    page.say("one")
+    page.wait_for_rest("one")
+    page.say("two")
+    page.wait_for_rest("two")
+    durable.ask("PATCH", f"chat/{page.session}", {"title": "My chat"})
+    send_elsewhere(page, "another", "said elsewhere")
+    page.wait(lambda: not durable.ask("GET", "chat/active_send_tasks")["active_tasks"], "nothing runs")
+    durable.kill()
+    page.wait_for_connection("Reconnecting…")
+    durable.start()
+    page.wait_for_connection("Connected")
+    page.say("three")
+    page.wait_for_rest("three")
+    assert page.messages == ["one", "two", "three"]
+    assert page.notes == []
+    durable.kill()
+    durable.start()
+    driver.execute_script("localStorage.clear()")  # type: ignore[no-untyped-call]
+    page.reload()
+    page.wait(lambda: page.messages == ["one", "two", "three"], "all of it is there")
+    assert page.replies == ["one", "two", "three"]
+    page.wait(lambda: page.sessions == ["My chat", "said elsewhere"], "both chats are listed")
+    page.choose("said elsewhere")
+    page.wait(lambda: page.replies == ["said elsewhere"], "the other one, too")
+
+
 def test_a_session_that_was_closed_or_cannot_be_is_said_to_be(page: Page) -> None:
     page.say("hello")
     page.wait_for_rest("hello")

@@ -28,6 +28,7 @@ export const CANCEL_CODES = {
   admin: "Stopped by an admin",
   policy: "Stopped by a rule",
   session_closed: "The session was closed",
+  journal_lost: "The server could not write it down",
 };
 
 // What a cancel came to, `ms` after it was requested. `never`: its agent had not begun. `late`: the turn was
