@@ -5,6 +5,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from turnkeeper.actors import SessionRegistry, Turn
+from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.web.http.problems import Code
 from turnkeeper.web.metrics.collector import MetricsCollector
 
@@ -18,7 +19,7 @@ async def agent(_turn: Turn) -> None:
 
 def families() -> list[Metric]:
     """All that a server of its own shows of turnkeeper, before anything has happened."""
-    registry = SessionRegistry(agent)
+    registry = SessionRegistry(agent, journal=MemoryJournal())
     registry.meter.connections = 0
     return list(MetricsCollector(registry, "0", streams=int, codes=[code.value for code in Code]).collect())
 

@@ -5,6 +5,7 @@ session decides on nothing but what is durable.
 """
 
 from collections.abc import AsyncIterator, Iterable
+from collections.abc import Set as AbstractSet
 from typing import Any, NewType, Protocol, TypeAlias, final, runtime_checkable
 
 from turnkeeper.actors.events.event import Event
@@ -208,8 +209,11 @@ class Journal(Protocol):
         """Delete the session and all that is kept of it."""
         ...
 
-    async def prune(self, history: History, in_use: frozenset[SessionId]) -> int:
-        """Forget the sessions that are too many, idle longest first, and none ``in_use``; return how many."""
+    async def prune(self, history: History, in_use: AbstractSet[SessionId]) -> int:
+        """Forget the sessions that are too many, idle longest first, and none ``in_use``; return how many.
+
+        Whether one is in use is asked once more in the moment in which it is forgotten.
+        """
         ...
 
     async def close(self) -> None:

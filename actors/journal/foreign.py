@@ -19,6 +19,8 @@ class Diverged(Exception):
 
 def taken_over(state: State, entries: tuple[Entry, ...], now: float) -> Decision:
     """The state with these entries, and what has to be done about them here. Raises `Diverged`."""
+    if not entries:
+        raise Diverged("the session has no log any more, or its turn is not the last one there")
     effects: tuple[Effect, ...] = ()
     for entry in entries:
         match entry:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from turnkeeper.actors.admission.page import Page, check_limit
@@ -259,14 +260,14 @@ class MemoryJournal:
         """Delete the session and all that is kept of it."""
         self._logs.pop(session_id, None)
 
-    async def prune(self, history: History, in_use: frozenset[SessionId]) -> int:
+    async def prune(self, history: History, in_use: AbstractSet[SessionId]) -> int:
         """Forget the sessions that are too many, idle longest first, and none ``in_use``; return how many."""
         too_many = list(self._too_many(history, in_use))
         for session_id in too_many:
             del self._logs[session_id]
         return len(too_many)
 
-    def _too_many(self, history: History, in_use: frozenset[SessionId]) -> Iterator[SessionId]:
+    def _too_many(self, history: History, in_use: AbstractSet[SessionId]) -> Iterator[SessionId]:
         def newest_first(each: SessionId) -> tuple[bool, float, str]:
             return (each in in_use, self._logs[each].active_at, each)
 

@@ -106,6 +106,16 @@ TOO_MUCH_KEPT: Final = Counter(
 SESSIONS_FORGOTTEN_EARLY: Final = Counter(
     "sessions_forgotten_early_total", "Sleeping sessions that were forgotten to make room for new ones."
 )
+HISTORY_FORGOTTEN: Final = Counter(
+    "history_forgotten_total", "Sessions that the journal forgot because it had more than it may keep."
+)
+JOURNAL_OVERFLOWS: Final = Counter(
+    "journal_overflows_total",
+    "Turns that were cancelled because too many bytes of events waited to be written into the journal.",
+)
+APPENDS_NOT_LANDED: Final = Counter(
+    "appends_not_landed_total", "Appends that the journal could not write, each time that it was tried."
+)
 
 COUNTERS: Final = (
     UNRESPONSIVE,
@@ -139,6 +149,9 @@ COUNTERS: Final = (
     TOO_MANY_STREAMS,
     TOO_MUCH_KEPT,
     SESSIONS_FORGOTTEN_EARLY,
+    HISTORY_FORGOTTEN,
+    JOURNAL_OVERFLOWS,
+    APPENDS_NOT_LANDED,
 )
 """All of them."""
 

@@ -199,6 +199,11 @@ class SessionRegistry(SessionCalls):
         return self._ref is not None and not self._draining and self._ref.is_alive()
 
     @property
+    def unwritten(self) -> int:
+        """About how many bytes of events wait to be written into the journal."""
+        return 0 if self._shared is None else self._shared.unwritten
+
+    @property
     def loop_lag(self) -> LoopLag:
         """How late the event loop is, if ``slow_loop`` has it watched."""
         return LoopLag() if self._shared is None else self._shared.loop_lag

@@ -9,6 +9,7 @@ from turnkeeper.actors.runtime import ReplyTo, Timer, answer, in_batches
 
 from .children import Children
 from .directory import PASS, Entry
+from .durable.retention import Retention
 from .shared import Shared
 
 #: For how many seconds an owner is not relieved again: as long as a refused client is asked to wait.
@@ -34,10 +35,12 @@ class _Cleanup:
 class Housekeeping:
     """Sweeps now and then, and cleans up when asked. Nothing else puts a session to sleep."""
 
-    def __init__(self, shared: Shared, children: Children) -> None:
+    def __init__(self, shared: Shared, children: Children, retention: Retention | None = None) -> None:
+        """``retention`` is there where there is a journal."""
         self._shared = shared
         self._directory = shared.directory
         self._children = children
+        self._retention = retention
         self._cleanups: list[_Cleanup] = []
         self._sweeper = Timer(shared.loop, lambda: shared.report(Sweep()))
         self._last_resort = Timer(shared.loop, self._forget_conversations)
@@ -57,6 +60,8 @@ class Housekeeping:
         """Put to sleep what has been idle for long enough, and forget what has slept for longer still."""
         if self._closed:
             return
+        if self._retention is not None:
+            self._retention.prune()
         directory, settings, now = self._directory, self._shared.settings, self._shared.clock()
         # A cancel that came before its send is remembered with its session.
         at_least = max(settings.idle_ttl, settings.early_cancel_ttl)
@@ -147,6 +152,8 @@ class Housekeeping:
         self._closed = True
         self._sweeper.cancel()
         self._last_resort.cancel()
+        if self._retention is not None:
+            self._retention.close()
 
     def stop(self) -> None:
         """Answer the cleanups that are not done, with what sleeps already."""

@@ -51,6 +51,7 @@ from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 from .children import Children, Closing
 from .directory import PASS, name
 from .durable.loading import Loading
+from .durable.retention import Retention
 from .durable.sealing import check_json
 from .ending import Ending
 from .housekeeping import Housekeeping
@@ -144,7 +145,7 @@ class RegistryActor(AsyncioActor):
         self._opening = Opening(shared, self._children, self._handle)
         #: Where there is a journal.
         self._loading = Loading.of(shared, self._children, self._handle)
-        self._housekeeping = Housekeeping(shared, self._children)
+        self._housekeeping = Housekeeping(shared, self._children, Retention.of(shared, self._loading))
         self._ending = Ending(shared, self._children)
 
     def on_start(self) -> None:

@@ -12,6 +12,8 @@ from .states import Limits
 ENVIRONMENT_PREFIX = "TURNKEEPER_"
 #: A week. Longer is a mistake, and infinity or NaN would never come.
 MAX_SECONDS = 7 * 24 * 3600.0
+#: A century.
+MAX_AGE = 100 * 365.25 * 24 * 3600.0
 #: How many cancels that came before their sends one session remembers.
 EARLY_CANCELS = 8
 E = TypeVar("E", bound="Settings")
@@ -100,6 +102,14 @@ class Settings:
     """How many bytes of events may wait to be written before the turns that emit more are cancelled."""
     durability: str = "mixed"
     """What a journal's file survives when the machine loses its power: a word of `Durability`."""
+    history_age: float | None = None
+    """For how long the journal keeps a session in which nothing happens. ``None``: for any time."""
+    history_sessions: int = 10_000
+    """How many sessions of a user the journal keeps. Beyond that those idle longest are forgotten."""
+    history_bytes: int = 1_073_741_824
+    """How many bytes of a user's sessions the journal keeps before those idle longest are forgotten."""
+    history_bytes_in_all: int = 53_687_091_200
+    """How many bytes of all sessions the journal keeps before those idle longest are forgotten."""
     shutdown_deadline: float = 10.0
     """How long stopping may take."""
 
@@ -118,6 +128,8 @@ class Settings:
             seconds(getattr(self, name), name)
         if self.turn_timeout is not None:
             seconds(self.turn_timeout, "turn_timeout", above=0.0)
+        if self.history_age is not None:
+            seconds(self.history_age, "history_age", above=0.0, most=MAX_AGE)
         strategy_named(self.multitask_strategy)
         durability_named(self.durability)
         flag(self.record, "record")
@@ -147,6 +159,9 @@ class Settings:
             "max_streams_in_all",
             "max_kept",
             "max_kept_in_all",
+            "history_sessions",
+            "history_bytes",
+            "history_bytes_in_all",
         ):
             whole(getattr(self, name), name, 1)
 
@@ -207,11 +222,11 @@ def _parsed(text: str, hint: Any, variable: str) -> Any:
         raise InvalidRequest(f"{variable}: {text!r} is not {wanted}", field=variable) from None
 
 
-def seconds(number: Any, name: str, *, above: float = -1.0) -> float:
+def seconds(number: Any, name: str, *, above: float = -1.0, most: float = MAX_SECONDS) -> float:
     """Check a span of time and return it. Raises `InvalidRequest`, also for NaN and infinity."""
-    if isinstance(number, bool) or not isinstance(number, int | float) or not above < number <= MAX_SECONDS:
+    if isinstance(number, bool) or not isinstance(number, int | float) or not above < number <= most:
         least = "above 0" if above == 0.0 else "from 0"
-        raise InvalidRequest(f"{name} must be a number of seconds {least} to {MAX_SECONDS:.0f}", field=name)
+        raise InvalidRequest(f"{name} must be a number of seconds {least} to {most:.0f}", field=name)
     if number < 0:
         raise InvalidRequest(f"{name} must not be negative", field=name)
     return float(number)

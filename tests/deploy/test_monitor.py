@@ -80,9 +80,9 @@ def test_the_names_in_an_expression_are_found() -> None:
 # -- What there is --------------------------------------------------------------------------------------
 
 
-async def there_are() -> dict[str, set[str]]:
-    """The names that a server shows over HTTP, each with its labels."""
-    async with served() as (_, door):
+async def there_are(data: Path) -> dict[str, set[str]]:
+    """The names that a server with a journal shows over HTTP, each with its labels."""
+    async with served("--data", str(data)) as (_, door):
         text = (await door.get("/metrics")).text
     found: dict[str, set[str]] = {}
     for name, labels in re.findall(rf"^({WORD})(?:{{(.*)}})? \S+$", text, re.MULTILINE):
@@ -90,8 +90,8 @@ async def there_are() -> dict[str, set[str]]:
     return found
 
 
-async def test_the_dashboard_and_the_alerts_ask_for_figures_that_a_server_shows() -> None:
-    there = {**await there_are(), **ITS_OWN}
+async def test_the_dashboard_and_the_alerts_ask_for_figures_that_a_server_shows(tmp_path: Path) -> None:
+    there = {**await there_are(tmp_path / "chats.db"), **ITS_OWN}
     for asker, expression in expressions():
         asked = asked_for(expression)
         assert asked, f"{asker} asks for nothing"

@@ -19,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.fakes import FOREVER, ScriptedAgent
 from tests.web.fakes_web import PATIENCE, Door, House, by_token, read_answer, serving, until
+from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.metrics import meter
 from turnkeeper.actors.metrics.meter import COUNTERS, Counter
 from turnkeeper.actors.model.exceptions import EventNotJson
@@ -32,7 +33,10 @@ from turnkeeper.web.server.run import _serve
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "explanation" / "guarantees.md").read_text()
 
 #: Counters that are of no bound, each with what it is of.
-NO_BOUND = {meter.STALE_REPORTS: "a report that came twice, or late"}
+NO_BOUND = {
+    meter.STALE_REPORTS: "a report that came twice, or late",
+    meter.APPENDS_NOT_LANDED: "the journal is down: `/readyz` says why",
+}
 #: Refusals for another reason than that something is too much, too large or too slow.
 NO_MATTER_OF_HOW_MUCH = {
     Code.MALFORMED_REQUEST, Code.BODY_INCOMPLETE, Code.UNAUTHORIZED, Code.SCOPE_MISSING, Code.FOREIGN_PEER,
@@ -214,6 +218,29 @@ async def _quarantined(house: House) -> None:
 async def _early_cancels(house: House) -> None:
     for task in ("t1", "t2"):
         assert (await house.post(f"/chat/s/{task}/cancel")).status == 404
+
+
+# -- The journal ------------------------------------------------------------------------------------------
+
+
+@bound(
+    "sessions in the journal",
+    meter.HISTORY_FORGOTTEN,
+    journal=MemoryJournal(),
+    history_sessions=1,
+    idle_ttl=0.1,
+)
+async def _history(house: House) -> None:
+    for session in ("s1", "s2"):
+        await ended(house, "say 1", session)
+    await until(lambda: house.counted(meter.HISTORY_FORGOTTEN.name))
+
+
+@bound("events that are not", meter.JOURNAL_OVERFLOWS, journal=MemoryJournal(), journal_buffer=2_000)
+async def _unwritten(house: House) -> None:
+    task = await ended(house, "flood 2")
+    turn = (await house.get(f"/chat/s/turns/{task}")).body
+    assert "journal_lost" in json.dumps(turn)
 
 
 # -- Conversations and messages -------------------------------------------------------------------------

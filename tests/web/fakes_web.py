@@ -386,6 +386,7 @@ async def serving(
     prefix: str = "",
     token: str | None = None,
     metrics: bool = False,
+    journal: Any = None,
     runner: Mapping[str, Any] | None = None,
     margin: float = PATIENCE,
     **settings: Any,
@@ -405,6 +406,7 @@ async def serving(
             owner_of=owner_of,
             settings=WebSettings(**{"slow_loop": 0, **settings}),
             metrics=metrics,
+            journal=journal,
         )
     scripted = list(agents.values()) if isinstance(agents, dict) else [agents]
     try:

@@ -30,6 +30,8 @@ OPTIONS: dict[str, str | None] = {
 NUMBERS = frozenset({"temperature", "model_timeout"})
 #: The tokens add up from everywhere; in the environment they are separated by spaces.
 TOKENS, TOKEN_FILE = "tokens", "token_file"
+#: The settings that can be ``none``: TOML has no word for it.
+OPTIONAL = frozenset(field.name for field in fields(WebSettings) if field.default is None)
 NAMES = (*(field.name for field in fields(WebSettings)), *OPTIONS, TOKENS, TOKEN_FILE)
 #: Variables with the same prefix that are read elsewhere: by the commands that ask a server, and the audit.
 READ_ELSEWHERE = ("TURNKEEPER_CONFIG", "TURNKEEPER_URL", "TURNKEEPER_TOKEN", "TURNKEEPER_AUDIT_UPSTREAM")
@@ -114,8 +116,8 @@ def _from_file(path: str | None) -> Iterator[Setting]:
                 raise InvalidRequest(f"{source}: tokens must be a list of strings", field=TOKENS)
         elif name == TOKEN_FILE:
             value = str(Path(path).parent / _text(name, value, source))  # noqa: PLW2901
-        elif name == "turn_timeout" and value == "none":
-            value = None  # noqa: PLW2901 - TOML has no word for it
+        elif name in OPTIONAL and value == "none":
+            value = None  # noqa: PLW2901
         yield Setting(name, value, source)
 
 

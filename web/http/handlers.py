@@ -10,7 +10,7 @@ from aiohttp import web
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import InvalidRequest, ShuttingDown, UnknownSession
+from turnkeeper.actors.model.exceptions import InvalidRequest, JournalDown, ShuttingDown, UnknownSession
 from turnkeeper.actors.model.messages import (
     Cancel,
     CancelAnswer,
@@ -325,6 +325,10 @@ async def metrics(mount: Mount, _request: web.Request, _asker: Asker) -> web.Str
 
 async def ready(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
     """``GET /readyz``: sends are taken."""
-    if not mount.registry.accepting:
+    registry = mount.registry
+    if not registry.accepting:
         raise ShuttingDown("the server is shutting down")
+    down = None if registry.journal is None else registry.journal.down
+    if down is not None:
+        raise JournalDown(str(down))
     return respond(codec.ReadyAnswer())

@@ -401,7 +401,7 @@ _TABLE = (
         summary="Sends are taken",
         who=Who.ANYONE,
         answers={200: Answer(codec.ReadyAnswer, "They are.")},
-        refusals=(Code.SHUTTING_DOWN,),
+        refusals=(Code.SHUTTING_DOWN, Code.JOURNAL_DOWN),
     ),
     Route(
         method="GET",

@@ -16,6 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from turnkeeper.actors.journal.contract import Journal
 from turnkeeper.actors.metrics.histogram import Histogram
 from turnkeeper.actors.metrics.meter import COUNTERS, Meter
 from turnkeeper.actors.metrics.turn_figures import TurnFigures
@@ -72,7 +73,7 @@ class MetricsCollector(Collector):
         counts = registry.directory.counts(meter.counts(), registry.loop_lag)
         yield InfoMetricFamily(
             f"{PREFIX}server",
-            "Which server this is. Another incarnation: it was started again, and its sessions were lost.",
+            "Which server this is. Another incarnation: it was started again.",
             {"version": self._version, "incarnation": registry.incarnation},
         )
         yield _gauge(
@@ -83,6 +84,8 @@ class MetricsCollector(Collector):
             yield _gauge("streams", "Streams that are open over HTTP.", self._streams())
         if meter.connections is not None:
             yield _gauge("connections", "Connections that are open.", meter.connections)
+        if registry.journal is not None:
+            yield from _of_journal(registry.journal, registry.unwritten)
         yield _turns(meter)
         for name, text, histogram in SPANS:
             yield _spans(name, text, {agent: histogram(each) for agent, each in list(meter.agents.items())})
@@ -102,6 +105,15 @@ def _gauges(counts: Counts) -> Iterator[Metric]:
     yield _gauge("unresponsive_turns", "Turns that were given up and still run.", counts.unresponsive)
     yield _gauge("subscribers", "Readers of sessions, over HTTP and in the process.", counts.subscribers)
     yield _gauge("kept_bytes", "About how many bytes of events and messages are kept.", counts.kept)
+
+
+def _of_journal(journal: Journal, unwritten: int) -> Iterator[Metric]:
+    yield _gauge(
+        "journal_up", "1 if the journal could be written last time, 0 if it is down.", journal.down is None
+    )
+    yield _gauge(
+        "journal_unwritten_bytes", "How many bytes of events wait to be written into the journal.", unwritten
+    )
 
 
 def _turns(meter: Meter) -> Metric:

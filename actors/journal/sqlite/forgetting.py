@@ -32,7 +32,7 @@ def shrink(connection: sqlite3.Connection) -> bool:
 
 
 def too_many(
-    connection: sqlite3.Connection, history: History, in_use: frozenset[SessionId], now: float
+    connection: sqlite3.Connection, history: History, in_use: Iterable[SessionId], now: float
 ) -> list[SessionId]:
     """The sessions that are more than may be kept: what was idle longest. Raises `sqlite3.Error`."""
     values = {

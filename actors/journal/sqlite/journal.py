@@ -9,6 +9,7 @@ import os
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
+from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -37,6 +38,7 @@ from .writing.group import Written
 
 T = TypeVar("T")
 _CLOSED: Final = "the journal is closed"
+_NONE: Final[frozenset[SessionId]] = frozenset()
 
 
 class SqliteJournal:
@@ -169,16 +171,17 @@ class SqliteJournal:
         """Delete the session and all that is kept of it."""
         await self._forget([session_id])
 
-    async def prune(self, history: History, in_use: frozenset[SessionId]) -> int:
+    async def prune(self, history: History, in_use: AbstractSet[SessionId]) -> int:
         """Forget the sessions that are too many, idle longest first, and none ``in_use``; return how many."""
-        find = partial(forgetting.too_many, history=history, in_use=in_use, now=self._clock())
-        return await self._forget(await self._read(find))
+        find = partial(forgetting.too_many, history=history, in_use=list(in_use), now=self._clock())
+        return await self._forget(await self._read(find), in_use)
 
-    async def _forget(self, session_ids: list[SessionId]) -> int:
+    async def _forget(self, session_ids: list[SessionId], in_use: AbstractSet[SessionId] = _NONE) -> int:
         """In parts, so that others can append in between."""
         count, most = 0, forgetting.AT_A_TIME
         for start in range(0, len(session_ids), most):
-            count += await self._do(partial(forgetting.forget, ids=session_ids[start : start + most]))
+            ids = [each for each in session_ids[start : start + most] if each not in in_use]
+            count += await self._do(partial(forgetting.forget, ids=ids))
         while await self._do(forgetting.shrink):
             pass
         return count

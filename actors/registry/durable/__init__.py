@@ -8,5 +8,6 @@
     journaled   what a session decides is durable before it is done
     restoring   how a session comes back into memory
     loading     reads sessions from the journal, while their mail is parked
+    retention   what the journal has too much of is forgotten
     history     what the journal knows of the past, and memory does not
 """

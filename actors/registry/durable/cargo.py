@@ -7,6 +7,7 @@ import msgspec
 
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.journal.entries import Entry, Events, Titled
+from turnkeeper.actors.metrics.meter import JOURNAL_OVERFLOWS
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import Flush, Retitle, Stop
 from turnkeeper.actors.model.records import Reason
@@ -101,6 +102,7 @@ class Cargo:
         """Stop the turn, which emits what cannot be written."""
         turn = self._turns.turn
         if turn is not None and not turn.cancel_requested:
+            self._shared.meter.count(JOURNAL_OVERFLOWS)
             turn.cancel_requested = True  # it emits on before it is stopped
             reason = Reason(CancelCode.JOURNAL_LOST)
             self._actor.tell_if_alive(Stop(turn.turn_id, reason, wait=False))

@@ -28,6 +28,7 @@ from turnkeeper.actors.journal.contract import Append, Head, Journal, Landed, Mo
 from turnkeeper.actors.journal.derive import entries_of
 from turnkeeper.actors.journal.entries import Entry, Opened, Titled
 from turnkeeper.actors.journal.foreign import taken_over
+from turnkeeper.actors.metrics.meter import APPENDS_NOT_LANDED
 from turnkeeper.actors.model.exceptions import JournalDown, SessionError, SessionLost
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Flush, Retitle, Shut, Stop, Submit, Tick, TurnEnded
@@ -226,7 +227,7 @@ class JournaledDecisions(Decisions):
             self._do(flight.mail, after, flight.effects, now)
 
     def _moved(self, flight: _Flight, message: Moved) -> None:
-        """Take over what another has appended, and decide the same messages again."""
+        """Take over what another has appended, and decide the same messages again. Raises `Diverged`."""
         self._head = message.head
         self._waiting.extendleft(reversed(flight.mail))
         self._cargo.put_back(flight.packed)
@@ -239,6 +240,7 @@ class JournaledDecisions(Decisions):
 
     def _not_landed(self, flight: _Flight, error: SessionError) -> None:
         """Refuse the wishes; keep the facts, to try again."""
+        self._shared.meter.count(APPENDS_NOT_LANDED)
         logger.warning("session %s: not written: %s", self.state.memory.home.session_id, error)
         self._cargo.not_landed(flight.packed, error)
         # What came meanwhile gets a try of its own: at once if an asker waits for it.

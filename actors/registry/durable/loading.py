@@ -6,7 +6,7 @@ those turns is decided, and said, before anyone asks.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, KeysView
 from typing import Any, Final, assert_never
 
 from turnkeeper.actors.journal.contract import Journal, Loaded, Tail
@@ -91,6 +91,11 @@ class Loading:
         journal = shared.journal
         return None if journal is None else cls(shared, journal, household, handle)
 
+    @property
+    def reading(self) -> KeysView[SessionId]:
+        """Those that are being read, in each moment."""
+        return self._reading.keys()
+
     # -- Messages ---------------------------------------------------------------------------------------
 
     def park(self, message: Any, to: ReplyTo) -> bool:
@@ -168,8 +173,9 @@ class Loading:
         """Load nothing any more, and refuse what waits."""
         self._over = True
         self._open.clear()
-        reading, self._reading = self._reading, {}
-        for task, parked in reading.values():
+        reading = list(self._reading.values())
+        self._reading.clear()
+        for task, parked in reading:
             task.cancel()
             for _, to in parked:
                 refuse(to, shutting_down())

@@ -6,7 +6,7 @@ from typing import Any
 from turnkeeper.actors.journal.contract import Append, NotLanded
 from turnkeeper.actors.journal.entries import Entry
 from turnkeeper.actors.journal.memory import MemoryJournal
-from turnkeeper.actors.model.exceptions import JournalDown
+from turnkeeper.actors.model.exceptions import JournalDown, SessionError
 from turnkeeper.actors.model.records import SessionId
 
 
@@ -19,6 +19,10 @@ class SlowJournal(MemoryJournal):
         self.holds = False
         self.is_down = False
         self.appends: list[Append] = []
+
+    @property
+    def down(self) -> SessionError | None:
+        return JournalDown("the disk is full") if self.is_down else None
 
     def hold(self) -> None:
         """Keep what is appended from now on, until `let_go`."""

@@ -1,6 +1,7 @@
 """What every journal does: one suite over all of them."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -493,6 +494,13 @@ async def test_what_is_forgotten_is_gone_and_its_id_free(journal: Journal) -> No
     assert (loaded.durable.owner, len(loaded.durable.records)) == ("bob", 1)
 
 
+class Wakened(frozenset[SessionId]):
+    """Sessions that come into memory while those are sought that are too many."""
+
+    def __iter__(self) -> Iterator[SessionId]:
+        return iter(())
+
+
 HISTORY = History(age=None, sessions=1_000, bytes=1 << 30, bytes_in_all=1 << 30)
 
 
@@ -532,3 +540,13 @@ async def test_sessions_with_turns_in_flight_are_named_when_it_is_opened(journal
     await head_after(journal, "s4", head, AttemptEnded(TurnId("t1"), 2, 2.0))
     await journal.close()
     assert sorted(await journal.open()) == ["s2", "s4"]
+
+
+async def test_a_session_that_comes_into_memory_while_others_are_forgotten_is_not(journal: Journal) -> None:
+    for number in range(3):
+        await one_turn(journal, f"s{number}", at=float(number))
+    few = replace(HISTORY, sessions=1)
+    await journal.prune(few, Wakened({SessionId("s0")}))
+    left = await listed(journal)
+    assert "s0" in left
+    assert "s1" not in left

@@ -47,3 +47,8 @@ def test_a_title_is_no_matter_of_the_session(running: Running) -> None:
 def test_a_turn_that_runs_elsewhere_means_that_the_session_is_lost(running: Running) -> None:
     with pytest.raises(Diverged):
         taken_over(running, (Started(TurnId("t2"), 9, START),), START)
+
+
+def test_nothing_that_another_has_written_means_that_the_log_is_gone(running: Running) -> None:
+    with pytest.raises(Diverged):
+        taken_over(running, (), START)

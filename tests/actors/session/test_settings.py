@@ -9,7 +9,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.words import Strategy
-from turnkeeper.actors.session.settings import MAX_SECONDS, Settings, check_settings
+from turnkeeper.actors.session.settings import MAX_AGE, MAX_SECONDS, Settings, check_settings
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -63,6 +63,9 @@ def test_a_timeout_of_nothing_is_refused_but_a_grace_of_nothing_is_not() -> None
         "contexts",
         "conversation_messages",
         "conversation_bytes",
+        "history_sessions",
+        "history_bytes",
+        "history_bytes_in_all",
     ],
 )
 @pytest.mark.parametrize("number", [0, -1, 1.5, "5", None, True, math.nan])
@@ -81,6 +84,15 @@ def test_a_setting_may_be_exactly_at_the_ends_of_its_range() -> None:
             Settings(**{span: math.nextafter(MAX_SECONDS, math.inf)})
     for bound in ("kept_turns", "unresponsive_per_session", "log_events", "log_bytes", "subscriber_buffer"):
         assert getattr(Settings(**{bound: 1}), bound) == 1
+
+
+def test_history_may_be_kept_for_longer_than_anything_else() -> None:
+    assert Settings().history_age is None
+    assert Settings(history_age=MAX_AGE).history_age == MAX_AGE
+    for age in (0, -1, math.nan, math.inf, "1", True, math.nextafter(MAX_AGE, math.inf)):
+        with pytest.raises(InvalidRequest) as caught:
+            Settings(history_age=age)  # type: ignore[arg-type]
+        assert caught.value.field == "history_age"
 
 
 def test_every_setting_can_be_given_by_the_environment() -> None:

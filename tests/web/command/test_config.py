@@ -65,7 +65,7 @@ def test_a_flag_stands_above_the_environment_and_that_above_the_file(written: Wr
 
 def test_every_setting_can_stand_in_the_file(written: Written) -> None:
     given = {field.name: field.default for field in fields(WebSettings)}
-    without_a_default = {"turn_timeout": 5, "max_connections": 100}
+    without_a_default = {"turn_timeout": 5, "history_age": 9e8, "max_connections": 100}
     given |= without_a_default
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items())
 
@@ -75,8 +75,9 @@ def test_every_setting_can_stand_in_the_file(written: Written) -> None:
     assert not {each.name for each in config.rows if each.source == "default"} - set(OPTIONS)
 
 
-def test_the_file_can_say_that_there_is_no_timeout(written: Written) -> None:
-    assert combine(written("turn_timeout = 'none'\n"), {}, {}).settings.turn_timeout is None
+@pytest.mark.parametrize("name", ["turn_timeout", "history_age", "max_connections"])
+def test_the_file_can_say_none_where_none_is_a_value(written: Written, name: str) -> None:
+    assert getattr(combine(written(f"{name} = 'none'\n"), {}, {}).settings, name) is None
 
 
 def test_a_key_may_be_written_with_hyphens_like_its_flag(written: Written) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.actors.journal.slow import SlowJournal
 from tests.fakes import FOREVER, ScriptedAgent, done, plain, settle
 from tests.web.fakes_web import (
     PATIENCE,
@@ -1487,6 +1488,22 @@ async def test_health_says_how_late_the_loop_was() -> None:
         while (lag := (await house.get("/healthz")).body["loop_lag"])["max"] < 0.05:
             pass
         assert lag["count"] >= 1
+
+
+async def test_a_server_whose_journal_is_down_is_not_ready_and_says_why() -> None:
+    journal = SlowJournal()
+    async with serving(done, journal=journal) as house:
+        assert (await house.get("/readyz")).status == 200
+        journal.is_down = True
+        answer = await house.get("/readyz")
+        assert (answer.status, answer.code) == (503, "JOURNAL_DOWN")
+        assert answer.body["detail"] == "the disk is full"
+        assert answer.headers["Retry-After"] == "1"
+        assert (await house.send("s")).code == "JOURNAL_DOWN"
+        assert (await house.get("/healthz")).status == 200
+        journal.is_down = False
+        assert (await house.get("/readyz")).status == 200
+        assert (await house.send("s")).status == 202
 
 
 async def test_a_draining_server_takes_nothing_more_and_says_when_to_come_back() -> None:

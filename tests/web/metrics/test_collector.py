@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.actors.journal.slow import SlowJournal
 from tests.fakes import ScriptedAgent, done, opened, settle
 from turnkeeper.actors.metrics.meter import COUNTERS
 from turnkeeper.actors.model.words import TERMINAL, Strategy
@@ -66,6 +67,28 @@ async def test_what_there_is_and_what_was_counted_is_shown() -> None:
         assert then("turns_total", agent="coder", status="cancelled", strategy="interrupt") == 1
         assert then("cancel_latency_seconds_count", agent="coder") == 1
     assert Scraped(registry)("accepting") == 0
+
+
+async def test_whether_the_journal_is_up_and_what_is_not_written_is_shown_where_there_is_one() -> None:
+    journal = SlowJournal()
+    agent = ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        now = Scraped(registry)
+        assert (now("journal_up"), now("appends_not_landed_total")) == (1, 0)
+        assert now("journal_unwritten_bytes") == 0
+        journal.is_down = True
+        run.turn.emit("word", "x" * 1_000)
+        run.finish()
+        await settle()
+        then = Scraped(registry)
+        assert (then("journal_up"), then("appends_not_landed_total")) == (0, 1)
+        assert then("journal_unwritten_bytes") > 1_000
+        journal.is_down = False
+    async with opened(done) as registry:
+        names = Scraped(registry).families
+        assert not {"turnkeeper_journal_up", "turnkeeper_journal_unwritten_bytes"} & set(names)
 
 
 async def test_a_quarantined_turn_is_counted_and_is_there_until_it_ends() -> None:
