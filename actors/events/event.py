@@ -8,11 +8,12 @@ import msgspec
 from turnkeeper.actors.model.exceptions import ReservedEvent
 from turnkeeper.actors.model.messages import SessionView, TurnEnd
 from turnkeeper.actors.model.records import Epoch, Returned, TurnId, TurnRecord, TurnSpec
+from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.word import Word, word
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 
 from .shown import SURELY_SHOWN, shown
-from .wire import completed_data, gap_data, snapshot_data, started_data, to_json, turn_data
+from .wire import completed_data, gap_data, interrupted_data, snapshot_data, started_data, to_json, turn_data
 
 
 class EventName(Word):
@@ -31,7 +32,10 @@ class EventName(Word):
     FAILED = word("turn.failed", "the turn ended as `failed`")
     CANCELLED = word("turn.cancelled", "the turn ended as `cancelled`")
     TIMED_OUT = word("turn.timed_out", "the turn ended as `timed_out`")
-    INTERRUPTED = word("turn.interrupted", "the turn ended as `interrupted`")
+    INTERRUPTED = word(
+        "turn.interrupted",
+        "the turn ended as `interrupted`, or with `will_continue` was cut off and will be started again",
+    )
     UNRESPONSIVE = word("turn.unresponsive", "the turn ended as `unresponsive`")
 
 
@@ -91,8 +95,21 @@ def check_name(name: Any) -> None:
         _good.add(name)
 
 
+@value
+class CutOff:
+    """A turn was cut off; ``kept`` is the id of the last event before this one that is in the log."""
+
+    turn: TurnRecord
+    kept: str | None
+
+    @property
+    def will_continue(self) -> bool:
+        """Whether the turn will be started again."""
+        return self.turn.status not in TERMINAL
+
+
 #: Where an event's data comes from, if it was not written as JSON when the event was made.
-Source: TypeAlias = TurnRecord | TurnSpec | TurnEnd | None
+Source: TypeAlias = TurnRecord | TurnSpec | TurnEnd | CutOff | None
 
 
 class Event(msgspec.Struct, eq=False):
@@ -131,7 +148,7 @@ class Event(msgspec.Struct, eq=False):
         match self.source:
             case TurnSpec() | TurnRecord():
                 return self.source.turn_id
-            case TurnEnd():
+            case TurnEnd() | CutOff():
                 return self.source.turn.turn_id
             case None:
                 return TurnId(self.data["task_id"]) if self.name.startswith(RESERVED_PREFIX) else None
@@ -147,6 +164,8 @@ class Event(msgspec.Struct, eq=False):
                     self.text = to_json(completed_data(self.source))
                 case TurnRecord():
                     self.text = to_json(turn_data(self.source))
+                case CutOff(turn, kept):
+                    self.text = to_json(interrupted_data(turn, kept, will_continue=self.source.will_continue))
                 case None:
                     self.text = "null"
         return self.text
@@ -166,16 +185,19 @@ _SMALL = frozenset({bool, int, float, type(None)})
 _SHORT = 1_000
 
 
-def started_event(spec: TurnSpec, epoch: Epoch, most_of_part: int, most: int) -> tuple[Event, bool]:
+def started_event(
+    spec: TurnSpec, epoch: Epoch, most_of_part: int, most: int, attempt: int = 1
+) -> tuple[Event, bool]:
     """The event that a turn was started, and whether its message is not shown whole (see `shown`)."""
     message = spec.message
-    if type(message) is str and len(message) <= SURELY_SHOWN:
+    if attempt == 1 and type(message) is str and len(message) <= SURELY_SHOWN:
         return Event(STARTED, epoch, 0, None, spec, len(message)), False
     of_message = shown(message, most_of_part, most)
-    if of_message.size <= _SHORT and not of_message.elided:
+    if attempt == 1 and of_message.size <= _SHORT and not of_message.elided:
         return Event(STARTED, epoch, 0, None, spec, of_message.size), False
     # Written now: the log is not to hold what is not shown.
-    return Event(STARTED, epoch, 0, to_json(started_data(spec, of_message.message))), of_message.elided
+    text = to_json(started_data(spec, of_message.message, attempt))
+    return Event(STARTED, epoch, 0, text), of_message.elided
 
 
 def end_event(end: TurnEnd, n: int, max_size: int) -> tuple[Event, bool]:
@@ -195,6 +217,11 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> tuple[Event, bool]:
     if len(text) <= max_size:
         return Event(name, record.epoch, n, text), False
     return Event(name, record.epoch, n, to_json({**turn_data(record), "result": None})), True
+
+
+def cut_off_event(record: TurnRecord, kept: str | None, n: int = 0) -> Event:
+    """The event that a turn was cut off; ``kept`` is as in `CutOff`."""
+    return Event(EventName.INTERRUPTED, record.epoch, n, None, CutOff(record, kept))
 
 
 def snapshot_event(view: SessionView, cursor: str) -> Event:

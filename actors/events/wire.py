@@ -164,6 +164,7 @@ class StartedData(TypedDict):
     status: TurnStatus
     agent: str
     user: str
+    attempt: int
     submitted_at: float
     message: Any
 
@@ -172,6 +173,13 @@ class CompletedData(TurnData):
     """The data of ``turn.completed``."""
 
     result: Any
+
+
+class InterruptedData(TurnData):
+    """The data of ``turn.interrupted``."""
+
+    kept: str | None
+    will_continue: bool
 
 
 class SnapshotData(TypedDict):
@@ -191,13 +199,14 @@ class GapData(TypedDict):
     min_available: str | None
 
 
-def started_data(spec: TurnSpec, message: Any) -> StartedData:
+def started_data(spec: TurnSpec, message: Any, attempt: int = 1) -> StartedData:
     """The data of ``turn.started``: the turn, and what is shown of its message (``null`` if not JSON)."""
     return {
         "task_id": spec.turn_id,
         "status": TurnStatus.RUNNING,
         "agent": spec.agent,
         "user": spec.user,
+        "attempt": attempt,
         "submitted_at": spec.submitted_at,
         "message": _or_null(message),
     }
@@ -207,6 +216,14 @@ def completed_data(end: TurnEnd) -> CompletedData:
     """The data of ``turn.completed``: the turn and its result (``null`` if it is not JSON)."""
     result = end.outcome.result if isinstance(end.outcome, Returned) else None
     return {**turn_data(end.turn), "result": _or_null(result)}
+
+
+def interrupted_data(record: TurnRecord, kept: str | None, *, will_continue: bool) -> InterruptedData:
+    """The data of ``turn.interrupted``: the turn, and the id of the last event before this one that is kept.
+
+    A reader may have seen more of what came before, which is lost.
+    """
+    return {**turn_data(record), "kept": kept, "will_continue": will_continue}
 
 
 def _or_null(data: Any) -> Any:

@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import assert_never
 
 import msgspec
+from msgspec.structs import replace
 
 from turnkeeper.actors.model.value import value
+from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.session.consequences import CAUSES
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
@@ -13,6 +15,7 @@ from turnkeeper.actors.session.effects import (
     CloseStreams,
     CountStale,
     Effect,
+    EndAttempt,
     EndTurn,
     NoteCancel,
     NoteClosed,
@@ -27,6 +30,7 @@ from turnkeeper.actors.session.effects import (
 
 from .entries import (
     Accepted,
+    AttemptEnded,
     CancelAsked,
     EarlyCancel,
     Ended,
@@ -57,11 +61,19 @@ class Sealed:
 NOTHING_SEALED = Sealed()
 
 
-def entries_of(effects: tuple[Effect, ...], seal: Callable[[EndTurn], Sealed]) -> tuple[Entry, ...]:
+def no_id() -> str | None:
+    """The id of the last event where there is none."""
+    return None
+
+
+def entries_of(
+    effects: tuple[Effect, ...], seal: Callable[[EndTurn], Sealed], last_id: Callable[[], str | None] = no_id
+) -> tuple[Entry, ...]:
     """The entries of one decision, in order; none if nothing of it outlives the process.
 
-    ``seal`` is asked about each turn that had started and now ends. `Opened` is not among them: a session
-    does not know whether it has a log.
+    ``seal`` is asked about each turn that had started here and now ends, ``last_id`` for the id of the last
+    event before this decision where a turn was cut off. `Opened` is not among them: a session does not know
+    whether it has a log.
     """
     entries: list[Entry] = []
     for effect in effects:
@@ -69,7 +81,13 @@ def entries_of(effects: tuple[Effect, ...], seal: Callable[[EndTurn], Sealed]) -
         if type(effect) is StartTurn:
             entries.append(_started(effect))
         elif type(effect) is EndTurn:
-            entries.append(_ended(effect, NOTHING_SEALED if effect.record.epoch is None else seal(effect)))
+            if effect.anew:
+                entries.append(_ended_anew(effect, last_id))
+            else:
+                unstarted = effect.record.epoch is None
+                entries.append(_ended(effect, NOTHING_SEALED if unstarted else seal(effect)))
+        elif type(effect) is EndAttempt:
+            entries.append(_cut_off(effect, last_id))
         elif type(effect) is AnnounceQueued:
             entries.append(Accepted(spec_of(effect.spec), effect.queued_at))
         elif type(effect) is CancelTurn:
@@ -104,6 +122,19 @@ def _started(effect: StartTurn) -> Started:
     known = effect.queued_at is not None or effect.attempt > 1
     written = None if known else spec_of(spec)
     return Started(spec.head.turn_id, effect.epoch, effect.started_at, written, effect.attempt)
+
+
+def _cut_off(effect: EndAttempt, last_id: Callable[[], str | None]) -> AttemptEnded:
+    record = effect.record
+    if record.epoch is None:
+        raise ValueError(f"turn {record.turn_id} was not started")
+    return AttemptEnded(record.turn_id, record.epoch, effect.at, last_id())
+
+
+def _ended_anew(effect: EndTurn, last_id: Callable[[], str | None]) -> Ended:
+    record = effect.record
+    kept = last_id() if record.status is TurnStatus.INTERRUPTED else None
+    return replace(_ended(effect, NOTHING_SEALED), n=0, epoch=record.epoch, kept=kept)
 
 
 def _ended(effect: EndTurn, sealed: Sealed) -> Ended:

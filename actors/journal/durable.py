@@ -16,8 +16,9 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace, value
-from turnkeeper.actors.model.words import CancelCode, TurnStatus
-from turnkeeper.actors.session.record import unstarted
+from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.session.record import follower
+from turnkeeper.actors.session.record import waiting_record as record_of_waiting
 from turnkeeper.actors.session.states import (
     Asked,
     Cancelling,
@@ -27,11 +28,13 @@ from turnkeeper.actors.session.states import (
     Home,
     Idle,
     Memory,
+    Queued,
     Running,
     State,
     Successor,
+    Waiting,
 )
-from turnkeeper.actors.session.views import lasting_cancel
+from turnkeeper.actors.session.views import lasting_cancel, waiting_turn
 
 
 @value
@@ -73,7 +76,7 @@ def waiting_record(durable: Durable) -> TurnRecord:
     turn = durable.waiting
     if turn is None:
         raise ValueError("no turn waits")
-    return unstarted(turn.spec, TurnStatus.QUEUED, turn.queued_at)
+    return record_of_waiting(_waiting(turn), durable.last_epoch)
 
 
 def durable(state: State) -> Durable:
@@ -90,11 +93,11 @@ def durable(state: State) -> Durable:
         cancellation = None
         if type(state) is Cancelling:
             cancellation = _first(lasting_cancel(state))
-            if type(state.then) is Successor:
-                waiting = OpenTurn(_spec(state.then.spec), queued_at=state.then.queued_at)
+            waiting = _waits(follower(state))
         holder = _held(state.turn, cancellation)
-    elif type(state) is Closed:
-        closed = state.for_good
+    else:
+        waiting = _waits(waiting_turn(state))
+        closed = state.for_good if type(state) is Closed else None
     home = memory.home
     records, quarantined = _each(memory.records), _each(memory.quarantined)
     return Durable(
@@ -103,7 +106,10 @@ def durable(state: State) -> Durable:
 
 
 def restored(durable: Durable, home: Home) -> State:
-    """The state of a session of which this is left. A turn that holds it has no coroutine here."""
+    """The state of a session of which this is left, for a `Recover` to go on from.
+
+    A turn that holds it has no coroutine here, and one that waits for no other waits for that.
+    """
     records = durable.records
     results = sum([record.result.size for record in records if record.result is not None])
     memory = Memory(home, durable.last_epoch, records, durable.early, durable.quarantined, results)
@@ -112,7 +118,7 @@ def restored(durable: Durable, home: Home) -> State:
         return Closed(memory, durable.closed, durable.closed)
     if holder is None:
         if waiting is not None:
-            raise ValueError(f"turn {waiting.spec.turn_id} waits for no other")
+            return Queued(memory, _waiting(waiting), due=0.0)
         return Idle(memory)
     if holder.epoch is None or holder.started_at is None:
         raise ValueError(f"turn {holder.spec.turn_id} holds the session, and has not started")
@@ -137,6 +143,17 @@ def _held(turn: Holder, cancellation: Cancellation | None) -> OpenTurn:
         turn.attempt,
         cancellation,
     )
+
+
+def _waiting(turn: OpenTurn) -> Waiting:
+    return Waiting(turn.spec, turn.attempt, turn.queued_at)
+
+
+def _waits(turn: Successor | Waiting | None) -> OpenTurn | None:
+    if turn is None:
+        return None
+    attempt = turn.attempt if type(turn) is Waiting else 1
+    return OpenTurn(_spec(turn.spec), queued_at=turn.queued_at, attempt=attempt)
 
 
 def _first(cancellation: Cancellation | None) -> Cancellation | None:

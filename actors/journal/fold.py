@@ -151,7 +151,7 @@ def _ended_late(durable: Durable, entry: EndedLate, limits: Limits) -> Durable:
 def _record(entry: Ended, head: TurnHead, turn: OpenTurn | None) -> TurnRecord:
     return TurnRecord(
         head,
-        None if turn is None else turn.epoch,
+        entry.epoch or (None if turn is None else turn.epoch),
         entry.status,
         None if turn is None else turn.queued_at,
         None if turn is None else turn.started_at,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Final, assert_never
 
-from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, EventName, end_event, started_event
+from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, cut_off_event, end_event, started_event
 from turnkeeper.actors.events.shown import Sizes
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import Returned, TurnRecord
@@ -54,14 +54,14 @@ def _events(entry: Entry, after: Durable, sizes: Sizes) -> Iterator[Event]:
                 yield Event(name, epoch, number, bytes(data).decode())
         case Accepted():
             yield Event(QUEUED, source=waiting_record(after))
-        case Started(epoch=epoch):
+        case Started(epoch=epoch, attempt=attempt):
             assert after.holder is not None, "it has just started"
-            event, _ = started_event(after.holder.spec, epoch, sizes.part, sizes.message)
+            event, _ = started_event(after.holder.spec, epoch, sizes.part, sizes.message, attempt)
             yield event
         case Ended():
             yield _end(entry, after, sizes)
-        case AttemptEnded(epoch=epoch):
-            yield Event(EventName.INTERRUPTED, epoch, 0, source=waiting_record(after))
+        case AttemptEnded(kept=kept):
+            yield cut_off_event(waiting_record(after), kept)
         case Opened() | Titled() | CancelAsked() | EarlyCancel() | EndedLate() | SessionClosed():
             pass
         case _:
@@ -72,6 +72,8 @@ def _end(entry: Ended, after: Durable, sizes: Sizes) -> Event:
     record = _last(after, entry.status)
     if entry.n is None:
         return Event(END_NAMES[entry.status], source=record)
+    if entry.status is TurnStatus.INTERRUPTED:
+        return cut_off_event(record, entry.kept, entry.n)
     outcome = Returned(read(entry.result)) if entry.status is TurnStatus.COMPLETED else None
     event, _ = end_event(TurnEnd(record, outcome), entry.n, sizes.event)
     return event

@@ -438,6 +438,12 @@ class Shut:
 
 @final
 @value
+class Recover:
+    """The process in which the session's turns ran is gone, and another one has loaded the session."""
+
+
+@final
+@value
 class Tick:
     """A moment for which the session set its timer has come.
 

@@ -181,7 +181,8 @@ class TurnRecord(_Headed):
     ``load_context`` do not count. In flight, both are known where `GetTurn` or `GetSession` asked for them.
     ``result`` is what a turn that has completed returned, ``None`` included. ``attempt`` counts how often it
     was started: more than once only where the process that ran it has ended. Of a turn that waits it is the
-    attempt that comes next. ``epoch`` and the moments are those of the last one.
+    attempt that comes next. ``epoch`` is the last one in which the turn said anything, and the moments are
+    those of its last attempt.
     """
 
     head: TurnHead

@@ -13,6 +13,7 @@ class SessionState(Word):
     """The states of a session."""
 
     IDLE = word("idle", "no turn is in flight")
+    QUEUED = word("queued", "no turn is in flight, and one waits to be started, after a restart")
     RUNNING = word("running", "a turn runs")
     CANCELLING = word("cancelling", "a turn has been cancelled and has not settled yet")
     CLOSED = word("closed", "it takes no more messages")
@@ -21,14 +22,14 @@ class SessionState(Word):
 class TurnStatus(Word):
     """``queued -> running -> (cancelling ->)`` and then exactly one of the others."""
 
-    QUEUED = word("queued", "it was accepted, and waits for the turn before it to settle")
+    QUEUED = word("queued", "it was accepted, or cut off by a restart, and waits to be started")
     RUNNING = word("running", "it holds its session")
     CANCELLING = word("cancelling", "a cancel was requested, and it has not settled yet")
     COMPLETED = word("completed", "the coroutine returned")
     FAILED = word("failed", "the coroutine raised, or what has to run before or after it did")
     CANCELLED = word("cancelled", "it was cancelled, and the coroutine ended because of that or never began")
     TIMED_OUT = word("timed_out", "its time was up, and the coroutine was cancelled for that")
-    INTERRUPTED = word("interrupted", "turnkeeper itself failed")
+    INTERRUPTED = word("interrupted", "its process ended while it ran, or turnkeeper itself failed")
     UNRESPONSIVE = word(
         "unresponsive",
         "the coroutine ignored being cancelled for the whole grace, and was quarantined",

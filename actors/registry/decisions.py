@@ -14,6 +14,7 @@ from turnkeeper.actors.model.exceptions import SessionError, SessionLost
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     CancelAnswer,
+    Recover,
     ReplyAddress,
     Retitle,
     SessionEnded,
@@ -70,7 +71,7 @@ def _asked_by(before: State, message: Message, to: ReplyAddress | None) -> str |
             return message.spec.user
         case Stop() | Shut():
             return message.reason.by
-        case TurnEnded() | Tick():
+        case TurnEnded() | Tick() | Recover():
             return None
         case _:
             assert_never(message)
@@ -146,7 +147,7 @@ class Decisions:
     def _no_room(self, state: State, bounded: bool) -> SessionError | None:
         """Why no other turn may start now. A turn that takes the place of another one needs none itself."""
         home, directory = state.memory.home, self._shared.directory
-        if home.session_id in directory.opening:
+        if type(state) is Idle and home.session_id in directory.opening:
             return None  # its place was taken when the session was opened
         no_turn = directory.ledger.no_turn(home.owner, bounded=bounded)
         if no_turn is not None and type(state) is Idle:

@@ -1,8 +1,8 @@
 """Which sessions there are, who may see which, and which are due to sleep or to be forgotten. Pure.
 
-An entry is in one of four places: `opening` (its first send is not decided yet), `active` (a turn holds
-it), `resting` (awake, nothing to do) or `asleep` (its actor has stopped; what it remembers is kept). The
-latter two are in order of time, so that those that are due stand at the front.
+An entry is in one of four places: `opening` (a turn is to start in it: its first one, or one that waits after
+a restart), `active` (a turn holds it), `resting` (awake, nothing to do) or `asleep` (its actor has stopped;
+what it remembers is kept). The latter two are in order of time: those that are due stand at the front.
 """
 
 from collections import deque
@@ -18,8 +18,8 @@ from turnkeeper.actors.model.messages import Counts, LoopLag, SessionSummary
 from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.states import Cancelling, Closed, Running, State, Successor
-from turnkeeper.actors.session.views import InFlight, state_name
+from turnkeeper.actors.session.states import Cancelling, Closed, Queued, Running, State, Successor
+from turnkeeper.actors.session.views import InFlight, queued_turns, state_name
 from turnkeeper.actors.turn.context_store import Left
 
 #: How many sessions a pass over all of them takes before something else gets the loop.
@@ -79,7 +79,7 @@ class Directory:
         self.entries: dict[SessionId, Entry] = {}
         #: What each user has, beside the bounds.
         self.ledger: Ledger[Entry] = Ledger(bounds or Bounds.of(Settings()))
-        #: Those whose first send is on its way to them. Their turns count already, and are not refused.
+        #: Those whose first send is on its way to them, or whose turn waits. Their turns count already.
         self.opening: dict[SessionId, Entry] = {}
         #: The states of those that are busy: a list of very many looks at nothing else.
         self.active: dict[SessionId, InFlight] = {}
@@ -164,6 +164,12 @@ class Directory:
                 holdings.in_all.turns += 1
             self.active[session_id] = InFlight(state)
             entry.active_at = state.turn.started_at
+        elif type(state) is Queued:
+            size += state.turn.spec.size
+            if self.active.pop(session_id, None) is None and session_id not in self.opening:
+                self.resting.pop(session_id, None)
+                holdings.count_turns(1)
+            self.opening[session_id] = entry
         else:
             if self.active.pop(session_id, None) or self.opening.pop(session_id, None):
                 entry.active_at = now
@@ -267,11 +273,12 @@ class Directory:
         at_rest = self.resting.get(entry.session_id) is entry and entry.parked_mail is None
         return at_rest and not entry.subscribers and not entry.state.memory.quarantined
 
-    def may_be_forgotten(self, entry: Entry, now: float, retention: float) -> bool:
-        """Whether it sleeps, and is closed or was last touched ``retention`` seconds ago."""
-        if entry not in self.asleep:
-            return False
-        return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
+
+def may_be_forgotten(directory: Directory, entry: Entry, now: float, retention: float) -> bool:
+    """Whether it sleeps, and is closed or was last touched ``retention`` seconds ago."""
+    if entry not in directory.asleep:
+        return False
+    return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
 
 
 def size_in_flight(state: Running | Cancelling) -> int:
@@ -310,7 +317,7 @@ def summary(found: Listed) -> SessionSummary:
         state_name(state),
         found.active_at,
         int(isinstance(state, Running | Cancelling)),
-        int(isinstance(state, Cancelling) and isinstance(state.then, Successor)),
+        len(queued_turns(state)),
         len(state.memory.quarantined),
         found.subscribers,
     )

@@ -8,7 +8,7 @@ from turnkeeper.actors.model.records import Asker, SessionId
 from turnkeeper.actors.runtime import ReplyTo, Timer, answer, in_batches
 
 from .children import Children
-from .directory import PASS, Entry
+from .directory import PASS, Entry, may_be_forgotten
 from .durable.retention import Retention
 from .shared import Shared
 
@@ -73,7 +73,7 @@ class Housekeeping:
                 retention = at_least
                 if self._shared.journal is None:
                     retention = max(entry.state.memory.home.limits.turn_retention, at_least)
-                if directory.may_be_forgotten(entry, now, retention):
+                if may_be_forgotten(directory, entry, now, retention):
                     self._children.forget(entry)
 
         idle = directory.longest_idle(now, settings.idle_ttl)

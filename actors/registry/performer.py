@@ -3,7 +3,7 @@
 import logging
 from typing import Any, Final, NamedTuple, assert_never
 
-from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, end_event, started_event
+from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, cut_off_event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.metrics.meter import (
     MESSAGES_ELIDED,
@@ -27,6 +27,7 @@ from turnkeeper.actors.session.effects import (
     CloseStreams,
     CountStale,
     Effect,
+    EndAttempt,
     EndTurn,
     NoteCancel,
     NoteClosed,
@@ -39,6 +40,7 @@ from turnkeeper.actors.session.effects import (
     StartTurn,
 )
 from turnkeeper.actors.session.record import unstarted
+from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import owed_answers, was_superseded
 from turnkeeper.actors.turn.changes import Changes
@@ -134,6 +136,37 @@ class Left(NamedTuple):
     changes: Changes | None = None
 
 
+def _left_by(shared: Shared, turn: Turn, record: TurnRecord, outcome: Outcome | None, state: State) -> Left:
+    """Close the turn. It leaves no conversation where the host keeps that, or it is to be forgotten.
+
+    Without an outcome the turn was given up: what it has changed is refused, and what it has published is
+    recorded all the same.
+    """
+    n = turn.n if turn.over else turn.close()
+    context = turn.own_context
+    if shared.load_context is not None or (type(state) is Closed and state.for_good is not None):
+        return Left(n)
+    reply = reply_of(turn, outcome.result if type(outcome) is Returned else None)
+    if reply is None and (context is None or outcome is None):
+        return Left(n)
+    if context is None:
+        context = shared.contexts.context_for(turn.session_id, turn.owner, turn.agent)
+    said = context.kept.transcript
+    changes = Changes(said.count) if outcome is None else context.changes()
+    if reply is not None:
+        stopped = record.status is not TurnStatus.COMPLETED
+        error = None if record.error is None else record.error.code
+        changes = recorded(changes, said.messages, turn.message, reply, stopped=stopped, error=error)
+    return Left(n, context.kept, changes)
+
+
+def _end_without_turn(record: TurnRecord, kept: str | None) -> Event:
+    """The event that ends a turn of which no coroutine runs here: it has an id if the turn was started."""
+    if record.epoch is not None and record.status is TurnStatus.INTERRUPTED:
+        return cut_off_event(record, kept)
+    return Event(END_NAMES[record.status], record.epoch, 0, None, record)
+
+
 class Performer:
     """The hands of one session, and what they hold: running turns, events, a timer, waiting askers."""
 
@@ -171,6 +204,8 @@ class Performer:
                 self._start_turn(effect, state)
             elif type(effect) is EndTurn:
                 self._end_turn(effect, state)
+            elif type(effect) is EndAttempt:
+                self._end_attempt(effect)
             elif type(effect) is CancelTurn:
                 self.turns.cancel(effect.reason, again=effect.again)
             elif type(effect) is SetTimer:
@@ -208,9 +243,10 @@ class Performer:
     def _start_turn(self, effect: StartTurn, state: State) -> None:
         shared, spec = self._shared, effect.spec
         name, owner = spec.head.agent, state.memory.home.owner
-        turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name])
+        turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name], effect.attempt)
         # Published first: an eager task runs before the call that starts it returns.
-        event, elided = started_event(spec, effect.epoch, shared.max_shown_part, shared.max_shown)
+        bounds = shared.max_shown_part, shared.max_shown
+        event, elided = started_event(spec, effect.epoch, *bounds, effect.attempt)
         if elided:
             shared.meter.count(MESSAGES_ELIDED)
         self.feed.append(event)
@@ -222,13 +258,13 @@ class Performer:
         end = TurnEnd(record, outcome)
         count_end(self._shared.meter, record)
         turn = self.turns.turn
-        if record.epoch is None or turn is None:
-            self.feed.append(Event(END_NAMES[record.status], source=record))
+        if effect.anew or record.epoch is None or turn is None:
+            self.feed.append(_end_without_turn(record, self.cut_off() if effect.anew else None))
         else:
             left = self._sealed
             self._sealed = None
             if left is None:
-                left = self._left_by(turn, record, outcome, state)
+                left = _left_by(self._shared, turn, record, outcome, state)
             if left.changes is not None and left.given is not None and type(state) is not Closed:
                 self._shared.contexts.apply(turn.session_id, left.given, left.changes, turn.last_event_id)
             if outcome is not None:
@@ -249,6 +285,26 @@ class Performer:
         if logger.isEnabledFor(END_LEVELS[record.status]):
             log_end(state.memory.home.session_id, record, outcome)
 
+    def _end_attempt(self, effect: EndAttempt) -> None:
+        """The turn is over in this process only, and leaves nothing in the conversation."""
+        self.feed.append(cut_off_event(effect.record, self.cut_off()))
+        if effect.outcome is not None:
+            self.turns.turn = self.turns.task = None
+        error = shutting_down()
+        refuse(effect.ended_to, error)
+        if self._waiters is not None:
+            self._waiters.refuse(error)
+
+    def cut_off(self) -> str | None:
+        """It is decided that a turn is cut off: nothing more is published of it; the id of its last event.
+
+        May be called again for the same turn.
+        """
+        turn, last = self.turns.turn, self.feed.log.last
+        if turn is not None and not turn.over:
+            turn.close()
+        return None if last is None else last.id
+
     def _close_streams(self, end: StreamEnd, state: State) -> None:
         self.feed.end(end)
         if type(state) is Closed:
@@ -263,31 +319,8 @@ class Performer:
         turn = self.turns.turn
         if turn is None or effect.record.epoch != turn.epoch:
             return None
-        self._sealed = self._left_by(turn, effect.record, effect.outcome, state)
+        self._sealed = _left_by(self._shared, turn, effect.record, effect.outcome, state)
         return self._sealed
-
-    def _left_by(self, turn: Turn, record: TurnRecord, outcome: Outcome | None, state: State) -> Left:
-        """Close the turn. It leaves no conversation where the host keeps that, or it is to be forgotten.
-
-        Without an outcome the turn was given up: what it has changed is refused, and what it has published is
-        recorded all the same.
-        """
-        n = turn.n if turn.over else turn.close()
-        shared, context = self._shared, turn.own_context
-        if shared.load_context is not None or (type(state) is Closed and state.for_good is not None):
-            return Left(n)
-        reply = reply_of(turn, outcome.result if type(outcome) is Returned else None)
-        if reply is None and (context is None or outcome is None):
-            return Left(n)
-        if context is None:
-            context = shared.contexts.context_for(turn.session_id, turn.owner, turn.agent)
-        said = context.kept.transcript
-        changes = Changes(said.count) if outcome is None else context.changes()
-        if reply is not None:
-            stopped = record.status is not TurnStatus.COMPLETED
-            error = None if record.error is None else record.error.code
-            changes = recorded(changes, said.messages, turn.message, reply, stopped=stopped, error=error)
-        return Left(n, context.kept, changes)
 
     def wait_for(self, turn_id: TurnId, to: ReplyTo) -> None:
         """Answer this one when the turn ends, which is in flight or waits."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from turnkeeper.actors.events.event import END_NAMES, Event, EventName
+from turnkeeper.actors.events.event import END_NAMES, Event, cut_off_event
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
@@ -21,7 +21,7 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
     for queued in queued_turns(before):
         # Where only one turn is remembered it is another one.
         record = find_turn(left, queued.turn_id) or replace(queued, status=TurnStatus.INTERRUPTED)
-        ends.append((record, Event(EventName.INTERRUPTED, source=record)))
+        ends.append((record, cut_off_event(record, None)))
     current = current_turn(left)
     if current is None or current.epoch is None:
         return ends
@@ -31,7 +31,10 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
     begun = last if reached == current.epoch else None
     if begun is None or begun.name not in END_NAMES.values():
         n = 0 if begun is None else begun.n + 1
-        ends.append((current, Event(END_NAMES[current.status], epoch=current.epoch, n=n, source=current)))
+        event = cut_off_event(current, None if begun is None else begun.id, n)
+        if current.status is not TurnStatus.INTERRUPTED:
+            event = Event(END_NAMES[current.status], current.epoch, n, source=current)
+        ends.append((current, event))
     return ends
 
 

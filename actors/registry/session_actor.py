@@ -16,6 +16,7 @@ from turnkeeper.actors.model.messages import (
     FollowTurn,
     GetSession,
     GetTurn,
+    Recover,
     Retitle,
     SessionFailed,
     Shut,
@@ -45,7 +46,7 @@ from .recovery import missing_terminal_events, when_ended
 from .shared import Shared
 
 #: The messages that the session decides, as they come.
-DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut})
+DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut, Recover})
 #: The other messages that a session's actor understands.
 MESSAGES: Final = (
     Tick,

@@ -111,7 +111,7 @@ class Shared:
     def limits(self) -> Limits:
         """What a session needs to know of the settings and the agents."""
         on_restart = tuple((name, agent.on_restart) for name, agent in self.agents.items())
-        return replace(self.settings.limits, on_restart=on_restart)
+        return replace(self.settings.limits, durable=self.journal is not None, on_restart=on_restart)
 
     @property
     def loop_lag(self) -> LoopLag:

@@ -3,15 +3,15 @@
 from typing import assert_never
 
 from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit, Superseded
-from turnkeeper.actors.model.records import Cancellation, Reason, TurnId
+from turnkeeper.actors.model.records import Cancellation, Reason, TurnId, TurnSpec
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus, Verdict
 
 from . import gate, ladder
 from .effects import AnnounceQueued, Decision, Effect, EndTurn, Reply
-from .record import remember, unstarted
+from .record import follower, remember, unstarted
 from .refusals import busy, closed, refuse
-from .states import Cancelling, Closing, Running, Successor
+from .states import Cancelling, Closing, Running, Successor, Waiting
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us.
 QUEUED, SUPERSEDED = TurnStatus.QUEUED, CancelCode.SUPERSEDED
@@ -49,22 +49,37 @@ def _interrupt(state: Running | Cancelling, message: Submit, now: float, to: Rep
     announced = AnnounceQueued(spec, now)
     if message.wait:
         return after, (*effects, announced)
-    superseded = Superseded(state.turn.spec.turn_id, Verdict.REQUESTED, None)
-    accepted = Accepted(spec.session_id, spec.turn_id, None, QUEUED, superseded)
-    return after, (*effects, announced, Reply(to, accepted))
+    return after, (*effects, announced, Reply(to, _queued(state, spec)))
 
 
 def drop_successor(
     state: Cancelling, reason: Reason, now: float, by: TurnId | None = None
 ) -> tuple[Cancelling, tuple[Effect, ...]]:
     """End the waiting turn, if there is one, before it has begun."""
-    waiting = state.then
-    if type(waiting) is not Successor:
+    waiting, then = follower(state), state.then
+    if waiting is None:
         return state, ()
     spec = waiting.spec
     asked = Cancellation(reason, now)
     record = unstarted(spec, TurnStatus.CANCELLED, waiting.queued_at, asked, now, superseded_by=by)
+    memory, end = remember(state.memory, record, now), EndTurn(record, None, spec.ended_to)
+    if type(then) is Closing:  # its sender was answered when the shutdown came
+        return replace(state, memory=memory, then=replace(then, left=None)), (end,)
     superseded = Superseded(state.turn.spec.turn_id, Verdict.REQUESTED, None)
     accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, superseded, began=False)
-    dropped = replace(state, memory=remember(state.memory, record, now), then=None)
-    return dropped, (EndTurn(record, None, spec.ended_to), Reply(waiting.to, accepted))
+    to = then.to if type(then) is Successor else None
+    return replace(state, memory=memory, then=None), (end, Reply(to, accepted))
+
+
+def leave_successor(state: Cancelling) -> tuple[Waiting | None, tuple[Effect, ...]]:
+    """The waiting turn, if there is one, as it waits for another process: this one shuts down."""
+    waiting = follower(state)
+    if type(waiting) is not Successor:
+        return waiting, ()
+    spec = waiting.spec
+    return Waiting(spec, 1, waiting.queued_at), (Reply(waiting.to, _queued(state, spec)),)
+
+
+def _queued(state: Running | Cancelling, spec: TurnSpec) -> Accepted:
+    superseded = Superseded(state.turn.spec.turn_id, Verdict.REQUESTED, None)
+    return Accepted(spec.session_id, spec.turn_id, None, QUEUED, superseded)

@@ -8,7 +8,7 @@ from typing import assert_never
 from turnkeeper.actors.model.exceptions import StageFailed
 from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped, TurnError
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.model.words import TERMINAL, CancelCode, StreamEnd, TurnStatus, Verdict
+from turnkeeper.actors.model.words import TERMINAL, CancelCode, OnRestart, StreamEnd, TurnStatus, Verdict
 
 # -- Why a turn was cancelled -------------------------------------------------------------------------
 
@@ -53,6 +53,20 @@ def _cause(code: CancelCode) -> Cause:
 
 #: Asked once for each code: a look-up costs a tenth of the call.
 CAUSES = {code: _cause(code) for code in CancelCode}
+
+# -- What becomes of a turn at a restart --------------------------------------------------------------
+
+
+def is_run_again(policy: OnRestart | None) -> bool:
+    """Whether a turn is started again when its process has ended; ``None``: there is no such agent."""
+    match policy:
+        case OnRestart.RERUN | OnRestart.CONTINUE:
+            return True
+        case OnRestart.INTERRUPT | None:
+            return False
+        case _:
+            assert_never(policy)
+
 
 # -- How a turn ended ---------------------------------------------------------------------------------
 

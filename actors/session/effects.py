@@ -52,10 +52,29 @@ class Quarantine:
 @final
 @value
 class EndTurn:
-    """Publish the terminal event of a turn, and answer those who wait for its end."""
+    """Publish the terminal event of a turn, and answer those who wait for its end.
+
+    ``anew``: its epoch is drawn for this event alone, which is number 0 of it: no coroutine of it runs here.
+    """
 
     record: TurnRecord
     outcome: Outcome | None
+    ended_to: ReplyAddress | None = None
+    anew: bool = False
+
+
+@final
+@value
+class EndAttempt:
+    """Publish that a turn was cut off and will be started again, as event 0 of its epoch, drawn for that.
+
+    ``record`` is the turn as it waits now. ``outcome`` is how its coroutine ended, if that ran here and has
+    ended. Those who wait for the turn's end here wait in vain.
+    """
+
+    record: TurnRecord
+    at: float
+    outcome: Outcome | None = None
     ended_to: ReplyAddress | None = None
 
 
@@ -152,6 +171,7 @@ Effect: TypeAlias = (
     | CancelTurn
     | Quarantine
     | EndTurn
+    | EndAttempt
     | AnnounceQueued
     | Reply
     | Refuse
@@ -170,7 +190,7 @@ Decision: TypeAlias = tuple[State, tuple[Effect, ...]]
 def addressees(effects: tuple[Effect, ...]) -> list[ReplyAddress | None]:
     """The addresses that these effects answer."""
     return [
-        effect.ended_to if type(effect) is EndTurn else effect.to
+        effect.ended_to if isinstance(effect, EndTurn | EndAttempt) else effect.to
         for effect in effects
-        if isinstance(effect, EndTurn | Reply | Refuse)
+        if isinstance(effect, EndTurn | EndAttempt | Reply | Refuse)
     ]

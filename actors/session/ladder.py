@@ -14,6 +14,7 @@ from .states import (
     Closed,
     Closing,
     Idle,
+    Queued,
     Rung,
     Running,
     State,
@@ -65,6 +66,8 @@ def delayed(state: State, by: float) -> State:
     match state:
         case Running(deadline=float(deadline)):
             return replace(state, deadline=deadline + by)
+        case Queued():
+            return replace(state, due=state.due + by)
         case Cancelling():
             return replace(state, rung=_later(state.rung, by))
         case Idle() | Running() | Closed():

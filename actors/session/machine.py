@@ -15,22 +15,28 @@ on holding its session until its coroutine has returned, or until it has ignored
 most of the states and races below are about.
 
     Idle         nothing runs
+    Queued       nothing runs; a turn that was cut off by a restart, or never started before it, waits
     Running      a turn holds the session
     Cancelling   a turn holds the session and was asked to stop; `then` is what follows once it has let go:
                  nothing, the next turn, or the close
-    Closed       nothing will run any more; what ran can still be asked about
+    Closed       nothing will run here any more; what ran can still be asked about
 
 Three things look like states and are none. A turn that waits for its predecessor is the `then` of
 `Cancelling`: it has no epoch, no coroutine and no event with an id, and can be dropped without anyone having
 to stop. A turn that ignored its grace is in `memory.quarantined`: it runs, but holds nothing and may say
-nothing. A cancel that came before its send is in `memory.early`. They stand beside the states, so that four
-states times whatever comes stay four.
+nothing. A cancel that came before its send is in `memory.early`. They stand beside the states, so that five
+states times whatever comes stay five.
+
+Processes end, and where there is a journal another one loads what is durable (`journal.durable`). The first
+message to a session then is `Recover`: a turn that held it has no coroutine any more. `restarts` says what
+becomes of that turn, and everything about `Queued`, which nothing else leads to. A shutdown leaves what waits
+as it is, in `Closed.left`, and cuts off what would be run again after a crash.
 
 Two kinds of messages
 ---------------------
 `Submit`, `Stop` and `Shut` are wishes: they may be refused, and each is answered exactly once, now or when
-the turn in flight has settled. `TurnEnded` and `Tick` are facts: they are never refused, but they may be
-stale.
+the turn in flight has settled. `TurnEnded`, `Tick` and `Recover` are facts: they are never refused, but the
+first two may be stale.
 
 The races, and the rule that answers each
 -----------------------------------------
@@ -50,6 +56,9 @@ The races, and the rule that answers each
   believed. The epoch is drawn when a turn starts, and grows even where the clock does not.
 * *A tick and what it was set for.* A tick carries no meaning: `step` looks at what is due. One that comes too
   soon sets the timer again, one that comes too late skips no rung of the ladder.
+* *A cancel and a restart.* A turn whose cancel was asked, by anything but a shutdown, has no other attempt.
+* *What a reader saw and the log does not have.* What is said of a turn after its coroutine is gone has an
+  epoch of its own, so that no id stands for two events.
 * *A close and everything else.* It cancels first, drops what waits, and from then on sends are refused. A
   later close waits for the same end; once it is a shutdown, it stays one.
 
@@ -74,61 +83,25 @@ What is weak
 
 from typing import TypeAlias, assert_never
 
-from turnkeeper.actors.model.messages import (
-    Accepted,
-    CancelAnswer,
-    ReplyAddress,
-    Shut,
-    Stop,
-    Submit,
-    Superseded,
-    Tick,
-    TurnEnded,
-)
-from turnkeeper.actors.model.records import (
-    LateEnd,
-    Outcome,
-    Reason,
-    Returned,
-    TurnSpec,
-)
+from turnkeeper.actors.model.messages import Recover, ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.records import Cancellation, LateEnd, Reason, Returned
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus
 
-from . import busy, gate, ladder, refusals, stops
-from .busy import drop_successor
-from .consequences import CAUSES, ENDS, ended_late_as, error_of, settled_as
-from .effects import (
-    CloseStreams,
-    CountStale,
-    Decision,
-    Effect,
-    EndTurn,
-    NoteClosed,
-    NoteLateEnd,
-    Quarantine,
-    Reply,
-    SetTimer,
-    StartTurn,
-)
+from . import busy, gate, ladder, refusals, restarts, stops
+from .busy import drop_successor, leave_successor
+from .consequences import CAUSES, ended_late_as, error_of, settled_as
+from .effects import CountStale, Decision, Effect, EndTurn, NoteClosed, NoteLateEnd, Reply, SetTimer
+from .holding import close, end_waiting, settle, start
 from .record import kept_result, record_of, remember
 from .refusals import refuse
-from .states import (
-    Cancelling,
-    Closed,
-    Closing,
-    Holder,
-    Idle,
-    Memory,
-    Running,
-    State,
-)
+from .states import Cancelling, Closed, Closing, Idle, Queued, Running, State
 from .views import queued_turns, view
 
-Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut
+Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut | Recover
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
-RUNNING, COMPLETED, FAILED = TurnStatus.RUNNING, TurnStatus.COMPLETED, TurnStatus.FAILED
+COMPLETED, FAILED = TurnStatus.COMPLETED, TurnStatus.FAILED
 
 # -- The machine --------------------------------------------------------------------------------------
 
@@ -146,6 +119,8 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
             return _submit_idle(state, message, now, to)
         if type(state) is Running or type(state) is Cancelling:
             return busy.submit(state, message, now, to)
+        if type(state) is Queued:
+            return restarts.submit(state, message, now, to)
         if type(state) is Closed:
             return _submit_closed(state, message, to)
         assert_never(state)
@@ -158,8 +133,8 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
             if message.epoch != state.turn.epoch:
                 return _ended_late(state, message, now)
             status = settled_as(message.outcome, state.cancellation.reason.code)
-            return _settle(state, message, status, message.outcome, now)
-        if type(state) is Idle or type(state) is Closed:
+            return settle(state, message, status, message.outcome, now)
+        if type(state) is Idle or type(state) is Queued or type(state) is Closed:
             return _ended_late(state, message, now)
         assert_never(state)
     if type(message) is Stop:
@@ -169,6 +144,8 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
             return stops.running(state, message, now, to)
         if type(state) is Cancelling:
             return stops.cancelling(state, message, now, to)
+        if type(state) is Queued:
+            return restarts.stop(state, message, now, to)
         if type(state) is Idle or type(state) is Closed:
             return stops.at_rest(state, message, now, to)
         assert_never(state)
@@ -177,19 +154,25 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
             return _tick_running(state, now)
         if type(state) is Cancelling:
             return _tick_cancelling(state, message, now)
+        if type(state) is Queued:
+            return restarts.tick(state, now)
         if type(state) is Idle or type(state) is Closed:
             return state, ()
         assert_never(state)
     if type(message) is Shut:
         if type(state) is Idle:
-            return _close(state.memory, _closing(message, to), StreamEnd.SESSION_CLOSED, now)
+            return close(state.memory, _closing(message, to), StreamEnd.SESSION_CLOSED, now)
         if type(state) is Running:
             return _shut_running(state, message, now, to)
         if type(state) is Cancelling:
             return _shut_cancelling(state, message, now, to)
+        if type(state) is Queued:
+            return restarts.shut(state, _closing(message, to), now)
         if type(state) is Closed:
             return _shut_closed(state, message, now, to)
         assert_never(state)
+    if type(message) is Recover:
+        return restarts.recover(state, now)
     assert_never(message)
 
 
@@ -197,32 +180,11 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
 
 
 def _submit_idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
-    return gate.answered(state, message, now, to) or _start(state.memory, message.spec, now, to, None)
+    return gate.answered(state, message, now, to) or start(state.memory, message.spec, now, to, None)
 
 
 def _submit_closed(state: Closed, message: Submit, to: ReplyAddress | None) -> Decision:
     return gate.known(state, message, to) or refuse(state, to, refusals.closed(state))
-
-
-def _start(
-    memory: Memory,
-    spec: TurnSpec,
-    now: float,
-    to: ReplyAddress | None,
-    superseded: Superseded | None,
-    queued_at: float | None = None,
-) -> tuple[Running, tuple[Effect, ...]]:
-    # The clock may stand still, or step back over a restart; an epoch that has been drawn never comes again.
-    epoch = int(now * 1000)
-    if epoch <= memory.last_epoch:
-        epoch = memory.last_epoch + 1
-    turn = Holder(spec, epoch, now, queued_at)
-    start = StartTurn(spec, epoch, now, queued_at)
-    reply = Reply(to, Accepted(spec.session_id, spec.head.turn_id, epoch, RUNNING, superseded))
-    if spec.timeout is None:
-        return Running(memory, turn, None), (start, reply)
-    deadline = now + spec.timeout
-    return Running(memory, turn, deadline), (start, SetTimer(deadline), reply)
 
 
 # -- Time -------------------------------------------------------------------------------------------
@@ -237,7 +199,7 @@ def _tick_running(state: Running, now: float) -> Decision:
 
 
 def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Decision:
-    return ladder.climb(state, now) or _settle(state, message, TurnStatus.UNRESPONSIVE, None, now)
+    return ladder.climb(state, now) or settle(state, message, TurnStatus.UNRESPONSIVE, None, now)
 
 
 # -- The end of a turn --------------------------------------------------------------------------------
@@ -253,46 +215,6 @@ def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
         record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at, message.began)
     memory = remember(state.memory, record, now)
     return Idle(memory), (EndTurn(record, outcome, state.turn.spec.ended_to),)
-
-
-def _settle(
-    state: Cancelling, message: TurnEnded | Tick, status: TurnStatus, outcome: Outcome | None, now: float
-) -> Decision:
-    """The cancelled turn lets go of the session: answer those who waited for that, and go on.
-
-    ``outcome`` is ``None`` for a turn that is given up: its coroutine still runs.
-    """
-    then = state.then
-    error = error_of(outcome) if status is FAILED else None
-    result = kept_result(outcome, state.memory)
-    record = record_of(state, status, now, error, message.first_event_at, message.began, result)
-    effects: list[Effect] = [EndTurn(record, outcome, state.turn.spec.ended_to)]
-    if outcome is None:
-        # Over, but not out: it counts against the bound until its coroutine ends, which is noted then.
-        epoch = state.turn.epoch
-        effects.append(Quarantine(epoch))
-        quarantined = (*state.memory.quarantined, record)
-        memory = replace(state.memory, last_epoch=epoch, quarantined=quarantined)
-    else:
-        memory = remember(state.memory, record, now)
-    end = ENDS[status]
-    ends_streams = False
-    for ask in state.asks:
-        if ask.to is not None:
-            effects.append(Reply(ask.to, CancelAnswer(end.verdict, record, (now - ask.at) * 1000.0)))
-        ends_streams = ends_streams or CAUSES[ask.reason.code].ends_streams
-    if type(then) is Closing:
-        closed, closing = _close(memory, then, end.stream, now)
-        return closed, (*effects, *closing)
-    if then is None:
-        # Only now: with a turn that waits the session goes on, and so do its streams.
-        if ends_streams:
-            effects.append(CloseStreams(end.stream))
-        return Idle(memory), tuple(effects)
-    spec = then.spec
-    superseded = Superseded(record.head.turn_id, end.verdict, (now - spec.head.submitted_at) * 1000.0)
-    running, started = _start(memory, spec, now, then.to, superseded, then.queued_at)
-    return running, (*effects, *started)
 
 
 def _ended_late(state: State, message: TurnEnded, now: float) -> Decision:
@@ -315,18 +237,21 @@ def _shut_running(state: Running, message: Shut, now: float, to: ReplyAddress | 
 
 
 def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
-    dropped, effects = drop_successor(state, message.reason, now)
-    closing = _closing(message, to)
-    if type(dropped.then) is Closing:
-        before = dropped.then
+    closing, left = _closing(message, to), None
+    if closing.for_good is None and state.memory.home.limits.durable:
+        left, effects = leave_successor(state)
+    else:
+        state, effects = drop_successor(state, message.reason, now)
+    if type(state.then) is Closing:
+        before = state.then
         # A close that comes after a shutdown does not change why the streams end.
         reason = closing.reason if CAUSES[before.reason.code].closes_as is None else before.reason
         closing = Closing(reason, (*before.to, to), before.for_good or closing.for_good)
-    rung = dropped.rung
+    rung = state.rung
     if message.grace is not None:
         # A shutdown may leave less time than the turn's grace; it never leaves more.
         rung = ladder.shortened(rung, now, message.grace)
-    shut = replace(dropped, then=closing, rung=rung)
+    shut = replace(state, then=replace(closing, left=left), rung=rung)
     return shut, (*effects, SetTimer(ladder.due(rung)))
 
 
@@ -334,20 +259,18 @@ def _shut_closed(state: Closed, message: Shut, now: float, to: ReplyAddress | No
     for_good = _closing(message, to).for_good
     if for_good is None or state.for_good is not None:
         return state, (Reply(to, view(state)),)
-    closed = replace(state, for_good=for_good)
-    return closed, (NoteClosed(for_good, now), Reply(to, view(closed)))
+    ended: tuple[Effect, ...] = ()
+    memory, left = state.memory, state.left
+    if left is not None:
+        memory, end = end_waiting(memory, left, TurnStatus.CANCELLED, now, Cancellation(for_good, now))
+        ended = (end,)
+    closed = Closed(memory, state.reason, for_good)
+    return closed, (*ended, NoteClosed(for_good, now), Reply(to, view(closed)))
 
 
 def _closing(message: Shut, to: ReplyAddress | None) -> Closing:
     reason = message.reason
     return Closing(reason, (to,), reason if CAUSES[reason.code].lasts else None)
-
-
-def _close(memory: Memory, closing: Closing, end: StreamEnd, now: float) -> Decision:
-    closed = Closed(memory, closing.reason, closing.for_good)
-    noted = () if closing.for_good is None else (NoteClosed(closing.for_good, now),)
-    answers = (Reply(to, view(closed)) for to in closing.to if to is not None)
-    return closed, (*noted, CloseStreams(CAUSES[closing.reason.code].closes_as or end), *answers)
 
 
 def after_failure(
@@ -362,9 +285,10 @@ def after_failure(
     for record in state.memory.quarantined:
         memory = remember(memory, record, now)
     for queued in queued_turns(state):
-        interrupted = replace(queued, status=TurnStatus.INTERRUPTED, ended_at=now, began=False)
+        began_before = False if queued.epoch is None else None
+        interrupted = replace(queued, status=TurnStatus.INTERRUPTED, ended_at=now, began=began_before)
         memory = remember(memory, interrupted, now)
     if isinstance(state, Running | Cancelling):
         record = record_of(state, TurnStatus.INTERRUPTED, now, None, first_event_at, began)
         memory = remember(memory, record, now)
-    return replace(state, memory=memory) if type(state) is Closed else Idle(memory)
+    return replace(state, memory=memory, left=None) if type(state) is Closed else Idle(memory)

@@ -3,6 +3,7 @@
 from turnkeeper.actors.model.footprint import TEXT, footprint
 from turnkeeper.actors.model.records import (
     Cancellation,
+    Epoch,
     KeptResult,
     Outcome,
     Returned,
@@ -13,7 +14,7 @@ from turnkeeper.actors.model.records import (
 )
 from turnkeeper.actors.model.words import TurnStatus
 
-from .states import Cancelling, Memory, Running, Successor
+from .states import Cancelling, Closing, Memory, Running, Successor, Waiting
 
 
 def record_of(
@@ -32,9 +33,9 @@ def record_of(
     turn = state.turn
     cancellation = superseded_by = None
     if type(state) is Cancelling:
-        cancellation, then = state.cancellation, state.then
-        if type(then) is Successor:
-            superseded_by = then.spec.head.turn_id
+        cancellation, next_one = state.cancellation, follower(state)
+        if next_one is not None:
+            superseded_by = next_one.spec.head.turn_id
     if status is None:
         status = TurnStatus.RUNNING if cancellation is None else TurnStatus.CANCELLING
         began = began or None
@@ -53,6 +54,23 @@ def record_of(
         began,
         result,
         turn.attempt,
+    )
+
+
+def follower(state: Cancelling) -> Successor | Waiting | None:
+    """The turn that comes after the one in flight: here, or in another process."""
+    then = state.then
+    return then.left if type(then) is Closing else then
+
+
+def waiting_record(turn: Waiting, last_epoch: Epoch) -> TurnRecord:
+    """The turn that waits to be started, as a record.
+
+    If it was started before, the session's last epoch is the one in which it was cut off.
+    """
+    epoch = last_epoch if turn.attempt > 1 else None
+    return TurnRecord(
+        turn.spec.head, epoch, TurnStatus.QUEUED, queued_at=turn.queued_at, attempt=turn.attempt
     )
 
 

@@ -15,7 +15,7 @@ from turnkeeper.actors.model.messages import ReplyAddress
 from turnkeeper.actors.model.records import SessionId, TurnId
 
 from .effects import Decision, Refuse
-from .states import Cancelling, Closed, Running, State
+from .states import Cancelling, Closed, Queued, Running, State
 
 
 def refuse(state: State, to: ReplyAddress | None, error: SessionError) -> Decision:
@@ -23,9 +23,10 @@ def refuse(state: State, to: ReplyAddress | None, error: SessionError) -> Decisi
     return state, (Refuse(to, error),)
 
 
-def busy(state: Running | Cancelling) -> SessionError:
-    """A send that may neither interrupt the turn in flight nor wait for it."""
-    return SessionBusy("a turn is in flight in this session", turn_id=state.turn.spec.turn_id)
+def busy(state: Running | Cancelling | Queued) -> SessionError:
+    """A send that may neither take the place of the session's turn nor wait for it."""
+    what = "waits to be started" if type(state) is Queued else "is in flight"
+    return SessionBusy(f"a turn {what} in this session", turn_id=state.turn.spec.turn_id)
 
 
 def closed(state: Cancelling | Closed) -> SessionError:

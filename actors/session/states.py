@@ -113,6 +113,19 @@ class Again:
 
 Rung: TypeAlias = Asked | Again
 
+
+@value
+class Waiting:
+    """A turn that waits to be started, and for no other one: its process has ended, or is about to.
+
+    ``attempt`` is the one that comes next: above 1, it had been started before.
+    """
+
+    spec: TurnSpec
+    attempt: int = 1
+    queued_at: float | None = None
+
+
 # -- Those who wait for its end -----------------------------------------------------------------------
 
 
@@ -141,11 +154,13 @@ class Closing:
     """The session is closed once its turn has settled; ``to`` are answered when it is.
 
     ``for_good`` is why it will still be closed after a restart, if it will: a shutdown closes it for now.
+    ``left`` is a turn that goes on waiting for another process then.
     """
 
     reason: Reason
     to: tuple[ReplyAddress | None, ...]
     for_good: Reason | None = None
+    left: Waiting | None = None
 
 
 # -- The states ---------------------------------------------------------------------------------------
@@ -157,6 +172,16 @@ class Idle:
     """No turn holds the session."""
 
     memory: Memory
+
+
+@final
+@value
+class Queued:
+    """No turn holds the session; this one is started at ``due``."""
+
+    memory: Memory
+    turn: Waiting
+    due: float
 
 
 @final
@@ -185,11 +210,15 @@ class Cancelling:
 @final
 @value
 class Closed:
-    """No turn will hold the session any more: for now, or for good if it says why."""
+    """No turn will hold the session any more: for now, or for good if it says why.
+
+    ``left`` is a turn that waits for another process.
+    """
 
     memory: Memory
     reason: Reason
     for_good: Reason | None = None
+    left: Waiting | None = None
 
 
-State: TypeAlias = Idle | Running | Cancelling | Closed
+State: TypeAlias = Idle | Queued | Running | Cancelling | Closed

@@ -1,7 +1,7 @@
 """What a session does with a cancel, by the turn that it names and by what the session is doing."""
 
 from turnkeeper.actors.model.messages import CancelAnswer, ReplyAddress, Stop
-from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.records import Cancellation, Reason, TurnId
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 
@@ -9,22 +9,29 @@ from . import ladder
 from .busy import drop_successor
 from .consequences import CAUSES
 from .effects import Decision, Effect, NoteCancel, NoteEarlyCancel, Reply
-from .record import record_of
-from .states import Ask, Cancelling, Closed, EarlyCancel, Idle, Running, State, Successor
+from .holding import end_waiting
+from .record import follower, record_of
+from .states import Ask, Cancelling, Closed, EarlyCancel, Idle, Running, State
 from .views import find_turn, lasting_cancel
 
 
 def at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a cancel does where no turn is in flight."""
+    if type(state) is Closed and state.left is not None:
+        left, asked = state.left, Cancellation(message.reason, now)
+        if message.turn_id in (None, left.spec.turn_id):
+            memory, end = end_waiting(state.memory, left, TurnStatus.CANCELLED, now, asked)
+            answer = CancelAnswer(Verdict.CANCELLED, end.record, 0.0)
+            return replace(state, memory=memory, left=None), (end, Reply(to, answer))
     if message.turn_id is None:
         return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
-    return _other(state, message.turn_id, message, now, to)
+    return other(state, message.turn_id, message, now, to)
 
 
 def running(state: Running, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a cancel does while a turn runs: unless it names another one, the ladder begins."""
     if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
-        return _other(state, message.turn_id, message, now, to)
+        return other(state, message.turn_id, message, now, to)
     asks = (Ask(to if message.wait else None, now, message.reason),)
     cancelling, effects = ladder.enter(state, message.reason, now, asks)
     return cancelling, (*effects, *_requested(cancelling, message, to))
@@ -35,15 +42,15 @@ def cancelling(state: Cancelling, message: Stop, now: float, to: ReplyAddress | 
 
     Two cancels are one: the coroutine is not cancelled again, its ladder goes on.
     """
-    then = state.then
-    if type(then) is Successor and message.turn_id == then.spec.turn_id:
+    waiting = follower(state)
+    if waiting is not None and message.turn_id == waiting.spec.turn_id:
         dropped, effects = drop_successor(state, message.reason, now)
-        record = find_turn(dropped, then.spec.turn_id)
+        record = find_turn(dropped, waiting.spec.turn_id)
         # Nothing follows any more: at the end of the turn in flight the streams end too, if a person asked.
         dropped = replace(dropped, asks=_joined(dropped.asks, Ask(None, now, message.reason)))
         return dropped, (*effects, Reply(to, CancelAnswer(Verdict.CANCELLED, record, 0.0)))
     if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
-        return _other(state, message.turn_id, message, now, to)
+        return other(state, message.turn_id, message, now, to)
     effects = ()
     asked = state
     if message.turn_id is None:
@@ -70,7 +77,7 @@ def _requested(state: Cancelling, message: Stop, to: ReplyAddress | None) -> tup
     return () if message.wait else (Reply(to, CancelAnswer(Verdict.REQUESTED, record_of(state))),)
 
 
-def _other(state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
+def other(state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """A cancel that names a turn which does not hold the session: it is over, or has not been sent yet."""
     memory = state.memory
     record = find_turn(state, turn_id)

@@ -18,8 +18,8 @@ from turnkeeper.actors.model.records import (
 from turnkeeper.actors.model.words import SessionState, Step, TurnStatus
 
 from .consequences import CAUSES
-from .record import record_of, unstarted
-from .states import Cancelling, Closed, Idle, Running, State, Successor
+from .record import follower, record_of, unstarted, waiting_record
+from .states import Cancelling, Closed, Closing, Idle, Queued, Running, State, Successor, Waiting
 
 
 class InFlight(msgspec.Struct, eq=False):
@@ -70,11 +70,12 @@ class InFlight(msgspec.Struct, eq=False):
 def current_turn(
     state: State, first_event_at: float | None = None, began: bool | None = None
 ) -> TurnRecord | None:
-    """The turn that holds the session, else the last one that did."""
+    """The turn that holds the session, else the last one that did, which may wait to do so again."""
     if isinstance(state, Running | Cancelling):
         return record_of(state, first_event_at=first_event_at, began=began)
     memory = state.memory
-    started = (record for record in (*memory.records, *memory.quarantined) if record.epoch is not None)
+    known = (*memory.records, *memory.quarantined, *queued_turns(state))
+    started = (record for record in known if record.epoch is not None)
     return max(started, key=lambda record: record.epoch or 0, default=None)
 
 
@@ -85,11 +86,25 @@ def lasting_cancel(state: Cancelling) -> Cancellation | None:
 
 
 def queued_turns(state: State) -> tuple[TurnRecord, ...]:
-    """The turns that wait for the session."""
-    if isinstance(state, Cancelling) and isinstance(state.then, Successor):
-        then = state.then
-        return (unstarted(then.spec, TurnStatus.QUEUED, then.queued_at),)
-    return ()
+    """The turns that wait for the session: here, or for another process."""
+    if isinstance(state, Cancelling):
+        then = follower(state)
+        return () if then is None else (unstarted(then.spec, TurnStatus.QUEUED, then.queued_at),)
+    waiting = waiting_turn(state)
+    return () if waiting is None else (waiting_record(waiting, state.memory.last_epoch),)
+
+
+def waiting_turn(state: State) -> Waiting | None:
+    """The turn that waits to be started where none is in flight."""
+    match state:
+        case Queued():
+            return state.turn
+        case Closed():
+            return state.left
+        case Idle() | Running() | Cancelling():
+            return None
+        case _:
+            assert_never(state)
 
 
 def turns_of(state: State) -> tuple[TurnRecord, ...]:
@@ -134,6 +149,8 @@ def state_name(state: State) -> SessionState:
     match state:
         case Idle():
             return SessionState.IDLE
+        case Queued():
+            return SessionState.QUEUED
         case Running():
             return SessionState.RUNNING
         case Cancelling():
@@ -175,9 +192,12 @@ def owed_answers(state: State) -> list[ReplyAddress | None]:
     if isinstance(state, Cancelling):
         owed += [ask.to for ask in state.asks]
         if isinstance(state.then, Successor):
-            owed += [state.then.to, state.then.spec.ended_to]
-        elif state.then is not None:
+            owed.append(state.then.to)
+        elif isinstance(state.then, Closing):
             owed += state.then.to
+    waiting = follower(state) if isinstance(state, Cancelling) else waiting_turn(state)
+    if waiting is not None:
+        owed.append(waiting.spec.ended_to)
     return owed
 
 

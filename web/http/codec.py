@@ -307,7 +307,7 @@ def _in_flight(state: SessionState) -> bool:
     match state:
         case SessionState.RUNNING | SessionState.CANCELLING:
             return True
-        case SessionState.IDLE | SessionState.CLOSED:
+        case SessionState.IDLE | SessionState.QUEUED | SessionState.CLOSED:
             return False
         case _:
             assert_never(state)

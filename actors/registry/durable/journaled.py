@@ -31,7 +31,7 @@ from turnkeeper.actors.journal.foreign import taken_over
 from turnkeeper.actors.metrics.meter import APPENDS_NOT_LANDED
 from turnkeeper.actors.model.exceptions import JournalDown, SessionError, SessionLost
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import Flush, Retitle, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Flush, Recover, Retitle, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.registry.decisions import LOST, Decisions, lose
 from turnkeeper.actors.registry.directory import reserve
 from turnkeeper.actors.registry.performer import Performer
@@ -153,7 +153,7 @@ class JournaledDecisions(Decisions):
             try:
                 for message, to in mail:
                     after, decided = self._step(state, checked(message, self._performer), now, to)
-                    entries += entries_of(decided, sealer(self._performer, after))
+                    entries += entries_of(decided, sealer(self._performer, after), self._performer.cut_off)
                     effects += decided
                     state = after
             except Exception:
@@ -296,7 +296,7 @@ def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
                 text = f"{error}; the turn was asked to stop, and that will be written down later"
                 refuse(to, JournalDown(text))
                 facts.append((message, None))
-            case TurnEnded() | Tick():
+            case TurnEnded() | Tick() | Recover():
                 facts.append((message, to))
             case _:
                 assert_never(message)

@@ -8,11 +8,13 @@ from turnkeeper.actors.journal.durable import restored
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.messages import Recover
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.registry.directory import Entry, name, put_back
 from turnkeeper.actors.registry.shared import Shared
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
-from turnkeeper.actors.session.states import Closed, Home, Idle
+from turnkeeper.actors.session.restarts import needs_recovery
+from turnkeeper.actors.session.states import Home
 
 
 class Household(Protocol):
@@ -44,7 +46,7 @@ class Restoring:
         self._household = household
 
     def restore(self, loaded: Loaded) -> None:
-        """Put a session into memory, asleep. One with a turn that has not ended is woken to see to that.
+        """Put a session into memory, asleep. One with turns of another process is woken to see to these.
 
         If it is there already, its actor has failed, and its mail waits. Raises `TooManySessions`.
         """
@@ -53,8 +55,9 @@ class Restoring:
         self._shared.make_room(self._household.forget, owner, bounded=True)
         entry = self._entry(loaded, owner)
         logger.debug("session %s: read from the journal", session_id, extra=about(session_id))
-        if not isinstance(entry.state, Idle | Closed):
+        if needs_recovery(entry.state):
             self._household.wake(entry)
+            self._household.forward(entry, Recover(), None)
         for message, to in parked:
             self._household.forward(entry, message, to)
 
@@ -74,7 +77,7 @@ class Restoring:
 
     def _entry(self, loaded: Loaded, owner: str) -> Entry:
         shared, settings, session_id = self._shared, self._shared.settings, loaded.session_id
-        state = restored(loaded.durable, Home(session_id, owner, settings.limits))
+        state = restored(loaded.durable, Home(session_id, owner, shared.limits))
         entry = Entry(session_id, state, shared.clock())
         entry.head = loaded.head
         entry.active_at = entry.active_before = loaded.active_at

@@ -72,7 +72,7 @@ def test_a_turn_that_is_tried_again_waits_and_starts_with_what_it_was_sent_with(
 def test_a_turn_that_was_interrupted_uses_up_an_epoch_of_its_own() -> None:
     ended = Ended(T1, TurnStatus.INTERRUPTED, 3.0, n=0, epoch=8, kept="7-3")
     left = fold(HELD, [ended], LIMITS)
-    interrupted = record("t1", 7, TurnStatus.INTERRUPTED, started_at=2.0, ended_at=3.0)
+    interrupted = record("t1", 8, TurnStatus.INTERRUPTED, started_at=2.0, ended_at=3.0)
     assert left == replace(OPENED, last_epoch=8, records=(interrupted,))
 
 

@@ -13,7 +13,7 @@ from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.model.records import HOST, Asker, Reason, SessionId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
-from turnkeeper.actors.registry.directory import Directory, Entry
+from turnkeeper.actors.registry.directory import Directory, Entry, may_be_forgotten
 from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State
 from turnkeeper.actors.session.views import InFlight
 
@@ -78,7 +78,7 @@ def due(directory: Directory, now: float) -> list[str]:
 def forgotten(directory: Directory, now: float) -> list[str]:
     """Who is forgotten now."""
     idle = directory.longest_idle(now, TTL)
-    return [each.session_id for each in idle if directory.may_be_forgotten(each, now, RETENTION)]
+    return [each.session_id for each in idle if may_be_forgotten(directory, each, now, RETENTION)]
 
 
 # -- Whose it is ------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def test_a_session_that_was_touched_while_others_were_looked_at_is_not_due_any_m
     left = list(looking)
     assert [each.session_id for each in left] == ["s2", "s3", "s4"]
     assert [each.session_id for each in left if directory.may_sleep(each)] == ["s4"]
-    assert not any(directory.may_be_forgotten(each, 10 * RETENTION, RETENTION) for each in left)
+    assert not any(may_be_forgotten(directory, each, 10 * RETENTION, RETENTION) for each in left)
 
 
 def test_a_sweep_walks_only_to_those_that_it_hands_out() -> None:

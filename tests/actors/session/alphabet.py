@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tests.actors.session.facts import Facts
 from turnkeeper.actors.model.exceptions import TooManyTurns
-from turnkeeper.actors.model.messages import Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import (
     Outcome,
     Raised,
@@ -18,7 +18,8 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import CancelCode, Strategy
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import Closed, Idle, Limits, State
 
@@ -39,6 +40,13 @@ LIMITS = Limits(
 )
 
 
+#: What becomes of the turns of each agent after a restart. "gone" is an agent of the process before.
+POLICIES = {"goes on": OnRestart.CONTINUE, "begins again": OnRestart.RERUN, "ends": OnRestart.INTERRUPT}
+BACKOFF = 1.0
+#: The same where there is a journal.
+DURABLE = replace(LIMITS, durable=True, attempts=2, backoff=BACKOFF, on_restart=tuple(POLICIES.items()))
+
+
 class Happening(Enum):
     """What happens to a session beside its messages."""
 
@@ -53,6 +61,8 @@ class Letter(NamedTuple):
     name: str
     message: Message | Happening
     delay: float = 0.0
+    #: What the process sets that loads the session.
+    limits: Limits | None = None
 
 
 class Address:
@@ -68,17 +78,19 @@ class Address:
         return f"<asker {self.name}>"
 
 
-def _spec(turn_id: str, *, timeout: float | None = None, fingerprint: bytes | None = None) -> TurnSpec:
-    head = TurnHead(TurnId(turn_id), "u", "agent", START, fingerprint)
+def _spec(
+    turn_id: str, agent: str, *, timeout: float | None = None, fingerprint: bytes | None = None
+) -> TurnSpec:
+    head = TurnHead(TurnId(turn_id), "u", agent, START, fingerprint)
     return TurnSpec(head, SESSION, "hi", timeout, GRACE, ended_to=Address(f"for the end of {turn_id}"))
 
 
 INTERRUPT, REJECT = Strategy.INTERRUPT, Strategy.REJECT
-A = _spec("a", fingerprint=b"1")
-A_OTHER = _spec("a", fingerprint=b"2")
-B = _spec("b", fingerprint=b"1", timeout=TIMEOUT)
+A = _spec("a", "gone", fingerprint=b"1")
+A_OTHER = _spec("a", "gone", fingerprint=b"2")
+B = _spec("b", "begins again", fingerprint=b"1", timeout=TIMEOUT)
 #: Sends whose ids the server chose: always one that is not in use.
-SERVER_SPECS = tuple(_spec(f"s{n}") for n in range(1, 20))
+SERVER_SPECS = tuple(_spec(f"s{n}", "goes on" if n % 2 else "ends") for n in range(1, 20))
 ASKERS = tuple(Address(n) for n in range(20))
 
 USER = Reason(CancelCode.USER_REQUEST, "u")
@@ -114,7 +126,13 @@ ALWAYS = (
     Letter("close", Shut(CLOSE)),
     Letter("shut down within 1 s", Shut(SHUTDOWN, 1.0)),
     Letter("tick", Tick(SAID, began=True)),
-    Letter("the actor fails", Happening.FAILURE),
+)
+#: Where there is no journal, the actor's failure ends all there is.
+FAILS = Letter("the actor fails", Happening.FAILURE)
+#: Where there is one, another process loads the session: or the same one, when the actor has failed.
+RESTART = Letter("its process ends, another one loads it", Recover())
+OTHER_AGENTS = Letter(
+    "its process ends, one with other agents loads it", Recover(), limits=replace(DURABLE, on_restart=())
 )
 
 
@@ -122,12 +140,22 @@ def letters(state: State, facts: Facts, now: float) -> list[Letter]:
     """All that may happen next, aimed at the turns there are."""
     return [
         *ALWAYS,
+        *_restarts(state, facts),
         *_sends(facts),
         *_aimed_stops(facts),
         *_ends(facts),
         *_ticks(facts, now),
         *_rests(state, facts),
     ]
+
+
+def _restarts(state: State, facts: Facts) -> Iterator[Letter]:
+    if not state.memory.home.limits.durable:
+        yield FAILS
+        return
+    yield RESTART
+    if facts.waiting is not None and facts.waiting_attempt > 1:
+        yield OTHER_AGENTS
 
 
 def _sends(facts: Facts) -> Iterator[Letter]:

@@ -4,7 +4,7 @@ Nothing here is read from the session: records and refusals are worked out anew 
 and the effects that followed, so that what a session says can be held against them.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.value import replace as changed
 from turnkeeper.actors.model.words import SessionState, Strategy, TurnStatus
 from turnkeeper.actors.session.states import Limits
 
@@ -65,6 +66,7 @@ class Facts:
     epoch: Epoch = 0
     queued_at: float | None = None
     started_at: float = 0.0
+    attempt: int = 1
     deadline: float | None = None
     #: Why and when the holder was cancelled first, ``None`` while it was not; then the moments of its ladder.
     cause: Reason | None = None
@@ -74,11 +76,13 @@ class Facts:
     end: float = 0.0
     #: A person pressed Stop: unless another turn follows, the streams end with the holder.
     pressed: bool = False
-    #: It was asked to stop by more than a shutdown: after a restart it is not run again.
-    lasting: bool = False
-    # -- The turn that waits
+    #: The first cancel that was more than a shutdown's: after a restart it is not run again.
+    lasting: Cancellation | None = None
+    # -- The turn that waits: for the holder to let go, or to be started after a restart, at that moment
     waiting: TurnSpec | None = None
     waiting_since: float | None = None
+    waiting_attempt: int = 1
+    start_at: float | None = None
     # -- What is remembered
     fled: tuple[Fled, ...] = ()
     #: The last epoch whose coroutine is known to have ended: what a stale report names.
@@ -101,7 +105,7 @@ class Facts:
     def due(self) -> float | None:
         """The moment at which the session must not be asleep."""
         if self.holder is None:
-            return None
+            return None if self.waiting is None or self.shut else self.start_at
         if self.cause is None:
             return self.deadline
         return self.half if self.again_at is None else self.end
@@ -110,7 +114,9 @@ class Facts:
         """What the session must call itself."""
         if self.holder is not None:
             return SessionState.RUNNING if self.cause is None else SessionState.CANCELLING
-        return SessionState.CLOSED if self.shut else SessionState.IDLE
+        if self.shut:
+            return SessionState.CLOSED
+        return SessionState.IDLE if self.waiting is None else SessionState.QUEUED
 
     def live(self, turn_id: TurnId | None) -> bool:
         """Whether a turn of that id runs or waits; a quarantined one counts."""
@@ -124,6 +130,27 @@ class Facts:
             if early.turn_id == turn_id and now < early.asked_at + limits.early_cancel_ttl:
                 return early
         return None
+
+    def restarted(self) -> "Facts":
+        """What another process knows: nothing of the askers, of the timers, or of a shutdown."""
+        closed = self.holder is None and self.for_good is not None
+        lasting = self.lasting if self.holder is not None else None
+        return replace(
+            self,
+            holder=self.holder and without_sender(self.holder),
+            cause=lasting and lasting.reason,
+            asked_at=lasting.asked_at if lasting is not None else 0.0,
+            again_at=None,
+            pressed=False,
+            lasting=lasting,
+            waiting=self.waiting and without_sender(self.waiting),
+            start_at=None,
+            asked=(),
+            timer=None,
+            shut=closed,
+            shutdown=False,
+            for_good=self.for_good if closed else None,
+        )
 
     # -- Records ------------------------------------------------------------------------------------------
 
@@ -152,6 +179,7 @@ class Facts:
             superseded_by=None if self.waiting is None else self.waiting.turn_id,
             began=began,
             result=result,
+            attempt=self.attempt,
         )
 
     def waited(
@@ -164,15 +192,17 @@ class Facts:
         """The record of the turn that waits, which must be one."""
         assert self.waiting is not None
         asked = None if reason is None or ended_at is None else Cancellation(reason, ended_at)
+        before = self.waiting_attempt > 1
         return TurnRecord(
             self.waiting.head,
-            None,
+            self.last_epoch if before else None,
             status,
             queued_at=self.waiting_since,
             cancellation=asked,
             ended_at=ended_at,
             superseded_by=superseded_by,
-            began=None if ended_at is None else False,
+            began=None if ended_at is None or before else False,
+            attempt=self.waiting_attempt,
         )
 
     def record(self, turn_id: TurnId | None) -> TurnRecord | None:
@@ -188,6 +218,8 @@ class Facts:
         """The turn that holds the session, else the last one known to have held it."""
         if self.holder is not None:
             return self.holder.turn_id
+        if self.waiting is not None and self.waiting_attempt > 1:
+            return self.waiting.turn_id
         epoch, turn_id = -1, None
         for record in (*self.kept, *(fled.record for fled in self.fled)):
             if record.epoch is not None and record.epoch > epoch:
@@ -221,8 +253,20 @@ class Facts:
             return None
         if message.no_room is not None:
             return type(message.no_room)
-        return SessionBusy if self.holder is not None and message.strategy is Strategy.REJECT else None
+        busy = self.holder is not None or self.waiting is not None
+        return SessionBusy if busy and message.strategy is Strategy.REJECT else None
 
 
+def without_sender(spec: TurnSpec) -> TurnSpec:
+    """The spec as another process has it: the same object for the same one."""
+    found = _WITHOUT_SENDER.get(id(spec))
+    if found is None:
+        without = spec if spec.ended_to is None else changed(spec, ended_to=None)
+        # Kept with the spec itself, so that no other object gets its identity.
+        found = _WITHOUT_SENDER[id(spec)] = spec, without
+    return found[1]
+
+
+_WITHOUT_SENDER: dict[int, tuple[TurnSpec, TurnSpec]] = {}
 #: `dataclasses.replace` costs ten times as much, and the search copies millions of these.
 _values = attrgetter(*(field.name for field in fields(Facts)))

@@ -9,12 +9,13 @@ The exhaustive search and the state machine of Hypothesis both use it.
 
 from typing import Any, NoReturn, assert_never
 
-from tests.actors.session.facts import Asked, Early, Facts, Fled
+from tests.actors.session.facts import Asked, Early, Facts, Fled, without_sender
 from turnkeeper.actors.model.exceptions import SessionBusy, StageFailed
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
+    Recover,
     ReplyAddress,
     SessionView,
     Shut,
@@ -39,13 +40,22 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import TERMINAL, CancelCode, SessionState, Strategy, TurnStatus, Verdict
+from turnkeeper.actors.model.words import (
+    TERMINAL,
+    CancelCode,
+    OnRestart,
+    SessionState,
+    Strategy,
+    TurnStatus,
+    Verdict,
+)
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,
     CloseStreams,
     CountStale,
     Effect,
+    EndAttempt,
     EndTurn,
     NoteCancel,
     NoteClosed,
@@ -198,6 +208,8 @@ class _Step:
         self.notes: list[Effect] = []
         self.refused: type | None = None
         self.repeated = False
+        #: The turn that was cut off and will be run again.
+        self.cut: TurnSpec | None = None
 
     def check(self) -> Facts:
         self._receive()
@@ -221,14 +233,18 @@ class _Step:
             facts.for_good = message.reason
         if isinstance(message, Tick):
             facts.timer = None
+        elif isinstance(message, Recover):
+            if facts.asked:
+                self._broken("an asker of another process")
         elif self.to is not None and not isinstance(message, TurnEnded):
             about = None
             if isinstance(message, Submit):
                 about = message.spec.turn_id
             elif isinstance(message, Stop):
                 about = message.turn_id
-                if about is None and facts.holder is not None:
-                    about = facts.holder.turn_id
+                meant = facts.holder or facts.waiting
+                if about is None and meant is not None:
+                    about = meant.turn_id
             facts.asked = (*facts.asked, Asked(self.to, type(message), about, self.now))
 
     # -- The effects --------------------------------------------------------------------------------------
@@ -241,6 +257,8 @@ class _Step:
                 self._cancelled(effect)
             case EndTurn():
                 self._ended(effect)
+            case EndAttempt():
+                self._cut_off(effect)
             case Quarantine():
                 self._quarantined(effect)
             case AnnounceQueued():
@@ -266,10 +284,11 @@ class _Step:
             self._broken(f"G1: {spec.turn_id} starts while {facts.holder.turn_id} holds the session")
         if facts.shut:
             self._broken("a turn starts in a session that was closed")
-        queued_at = None
-        if spec is facts.waiting:
-            queued_at = facts.waiting_since
-            facts.waiting = None
+        queued_at, attempt = None, 1
+        if spec == facts.waiting:
+            queued_at, attempt = facts.waiting_since, facts.waiting_attempt
+            self._waiting_starts()
+            facts.waiting = facts.start_at = None
         elif not (isinstance(message, Submit) and message.spec is spec):
             self._broken(f"G2: {spec.turn_id} starts, which was not sent or has ended")
         elif self._early(spec.turn_id):
@@ -278,15 +297,26 @@ class _Step:
             self._broken(f"G2: {spec.turn_id} starts a second time")
         if effect.epoch <= facts.last_epoch:
             self._broken("G7: the epoch does not grow")
-        if (effect.started_at, effect.queued_at, effect.attempt) != (self.now, queued_at, 1):
+        if (effect.started_at, effect.queued_at, effect.attempt) != (self.now, queued_at, attempt):
             self._broken(f"{spec.turn_id} does not start as it does")
         facts.holder = spec
         facts.epoch = facts.last_epoch = effect.epoch
         facts.queued_at = queued_at
+        facts.attempt = attempt
         facts.started_at = self.now
         facts.deadline = None if spec.timeout is None else self.now + spec.timeout
         facts.cause = facts.again_at = None
-        facts.pressed = facts.lasting = False
+        facts.pressed, facts.lasting = False, None
+
+    def _waiting_starts(self) -> None:
+        """A turn that waited starts: it may be its first attempt, or another one."""
+        facts, was = self.facts, self.was
+        if facts.waiting_attempt == 1:
+            return
+        if facts.waiting_attempt > self._limits().attempts:
+            self._broken("G11: one attempt too many")
+        if not isinstance(self.message, Tick) or was.start_at is None or self.now < was.start_at:
+            self._broken("G11: another attempt before its time")
 
     def _cancelled(self, effect: CancelTurn) -> None:
         facts, message = self.facts, self.message
@@ -320,7 +350,9 @@ class _Step:
         if isinstance(message, Shut) and message.grace is not None:
             grace = min(grace, message.grace)
         facts.cause = self._reason()
-        facts.lasting = facts.cause.code is not CancelCode.SHUTDOWN
+        facts.lasting = (
+            None if facts.cause.code is CancelCode.SHUTDOWN else Cancellation(facts.cause, self.now)
+        )
         facts.asked_at = self.now
         facts.half = self.now + grace / 2
         facts.end = self.now + grace
@@ -334,7 +366,7 @@ class _Step:
                 return reason
             case Tick():
                 return Reason(CancelCode.TIMEOUT)
-            case TurnEnded():
+            case TurnEnded() | Recover():
                 return self._broken("the end of a turn cancels another one")
             case _:
                 assert_never(self.message)
@@ -347,11 +379,8 @@ class _Step:
         if facts.holder is not None and facts.holder.turn_id == record.turn_id:
             self._holder_ended(effect, facts.holder)
             return
-        if (
-            record.status is not TurnStatus.CANCELLED
-            or record.epoch is not None
-            or effect.outcome is not None
-        ):
+        interrupted = isinstance(message, Recover) and record.status is TurnStatus.INTERRUPTED
+        if not (record.status is TurnStatus.CANCELLED or interrupted) or effect.outcome is not None:
             self._broken("G2: a turn that never started ends otherwise than cancelled")
         if facts.waiting is not None and facts.waiting.turn_id == record.turn_id:
             self._waiting_ended(effect, facts.waiting)
@@ -366,9 +395,56 @@ class _Step:
         if effect.ended_to is not spec.ended_to:
             self._broken(f"G3: the sender of {spec.turn_id} is not answered when its turn has ended")
 
+    def _anew(self, effect: EndTurn | EndAttempt) -> Epoch:
+        """The epoch that was drawn for this event alone: after a cut no id is given twice."""
+        facts, epoch = self.facts, effect.record.epoch
+        if epoch is None or epoch <= max(facts.last_epoch, facts.epoch if facts.holder is not None else 0):
+            self._broken(f"G7: an event of a turn that was cut off in epoch {epoch}")
+        facts.last_epoch = epoch
+        return epoch
+
+    def _runs_again(self, spec: TurnSpec, attempt: int) -> bool:
+        """Whether a turn that was cut off in that attempt has to be started again."""
+        limits = self._limits()
+        again = dict(limits.on_restart).get(spec.agent) in (OnRestart.CONTINUE, OnRestart.RERUN)
+        return again and attempt < limits.attempts
+
+    def _cut_off(self, effect: EndAttempt) -> None:
+        facts, message, holder = self.facts, self.message, self.facts.holder
+        if holder is None or facts.lasting is not None:
+            self._broken("G11: a turn is to be run again that does not run, or whose cancel was asked")
+        if not self._runs_again(holder, facts.attempt) or not self._limits().durable:
+            self._broken(f"G11: {holder.turn_id} is run again against its agent's word")
+        if isinstance(message, TurnEnded):
+            if not isinstance(message.outcome, Stopped) or effect.outcome is not message.outcome:
+                self._broken("G11: a turn is run again that has ended")
+        elif effect.outcome is not None:
+            self._broken("G11: the outcome of a coroutine that nothing is known of")
+        if not isinstance(message, Recover) and not (facts.shutdown and facts.for_good is None):
+            self._broken("G11: a turn is handed over without a shutdown")
+        epoch, sender = self._anew(effect), holder.ended_to
+        facts.over = facts.epoch
+        facts.waiting, facts.waiting_since = without_sender(holder), facts.queued_at
+        facts.waiting_attempt = facts.attempt + 1
+        facts.holder = None
+        if effect.record != facts.waited(TurnStatus.QUEUED) or effect.record.epoch != epoch:
+            self._broken("G11: not the record of a turn that waits for its next attempt")
+        if effect.at != self.now or effect.ended_to is not sender:
+            self._broken("G11: a turn is cut off otherwise than it is")
+        self.cut = holder
+
     def _holder_ended(self, effect: EndTurn, holder: TurnSpec) -> None:
         facts, record, message = self.facts, effect.record, self.message
         error = None
+        if isinstance(message, Recover):
+            self._holder_interrupted(effect, holder)
+            return
+        if effect.anew:
+            self._broken("G7: an epoch of its own for the end of a turn that runs here")
+        handed = facts.shutdown and facts.for_good is None and facts.lasting is None
+        ran_out = isinstance(message, Tick) or isinstance(message.outcome, Stopped)
+        if self._limits().durable and handed and ran_out and self._runs_again(holder, facts.attempt):
+            self._broken("G11: a turn ends that is to go on after the shutdown")
         if isinstance(message, TurnEnded):
             if message.epoch != facts.epoch:
                 self._broken("G2: a stale report is believed")
@@ -390,6 +466,19 @@ class _Step:
         if isinstance(message, TurnEnded):
             facts.holder = None
             self.remembered.append(record)
+
+    def _holder_interrupted(self, effect: EndTurn, holder: TurnSpec) -> None:
+        """The process is gone in which it ran."""
+        facts, record = self.facts, effect.record
+        if record.status is not TurnStatus.INTERRUPTED or effect.outcome is not None or not effect.anew:
+            self._broken("G11: a turn whose process is gone ends otherwise than interrupted")
+        if facts.lasting is None and self._runs_again(holder, facts.attempt):
+            self._broken(f"G11: {holder.turn_id} ends, against its agent's word")
+        before, facts.over = facts.epoch, facts.epoch
+        facts.epoch = self._anew(effect)
+        self._has_ended(effect, holder, facts.held(TurnStatus.INTERRUPTED, self.now))
+        facts.epoch, facts.holder = before, None
+        self.remembered.append(record)
 
     def _status(self, outcome: Outcome) -> TurnStatus:
         match outcome:
@@ -415,15 +504,29 @@ class _Step:
             case Stop(turn_id=aim):
                 dropped = aim in {None, waiting.turn_id}
             case Shut():
-                dropped = True
+                dropped = not self._shuts_down() or not self._limits().durable
+            case Recover():
+                dropped = not self._goes_on(waiting)
             case _:
                 dropped = False
         if not dropped:
             self._broken(f"G2: the waiting {waiting.turn_id} is dropped without a reason")
-        truth = self.facts.waited(TurnStatus.CANCELLED, self.now, self._reason(), by)
+        if effect.anew != (self.facts.waiting_attempt > 1):
+            self._broken("G7: an epoch is drawn for a turn without events, or none for one that has some")
+        if effect.anew:
+            self._anew(effect)
+        reason = None if isinstance(self.message, Recover) else self._reason()
+        truth = self.facts.waited(effect.record.status, self.now, reason, by)
         self._has_ended(effect, waiting, truth)
-        self.facts.waiting = None
+        self.facts.waiting = self.facts.start_at = None
         self.remembered.append(effect.record)
+
+    def _goes_on(self, waiting: TurnSpec) -> bool:
+        """Whether a turn that waits has to be started after a restart."""
+        attempt = self.facts.waiting_attempt
+        if attempt == 1:
+            return waiting.agent in dict(self._limits().on_restart)
+        return self._runs_again(waiting, attempt - 1)
 
     def _born_dead(self, effect: EndTurn, spec: TurnSpec) -> None:
         early = self._early(spec.turn_id)
@@ -439,6 +542,8 @@ class _Step:
     def _quarantined(self, effect: Quarantine) -> None:
         facts = self.facts
         holder = facts.holder
+        if self.cut is not None and isinstance(self.message, Tick) and effect.epoch == facts.over:
+            return  # it goes on elsewhere, and its coroutine here counts for nothing
         if holder is None or effect.epoch != facts.epoch:
             self._broken("G6: a turn is quarantined that does not hold the session")
         end = self.ended.get(holder.turn_id)
@@ -455,7 +560,7 @@ class _Step:
             self._broken("a turn is queued behind nothing, or before another")
         if facts.live(effect.spec.turn_id):
             self._broken("G2: not a fresh queued turn")
-        facts.waiting = message.spec
+        facts.waiting, facts.waiting_attempt = message.spec, 1
         facts.waiting_since = self.now
         if effect.queued_at != self.now:
             self._broken("a turn waits since another moment")
@@ -469,7 +574,8 @@ class _Step:
             self._broken(f"G10: streams end with {text!r}")
         if shutdown and shut:
             return
-        ran = [end.record.status for end in self.ended.values() if end.record.epoch is not None]
+        ends = [end.record for end in self.ended.values()]
+        ran = [record.status for record in ends if record.epoch is not None or self.was.holder is None]
         if (ran[0] if ran else None) not in CLOSE_TEXTS[text]:
             self._broken(f"streams end with {text!r}, which is not what happened")
 
@@ -522,8 +628,14 @@ class _Step:
                 epoch = facts.epoch
                 if not at_once:
                     superseded = self._superseded(holder)
+                elif self.was.holder is None and self.was.waiting is not None:
+                    took = (self.now - holder.submitted_at) * 1000.0
+                    superseded = Superseded(self.was.waiting.turn_id, Verdict.CANCELLED, took)
             case TurnStatus.QUEUED:
                 waits = isinstance(message, Submit) and message.wait
+                stays = self._shuts_down() and self._limits().durable
+                if not isinstance(message, Submit) and not stays:
+                    self._broken("G3: a sender is to wait no longer, and its turn waits on")
                 if waits or facts.waiting is None or facts.waiting.turn_id != value.turn_id:
                     self._broken("G3: the answer says queued, but it does not wait")
                 superseded = self._not_settled()
@@ -593,10 +705,11 @@ class _Step:
         home, memory = self._home(), self.after.memory
         if self.facts.holder is not None:
             self._broken("G3: the answer says closed, but it is not")
-        known = (*memory.records, *memory.quarantined)
+        queue = () if self.facts.waiting is None else (self.facts.waited(TurnStatus.QUEUED),)
+        known = (*memory.records, *memory.quarantined, *queue)
         turn = max((turn for turn in known if turn.epoch), key=lambda turn: turn.epoch or 0, default=None)
         return SessionView(
-            home.session_id, home.owner, SessionState.CLOSED, turn, (), memory.records, memory.quarantined
+            home.session_id, home.owner, SessionState.CLOSED, turn, queue, memory.records, memory.quarantined
         )
 
     def _was_refused(self, effect: Refuse) -> None:
@@ -605,7 +718,9 @@ class _Step:
             self._broken("a refusal changes something")
         if effect.to is not None:
             self._answered(effect.to)
-        if isinstance(effect.error, SessionBusy) and not self._holds(effect.error.turn_id):
+        in_the_way = self.was.holder or self.was.waiting
+        named = effect.error.turn_id if isinstance(effect.error, SessionBusy) else None
+        if named is not None and (in_the_way is None or in_the_way.turn_id != named):
             self._broken("G3: refused for a turn that is not in the way")
 
     # -- After all of them --------------------------------------------------------------------------------
@@ -629,6 +744,8 @@ class _Step:
                 self._after_tick()
             case Shut():
                 self._after_shut(message)
+            case Recover():
+                self._after_recover()
             case _:
                 assert_never(message)
 
@@ -659,7 +776,7 @@ class _Step:
         if was.holder is not None and (aimed or hit_waiting) and message.reason.code in PRESSED:
             facts.pressed = True
         if was.holder is not None and aimed and message.reason.code is not CancelCode.SHUTDOWN:
-            facts.lasting = True
+            facts.lasting = facts.lasting or Cancellation(message.reason, self.now)
         if aim is not None and was.record(aim) is None:
             self._remember_early(aim, message.reason)
 
@@ -690,8 +807,11 @@ class _Step:
         if due is None or now < due:
             if any(not isinstance(effect, SetTimer) for effect in self.effects):
                 self._broken("G6: something happens before it is due")
+        elif was.holder is None:
+            if self.facts.holder is None:
+                self._broken("G11: an attempt that is due is not made")
         elif was.cause is not None and was.again_at is not None:
-            if was.holder is None or was.holder.turn_id not in self.ended:
+            if was.holder is None or not (was.holder.turn_id in self.ended or self.cut is was.holder):
                 self._broken("G6: at the end of its ladder a turn is not quarantined")
         elif self.cancels != 1:
             self._broken("G6: a cancel that is due is not delivered")
@@ -700,11 +820,29 @@ class _Step:
         facts, was = self.facts, self.was
         facts.shutdown = facts.shutdown or (self._shuts_down() and not (was.shut and was.holder is None))
         facts.shut = True
-        if facts.waiting is not None or (facts.holder is not None and facts.cause is None):
+        stays = self._shuts_down() and self._limits().durable
+        if (facts.waiting is not None and not stays) or (facts.holder is not None and facts.cause is None):
             self._broken("closing leaves a turn alone")
+        if stays and was.waiting is not facts.waiting:
+            self._broken("G11: a turn that waits is lost over a shutdown")
         if message.grace is not None and was.cause is not None:
             facts.end = min(facts.end, self.now + message.grace)
             facts.half = min(facts.half, self.now + message.grace / 2)
+
+    def _after_recover(self) -> None:
+        facts, was, limits = self.facts, self.was, self._limits()
+        for fled in was.fled:
+            facts.over = max(facts.over or 0, fled.epoch)
+        facts.fled = ()
+        lates = [_noted(fled.record, LateEnd(TurnStatus.INTERRUPTED, self.now)) for fled in was.fled]
+        self.remembered[:0] = lates
+        if was.holder is not None and was.holder.turn_id not in self.ended and self.cut is not was.holder:
+            self._broken("G11: a turn is lost whose process is gone")
+        waited = was.waiting
+        if waited is not None and facts.waiting is waited and (was.waiting_attempt == 1 or facts.shut):
+            self._broken("G11: a turn waits on for what has ended")
+        if facts.waiting is not None:
+            facts.start_at = self.now + limits.backoff * 2.0 ** (facts.waiting_attempt - 2)
 
     def _all_is_noted(self) -> None:
         """What no other effect says of the session's state, and is to be there after a restart."""
@@ -719,6 +857,9 @@ class _Step:
         fled = self._fled(message.epoch) if isinstance(message, TurnEnded) else None
         if fled is not None and isinstance(message, TurnEnded):
             due.append(NoteLateEnd(fled.record.turn_id, LateEnd(LATE_STATUS[type(message.outcome)], now)))
+        if isinstance(message, Recover):
+            late = LateEnd(TurnStatus.INTERRUPTED, now)
+            due += [NoteLateEnd(fled.record.turn_id, late) for fled in was.fled]
         closed = facts.state() is SessionState.CLOSED
         was_for_good = was.state() is SessionState.CLOSED and was.for_good is not None
         if closed and facts.for_good is not None and not was_for_good:
@@ -745,10 +886,11 @@ class _Step:
         facts, was = self.facts, self.was
         if state_name(self.after) is not facts.state():
             self._broken(f"the session calls itself {state_name(self.after)}, but it is {facts.state()}")
-        if facts.holder is not was.holder and was.holder is not None and was.holder.turn_id not in self.ended:
+        went = facts.holder is not was.holder and was.holder is not self.cut
+        if went and was.holder is not None and was.holder.turn_id not in self.ended:
             self._broken("G2: a turn lets go of the session and has no end")
         waited = was.waiting
-        gone = waited is not facts.waiting and waited is not facts.holder
+        gone = waited is not facts.waiting and waited != facts.holder
         if waited is not None and gone and waited.turn_id not in self.ended:
             self._broken("G2: a waiting turn is forgotten")
         due = facts.due()
@@ -758,7 +900,9 @@ class _Step:
             self._broken("G6: nothing will wake the session when it is due")
         closed = facts.state() is SessionState.CLOSED and was.state() is not SessionState.CLOSED
         rests = was.holder is not None and facts.state() is SessionState.IDLE
-        if self.closes != (closed or (rests and was.pressed)):
+        presses = isinstance(self.message, Stop) and self.message.reason.code in PRESSED
+        dropped = was.state() is SessionState.QUEUED and facts.state() is SessionState.IDLE and presses
+        if self.closes != (closed or (rests and was.pressed) or dropped):
             self._broken("streams do not end when they have to, and then only")
 
     def _all_are_answered(self) -> None:
@@ -851,4 +995,5 @@ def _noted(record: TurnRecord, late: LateEnd) -> TurnRecord:
         late,
         record.began,
         record.result,
+        record.attempt,
     )

@@ -29,15 +29,18 @@ from turnkeeper.actors.session.states import (
     Holder,
     Home,
     Memory,
+    Queued,
     Running,
     State,
     Successor,
+    Waiting,
 )
 
 #: How a field takes part in a comparison. Moments that decide something count relative to now, those that
 #: are only shown count as set or not; epochs count by their order.
 DECIDES, SHOWN, EPOCH, AS_IT_IS = "decides", "shown", "epoch", "as it is"
 HOW: dict[tuple[type, str], str] = {
+    (Queued, "due"): DECIDES,
     (Running, "deadline"): DECIDES,
     (Asked, "again_at"): DECIDES,
     (Asked, "end_at"): DECIDES,
@@ -55,6 +58,7 @@ HOW: dict[tuple[type, str], str] = {
     (LateEnd, "at"): SHOWN,
     (Ask, "at"): SHOWN,
     (Successor, "queued_at"): SHOWN,
+    (Waiting, "queued_at"): SHOWN,
     (Holder, "epoch"): EPOCH,
     (TurnRecord, "epoch"): EPOCH,
     (Memory, "last_epoch"): EPOCH,
@@ -91,7 +95,10 @@ class Names:
             if cancelled
             else None,
             cancelled and facts.pressed,
-            facts.waiting and id(facts.waiting),
+            cancelled and facts.lasting and facts.lasting.reason,
+            facts.attempt if facts.holder is not None else None,
+            facts.waiting and (id(facts.waiting), facts.waiting_attempt),
+            None if facts.waiting is None or facts.start_at is None else max(facts.start_at - now, 0.0),
             tuple([fled.record.turn_id for fled in facts.fled]),
             tuple([_age(record, now) for record in facts.kept]),
             tuple(

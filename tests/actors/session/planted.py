@@ -16,10 +16,10 @@ ROOM = "session"
 
 BUGS = (
     # -- How long it took, and until when
-    Bug("seconds for milliseconds", "machine", "(now - ask.at) * 1000.0", "now - ask.at"),
+    Bug("seconds for milliseconds", "holding", "(now - ask.at) * 1000.0", "now - ask.at"),
     Bug(
         "the wait of a send counts from the cancel",
-        "machine",
+        "holding",
         "now - spec.head.submitted_at",
         "now - state.cancellation.asked_at",
     ),
@@ -91,7 +91,7 @@ BUGS = (
         "if record is None or message.if_match is not None:\n",
     ),
     # -- What ends with a turn
-    Bug("streams end as the last who asked wants", "machine", "ends_streams or CAUSES", "CAUSES"),
+    Bug("streams end as the last who asked wants", "holding", "ends_streams or CAUSES", "CAUSES"),
     Bug(
         "an admin's Stop leaves the streams open",
         "consequences",
@@ -117,10 +117,10 @@ BUGS = (
         "asks",
     ),
     Bug("a close hides a shutdown", "machine", "closes_as is None else", "closes_as is not None else"),
-    Bug("a shutdown ends the streams as a close", "machine", ".closes_as or end)", " and end)"),
+    Bug("a shutdown ends the streams as a close", "holding", ".closes_as or end)", " and end)"),
     Bug(
         "the sender is not told of the end",
-        "machine",
+        "holding",
         "EndTurn(record, outcome, state.turn.spec.ended_to)]",
         "EndTurn(record, outcome)]",
     ),
@@ -138,32 +138,37 @@ BUGS = (
     ),
     Bug(
         "the error of a cancelled turn is lost",
-        "machine",
-        "error_of(outcome) if status is FAILED else None",
+        "holding",
+        "error_of(outcome) if status is TurnStatus.FAILED else None",
         "None",
     ),
     Bug(
         "the first event of a turn is lost",
-        "machine",
+        "holding",
         "now, error, message.first_event_at, message.began, result)\n    effects",
         "now, error, None, message.began, result)\n    effects",
     ),
     Bug(
         "whether a cancelled turn began is lost",
-        "machine",
+        "holding",
         "now, error, message.first_event_at, message.began, result)\n    effects",
         "now, error, message.first_event_at, None, result)\n    effects",
     ),
     Bug(
         "the result of a cancelled turn that had finished is lost",
-        "machine",
+        "holding",
         "    result = kept_result(outcome, state.memory)\n    record",
         "    result = None\n    record",
     ),
     Bug("a turn that only waited began", "record", "None if ended_at is None else False", "None"),
     Bug("a retry is not told whether its turn began", "gate", ", began=record.began", ""),
     # -- What is remembered
-    Bug("the record does not name the successor", "record", "superseded_by = then.spec.head.turn_id", "pass"),
+    Bug(
+        "the record does not name the successor",
+        "record",
+        "superseded_by = next_one.spec.head.turn_id",
+        "pass",
+    ),
     Bug("a dropped turn does not name the one that took its place", "busy", "now, by=spec.turn_id)", "now)"),
     Bug(
         "the oldest records are kept",
@@ -202,7 +207,7 @@ BUGS = (
     ),
     Bug(
         "a turn that waited did not wait",
-        "machine",
+        "holding",
         "then.to, superseded, then.queued_at)",
         "then.to, superseded)",
     ),
@@ -231,7 +236,7 @@ BUGS = (
         "if for_good is None or state.for_good is not None:",
         "if True:",
     ),
-    Bug("a close is not noted", "machine", "() if closing.for_good is None else", "() and"),
+    Bug("a close is not noted", "holding", "() if closing.for_good is None else", "() and"),
     Bug("a late end is not noted", "machine", "(NoteLateEnd(record.turn_id, late),)", "()"),
     Bug(
         "an early cancel is not noted",
@@ -254,15 +259,89 @@ BUGS = (
     Bug("the second rung is a cancel of its own", "ladder", ", again=True", ""),
     Bug(
         "a turn starts at the moment of its send",
-        "machine",
+        "holding",
         "StartTurn(spec, epoch, now,",
         "StartTurn(spec, epoch, spec.submitted_at,",
     ),
     Bug(
         "a turn that waited starts as if it had not",
+        "holding",
+        "StartTurn(spec, epoch, now, queued_at, attempt)",
+        "StartTurn(spec, epoch, now, None, attempt)",
+    ),
+    # -- After a restart
+    Bug(
+        "a turn is interrupted in the epoch that was cut off",
+        "restarts",
+        "epoch=drawn(turn.epoch, now)",
+        "epoch=turn.epoch",
+    ),
+    Bug(
+        "a turn is cut off in the epoch that was cut off", "holding", "drawn(turn.epoch, now))", "turn.epoch)"
+    ),
+    Bug(
+        "a waiting turn ends in an epoch that was seen",
+        "holding",
+        "drawn(memory.last_epoch, now),\n        status",
+        "memory.last_epoch,\n        status",
+    ),
+    Bug(
+        "a turn is run again after its cancel",
+        "holding",
+        "not state.asks and lasting_cancel(state) is None and",
+        "",
+    ),
+    Bug(
+        "a turn is run again after its cancel and a restart",
+        "restarts",
+        "after, effects = _recover_cancelling(state, now)",
+        "after, effects = _recover_running(state, now)",
+    ),
+    Bug(
+        "the turn that waits is lost at a restart",
+        "restarts",
+        "    then = state.then\n    effects: list",
+        "    state = replace(state, then=None)\n    then = state.then\n    effects: list",
+    ),
+    Bug(
+        "the turn that waits is lost over a shutdown",
         "machine",
-        "StartTurn(spec, epoch, now, queued_at)",
-        "StartTurn(spec, epoch, now)",
+        "then=replace(closing, left=left)",
+        "then=closing",
+    ),
+    Bug("one attempt more", "holding", "attempt <= limits.attempts", "attempt <= limits.attempts + 1"),
+    Bug("an attempt is made at once", "restarts", "if now < state.due:", "if False:"),
+    Bug(
+        "the second attempt counts as the first",
+        "holding",
+        "turn.attempt + 1, turn.queued_at)",
+        "turn.attempt, turn.queued_at)",
+    ),
+    Bug(
+        "a turn ends with the process that only shuts down",
+        "holding",
+        "stopped and type(then)",
+        "False and type(then)",
+    ),
+    Bug("a session closed for good hands its turn over", "holding", "then.for_good is not None or", ""),
+    Bug("a turn is handed over that no journal has", "holding", "or not memory.home.limits.durable", ""),
+    Bug(
+        "a send to a waiting session says nothing of the turn that waited",
+        "restarts",
+        "now, to, superseded)",
+        "now, to, None)",
+    ),
+    Bug(
+        "what was given up runs on after a restart",
+        "restarts",
+        "memory = replace(memory, quarantined=())",
+        "pass",
+    ),
+    Bug(
+        "the waiting turn is dropped although its agent is there",
+        "restarts",
+        "on_restart_of(then.spec.agent) is None",
+        "on_restart_of(then.spec.agent)",
     ),
     # -- Beside the messages
     Bug(

@@ -4,11 +4,11 @@ from collections import Counter, defaultdict
 from typing import Any, NamedTuple
 
 from tests.actors.session.monitor import Broken
-from turnkeeper.actors.session.conditions import Test
 from turnkeeper.actors.session.effects import Effect
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import State
-from turnkeeper.actors.session.table import ROWS, Row
+from turnkeeper.actors.session.table.conditions import Test
+from turnkeeper.actors.session.table.rows import ROWS, Row
 
 
 class Taken(NamedTuple):

@@ -27,7 +27,9 @@ from typing import NamedTuple, TypeAlias, assert_never
 
 from tests.actors.session.alphabet import (
     ASKERS,
+    DURABLE,
     LIMITS,
+    RESTART,
     SAID,
     SESSION,
     START,
@@ -41,11 +43,13 @@ from tests.actors.session.logged import Log, check_restored
 from tests.actors.session.monitor import Broken, observe, observe_failure
 from tests.actors.session.names import Names
 from tests.actors.session.rows import Table, Taken
-from turnkeeper.actors.model.messages import ReplyAddress, Tick, TurnEnded
+from turnkeeper.actors.journal.durable import durable, restored
+from turnkeeper.actors.model.messages import Recover, ReplyAddress, Tick, TurnEnded
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.registry.directory import last_epoch
 from turnkeeper.actors.session.effects import Decision, Effect
 from turnkeeper.actors.session.machine import Message, after_failure, step
-from turnkeeper.actors.session.states import Cancelling, Home, Idle, Memory, State
+from turnkeeper.actors.session.states import Cancelling, Home, Idle, Limits, Memory, State
 from turnkeeper.actors.session.views import owed_answers
 
 Witness: TypeAlias = Callable[["Node", Message, State, tuple[Effect, ...]], None]
@@ -97,10 +101,12 @@ class Seed(NamedTuple):
 
     path: tuple[str, ...]
     depth: int
+    limits: Limits = LIMITS
 
 
 GIVE_UP = ("the due tick", "the due tick")
 RUN = ("send", "the holder returned")
+LOADS = RESTART.name
 #: The largest search stands last: what the others find is found sooner.
 SEEDS = {
     "superseding": Seed(("send", "stop as an admin", "send"), 3),
@@ -111,6 +117,24 @@ SEEDS = {
     "closing": Seed(("send b, rejecting", "close"), 4),
     "closed": Seed((*RUN, "close"), 4),
     "cancelled early": Seed(("stop a", "stop b"), 4),
+    "durable": Seed((), 4, DURABLE),
+    "waits for its next attempt": Seed(("send", LOADS), 4, DURABLE),
+    "in its last attempt": Seed(("send", LOADS, "the due tick"), 3, DURABLE),
+    "handed over": Seed(("send", "shut down within 1 s", "the holder stopped"), 4, DURABLE),
+    "waits over a shutdown": Seed(("send", "send, not waiting", "shut down within 1 s"), 3, DURABLE),
+    "given up, and another waits": Seed(
+        ("send", "stop", *GIVE_UP, "send", "send b, not waiting", "shut down within 1 s"), 3, DURABLE
+    ),
+    "given up, and one without an agent waits": Seed(
+        ("send", "stop", *GIVE_UP, "send", "send a", "shut down within 1 s"), 3, DURABLE
+    ),
+    "given up, and one without an agent runs": Seed(
+        ("send", "stop", *GIVE_UP, "send a, rejecting, not waiting"), 3, DURABLE
+    ),
+    "given up, and another goes on": Seed(
+        ("send", "stop", *GIVE_UP, "send b, rejecting", "shut down within 1 s"), 3, DURABLE
+    ),
+    "given up, and closed": Seed(("send", "stop", *GIVE_UP, "close"), 3, DURABLE),
     "failed": Seed(("send a", "send b, not waiting", "the actor fails"), 4),
     "new": Seed((), 5),
 }
@@ -124,12 +148,13 @@ def search(
     table: Table | None = None,
     log: Log | None = None,
     seed: tuple[str, ...] = (),
+    limits: Limits = LIMITS,
 ) -> Figures:
     """Explore all sequences of ``depth`` messages after ``seed``; stop at the first broken guarantee.
 
     Or at the first transition outside the ``table``, or which the ``log`` does not have, if there is one.
     """
-    return _Search(depth, step, witness, table, log, seed).run()
+    return _Search(depth, step, witness, table, log, grown(seed, limits)).run()
 
 
 class _Search:
@@ -140,7 +165,7 @@ class _Search:
         witness: Witness | None,
         table: Table | None,
         log: Log | None,
-        seed: tuple[str, ...],
+        first: Node,
     ) -> None:
         self.figures = Figures(depth)
         self.step = step
@@ -148,7 +173,6 @@ class _Search:
         self.table = table
         self.log = log
         self.names = Names()
-        first = grown(seed)
         self.nodes = [first]
         self.numbers = {self.names.key(first.state, first.facts, first.now): 0}
         #: Of each expanded node the nodes it leads to; of those of the last layer only how many.
@@ -257,14 +281,14 @@ class _Search:
         return len(self.edges[number]) if number < len(self.edges) else self.leaves[number]
 
 
-def start() -> Node:
+def start(limits: Limits = LIMITS) -> Node:
     """A new session."""
-    return Node(Idle(Memory(Home(SESSION, "u", LIMITS))), Facts(), START, -1, "")
+    return Node(Idle(Memory(Home(SESSION, "u", limits))), Facts(), START, -1, "")
 
 
-def grown(seed: tuple[str, ...]) -> Node:
+def grown(seed: tuple[str, ...], limits: Limits = LIMITS) -> Node:
     """Where the letters of these names lead from a new session."""
-    node = start()
+    node = start(limits)
     for name in seed:
         found = letters(node.state, node.facts, node.now)
         node = take(step, node, next(letter for letter in found if letter.name == name))
@@ -284,7 +308,11 @@ def take(
     state, facts, now, message = node.state, node.facts, node.now + letter.delay, letter.message
     if isinstance(message, Happening):
         return Node(*_happened(message, state, facts, now), now, parent, letter.name)
-    to = None if isinstance(message, Tick | TurnEnded) else _free_asker(facts)
+    if isinstance(message, Recover):
+        home = state.memory.home
+        home = replace(home, limits=letter.limits or home.limits)
+        state, facts = restored(durable(state), home), facts.restarted()
+    to = None if isinstance(message, Tick | TurnEnded | Recover) else _free_asker(facts)
     after, effects = step(state, message, now, to)
     facts = observe(facts, state, message, now, to, after, effects)
     if log is not None:
@@ -321,7 +349,8 @@ def searches(
 ) -> Iterator[tuple[str, Figures]]:
     """One search from each seed."""
     for name, seed in SEEDS.items():
-        yield name, search(seed.depth + deeper, witness=witness, table=table, log=Log(), seed=seed.path)
+        path, depth, limits = seed
+        yield name, search(depth + deeper, step, witness, table=table, log=Log(), seed=path, limits=limits)
 
 
 def main(arguments: list[str] | None = None) -> int:

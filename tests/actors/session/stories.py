@@ -8,9 +8,11 @@ from tests.actors.session.logged import Log
 from tests.actors.session.monitor import observe
 from tests.actors.session.rows import Table, Taken
 from tests.turns import LIMITS, memory, spec
+from turnkeeper.actors.journal.durable import durable, restored
 from turnkeeper.actors.model.exceptions import SessionError
-from turnkeeper.actors.model.messages import ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Recover, ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import Outcome, Reason, Returned, TurnId, TurnRecord
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, Strategy
 from turnkeeper.actors.session.effects import Effect, EndTurn, Refuse, Reply
 from turnkeeper.actors.session.machine import Message, step
@@ -82,8 +84,16 @@ class Session:
         fingerprint: bytes | None = None,
         if_match: str | None = None,
         no_room: SessionError | None = None,
+        agent: str = "coder",
     ) -> Address:
-        sent = spec(turn_id, submitted_at=self.now, timeout=timeout, grace=grace, fingerprint=fingerprint)
+        sent = spec(
+            turn_id,
+            submitted_at=self.now,
+            timeout=timeout,
+            grace=grace,
+            fingerprint=fingerprint,
+            agent=agent,
+        )
         return self.ask(Submit(sent, strategy, wait, if_match, no_room=no_room))
 
     def stop(
@@ -103,6 +113,13 @@ class Session:
         """The coroutine ends; the record it leaves."""
         self.tell(TurnEnded(self.epoch if epoch is None else epoch, outcome or Returned("done")))
         return self.one(EndTurn).record
+
+    def load(self, limits: Limits | None = None) -> tuple[Effect, ...]:
+        """Its process ends, and another one loads it."""
+        home = self.state.memory.home
+        home = replace(home, limits=limits or home.limits)
+        self.state, self.facts = restored(durable(self.state), home), self.facts.restarted()
+        return self.tell(Recover())
 
     def wait(self, seconds: float) -> tuple[Effect, ...]:
         """Time passes, and a tick comes."""

@@ -19,7 +19,6 @@ from tests.actors.session.search import SEEDS, StepFunction, search, searches
 from tests.planting import Bug, changed
 from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.words import TurnStatus, Verdict
-from turnkeeper.actors.session.conditions import ALWAYS, UNAIMED, When
 from turnkeeper.actors.session.effects import (
     CancelTurn,
     Decision,
@@ -42,7 +41,8 @@ from turnkeeper.actors.session.states import (
     State,
     Successor,
 )
-from turnkeeper.actors.session.table import ROWS, Row
+from turnkeeper.actors.session.table.conditions import ALWAYS, UNAIMED, When
+from turnkeeper.actors.session.table.rows import ROWS, Row
 from turnkeeper.actors.session.views import find_turn
 
 To: TypeAlias = ReplyAddress | None
@@ -51,8 +51,8 @@ To: TypeAlias = ReplyAddress | None
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize("seed", SEEDS)
 def test_no_sequence_after_a_seed_breaks_a_guarantee_or_leaves_the_table_or_the_log(seed: str) -> None:
-    path, depth = SEEDS[seed]
-    figures = search(depth, table=Table(), log=Log(), seed=path)
+    path, depth, limits = SEEDS[seed]
+    figures = search(depth, table=Table(), log=Log(), seed=path, limits=limits)
     print(f"\n{seed}, {figures}")
     assert figures.found is None, str(figures.found)
 

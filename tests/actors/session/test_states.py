@@ -7,7 +7,7 @@ import pytest
 
 from tests.actors.session import diagram
 from turnkeeper.actors.model.words import SessionState, TurnStatus
-from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State
+from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Queued, Running, State
 from turnkeeper.actors.session.views import state_name
 
 
@@ -20,7 +20,7 @@ SESSION = diagram.session_moves()
 
 
 def test_every_state_is_a_type_with_a_public_name() -> None:
-    named = {Idle: "idle", Running: "running", Cancelling: "cancelling", Closed: "closed"}
+    named = {Idle: "idle", Queued: "queued", Running: "running", Cancelling: "cancelling", Closed: "closed"}
     assert set(typing.get_args(State)) == set(named)
     assert set(named.values()) == set(SessionState)
     for kind, name in named.items():
@@ -45,14 +45,21 @@ def test_nothing_leaves_closed() -> None:
     assert {end for start, end in SESSION if start == "closed"} == {"closed"}
 
 
-def test_a_turn_reaches_every_status_but_interrupted(turn: diagram.Moves) -> None:
-    assert {end for _, end in turn} == set(TurnStatus) - {TurnStatus.INTERRUPTED}
+def test_a_turn_reaches_every_status(turn: diagram.Moves) -> None:
+    assert {end for _, end in turn} == set(TurnStatus)
 
 
-def test_only_a_report_or_the_end_of_the_ladder_lets_go_of_the_session() -> None:
-    assert SESSION["running", "idle"] == {"TurnEnded"}
-    assert SESSION["cancelling", "idle"] == {"TurnEnded", "Tick"}
-    assert SESSION["cancelling", "running"] == {"TurnEnded", "Tick"}
+def test_only_a_report_a_restart_or_the_end_of_the_ladder_lets_go_of_the_session() -> None:
+    assert SESSION["running", "idle"] == {"TurnEnded", "Recover"}
+    assert SESSION["running", "queued"] == {"Recover"}
+    assert SESSION["cancelling", "idle"] == {"TurnEnded", "Tick", "Recover"}
+    assert SESSION["cancelling", "running"] == {"TurnEnded", "Tick", "Recover"}
+
+
+def test_a_turn_is_started_again_only_where_it_waits_after_a_restart(turn: diagram.Moves) -> None:
+    """Within a process nothing that held its session goes back to waiting, but over a shutdown."""
+    assert turn["running", "queued"] == {"Recover"}
+    assert turn["cancelling", "queued"] == {"TurnEnded", "Tick", "Recover"}
     assert ("running", "closed") not in SESSION
 
 

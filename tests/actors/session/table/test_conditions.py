@@ -8,8 +8,18 @@ from tests.turns import cancelling, memory, record, running, spec
 from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import Reason, Returned, TurnId
 from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus
-from turnkeeper.actors.session import conditions
-from turnkeeper.actors.session.conditions import (
+from turnkeeper.actors.session.states import (
+    Again,
+    Ask,
+    Asked,
+    Cancelling,
+    EarlyCancel,
+    Idle,
+    Running,
+    Successor,
+)
+from turnkeeper.actors.session.table import conditions
+from turnkeeper.actors.session.table.conditions import (
     ALWAYS,
     AT_DEADLINE,
     AT_END,
@@ -38,17 +48,7 @@ from turnkeeper.actors.session.conditions import (
     WAITS,
     When,
 )
-from turnkeeper.actors.session.states import (
-    Again,
-    Ask,
-    Asked,
-    Cancelling,
-    EarlyCancel,
-    Idle,
-    Running,
-    Successor,
-)
-from turnkeeper.actors.session.table import ROWS
+from turnkeeper.actors.session.table.rows import ROWS
 
 USER, POLICY = Reason(CancelCode.USER_REQUEST), Reason(CancelCode.POLICY)
 FLED = record("fled", 2, TurnStatus.UNRESPONSIVE)

@@ -10,11 +10,11 @@ from tests.turns import memory, record
 from turnkeeper.actors.model.messages import CancelAnswer, Shut, Tick
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.model.words import CancelCode, Strategy, StreamEnd, Verdict
-from turnkeeper.actors.session.conditions import ALWAYS, INTERRUPTS, REJECTS
 from turnkeeper.actors.session.effects import CloseStreams, CountStale, Effect, EndTurn, Reply, SetTimer
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import Closed, Idle, Running, State
-from turnkeeper.actors.session.table import ROWS, Row
+from turnkeeper.actors.session.table.conditions import ALWAYS, INTERRUPTS, REJECTS
+from turnkeeper.actors.session.table.rows import ROWS, Row
 
 IDLE = start().state
 REPLY, TIMER = Reply(None, CancelAnswer(Verdict.NOT_RUNNING)), SetTimer(1.0)

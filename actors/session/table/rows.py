@@ -11,53 +11,15 @@ of rows; a new condition stands in `conditions`.
 from collections.abc import Iterator
 from typing import Any
 
-from turnkeeper.actors.model.messages import Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.value import value
-
-from .conditions import (
-    ALWAYS,
-    AT_DEADLINE,
-    AT_END,
-    AT_FINISHED,
-    AT_HALF,
-    AT_HOLDER,
-    AT_HOLDER_OR_ALL,
-    AT_SUCCESSOR,
-    AT_UNKNOWN,
-    BEFORE_DEADLINE,
-    BEFORE_RUNG,
-    CANCELLED_EARLY,
-    CLOSES,
-    CROWDED,
-    INTERRUPTS,
-    LASTS,
-    LASTS_ALREADY,
-    MISSES,
-    NEW,
-    NEXT,
-    NO_DEADLINE,
-    NO_ROOM,
-    NOTHING,
-    OF_GIVEN_UP,
-    OF_HOLDER,
-    OF_NOTHING,
-    PRESSED,
-    REJECTS,
-    REPEATED,
-    REUSED,
-    STOP_MISSES,
-    TAKEN,
-    TIMED,
-    UNAIMED,
-    WAITS,
-    When,
-)
-from .effects import (
+from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,
     CloseStreams,
     CountStale,
     Effect,
+    EndAttempt,
     EndTurn,
     NoteCancel,
     NoteClosed,
@@ -69,7 +31,58 @@ from .effects import (
     SetTimer,
     StartTurn,
 )
-from .states import Cancelling, Closed, Idle, Running, State
+from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Queued, Running, State
+
+from .conditions import (
+    AGAIN,
+    ALWAYS,
+    AT_DEADLINE,
+    AT_DUE,
+    AT_END,
+    AT_FINISHED,
+    AT_HALF,
+    AT_HOLDER,
+    AT_HOLDER_OR_ALL,
+    AT_LEFT,
+    AT_SUCCESSOR,
+    AT_UNKNOWN,
+    AT_WAITING_OR_ALL,
+    BEFORE_DEADLINE,
+    BEFORE_DUE,
+    BEFORE_RUNG,
+    CANCELLED_EARLY,
+    CLOSES,
+    CROWDED,
+    FIRST,
+    FLED,
+    HANDED_OVER,
+    HAS_AGENT,
+    INTERRUPTS,
+    LASTS,
+    LASTS_ALREADY,
+    LEFT,
+    MISSES,
+    NEW,
+    NEXT,
+    NO_DEADLINE,
+    NO_ROOM,
+    NOTHING,
+    OF_GIVEN_UP,
+    OF_HOLDER,
+    OF_NOTHING,
+    PRESSED,
+    PRESSES,
+    REJECTS,
+    REPEATED,
+    REUSED,
+    STAYS,
+    STOP_MISSES,
+    TAKEN,
+    TIMED,
+    UNAIMED,
+    WAITS,
+    When,
+)
 
 Kinds = tuple[type[Effect], ...]
 
@@ -108,7 +121,9 @@ class Row:
         return f"<Row {self.state.__name__}, {self.message.__name__}: {self.name}>"
 
 
-EVERY = (Idle, Running, Cancelling, Closed)
+EVERY = (Idle, Queued, Running, Cancelling, Closed)
+#: A turn waits to be started after a restart only, and then nothing is left of those that were given up.
+BUT_QUEUED = (Idle, Running, Cancelling, Closed)
 
 
 def _stays(
@@ -136,7 +151,9 @@ SENDS = (
     *_stays((Cancelling,), Submit, "refused: too many turns did not stop", CROWDED & ~CLOSES, Refuse),
     *_stays((Cancelling,), Submit, "refused: the session is closed", NEW & CLOSES, Refuse),
     *_stays((Closed,), Submit, "refused: the session is closed", NEW, Refuse),
-    *_notes((Idle, Running), Submit, "the turn is over before it starts", CANCELLED_EARLY, EndTurn, Reply),
+    *_notes(
+        (Idle, Queued, Running), Submit, "the turn is over before it starts", CANCELLED_EARLY, EndTurn, Reply
+    ),
     Row(
         Cancelling,
         Submit,
@@ -145,10 +162,27 @@ SENDS = (
         Cancelling,
         (EndTurn, Reply),
     ),
-    *_stays((Idle, Running), Submit, "refused: there is no room", NO_ROOM, Refuse),
+    *_stays((Idle, Queued, Running), Submit, "refused: there is no room", NO_ROOM, Refuse),
     *_stays((Cancelling,), Submit, "refused: there is no room", NO_ROOM & ~CLOSES, Refuse),
     Row(Idle, Submit, "the turn starts", TAKEN & ~TIMED, Running, (StartTurn, Reply)),
     Row(Idle, Submit, "the turn starts", TAKEN & TIMED, Running, (StartTurn, SetTimer, Reply)),
+    Row(
+        Queued,
+        Submit,
+        "the turn takes the place of the one that waits",
+        TAKEN & INTERRUPTS & ~TIMED,
+        Running,
+        (EndTurn, StartTurn, Reply),
+    ),
+    Row(
+        Queued,
+        Submit,
+        "the turn takes the place of the one that waits",
+        TAKEN & INTERRUPTS & TIMED,
+        Running,
+        (EndTurn, StartTurn, SetTimer, Reply),
+    ),
+    *_stays((Queued,), Submit, "refused: a turn waits", TAKEN & REJECTS, Refuse),
     *_stays((Running,), Submit, "refused: a turn is in flight", TAKEN & REJECTS, Refuse),
     *_stays((Cancelling,), Submit, "refused: a turn is in flight", TAKEN & ~CLOSES & REJECTS, Refuse),
     Row(
@@ -204,7 +238,25 @@ SENDS = (
 #: A cancel.
 STOPS = (
     *_stays(EVERY, Stop, "refused: the precondition fails", STOP_MISSES, Refuse),
-    *_stays((Idle, Closed), Stop, "there is nothing to stop", UNAIMED, Reply),
+    *_stays((Idle,), Stop, "there is nothing to stop", UNAIMED, Reply),
+    *_stays((Closed,), Stop, "there is nothing to stop", UNAIMED & ~LEFT, Reply),
+    Row(
+        Closed,
+        Stop,
+        "the waiting turn is dropped",
+        AT_WAITING_OR_ALL & LEFT,
+        Closed,
+        (EndTurn, Reply),
+    ),
+    Row(Queued, Stop, "the waiting turn is dropped", AT_WAITING_OR_ALL & ~PRESSES, Idle, (EndTurn, Reply)),
+    Row(
+        Queued,
+        Stop,
+        "the waiting turn is dropped, the streams end",
+        AT_WAITING_OR_ALL & PRESSES,
+        Idle,
+        (EndTurn, Reply, CloseStreams),
+    ),
     *_stays(EVERY, Stop, "the turn is over already", AT_FINISHED, Reply),
     *_notes(EVERY, Stop, "the cancel is kept for its send", AT_UNKNOWN, NoteEarlyCancel, Reply),
     Row(
@@ -224,6 +276,7 @@ STOPS = (
         (CancelTurn, SetTimer, Reply),
     ),
     Row(Cancelling, Stop, "the waiting turn is dropped", AT_SUCCESSOR, Cancelling, (EndTurn, Reply, Reply)),
+    Row(Cancelling, Stop, "the waiting turn is dropped", AT_LEFT, Cancelling, (EndTurn, Reply)),
     Row(Cancelling, Stop, "the two cancels are one", AT_HOLDER & WAITS, Cancelling, (), (NoteCancel,)),
     Row(
         Cancelling,
@@ -238,7 +291,7 @@ STOPS = (
         Cancelling,
         Stop,
         "the two cancels are one",
-        UNAIMED & ~NEXT & WAITS,
+        UNAIMED & ~NEXT & ~LEFT & WAITS,
         Cancelling,
         (),
         (NoteCancel,),
@@ -247,7 +300,7 @@ STOPS = (
         Cancelling,
         Stop,
         "the two cancels are one",
-        UNAIMED & ~NEXT & ~WAITS,
+        UNAIMED & ~NEXT & ~LEFT & ~WAITS,
         Cancelling,
         (Reply,),
         (NoteCancel,),
@@ -268,11 +321,22 @@ STOPS = (
         Cancelling,
         (EndTurn, Reply, Reply),
     ),
+    Row(Cancelling, Stop, "the waiting turn is dropped too", UNAIMED & LEFT & WAITS, Cancelling, (EndTurn,)),
+    Row(
+        Cancelling,
+        Stop,
+        "the waiting turn is dropped too",
+        UNAIMED & LEFT & ~WAITS,
+        Cancelling,
+        (EndTurn, Reply),
+    ),
 )
 
 #: A moment that the session asked for, or any other.
 TICKS = (
     *_stays((Idle, Closed), Tick, "nothing is due", ALWAYS),
+    *_stays((Queued,), Tick, "the tick came too soon", BEFORE_DUE, SetTimer),
+    Row(Queued, Tick, "the turn starts", AT_DUE, Running, (StartTurn,), (SetTimer,)),
     *_stays((Running,), Tick, "nothing is due", NO_DEADLINE),
     *_stays((Running,), Tick, "the tick came too soon", BEFORE_DEADLINE, SetTimer),
     Row(Running, Tick, "the turn has used up its time", AT_DEADLINE, Cancelling, (CancelTurn, SetTimer)),
@@ -309,10 +373,19 @@ TICKS = (
         Cancelling,
         Tick,
         "the turn is given up, the session is closed",
-        AT_END & CLOSES,
+        AT_END & CLOSES & ~HANDED_OVER,
         Closed,
         (EndTurn, Quarantine, CloseStreams),
         (Reply, NoteClosed),
+    ),
+    Row(
+        Cancelling,
+        Tick,
+        "the turn is given up, and goes on elsewhere",
+        AT_END & CLOSES & HANDED_OVER,
+        Closed,
+        (EndAttempt, Quarantine, CloseStreams),
+        (Reply,),
     ),
 )
 
@@ -350,24 +423,126 @@ REPORTS = (
         Cancelling,
         TurnEnded,
         "the turn has settled, the session is closed",
-        OF_HOLDER & CLOSES,
+        OF_HOLDER & CLOSES & ~HANDED_OVER,
         Closed,
         (EndTurn, CloseStreams),
         (Reply, NoteClosed),
     ),
-    *_notes(EVERY, TurnEnded, "a late end is noted", OF_GIVEN_UP, NoteLateEnd),
-    *_stays(EVERY, TurnEnded, "a stale report is counted", OF_NOTHING, CountStale),
+    Row(
+        Cancelling,
+        TurnEnded,
+        "the turn has settled, and goes on elsewhere",
+        OF_HOLDER & CLOSES & HANDED_OVER,
+        Closed,
+        (EndAttempt, CloseStreams),
+        (Reply,),
+    ),
+    *_notes(BUT_QUEUED, TurnEnded, "a late end is noted", OF_GIVEN_UP, NoteLateEnd),
+    *_stays(BUT_QUEUED, TurnEnded, "a stale report is counted", OF_NOTHING, CountStale),
+    *_stays((Queued,), TurnEnded, "a stale report is counted", ALWAYS, CountStale),
 )
 
 #: A close, or the shutdown.
 SHUTS = (
     Row(Idle, Shut, "the session is closed", LASTS, Closed, (NoteClosed, CloseStreams), (Reply,)),
     Row(Idle, Shut, "the session is closed for now", ~LASTS, Closed, (CloseStreams,), (Reply,)),
+    Row(
+        Queued,
+        Shut,
+        "the waiting turn is dropped, the session is closed",
+        LASTS,
+        Closed,
+        (EndTurn, NoteClosed, CloseStreams),
+        (Reply,),
+    ),
+    Row(Queued, Shut, "the turn waits for another process", ~LASTS, Closed, (CloseStreams,), (Reply,)),
     Row(Running, Shut, "the turn is cancelled first", ALWAYS, Cancelling, (CancelTurn, SetTimer)),
-    Row(Cancelling, Shut, "the session closes after its turn", ~NEXT, Cancelling, (SetTimer,)),
-    Row(Cancelling, Shut, "the waiting turn is dropped", NEXT, Cancelling, (EndTurn, Reply, SetTimer)),
+    Row(Cancelling, Shut, "the session closes after its turn", ~NEXT & ~LEFT, Cancelling, (SetTimer,)),
+    Row(
+        Cancelling,
+        Shut,
+        "the waiting turn is dropped",
+        NEXT & ~STAYS,
+        Cancelling,
+        (EndTurn, Reply, SetTimer),
+    ),
+    Row(
+        Cancelling,
+        Shut,
+        "the waiting turn waits for another process",
+        NEXT & STAYS,
+        Cancelling,
+        (Reply, SetTimer),
+    ),
+    Row(
+        Cancelling, Shut, "the turn waits for another process already", LEFT & ~LASTS, Cancelling, (SetTimer,)
+    ),
+    Row(Cancelling, Shut, "the waiting turn is dropped", LEFT & LASTS, Cancelling, (EndTurn, SetTimer)),
     *_stays((Closed,), Shut, "the session is closed already", LASTS_ALREADY, Reply),
-    Row(Closed, Shut, "the session is closed for good as well", ~LASTS_ALREADY, Closed, (NoteClosed, Reply)),
+    Row(
+        Closed,
+        Shut,
+        "the session is closed for good as well",
+        ~LASTS_ALREADY & ~LEFT,
+        Closed,
+        (NoteClosed, Reply),
+    ),
+    Row(
+        Closed,
+        Shut,
+        "the waiting turn is dropped, the session is closed for good as well",
+        ~LASTS_ALREADY & LEFT,
+        Closed,
+        (EndTurn, NoteClosed, Reply),
+    ),
 )
 
-ROWS: tuple[Row, ...] = (*SENDS, *STOPS, *TICKS, *REPORTS, *SHUTS)
+#: The process is gone, and another one has loaded the session.
+RECOVERIES = (
+    *_stays((Idle, Closed), Recover, "nothing was cut off", ~FLED),
+    Row(Idle, Recover, "what was given up has ended", FLED, Idle, (NoteLateEnd,), (NoteLateEnd,)),
+    Row(Closed, Recover, "what was given up has ended", FLED, Closed, (NoteLateEnd,), (NoteLateEnd,)),
+    Row(
+        Queued,
+        Recover,
+        "the turn starts",
+        FIRST & HAS_AGENT,
+        Running,
+        (StartTurn,),
+        (SetTimer, NoteLateEnd),
+    ),
+    Row(Queued, Recover, "the turn is over", FIRST & ~HAS_AGENT, Idle, (EndTurn,), (NoteLateEnd,)),
+    Row(Queued, Recover, "the turn waits on", ~FIRST & AGAIN, Queued, (SetTimer,), (NoteLateEnd,)),
+    Row(Queued, Recover, "the turn is over", ~FIRST & ~AGAIN, Idle, (EndTurn,), (NoteLateEnd,)),
+    Row(
+        Running,
+        Recover,
+        "the turn waits for its next attempt",
+        AGAIN,
+        Queued,
+        (EndAttempt, SetTimer),
+        (NoteLateEnd,),
+    ),
+    Row(Running, Recover, "the turn was interrupted", ~AGAIN, Idle, (EndTurn,), (NoteLateEnd,)),
+    Row(Cancelling, Recover, "the turn was interrupted", NOTHING, Idle, (EndTurn,), (NoteLateEnd,)),
+    Row(
+        Cancelling,
+        Recover,
+        "the turn was interrupted, the next one starts",
+        NEXT & HAS_AGENT,
+        Running,
+        (EndTurn, StartTurn, Reply),
+        (SetTimer, NoteLateEnd),
+    ),
+    Row(
+        Cancelling,
+        Recover,
+        "the turn was interrupted, the next one is over",
+        NEXT & ~HAS_AGENT,
+        Idle,
+        (EndTurn, EndTurn),
+        (NoteLateEnd,),
+    ),
+)
+
+ROWS: tuple[Row, ...] = (*SENDS, *STOPS, *TICKS, *REPORTS, *SHUTS, *RECOVERIES)

@@ -7,13 +7,24 @@ opinion and not an echo.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from turnkeeper.actors.model.messages import Stop, Submit
-from turnkeeper.actors.model.records import Epoch
-from turnkeeper.actors.model.words import Strategy
-
-from .consequences import CAUSES
-from .states import Again, Asked, Cancelling, Closing, Running, State, Successor
-from .views import current_turn, find_turn
+from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.records import Epoch, Stopped, TurnSpec
+from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy
+from turnkeeper.actors.session.consequences import CAUSES
+from turnkeeper.actors.session.states import (
+    Again,
+    Asked,
+    Cancelling,
+    Closed,
+    Closing,
+    Holder,
+    Queued,
+    Running,
+    State,
+    Successor,
+    Waiting,
+)
+from turnkeeper.actors.session.views import current_turn, find_turn
 
 #: Whether a condition holds: asked with the state, the message and now.
 Test: TypeAlias = Callable[[Any, Any, float], bool]
@@ -55,6 +66,12 @@ def _successor(state: State) -> Successor | None:
     return then if isinstance(then, Successor) else None
 
 
+def _left(state: State) -> Waiting | None:
+    if isinstance(state, Cancelling):
+        return state.then.left if isinstance(state.then, Closing) else None
+    return state.left if isinstance(state, Closed) else None
+
+
 CLOSES = When(
     "the session is to be closed",
     lambda state, message, now: isinstance(state.then, Closing),
@@ -66,6 +83,11 @@ NEXT = When(
     opposite="no other turn waits",
 )
 NOTHING = When("nothing follows", lambda state, message, now: state.then is None)
+LEFT = When(
+    "a turn waits for another process",
+    lambda state, message, now: _left(state) is not None,
+    opposite="none waits for another process",
+)
 PRESSED = When(
     "a person pressed Stop",
     lambda state, message, now: any(CAUSES[ask.reason.code].ends_streams for ask in state.asks),
@@ -166,8 +188,14 @@ def _is_successor(state: State, turn_id: str | None) -> bool:
     return successor is not None and successor.spec.turn_id == turn_id
 
 
+def _is_waiting(state: State, turn_id: str | None) -> bool:
+    waiting = state.turn if isinstance(state, Queued) else _left(state)
+    return waiting is not None and waiting.spec.turn_id == turn_id
+
+
 def _is_over(state: State, turn_id: str | None) -> bool:
-    alive = turn_id is None or _is_holder(state, turn_id) or _is_successor(state, turn_id)
+    lives = _is_holder, _is_successor, _is_waiting
+    alive = turn_id is None or any(is_that(state, turn_id) for is_that in lives)
     return not alive and find_turn(state, str(turn_id)) is not None
 
 
@@ -179,6 +207,16 @@ AT_HOLDER_OR_ALL = _aims(
     lambda state, turn_id: turn_id is None or _is_holder(state, turn_id),
 )
 AT_SUCCESSOR = _aims("it names the turn that waits", _is_successor)
+AT_LEFT = _aims("it names the turn that waits for another process", _is_waiting)
+AT_WAITING_OR_ALL = _aims(
+    "it names the turn that waits or none",
+    lambda state, turn_id: turn_id is None or _is_waiting(state, turn_id),
+)
+PRESSES = When(
+    "a person presses Stop",
+    lambda state, stop, now: CAUSES[stop.reason.code].ends_streams,
+    opposite="no person presses Stop",
+)
 AT_FINISHED = _aims("it names a turn that is over", _is_over)
 AT_UNKNOWN = _aims(
     "it names a turn that nothing is known of",
@@ -191,6 +229,11 @@ LASTS = When(
     "it is no shutdown",
     lambda state, shut, now: CAUSES[shut.reason.code].lasts,
     opposite="it is a shutdown",
+)
+STAYS = When(
+    "it is a shutdown, and the session is durable",
+    lambda state, shut, now: not CAUSES[shut.reason.code].lasts and state.memory.home.limits.durable,
+    opposite="it is no shutdown, or the session is not durable",
 )
 LASTS_ALREADY = When(
     "it was closed for good, or this is a shutdown",
@@ -205,6 +248,8 @@ def _rung_due(state: Cancelling, now: float) -> bool:
     return now >= (state.rung.again_at if isinstance(state.rung, Asked) else state.rung.end_at)
 
 
+BEFORE_DUE = When("before it is to start", lambda state, tick, now: now < state.due)
+AT_DUE = When("when it is to start", lambda state, tick, now: now >= state.due)
 NO_DEADLINE = When("the turn has no timeout", lambda state, tick, now: state.deadline is None)
 BEFORE_DEADLINE = When(
     "before the timeout", lambda state, tick, now: state.deadline is not None and now < state.deadline
@@ -238,4 +283,65 @@ OF_GIVEN_UP = When("it is a turn that was given up", lambda state, ended, now: _
 OF_NOTHING = When(
     "it is neither",
     lambda state, ended, now: not _held_by(state, ended.epoch) and not _given_up(state, ended.epoch),
+)
+
+# -- Of a restart -----------------------------------------------------------------------------------
+
+
+def _policy(state: State, spec: TurnSpec) -> OnRestart | None:
+    return dict(state.memory.home.limits.on_restart).get(spec.agent)
+
+
+def _has_another_attempt(state: State, message: Any, now: float) -> bool:
+    """Whether the turn, in flight or waiting, may be started again."""
+    if not isinstance(state, Queued | Running | Cancelling):
+        return False
+    cut_off = state.turn.attempt if isinstance(state.turn, Holder) else state.turn.attempt - 1
+    again = _policy(state, state.turn.spec) in (OnRestart.RERUN, OnRestart.CONTINUE)
+    return again and cut_off < state.memory.home.limits.attempts
+
+
+def _is_handed_over(state: State, message: TurnEnded | Tick, now: float) -> bool:
+    if not isinstance(state, Cancelling) or not isinstance(state.then, Closing):
+        return False
+    if isinstance(message, TurnEnded) and not isinstance(message.outcome, Stopped):
+        return False
+    asked = state.asks or state.cancellation.reason.code is not CancelCode.SHUTDOWN
+    durable = state.memory.home.limits.durable and state.then.for_good is None
+    return durable and not asked and _has_another_attempt(state, message, now)
+
+
+def _never_started(state: State, message: Any, now: float) -> bool:
+    return isinstance(state, Queued) and state.turn.attempt == 1
+
+
+def _has_agent(state: State, message: Any, now: float) -> bool:
+    waiting = state.turn if isinstance(state, Queued) else _successor(state)
+    return waiting is not None and _policy(state, waiting.spec) is not None
+
+
+FLED = When(
+    "turns were given up",
+    lambda state, message, now: bool(state.memory.quarantined),
+    opposite="no turn was given up",
+)
+AGAIN = When(
+    "the turn is run again",
+    _has_another_attempt,
+    opposite="the turn is not run again",
+)
+HANDED_OVER = When(
+    "another process runs the turn again",
+    _is_handed_over,
+    opposite="no other process runs the turn again",
+)
+FIRST = When(
+    "the turn never started",
+    _never_started,
+    opposite="the turn was started before",
+)
+HAS_AGENT = When(
+    "its agent is there",
+    _has_agent,
+    opposite="its agent is not there",
 )
