@@ -46,9 +46,9 @@ def fence(stand: Stand | None, append: Append) -> Fence:
 
 def _fits(stand: Stand, append: Append) -> bool:
     for entry in append.entries:
-        kind = type(entry)
-        if kind not in BESIDE:
+        if type(entry) is Events:
+            if entry.epoch != stand.epoch:
+                return False
+        elif type(entry) not in BESIDE:
             return append.after == stand.head
-        if kind is Events and entry.epoch != stand.epoch:
-            return False
     return True

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 from turnkeeper.actors.model.exceptions import JournalDown
 
-from .schema import check_sqlite, migrate
+from .schema import check, check_sqlite, migrate
 
 #: How long another program's lock is waited for, in milliseconds.
 PATIENCE: Final = 2_000
@@ -34,8 +34,9 @@ def open_to_write(path: Path) -> sqlite3.Connection:
     check_sqlite()
     connection = _connect(path, "rw")
     try:
-        # Before there is anything in the file; later they change nothing.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        version = check(connection)
+        if not version:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # while there is nothing in it
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise JournalDown("the journal is down: its file system has no shared memory")
@@ -44,7 +45,7 @@ def open_to_write(path: Path) -> sqlite3.Connection:
         connection.execute(f"PRAGMA cache_size = {-_CACHE // 1024}")
         # What is forgotten is not to be found in the file.
         connection.execute("PRAGMA secure_delete = ON")
-        migrate(connection)
+        migrate(connection, version)
     except BaseException:
         connection.close()
         raise

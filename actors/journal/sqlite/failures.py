@@ -24,7 +24,7 @@ _WORDS: Final = {
     sqlite3.SQLITE_NOMEM: "there is no memory left",
 }
 _DAMAGED: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-#: After these the file may be gone on with as it is open.
+#: After these the file may be gone on with as it is open, and nothing of the transaction is in it.
 _PASSING: Final = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 
 
@@ -36,6 +36,8 @@ def code_of(error: BaseException) -> int | None:
 
 def words(error: BaseException) -> str:
     """What is wrong."""
+    if isinstance(error, JournalNotOpened):
+        return str(error)
     code = code_of(error)
     if code is not None and code in _WORDS:
         return _WORDS[code]
@@ -58,10 +60,10 @@ def not_opened(error: BaseException, path: object) -> JournalNotOpened:
 
 
 def is_passing(error: BaseException) -> bool:
-    """Whether the file need not be opened anew after it."""
+    """Whether nothing was written, and the file need not be opened anew."""
     return code_of(error) in _PASSING
 
 
 def is_known(error: BaseException) -> bool:
     """Whether it is an error of the file or the disk, and not one of turnkeeper's own."""
-    return isinstance(error, OSError | JournalDown) or code_of(error) in _WORDS
+    return isinstance(error, OSError | JournalDown | JournalNotOpened) or code_of(error) in _WORDS

@@ -112,26 +112,33 @@ class SqliteJournal:
         except Exception as error:
             raise down(error) from error
 
-    async def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """What a query finds when all that was sent before is there. Raises `JournalDown`."""
+    async def _read(self, query: Callable[[sqlite3.Connection], T], of: SessionId | None = None) -> T:
+        """What a query about a session, or all, finds when what was appended before is there.
+
+        Raises `JournalDown`.
+        """
         post, readers = self._post, self._readers
         if post is None or readers is None:
             raise JournalDown(_CLOSED)
-        await post.catch_up()
+        await post.catch_up(of)
         return await readers.read(query)
 
     # -- what is asked --------------------------------------------------------------------
 
     async def load(self, session_id: SessionId, tail: Tail) -> Loaded | None:
         """The session; ``None`` if it has no log. All appends of the session that came before are in it."""
-        return await self._read(partial(load, session_id=session_id, tail=tail, sizes=self._sizes))
+        return await self._read(
+            partial(load, session_id=session_id, tail=tail, sizes=self._sizes), session_id
+        )
 
     async def read(self, session_id: SessionId, after: tuple[Epoch, int] | None) -> AsyncIterator[Event]:
         """The numbered events after that id, or all, oldest first, as far as they are durable."""
         seen = after
-        while page := await self._read(
-            partial(events.after, session_id=session_id, seen=seen, sizes=self._sizes)
-        ):
+        while True:
+            query = partial(events.after, session_id=session_id, seen=seen, sizes=self._sizes)
+            page = await self._read(query, session_id)
+            if not page:
+                return
             for event in page:
                 yield event
             last = page[-1]
@@ -154,16 +161,17 @@ class SqliteJournal:
     async def messages(self, session_id: SessionId, before: int | None, limit: int | None) -> Conversation:
         """What was said before so many messages, however long ago. Raises `InvalidRequest`."""
         most = check_limit(limit)
-        return await self._read(partial(lists.messages, session_id=session_id, before=before, limit=most))
+        query = partial(lists.messages, session_id=session_id, before=before, limit=most)
+        return await self._read(query, session_id)
 
     async def turns(self, session_id: SessionId, before: str | None, limit: int | None) -> TurnPage:
         """A page of the session's turns, the one sent last first. Raises `InvalidRequest`."""
         asked = lists.asked(before, limit, self._clock())
-        return await self._read(partial(lists.turns, session_id=session_id, asked=asked))
+        return await self._read(partial(lists.turns, session_id=session_id, asked=asked), session_id)
 
     async def turn(self, session_id: SessionId, turn_id: TurnId) -> TurnRecord | None:
         """One turn of the session, however long ago; ``None`` if the log has none of that id."""
-        return await self._read(partial(lists.turn, session_id=session_id, turn_id=turn_id))
+        return await self._read(partial(lists.turn, session_id=session_id, turn_id=turn_id), session_id)
 
     # -- what is forgotten ----------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import sqlite3
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -12,10 +11,11 @@ from typing import Final, TypeVar
 import pykka
 
 from turnkeeper.actors.model.exceptions import JournalDown
+from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.words import Durability
 
 from .writing import tables
-from .writing.mail import Delivery, Item, Job, Mail
+from .writing.mail import Delivery, Item, Job, Mail, Mark
 from .writing.writer import Writer
 
 T = TypeVar("T")
@@ -39,8 +39,6 @@ class Post:
         self._again: asyncio.TimerHandle | None = None
         #: How much was sent, and how much of that has come back.
         self._sent = self._back = 0
-        #: Those who wait until so much has come back.
-        self._barriers: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def send(self, item: Item) -> bool:
         """Send something; whether the writer will see it."""
@@ -62,11 +60,14 @@ class Post:
             raise JournalDown("the journal is closed")
         return await waits
 
-    async def catch_up(self) -> None:
-        """Wait until all that was sent has come back. Cancelling this changes nothing."""
+    async def catch_up(self, session_id: SessionId | None = None) -> None:
+        """Wait until all that was sent has been written, of this session or of all.
+
+        Cancelling this changes nothing. Raises `JournalDown` if it is not known what was written.
+        """
         if self._back < self._sent:
             waits: asyncio.Future[None] = self._loop.create_future()
-            self._barriers.append((self._sent, waits))
+            self.send(Mark(session_id, waits))
             await waits
 
     async def close(self) -> None:
@@ -95,11 +96,6 @@ class Post:
             else:
                 waits.set_exception(error)
         self._back += len(delivery.answers) + len(delivery.done)
-        barriers = self._barriers
-        while barriers and barriers[0][0] <= self._back:
-            _, reached = barriers.popleft()
-            if not reached.done():
-                reached.set_result(None)
         if self.down is not None and self._again is None and self._writer is not None:
             self._again = self._loop.call_later(AGAIN, self._try_again)
 
@@ -108,4 +104,4 @@ class Post:
         if self.down is not None:
             tried = self._loop.create_future()
             tried.add_done_callback(lambda done: done.exception())  # it is what is down
-            self.send(Job(tables.touch, tried))
+            self.send(Job(tables.touch, tried, writes=True))

@@ -98,14 +98,19 @@ def check_sqlite(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> None
         raise JournalNotOpened(f"SQLite is version {found}, and a journal needs {needed} or a newer one")
 
 
-def migrate(connection: sqlite3.Connection, steps: tuple[str, ...] = STEPS) -> None:
-    """Make the file one of this version, if it is of an older one; all of it or nothing.
+def check(connection: sqlite3.Connection, steps: tuple[str, ...] = STEPS) -> int:
+    """The version of the file, which is not changed; 0 for an empty one.
 
     Raises `JournalTooNew`, and `JournalNotOpened` for a file of another program.
     """
-    version = version_of(connection)
+    version = _version(connection)
     if version > len(steps):
         raise JournalTooNew("a newer turnkeeper has written the journal")
+    return version
+
+
+def migrate(connection: sqlite3.Connection, version: int, steps: tuple[str, ...] = STEPS) -> None:
+    """Make a file of that version one of this, all of it or nothing. Raises `sqlite3.Error`."""
     if version == len(steps):
         return
     connection.execute("BEGIN IMMEDIATE")
@@ -120,8 +125,7 @@ def migrate(connection: sqlite3.Connection, steps: tuple[str, ...] = STEPS) -> N
         raise
 
 
-def version_of(connection: sqlite3.Connection) -> int:
-    """The version of the file; 0 for an empty one. Raises `JournalNotOpened` for one of another program."""
+def _version(connection: sqlite3.Connection) -> int:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -1,5 +1,6 @@
 """Logs to write in tests: entries, appends, and an address that notes the answers."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
@@ -30,10 +31,17 @@ class Told:
     """An address that notes what it is told."""
 
     answers: list[Answer] = field(default_factory=list)
+    _told: asyncio.Event = field(default_factory=asyncio.Event)
 
     def tell_if_alive(self, message: Any, /) -> bool:
         self.answers.append(message)
+        self._told.set()
         return True
+
+    async def first(self) -> Answer:
+        """The first answer, when it is there."""
+        await self._told.wait()
+        return self.answers[0]
 
 
 def spec(turn: str, at: float = 0.0, message: Any = "hello", user: str = "ada") -> Spec:
@@ -98,9 +106,7 @@ async def append(
         told,
     )
     journal.append(made)
-    await journal.load(SessionId(session), TAIL)
-    (answer,) = told.answers
-    return answer
+    return await told.first()
 
 
 async def head_after(journal: Journal, session: str, after: int | None, *entries: Entry) -> int:

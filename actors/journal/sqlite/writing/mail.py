@@ -8,22 +8,34 @@ from typing import Any, NamedTuple, TypeAlias
 
 from turnkeeper.actors.journal.contract import Addressee, Answer
 from turnkeeper.actors.model.exceptions import JournalDown
+from turnkeeper.actors.model.records import SessionId
 
 from .group import Written
 
 
 class Job(NamedTuple):
-    """Something else to be done in a transaction of its own, and who waits for what it returns."""
+    """Something else to be done in a transaction of its own, and who waits for what it returns.
+
+    ``writes``: it certainly writes something.
+    """
 
     run: Callable[[sqlite3.Connection], Any]
     waits: "asyncio.Future[Any]"
+    writes: bool = False
 
 
-Item: TypeAlias = Written | Job
+class Mark(NamedTuple):
+    """Passed when all that was put before it has been written, of this session or of all."""
+
+    session_id: SessionId | None
+    waits: "asyncio.Future[None]"
+
+
+Item: TypeAlias = Written | Job | Mark
 
 
 class Done(NamedTuple):
-    """What a job has come to."""
+    """What a job or a mark has come to."""
 
     waits: "asyncio.Future[Any]"
     returned: Any

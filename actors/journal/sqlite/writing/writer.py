@@ -12,16 +12,16 @@ from typing import Any, Final
 
 import pykka
 
-from turnkeeper.actors.journal.contract import NotLanded
+from turnkeeper.actors.journal.contract import Landed, NotLanded
 from turnkeeper.actors.journal.sqlite.database import PATIENCE, Database
 from turnkeeper.actors.journal.sqlite.failures import down, is_known, is_passing
-from turnkeeper.actors.model.exceptions import JournalDown
+from turnkeeper.actors.model.exceptions import JournalDown, JournalNotOpened
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.words import Durability
 
 from .group import Written
 from .log import Addressed, Log
-from .mail import Delivery, Done, Job, Mail
+from .mail import Delivery, Done, Job, Mail, Mark
 
 #: How many appends are written together, at most.
 _GROUP: Final = 2_000
@@ -51,14 +51,18 @@ class Writer(pykka.ThreadingActor):
         """Do all that waits."""
         while items := self._mail.take(_GROUP):
             appends: list[Written] = []
+            marks: list[Mark] = []
             for item in items:
                 if isinstance(item, Written):
                     appends.append(item)
+                elif isinstance(item, Mark):
+                    marks.append(item)
                 else:
                     self._answer(appends)
                     appends = []
                     self._do(item)
             self._answer(appends)
+            self._pass(marks)  # later than they have to be: each append that is parted from others costs more
             self._checkpoint()
 
     def on_stop(self) -> None:
@@ -85,9 +89,18 @@ class Writer(pykka.ThreadingActor):
         except Exception as error:  # noqa: BLE001 - whatever it is, each is to be answered
             self._failed(appends, error)
         else:
-            self._recovered()
+            if any(type(answer) is Landed for _, answer in answers):
+                self._recovered()
             self._since_checkpoint += len(appends)
             self._tell(answers)
+
+    def _pass(self, marks: list[Mark]) -> None:
+        unsure = {append.session_id for append, _ in self._unsure}
+        done: list[Done] = []
+        for session_id, waits in marks:
+            done.append(Done(waits, None, self._why if session_id in unsure else None))
+        if done:
+            self._deliver(Delivery([], done, self._down))
 
     # -- other jobs -----------------------------------------------------------------------
 
@@ -102,7 +115,8 @@ class Writer(pykka.ThreadingActor):
             self._undo(error, close=not is_passing(error))
             done = Done(job.waits, None, error)
         else:
-            self._recovered()
+            if job.writes:
+                self._recovered()
             self._log.forget_known()  # a job may delete sessions
             done = Done(job.waits, returned, None)
         self._deliver(Delivery([], [done], self._down))
@@ -122,11 +136,12 @@ class Writer(pykka.ThreadingActor):
 
     def _failed(self, appends: list[Written], error: Exception) -> None:
         """They could not be written, or may have been."""
-        unsure, self._log.committing = self._log.committing, False
-        self._undo(error, close=unsure or not is_passing(error))
-        if unsure:
+        committing, self._log.committing = self._log.committing, False
+        self._undo(error, close=not is_passing(error))
+        if committing and not is_passing(error):
             self._unsure = appends
             self._look()
+            self._deliver(Delivery([], [], self._down))
         elif is_known(error) or len(appends) == 1:
             self._tell([_not_landed(each, down(error)) for each in appends])
         else:  # one of them cannot be written, and the others are not to suffer for it
@@ -140,7 +155,8 @@ class Writer(pykka.ThreadingActor):
             logger.error("the journal failed inside turnkeeper", exc_info=error)
         elif self._down is None:
             self._down = down(error)
-            logger.error("%s", self._down)
+            if not isinstance(error, JournalNotOpened):  # that is raised where it is opened
+                logger.error("%s", self._down)
 
     def _look(self) -> None:
         """Find out what has become of the appends that were being committed when there was an error."""
