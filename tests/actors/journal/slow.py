@@ -1,6 +1,7 @@
 """A journal whose appends are answered when a test lets them be, or are refused, or come too late."""
 
 from collections import deque
+from copy import deepcopy
 from typing import Any
 
 from turnkeeper.actors.journal.contract import Append, NotLanded
@@ -39,6 +40,12 @@ class SlowJournal(MemoryJournal):
         """Another process appends to this session."""
         log = self._logs[SessionId(session)]
         log.append(Append(SessionId(session), log.head, entries, "another's", _Nowhere()))
+
+    def after_a_kill(self) -> MemoryJournal:
+        """What is found after a kill at this moment: all that has been written."""
+        found = MemoryJournal()
+        found._logs = deepcopy(self._logs)
+        return found
 
     def append(self, append: Append) -> None:
         self.appends.append(append)

@@ -7,25 +7,28 @@ one; agents emit, write, fail and ignore being cancelled meanwhile.
 import asyncio
 import random
 from collections.abc import Coroutine, Iterable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
 from tests.fakes import VirtualClock, opened, settle, waiting
-from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.events.event import END_NAMES, Event
 from turnkeeper.actors.journal.contract import Tail
 from turnkeeper.actors.journal.durable import durable
+from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import SessionError
-from turnkeeper.actors.model.records import SessionId
-from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.model.records import SessionId, TurnRecord
+from turnkeeper.actors.model.words import CancelCode, OnRestart, is_terminal
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.receipt import Receipt
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 
 SESSIONS = ("s1", "s2")
 TURNS = ("a", "b", "c")
-GRACE = 2.0
+ENDS = frozenset(END_NAMES.values())
 
 
 async def agent(turn: Turn) -> Any:
@@ -55,6 +58,12 @@ async def agent(turn: Turn) -> Any:
     return {"of": turn.turn_id}
 
 
+def played(journal: MemoryJournal) -> AbstractAsyncContextManager[SessionRegistry]:
+    """A registry with that agent under each policy, and this journal."""
+    agents = {policy: Agent(agent, on_restart=policy) for policy in OnRestart}
+    return opened(agents, journal=journal, cancel_grace=2.0, idle_ttl=3_600.0)
+
+
 class Play:
     """Does something at random, again and again."""
 
@@ -66,8 +75,11 @@ class Play:
         self._journal = journal
         self._clock = clock
         self.asked: list[asyncio.Task[Any]] = []
-        #: The turns that were acknowledged before the log had them.
+        #: The turns that were acknowledged, and those of them that the log did not have then.
+        self.acknowledged: list[Receipt] = []
         self.premature: list[Receipt] = []
+        #: Those whose end was said, as it was.
+        self.ended: list[tuple[SessionId, TurnRecord]] = []
 
     async def act(self) -> None:
         """Do one thing."""
@@ -86,6 +98,7 @@ class Play:
                 self._registry.send(
                     pick(SESSIONS),
                     pick(("quick", "emit", "write", "fail", "clean up", "ignore")),
+                    agent=pick(tuple(OnRestart)),
                     turn_id=pick((None, None, *TURNS)),
                     strategy=pick(("interrupt", "interrupt", "reject")),
                     timeout=pick((None, None, 1.0)),
@@ -96,8 +109,12 @@ class Play:
 
     async def _acknowledged(self, sending: Coroutine[Any, Any, Receipt]) -> Receipt:
         receipt = await sending
+        self.acknowledged.append(receipt)
         if await self._journal.turn(receipt.session_id, receipt.turn_id) is None:
             self.premature.append(receipt)
+        if not receipt.repeated:
+            record = await receipt.ended()
+            self.ended.append((receipt.session_id, record))
         return receipt
 
     async def _cancel(self) -> None:
@@ -129,30 +146,51 @@ class Play:
         await self._clock.advance(self._random.choice((0.05, 0.3, 1.0, 2.5)))
 
     async def rest(self) -> None:
-        """The disk is well again, and all comes to its end."""
+        """The disk is well again, all comes to its end, and each asker has been answered."""
         self._journal.is_down = False
         self._journal.let_go()
         await self._clock.advance(60.0)
+        assert all(each.done() for each in self.asked)
+        for each in self.asked:
+            error = each.exception()
+            assert error is None or isinstance(error, SessionError)
 
 
 @pytest.mark.parametrize("seed", range(40))
 async def test_a_session_is_what_its_log_says(seed: int, clock: VirtualClock) -> None:
     journal = SlowJournal()
-    async with opened(agent, journal=journal, cancel_grace=GRACE, idle_ttl=3_600.0) as registry:
+    async with played(journal) as registry:
         play = Play(seed, registry, journal, clock)
         for _ in range(60):
             await play.act()
         await play.rest()
-        assert all(each.done() for each in play.asked)
         assert not play.premature
-        for each in play.asked:
-            error = each.exception()
-            assert error is None or isinstance(error, SessionError)
         for session in map(SessionId, SESSIONS):
             await check(registry, journal, session)
 
 
-async def check(registry: SessionRegistry, journal: SlowJournal, session: SessionId) -> None:
+@pytest.mark.parametrize("seed", range(40))
+async def test_a_kill_loses_nothing_that_was_acknowledged(seed: int, clock: VirtualClock) -> None:
+    journal = SlowJournal()
+    async with played(journal) as registry:
+        play = Play(seed, registry, journal, clock)
+        for _ in range(10 + seed % 50):
+            await play.act()
+        found, acknowledged, ended = journal.after_a_kill(), list(play.acknowledged), list(play.ended)
+        await play.rest()
+    async with played(found) as registry:
+        await clock.advance(60.0)
+        for receipt in acknowledged:
+            record = await registry.turn(receipt.session_id, receipt.turn_id)
+            assert is_terminal(record.status)
+        for session, record in ended:
+            left = await registry.turn(session, record.turn_id)
+            assert (left.status, left.ended_at, left.error) == (record.status, record.ended_at, record.error)
+        for session in map(SessionId, SESSIONS):
+            await check(registry, found, session)
+
+
+async def check(registry: SessionRegistry, journal: MemoryJournal, session: SessionId) -> None:
     """What is in memory is what would be loaded."""
     entry = registry.directory.entries.get(session)
     settings = registry.settings
@@ -172,8 +210,13 @@ async def check(registry: SessionRegistry, journal: SlowJournal, session: Sessio
     assert said.messages == tuple(loaded.kept.transcript.messages)
     assert said.cursor == loaded.kept.cursor
     stream = await registry.subscribe(session, after="0")
-    assert seen(waiting(stream)) == seen(loaded.events)
+    events = waiting(stream)
     stream.close()
+    assert seen(events) == seen(loaded.events)
+    ids = [(event.epoch, event.n) for event in events if event.epoch is not None]
+    assert ids == sorted(set(ids)), "no id is given twice, and each is larger than the one before"
+    ended = [event.turn_id for event in events if event.name in ENDS and not event.data.get("will_continue")]
+    assert len(ended) == len(set(ended)), "a turn has one end"
 
 
 def seen(events: Iterable[Event]) -> list[tuple[Any, ...]]:
