@@ -181,6 +181,18 @@ async def test_another_attempt_has_an_epoch_of_its_own_and_waits_for_it(journal:
     ]
 
 
+async def test_an_end_in_an_epoch_of_its_own_has_its_event_there(journal: Journal) -> None:
+    head = await head_after(journal, "s1", None, opened(), started("t1", 1), events(1, 1, "a"))
+    end = ended("t1", 0, 5.0, status=TurnStatus.INTERRUPTED, epoch=9, kept="1-1", keep=0, add=["hello"])
+    await head_after(journal, "s1", head, end)
+    loaded = await journal.load(S1, TAIL)
+    assert loaded is not None
+    assert [event.id for event in loaded.events] == ["1-0", "1-1", "9-0"]
+    assert loaded.durable.last_epoch == 9
+    assert loaded.kept.cursor == "9-0"
+    assert isinstance(await append(journal, "s1", None, events(1, 2, "late")), Moved)
+
+
 async def test_cancels_that_came_before_their_sends_are_kept_until_those_come(journal: Journal) -> None:
     head = await one_turn(journal)
     early = [EarlyCancel(TurnId(turn), REASON, 5.0 + at) for at, turn in enumerate(("t2", "t3"))]
