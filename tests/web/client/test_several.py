@@ -298,3 +298,40 @@ async def test_a_change_whose_answer_was_lost_is_made_good_with_the_next_one() -
         await reader.until("snapshot")
         assert reader.seen[-1].session == "d"
         assert await followed(house) == 2
+
+
+class Faltering(Client):
+    """A client whose first change waits until it may go on, and whose second does not reach the server."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.may_go_on = asyncio.Event()
+        self.changes = 0
+
+    async def ask(self, method: str, *path: str, **how: Any) -> dict[str, Any]:
+        if method == "PATCH":
+            self.changes += 1
+            if self.changes == 1:
+                await self.may_go_on.wait()
+            elif self.changes == 2:
+                raise Unreachable("the connection was cut")
+        return await super().ask(method, *path, **how)
+
+
+async def test_a_change_that_was_said_along_with_one_that_failed_is_said_again() -> None:
+    async with (
+        serving(chatty) as house,
+        Faltering(house.url("")) as client,
+        reading(client, "a") as reader,
+    ):
+        await reader.until("snapshot")
+        b, c, d = (asyncio.ensure_future(reader.several.add(session)) for session in "bcd")
+        await until(lambda: client.changes == 1)
+        client.may_go_on.set()
+        with pytest.raises(Unreachable):
+            await c
+        await asyncio.gather(b, d)
+        await reader.until("snapshot", times=2)
+        assert list(reader.several.cursors) == ["a", "b", "d"]
+        assert {session for session, _ in reader.seen} == {"a", "b", "d"}
+        assert await followed(house) == 3

@@ -803,6 +803,8 @@ def test_an_interrupted_turn_reads_so_and_shows_no_more_than_the_server_kept(pag
     assert turn[2].startswith("Interrupted: ")
     (turn,) = shown_after(page, STARTED, *WORDS, ("turn.interrupted", "1-4", ENDED))[-1]
     assert turn[:2] == ["one two three ", "interrupted"], "of an older server nothing is known to be lost"
+    (turn,) = shown_after(page, STARTED, *WORDS, ("turn.interrupted", "2-0", {**ENDED, "kept": None}))[-1]
+    assert turn[:2] == ["", "interrupted"]
 
 
 @pytest.mark.parametrize(
