@@ -51,8 +51,9 @@ function renderSession(state, session, isShared) {
   else part("a").removeAttribute("aria-current");
   element.dataset.state = running ? "running" : state.unseen.has(id) ? "unseen" : "";
   setText(part(".standing"), running ? "running" : state.unseen.has(id) ? "ended meanwhile" : "");
-  setText(part("time"), [isShared && user, at && dayOf(at), missing && "not on the server"].filter(Boolean).join(", "));
+  setText(part("time"), at ? dayOf(at) : "");
   if (at) part("time").dateTime = new Date(at).toISOString();
+  setText(part(".whose"), missing ? "not on the server" : isShared && user ? `of ${user}` : "");
   part(".rename").setAttribute("aria-label", `Rename “${title}”`);
   part(".delete").setAttribute("aria-label", `Delete “${title}”`);
   part(".rename").hidden = part(".delete").hidden = !at;
