@@ -1,10 +1,12 @@
 """Whatever a disk does between two decisions, a session is what its log says, and no asker waits in vain.
 
 Sends, cancels, closes and titles come at random moments while appends are late, refused, or answered one by
-one; agents emit, write, fail and ignore being cancelled meanwhile.
+one; agents emit, write, fail and ignore being cancelled meanwhile. ``INTERLEAVINGS=1000`` plays a thousand
+times.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Coroutine, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -13,7 +15,9 @@ from typing import Any
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
+from tests.actors.registry.durable.planted import BUGS, ROOM
 from tests.fakes import VirtualClock, opened, settle, waiting
+from tests.planting import Bug, changed
 from turnkeeper.actors.events.event import END_NAMES, Event
 from turnkeeper.actors.journal.contract import Tail
 from turnkeeper.actors.journal.durable import durable
@@ -26,6 +30,7 @@ from turnkeeper.actors.registry.receipt import Receipt
 from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 
+PLAYS = range(int(os.environ.get("INTERLEAVINGS", "40")))
 SESSIONS = ("s1", "s2")
 TURNS = ("a", "b", "c")
 ENDS = frozenset(END_NAMES.values())
@@ -156,7 +161,7 @@ class Play:
             assert error is None or isinstance(error, SessionError)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", PLAYS)
 async def test_a_session_is_what_its_log_says(seed: int, clock: VirtualClock) -> None:
     journal = SlowJournal()
     async with played(journal) as registry:
@@ -169,7 +174,7 @@ async def test_a_session_is_what_its_log_says(seed: int, clock: VirtualClock) ->
             await check(registry, journal, session)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", PLAYS)
 async def test_a_kill_loses_nothing_that_was_acknowledged(seed: int, clock: VirtualClock) -> None:
     journal = SlowJournal()
     async with played(journal) as registry:
@@ -188,6 +193,12 @@ async def test_a_kill_loses_nothing_that_was_acknowledged(seed: int, clock: Virt
             assert (left.status, left.ended_at, left.error) == (record.status, record.ended_at, record.error)
         for session in map(SessionId, SESSIONS):
             await check(registry, found, session)
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+def test_a_bug_of_the_list_can_still_be_planted(bug: Bug) -> None:
+    """Whether it is found takes minutes to say: ``python -m tests.actors.registry.durable.planted``."""
+    compile(changed(bug, ROOM), bug.file, "exec")
 
 
 async def check(registry: SessionRegistry, journal: MemoryJournal, session: SessionId) -> None:
