@@ -47,6 +47,7 @@ NO_TEST_OF_ITS_OWN = {
     "actors/journal/sqlite/post.py": _BAD_DAYS,
     "actors/journal/sqlite/readers.py": _BAD_DAYS,
     "actors/journal/sqlite/writing/writer.py": _BAD_DAYS,
+    "actors/journal/sqlite/statements.py": _CONFORMANCE,
     "actors/journal/sqlite/writing/tables.py": _CONFORMANCE,
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
     "web/http/several/reader.py": "tests/journeys/test_several_sessions.py reads from it over HTTP",

@@ -6,6 +6,7 @@
     failures     what goes wrong with it, in the words of those who look after it
     lock         one process a journal
     rows         sessions and turns, as their rows have them                                       (data)
+    statements   many rows in one statement
     database     the file itself: made, opened, and still the one that was opened
     writing      what is written to it, by an actor in a thread of its own
     reading      what is read of it

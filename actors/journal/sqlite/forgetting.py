@@ -7,12 +7,12 @@ from typing import Final
 from turnkeeper.actors.journal.contract import History
 from turnkeeper.actors.model.records import SessionId
 
-from .reading.queries import AMONG, among
+from .statements import AMONG, among
 
 #: How many sessions are forgotten in one transaction.
 AT_A_TIME: Final = 50
 #: How many free pages are cut off the file in one transaction.
-_PAGES: Final = 2_000
+_PAGES: Final = 200
 
 
 def forget(connection: sqlite3.Connection, ids: Iterable[SessionId]) -> int:
@@ -26,13 +26,15 @@ def forget(connection: sqlite3.Connection, ids: Iterable[SessionId]) -> int:
 
 def shrink(connection: sqlite3.Connection) -> bool:
     """Cut free pages off the file; whether there are more. Raises `sqlite3.Error`."""
-    connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+    # As a script: of a statement `sqlite3` takes one step, which is one page. A script is not run within a
+    # transaction, so that it leaves the next one.
+    connection.executescript(f"PRAGMA incremental_vacuum({_PAGES}); BEGIN IMMEDIATE;")
     (left,) = connection.execute("PRAGMA freelist_count").fetchone()
     return bool(left)
 
 
 def too_many(
-    connection: sqlite3.Connection, history: History, in_use: Iterable[SessionId], now: float
+    connection: sqlite3.Connection, history: History, in_use: frozenset[SessionId], now: float
 ) -> list[SessionId]:
     """The sessions that are more than may be kept: what was idle longest. Raises `sqlite3.Error`."""
     values = {
@@ -42,15 +44,30 @@ def too_many(
         "in_all": history.bytes_in_all,
         "in_use": among(in_use),
     }
+    # Usually there is nothing, and that is found out in a tenth of the time.
+    (owners,) = connection.execute(_OWNERS, values).fetchone()
+    if owners == "[]":
+        return []
+    values["owners"] = owners
     return [SessionId(session_id) for (session_id,) in connection.execute(_TOO_MANY, values).fetchall()]
 
 
+#: The users of whom something is to be forgotten: all if there is too much in all.
+_OWNERS: Final = """
+WITH owned AS (
+    SELECT owner, count(*) AS sessions, sum(size) AS size, min(active_at) AS oldest
+    FROM session GROUP BY owner
+)
+SELECT json_group_array(owner) FROM owned
+WHERE sessions > :sessions OR size > :bytes OR oldest < :oldest
+    OR (SELECT sum(size) FROM owned) > :in_all
+"""
 #: What comes, the newest first, after as much as may be kept. Those in use come before all others.
 _TOO_MANY: Final = """
 WITH known AS (
     SELECT id, owner, size, active_at, id IN (SELECT value FROM json_each(:in_use)) AS in_use,
         coalesce(active_at < :oldest, FALSE) AS is_old
-    FROM session
+    FROM session WHERE owner IN (SELECT value FROM json_each(:owners))
 ), counted AS (
     SELECT *, is_old
         OR count(*) OVER of_owner > :sessions

@@ -77,9 +77,12 @@ class SqliteJournal:
         self._post = Post(self._path, self._durability)
         try:
             return await self._post.do(tables.in_flight)
-        except BaseException as error:
+        except Exception as error:
             await self.close()
             raise not_opened(error, self._path) from error
+        except asyncio.CancelledError:
+            await self.close()
+            raise
 
     def _take(self) -> None:
         self._lock.take()

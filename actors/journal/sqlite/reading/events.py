@@ -12,9 +12,10 @@ from turnkeeper.actors.journal.durable import Durable
 from turnkeeper.actors.journal.entries import decode
 from turnkeeper.actors.journal.replay import replay
 from turnkeeper.actors.journal.sqlite.rows import SessionRow
+from turnkeeper.actors.journal.sqlite.statements import rows
 from turnkeeper.actors.model.records import Epoch, SessionId
 
-from .queries import entries_of_turns, rows, session
+from .queries import entries_of_turns, session
 
 Id: TypeAlias = tuple[Epoch, int]
 #: How many rows are read at first, and at most, at a time.

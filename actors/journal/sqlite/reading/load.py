@@ -12,6 +12,7 @@ from turnkeeper.actors.journal.durable import Durable
 from turnkeeper.actors.journal.entries import Ended
 from turnkeeper.actors.journal.fold import fold
 from turnkeeper.actors.journal.sqlite.rows import EARLY, SessionRow
+from turnkeeper.actors.journal.sqlite.statements import rows
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.value import replace
@@ -20,7 +21,7 @@ from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.transcript import Bound, Transcript
 
 from . import events, said
-from .queries import entries_of_turns, entry, folded, rows, session
+from .queries import entries_of_turns, entry, folded, session
 
 
 class _Turn(msgspec.Struct, array_like=True):

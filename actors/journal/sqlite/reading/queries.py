@@ -1,8 +1,8 @@
-"""What all that read have in common: many rows as one text, sessions, turns and entries by their numbers."""
+"""What all that read have in common: sessions, turns and entries by their numbers."""
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -10,35 +10,11 @@ from turnkeeper.actors.journal.durable import Durable
 from turnkeeper.actors.journal.entries import Entry, decode
 from turnkeeper.actors.journal.fold import fold
 from turnkeeper.actors.journal.sqlite.rows import SESSION, SessionRow
+from turnkeeper.actors.journal.sqlite.statements import AMONG, among, rows
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.session.states import Limits
 
-T = TypeVar("T")
-#: Among values that are handed in as one text.
-AMONG: Final = "IN (SELECT value FROM json_each(?))"
 _of_turns: Final = msgspec.json.Decoder(list[tuple[int, str]])
-
-
-def among(values: Iterable[Any]) -> str:
-    """The text for `AMONG`."""
-    return msgspec.json.encode(list(values)).decode()
-
-
-def rows(
-    connection: sqlite3.Connection,
-    columns: str,
-    select: str,
-    values: tuple[Any, ...],
-    decoder: msgspec.json.Decoder[list[T]],
-) -> list[T]:
-    """These columns of all rows that a query selects, read as one text.
-
-    Between any two rows a busy event loop may have the interpreter for some milliseconds. A time is not to be
-    read like that: SQLite rounds it.
-    """
-    query = f"SELECT json_group_array(json_array({columns})) FROM ({select})"
-    (text,) = connection.execute(query, values).fetchone()
-    return decoder.decode(text)
 
 
 def session(connection: sqlite3.Connection, session_id: SessionId) -> SessionRow | None:

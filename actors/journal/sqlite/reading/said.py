@@ -7,10 +7,9 @@ import msgspec
 
 from turnkeeper.actors.journal.entries import Ended, decode
 from turnkeeper.actors.journal.sqlite.rows import SessionRow
+from turnkeeper.actors.journal.sqlite.statements import rows
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.frozen import frozen
-
-from .queries import rows
 
 #: How many turns' messages are read at a time.
 _AT_A_TIME: Final = 32

@@ -2,19 +2,18 @@
 
 import sqlite3
 from collections.abc import Iterable
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from turnkeeper.actors.journal.contract import Head
 from turnkeeper.actors.journal.entries import Entry, decode
 from turnkeeper.actors.journal.sqlite.rows import IN_FLIGHT, SESSION, TURN, SessionRow, TurnRow
+from turnkeeper.actors.journal.sqlite.statements import AMONG, among, put, rows
 from turnkeeper.actors.model.records import SessionId
 
 from .group import Group, Next
 
-#: How many values a statement may have.
-_VARIABLES: Final = 32_000
 _KEPT: Final = ("number", "id", "owner", "active_at")
 _SESSIONS: Final = (
     f"INSERT INTO session ({', '.join(SESSION)}) VALUES {{}} ON CONFLICT (number) DO UPDATE "
@@ -31,17 +30,11 @@ _LONGER: Final = (
     "WITH longer (number, key, size) AS (VALUES {}) UPDATE session "
     "SET key = longer.key, size = longer.size FROM longer WHERE session.number = longer.number"
 )
-_FIND_SESSIONS: Final = (
-    f"SELECT json_group_array(json_array({', '.join(SESSION).replace('active_at', '0.0')})) FROM session "
-    "WHERE id IN (SELECT value FROM json_each(?))"
-)
-_FIND_OPEN: Final = (
-    f"SELECT json_group_array(json_array({', '.join(TURN).replace('sent_at', '0.0')})) FROM turn "
-    "WHERE open IS NOT NULL AND session IN (SELECT value FROM json_each(?))"
-)
+#: No time is read, see `rows`, and none is needed.
+_SESSION_COLUMNS: Final = ", ".join(SESSION).replace("active_at", "0.0")
+_TURN_COLUMNS: Final = ", ".join(TURN).replace("sent_at", "0.0")
 _session_rows: Final = msgspec.json.Decoder(list[SessionRow])
 _turn_rows: Final = msgspec.json.Decoder(list[TurnRow])
-T = TypeVar("T")
 
 
 def write(connection: sqlite3.Connection, group: Group) -> None:
@@ -50,46 +43,25 @@ def write(connection: sqlite3.Connection, group: Group) -> None:
         connection.execute("DELETE FROM said WHERE session = ? AND first >= ?", (session, keep))
         cut = "UPDATE said SET count = min(count, ? - first) WHERE session = ? AND first + count > ?"
         connection.execute(cut, (keep, session, keep))
-    _put(connection, _ENTRIES, group.entries)
-    _put(connection, _EVENTS, group.events)
-    _put(connection, _SAID, [part for parts in group.said.values() for part in parts])
-    _put(connection, _TURNS, [msgspec.structs.astuple(turn) for turn in group.turns.values()])
-    _put(connection, _SESSIONS, [msgspec.structs.astuple(row)[:-1] for row in group.sessions.values()])
+    put(connection, _ENTRIES, group.entries)
+    put(connection, _EVENTS, group.events)
+    put(connection, _SAID, [part for parts in group.said.values() for part in parts])
+    put(connection, _TURNS, [msgspec.structs.astuple(turn) for turn in group.turns.values()])
+    put(connection, _SESSIONS, [msgspec.structs.astuple(row)[:-1] for row in group.sessions.values()])
     longer = [(row.number, row.key, row.size) for row in group.longer.values()]
-    _put(connection, _LONGER, longer)
-
-
-def _put(connection: sqlite3.Connection, statement: str, rows: list[tuple[Any, ...]]) -> None:
-    """Write rows, in one statement as far as SQLite can take them.
-
-    Between any two a busy event loop has the interpreter for some milliseconds: 1,000 rows in one statement
-    took a thirtieth of the time that they took one by one.
-    """
-    if not rows:
-        return
-    one = f"({', '.join('?' * len(rows[0]))})"
-    most = _VARIABLES // len(rows[0])
-    for start in range(0, len(rows), most):
-        some = rows[start : start + most]
-        values = ", ".join([one] * len(some))
-        connection.execute(statement.format(values), [each for row in some for each in row])
+    put(connection, _LONGER, longer)
 
 
 def sessions(connection: sqlite3.Connection, ids: Iterable[SessionId]) -> dict[SessionId, SessionRow]:
     """Those of the sessions that have a log, with their open turns. Raises `sqlite3.Error`."""
-    found = {row.number: row for row in _all(connection, _FIND_SESSIONS, list(ids), _session_rows)}
+    select = f"SELECT * FROM session WHERE id {AMONG}"
+    known = rows(connection, _SESSION_COLUMNS, select, (among(ids),), _session_rows)
+    found = {row.number: row for row in known}
     if found:
-        for turn in _all(connection, _FIND_OPEN, list(found), _turn_rows):
+        select = f"SELECT * FROM turn WHERE open IS NOT NULL AND session {AMONG}"
+        for turn in rows(connection, _TURN_COLUMNS, select, (among(found),), _turn_rows):
             found[turn.session].turns[turn.id] = turn
     return {row.id: row for row in found.values()}
-
-
-def _all(
-    connection: sqlite3.Connection, select: str, asked: list[Any], rows: msgspec.json.Decoder[list[T]]
-) -> list[T]:
-    """All rows at once, as one text, for the same reason. (No time is read: JSON would round it.)"""
-    (text,) = connection.execute(select, (msgspec.json.encode(asked).decode(),)).fetchone()
-    return rows.decode(text)
 
 
 def next_numbers(connection: sqlite3.Connection) -> Next:
