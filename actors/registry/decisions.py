@@ -26,7 +26,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, answer, refuse
-from turnkeeper.actors.session.effects import Decision, Effect, Refuse, Reply, addressees
+from turnkeeper.actors.session.effects import Effect, Refuse, Reply, addressees
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import Cancelling, Closed, Idle, State
 from turnkeeper.actors.session.views import state_name
@@ -115,9 +115,13 @@ class Decisions:
         this was to answer get `SessionLost`, and raising it again ends the actor.
         """
         before, now = self.state, self._shared.clock()
-        after, effects = self._step(before, message, now, to)
+        if type(message) is Submit:
+            message = self._with_room(before, message)
+        after, effects = step(before, message, now, to)
         if after is not before:
             self._take(after, now)
+        if logger.isEnabledFor(DEBUG):
+            log_decision(before, message, after, effects)
         try:
             self._performer.perform(effects, after)
         except Exception:
@@ -127,14 +131,11 @@ class Decisions:
     def abandon(self, error: SessionError) -> None:
         """The actor is gone: answer each asker of what was not decided, or not done."""
 
-    def _step(self, before: State, message: Message, now: float, to: ReplyTo) -> Decision:
-        ledger = self._shared.directory.ledger
-        if type(message) is Submit and not ledger.is_roomy(before.memory.home.owner, message.bounded):
-            message = replace(message, no_room=self._no_room(before, message.bounded))
-        after, effects = step(before, message, now, to)
-        if logger.isEnabledFor(DEBUG):
-            log_decision(before, message, after, effects)
-        return after, effects
+    def _with_room(self, before: State, message: Submit) -> Submit:
+        """The send, with why there is no room for its turn, if there is none."""
+        if self._shared.directory.ledger.is_roomy(before.memory.home.owner, message.bounded):
+            return message
+        return replace(message, no_room=self._no_room(before, message.bounded))
 
     def _take(self, after: State, now: float) -> None:
         """Make this the session's state."""

@@ -1,7 +1,7 @@
 """Performs the effects of a session's decisions: the one place where a session touches the world."""
 
 import logging
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, cut_off_event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
@@ -18,6 +18,7 @@ from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, Turnke
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
 from turnkeeper.actors.model.records import Outcome, Raised, Returned, SessionId, TurnId, TurnRecord
+from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, refuse
 from turnkeeper.actors.session.consequences import ENDS
@@ -124,7 +125,8 @@ def _said(error: BaseException | None) -> str:
         return type(error).__name__
 
 
-class Left(NamedTuple):
+@value
+class Left:
     """What a turn leaves at its end.
 
     That is the number of the event that ends it, and what it has made of the conversation that it was given,

@@ -20,7 +20,7 @@ Times count from the landing: a stalled disk would otherwise eat the grace of a 
 
 import itertools
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, NamedTuple, assert_never
 
 from turnkeeper.actors.admission.holdings import Holdings
@@ -32,10 +32,10 @@ from turnkeeper.actors.metrics.meter import APPENDS_NOT_LANDED
 from turnkeeper.actors.model.exceptions import JournalDown, SessionError, SessionLost
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Flush, Recover, Retitle, Shut, Stop, Submit, Tick, TurnEnded
-from turnkeeper.actors.registry.decisions import LOST, Decisions, lose
+from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose
 from turnkeeper.actors.registry.directory import reserve
 from turnkeeper.actors.registry.performer import Performer
-from turnkeeper.actors.registry.shared import Shared
+from turnkeeper.actors.registry.shared import DEBUG, Shared
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, refuse
 from turnkeeper.actors.session.consequences import CAUSES
 from turnkeeper.actors.session.effects import CancelTurn, Effect
@@ -147,22 +147,16 @@ class JournaledDecisions(Decisions):
         """Decide all that waits, up to what adds to the log: that is done when it is durable."""
         while self._waiting and self._flight is None:
             mail, self._waiting = tuple(self._waiting), deque()
-            state, now = self.state, self._shared.clock()
-            effects: list[Effect] = []
-            entries: list[Entry] = []
+            now = self._shared.clock()
             try:
-                for message, to in mail:
-                    after, decided = self._step(state, checked(message, self._performer), now, to)
-                    entries += entries_of(decided, sealer(self._performer, after), self._performer.cut_off)
-                    effects += decided
-                    state = after
+                state, effects, entries = _decided(mail, self.state, now, self._performer, self._with_room)
             except Exception:
                 _refuse_all(mail, SessionLost(LOST))
                 raise
             if entries:
-                self._append(mail, state, tuple(effects), tuple(entries))
+                self._append(mail, state, effects, entries)
             else:
-                self._do(mail, state, tuple(effects), now)
+                self._do(mail, state, effects, now)
 
     def _do(self, mail: Iterable[Mail], after: State, effects: tuple[Effect, ...], now: float) -> None:
         if after is not self.state:
@@ -265,6 +259,29 @@ class JournaledDecisions(Decisions):
         self._cargo.abandon(None if flight is None else flight.packed, error)
         _refuse_all(self._waiting, error)
         self._waiting.clear()
+
+
+def _decided(
+    mail: tuple[Mail, ...],
+    state: State,
+    now: float,
+    performer: Performer,
+    with_room: Callable[[State, Submit], Submit],
+) -> tuple[State, tuple[Effect, ...], tuple[Entry, ...]]:
+    """What becomes of a session by all these messages, one after the other, and what that adds to its log."""
+    effects: tuple[Effect, ...] = ()
+    entries: tuple[Entry, ...] = ()
+    for each, to in mail:
+        message = checked(each, performer)
+        if type(message) is Submit:
+            message = with_room(state, message)
+        after, decided = step(state, message, now, to)
+        if logger.isEnabledFor(DEBUG):
+            log_decision(state, message, after, decided)
+        entries += entries_of(decided, sealer(performer, after), performer.cut_off)
+        effects += decided
+        state = after
+    return state, effects, entries
 
 
 def _opening(shared: Shared, home: Home, now: float) -> tuple[Entry, ...]:

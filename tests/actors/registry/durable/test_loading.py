@@ -19,7 +19,7 @@ from turnkeeper.actors.model.exceptions import (
 )
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.words import TurnStatus
-from turnkeeper.actors.registry import decisions
+from turnkeeper.actors.registry.durable import journaled
 from turnkeeper.actors.registry.front import SessionRegistry
 
 
@@ -162,13 +162,13 @@ async def test_a_session_whose_actor_failed_is_read_again(monkeypatch: pytest.Mo
     journal = SlowJournal()
     async with opened(done, journal=journal) as registry:
         await one_turn(registry)
-        step = decisions.step
+        step = journaled.step
 
         def fail(*args: Any) -> Any:
-            monkeypatch.setattr(decisions, "step", step)
+            monkeypatch.setattr(journaled, "step", step)
             raise ZeroDivisionError("a bug of ours")
 
-        monkeypatch.setattr(decisions, "step", fail)
+        monkeypatch.setattr(journaled, "step", fail)
         with pytest.raises(SessionLost):
             await registry.send("s1", "lost")
         await one_turn(registry, text="again")
