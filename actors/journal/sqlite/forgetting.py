@@ -1,7 +1,7 @@
 """What is forgotten: sessions, with all that is kept of them, and the room that they took."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from turnkeeper.actors.journal.contract import History
@@ -34,7 +34,7 @@ def shrink(connection: sqlite3.Connection) -> bool:
 
 
 def too_many(
-    connection: sqlite3.Connection, history: History, in_use: frozenset[SessionId], now: float
+    connection: sqlite3.Connection, history: History, in_use: Collection[SessionId], now: float
 ) -> list[SessionId]:
     """The sessions that are more than may be kept: what was idle longest. Raises `sqlite3.Error`."""
     values = {
