@@ -30,7 +30,7 @@ BUGS = (
     Bug(
         "asked for the end of a turn that has ended: no answer",
         "registry/session_actor",
-        "            answer(reply_to, TurnEnd(record, outcome_of(record)))",
+        "            answer(reply_to, answer_about(message, record))",
         "            pass",
     ),
     Bug(
@@ -48,8 +48,8 @@ BUGS = (
     Bug(
         "a failed session publishes no end",
         "registry/session_actor",
-        "                feed.append(event)\n                if event",
-        "                if event",
+        "            feed.append(event)\n            if event",
+        "            if event",
     ),
     Bug(
         "the timer is set once only",
@@ -240,7 +240,7 @@ BUGS = (
     Bug(
         "a freed session is not forgotten",
         "registry/children",
-        "            self.forget(entry)\n            if",
+        "            self._children.forget(entry)\n            if",
         "            if",
     ),
 )

@@ -17,9 +17,9 @@ BUGS = (
     Bug(
         "effects come before the commit",
         "journaled",
-        "                self._append(mail, state, tuple(effects), tuple(entries))\n",
-        "                self._do(mail, state, tuple(effects), now)\n"
-        "                self._append((), state, (), tuple(entries))\n",
+        "                self._append(mail, state, effects, entries)\n",
+        "                self._do(mail, state, effects, now)\n"
+        "                self._append((), state, (), entries)\n",
     ),
     Bug(
         "a batch of events is dropped that could not be written",
