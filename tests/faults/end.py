@@ -10,19 +10,20 @@ from tests.faults.history import AtTheEnd, Event
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.client.errors import Refused
 
-#: How many sessions are asked for at a time, and how long one may take to come to rest, in seconds.
+#: How many sessions are asked for at a time, and how many seconds all have to come to rest.
 AT_A_TIME, REST = 8, 30.0
 RESTS = frozenset({"idle", "closed"})
 
 
 async def at_the_end(client: Client, tasks: dict[str, list[str]]) -> dict[str, AtTheEnd]:
     """What the server says of each session, and of the turns of it that clients have named."""
+    until = asyncio.get_running_loop().time() + REST
     places = asyncio.Semaphore(AT_A_TIME)
-    lines = [*await client.sessions(limit="200"), *await client.sessions(limit="200", state="closed")]
+    lines = [*await client.sessions(), *await client.sessions(state="closed")]
 
     async def one(session: str) -> AtTheEnd:
         async with places:
-            there = await _session(client, session, tasks[session])
+            there = await _session(client, session, tasks[session], until)
             listed = tuple(line for line in lines if line["log_id"] == session)
             return msgspec.structs.replace(there, listed=listed)
 
@@ -30,9 +31,9 @@ async def at_the_end(client: Client, tasks: dict[str, list[str]]) -> dict[str, A
     return dict(zip(tasks, found, strict=True))
 
 
-async def _session(client: Client, session: str, tasks: list[str]) -> AtTheEnd:
+async def _session(client: Client, session: str, tasks: list[str], until: float) -> AtTheEnd:
     try:
-        state = await _at_rest(client, session)
+        state = await _at_rest(client, session, until)
     except Refused:
         return AtTheEnd(state=None, by_id=dict.fromkeys(tasks))
     by_id = {task: await _turn(client, session, task) for task in tasks}
@@ -50,11 +51,10 @@ async def _session(client: Client, session: str, tasks: list[str]) -> AtTheEnd:
     )
 
 
-async def _at_rest(client: Client, session: str) -> str:
+async def _at_rest(client: Client, session: str, until: float) -> str:
     """The session's state, once it is at rest or has not become that in time."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + REST
-    while (state := str((await client.session(session))["state"])) not in RESTS and loop.time() < end:
+    while (state := str((await client.session(session))["state"])) not in RESTS and loop.time() < until:
         await asyncio.sleep(0.1)
     return state
 
