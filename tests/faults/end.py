@@ -19,16 +19,19 @@ async def at_the_end(client: Client, tasks: dict[str, list[str]]) -> dict[str, A
     """What the server says of each session, and of the turns of it that clients have named."""
     until = asyncio.get_running_loop().time() + REST
     places = asyncio.Semaphore(AT_A_TIME)
-    lines = [*await client.sessions(), *await client.sessions(state="closed")]
 
     async def one(session: str) -> AtTheEnd:
         async with places:
-            there = await _session(client, session, tasks[session], until)
-            listed = tuple(line for line in lines if line["log_id"] == session)
-            return msgspec.structs.replace(there, listed=listed)
+            return await _session(client, session, tasks[session], until)
 
-    found = await asyncio.gather(*map(one, tasks))
-    return dict(zip(tasks, found, strict=True))
+    found = dict(zip(tasks, await asyncio.gather(*map(one, tasks)), strict=True))
+    lines = [*await client.sessions(), *await client.sessions(state="closed")]
+    return {
+        session: msgspec.structs.replace(
+            there, listed=tuple(line for line in lines if line["log_id"] == session)
+        )
+        for session, there in found.items()
+    }
 
 
 async def _session(client: Client, session: str, tasks: list[str], until: float) -> AtTheEnd:
