@@ -101,15 +101,21 @@ def figures(history: History) -> Figures:
 
 
 async def play(
-    server: ServerProcess, seed: str, sessions: list[str], kills: int, calm: float = CALM
+    server: ServerProcess,
+    seed: str,
+    sessions: list[str],
+    kills: int,
+    *,
+    calm: float = CALM,
+    keeps_closed: bool = True,
 ) -> History:
     """One round: so many kills under these sessions, ``calm`` seconds more, and what is there then.
 
-    The server is ended. Raises `DidNotServe`.
+    ``keeps_closed``: closed sessions stay known for so long. The server is ended. Raises `DidNotServe`.
     """
     history = History(seed, {name: name for name in AGENTS}, ATTEMPTS)
     async with Client(server.url) as client:
-        scene = Scene(server, client, history)
+        scene = Scene(server, client, history, keeps_closed=keeps_closed)
         killer = Killer(scene, random.Random(f"{seed} kills"))
         users = [User(scene, name, list(AGENTS), random.Random(f"{seed} {name}")) for name in sessions]
         readers = _readers(scene, seed, sessions)
@@ -165,10 +171,11 @@ async def run(kills: int, sessions: int, seed: int, folder: Path) -> bool:
     log, journal = folder / "server.log", ("--data", str(folder / "turnkeeper.db"))
     for number in range((kills + ROUND - 1) // ROUND):
         began = time.monotonic()
-        server = ServerProcess(log, *journal, **(TIGHT if number % 2 else ROOMY))
+        tight, many = number % 2 == 1, min(ROUND, kills - number * ROUND)
+        server = ServerProcess(log, *journal, **(TIGHT if tight else ROOMY))
         names = [f"r{number}s{each}" for each in range(sessions)]
         try:
-            history = await play(server, f"{seed} {number}", names, min(ROUND, kills - number * ROUND))
+            history = await play(server, f"{seed} {number}", names, many, keeps_closed=not tight)
         except DidNotServe as error:
             print(f"round {number + 1}: the server did not serve any more: {error}\nits files: {folder}")
             return False

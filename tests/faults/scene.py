@@ -34,6 +34,8 @@ class Scene:
     history: History
     incarnation: int = 0
     over: bool = False
+    #: Whether sessions that are closed stay known for the whole round.
+    keeps_closed: bool = True
     up: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def persist(self, what: str, ask: Callable[[], Awaitable[JSON]]) -> tuple[int, JSON]:

@@ -16,7 +16,7 @@ SESSIONS = [f"s{number}" for number in range(20)]
 def played(folder: Path, kills: int, calm: float) -> History:
     """A round with a server that keeps nothing."""
     server = ServerProcess(folder / "log", "--data", ":memory:", **ROOMY)
-    return asyncio.run(play(server, "small", SESSIONS, kills, calm))
+    return asyncio.run(play(server, "small", SESSIONS, kills, calm=calm))
 
 
 @pytest.mark.attack

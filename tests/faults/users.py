@@ -53,7 +53,7 @@ class User:
             (self._look, 1.0),
             (self._stop_the_next, 0.5),
             (self._rename, 0.2),
-            (self._close, 0.05),
+            (self._close, 0.05 if self._scene.keeps_closed else 0.0),
         ]
         await asyncio.sleep(self._chance.uniform(0.0, PAUSE))
         while not (self._scene.over or self._done):
