@@ -22,6 +22,13 @@ class Spawned(_Record, frozen=True, tag="spawned"):
     at: float
 
 
+class Terminated(_Record, frozen=True, tag="terminated"):
+    """It was asked to end; it is killed when its time for that is up."""
+
+    incarnation: int
+    at: float
+
+
 class Killed(_Record, frozen=True, tag="killed"):
     """It was killed."""
 
@@ -163,6 +170,7 @@ class Stopped(_Record, frozen=True, tag="stopped"):
 
 Record: TypeAlias = (
     Spawned
+    | Terminated
     | Killed
     | SendAsked
     | SendAnswered
@@ -237,7 +245,7 @@ class History(msgspec.Struct):
                     session = record.session
                 case Denied() | TitleAsked() | TitleAnswered() | CloseAsked() | CloseAnswered():
                     session = record.session
-                case Spawned() | Killed() | Broke():
+                case Spawned() | Terminated() | Killed() | Broke():
                     continue
                 case _:
                     assert_never(record)

@@ -66,6 +66,14 @@ class ServerProcess:
             logged = await asyncio.to_thread(self.log.read_text, errors="replace")
             raise DidNotServe(logged[-2_000:])
 
+    async def terminate(self, seconds: float) -> None:
+        """Ask it to end, as a deploy does, and give it so many seconds for that."""
+        assert self._process is not None, "spawn it first"
+        with suppress(ProcessLookupError, TimeoutError):
+            self._process.terminate()
+            async with asyncio.timeout(seconds):
+                await self._process.wait()
+
     async def kill(self) -> None:
         """End it as ``kill -9`` does, wherever it is, and wait until it is gone. Nothing if none runs."""
         if self._process is None:

@@ -1,7 +1,7 @@
 """What each reader saw, against the log as it is at the end. Pure."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from tests.faults.history import Connected, Event, Record, Seen, Stopped, StreamRefused
@@ -9,8 +9,9 @@ from tests.faults.log import Id, Log, id_of
 
 #: What a stream says about itself.
 GAP, CLOSE, SNAPSHOT = "gap", "close", "snapshot"
-#: How a stream may end, and how one of a session that was closed.
+#: How a stream may end; of a server that was asked to end; of a session that was closed.
 USUAL_ENDS = ("Task cancelled", "Task finished", "Task unresponsive")
+SHUTDOWN = "Server shutting down"
 CLOSED = "Session closed"
 
 
@@ -59,12 +60,12 @@ def _see(reader: Reader, event: Seen) -> None:
         reader.ends.append(event.text)
 
 
-def faults(readers: Iterable[Reader], log: Log, closing: bool) -> Iterator[str]:
-    """What is wrong with what the readers of a session saw. ``closing``: a client has asked to close it."""
+def faults(readers: Iterable[Reader], log: Log, ends: Container[str] = USUAL_ENDS) -> Iterator[str]:
+    """What is wrong with what the readers of a session saw, whose streams may end with these texts."""
     lacking: dict[Id, Event] = {}
     for reader in readers:
         for end in reader.ends:
-            if end not in USUAL_ENDS and not (closing and end == CLOSED):
+            if end not in ends:
                 yield f"reader {reader.name}: its stream was ended: {end}"
         for complaint in (*reader.complaints, *_contents(reader, log, lacking), *_places(reader, log)):
             yield f"reader {reader.name}: {complaint}"

@@ -23,6 +23,7 @@ from tests.faults.history import (
     Seen,
     SendAnswered,
     SendAsked,
+    Terminated,
     read,
 )
 from tests.faults.log import id_of
@@ -44,6 +45,7 @@ ATTEMPTS = 3
 #: Nothing that a round brings about falls out of memory.
 ROOMY: dict[str, object] = {
     "cancel_grace": 1.0,
+    "shutdown_deadline": 2.0,
     "attempt_backoff": 0.1,
     "max_attempts": ATTEMPTS,
     "kept_turns": 1_000,
@@ -72,6 +74,7 @@ class Figures(NamedTuple):
     """What a round consisted of."""
 
     kills: int
+    gently: int
     sends: int
     cancels: int
     events: int
@@ -79,8 +82,8 @@ class Figures(NamedTuple):
 
     def __str__(self) -> str:
         return (
-            f"{self.kills} kills, {self.sends:,} acknowledged sends, {self.cancels:,} cancels,"
-            f" {self.events:,} events on streams, resumed {self.reconnects:,} times"
+            f"{self.kills} kills ({self.gently} after a SIGTERM), {self.sends:,} acknowledged sends,"
+            f" {self.cancels:,} cancels, {self.events:,} events on streams, resumed {self.reconnects:,} times"
         )
 
 
@@ -93,6 +96,7 @@ def figures(history: History) -> Figures:
     readers = {record.reader for record in history.records if isinstance(record, Connected)}
     return Figures(
         count(Killed),
+        count(Terminated),
         count(SendAnswered),
         count(CancelAnswered),
         count(Seen),

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from tests.faults.history import Broke, History, Killed, Spawned
+from tests.faults.history import Broke, History, Killed, Spawned, Terminated
 from tests.faults.process import ServerProcess
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.client.connection import JSON
@@ -17,6 +17,8 @@ from turnkeeper.web.client.errors import Refused, Unreachable
 LIFE, LONGEST = 0.8, 3.0
 #: How often a server is killed before it serves, and after how many seconds at most.
 YOUNG, EARLY = 0.15, 1.5
+#: How often it is asked to end before it is killed, and how many seconds it has for that at most.
+GENTLY, TO_END = 0.2, 3.0
 #: Seconds before a request is made again.
 AGAIN = 0.05
 #: Seconds after which a request must be answered, over however many processes.
@@ -79,8 +81,11 @@ class Killer:
         self._scene.up.set()
 
     async def kill(self) -> None:
-        """Kill it."""
+        """Kill it; now and then it is asked to end before, and may be killed amid that."""
         scene = self._scene
+        if self._chance.random() < GENTLY:
+            scene.history.add(Terminated(scene.incarnation, time.time()))
+            await scene.server.terminate(self._chance.choice((TO_END, self._chance.uniform(0.0, 0.5))))
         scene.up.clear()
         await scene.server.kill()
         scene.history.add(Killed(scene.incarnation, time.time()))

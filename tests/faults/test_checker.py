@@ -23,6 +23,7 @@ from tests.faults.history import (
     SendAsked,
     SendRefused,
     StreamRefused,
+    Terminated,
     TitleAsked,
     read,
 )
@@ -533,6 +534,14 @@ def test_a_closed_session_has_no_conversation_and_its_streams_end() -> None:
     note(history, CloseAsked(SESSION), Seen(READER, None, "close", "Session closed"), CloseAnswered(SESSION))
     listed(history, "closed", TITLE)
     conversation(history)
+    assert said(history) == []
+
+
+def test_streams_end_with_a_server_that_is_asked_to_end() -> None:
+    history = clean()
+    note(history, Seen(READER, None, "close", "Server shutting down"))
+    assert said(history) == ["reader reader: its stream was ended: Server shutting down"]
+    note(history, Terminated(4, 9.9))
     assert said(history) == []
 
 
