@@ -32,7 +32,7 @@ def _session(records: list[Record], end: AtTheEnd, history: History, usual: set[
     policies = {record.task: history.policies[record.agent] for record in sent}
     kept = log.Log(end.events)
     yield from log.faults(kept, plans, policies, history.attempts)
-    yield from turns.faults(turns.known_of(records), end, kept, history.policies)
+    yield from turns.faults(turns.known_of(records), end, kept)
     there = {task: turn for task, turn in end.by_id.items() if turn is not None}
     yield from sessions.faults(session := sessions.known_of(records), end)
     if end.state != "closed":

@@ -1,8 +1,7 @@
 """What happened, and what is there at the end. Data.
 
 Processes of the server are counted: the first one is incarnation 1, and the count moves on when the next one
-is spawned. A request is noted with the incarnation when it was asked and the one when it was answered.
-Moments are Unix seconds.
+is spawned. Moments are Unix seconds; ``asked_at`` is that of the request that was answered in the end.
 """
 
 from pathlib import Path
@@ -51,8 +50,7 @@ class SendAnswered(_Record, frozen=True, tag="send_answered"):
 
     session: str
     task: str
-    asked: int
-    answered: int
+    asked_at: float
     at: float
     status: str
     repeated: bool = False
@@ -76,8 +74,7 @@ class CancelAnswered(_Record, frozen=True, tag="cancel_answered"):
 
     session: str
     task: str | None
-    asked: int
-    answered: int
+    asked_at: float
     at: float
     verdict: str
     status: str | None = None
@@ -115,8 +112,7 @@ class Looked(_Record, frozen=True, tag="looked"):
 
     session: str
     task: str
-    asked: int
-    answered: int
+    asked_at: float
     status: str | None
 
 

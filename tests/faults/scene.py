@@ -40,25 +40,25 @@ class Scene:
     keeps_closed: bool = True
     up: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def persist(self, what: str, ask: Callable[[], Awaitable[JSON]]) -> tuple[int, JSON]:
-        """Ask until there is an answer: the incarnation when it was asked, and the answer.
+    async def persist(self, what: str, ask: Callable[[], Awaitable[JSON]]) -> tuple[float, JSON]:
+        """Ask until there is an answer: when it was asked that time, and the answer.
 
         Raises `Refused` for a refusal that is not of the moment, and `TimeoutError`.
         """
         async with asyncio.timeout(PATIENCE):
             return await self._persist(what, ask)
 
-    async def _persist(self, what: str, ask: Callable[[], Awaitable[JSON]]) -> tuple[int, JSON]:
+    async def _persist(self, what: str, ask: Callable[[], Awaitable[JSON]]) -> tuple[float, JSON]:
         while True:
-            asked = self.incarnation
+            asked_at = time.time()
             try:
-                return asked, await ask()
+                return asked_at, await ask()
             except Unreachable as error:
-                self.history.add(Broke(what, asked, str(error)))
+                self.history.add(Broke(what, self.incarnation, str(error)))
             except Refused as error:
                 if error.status not in OF_THE_MOMENT:
                     raise
-                self.history.add(Broke(what, asked, error.code))
+                self.history.add(Broke(what, self.incarnation, error.code))
             await self.breathe()
 
     async def breathe(self) -> None:

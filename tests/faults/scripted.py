@@ -145,8 +145,8 @@ def asked(task: str, at: float) -> SendAsked:
     return SendAsked(SESSION, task, AGENTS[task], PLANS[task].text, at)
 
 
-def answered(task: str, incarnation: int, at: float, status: str = "running", **more: Any) -> SendAnswered:
-    return SendAnswered(SESSION, task, incarnation, incarnation, at, status, **more)
+def answered(task: str, at: float, status: str = "running", **more: Any) -> SendAnswered:
+    return SendAnswered(SESSION, task, at, at, status, **more)
 
 
 def saw(reader: str, *events: Event) -> list[Seen]:
@@ -159,33 +159,33 @@ def _records() -> list[Record]:
         Spawned(1, 0.5),
         Connected(READER, SESSION, 1, "0"),
         asked("t1", 1.0),
-        answered("t1", 1, 1.0),
-        Looked(SESSION, "t1", 1, 1, "completed"),
+        answered("t1", 1.0),
+        Looked(SESSION, "t1", 1.4, "completed"),
         asked("t2", 2.0),
-        answered("t2", 1, 2.0),
+        answered("t2", 2.0),
         *saw(READER, *first, LACKING),
         Killed(1, 2.5),
         Spawned(2, 2.6),
         Connected(READER, SESSION, 2, LACKING.id),
-        Looked(SESSION, "t2", 2, 2, "interrupted"),
+        Looked(SESSION, "t2", 3.1, "interrupted"),
         asked("t3", 4.0),
         asked("t3", 4.1),
-        answered("t3", 2, 4.2, repeated=True),
+        answered("t3", 4.2, repeated=True),
         Connected(LATE, SESSION, 2),
-        CancelAnswered(SESSION, "t3", 2, 2, 4.5, "requested", "cancelling"),
-        CancelAnswered(SESSION, "t3", 2, 2, 4.7, "finished_first", "cancelled"),
+        CancelAnswered(SESSION, "t3", 4.5, 4.5, "requested", "cancelling"),
+        CancelAnswered(SESSION, "t3", 4.7, 4.7, "finished_first", "cancelled"),
         TitleAsked(SESSION, "as of t1"),
         TitleAsked(SESSION, TITLE),
         TitleAnswered(SESSION, TITLE),
         asked("t4", 5.0),
-        answered("t4", 2, 5.0),
+        answered("t4", 5.0),
         Killed(2, 5.5),
         Spawned(3, 5.6),
         Connected(OF_T4, SESSION, 3, "0", "t4"),
-        Looked(SESSION, "t4", 3, 3, "queued"),
+        Looked(SESSION, "t4", 6.1, "queued"),
         *saw(OF_T4, *(event for event in EVENTS if (event.id or "")[:2] in ("50", "60", "65"))),
         asked("t5", 7.0),
-        answered("t5", 3, 7.0),
+        answered("t5", 7.0),
         Killed(3, 7.5),
         Spawned(4, 7.6),
         *saw(READER, *rest),
@@ -193,10 +193,10 @@ def _records() -> list[Record]:
         asked("t6", 8.6),
         SendRefused(SESSION, "t6", "SESSION_BUSY"),
         asked("t7", 8.7),
-        answered("t7", 4, 8.7, "queued", superseded="t5", verdict="requested"),
-        CancelAnswered(SESSION, "t8", 4, 4, 9.1, "not_running", remembered=True),
+        answered("t7", 8.7, "queued", superseded="t5", verdict="requested"),
+        CancelAnswered(SESSION, "t8", 9.1, 9.1, "not_running", remembered=True),
         asked("t8", 9.2),
-        answered("t8", 4, 9.2, "cancelled", superseded="t7", verdict="cancelled"),
+        answered("t8", 9.2, "cancelled", superseded="t7", verdict="cancelled"),
         Stopped(READER),
     ]
 

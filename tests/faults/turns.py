@@ -15,7 +15,8 @@ from tests.faults.history import (
 )
 from tests.faults.log import FINAL, Log
 
-HELD = frozenset({"running", "cancelling"})
+#: How many seconds an end may take to be durable: until then the turn has not ended.
+LANDING = 1.0
 #: After these a turn is not started again.
 ASKED_TO_STOP = frozenset({"requested", "cancelled"})
 #: How many milliseconds an epoch may be ahead of the clock: epochs grow even where the clock does not.
@@ -23,10 +24,9 @@ AHEAD = 5
 
 
 class Observed(NamedTuple):
-    """How a turn stood: between being asked for and being answered, by the incarnation of the server."""
+    """How a turn stood when it was asked for, or later."""
 
-    asked: int
-    answered: int
+    asked_at: float
     status: str
     by: str
 
@@ -58,7 +58,7 @@ def known_of(records: Iterable[Record]) -> dict[str, Known]:
             case SendAnswered():
                 known = of(record.task)
                 known.sends.append(record)
-                known.observed.append(Observed(record.asked, record.answered, record.status, "a send"))
+                known.observed.append(Observed(record.asked_at, record.status, "a send"))
                 if record.superseded is not None and record.verdict is not None:
                     of(record.superseded).stops.append((record.at, record.verdict))
             case SendRefused():
@@ -68,16 +68,16 @@ def known_of(records: Iterable[Record]) -> dict[str, Known]:
                 known.remembered |= record.remembered and not known.sends
                 known.stops.append((record.at, record.verdict))
                 if record.status is not None:
-                    known.observed.append(Observed(record.asked, record.answered, record.status, "a cancel"))
+                    known.observed.append(Observed(record.asked_at, record.status, "a cancel"))
             case Looked(status=str(status)):
-                of(record.task).observed.append(Observed(record.asked, record.answered, status, "a look"))
+                of(record.task).observed.append(Observed(record.asked_at, status, "a look"))
             case _:
                 pass
     return found
 
 
-def faults(known: dict[str, Known], end: AtTheEnd, log: Log, policies: dict[str, str]) -> Iterator[str]:
-    """What is wrong with the turns of a session. ``policies``: each agent's."""
+def faults(known: dict[str, Known], end: AtTheEnd, log: Log) -> Iterator[str]:
+    """What is wrong with the turns of a session."""
     listed = [turn["task_id"] for turn in end.turns]
     for task in dict.fromkeys(listed):
         if listed.count(task) > 1:
@@ -90,10 +90,10 @@ def faults(known: dict[str, Known], end: AtTheEnd, log: Log, policies: dict[str,
         turn_at_end = end.by_id.get(task)
         if turn_at_end is not None and task not in listed:
             yield f"turn {task} is not in the list"
-        yield from _turn(heard, turn_at_end, log, policies)
+        yield from _turn(heard, turn_at_end, log)
 
 
-def _turn(known: Known, turn: dict[str, Any] | None, log: Log, policies: dict[str, str]) -> Iterator[str]:
+def _turn(known: Known, turn: dict[str, Any] | None, log: Log) -> Iterator[str]:
     task = known.task
     yield from _acknowledged(known)
     if turn is None:
@@ -107,7 +107,7 @@ def _turn(known: Known, turn: dict[str, Any] | None, log: Log, policies: dict[st
         yield f"the send of turn {task} was refused ({known.refused[0]}), and the turn is {status}"
     if status not in FINAL:
         yield f"turn {task} is {status} at the end"
-    yield from _statuses(known, status, policies.get(turn["agent"], "interrupt"))
+    yield from _statuses(known, turn)
     yield from _stops(known, turn, log)
     runs = [epoch for epoch in log.of_task.get(task, []) if epoch.is_run]
     if status == "completed" and turn["attempt"] != len(runs):
@@ -124,18 +124,14 @@ def _acknowledged(known: Known) -> Iterator[str]:
             yield f"the send of turn {known.task} was acknowledged, and again as a new one"
 
 
-def _statuses(known: Known, at_end: str, policy: str) -> Iterator[str]:
+def _statuses(known: Known, turn: dict[str, Any]) -> Iterator[str]:
+    at_end, ended_at = turn["status"], turn["ended_at"]
     for seen in known.observed:
         if seen.status in FINAL and seen.status != at_end:
             yield f"turn {known.task} was {seen.status} for {seen.by}, and is {at_end}"
-    if policy == "interrupt":
-        held = min((seen.answered for seen in known.observed if seen.status in HELD), default=None)
-        for seen in known.observed:
-            if held is not None and seen.asked > held and seen.status not in FINAL:
-                yield (
-                    f"turn {known.task} was running in incarnation {held}, and"
-                    f" {seen.status} for {seen.by} in incarnation {seen.asked}"
-                )
+        if seen.status not in FINAL and ended_at is not None and seen.asked_at > ended_at + LANDING:
+            late = seen.asked_at - ended_at
+            yield f"turn {known.task} was {seen.status} for {seen.by}, {late:.1f} s after its end"
 
 
 def _stops(known: Known, turn: dict[str, Any], log: Log) -> Iterator[str]:

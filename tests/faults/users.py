@@ -95,13 +95,13 @@ class User:
         await self._wait(task)
         scene = self._scene
         try:
-            asked, answer = await scene.persist("look", lambda: scene.client.turn(self._session, task))
+            asked_at, answer = await scene.persist("look", lambda: scene.client.turn(self._session, task))
             status = answer["status"]
         except Refused as error:
             if error.status != 404:
                 raise
-            asked, status = scene.incarnation, None
-        scene.history.add(Looked(self._session, task, asked, scene.incarnation, status))
+            asked_at, status = time.time(), None
+        scene.history.add(Looked(self._session, task, asked_at, status))
         await self._wait(task)
 
     async def _rename(self, task: str) -> None:
@@ -155,7 +155,7 @@ class User:
             )
 
         try:
-            asked, answer = await scene.persist("send", ask)
+            asked_at, answer = await scene.persist("send", ask)
         except Refused as error:
             if error.code not in FOR_GOOD:
                 raise
@@ -166,8 +166,7 @@ class User:
             SendAnswered(
                 self._session,
                 plan.task,
-                asked,
-                scene.incarnation,
+                asked_at,
                 time.time(),
                 answer["task_status"],
                 answer["repeated"],
@@ -183,7 +182,7 @@ class User:
     async def _cancel(self, task: str | None) -> None:
         """Cancel a turn, or whatever the session does, until that is answered."""
         scene, wait = self._scene, self._chance.random() < 0.7
-        asked, answer = await scene.persist(
+        asked_at, answer = await scene.persist(
             "cancel", lambda: scene.client.cancel(self._session, task, wait=wait)
         )
         turn = answer["turn"] or {}
@@ -191,8 +190,7 @@ class User:
             CancelAnswered(
                 self._session,
                 turn.get("task_id", task),
-                asked,
-                scene.incarnation,
+                asked_at,
                 time.time(),
                 answer["verdict"],
                 turn.get("status"),
