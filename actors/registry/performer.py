@@ -309,8 +309,8 @@ class Performer:
 
     def _close_streams(self, end: StreamEnd, state: State) -> None:
         self.feed.end(end)
-        if type(state) is Closed:
-            # Streams that the end of a turn leaves open end with its session.
+        if type(state) is Closed and state.for_good is not None:
+            # Streams that the end of a turn leaves open end with its session; at a shutdown, with the server.
             self.feed.end(StreamEnd.SESSION_CLOSED)
 
     def seal(self, effect: EndTurn, state: State) -> Left | None:

@@ -74,6 +74,23 @@ async def test_a_session_that_is_closed_while_its_turn_ends_leaves_nothing(journ
         assert (await registry.messages("s1")).messages == ()
 
 
+async def test_streams_end_with_the_server_when_a_cancel_and_a_shutdown_are_decided_together() -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        reader = await registry.subscribe("s1", close_on="never")
+        journal.hold()
+        cancelling = asyncio.create_task(registry.cancel("s1"))
+        await run.cancelled.wait()
+        stopping = asyncio.create_task(registry.stop())
+        await settle()
+        journal.let_go()
+        await asyncio.gather(cancelling, stopping)
+        ends = [event.data async for event in reader.events() if event.name == "close"]
+        assert ends == ["Task cancelled", "Server shutting down"]
+
+
 # -- One append on its way --------------------------------------------------------------------------
 
 
