@@ -11,7 +11,7 @@ from turnkeeper.actors.model.frozen import frozen
 from turnkeeper.actors.model.records import Cancellation, Epoch, KeptResult, TurnHead, TurnId, TurnRecord
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
-from turnkeeper.actors.session.record import remember
+from turnkeeper.actors.session.record import remember, remember_cancel
 from turnkeeper.actors.session.states import EarlyCancel as Early
 from turnkeeper.actors.session.states import Home, Limits, Memory
 from turnkeeper.actors.turn.changes import Changes
@@ -109,13 +109,8 @@ def _started(durable: Durable, entry: Started) -> Durable:
 
 
 def _cancelled_early(durable: Durable, entry: EarlyCancel, limits: Limits) -> Durable:
-    fresh = tuple(
-        early
-        for early in durable.early
-        if early.turn_id != entry.turn_id and entry.at < early.asked_at + limits.early_cancel_ttl
-    )
-    early = (*fresh, Early(entry.turn_id, entry.reason, entry.at))
-    return replace(durable, early=early[-limits.early_cancels :])
+    early = Early(entry.turn_id, entry.reason, entry.at)
+    return replace(durable, early=remember_cancel(durable.early, early, limits))
 
 
 def _ended(durable: Durable, entry: Ended, limits: Limits) -> Durable:

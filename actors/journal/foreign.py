@@ -7,6 +7,7 @@ elsewhere. What only the process may say that runs it means that this one has lo
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.session import ladder
 from turnkeeper.actors.session.effects import Decision, Effect
+from turnkeeper.actors.session.record import remember_cancel
 from turnkeeper.actors.session.states import EarlyCancel as Early
 from turnkeeper.actors.session.states import Running, State
 
@@ -30,9 +31,9 @@ def taken_over(state: State, entries: tuple[Entry, ...], now: float) -> Decision
                     effects += more
             case EarlyCancel():
                 memory = state.memory
-                early = (*memory.early, Early(entry.turn_id, entry.reason, entry.at))
-                early = early[-memory.home.limits.early_cancels :]
-                state = replace(state, memory=replace(memory, early=early))
+                early = Early(entry.turn_id, entry.reason, entry.at)
+                kept = remember_cancel(memory.early, early, memory.home.limits)
+                state = replace(state, memory=replace(memory, early=kept))
             case Events() | Titled():
                 pass
             case _:

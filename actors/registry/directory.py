@@ -67,6 +67,11 @@ class Entry(Held):
         #: reported what is left of the session; ``None`` while messages go straight to the actor.
         self.parked_mail: list[tuple[Any, Any]] | None = None
 
+    @property
+    def awaits_the_journal(self) -> bool:
+        """Whether its actor has failed, and it is read again before its mail is delivered."""
+        return self.actor is None and self.parked_mail is not None
+
 
 #: A session as it can be listed: one that is open, or what is left of one beside its conversation.
 Listed: TypeAlias = Entry | Left
@@ -333,6 +338,14 @@ def reserve(directory: Directory, session_id: SessionId) -> Holdings[Entry] | No
         return None
     entry.holdings.count_turns(1)
     return entry.holdings
+
+
+def came_to_nothing(directory: Directory, actor: Any, state: State, now: float) -> None:
+    """What a session was opened for could not be written: it has nothing to do, and no title."""
+    entry = directory.living(actor, state.memory.home.session_id)
+    if entry is not None and entry.session_id in directory.opening:
+        name(entry, None)
+        directory.report(actor, state, now)
 
 
 def put_back(directory: Directory, entry: Entry, owner: str) -> None:

@@ -17,7 +17,7 @@ from turnkeeper.actors.model.messages import (
     TurnPage,
 )
 from turnkeeper.actors.model.records import SessionId, TurnId
-from turnkeeper.actors.model.title import check_title
+from turnkeeper.actors.model.title import check_title, title_of
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.runtime import ReplyTo, answer, in_batches
 from turnkeeper.actors.session.refusals import unknown
@@ -28,7 +28,7 @@ from turnkeeper.actors.turn.context_store import Left
 from turnkeeper.actors.turn.hosts import owner_according_to, said_according_to
 
 from .children import Children
-from .directory import PASS, Listed, active_by, name, summary
+from .directory import PASS, Entry, Listed, active_by, name, summary
 from .durable import history
 from .shared import Shared
 
@@ -90,6 +90,16 @@ def answer_set_title(shared: Shared, children: Children, message: SetTitle, to: 
             children.forward(found, Retitle(title, summary(found)), to)
             return
     answer(to, summary(found))
+
+
+def title_by(shared: Shared, children: Children, entry: Entry, message: object) -> None:
+    """Name a session without a title after this message, which has just been sent to it."""
+    title = title_of(message, shared.settings.title_length)
+    if title is not None:
+        name(entry, title)
+        # A log begins with the title that its session has then.
+        if shared.journal is not None and entry.session_id not in shared.directory.opening:
+            children.forward(entry, Retitle(title), None)
 
 
 def answer_messages(shared: Shared, children: Children, message: GetMessages, to: ReplyTo) -> None:

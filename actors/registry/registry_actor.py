@@ -42,20 +42,19 @@ from turnkeeper.actors.model.messages import (
     ToBeFreed,
 )
 from turnkeeper.actors.model.records import Asker, Reason, TurnId
-from turnkeeper.actors.model.title import title_of
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 
 from .children import Children, Closing
-from .directory import PASS, name
+from .directory import PASS
 from .durable.loading import Loading
 from .durable.retention import Retention
 from .durable.sealing import check_json
 from .ending import Ending
 from .housekeeping import Housekeeping
-from .lists import answer_messages, answer_sessions, answer_set_title, answer_turns
+from .lists import answer_messages, answer_sessions, answer_set_title, answer_turns, title_by
 from .opening import Opening
 from .shared import DEBUG, Shared
 
@@ -252,13 +251,13 @@ class RegistryActor(AsyncioActor):
             entry = self._opening.open(session, message, reply_to, now)
             if entry is None:
                 return
-        if entry.title is None:
-            name(entry, title_of(submit.spec.message, shared.settings.title_length))
         if message.turn_id is not None:
             reason = self._early.find(message.asker.user, session, submit.spec.turn_id, now)
             if reason is not None:
                 self._children.forward(entry, Stop(submit.spec.turn_id, reason, wait=False), None)
         self._children.forward(entry, submit, reply_to)
+        if entry.title is None:
+            title_by(shared, self._children, entry, submit.spec.message)
 
     def _on_cancel(self, message: Cancel, reply_to: ReplyTo) -> None:
         shared, user = self._shared, message.asker.user
@@ -320,6 +319,7 @@ class RegistryActor(AsyncioActor):
         """Stop the timers, and answer every asker that waits here."""
         if self._shared.watch is not None:
             self._shared.watch.stop()
+        self._shared.flush_no_more()
         self._housekeeping.stop()
         self._opening.stop()
         self._ending.close()

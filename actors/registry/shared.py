@@ -17,7 +17,7 @@ from turnkeeper.actors.model.messages import Counts, Flush, KeptTooMuch, LoopLag
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.title import check_title
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.runtime import AsyncioRef, LoopWatch, ReplyTo, refuse
+from turnkeeper.actors.runtime import AsyncioRef, LoopWatch, ReplyTo, Timer, refuse
 from turnkeeper.actors.runtime import answer as reply
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.settings import Settings
@@ -88,8 +88,9 @@ class Shared:
     #: How many bytes of events are not in the journal yet, and at how many turns are stopped.
     unwritten: int = 0
     most_unwritten: int = field(init=False)
-    #: The sessions whose events are due to be written, and when.
+    #: The sessions whose events are to be written next, and when.
     _due: list[AsyncioRef[Any]] = field(default_factory=list)
+    _flusher: Timer = field(init=False)
     #: Watches the loop, if it is to be watched.
     watch: LoopWatch | None = field(init=False)
 
@@ -100,6 +101,7 @@ class Shared:
         self.records = {name: self._records(agent) for name, agent in self.agents.items()}
         self.most_recorded = self.settings.recorded_reply
         self.most_unwritten = self.settings.journal_buffer
+        self._flusher = Timer(self.loop, self._flush)
         patience = self.settings.slow_loop
         self.watch = LoopWatch(self.loop, patience, partial(log_stall, self, self.loop)) if patience else None
 
@@ -189,13 +191,17 @@ class Shared:
     def flush_later(self, actor: AsyncioRef[Any]) -> None:
         """Have this session write its events when those of all sessions are due."""
         if not self._due:
-            self.loop.call_later(self.settings.flush_interval, self._flush)
+            self._flusher.set(self.loop.time() + self.settings.flush_interval)
         self._due.append(actor)
 
     def _flush(self) -> None:
         due, self._due = self._due, []
         for actor in due:
             actor.tell_if_alive(Flush())
+
+    def flush_no_more(self) -> None:
+        """No session writes its events any more."""
+        self._flusher.cancel()
 
     def report(self, message: Any) -> None:
         """Send the registry a report, unless it has stopped."""

@@ -14,7 +14,7 @@ from turnkeeper.actors.model.records import (
 )
 from turnkeeper.actors.model.words import TurnStatus
 
-from .states import Cancelling, Closing, Memory, Running, Successor, Waiting
+from .states import Cancelling, Closing, EarlyCancel, Limits, Memory, Running, Successor, Waiting
 
 
 def record_of(
@@ -132,3 +132,15 @@ def remember(memory: Memory, record: TurnRecord, now: float) -> Memory:
         results += record.result.size
     records = records + (record,)  # noqa: RUF005  with a star they go through a list
     return Memory(memory.home, last_epoch, records, memory.early, memory.quarantined, results)
+
+
+def remember_cancel(
+    early: tuple[EarlyCancel, ...], cancel: EarlyCancel, limits: Limits
+) -> tuple[EarlyCancel, ...]:
+    """Keep a cancel that came before its send, and let go of what is too old or too many."""
+    fresh = [
+        each
+        for each in early
+        if each.turn_id != cancel.turn_id and cancel.asked_at < each.asked_at + limits.early_cancel_ttl
+    ]
+    return (*fresh, cancel)[-limits.early_cancels :]

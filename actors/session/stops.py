@@ -10,7 +10,7 @@ from .busy import drop_successor
 from .consequences import CAUSES
 from .effects import Decision, Effect, NoteCancel, NoteEarlyCancel, Reply
 from .holding import end_waiting
-from .record import follower, record_of
+from .record import follower, record_of, remember_cancel
 from .states import Ask, Cancelling, Closed, EarlyCancel, Idle, Running, State
 from .views import find_turn, lasting_cancel
 
@@ -86,12 +86,7 @@ def other(state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAdd
         verdict = Verdict.UNRESPONSIVE if fled else Verdict.FINISHED_FIRST
         return state, (Reply(to, CancelAnswer(verdict, record, 0.0)),)
     limits = memory.home.limits
-    fresh = tuple(
-        early
-        for early in memory.early
-        if early.turn_id != turn_id and now < early.asked_at + limits.early_cancel_ttl
-    )
     early = EarlyCancel(turn_id, message.reason, now)
-    kept = (*fresh, early)[-limits.early_cancels :]
+    kept = remember_cancel(memory.early, early, limits)
     answer = CancelAnswer(Verdict.NOT_RUNNING, remembered_for=limits.early_cancel_ttl)
     return replace(state, memory=replace(memory, early=kept)), (NoteEarlyCancel(early), Reply(to, answer))

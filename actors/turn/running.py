@@ -95,7 +95,8 @@ class RunningTurns:
         """The turn that holds the session did not stop: hold its task until it ends after all."""
         turn, task = self.turn, self.task
         self.turn = self.task = None
-        if turn is not None and task is not None:
+        # It may have ended while this was being written down, and has said so.
+        if turn is not None and task is not None and not task.done():
             if self._quarantined is None:
                 self._quarantined = {}
             self._quarantined[task] = turn

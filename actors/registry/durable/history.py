@@ -17,7 +17,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import SessionState
+from turnkeeper.actors.model.words import TERMINAL, SessionState
 from turnkeeper.actors.registry.directory import Entry, summary
 from turnkeeper.actors.registry.shared import Shared
 from turnkeeper.actors.session import views
@@ -65,6 +65,7 @@ async def answer_about(
 ) -> TurnRecord | TurnEnd:
     """The answer about a turn that memory does not know any more. Raises `UnknownTurn` and `JournalDown`."""
     record = await journal.turn(session, TurnId(message.turn_id))
-    if record is None:
+    # One that has not ended was written a moment ago, and is not started yet.
+    if record is None or record.status not in TERMINAL:
         raise unknown_turn(message.turn_id)
     return views.answer_about(message, record)

@@ -10,9 +10,10 @@ append, when the answer is there. So nothing that was done, or said to an asker,
   refused, and that is the truth. What has happened is no matter of wishes: the end of a coroutine, a moment
   that has come, and a cancel that was delivered wait and are tried again.
 
-Two things do not wait. A cancel reaches the coroutine when it is asked, because a person has pressed Stop and
-the disk may take its time; what it came to is said when that is written. And a decision that adds nothing to
-the log, such as the answer to a retry, is done at once if nothing is on its way.
+Two things do not wait. A cancel reaches the coroutine when it is asked, because a person has pressed Stop, or
+the process is about to end, and the disk may take its time; what it came to is said when that is written. And
+a decision that adds nothing to the log, such as the answer to a retry, is done at once if nothing is on its
+way.
 
 A turn is sealed when its end is decided, because the number of its last event is part of what is written.
 Times count from the landing: a stalled disk would otherwise eat the grace of a turn.
@@ -33,7 +34,7 @@ from turnkeeper.actors.model.exceptions import JournalDown, SessionError, Sessio
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Flush, Recover, Retitle, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose
-from turnkeeper.actors.registry.directory import reserve
+from turnkeeper.actors.registry.directory import came_to_nothing, reserve
 from turnkeeper.actors.registry.performer import Performer
 from turnkeeper.actors.registry.shared import DEBUG, Shared
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, refuse
@@ -117,8 +118,10 @@ class JournaledDecisions(Decisions):
 
     def decide(self, message: Message, to: ReplyTo) -> None:
         """Decide a message, now or when what is on its way has landed, and do it when it is durable."""
-        if type(message) is Stop or type(message) is Tick:
-            self._deliver(message)
+        if type(message) is TurnEnded:
+            message = checked(message, self._performer)
+        elif type(message) is Stop or type(message) is Tick or type(message) is Shut:
+            _deliver(message, self.state, self._performer, self._shared.clock())
         self._waiting.append((message, to))
         if self._flight is None:
             self._decide_waiting()
@@ -135,13 +138,6 @@ class JournaledDecisions(Decisions):
         """Write the session's title, and answer when it is durable."""
         self._cargo.add_title(message, to)
         self.flush()
-
-    def _deliver(self, message: Stop | Tick) -> None:
-        """Let a cancel reach the coroutine that it is about: it is decided, and answered, in its turn."""
-        _, effects = step(self.state, message, self._shared.clock(), None)
-        for effect in effects:
-            if type(effect) is CancelTurn and not effect.again:
-                self._performer.turns.cancel(effect.reason)
 
     def _decide_waiting(self) -> None:
         """Decide all that waits, up to what adds to the log: that is done when it is durable."""
@@ -212,7 +208,8 @@ class JournaledDecisions(Decisions):
                 self.flush()
 
     def _landed(self, flight: _Flight, head: Head) -> None:
-        self._head = head
+        if flight.mail or self._head is None:
+            self._head = head  # what comes behind any head says nothing of where this session stands
         self._retry_after = FIRST_RETRY
         self._cargo.landed(flight.packed)
         if flight.mail:
@@ -225,6 +222,7 @@ class JournaledDecisions(Decisions):
         self._head = message.head
         self._waiting.extendleft(reversed(flight.mail))
         self._cargo.put_back(flight.packed)
+        self._flush_due = True
         now = self._shared.clock()
         after, effects = taken_over(self.state, message.entries, now)
         self._do((), after, effects, now)
@@ -242,6 +240,8 @@ class JournaledDecisions(Decisions):
         self._waiting.extendleft(reversed(_facts(flight.mail, error)))
         if at_once:
             self._decide_waiting()
+        if self._flight is None and self._head is None:
+            came_to_nothing(self._shared.directory, self._actor, self.state, self._shared.clock())
         if self._flight is None and not self.settled:
             self._retry.set(self._shared.loop.time() + self._retry_after)
             self._retry_after = min(LAST_RETRY, 2 * self._retry_after)
@@ -272,9 +272,7 @@ def _decided(
     effects: tuple[Effect, ...] = ()
     entries: tuple[Entry, ...] = ()
     for each, to in mail:
-        message = checked(each, performer)
-        if type(message) is Submit:
-            message = with_room(state, message)
+        message = with_room(state, each) if type(each) is Submit else each
         after, decided = step(state, message, now, to)
         if logger.isEnabledFor(DEBUG):
             log_decision(state, message, after, decided)
@@ -297,6 +295,21 @@ def _place(shared: Shared, before: State, after: State) -> Holdings[Any] | None:
     return reserve(shared.directory, before.memory.home.session_id)
 
 
+def _deliver(message: Stop | Tick | Shut, state: State, performer: Performer, now: float) -> None:
+    """Let a cancel reach the coroutine that it is about: it is decided, and answered, in its turn."""
+    if type(message) is Shut and _may_be_refused(message):
+        return
+    _, effects = step(state, message, now, None)
+    for effect in effects:
+        if type(effect) is CancelTurn and not effect.again:
+            performer.turns.cancel(effect.reason)
+
+
+def _may_be_refused(message: Shut) -> bool:
+    """Whether it is a wish, and no shutdown."""
+    return CAUSES[message.reason.code].lasts
+
+
 def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
     """What of the mail has happened and is to be tried again. The askers are refused."""
     facts: list[Mail] = []
@@ -305,7 +318,7 @@ def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
             case Submit():
                 refuse(to, error)
             case Shut():
-                if CAUSES[message.reason.code].lasts:
+                if _may_be_refused(message):
                     refuse(to, error)
                 else:
                     facts.append((message, to))  # a shutdown goes on without a journal

@@ -11,7 +11,7 @@ from typing import Any, Final, assert_never
 
 from turnkeeper.actors.journal.contract import Journal, Loaded, Tail
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import JournalDown, SessionError, SessionLost, TurnkeeperError
+from turnkeeper.actors.model.exceptions import JournalDown, SessionError, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
@@ -138,15 +138,15 @@ class Loading:
         if reading is None:
             return
         error = report.error
-        if report.loaded is not None and not self._over:
+        if error is not None:
+            self._restoring.lost(report.session_id, error)
+        elif report.loaded is None:
+            self._restoring.begin_anew(report.session_id)
+        else:
             try:
                 self._restoring.restore(report.loaded)
             except SessionError as refused:
                 error = refused
-        else:
-            self._restoring.lost(
-                report.session_id, error or SessionLost("nothing was written of the session")
-            )
         for message, to in reading[1]:
             if error is not None:
                 self._shared.count_refusal(error)
@@ -161,10 +161,12 @@ class Loading:
     # -- After a start ----------------------------------------------------------------------------------
 
     def _load_open(self) -> None:
-        while self._open and len(self._reading) < AT_ONCE and not self._over:
+        while self._open and (self._over or len(self._reading) < AT_ONCE):
             session = self._open.popleft()
             entry = self._shared.directory.entries.get(session)
-            if entry is None or entry.parked_mail is not None:
+            if self._over:
+                self._restoring.lost(session, shutting_down())
+            elif entry is None or entry.awaits_the_journal:
                 self._read(session)
 
     # -- The end ----------------------------------------------------------------------------------------
@@ -172,13 +174,14 @@ class Loading:
     def end(self) -> None:
         """Load nothing any more, and refuse what waits."""
         self._over = True
-        self._open.clear()
-        reading = list(self._reading.values())
+        reading = dict(self._reading)
         self._reading.clear()
-        for task, parked in reading:
+        self._open.extend(reading)
+        for task, parked in reading.values():
             task.cancel()
             for _, to in parked:
                 refuse(to, shutting_down())
+        self._load_open()
 
 
 def _read(session: SessionId, task: "asyncio.Task[Loaded | None]") -> SessionRead:

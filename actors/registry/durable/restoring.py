@@ -14,7 +14,7 @@ from turnkeeper.actors.registry.directory import Entry, name, put_back
 from turnkeeper.actors.registry.shared import Shared
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
 from turnkeeper.actors.session.restarts import needs_recovery
-from turnkeeper.actors.session.states import Home
+from turnkeeper.actors.session.states import Home, Idle, Memory
 
 
 class Household(Protocol):
@@ -52,7 +52,11 @@ class Restoring:
         """
         session_id, owner = loaded.session_id, loaded.durable.owner
         parked = self._parked(session_id)
-        self._shared.make_room(self._household.forget, owner, bounded=True)
+        try:
+            self._shared.make_room(self._household.forget, owner, bounded=True)
+        except SessionError as full:
+            _refuse_all(parked, full)
+            raise
         entry = self._entry(loaded, owner)
         logger.debug("session %s: read from the journal", session_id, extra=about(session_id))
         if needs_recovery(entry.state):
@@ -63,13 +67,25 @@ class Restoring:
 
     def lost(self, session_id: SessionId, error: SessionError) -> None:
         """Keep nothing of a session whose actor has failed and which cannot be read again now."""
-        for _, to in self._parked(session_id):
-            refuse(to, error)
+        _refuse_all(self._parked(session_id), error)
+
+    def begin_anew(self, session_id: SessionId) -> None:
+        """Let a session whose actor has failed begin anew, of which nothing was written."""
+        failed = self._directory.entries.get(session_id)
+        parked = self._parked(session_id)
+        if failed is None or not parked:
+            return
+        home = Home(session_id, failed.owner, self._shared.limits)
+        entry = Entry(session_id, Idle(Memory(home, self._directory.epoch_floor)), self._shared.clock())
+        put_back(self._directory, entry, home.owner)
+        entry.log = EventLog(entry.holdings)
+        for message, to in parked:
+            self._household.forward(entry, message, to)
 
     def _parked(self, session_id: SessionId) -> list[tuple[Any, ReplyTo]]:
         """The mail of a session whose actor has failed, of which nothing is kept here any more."""
         entry = self._directory.entries.get(session_id)
-        if entry is None or entry.actor is not None:
+        if entry is None or not entry.awaits_the_journal:
             return []
         parked, entry.parked_mail = entry.parked_mail or [], None
         self._household.let_go(entry)
@@ -87,3 +103,8 @@ class Restoring:
         entry.log.restore(loaded.events, loaded.dropped, settings.log_events, settings.log_bytes)
         shared.contexts.restore(session_id, loaded.kept)
         return entry
+
+
+def _refuse_all(mail: list[tuple[Any, ReplyTo]], error: SessionError) -> None:
+    for _, to in mail:
+        refuse(to, error)

@@ -14,7 +14,6 @@ from turnkeeper.actors.model.records import Raised, Returned, TurnRecord
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.registry.performer import Left, Performer
 from turnkeeper.actors.session.effects import EndTurn
-from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import State
 from turnkeeper.actors.turn.run import raised
 from turnkeeper.actors.turn.turn import Turn
@@ -48,10 +47,10 @@ def failure_of(turn: Turn) -> Raised | None:
     return None
 
 
-def checked(message: Message, performer: Performer) -> Message:
-    """The message, but the end of a turn that leaves what cannot be written is its failure."""
+def checked(message: TurnEnded, performer: Performer) -> TurnEnded:
+    """The end of a turn; of one that leaves what cannot be written it is a failure. To be asked once."""
     turn = performer.turns.turn
-    if type(message) is not TurnEnded or turn is None or message.epoch != turn.epoch:
+    if turn is None or message.epoch != turn.epoch:
         return message
     failure = failure_of(turn)
     return message if failure is None else replace(message, outcome=failure)

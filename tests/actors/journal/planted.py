@@ -54,19 +54,6 @@ BUGS = (
     ),
     # -- What is made of it
     Bug(
-        "an early cancel is forgotten by number only",
-        "fold",
-        "and entry.at < early.asked_at + limits.early_cancel_ttl",
-        "",
-    ),
-    Bug("an early cancel stands there twice", "fold", "early.turn_id != entry.turn_id and", ""),
-    Bug(
-        "the oldest early cancels are kept",
-        "fold",
-        "early[-limits.early_cancels :]",
-        "early[: limits.early_cancels]",
-    ),
-    Bug(
         "an early cancel counts for ever",
         "fold",
         "tuple(each for each in durable.early if each.turn_id != turn_id)",

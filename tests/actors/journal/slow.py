@@ -1,10 +1,11 @@
 """A journal whose appends are answered when a test lets them be, or are refused, or come too late."""
 
+import asyncio
 from collections import deque
 from copy import deepcopy
 from typing import Any
 
-from turnkeeper.actors.journal.contract import Append, NotLanded
+from turnkeeper.actors.journal.contract import Append, Landed, Loaded, NotLanded, Tail
 from turnkeeper.actors.journal.entries import Entry
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import JournalDown, SessionError
@@ -12,14 +13,18 @@ from turnkeeper.actors.model.records import SessionId
 
 
 class SlowJournal(MemoryJournal):
-    """In memory, on the loop, by script: `hold` and `let_go`, `is_down`, `intrude`."""
+    """In memory, on the loop, by script: `hold` and `let_go`, `is_down`, `is_gone`, `intrude`, `repeat`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.held: deque[Append] = deque()
         self.holds = False
-        self.is_down = False
+        #: Whether it cannot write, and whether it cannot read.
+        self.is_down = self.is_gone = False
         self.appends: list[Append] = []
+        #: Those that were written, in order.
+        self.written: list[Append] = []
+        self._gone = asyncio.Event()
 
     @property
     def down(self) -> SessionError | None:
@@ -33,8 +38,15 @@ class SlowJournal(MemoryJournal):
         """Write what was kept: so many appends, or all, and those that come from now on."""
         if count is None:
             self.holds, count = False, len(self.held)
-        for _ in range(count):
+        for _ in range(min(count, len(self.held))):
             self._write(self.held.popleft())
+        self._gone.set()  # for those who wait now
+        self._gone.clear()
+
+    def lose(self) -> None:
+        """The process is gone with all that was kept."""
+        self.held.clear()
+        self.holds = False
 
     def intrude(self, session: str, *entries: Entry) -> None:
         """Another process appends to this session."""
@@ -47,6 +59,13 @@ class SlowJournal(MemoryJournal):
         found._logs = deepcopy(self._logs)
         return found
 
+    def repeat(self, session: str) -> None:
+        """Answer the session's last append once more."""
+        log = self._logs.get(SessionId(session))
+        last = [append for append in self.written if append.session_id == session][-1:]
+        for append in last if log is not None else []:
+            append.to.tell_if_alive(Landed(append.key, log.head))
+
     def append(self, append: Append) -> None:
         self.appends.append(append)
         if self.holds:
@@ -54,11 +73,21 @@ class SlowJournal(MemoryJournal):
         else:
             self._write(append)
 
+    async def load(self, session_id: SessionId, tail: Tail) -> Loaded | None:
+        while any(append.session_id == session_id for append in self.held):
+            await self._gone.wait()
+        if self.is_gone:
+            raise JournalDown("the disk is gone")
+        return await super().load(session_id, tail)
+
     def _write(self, append: Append) -> None:
         if self.is_down:
             append.to.tell_if_alive(NotLanded(append.key, JournalDown("the disk is full")))
-        else:
-            super().append(append)
+            return
+        super().append(append)
+        log = self._logs.get(append.session_id)
+        if log is not None and log.key == append.key:
+            self.written.append(append)
 
 
 class _Nowhere:

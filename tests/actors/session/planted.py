@@ -180,8 +180,15 @@ BUGS = (
     Bug("old records are kept", "record", "and first < oldest", "and first > now"),
     Bug("young records are let go of", "record", "kept.ended_at >= oldest", "kept.ended_at > now"),
     Bug(
-        "the oldest early cancels are kept", "stops", "[-limits.early_cancels :]", "[: limits.early_cancels]"
+        "the oldest early cancels are kept", "record", "[-limits.early_cancels :]", "[: limits.early_cancels]"
     ),
+    Bug(
+        "an early cancel is forgotten by number only",
+        "record",
+        "and cancel.asked_at < each.asked_at + limits.early_cancel_ttl",
+        "",
+    ),
+    Bug("an early cancel stands there twice", "record", "each.turn_id != cancel.turn_id and", ""),
     Bug("an early cancel lasts a moment longer", "gate", "now < early.asked_at", "now <= early.asked_at"),
     Bug("an early cancel hits every send", "gate", "early.turn_id == spec.turn_id and", ""),
     Bug(

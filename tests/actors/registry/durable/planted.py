@@ -54,8 +54,8 @@ BUGS = (
     Bug(
         "the head is not moved on",
         "journaled",
-        "        self._head = head\n        self._retry_after",
-        "        self._head = self._head or head\n        self._retry_after",
+        "            self._head = head  #",
+        "            self._head = self._head or head  #",
     ),
     Bug(
         "events are written with the number of the last one",

@@ -1,0 +1,224 @@
+"""What happens between a decision and its landing: each of these was wrong once, or could be."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.actors.journal.slow import SlowJournal
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from turnkeeper.actors.journal.entries import CancelAsked, EarlyCancel
+from turnkeeper.actors.model.exceptions import JournalDown, SessionLost, TooManySessions, UnknownTurn
+from turnkeeper.actors.model.messages import AwaitTurn, Subscribe
+from turnkeeper.actors.model.records import Reason, SessionId, TurnId
+from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
+from turnkeeper.actors.registry.durable import history
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.turn import Turn
+
+STOP = Reason(CancelCode.USER_REQUEST, "ada")
+
+
+def crash(registry: SessionRegistry, session: str = "s1") -> None:
+    """Let the session's actor fail at its next message."""
+    actor = registry.directory.entries[SessionId(session)].actor
+    actor.tell(Subscribe(session, cursor=5))  # type: ignore[arg-type]
+
+
+# -- Refused sends ----------------------------------------------------------------------------------
+
+
+async def test_a_first_send_that_was_refused_leaves_no_turn_no_title_and_in_the_end_no_session(
+    clock: VirtualClock,
+) -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal, idle_ttl=10) as registry:
+        journal.is_down = True
+        with pytest.raises(JournalDown):
+            await registry.send("s1", "hello")
+        assert registry.directory.ledger.in_all.turns == 0
+        assert registry.directory.entries[SessionId("s1")].title is None
+        await clock.advance(60)
+        assert not registry.directory.entries
+
+
+async def test_a_session_is_named_after_the_first_send_that_was_written() -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        journal.is_down = True
+        with pytest.raises(JournalDown):
+            await registry.send("s1", "refused")
+        journal.is_down = False
+        await (await registry.send("s1", "written")).ended()
+    async with opened(done, journal=journal) as registry:
+        assert [each.title for each in (await registry.sessions()).sessions] == ["written"]
+
+
+async def test_a_title_made_of_a_later_message_is_written() -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        await (await registry.send("s1", {"no": "text"})).ended()
+        await (await registry.send("s1", "a text")).ended()
+    async with opened(done, journal=journal) as registry:
+        assert [each.title for each in (await registry.sessions()).sessions] == ["a text"]
+
+
+# -- Decided anew -----------------------------------------------------------------------------------
+
+
+async def test_a_turn_that_failed_for_what_it_left_fails_also_when_its_end_is_decided_anew(
+    clock: VirtualClock,
+) -> None:
+    journal = SlowJournal()
+    go_on = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        await go_on.wait()
+        turn.context.messages.append({"role": "assistant", "content": object()})
+
+    async with opened(agent, journal=journal) as registry:
+        receipt = await registry.send("s1", "hello")
+        journal.is_down = True
+        go_on.set()
+        await clock.advance(1)
+        journal.is_down = False
+        record = await receipt.ended()
+        assert record.error is not None
+        assert record.error.code == "message_not_json"
+
+
+async def test_a_title_goes_along_when_another_process_was_first_and_nothing_is_left_to_decide() -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        await (await registry.send("s1", "hello")).ended()
+        journal.hold()
+        cancels = [asyncio.create_task(registry.cancel("s1", turn)) for turn in ("t8", "t9")]
+        naming = asyncio.create_task(registry.set_title("s1", "A name"))
+        await settle()
+        journal.intrude("s1", EarlyCancel(TurnId("t7"), STOP, 1.0))
+        journal.let_go()
+        assert (await naming).title == "A name"
+        await asyncio.gather(*cancels)
+
+
+# -- Another process --------------------------------------------------------------------------------
+
+
+async def test_events_that_land_behind_another_processs_cancel_do_not_hide_it(clock: VirtualClock) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        journal.intrude("s1", CancelAsked(receipt.turn_id, STOP, 1.0))
+        run.turn.emit("delta", {"text": "hi"})
+        await clock.advance(1)
+        assert run.cancels == 0
+        await registry.cancel("s1", "t9")
+        await run.cancelled.wait()
+        assert (await receipt.ended()).status is TurnStatus.CANCELLED
+
+
+# -- The end of a turn ------------------------------------------------------------------------------
+
+
+async def test_a_turn_that_ends_while_it_is_being_given_up_is_not_held_for_ever(clock: VirtualClock) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, journal=journal, cancel_grace=2, idle_ttl=10) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        cancelling = asyncio.create_task(registry.cancel("s1", receipt.turn_id))
+        await settle()
+        journal.hold()
+        await clock.advance(2.1)
+        run.finish("late")
+        await settle()
+        journal.let_go()
+        await cancelling
+        record = await registry.turn("s1", receipt.turn_id)
+        assert (record.status, record.ended_late is not None) == (TurnStatus.UNRESPONSIVE, True)
+        await clock.advance(60)
+        assert not registry.directory.entries
+
+
+async def test_the_end_of_a_turn_is_not_made_up_that_is_written_and_has_not_started_yet() -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        receipt = await registry.send("s1", "hello")
+        with pytest.raises(UnknownTurn):
+            await history.answer_about(journal, SessionId("s1"), AwaitTurn("s1", receipt.turn_id))
+
+
+# -- Shutdown ---------------------------------------------------------------------------------------
+
+
+async def test_a_shutdown_reaches_the_coroutine_while_an_append_is_on_its_way(clock: VirtualClock) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal, shutdown_deadline=4) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        journal.hold()
+        naming = asyncio.create_task(registry.set_title("s1", "A name"))
+        await settle()
+        draining = asyncio.create_task(registry.drain())
+        await settle()
+        assert run.cancels == 1
+        journal.let_go()
+        await draining
+        assert (await naming).title == "A name"
+        assert (await registry.session("s1")).state is SessionState.CLOSED
+
+
+async def test_a_registry_that_stops_leaves_no_timer(clock: VirtualClock) -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, journal=SlowJournal()) as registry:
+        await registry.send("s1", "hello")
+        (await agent.run()).turn.emit("delta", {"text": "hi"})
+    timers: Any = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    assert not [timer for timer in timers if not timer.cancelled()]
+
+
+# -- Sessions whose actor has failed ----------------------------------------------------------------
+
+
+async def test_a_session_that_failed_before_anything_was_written_begins_anew() -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        journal.hold()
+        lost = asyncio.create_task(registry.send("s1", "lost"))
+        await settle()
+        crash(registry)
+        await settle()
+        with pytest.raises(SessionLost):
+            await lost
+        again = asyncio.create_task(registry.send("s1", "again"))
+        await settle()
+        journal.lose()
+        journal.let_go()
+        assert (await (await again).ended()).status is TurnStatus.COMPLETED
+
+
+async def test_mail_for_a_session_that_failed_is_refused_where_there_is_no_room_to_read_it_again() -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal, max_sessions=1) as registry:
+        for session in ("s1", "s2", "s3"):  # without a user there are no bounds
+            await (await registry.send(session, "hello")).ended()
+        crash(registry)
+        with pytest.raises(TooManySessions):
+            await registry.session("s1")
+
+
+async def test_a_shutdown_answers_those_who_wait_for_a_session_that_has_failed() -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        await (await registry.send("s1", "hello")).ended()
+        journal.hold()
+        naming = asyncio.create_task(registry.set_title("s1", "A name"))
+        await settle()
+        crash(registry)
+        await settle()
+        asking = asyncio.create_task(registry.session("s1"))
+        await settle()
+        await registry.drain()
+        for each in (naming, asking):
+            with pytest.raises(Exception, match=r"shutting down|failed"):
+                await each
