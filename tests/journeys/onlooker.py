@@ -42,6 +42,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId
 from turnkeeper.actors.model.words import TERMINAL, CloseOn, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.registry.directory import size_of_title
 from turnkeeper.actors.registry.front import SessionRegistry, open_registry
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.session.settings import Settings
@@ -248,6 +249,7 @@ class Onlooker:
         self._idle_sessions_sleep()
         sessions = {asked.session for asked in self.asked if asked.session is not None}
         asking = [self.ask(GetSession(session, ADA)) for session in sorted(sessions)]
+        await settle()
         listing, counting = self.ask(ListActive(ADA)), self.ask(GetCounts())
         foreign = self.ask(ListActive(BOB))
         await settle()
@@ -344,7 +346,8 @@ class Onlooker:
             if record.result is not None
         )
         logs = sum(entry.log.size for entry in entries)
-        assert everything.kept == logs + conversations + in_flight + results
+        titles = sum(size_of_title(entry.title) for entry in entries)
+        assert everything.kept == logs + conversations + in_flight + results + titles
         users = [directory.ledger.of(asker.user) for asker in (ADA, BOB, ROOT)]
         for name in ("sessions", "turns", "streams", "kept"):
             assert sum(getattr(user, name) for user in users) == getattr(everything, name)

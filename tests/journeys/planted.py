@@ -252,13 +252,12 @@ def said(output: str) -> str:
     return found[1] if found else output
 
 
-if __name__ == "__main__":
+def played(test: str) -> Check:
+    """What plays a thousand scripts; what it finds need not be made short."""
     options = "-q", "-x", "-p", "no:cacheprovider", "--tb=short"
-    play = Check(
-        ROOM,
-        ("-m", "pytest", "tests/journeys/test_interleavings.py", *options),
-        said,
-        # What is found need not be made short.
-        {"INTERLEAVINGS": "1000", "HYPOTHESIS_PROFILE": "first"},
-    )
-    sys.exit(report(__doc__, BUGS, play))
+    command = "-m", "pytest", f"tests/journeys/{test}.py", *options
+    return Check(ROOM, command, said, {"INTERLEAVINGS": "1000", "HYPOTHESIS_PROFILE": "first"})
+
+
+if __name__ == "__main__":
+    sys.exit(report(__doc__, BUGS, played("test_interleavings")))

@@ -1,0 +1,232 @@
+"""Scripts of what may come to a registry in any order, made up by Hypothesis, and how they are played."""
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from hypothesis import HealthCheck, seed, settings
+from hypothesis import strategies as st
+
+from tests.journeys.onlooker import ADA, BOB, ROOT, SESSIONS, End, Onlooker
+from turnkeeper.actors.model.messages import (
+    AwaitTurn,
+    Cancel,
+    Cleanup,
+    Close,
+    GetSession,
+    GetTurn,
+    Send,
+    Subscribe,
+)
+from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.model.words import CloseOn
+from turnkeeper.actors.session.settings import Settings
+
+#: How many scripts one test plays, and how many are played in all.
+A_TEST, ALL = 100, int(os.environ.get("INTERLEAVINGS") or 100)
+TESTS = -(-ALL // A_TEST)
+SEED = int(os.environ.get("SEED") or (secrets.randbelow(10**9) if TESTS > 1 else 0))
+
+GRACE = 2.0
+HOUSE = Settings(
+    cancel_grace=GRACE,
+    idle_ttl=60,
+    turn_retention=600,
+    shutdown_deadline=4,
+    slow_loop=0,
+    kept_turns=4,
+    unresponsive_per_session=2,
+    log_events=12,
+    subscriber_buffer=8,
+)
+#: The same with so little room that sends and streams are refused.
+FULL_HOUSE = replace(HOUSE, max_in_flight=1, max_streams=2, max_kept=1_500)
+#: More than a log keeps, and more than the readers' lags are looked at after.
+FLOOD = 70
+DOINGS = (
+    "wait",
+    "wait",
+    "return",
+    "raise",
+    "chat",
+    "swallow",
+    "swallow",
+    "stubborn",
+    "stubborn",
+    "answer",
+    "break",
+    "exit",
+)
+
+sessions = st.sampled_from([SESSIONS[0], *SESSIONS])
+turn_ids = st.sampled_from(["t1", "t2", "t3"])
+which = st.integers(0, 3)
+seldom = st.integers(0, 3).map(lambda n: n == 3)
+
+
+class Put(NamedTuple):
+    """A message, put on the loop or by a thread."""
+
+    message: Any
+    thread: bool
+
+
+class Deed(NamedTuple):
+    """Something that is no message: what happens, and to which of those to whom it can."""
+
+    what: str
+    which: int
+
+
+def cancels(asker: Asker) -> st.SearchStrategy[Any]:
+    return st.builds(Cancel, sessions, st.none() | turn_ids, st.just(asker), st.booleans())
+
+
+def questions(asker: Asker) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.builds(GetTurn, sessions, turn_ids, st.just(asker)),
+        st.builds(AwaitTurn, sessions, turn_ids, st.just(asker)),
+        st.builds(GetSession, sessions, st.just(asker)),
+    )
+
+
+sends = st.builds(
+    Send,
+    sessions,
+    st.fixed_dictionaries({"do": st.sampled_from(DOINGS)}),
+    st.just(ADA),
+    st.sampled_from([None, None, "generator", "plain"]),
+    st.sampled_from([None, None, "reject"]),
+    st.none() | turn_ids,
+    st.sampled_from([None, None, 3.0]),
+    st.booleans(),
+)
+cursors = st.sampled_from([None, "0", "last", "5-5", "99999999999999-0", "nonsense"])
+#: What comes often stands here often.
+MESSAGES: list[st.SearchStrategy[Any]] = [
+    *[sends] * 6,
+    *[cancels(ADA)] * 3,
+    *[questions(ADA)] * 2,
+    *[st.builds(Subscribe, sessions, cursors, st.just(ADA), st.sampled_from(CloseOn))] * 2,
+    cancels(BOB) | questions(BOB),
+    st.builds(Subscribe, sessions, cursors, st.just(BOB)),
+    st.builds(Cleanup, st.just(ADA)),
+    st.builds(Close, sessions, st.just(ADA)),
+    st.builds(Close, sessions, st.just(ROOT), free=st.just(True)),
+]
+DEEDS = (
+    "finish",
+    "fail",
+    "emit",
+    "flood",
+    "exit",
+    "cancel it",
+    "leave",
+    "cut",
+    "hold",
+    "go on",
+    "jump",
+    "crash",
+)
+
+
+def batches_of(
+    messages: list[st.SearchStrategy[Any]], deeds: tuple[str, ...]
+) -> st.SearchStrategy[list[Put | Deed]]:
+    """What may come in the same pass."""
+    some = st.sampled_from(messages).flatmap(lambda strategy: strategy)
+    deed = st.builds(Deed, st.sampled_from(deeds), which)
+    put = st.builds(Put, some, seldom) | st.builds(Put, some, st.just(False))
+    return st.lists(put | deed, min_size=2, max_size=10)
+
+
+batches = batches_of(MESSAGES, DEEDS)
+spans = st.sampled_from([0.0, 0.0, 1.0, GRACE + 0.1, 70.0, 700.0])
+#: Whether the registry is drained before it is stopped, and within how many seconds.
+drains = st.sampled_from([None, HOUSE.shutdown_deadline, 0.5])
+houses = st.sampled_from([HOUSE, FULL_HOUSE])
+
+
+def again(test: str) -> str:
+    """How the same scripts are played again."""
+    return f"INTERLEAVINGS={ALL} SEED={SEED} make test ARGS=tests/journeys/{test}.py"
+
+
+def played(number: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
+    """Play as many scripts as one test does, those of that number."""
+
+    def of(play: Callable[[], None]) -> Callable[[], None]:
+        few = settings(
+            max_examples=A_TEST,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+        )
+        return seed(SEED + number)(few(play))
+
+    return of
+
+
+class Play:
+    """One script, played to a registry with an onlooker."""
+
+    def __init__(self, onlooker: Onlooker) -> None:
+        self.onlooker = onlooker
+
+    def put(self, batch: list[Put | Deed]) -> None:
+        for each in batch:
+            if isinstance(each, Put):
+                self.onlooker.ask(self.filled_in(each.message), thread=each.thread)
+            else:
+                self.do(each)
+
+    def filled_in(self, message: Any) -> Any:
+        """The message with what only the moment knows."""
+        if isinstance(message, Send):
+            given = message.session_id, message.message, ADA, message.agent, message.strategy, message.turn_id
+            return Send(*given, message.timeout, message.wait, End())
+        if isinstance(message, Subscribe) and message.cursor == "last":
+            last = [each.last for each in self.onlooker.readers if each.session == message.session_id]
+            cursor = last[-1].id if last and last[-1] is not None else "0"
+            return replace(message, cursor=cursor)
+        return message
+
+    def do(self, deed: Deed) -> None:
+        match deed.what:
+            case "jump":
+                self.onlooker.jump((1.0, GRACE, 70.0, 700.0)[deed.which])
+            case "crash":
+                self.onlooker.crash(("s1", "s1", "s1", "s2")[deed.which])
+            case "leave" | "cut" | "hold" | "go on":
+                self.do_to_reader(deed)
+            case _:
+                self.do_to_run(deed)
+
+    def do_to_reader(self, deed: Deed) -> None:
+        there = [each for each in self.onlooker.readers if not each.gone]
+        for reader in there[deed.which : deed.which + 1]:
+            match deed.what:
+                case "leave":
+                    reader.leave()
+                case "cut":
+                    reader.cut()
+                case "hold":
+                    reader.hold()
+                case _:
+                    reader.go_on()
+
+    def do_to_run(self, deed: Deed) -> None:
+        for run in self.onlooker.living[deed.which : deed.which + 1]:
+            turn = run.turn
+            match deed.what:
+                case "emit" | "flood":
+                    for _ in range(1 if deed.what == "emit" else FLOOD):
+                        if not turn.over:
+                            turn.emit("word", deed.which)
+                case "exit":
+                    self.onlooker.exit(run)
+                case "cancel it":
+                    self.onlooker.ask(Cancel(turn.session_id, turn.turn_id, ADA))
+                case _:
+                    run.say("done" if deed.what == "finish" else OSError("as the deed says"))
