@@ -10,5 +10,8 @@
     contract    what every journal does, what it is handed and hands back
     fence       whether an append may be written behind what a log has
     listed      what is listed of a session
+    foreign     what another process has appended, taken over                             (pure)
     memory      a journal in memory, for tests
+    sqlite      the journal in a file
+    where       which journal a host means
 """

@@ -45,9 +45,12 @@ class Post:
         writer = self._writer
         if writer is None:
             return False
-        self._sent += 1
         if self._mail.put(item):
-            writer.tell(None)
+            try:
+                writer.tell(None)
+            except pykka.ActorDeadError:
+                return False
+        self._sent += 1
         return True
 
     async def do(self, run: Callable[[sqlite3.Connection], T]) -> T:
