@@ -212,7 +212,8 @@ class Journal(Protocol):
     async def prune(self, history: History, in_use: AbstractSet[SessionId]) -> int:
         """Forget the sessions that are too many, idle longest first, and none ``in_use``; return how many.
 
-        Whether one is in use is asked once more in the moment in which it is forgotten.
+        One with a turn that has not ended is in use, too. Whether one is in use is asked once more in the
+        moment in which it is forgotten.
         """
         ...
 

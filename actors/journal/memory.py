@@ -267,9 +267,13 @@ class MemoryJournal:
             del self._logs[session_id]
         return len(too_many)
 
-    def _too_many(self, history: History, in_use: AbstractSet[SessionId]) -> Iterator[SessionId]:
+    def _too_many(self, history: History, used: AbstractSet[SessionId]) -> Iterator[SessionId]:
+        def in_use(each: SessionId) -> bool:
+            durable = self._logs[each].durable(EVERYTHING)
+            return each in used or durable.holder is not None or durable.waiting is not None
+
         def newest_first(each: SessionId) -> tuple[bool, float, str]:
-            return (each in in_use, self._logs[each].active_at, each)
+            return (in_use(each), self._logs[each].active_at, each)
 
         number: dict[str, int] = {}
         size: dict[str, int] = {}
@@ -284,14 +288,14 @@ class MemoryJournal:
                 number[owner] = number.get(owner, 0) + 1
                 size[owner] = size.get(owner, 0) + log.bytes
                 too_many = number[owner] > history.sessions or size[owner] > history.bytes
-            if not too_many or session_id in in_use:
+            if not too_many or in_use(session_id):
                 left.append(session_id)
             else:
                 yield session_id
         in_all = 0
         for session_id in left:
             in_all += self._logs[session_id].bytes
-            if in_all > history.bytes_in_all and session_id not in in_use:
+            if in_all > history.bytes_in_all and not in_use(session_id):
                 yield session_id
 
     async def close(self) -> None:

@@ -71,6 +71,10 @@ class Client(Connection):
         """Give a session a title; the session as it is listed."""
         return await self.ask("PATCH", "chat", session, body={"title": title})
 
+    async def free(self, session: str) -> JSON:
+        """Close a session and have it forgotten, with its turns cancelled. For admins."""
+        return await self.ask("DELETE", "chat", session, query={"free": "true"})
+
     async def session(self, session: str) -> JSON:
         """One session: its state and its turns."""
         return await self.ask("GET", "chat", session)

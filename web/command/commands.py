@@ -23,6 +23,7 @@ from turnkeeper.web.http.settings import LogFormat, LogLevel
 
 from . import follow, options
 from .exit_codes import ExitCode
+from .journal.commands import forget, journal
 from .launch import configure, launch
 from .outcomes import cancel_exit_code, verdict_text
 from .screen import Screen
@@ -56,6 +57,8 @@ def turnkeeper() -> None:
 
 
 turnkeeper.add_command(audit)
+turnkeeper.add_command(journal)
+turnkeeper.add_command(forget)
 
 # -- The server -------------------------------------------------------------------------------------
 

@@ -22,6 +22,8 @@ class ExitCode(IntEnum):
     """There is no such session or turn, or nothing to cancel."""
     UNRESPONSIVE = 6
     """The turn ignores being cancelled and may still be running."""
+    DAMAGED = 7
+    """Something is wrong with the journal's file."""
     INTERRUPTED = 130
     """Ended by Ctrl-C."""
     BROKEN_PIPE = 141

@@ -7,6 +7,7 @@ from typing import TextIO, assert_never
 import rich.table
 from rich.console import Console
 from rich.live import Live
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from turnkeeper.actors.events.event import EventName
@@ -55,6 +56,14 @@ class RichTerminal:
         """A table that changes in its place."""
         with Live(console=self._console, auto_refresh=False) as live:
             yield lambda table: live.update(_fitted(table), refresh=True)
+
+    @contextmanager
+    def progress(self, text: str) -> Generator[Callable[[int, int], None]]:
+        """A bar that is gone at the end."""
+        columns = TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn()
+        with Progress(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task(text, total=None)
+            yield lambda done, count: bar.update(task, completed=done, total=count)
 
 
 def _style_of(name: str) -> str:

@@ -96,6 +96,14 @@ class Screen:
         """A table that changes in its place; each one below the last where that cannot be."""
         return nullcontext(self.table) if self._rich is None else self._rich.changing()
 
+    def progress(self, text: str) -> "AbstractContextManager[Callable[[int, int], None]]":
+        """A bar on the standard error, which is handed how much is done, and of how much.
+
+        There is none where nobody is looking, or without `rich`.
+        """
+        terminal = _rich_terminal(self._err) if _is_terminal(self._err) else None
+        return nullcontext(_no_bar) if terminal is None else terminal.progress(text)
+
     @property
     def can_change(self) -> bool:
         """Whether a table can change in its place."""
@@ -104,6 +112,10 @@ class Screen:
     def _print(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
+
+
+def _no_bar(_done: int, _count: int) -> None:
+    """Nothing is shown of it."""
 
 
 def _is_terminal(out: TextIO) -> bool:

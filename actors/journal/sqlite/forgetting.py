@@ -62,10 +62,12 @@ SELECT json_group_array(owner) FROM owned
 WHERE sessions > :sessions OR size > :bytes OR oldest < :oldest
     OR (SELECT sum(size) FROM owned) > :in_all
 """
-#: What comes, the newest first, after as much as may be kept. Those in use come before all others.
+#: What comes, the newest first, after as much as may be kept. Those in use come before all others:
+#: those with a turn that has not ended among them.
 _TOO_MANY: Final = """
 WITH known AS (
-    SELECT id, owner, size, active_at, id IN (SELECT value FROM json_each(:in_use)) AS in_use,
+    SELECT id, owner, size, active_at,
+        in_flight OR queued OR id IN (SELECT value FROM json_each(:in_use)) AS in_use,
         coalesce(active_at < :oldest, FALSE) AS is_old
     FROM session WHERE owner IN (SELECT value FROM json_each(:owners))
 ), counted AS (

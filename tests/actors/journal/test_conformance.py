@@ -562,3 +562,11 @@ async def test_a_session_that_comes_into_memory_while_others_are_forgotten_is_no
     left = await listed(journal)
     assert "s0" in left
     assert "s1" not in left
+
+
+async def test_a_session_whose_turn_has_not_ended_is_in_use(journal: Journal) -> None:
+    for number in range(3):
+        await one_turn(journal, f"s{number}", at=float(number))
+    await head_after(journal, "s9", None, opened(), started("t1", 1, at=0.0))
+    assert await journal.prune(replace(HISTORY, sessions=1, age=1.0), frozenset()) == 3
+    assert await listed(journal) == ["s9"]

@@ -1,5 +1,6 @@
 import importlib.util
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -35,25 +36,40 @@ def test_the_page_of_the_command_is_what_the_code_says() -> None:
     assert table().PAGE.read_text() == table().page(), "run python docs/command_table.py"
 
 
-@pytest.mark.parametrize("name", sorted(commands.turnkeeper.commands))
+def commands_of(group: click.Group, *names: str) -> Iterator[tuple[str, click.Command]]:
+    """All commands, those of groups too, by how they are called."""
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from commands_of(command, *names, name)
+        else:
+            yield " ".join((*names, name)), command
+
+
+ALL = dict(commands_of(commands.turnkeeper))
+
+
+@pytest.mark.parametrize("name", sorted(ALL))
 def test_the_help_of_a_command_and_its_page_agree(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, name, "--help")
+    code, out, _ = run(capsys, *name.split(), "--help")
     page = table().PAGE.read_text().split(f"### turnkeeper {name}\n")[1].split("\n### ")[0]
 
     assert code == 0
     helped = set(re.findall(r"(--[a-z][a-z-]*)", out.split("Options:")[1])) - {"--help"}
     assert helped == set(re.findall(r"(--[a-z][a-z-]*)", page))
-    assert all(command.help for command in commands.turnkeeper.commands.values())
+    assert all(command.help for command in ALL.values())
 
 
 def test_every_option_says_what_it_is_for() -> None:
-    for command in commands.turnkeeper.commands.values():
+    for command in ALL.values():
         options = [each for each in command.params if isinstance(each, click.Option)]
         assert all(option.help for option in options)
 
 
-def test_the_list_of_commands_cuts_no_sentence_short(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run(capsys, "--help")
+@pytest.mark.parametrize("group", [[], ["journal"]])
+def test_the_list_of_commands_cuts_no_sentence_short(
+    group: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, _ = run(capsys, *group, "--help")
 
     assert code == 0
     assert "..." not in out.split("Commands:")[1]
