@@ -69,6 +69,7 @@ NO_TEST_OF_ITS_OWN = {
 # Tests of no single file, each with what it is about.
 TESTS_OF_MORE = {
     "actors/registry/durable/test_in_between.py": "what happens between a decision and its landing",
+    "actors/registry/durable/test_restarts.py": "what a restart does to turns, their readers and agents",
     "actors/registry/durable/test_interleavings.py": "whatever a disk does between two decisions",
     "actors/journal/sqlite/test_bad_days.py": "a full disk, a lost file, a killed process, each for real",
     "actors/journal/test_conformance.py": "what every journal does",

@@ -45,6 +45,7 @@ GAP: Final[str] = EventName.GAP
 CLOSE: Final[str] = EventName.CLOSE
 QUEUED: Final[str] = EventName.QUEUED
 STARTED: Final[str] = EventName.STARTED
+INTERRUPTED: Final[str] = EventName.INTERRUPTED
 #: The events whose data is plain text; that of all others is JSON.
 _PLAIN: Final[frozenset[str]] = frozenset({CLOSE})
 
@@ -71,6 +72,8 @@ def _end_name(status: TurnStatus) -> EventName:
 
 #: The name of the event that ends a turn, by the turn's terminal status.
 END_NAMES: Final = {status: _end_name(status) for status in TERMINAL}
+
+_ENDINGS: Final[frozenset[str]] = frozenset(END_NAMES.values())
 
 #: An agent cannot emit a name that begins like this, whether or not there is such an event.
 RESERVED_PREFIX = "turn."
@@ -154,6 +157,22 @@ class Event(msgspec.Struct, eq=False):
                 return TurnId(self.data["task_id"]) if self.name.startswith(RESERVED_PREFIX) else None
 
     @property
+    def ends_turn(self) -> bool:
+        """Whether it is the last one of its turn."""
+        if self.name != INTERRUPTED:
+            return self.name in _ENDINGS
+        if isinstance(self.source, CutOff):
+            return not self.source.will_continue
+        return self.data.get("will_continue") is not True
+
+    @property
+    def attempt(self) -> int | None:
+        """Of the event that a turn was started: for which time."""
+        if self.name != STARTED:
+            return None
+        return 1 if self.source is not None else int(self.data.get("attempt", 1))
+
+    @property
     def json(self) -> str:
         """The data as JSON text on one line."""
         if self.text is None:
@@ -221,7 +240,7 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> tuple[Event, bool]:
 
 def cut_off_event(record: TurnRecord, kept: str | None, n: int = 0) -> Event:
     """The event that a turn was cut off; ``kept`` is as in `CutOff`."""
-    return Event(EventName.INTERRUPTED, record.epoch, n, None, CutOff(record, kept))
+    return Event(INTERRUPTED, record.epoch, n, None, CutOff(record, kept))
 
 
 def snapshot_event(view: SessionView, cursor: str) -> Event:

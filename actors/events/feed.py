@@ -6,7 +6,7 @@ from typing import Protocol
 
 from turnkeeper.actors.metrics.meter import GAPS, SUBSCRIBER_OVERFLOW, Meter
 from turnkeeper.actors.model.exceptions import EventsLost
-from turnkeeper.actors.model.records import TurnRecord
+from turnkeeper.actors.model.records import Epoch, TurnRecord
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
@@ -85,7 +85,7 @@ class Feed:
         It is first given how the session stands where the cursor cannot be continued from, where there is
         none, and where nothing was ever published.
         """
-        found = self.log.locate(cursor, state.turn.epoch if isinstance(state, Running | Cancelling) else None)
+        found = self.log.locate(cursor, self._current_epoch(state))
         position = found.resume_at if isinstance(found, Gap) else found
         prelude = [gap_event(found.since, found.min_available)] if isinstance(found, Gap) else []
         if prelude:
@@ -104,6 +104,13 @@ class Feed:
             self._count_overflow,
             close_on=close_on,
         )
+
+    def _current_epoch(self, state: State) -> Epoch | None:
+        """The first epoch that is kept of the turn in flight, if there is one."""
+        if not isinstance(state, Running | Cancelling):
+            return None
+        first = self.log.started_at(state.turn.spec.turn_id) if state.turn.attempt > 1 else None
+        return state.turn.epoch if first is None else self.log.read(first, 1)[0].epoch
 
     def turn_reader(
         self, record: TurnRecord, after: str | None, on_end: Callable[[Subscription], None]

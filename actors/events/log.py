@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
-from turnkeeper.actors.model.records import Epoch
+from turnkeeper.actors.model.records import Epoch, TurnId
 from turnkeeper.actors.model.value import value
 
-from .event import Event
+from .event import INTERRUPTED, STARTED, Event
 
 #: What an event costs beside its text, in bytes. An estimate is enough to bound the log.
 _OVERHEAD = 200
@@ -201,21 +201,47 @@ class EventLog:
             return self.first
         seen = id_of(cursor)
         if seen is not None:
-            if seen == self._dropped:
-                return self.first
-            events = self._events
-            for index in range(len(events) - 1, self._start - 1, -1):
-                event = events[index]
-                if event.epoch is None:
-                    continue
-                if (event.epoch, event.n) == seen:
-                    return self._base + index + 1
-                if (event.epoch, event.n) < seen:
-                    break
+            position = self.behind(seen)
+            if position is not None:
+                return position
             if self._dropped is not None and seen < self._dropped:
                 return Gap(cursor, self.oldest_id, self.first)
         resume = self._start_of(current)
         return Gap(cursor, self.oldest_id, resume.resume_at if isinstance(resume, Gap) else resume)
+
+    def behind(self, seen: tuple[Epoch, int]) -> int | None:
+        """The position behind the event of this id; ``None`` if what comes there is not kept.
+
+        An event that readers saw may have been lost with its process. What the log has next then says that
+        its epoch was cut off, and nothing else was lost.
+        """
+        if seen == self._dropped:
+            return self.first
+        events = self._events
+        following: int | None = None
+        before = self._dropped
+        for index in range(len(events) - 1, self._start - 1, -1):
+            event = events[index]
+            if event.epoch is None:
+                continue
+            here = event.epoch, event.n
+            if here == seen:
+                return self._base + index + 1
+            if here < seen:
+                before = here
+                break
+            following = index
+        if following is None or before is None or before[0] != seen[0] or before > seen:
+            return None
+        return self._base + following if events[following].name == INTERRUPTED else None
+
+    def started_at(self, turn_id: TurnId) -> int | None:
+        """The position of the first event of a turn; ``None`` if it is not kept."""
+        for index in range(self._start, len(self._events)):
+            event = self._events[index]
+            if event.name == STARTED and event.turn_id == turn_id:
+                return self._base + index if event.attempt == 1 else None
+        return None
 
     def _start_of(self, current: Epoch | None) -> int | Gap:
         if current is None:

@@ -1,12 +1,14 @@
 """One reader of one turn: what it is given of the session's log, and where that begins and ends.
 
-A turn is all that its session publishes in its epoch, from event 0 to the terminal event. Its reader looks at
-everything else too, but passes that over; while the turn waits to be started, nothing of it is in the log.
-How far it lags behind does not matter, only whether the log still keeps what comes next.
+A turn is all that its session publishes in its epochs, from event 0 to the terminal event. It has more than
+one only if it was cut off by a restart. Its reader looks at everything else too, but passes that over; while
+the turn waits to be started, nothing of it is in the log. How far it lags behind does not matter, only that
+the log still keeps what comes next.
 """
 
 import sys
 from collections.abc import Callable
+from typing import NamedTuple
 
 from turnkeeper.actors.model.exceptions import EventsLost, InvalidRequest
 from turnkeeper.actors.model.records import Epoch, TurnRecord
@@ -34,24 +36,48 @@ def id_after(cursor: object) -> tuple[Epoch, int] | None:
     return seen
 
 
-def _start(log: EventLog, record: TurnRecord, seen: tuple[Epoch, int] | None) -> tuple[int, bool]:
-    """The position at which a reader begins, and whether it has seen all of the turn. Raises `EventsLost`."""
-    epoch, over = record.epoch, record.status in TERMINAL
-    if epoch is None:
-        return log.head, False  # nothing with an id was published of it, and nothing is lost
-    if seen is None or seen[0] < epoch:
-        seen = epoch, -1
-    if seen[0] == epoch:
-        due = log.find(epoch, seen[1] + 1)
-        if due is not None:
-            return due, False
-        last = log.find(*seen)  # the newest one
-        if last is not None:
-            return last + 1, over
-    elif over:
-        return log.head, True
-    which = "the events after {}-{}".format(*seen) if seen[1] >= 0 else "the first events"
+class _Place(NamedTuple):
+    """Where a reader begins, what epoch it has seen of the turn, and whether that is all of the turn."""
+
+    position: int
+    epoch: Epoch | None = None
+    complete: bool = False
+
+
+def _start(log: EventLog, record: TurnRecord, seen: tuple[Epoch, int] | None) -> _Place:
+    """Where a reader begins that has ``seen`` that much of the session. Raises `EventsLost`."""
+    last, over = record.epoch, record.status in TERMINAL
+    if last is None:
+        return _Place(log.head)  # nothing with an id was published of it, and nothing is lost
+    if over and seen is not None and seen[0] > last:
+        return _Place(log.head, last, complete=True)
+    first = _first(log, record)
+    if first is not None and (seen is None or seen[0] < first[1]):
+        return _Place(*first)
+    position = None if seen is None else log.behind(seen)
+    if seen is not None and position is not None:
+        return _Place(position, seen[0], over and not _has_more(log, position, last))
+    which = "the events after {}-{}".format(*seen) if seen is not None else "the first events"
     raise EventsLost(f"{which} of turn {record.turn_id!r} are not kept")
+
+
+def _first(log: EventLog, record: TurnRecord) -> tuple[int, Epoch] | None:
+    """The position of the turn's first event, and its epoch; ``None`` if it is not kept."""
+    if record.epoch is not None and record.attempt == 1:
+        position = log.find(record.epoch, 0)
+        if position is not None and log.read(position, 1)[0].name == STARTED:
+            return position, record.epoch
+    position = log.started_at(record.turn_id)
+    if position is None:
+        return None
+    epoch = log.read(position, 1)[0].epoch
+    return None if epoch is None else (position, epoch)
+
+
+def _has_more(log: EventLog, position: int, last: Epoch) -> bool:
+    """Whether an event of that epoch, or of one before it, comes at that position or later."""
+    following = (event.epoch for event in log.read(position, sys.maxsize))
+    return any(epoch is not None and epoch <= last for epoch in following)
 
 
 class _Closes(Closes):
@@ -83,11 +109,12 @@ class TurnReader(Subscription):
         count_overflow: Callable[[], None],
     ) -> None:
         """``record`` is the turn as it stands, ``seen`` the id after which to begin. Raises `EventsLost`."""
-        position, complete = _start(log, record, seen)
+        position, epoch, complete = _start(log, record, seen)
         super().__init__(log, position, [], sys.maxsize, on_end, count_overflow)
         self._closes: _Closes = _Closes(CloseOn.NEVER)
         self._turn_id = record.turn_id
-        self._epoch = record.epoch
+        #: The epoch in which the turn is.
+        self._epoch = epoch
         #: Whether the reader has been given the terminal event, or came with an id that is not before it.
         self.complete = complete
         if complete:
@@ -115,21 +142,22 @@ class TurnReader(Subscription):
         for position, event in enumerate(batch, begin):
             if self._is_mine(event):
                 found.append(event)
-                if event.name in STREAM_ENDS:
+                if event.ends_turn:
                     self._end_turn(event, position + 1)
                     break
         return found
 
     def _is_mine(self, event: Event) -> bool:
-        if self._epoch is not None:
-            return event.epoch == self._epoch
-        name = event.name
-        started = name == STARTED
-        unstarted = event.epoch is None and name in STREAM_ENDS
-        mine = (started or unstarted) and event.turn_id == self._turn_id
-        if mine and started:
-            self._epoch = event.epoch
-        return mine
+        epoch = event.epoch
+        if epoch is not None and epoch == self._epoch:
+            return True
+        # In another epoch, or before the first one, it says which turn it is about.
+        if not (event.name == STARTED or event.name in STREAM_ENDS):
+            return False
+        if (epoch is None and self._epoch is not None) or event.turn_id != self._turn_id:
+            return False
+        self._epoch = epoch
+        return True
 
     def _end_turn(self, event: Event, position: int) -> None:
         """That is the terminal event: after it comes the `close`."""

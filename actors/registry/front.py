@@ -28,6 +28,8 @@ from turnkeeper.actors.turn.agent import (
     agent_of,
     check_agent,
     check_function,
+    check_save,
+    keyed,
 )
 from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline, S
@@ -75,7 +77,7 @@ class SessionRegistry(SessionCalls):
         if load_context is not None:
             check_function(load_context, "load_context", "a session", "a user")
         if save_context is not None:
-            check_function(save_context, "save_context", "a context")
+            check_save(save_context)
         if owner_of is not None:
             check_function(owner_of, "owner_of", "a session")
         check_settings(settings, Settings)
@@ -91,7 +93,7 @@ class SessionRegistry(SessionCalls):
         #: Where sessions outlive the process; ``None``: nowhere.
         self.journal = journal_of(journal, self.settings)
         self._load_context = load_context
-        self._save_context = save_context
+        self._save_context = None if save_context is None else keyed(save_context)
         self._owner_of = owner_of
         self._stages = Pipeline()
         self._shared: Shared | None = None

@@ -5,6 +5,7 @@ from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, cut_off_event, end_event, started_event
 from turnkeeper.actors.events.feed import Feed
+from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.metrics.meter import (
     MESSAGES_ELIDED,
     RESULTS_LEFT_OUT,
@@ -19,7 +20,7 @@ from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
 from turnkeeper.actors.model.records import Outcome, Raised, Returned, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
+from turnkeeper.actors.model.words import TERMINAL, OnRestart, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, refuse
 from turnkeeper.actors.session.consequences import ENDS
 from turnkeeper.actors.session.effects import (
@@ -46,9 +47,9 @@ from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import owed_answers, was_superseded
 from turnkeeper.actors.turn.changes import Changes
 from turnkeeper.actors.turn.kept import Kept
-from turnkeeper.actors.turn.recorder import recorded
+from turnkeeper.actors.turn.recorder import DELTA, Said, recorded
 from turnkeeper.actors.turn.running import RunningTurns
-from turnkeeper.actors.turn.turn import Turn, reply_of
+from turnkeeper.actors.turn.turn import Turn, go_on_from, reply_of
 from turnkeeper.actors.turn.waiters import Waiters
 
 from .shared import Shared
@@ -162,6 +163,17 @@ def _left_by(shared: Shared, turn: Turn, record: TurnRecord, outcome: Outcome | 
     return Left(n, context.kept, changes)
 
 
+def _said_before(log: EventLog, turn_id: TurnId, most: int) -> str:
+    """The text that a turn has published in earlier attempts, as far as that is kept."""
+    said = Said(most)
+    first = log.started_at(turn_id)
+    # Where its first event is no longer kept, nothing is of what came before it.
+    for event in log.read(log.first if first is None else first, log.head):
+        if event.name == DELTA and event.epoch is not None:
+            said.hear(event.data)
+    return said.text
+
+
 def _end_without_turn(record: TurnRecord, kept: str | None) -> Event:
     """The event that ends a turn of which no coroutine runs here: it has an id if the turn was started."""
     if record.epoch is not None and record.status is TurnStatus.INTERRUPTED:
@@ -245,15 +257,18 @@ class Performer:
     def _start_turn(self, effect: StartTurn, state: State) -> None:
         shared, spec = self._shared, effect.spec
         name, owner = spec.head.agent, state.memory.home.owner
+        agent = shared.agents[name]
         turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name], effect.attempt)
+        if effect.attempt > 1 and agent.on_restart is OnRestart.CONTINUE:
+            go_on_from(turn, _said_before(self.feed.log, turn.turn_id, shared.max_event_size))
         # Published first: an eager task runs before the call that starts it returns.
         bounds = shared.max_shown_part, shared.max_shown
         event, elided = started_event(spec, effect.epoch, *bounds, effect.attempt)
         if elided:
             shared.meter.count(MESSAGES_ELIDED)
         self.feed.append(event)
-        agent = shared.agents[name].function
-        self.turns.start(turn, agent, shared.loop, shared.load_context, shared.save_context, shared.around)
+        hooks = shared.load_context, shared.save_context
+        self.turns.start(turn, agent.function, shared.loop, *hooks, shared.around)
 
     def _end_turn(self, effect: EndTurn, state: State) -> None:
         record, outcome = effect.record, effect.outcome

@@ -22,7 +22,7 @@ from turnkeeper.actors.runtime import answer as reply
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Limits
-from turnkeeper.actors.turn.agent import Agent, LoadContext, OwnerOf, SaveContext
+from turnkeeper.actors.turn.agent import Agent, LoadContext, OwnerOf, SaveTurn
 from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline
 from turnkeeper.actors.turn.whose import log_stall
@@ -61,7 +61,7 @@ class Shared:
     directory: Directory = field(default_factory=Directory)
     owner_of: OwnerOf | None = None
     load_context: LoadContext | None = None
-    save_context: SaveContext | None = None
+    save_context: SaveTurn | None = None
     meter: Meter = field(default_factory=Meter)
     #: The registry actor's ref, once that is made.
     registry: AsyncioRef[Any] | None = None

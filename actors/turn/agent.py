@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.records import SessionId, TurnId
 from turnkeeper.actors.model.words import OnRestart
 from turnkeeper.actors.session.settings import flag
 
@@ -18,8 +18,13 @@ AgentFunction: TypeAlias = Callable[[Turn[Any]], Awaitable[Any] | AsyncIterable[
 OwnerOf: TypeAlias = Callable[[SessionId], str | Awaitable[str | None] | None]
 #: Called with the session and the user whose session it is; returns the turn's context, or ``None``.
 LoadContext: TypeAlias = Callable[[SessionId, str], Awaitable[Any]]
-#: Called with the turn's context at its end.
-SaveContext: TypeAlias = Callable[[Any], Awaitable[None]]
+#: Called with the turn's context at its end; also with ``turn_id`` and ``attempt`` if it has parameters of
+#: these names.
+SaveContext: TypeAlias = Callable[..., Awaitable[None]]
+#: The same as it is called: with the turn's context, its id and its attempt.
+SaveTurn: TypeAlias = Callable[[Any, TurnId, int], Awaitable[None]]
+#: The parameters of a ``save_context`` that say for which turn it is called, if it has them.
+_KEY = ("turn_id", "attempt")
 
 
 class Agent:
@@ -67,29 +72,61 @@ def check_agent(name: str, agent: object) -> None:
     _check(function, "agents", f"agent {name!r}", "one turn")
 
 
-def check_function(function: object, field: str, *arguments: str) -> None:
-    """Raise `InvalidRequest` for what cannot be called with these arguments, or answers with a generator."""
-    _check(function, field, field, *arguments)
+def keyed(save: SaveContext) -> SaveTurn:
+    """A host's ``save_context``, to be called with the turn that it is called for."""
+    names = _key_of(save)
+
+    def call(context: Any, turn_id: TurnId, attempt: int) -> Awaitable[None]:
+        key = {"turn_id": turn_id, "attempt": attempt}
+        return save(context, **{name: key[name] for name in names})
+
+    return call
+
+
+def _key_of(save: object) -> tuple[str, ...]:
+    """Which parts of the turn's key it has a parameter for, beside its first one."""
+    try:
+        _, *parameters = inspect.signature(save, follow_wrapped=False).parameters.values()  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return ()
+    named = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return tuple(each.name for each in parameters if each.name in _KEY and each.kind in named)
+
+
+def check_save(save: object) -> None:
+    """Raise `InvalidRequest` for a ``save_context`` that cannot be called."""
+    check_function(save, "save_context", "a context", names=_key_of(save))
+
+
+def check_function(function: object, field: str, *arguments: str, names: tuple[str, ...] = ()) -> None:
+    """Raise `InvalidRequest` for what cannot be called with these arguments, or answers with a generator.
+
+    ``names`` are those of arguments that are handed over by their names.
+    """
+    _check(function, field, field, *arguments, names=names)
     if inspect.isasyncgenfunction(function):
         raise InvalidRequest(f"{field} is an async generator function: it must return", field=field)
 
 
-def _check(function: object, field: str, what: str, *arguments: str) -> None:
+def _check(function: object, field: str, what: str, *arguments: str, names: tuple[str, ...] = ()) -> None:
     if inspect.isclass(function):
         raise InvalidRequest(f"{what} is a class: pass an instance", field=field)
     if not callable(function):
         raise InvalidRequest(f"{what} cannot be called", field=field)
     if _is_plain_generator(function):
         raise InvalidRequest(f"{what} is a generator function that is not async", field=field)
-    if not takes(function, len(arguments)):
+    if not takes(function, len(arguments), names):
         raise InvalidRequest(f"{what} cannot be called with {' and '.join(arguments)}", field=field)
 
 
-def takes(function: Any, count: int) -> bool:
-    """Whether it can be called with so many arguments by position. One that does not tell is believed."""
+def takes(function: Any, count: int, names: tuple[str, ...] = ()) -> bool:
+    """Whether it can be called with so many arguments by position, and those of these names.
+
+    One that does not tell is believed.
+    """
     try:
         # Of a decorated function it is the decorator's that is called.
-        inspect.signature(function, follow_wrapped=False).bind(*[None] * count)
+        inspect.signature(function, follow_wrapped=False).bind(*[None] * count, **dict.fromkeys(names))
     except TypeError:
         return False
     except ValueError:

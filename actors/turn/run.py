@@ -15,7 +15,7 @@ from turnkeeper.actors.model.exceptions import (
 )
 from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped
 
-from .agent import AgentFunction, LoadContext, SaveContext
+from .agent import AgentFunction, LoadContext, SaveTurn
 from .changes import Changes
 from .context import clear_cancel
 from .exits import contained
@@ -34,7 +34,7 @@ async def run(
     agent: AgentFunction,
     turn: Turn,
     load_context: LoadContext | None = None,
-    save_context: SaveContext | None = None,
+    save_context: SaveTurn | None = None,
     around: Around | None = None,
 ) -> Any:
     """The turn's coroutine: what its task runs. The agent is called in it, not before.
@@ -65,7 +65,7 @@ async def _with_hooks(
     agent: AgentFunction,
     turn: Turn,
     load: LoadContext | None,
-    save: SaveContext | None,
+    save: SaveTurn | None,
     around: Around | None,
 ) -> Any:
     """Run the agent, and the stages around it, between the host's ``load_context`` and ``save_context``."""
@@ -87,7 +87,7 @@ async def _with_hooks(
         if save is not None and not turn.over:
             _write_down(turn, outcome)
             try:
-                await save(turn.context)
+                await save(turn.context, turn.turn_id, turn.attempt)
             except Exception as error:
                 raise ContextSaveFailed("save_context raised") from error
     return result

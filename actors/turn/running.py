@@ -12,7 +12,7 @@ from turnkeeper.actors.model.messages import TaskExited, TurnEnded
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.runtime import AsyncioRef
 
-from .agent import AgentFunction, LoadContext, SaveContext
+from .agent import AgentFunction, LoadContext, SaveTurn
 from .run import Around, outcome_of, raised, run
 from .turn import Turn
 
@@ -50,7 +50,7 @@ class RunningTurns:
         agent: AgentFunction,
         loop: asyncio.AbstractEventLoop,
         load_context: LoadContext | None,
-        save_context: SaveContext | None,
+        save_context: SaveTurn | None,
         around: Around | None,
     ) -> None:
         """Let this turn run. The actor is sent a `TurnEnded` when its coroutine has ended."""

@@ -156,6 +156,7 @@ class Turn(_Specified, Generic[C]):
         "n",
         "over",
         "owner",
+        "partial",
         "reason",
         "spec",
     )
@@ -182,6 +183,8 @@ class Turn(_Specified, Generic[C]):
         self._records = records
         self._context: Any = None
         self._said: Said | None = None  # until the first delta
+        #: If its agent continues after a restart: the text of its ``delta`` events so far that are kept.
+        self.partial = ""
         #: Whether this turn was asked to stop. Other threads may read it.
         self.cancel_requested = False
         #: Why, once it was asked.
@@ -336,6 +339,13 @@ class Turn(_Specified, Generic[C]):
 def _listen(turn: Turn) -> Said:
     said = turn._said = Said(turn._host.most_recorded)
     return said
+
+
+def go_on_from(turn: Turn, partial: str) -> None:
+    """The turn continues what it had said in earlier attempts, and its reply begins with that."""
+    turn.partial = partial
+    if turn._records:
+        _listen(turn).hear({"text": partial})
 
 
 def reply_of(turn: Turn, result: Any) -> Reply | None:

@@ -173,8 +173,7 @@ class JournaledDecisions(Decisions):
         effects: tuple[Effect, ...],
         decided: tuple[Entry, ...],
     ) -> None:
-        home = self.state.memory.home
-        now = self._shared.clock()
+        home, now = self.state.memory.home, self._shared.clock()
         key = f"{self._shared.incarnation}-{id(self):x}-{next(self._keys)}"
         packed = self._cargo.pack()
         opening = () if self._head is not None else _opening(self._shared, home, now)
@@ -250,6 +249,7 @@ class JournaledDecisions(Decisions):
 
     def abandon(self, error: SessionError) -> None:
         """The actor is gone: answer each asker whose message was not decided, or has not landed."""
+        super().abandon(error)
         self._retry.cancel()
         flight, self._flight = self._flight, None
         if flight is not None:

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.turns import record, spec
-from turnkeeper.actors.events.event import END_NAMES, Event, EventName, check_name, end_event, started_event
+from turnkeeper.actors.events.event import (
+    END_NAMES,
+    Event,
+    EventName,
+    check_name,
+    cut_off_event,
+    end_event,
+    started_event,
+)
 from turnkeeper.actors.events.shown import SURELY_SHOWN
 from turnkeeper.actors.events.wire import to_json, turn_data
 from turnkeeper.actors.model.exceptions import ReservedEvent
@@ -195,3 +203,34 @@ def test_a_result_that_is_changed_afterwards_is_published_as_it_was() -> None:
 
 def test_a_large_result_counts_in_the_log() -> None:
     assert end_event(completed(["x" * 2_000]), 5, 10_000)[0].size > 2_000
+
+
+# -- A turn that was cut off ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("read", [False, True], ids=["published", "from a log"])
+@pytest.mark.parametrize(("status", "goes_on"), [(TurnStatus.QUEUED, True), (TurnStatus.INTERRUPTED, False)])
+def test_the_event_that_a_turn_was_cut_off_says_what_is_kept_and_whether_it_goes_on(
+    status: TurnStatus, goes_on: bool, read: bool
+) -> None:
+    event = cut_off_event(record("t", 9, status, attempt=2), "7-3")
+    if read:
+        event = Event(event.name, event.epoch, event.n, event.json)
+    assert (event.id, event.name, event.turn_id) == ("9-0", "turn.interrupted", "t")
+    assert (event.data["kept"], event.data["will_continue"]) == ("7-3", goes_on)
+    assert event.data["attempt"] == 2
+    assert event.ends_turn is not goes_on
+
+
+def test_every_other_event_that_ends_a_turn_does() -> None:
+    for name in set(EventName) - {EventName.INTERRUPTED}:
+        assert Event(name, text="{}").ends_turn == (name in END_NAMES.values())
+    assert not Event("delta", text="{}").ends_turn
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_the_event_that_a_turn_was_started_says_for_which_time(attempt: int) -> None:
+    event, _ = started_event(spec(), 7, 100, 100, attempt)
+    assert event.attempt == event.data["attempt"] == attempt
+    assert Event(event.name, 7, 0, event.json).attempt == attempt
+    assert Event("delta", text="{}").attempt is None

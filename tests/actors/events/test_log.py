@@ -7,9 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.turns import spec
-from turnkeeper.actors.events.event import Event, started_event
+from tests.turns import record, spec
+from turnkeeper.actors.events.event import Event, cut_off_event, started_event
 from turnkeeper.actors.events.log import EventLog, Gap
+from turnkeeper.actors.model.records import TurnId
+from turnkeeper.actors.model.words import TurnStatus
 
 LONG = ["9" * 400, "1-" + "9" * 400]
 MANY, HUGE = 1_000, 1 << 30
@@ -263,3 +265,45 @@ def test_every_cursor_is_continued_without_a_hole_or_a_duplicate_or_is_a_gap(
         assert seen not in every or every.index(seen) + 1 < len(every) - len(kept)
     else:
         assert ids_from(log, found) == ["{}-{}".format(*each) for each in every[every.index(seen) + 1 :]]
+
+
+# -- What was cut off by a restart ------------------------------------------------------------------------
+
+
+def cut_off(*ids: tuple[int, int], max_events: int = MANY) -> EventLog:
+    """A log whose turn was cut off, in an epoch of its own, and started again; others come first."""
+    log = EventLog()
+    started, _ = started_event(SPEC, 3, 100, 100)
+    again, _ = started_event(SPEC, 6, 100, 100, attempt=2)
+    waits = record("t", 5, TurnStatus.QUEUED, attempt=2)
+    kept = f"3-{len(ids)}"
+    events = [numbered(1, 0), numbered(2, 7), started, *(numbered(*each) for each in ids)]
+    for event in (*events, cut_off_event(waits, kept), again, numbered(6, 1)):
+        log.append(event, max_events, HUGE)
+    return log
+
+
+def test_a_cursor_beyond_a_cut_goes_on_with_the_event_that_says_so() -> None:
+    log = cut_off((3, 1), (3, 2))
+    assert after(log, "3-2") == ["5-0", "6-0", "6-1"]
+    for lost in ("3-3", "3-99"):
+        assert after(log, lost) == ["5-0", "6-0", "6-1"]
+
+
+@pytest.mark.parametrize("cursor", ["1-1", "2-8", "4-0", "5-1", "6-2", "7-0"])
+def test_a_cursor_that_is_not_beyond_a_cut_is_a_gap(cursor: str) -> None:
+    assert gap(cut_off((3, 1)), cursor).since == cursor
+
+
+def test_a_cursor_beyond_a_cut_counts_where_what_was_cut_off_is_dropped() -> None:
+    log = cut_off((3, 1), (3, 2), max_events=3)
+    assert ids_from(log, 0) == ["5-0", "6-0", "6-1"]
+    assert after(log, "3-2") == after(log, "3-9") == ["5-0", "6-0", "6-1"]
+    assert gap(log, "3-1").min_available == "5-0"
+
+
+def test_the_first_event_of_a_turn_is_found_if_it_is_kept() -> None:
+    log = cut_off((3, 1))
+    assert log.started_at(SPEC.turn_id) == 2
+    assert log.started_at(TurnId("another")) is None
+    assert cut_off((3, 1), max_events=3).started_at(SPEC.turn_id) is None

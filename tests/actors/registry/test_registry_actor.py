@@ -460,7 +460,7 @@ def test_every_message_there_is_has_an_actor_that_understands_it() -> None:
 
 
 def test_what_a_session_decides_is_what_the_machine_takes() -> None:
-    assert session_actor.DECIDED | {messages.Tick} == set(get_args(machine.Message))
+    assert session_actor.DECIDED | {messages.Tick, messages.Recover} == set(get_args(machine.Message))
 
 
 async def test_a_message_of_another_kind_is_treated_as_pykka_does(caplog: pytest.LogCaptureFixture) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.fakes import done, opened, plain
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import OnRestart
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn import agent as module
@@ -230,3 +231,44 @@ def test_a_builtin_that_does_not_tell_what_it_takes_is_believed() -> None:
         inspect.signature(max)
     assert takes(max, 1)
     check_function(max, "authenticate", "a request")
+
+
+# -- The key of what is saved -----------------------------------------------------------------------------
+
+
+async def save_named(context: object, turn_id: str = "", *, attempt: int) -> None: ...
+
+
+async def save_first(turn_id: object, other: int = 1) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("save", "given"),
+    [
+        (save, {}),
+        (save_first, {}),
+        (save_named, {"turn_id": "t", "attempt": 2}),
+        (mock.AsyncMock(), {}),
+    ],
+    ids=plain,
+)
+async def test_a_function_that_saves_is_given_as_much_of_the_turn_as_it_has_names_for(
+    save: Any, given: dict[str, Any]
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    @functools.wraps(save)
+    async def noting(*arguments: Any, **named: Any) -> None:
+        seen.append(named)
+
+    noting.__signature__ = inspect.signature(save)  # type: ignore[attr-defined]
+    module.check_save(save)
+    await module.keyed(noting)("context", TurnId("t"), 2)
+    assert seen == [given]
+
+
+def test_a_function_that_saves_and_wants_more_is_refused() -> None:
+    async def wants(context: object, turn_id: str, user: str) -> None: ...
+
+    with pytest.raises(InvalidRequest, match="save_context cannot be called with a context"):
+        module.check_save(wants)

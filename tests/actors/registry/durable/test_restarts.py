@@ -1,0 +1,310 @@
+"""What a restart does: to turns, by the policy of their agents, and to those who read along (G11)."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tests.actors.journal.slow import SlowJournal
+from tests.fakes import ScriptedAgent, VirtualClock, names, opened, settle, waiting
+from turnkeeper.actors.events.event import Event
+from turnkeeper.actors.journal.memory import MemoryJournal
+from turnkeeper.actors.model.exceptions import EventsLost, ShuttingDown
+from turnkeeper.actors.model.words import OnRestart, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.agent import Agent
+from turnkeeper.actors.turn.turn import Turn
+
+
+@asynccontextmanager
+async def open_on(
+    journal: MemoryJournal, scripted: ScriptedAgent, on_restart: str = "interrupt", **more: Any
+) -> AsyncIterator[SessionRegistry]:
+    try:
+        async with opened(Agent(scripted, on_restart=on_restart), journal=journal, **more) as registry:
+            yield registry
+            scripted.release()
+    finally:
+        scripted.release()
+
+
+async def killed(clock: VirtualClock, *said: str, lost: tuple[str, ...] = (), more: int = 0) -> MemoryJournal:
+    """What is left of a process that was killed while turn t1 ran, which had said this.
+
+    What is ``lost`` was seen, and not written. So many turns waited behind it.
+    """
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with open_on(journal, agent) as registry:
+        await registry.send("s1", "hello", turn_id="t1", user="ada")
+        run = await agent.run()
+        for text in said:
+            run.turn.emit("delta", {"text": text})
+        await clock.advance(1.0)
+        for text in lost:
+            run.turn.emit("delta", {"text": text})
+        for number in range(more):
+            await registry.send("s1", "next", turn_id=f"t{number + 2}", wait=False)
+        return journal.after_a_kill()
+
+
+async def told(registry: SessionRegistry, after: str | None = None) -> list[Event]:
+    return [event async for event in registry.turn_events("s1", "t1", after=after)]
+
+
+# -- Turns ------------------------------------------------------------------------------------------------
+
+
+async def test_a_turn_that_ran_is_interrupted_and_says_what_of_it_is_kept(clock: VirtualClock) -> None:
+    journal = await killed(clock, "one ", "two ", lost=("three ",))
+    async with open_on(journal, ScriptedAgent()) as registry:
+        record = await registry.turn("s1", "t1")
+        assert (record.status, record.attempt) == (TurnStatus.INTERRUPTED, 1)
+        *before, last = await told(registry)
+        assert names(before) == ["turn.started", "delta", "delta"]
+        assert last.name == "turn.interrupted"
+        assert last.epoch is not None
+        assert before[0].epoch is not None
+        assert last.epoch > before[0].epoch
+        assert last.n == 0
+        assert (last.data["kept"], last.data["will_continue"]) == (before[-1].id, False)
+        assert await registry.messages("s1") is not None
+
+
+@pytest.mark.parametrize("policy", ["rerun", "continue"])
+async def test_a_turn_is_started_again_and_reads_as_one(clock: VirtualClock, policy: str) -> None:
+    journal, agent = await killed(clock, "one ", "two ", lost=("three ",)), ScriptedAgent()
+    async with open_on(journal, agent, policy) as registry:
+        await settle()
+        waits = await registry.turn("s1", "t1")
+        assert (waits.status, waits.attempt) == (TurnStatus.QUEUED, 2)
+        assert (await registry.session("s1")).state is SessionState.QUEUED
+        run = await agent.run()
+        assert (run.turn.attempt, run.turn.turn_id) == (2, "t1")
+        assert run.turn.partial == ("one two " if policy == "continue" else "")
+        run.turn.emit("delta", {"text": "end"})
+        run.finish()
+        events = await told(registry)
+        assert names(events) == [
+            "turn.started",
+            "delta",
+            "delta",
+            "turn.interrupted",
+            "turn.started",
+            "delta",
+            "turn.completed",
+        ]
+        assert [events[0].data["attempt"], events[4].data["attempt"], events[-1].data["attempt"]] == [1, 2, 2]
+        assert events[3].data["will_continue"] is True
+        assert len({event.id for event in events}) == len(events)
+        epochs = [event.epoch or 0 for event in events]
+        assert epochs == sorted(epochs)
+        reply = (await registry.messages("s1")).messages[-1]["content"]
+        assert reply == ("one two end" if policy == "continue" else "end")
+
+
+async def test_a_turn_that_is_cut_off_again_and_again_is_interrupted_in_the_end(clock: VirtualClock) -> None:
+    left = await killed(clock, "one ")
+    for attempt in (2, 3):
+        journal, agent = SlowJournal(), ScriptedAgent()
+        journal._logs = left._logs
+        async with open_on(journal, agent, "continue") as registry:
+            run = await agent.run()
+            assert run.turn.attempt == attempt
+            assert run.turn.partial == "one " + "more " * (attempt - 2)
+            run.turn.emit("delta", {"text": "more "})
+            await clock.advance(1.0)
+            left = journal.after_a_kill()
+    async with open_on(left, ScriptedAgent(), "continue") as registry:
+        record = await registry.turn("s1", "t1")
+        assert (record.status, record.attempt) == (TurnStatus.INTERRUPTED, 3)
+        assert names(await told(registry)).count("turn.started") == 3
+
+
+async def test_what_waited_starts_after_what_was_interrupted(clock: VirtualClock) -> None:
+    journal, agent = await killed(clock, more=1), ScriptedAgent()
+    async with open_on(journal, agent, "continue") as registry:
+        run = await agent.run()
+        assert (run.turn.turn_id, run.turn.attempt) == ("t2", 1)
+        first = await registry.turn("s1", "t1")
+        # Its cancel was asked: by the send.
+        assert (first.status, first.superseded_by) == (TurnStatus.INTERRUPTED, "t2")
+
+
+async def test_a_turn_whose_agent_is_gone_is_interrupted(clock: VirtualClock) -> None:
+    journal = await killed(clock)
+    async with opened({"another": Agent(ScriptedAgent())}, journal=journal) as registry:
+        assert (await registry.turn("s1", "t1")).status is TurnStatus.INTERRUPTED
+
+
+async def test_a_turn_that_waits_can_be_stopped_and_its_end_has_an_id(clock: VirtualClock) -> None:
+    journal, agent = await killed(clock, "one "), ScriptedAgent()
+    async with open_on(journal, agent, "rerun") as registry:
+        answer = await registry.cancel("s1", "t1", user="ada")
+        assert answer.verdict is Verdict.CANCELLED
+        await clock.advance(60.0)
+        events = await told(registry)
+        assert names(events)[-2:] == ["turn.interrupted", "turn.cancelled"]
+        assert events[-1].id is not None
+        assert agent.runs == []
+
+
+# -- A shutdown -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("policy", list(OnRestart))
+async def test_a_shutdown_hands_over_what_goes_on_and_cancels_what_does_not(
+    clock: VirtualClock, policy: OnRestart
+) -> None:
+    journal, agent = MemoryJournal(), ScriptedAgent()
+    async with open_on(journal, agent, policy) as registry:
+        receipt = await registry.send("s1", "hello", turn_id="t1")
+        (await agent.run()).turn.emit("delta", {"text": "one "})
+        waits = asyncio.ensure_future(receipt.ended())
+        await registry.stop()
+    if policy is OnRestart.INTERRUPT:
+        assert (await waits).status is TurnStatus.CANCELLED
+    else:
+        with pytest.raises(ShuttingDown):
+            await waits
+    agent = ScriptedAgent()
+    async with open_on(journal, agent, policy) as registry:
+        if policy is OnRestart.INTERRUPT:
+            assert (await registry.turn("s1", "t1")).status is TurnStatus.CANCELLED
+            return
+        run = await agent.run()
+        assert run.turn.partial == ("one " if policy is OnRestart.CONTINUE else "")
+        run.finish("done")
+        events = await told(registry)
+        assert [event.name for event in events if event.name.startswith("turn.")] == [
+            "turn.started",
+            "turn.interrupted",
+            "turn.started",
+            "turn.completed",
+        ]
+        assert events[2].data["kept"] == events[1].id
+
+
+async def test_what_waits_waits_on_over_a_shutdown(clock: VirtualClock) -> None:
+    journal, agent = MemoryJournal(), ScriptedAgent(swallows=1)
+    async with open_on(journal, agent) as registry:
+        await registry.send("s1", "hello", turn_id="t1")
+        await agent.run()
+        sent = asyncio.ensure_future(registry.send("s1", "again", turn_id="t2"))
+        await settle()
+        stopping = asyncio.ensure_future(registry.stop())
+        assert (await sent).status is TurnStatus.QUEUED
+        await stopping
+    agent = ScriptedAgent()
+    async with open_on(journal, agent) as registry:
+        run = await agent.run()
+        assert (run.turn.turn_id, run.turn.text) == ("t2", "again")
+
+
+async def test_without_a_journal_a_shutdown_cancels_whatever_the_policy(clock: VirtualClock) -> None:
+    agent = ScriptedAgent()
+    async with opened(Agent(agent, on_restart="continue")) as registry:
+        receipt = await registry.send("s1", "hello")
+        await agent.run()
+        waits = asyncio.ensure_future(receipt.ended())
+        await registry.stop()
+    assert (await waits).status is TurnStatus.CANCELLED
+
+
+# -- Readers ----------------------------------------------------------------------------------------------
+
+
+async def test_a_cursor_beyond_what_is_kept_is_no_gap(clock: VirtualClock) -> None:
+    """G7: no id stands for two events, so a reader goes on where the log does."""
+    journal = await killed(clock, "one ", lost=("two ", "three "))
+    agent = ScriptedAgent()
+    async with open_on(journal, agent, "continue") as registry:
+        first = (await told_now(registry))[0]
+        stream = await registry.subscribe("s1", after=f"{first.epoch}-3")
+        await settle()
+        assert names(waiting(stream)) == ["turn.interrupted"]
+        await agent.run()
+        assert names(waiting(stream)) == ["turn.started"]
+        agent.last.finish()
+        await settle()
+        assert names(await told(registry, f"{first.epoch}-3")) == [
+            "turn.interrupted",
+            "turn.started",
+            "turn.completed",
+        ]
+        stream.close()
+
+
+async def told_now(registry: SessionRegistry) -> list[Event]:
+    stream = await registry.subscribe("s1", after="0")
+    events = waiting(stream)
+    stream.close()
+    return events
+
+
+async def test_a_cursor_far_beyond_is_a_gap_where_nothing_was_cut_off(clock: VirtualClock) -> None:
+    journal, agent = await killed(clock, "one "), ScriptedAgent()
+    async with open_on(journal, agent, "continue") as registry:
+        await agent.run()
+        latest = (await told_now(registry))[-1]
+        stream = await registry.subscribe("s1", after=f"{latest.epoch}-9")
+        assert names(waiting(stream))[0] == "gap"
+        stream.close()
+        with pytest.raises(EventsLost):
+            await told(registry, f"{latest.epoch}-9")
+
+
+async def test_a_reader_without_a_cursor_begins_with_the_first_attempt(clock: VirtualClock) -> None:
+    journal, agent = await killed(clock, "one "), ScriptedAgent()
+    async with open_on(journal, agent, "continue") as registry:
+        await agent.run()
+        stream = await registry.subscribe("s1")
+        assert names(waiting(stream)) == [
+            "snapshot",
+            "turn.started",
+            "delta",
+            "turn.interrupted",
+            "turn.started",
+        ]
+        stream.close()
+
+
+async def test_a_turn_is_followed_while_it_is_started_again(clock: VirtualClock) -> None:
+    journal, agent = await killed(clock, "one "), ScriptedAgent()
+    async with open_on(journal, agent, "rerun") as registry:
+        following = asyncio.ensure_future(told(registry))
+        run = await agent.run()
+        await settle()
+        assert not following.done()
+        run.finish()
+        assert names(await following)[-1] == "turn.completed"
+
+
+# -- The host's own history -------------------------------------------------------------------------------
+
+
+async def test_the_hosts_function_is_given_the_turn_and_the_attempt_if_it_asks_for_them(
+    clock: VirtualClock,
+) -> None:
+    journal, agent = await killed(clock), ScriptedAgent()
+    saved: list[tuple[str, int]] = []
+
+    async def save(context: object, *, turn_id: str, attempt: int) -> None:
+        saved.append((turn_id, attempt))
+
+    async with open_on(journal, agent, "rerun", save_context=save) as registry:
+        (await agent.run()).finish()
+        await told(registry)
+    assert saved == [("t1", 2)]
+
+
+async def test_an_agent_reads_which_attempt_it_is(clock: VirtualClock) -> None:
+    seen: list[tuple[int, str]] = []
+
+    async def agent(turn: Turn) -> None:
+        seen.append((turn.attempt, turn.partial))
+
+    async with opened(agent) as registry:
+        await (await registry.send("s1", "hello")).ended()
+    assert seen == [(1, "")]
