@@ -578,6 +578,15 @@ class Recovering:
 
 @final
 @value
+class Recovered:
+    """It is decided what becomes of the turns of another process in a session that was read; or it waits."""
+
+    actor: Any
+    session_id: SessionId
+
+
+@final
+@value
 class SessionFailed:
     """The session's actor failed and is gone, with its turn's coroutine; ``state`` and ``log`` are left."""
 

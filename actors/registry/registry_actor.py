@@ -26,6 +26,7 @@ from turnkeeper.actors.model.messages import (
     ListActive,
     ListSessions,
     OwnerFound,
+    Recovered,
     Recovering,
     Send,
     SessionEnded,
@@ -84,6 +85,7 @@ Message: TypeAlias = (
     | KeptTooMuch
     | OwnerFound
     | SessionRead
+    | Recovered
     | Recovering
     | ToBeFreed
 )
@@ -226,7 +228,7 @@ class RegistryActor(AsyncioActor):
             self._housekeeping.relieve(message.owner)
         elif type(message) is OwnerFound:
             self._opening.found(message)
-        elif type(message) is SessionRead or type(message) is Recovering:
+        elif type(message) is SessionRead or type(message) is Recovering or type(message) is Recovered:
             if self._loading is not None:
                 self._loading.handle(message)
         elif type(message) is ToBeFreed:

@@ -32,7 +32,17 @@ from turnkeeper.actors.journal.foreign import taken_over
 from turnkeeper.actors.metrics.meter import APPENDS_NOT_LANDED
 from turnkeeper.actors.model.exceptions import JournalDown, SessionError, SessionLost
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import Flush, Recover, Retitle, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import (
+    Flush,
+    Recover,
+    Recovered,
+    Retitle,
+    Shut,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+)
 from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose
 from turnkeeper.actors.registry.directory import came_to_nothing, reserve
 from turnkeeper.actors.registry.performer import Performer
@@ -154,7 +164,7 @@ class JournaledDecisions(Decisions):
             else:
                 self._do(mail, state, effects, now)
 
-    def _do(self, mail: Iterable[Mail], after: State, effects: tuple[Effect, ...], now: float) -> None:
+    def _do(self, mail: tuple[Mail, ...], after: State, effects: tuple[Effect, ...], now: float) -> None:
         if after is not self.state:
             self._take(after, now)
         try:
@@ -163,6 +173,12 @@ class JournaledDecisions(Decisions):
             for _, to in mail:
                 lose(to, effects)
             raise
+        self._recovered(mail)
+
+    def _recovered(self, mail: tuple[Mail, ...]) -> None:
+        """Let in what waits while it is not decided what becomes of another process's turns."""
+        if mail and type(mail[0][0]) is Recover:
+            self._shared.report(Recovered(self._actor, self.state.memory.home.session_id))
 
     # -- Appending --------------------------------------------------------------------------------------
 
@@ -234,6 +250,7 @@ class JournaledDecisions(Decisions):
         self._shared.meter.count(APPENDS_NOT_LANDED)
         logger.warning("session %s: not written: %s", self.state.memory.home.session_id, error)
         self._cargo.not_landed(flight.packed, error)
+        self._recovered(flight.mail)
         # What came meanwhile gets a try of its own: at once if an asker waits for it.
         at_once = any(to is not None for _, to in self._waiting)
         self._waiting.extendleft(reversed(_facts(flight.mail, error)))

@@ -22,6 +22,7 @@ from turnkeeper.actors.model.messages import (
     GetSession,
     GetTurn,
     GetTurns,
+    Recovered,
     Recovering,
     Send,
     SessionRead,
@@ -121,14 +122,16 @@ class Loading:
             task.add_done_callback(lambda task: self._shared.report(_read(session, task)))
         return reading
 
-    def handle(self, report: SessionRead | Recovering) -> None:
-        """A session was read, or could not be, or some are to be."""
+    def handle(self, report: SessionRead | Recovering | Recovered) -> None:
+        """A session was read, or could not be, or some are to be, or one has seen to its turns."""
         match report:
             case SessionRead():
                 self._loaded(report)
             case Recovering():
                 self._open.extend(report.sessions)
                 self._load_open()
+            case Recovered():
+                self._restoring.recovered(report)
             case _:
                 assert_never(report)
 

@@ -8,7 +8,7 @@ from turnkeeper.actors.journal.durable import restored
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import Recover
+from turnkeeper.actors.model.messages import Recover, Recovered
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.registry.directory import Entry, name, put_back
 from turnkeeper.actors.registry.shared import Shared
@@ -60,10 +60,20 @@ class Restoring:
         entry = self._entry(loaded, owner)
         logger.debug("session %s: read from the journal", session_id, extra=about(session_id))
         if needs_recovery(entry.state):
-            self._household.wake(entry)
-            self._household.forward(entry, Recover(), None)
+            # Until that is decided the session looks as if its turn ran here: what asks waits for it.
+            entry.parked_mail = parked
+            self._household.wake(entry).tell(Recover())
+            return
         for message, to in parked:
             self._household.forward(entry, message, to)
+
+    def recovered(self, report: Recovered) -> None:
+        """Let in what waited: the session has seen to the turns of another process."""
+        entry = self._directory.living(report.actor, report.session_id)
+        if entry is not None:
+            parked, entry.parked_mail = entry.parked_mail or [], None
+            for message, to in parked:
+                self._household.forward(entry, message, to)
 
     def lost(self, session_id: SessionId, error: SessionError) -> None:
         """Keep nothing of a session whose actor has failed and which cannot be read again now."""

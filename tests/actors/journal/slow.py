@@ -53,9 +53,9 @@ class SlowJournal(MemoryJournal):
         log = self._logs[SessionId(session)]
         log.append(Append(SessionId(session), log.head, entries, "another's", _Nowhere()))
 
-    def after_a_kill(self) -> MemoryJournal:
+    def after_a_kill(self) -> "SlowJournal":
         """What is found after a kill at this moment: all that has been written."""
-        found = MemoryJournal()
+        found = SlowJournal()
         found._logs = deepcopy(self._logs)
         return found
 

@@ -196,3 +196,18 @@ async def test_a_shutdown_answers_those_who_wait_for_a_session_to_be_read() -> N
         await settle()
     with pytest.raises(Exception, match="shutting down"):
         await asking
+
+
+async def test_what_asks_about_a_session_that_was_cut_off_waits_until_it_is_decided_what_becomes_of_it() -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        receipt = await registry.send("s1", "hello")
+        await agent.run()
+        log = journal.after_a_kill()
+    async with opened(agent, journal=log) as registry:
+        log.hold()
+        asking = asyncio.create_task(registry.turn("s1", receipt.turn_id))
+        await settle()
+        assert not asking.done()
+        log.let_go()
+        assert (await asking).status is TurnStatus.INTERRUPTED
