@@ -56,6 +56,8 @@ class _Following:
         self._posted = False
         #: Whether the turn whose events arrive is this one.
         self._ours = False
+        #: Whether it was cut off by a restart, and will be started again.
+        self._goes_on = False
         self._wrote_reply = False
         self._why: str | None = None
 
@@ -150,7 +152,7 @@ class _Following:
     async def _on_event(self, event: StreamEvent) -> JSON | None:
         if event.name == CLOSE:
             turn = await self._looked_up()
-            if turn is None and event.text in FINAL_ENDS:
+            if turn is None and event.text in FINAL_ENDS and not self._goes_on:
                 text = f"the stream ended before the turn did: {event.text}"
                 raise CommandFailed(ExitCode.FAILED, text)
             return turn
@@ -168,6 +170,9 @@ class _Following:
                 self._ours = ours
             if ours:
                 self._show(event, None)
+                self._goes_on = data.get("will_continue") is True
+                if self._goes_on:
+                    self._screen.note("the server restarts, and goes on with the turn after that")
                 return data if data.get("status") in TERMINAL else None
         elif self._ours:
             self._show(event, data)

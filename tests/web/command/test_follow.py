@@ -11,7 +11,9 @@ import pytest
 from tests.fakes import FOREVER, ScriptedAgent, done
 from tests.web.command.terminal import Relay, relay
 from tests.web.fakes_web import House, by_token, serving, until
+from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.words import CloseOn
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents.upstream_errors import UpstreamRateLimited
 from turnkeeper.web.client.client import Client
@@ -283,6 +285,28 @@ async def test_the_answer_goes_on_where_it_was_cut_off() -> None:
         run.turn.emit("delta", {"text": "two"})
         run.finish()
         assert await sent is ExitCode.OK
+
+    assert at.out.getvalue() == "one two\n"
+
+
+async def test_a_turn_that_outlives_its_server_is_followed_on_the_next_one() -> None:
+    journal, scripted, more = MemoryJournal(), ScriptedAgent(), ScriptedAgent()
+    first, second = (Agent(each, on_restart="continue") for each in (scripted, more))
+    settings = {"journal": journal, "attempt_backoff": 0}
+    async with relay(0) as between, desk(first, between, **settings) as at:
+        sent = at.send()
+        (await scripted.run()).turn.emit("delta", {"text": "one "})
+        await at.shown("one ")
+        await at.house.registry.drain()
+        await at.shown("goes on with the turn")
+        async with serving(second, **settings) as house:
+            between.target = house.port
+            between.cut()
+            run = await more.run()
+            assert run.turn.partial == "one "
+            run.turn.emit("delta", {"text": "two"})
+            run.finish()
+            assert await sent is ExitCode.OK
 
     assert at.out.getvalue() == "one two\n"
 
