@@ -62,6 +62,25 @@ STOP = Aim("stop with 100,000 busy: half the deadline", "growth", 5.0, Of.FIGURE
 CANCEL_GROWTH = Aim("cancel p50, 100,000 busy / 1,000 busy, beside the floor's growth", "cancels", 1.25)
 ASKS = Aim("asks, beside a bare future", "asks", 0.75, side=Side.AT_LEAST, unit="of the floor")
 BURSTS = Aim("16 events at a time, beside a write for each", "streams", 2.0, side=Side.AT_LEAST)
+DURABLE_TURNS = Aim(
+    "durable turns of 1,000 callers, beside turns in memory",
+    "journal_turns",
+    0.5,
+    side=Side.AT_LEAST,
+    unit="of the floor",
+)
+DURABLE_SEND = Aim("a durable send, p50, more than one in memory", "journal_sends", 1.0, Of.FIGURE, unit="ms")
+DURABLE_TOKENS = Aim("a durable token, CPU, beside one in memory", "journal_tokens", 1.15)
+DURABLE_EVENTS = Aim(
+    "durable events as fast as can be, beside events in memory",
+    "journal_events",
+    0.6,
+    side=Side.AT_LEAST,
+    unit="of the floor",
+)
+OPEN = Aim("open a file of 100,000 sessions and a million turns", "journal_file", 100.0, Of.FIGURE, unit="ms")
+OPEN_BYTES = Aim("memory with that file, beside an empty one", "journal_file", 1.1)
+WAKE = Aim("wake a session of ten turns of that file", "journal_file", 5.0, Of.FIGURE, unit="ms")
 
 #: All of them, in the order in which the page shows them.
 AIMS = (
@@ -84,4 +103,11 @@ AIMS = (
     IDLE_BYTES,
     BUSY_BYTES,
     ASKS,
+    DURABLE_TURNS,
+    DURABLE_SEND,
+    DURABLE_TOKENS,
+    DURABLE_EVENTS,
+    OPEN,
+    OPEN_BYTES,
+    WAKE,
 )

@@ -19,6 +19,9 @@ from tests.benchmarks.cancels import cancels
 from tests.benchmarks.counted import instructions
 from tests.benchmarks.figures import SIZES, Row, Size, reason
 from tests.benchmarks.growth import growth
+from tests.benchmarks.journal.events import journal_events, journal_tokens
+from tests.benchmarks.journal.file import journal_file
+from tests.benchmarks.journal.turns import journal_sends, journal_turns
 from tests.benchmarks.loops import loops
 from tests.benchmarks.memory import memory
 from tests.benchmarks.posts import posts
@@ -56,6 +59,11 @@ BENCHMARKS: dict[str, Benchmark] = {
     "threads": Benchmark(threads, 120),
     "beside": Benchmark(beside, 300),
     "loops": Benchmark(loops, 180),
+    "journal_turns": Benchmark(journal_turns, 120),
+    "journal_sends": Benchmark(journal_sends, 60),
+    "journal_tokens": Benchmark(journal_tokens, 240),
+    "journal_events": Benchmark(journal_events, 120),
+    "journal_file": Benchmark(journal_file, 300),
 }
 
 

@@ -74,6 +74,15 @@ The same work, alternately on both event loops; here the floor is turnkeeper on 
 
 {loops}
 
+## With a journal
+
+Beside a registry in memory, in turns: one whose journal is a file. Turns and events in a second are by the
+wall clock, because the disk is waited for; a durable turn is acknowledged when its start is on the disk, and
+has ended when its end is. *`sqlite3` alone* writes the same rows, in groups of as many appends. Tokens are
+streamed as above. The file of 100,000 sessions of ten turns each is opened by a process of its own.
+
+{journal}
+
 ## Compared with the floors
 
 A server that mounts turnkeeper has Python's garbage collector as Python sets it;
@@ -108,6 +117,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "felt": ("tokens", "readers", "streams"),
     "growth": ("growth",),
     "loops": ("loops",),
+    "journal": ("journal_turns", "journal_sends", "journal_tokens", "journal_events", "journal_file"),
     "floors": ("turns", "supersedes", "cancels", "memory", "asks", "threads", "posts"),
     "instructions": ("instructions",),
 }

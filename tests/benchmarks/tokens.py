@@ -23,6 +23,7 @@ from tests.benchmarks.aims import Aim
 from tests.benchmarks.figures import Failure, Figure, Row, Size, reason
 from tests.benchmarks.rounds import alternately
 from tests.benchmarks.server import client, said, served
+from turnkeeper.actors.journal.where import AnyJournal
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import REGISTRY, create_app
 
@@ -67,13 +68,14 @@ class Way(NamedTuple):
     start: Callable[[Load], Awaitable[object]]
 
 
-def _ours() -> Way:
+def ours(journal: AnyJournal | None = None) -> Way:
+    """turnkeeper."""
     loads: list[Load] = []
 
     async def agent(turn: Turn) -> None:
         await loads[-1].stream(turn.session_id, lambda data: turn.emit("word", data))
 
-    app = create_app(agent, pages=False, docs=False)
+    app = create_app(agent, pages=False, docs=False, journal=journal)
 
     async def start(load: Load) -> None:
         loads.append(load)
@@ -159,7 +161,7 @@ FLOOR, OURS, LIBRARY = "a queue per reader", "turnkeeper", "aiohttp-sse"
 
 #: All of them; the others are compared with ours.
 WAYS: dict[str, Callable[[], Way]] = {
-    OURS: _ours,
+    OURS: ours,
     FLOOR: partial(_queueing, _Queues),
     LIBRARY: partial(_queueing, _QueuesToSse),
 }
@@ -193,12 +195,14 @@ async def _open(tokens: int, failed: Failed) -> AsyncIterator[dict[str, Run]]:
             except ImportError as error:
                 failed[name] = reason(error)
             else:
-                ways[name] = _run(way, await stack.enter_async_context(served(way.app)), tokens)
+                ways[name] = run(way, await stack.enter_async_context(served(way.app)), tokens)
         yield ways
 
 
-def _run(way: Way, port: int, tokens: int) -> Run:
-    async def run(sessions: int) -> Felt:
+def run(way: Way, port: int, tokens: int) -> Run:
+    """A way that is served on that port, with so many tokens a session."""
+
+    async def measure(sessions: int) -> Felt:
         load = Load(sessions, tokens)
         try:
             async with client("tokens", port, sessions, tokens, PATH) as out:
@@ -213,7 +217,7 @@ def _run(way: Way, port: int, tokens: int) -> Run:
             load.over.set()
         return Felt(cpu / (sessions * tokens) * 1e6, p50, p99)
 
-    return run
+    return measure
 
 
 @dataclass(frozen=True)
