@@ -80,15 +80,13 @@ def _asked_by(before: State, message: Message, to: ReplyAddress | None) -> str |
 class Decisions:
     """One session's state, and its way from one to the next."""
 
-    __slots__ = ("_actor", "_asked", "_performer", "_shared", "state")
+    __slots__ = ("_actor", "_performer", "_shared", "state")
 
     def __init__(self, state: State, shared: Shared, actor: AsyncioRef[Any], performer: Performer) -> None:
         self._shared = shared
         self._actor = actor
         self._performer = performer
         self.state = state
-        #: What is asked while a `Recover` is on its way to be durable.
-        self._asked: list[tuple[Any, ReplyTo]] | None = None
 
     @property
     def settled(self) -> bool:
@@ -99,27 +97,6 @@ class Decisions:
     def head(self) -> Head | None:
         """Where the session's log in the journal stands; ``None`` if it has none there."""
         return None
-
-    def recover(self) -> None:
-        """Decide what becomes of the turns that another process has left."""
-        self._asked = []
-        self.decide(Recover(), None)
-
-    def holds(self, question: Any, to: ReplyTo) -> bool:
-        """Whether a question is kept, to come again when it is decided what a restart has left.
-
-        Until then turns would read as running that do not.
-        """
-        if self._asked is None:
-            return False
-        self._asked.append((question, to))
-        return True
-
-    def ask_again(self) -> None:
-        """Let the questions come again that are kept."""
-        asked, self._asked = self._asked or (), None
-        for question, to in asked:
-            self._actor.forward(question, to)
 
     def answered(self, message: Landed | Moved | NotLanded) -> None:
         """The journal says what became of an append."""
@@ -153,9 +130,6 @@ class Decisions:
 
     def abandon(self, error: SessionError) -> None:
         """The actor is gone: answer each asker of what was not decided, or not done."""
-        asked, self._asked = self._asked or (), None
-        for _, to in asked:
-            refuse(to, error)
 
     def _with_room(self, before: State, message: Submit) -> Submit:
         """The send, with why there is no room for its turn, if there is none."""

@@ -46,15 +46,16 @@ from .recovery import missing_terminal_events, when_ended
 from .shared import Shared
 
 #: The messages that the session decides, as they come.
-DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut})
-#: Those that wait until it is decided what becomes of the turns of another process.
-QUESTIONS: Final = (Subscribe, FollowTurn, GetSession, GetTurn, AwaitTurn)
+DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut, Recover})
 #: The other messages that a session's actor understands.
 MESSAGES: Final = (
-    *QUESTIONS,
-    Recover,
     Tick,
+    Subscribe,
+    FollowTurn,
     Unsubscribe,
+    GetSession,
+    GetTurn,
+    AwaitTurn,
     Sleep,
     TaskExited,
     Landed,
@@ -107,11 +108,7 @@ class SessionActor(AsyncioActor):
         if not isinstance(message, MESSAGES):
             super().on_message(message, reply_to)
             return
-        if isinstance(message, QUESTIONS) and self._decisions.holds(message, reply_to):
-            return
         match message:
-            case Recover():
-                self._decisions.recover()
             case Tick():
                 turns = self._performer.turns
                 self._decisions.decide(Tick(turns.first_event_at, turns.began), reply_to)
@@ -130,7 +127,6 @@ class SessionActor(AsyncioActor):
                 self._performer.turns.exited(message)
             case Landed() | Moved() | NotLanded():
                 self._decisions.answered(message)
-                self._decisions.ask_again()
             case Flush():
                 self._decisions.flush()
             case Retitle():

@@ -21,6 +21,8 @@ from .wording import ms
 JSON = dict[str, Any]
 #: How many seconds the cancel's answer may come after the stream has reported the turn's end.
 STREAM_LAG = 5.0
+#: For how many seconds a server may be away that goes on with the turn when it has restarted.
+RESTART = 60.0
 #: Pauses before a send is repeated on a lost connection, in seconds.
 RETRIES = (0.2, 0.5, 1.0, 2.0, 4.0)
 
@@ -137,22 +139,35 @@ class _Following:
     async def _listen(self) -> JSON:
         """Show the turn's events; the turn as it ended."""
         after: str | None = None
+        away_since: float | None = None
         while True:
             # A cancel of the turn before this one ends the stream too; then the next one goes on.
             events = self._client.events(
                 self._session, after, close_on=CloseOn.CANCELLED, notice=self._screen.note
             )
-            async with aclosing(events):
-                async for event in events:
-                    after = event.cursor or after
-                    turn = await self._on_event(event)
-                    if turn is not None:
-                        return turn
+            try:
+                async with aclosing(events):
+                    async for event in events:
+                        after = event.cursor or after
+                        turn = await self._on_event(event)
+                        if turn is not None:
+                            return turn
+            except (Unreachable, Refused) as error:
+                is_away = self._goes_on and (isinstance(error, Unreachable) or error.status == 503)
+                if not is_away or (away_since and self._loop.time() > away_since + RESTART):
+                    raise
+            if self._goes_on:
+                away_since = away_since or self._loop.time()
+                await asyncio.sleep(RETRIES[1])
+            else:
+                away_since = None
 
     async def _on_event(self, event: StreamEvent) -> JSON | None:
         if event.name == CLOSE:
+            if self._goes_on:
+                return None  # what comes next is read first, from the server that goes on with it
             turn = await self._looked_up()
-            if turn is None and event.text in FINAL_ENDS and not self._goes_on:
+            if turn is None and event.text in FINAL_ENDS:
                 text = f"the stream ended before the turn did: {event.text}"
                 raise CommandFailed(ExitCode.FAILED, text)
             return turn

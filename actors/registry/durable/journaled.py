@@ -266,7 +266,6 @@ class JournaledDecisions(Decisions):
 
     def abandon(self, error: SessionError) -> None:
         """The actor is gone: answer each asker whose message was not decided, or has not landed."""
-        super().abandon(error)
         self._retry.cancel()
         flight, self._flight = self._flight, None
         if flight is not None:

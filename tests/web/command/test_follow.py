@@ -286,7 +286,7 @@ async def test_the_answer_goes_on_where_it_was_cut_off() -> None:
         run.finish()
         assert await sent is ExitCode.OK
 
-    assert at.out.getvalue() == "one two\n"
+    assert at.out.getvalue() == "one two\n", at.err.getvalue()
 
 
 async def test_a_turn_that_outlives_its_server_is_followed_on_the_next_one() -> None:
@@ -308,7 +308,7 @@ async def test_a_turn_that_outlives_its_server_is_followed_on_the_next_one() -> 
             run.finish()
             assert await sent is ExitCode.OK
 
-    assert at.out.getvalue() == "one two\n"
+    assert at.out.getvalue() == "one two\n", at.err.getvalue()
 
 
 async def test_an_answer_to_the_send_that_got_lost_sends_nothing_twice() -> None:

@@ -198,7 +198,7 @@ async def test_a_shutdown_answers_those_who_wait_for_a_session_to_be_read() -> N
         await asking
 
 
-async def test_what_asks_about_a_session_that_was_cut_off_waits_until_it_is_decided_what_becomes_of_it() -> None:
+async def test_what_asks_about_a_session_that_was_cut_off_waits_until_that_is_seen_to() -> None:
     journal, agent = SlowJournal(), ScriptedAgent()
     async with opened(agent, journal=journal) as registry:
         receipt = await registry.send("s1", "hello")
