@@ -17,6 +17,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.fakes import Run, ScriptedAgent
@@ -163,6 +164,24 @@ async def test_the_mounting_example_has_users_agents_and_routes_of_its_own(
     assert (await (await client.get("/busy")).json()) == {"busy_sessions": 0}
     bob = {"X-Api-Key": "key-of-bob"}
     assert (await client.get("/ai/chat/s1", headers=bob)).status == 404
+
+
+@pytest.mark.blocks_the_loop("an app is made anew with a file that is there")
+async def test_the_chats_of_the_history_example_outlive_its_app(
+    aiohttp_client: AiohttpClient, tmp_path: Path
+) -> None:
+    example = load(EXAMPLES / "keep_history.py")
+
+    async def answer(client: TestClient[web.Request, web.Application]) -> str:
+        sent = await (await client.post("/chat/s1/send", json={"message": "hi"})).json()
+        stream = await client.get(f"/chat/s1/turns/{sent['task_id']}/events")
+        return await stream.text()
+
+    first = await aiohttp_client(example.make_app(tmp_path / "turnkeeper.db"))
+    assert "said 0 things" in await answer(first)
+    await first.close()
+    second = await aiohttp_client(example.make_app(tmp_path / "turnkeeper.db"))
+    assert "said 1 things" in await answer(second)
 
 
 async def test_the_tutorials_agent_remembers() -> None:

@@ -4,6 +4,7 @@ is built: what only an engine can do (the base image, the user) is held against 
 import asyncio
 import configparser
 import json
+import os
 import re
 import shlex
 import shutil
@@ -32,6 +33,7 @@ def instructions() -> list[tuple[str, str]]:
     lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
     found = [line.partition(" ") for line in lines]
     known = ["FROM", "WORKDIR", "COPY", "RUN", "ENV", "EXPOSE", "USER", "STOPSIGNAL", "HEALTHCHECK", "CMD"]
+    known += ["VOLUME"]
     assert [name for name, _, _ in found if name not in known] == []
     return [(name, rest.strip()) for name, _, rest in found]
 
@@ -61,6 +63,15 @@ def test_nothing_is_installed_after_it_has_given_up_its_rights() -> None:
     names = [name for name, _ in INSTRUCTIONS]
     assert max(index for index, name in enumerate(names) if name in ("RUN", "COPY")) < names.index("USER")
     assert all(int(number) > 0 for number in only("USER").split(":"))
+
+
+def test_chats_are_in_a_volume_that_the_server_owns_and_the_page_mounts() -> None:
+    user, group = only("USER").split(":")
+    assert f"-m 700 -o {user} -g {group} {only('VOLUME')}" in " ".join(rest for _, rest in INSTRUCTIONS)
+    assert f"TURNKEEPER_DATA={only('VOLUME')}/turnkeeper.db" in [
+        rest for name, rest in INSTRUCTIONS if name == "ENV"
+    ]
+    assert f":{only('VOLUME')} " in PAGE.split("podman run ")[1].split("```")[0]
 
 
 def test_what_runs_in_it_is_no_shell_and_is_stopped_as_the_server_expects() -> None:
@@ -111,6 +122,7 @@ def build(folder: Path) -> Container:
     for name in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV"):
         env.pop(name, None)
     container = Container(folder / "root", folder / "root", env)
+    volume = container.root / only("VOLUME").removeprefix("/")
     for name, rest in INSTRUCTIONS:
         match name:
             case "WORKDIR":
@@ -121,13 +133,20 @@ def build(folder: Path) -> Container:
                 for source in sources:
                     copy(ROOT / source, container.workdir / target)
             case "RUN":
-                done = container.run(["sh", "-ec", rest])
+                done = container.run(["sh", "-ec", in_folder(rest, volume)])
                 assert done.returncode == 0, done.stdout + done.stderr
             case "ENV":
-                container.env.update(dict(pair.split("=", 1) for pair in shlex.split(rest)))
+                pairs = shlex.split(in_folder(rest, volume))
+                container.env.update(dict(pair.split("=", 1) for pair in pairs))
             case _:
                 pass  # what only an engine can do
     return container
+
+
+def in_folder(text: str, volume: Path) -> str:
+    """A step with this folder as the volume, and this user as its owner."""
+    text = re.sub(r"-o \d+ -g \d+", f"-o {os.getuid()} -g {os.getgid()}", text)
+    return re.sub(rf"(?<=[ =]){only('VOLUME')}\b", str(volume), text)
 
 
 def copy(source: Path, target: Path) -> None:
@@ -165,6 +184,8 @@ async def test_its_steps_install_what_its_command_serves_and_its_check_asks(
     healthy = await asyncio.to_thread(container.run, check, TURNKEEPER_PORT=str(port))
     assert healthy.returncode == 0, healthy.stderr
     assert await asyncio.to_thread(stop, server, only("STOPSIGNAL")) == 0
+    kept = container.root / only("VOLUME").removeprefix("/") / "turnkeeper.db"
+    assert await asyncio.to_thread(os.path.getsize, kept) > 0
     assert (await asyncio.to_thread(container.run, check, TURNKEEPER_PORT=str(port))).returncode == 1
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import configparser
+import os
 import shlex
 import shutil
 import signal
@@ -30,6 +31,13 @@ def parsed() -> configparser.ConfigParser:
 
 
 SERVICE = parsed()["Service"]
+#: Where systemd makes the service's folder.
+STATE = Path("/var/lib") / SERVICE["StateDirectory"]
+
+
+def here(folder: Path) -> list[str]:
+    """What follows the program in the unit's command, with this folder as the service's."""
+    return SERVICE["ExecStart"].replace(str(STATE), str(folder)).split()[1:]
 
 
 def test_the_server_has_its_deadline_before_systemd_ends_it() -> None:
@@ -44,6 +52,13 @@ def test_a_stop_is_a_signal_that_the_server_handles_and_goes_to_no_other_process
 def test_a_restart_follows_every_failure_that_it_can_cure() -> None:
     assert SERVICE["Restart"] == "on-failure"
     assert [int(code) for code in SERVICE["RestartPreventExitStatus"].split()] == [ExitCode.USAGE]
+
+
+def test_chats_are_kept_where_the_service_may_write_and_nobody_else_may_read() -> None:
+    words = SERVICE["ExecStart"].split()
+    assert Path(words[words.index("--data") + 1]).parent == STATE
+    assert SERVICE["StateDirectoryMode"] == "0700"
+    assert f"{STATE}/" in PAGE
 
 
 def test_the_server_gives_up_its_rights() -> None:
@@ -94,13 +109,13 @@ def given(tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def started(given: dict[str, str], tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     """The unit's command, as systemd starts it."""
-    words = (*TURNKEEPER, *SERVICE["ExecStart"].split()[1:])
+    words = (*TURNKEEPER, *here(tmp_path))
     with served(words, cwd=tmp_path, env=environment({**given, "TURNKEEPER_PORT": "0"})) as server:
         yield server
 
 
 async def test_its_command_serves_with_the_tokens_of_the_page_and_ends_as_the_unit_ends_it(
-    given: dict[str, str], started: tuple[subprocess.Popen[str], int]
+    given: dict[str, str], started: tuple[subprocess.Popen[str], int], tmp_path: Path
 ) -> None:
     server, port = started
     tokens = [token.split(":") for token in given["TURNKEEPER_TOKENS"].split()]
@@ -110,11 +125,14 @@ async def test_its_command_serves_with_the_tokens_of_the_page_and_ends_as_the_un
         for _, secret, *_ in tokens:
             assert (await door.get("/chat/active_send_tasks", token=secret)).status == 200
         assert (await door.get("/chat/active_send_tasks")).status == 401
+        [of_ada] = [secret for user, secret, *_ in tokens if user == "ada"]
+        await door.sent("s1", token=of_ada)
     assert await asyncio.to_thread(stop, server, SERVICE["KillSignal"]) == 0
+    assert await asyncio.to_thread(os.path.getsize, tmp_path / "turnkeeper.db") > 0
 
 
 def test_a_wrong_setting_ends_it_with_the_status_that_is_not_tried_again(tmp_path: Path) -> None:
-    words = (*TURNKEEPER, *SERVICE["ExecStart"].split()[1:])
+    words = (*TURNKEEPER, *here(tmp_path))
     wrong = environment({"TURNKEEPER_CANCEL_GRACE": "soon"})
     with process(words, cwd=tmp_path, env=wrong, stderr=subprocess.PIPE) as server:
         _, said = server.communicate(timeout=PATIENCE)
