@@ -340,12 +340,12 @@ def reserve(directory: Directory, session_id: SessionId) -> Holdings[Entry] | No
     return entry.holdings
 
 
-def came_to_nothing(directory: Directory, actor: Any, state: State, now: float) -> None:
-    """What a session was opened for could not be written: it has nothing to do, and no title."""
+def came_to_nothing(directory: Directory, actor: Any, state: State, title: str | None) -> None:
+    """What a session was opened for could not be written: it has nothing to do, and this title."""
     entry = directory.living(actor, state.memory.home.session_id)
     if entry is not None and entry.session_id in directory.opening:
-        name(entry, None)
-        directory.report(actor, state, now)
+        name(entry, title)
+        directory.report(actor, state, entry.touched_at)
 
 
 def put_back(directory: Directory, entry: Entry, owner: str) -> None:

@@ -300,6 +300,7 @@ class JournalOnlooker(Onlooker):
         await super().check()
         self._nothing_is_ahead_of_the_log()
         self._states_are_as_the_log_says()
+        self._titles_are_those_of_the_log()
         self._unwritten_is_what_waits()
         await self._conversations_are_those_of_the_log()
         await self._what_was_read_is_in_the_log()
@@ -316,6 +317,14 @@ class JournalOnlooker(Onlooker):
             if entry.actor is None and not isinstance(entry.state, Closed):
                 assert self._clock.time() <= since + self._settings.idle_ttl + 2 * sweep, (
                     "it sleeps in memory"
+                )
+
+    def _titles_are_those_of_the_log(self) -> None:
+        for session, entry in self.registry.directory.entries.items():
+            log = self.journal._logs.get(session)
+            if log is not None and session not in self._failing():
+                assert entry.title == log.title, (
+                    f"{entry.title} is the title of {session}, and not in the log"
                 )
 
     def _unwritten_is_what_waits(self) -> None:

@@ -153,8 +153,8 @@ BUGS = (
     Bug(
         "mail for a session that has failed is lost",
         "registry/durable/restoring",
-        "            self._household.forward(entry, Recover(), None)\n        for message, to in parked:",
-        "            self._household.forward(entry, Recover(), None)\n        for message, to in parked[1:]:",
+        "            return\n        for message, to in parked:",
+        "            return\n        for message, to in parked[1:]:",
     ),
     Bug(
         "a session that sleeps stays in memory",

@@ -51,6 +51,11 @@ class Cargo:
     def __bool__(self) -> bool:
         return bool(self.outbox or self._titles)
 
+    @property
+    def title(self) -> str | None:
+        """The session's title, if it is to be written."""
+        return self._titles[-1][0].title if self._titles else None
+
     def add_title(self, message: Retitle, to: ReplyTo) -> None:
         """The session has a title; answer when it is durable."""
         self._titles.append((message, to))

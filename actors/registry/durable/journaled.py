@@ -257,7 +257,7 @@ class JournaledDecisions(Decisions):
         if at_once:
             self._decide_waiting()
         if self._flight is None and self._head is None:
-            came_to_nothing(self._shared.directory, self._actor, self.state, self._shared.clock())
+            came_to_nothing(self._shared.directory, self._actor, self.state, self._cargo.title)
         if self._flight is None and not self.settled:
             self._retry.set(self._shared.loop.time() + self._retry_after)
             self._retry_after = min(LAST_RETRY, 2 * self._retry_after)

@@ -31,7 +31,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.registry.shared import Shared
-from turnkeeper.actors.runtime import ReplyTo, refuse
+from turnkeeper.actors.runtime import ReplyTo, Timer, refuse
 from turnkeeper.actors.session.refusals import shutting_down
 
 from .restoring import Household, Restoring
@@ -54,6 +54,8 @@ ABOUT_A_SESSION: Final = frozenset(
 )
 #: How many sessions are loaded at a time after a start.
 AT_ONCE: Final = 16
+#: After how many seconds those are tried again that could not be.
+AGAIN_AFTER: Final = 5.0
 
 
 class Loading:
@@ -82,6 +84,10 @@ class Loading:
         self._reading: dict[SessionId, tuple[asyncio.Task[Loaded | None], list[tuple[Any, ReplyTo]]]] = {}
         #: Those with a turn that had not ended, which are still to be loaded.
         self._open: deque[SessionId] = deque()
+        #: Those of them that are being read, and those that could not be.
+        self._opening: set[SessionId] = set()
+        self._not_read: list[SessionId] = []
+        self._again = Timer(shared.loop, self._try_again)
         self._over = False
 
     @classmethod
@@ -150,6 +156,11 @@ class Loading:
                 self._restoring.restore(report.loaded)
             except SessionError as refused:
                 error = refused
+        if report.session_id in self._opening:
+            self._opening.discard(report.session_id)
+            if error is not None:
+                self._not_read.append(report.session_id)
+                self._again.set(self._shared.loop.time() + AGAIN_AFTER)
         for message, to in reading[1]:
             if error is not None:
                 self._shared.count_refusal(error)
@@ -170,13 +181,19 @@ class Loading:
             if self._over:
                 self._restoring.lost(session, shutting_down())
             elif entry is None or entry.awaits_the_journal:
+                self._opening.add(session)
                 self._read(session)
+
+    def _try_again(self) -> None:
+        again, self._not_read = tuple(self._not_read), []
+        self._shared.report(Recovering(again))
 
     # -- The end ----------------------------------------------------------------------------------------
 
     def end(self) -> None:
         """Load nothing any more, and refuse what waits."""
         self._over = True
+        self._again.cancel()
         reading = dict(self._reading)
         self._reading.clear()
         self._open.extend(reading)

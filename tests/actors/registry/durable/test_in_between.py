@@ -42,6 +42,29 @@ async def test_a_first_send_that_was_refused_leaves_no_turn_no_title_and_in_the_
         assert not registry.directory.entries
 
 
+async def test_a_title_that_was_given_meanwhile_is_that_of_the_session_all_the_same(
+    clock: VirtualClock,
+) -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        journal.hold()
+        sending = asyncio.create_task(registry.send("s1", "hello"))
+        await settle()
+        naming = asyncio.create_task(registry.set_title("s1", "A name"))
+        await settle()
+        journal.is_down = True
+        journal.let_go()
+        for each in (sending, naming):
+            with pytest.raises(JournalDown):
+                await each
+        assert registry.directory.entries[SessionId("s1")].title == "A name"
+        journal.is_down = False
+        await clock.advance(1)
+    async with opened(done, journal=journal) as registry:
+        await registry.session("s1")
+        assert registry.directory.entries[SessionId("s1")].title == "A name"
+
+
 async def test_a_session_is_named_after_the_first_send_that_was_written() -> None:
     journal = SlowJournal()
     async with opened(done, journal=journal) as registry:
@@ -195,6 +218,25 @@ async def test_a_session_that_failed_before_anything_was_written_begins_anew() -
         journal.lose()
         journal.let_go()
         assert (await (await again).ended()).status is TurnStatus.COMPLETED
+
+
+async def test_a_turn_that_was_cut_off_is_seen_to_when_the_journal_can_be_read_again(
+    clock: VirtualClock,
+) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        receipt = await registry.send("s1", "hello")
+        await agent.run()
+        found = journal.after_a_kill()
+    journal._logs = found._logs
+    journal.is_gone = True
+    async with opened(done, journal=journal) as registry:
+        await clock.advance(1)
+        journal.is_gone = False
+        await clock.advance(10)
+        view = (await registry.sessions()).sessions[0]
+        assert view.state is SessionState.IDLE
+        assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.INTERRUPTED
 
 
 async def test_mail_for_a_session_that_failed_is_refused_where_there_is_no_room_to_read_it_again() -> None:
