@@ -2,7 +2,8 @@
 
 import asyncio
 
-from tests.faults.plan import plan_of
+from tests.faults.plan import chunks_of, plan_of
+from turnkeeper.actors.model.words import OnRestart
 from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 
@@ -12,10 +13,14 @@ class AsPlanned(Exception):
 
 
 async def speak(turn: Turn) -> str:
-    """Emit the chunks of the plan, and return its result. Cancelling it ends it after the deaf seconds."""
+    """Emit the chunks of the plan, and return its result. Cancelling it ends it after the deaf seconds.
+
+    Where it continues, it says what it had not said.
+    """
     plan = plan_of(turn.text)
+    said = len(chunks_of(turn.partial))
     try:
-        for number in range(plan.chunks):
+        for number in range(said, plan.chunks):
             await asyncio.sleep(plan.pause)
             turn.emit("delta", {"text": plan.chunk(number)})
     except asyncio.CancelledError:
@@ -38,4 +43,4 @@ async def _endure(seconds: float) -> None:
 
 
 #: By their names, which are those of their policies.
-AGENTS = {policy: Agent(speak, on_restart=policy) for policy in ("interrupt", "rerun")}
+AGENTS = {policy: Agent(speak, on_restart=policy) for policy in OnRestart}
