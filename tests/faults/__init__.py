@@ -3,7 +3,8 @@
 ``make faults KILLS=1000 SEED=7`` starts a server on a file, and 200 sessions that send, cancel and follow
 over HTTP. The server is killed at random moments and started again with the same file. What clients sent,
 were answered and saw is a history; at the end of each round of kills it is held against what the server says
-then. A run prints its seed. One that fails writes its history to a file, which ``--check FILE`` judges again.
+then, and ``turnkeeper journal check`` looks at the file. A run prints its seed. One that fails writes its
+history to a file, which ``--check FILE`` judges again.
 
 ::
 

@@ -4,13 +4,14 @@ import argparse
 import asyncio
 import random
 import secrets
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.attacks.server import records
+from tests.attacks.server import COMMAND, records
 from tests.faults.agents import AGENTS
 from tests.faults.checker import Violation, check
 from tests.faults.end import at_the_end, tasks_of
@@ -164,20 +165,20 @@ async def _catch_up(readers: list[Reader], history: History) -> None:
         reader.stop()
 
 
-async def run(kills: int, sessions: int, seed: int, folder: Path) -> bool:
+def run(kills: int, sessions: int, seed: int, folder: Path) -> bool:
     """Rounds until there were so many kills; whether all was well."""
-    log, journal = folder / "server.log", ("--data", str(folder / "turnkeeper.db"))
+    log, file = folder / "server.log", folder / "turnkeeper.db"
     for number in range((kills + ROUND - 1) // ROUND):
         began = time.monotonic()
         tight, many = number % 2 == 1, min(ROUND, kills - number * ROUND)
-        server = ServerProcess(log, *journal, **(TIGHT if tight else ROOMY))
+        server = ServerProcess(log, "--data", str(file), **(TIGHT if tight else ROOMY))
         names = [f"r{number}s{each}" for each in range(sessions)]
         try:
-            history = await play(server, f"{seed} {number}", names, many, keeps_closed=not tight)
+            history = asyncio.run(play(server, f"{seed} {number}", names, many, keeps_closed=not tight))
         except DidNotServe as error:
             print(f"round {number + 1}: the server did not serve any more: {error}\nits files: {folder}")
             return False
-        found = check(history) + grumbles(log.read_text(errors="replace"))
+        found = check(history) + grumbles(log.read_text(errors="replace")) + unsound(file)
         took = f"{time.monotonic() - began:.0f} s"
         print(f"round {number + 1}, {took}: {len(found)} violations; {figures(history)}", flush=True)
         if found:
@@ -196,6 +197,13 @@ def grumbles(log: str) -> list[Violation]:
         for record in records(log)
         if not any(text in record for text in AS_PLANNED) and " ERROR " in record.partition("\n")[0]
     ]
+
+
+def unsound(file: Path) -> list[Violation]:
+    """What ``turnkeeper journal check`` finds wrong with the file."""
+    words = [*COMMAND, "journal", "check", "--data", str(file)]
+    checked = subprocess.run(words, capture_output=True, text=True, check=False)
+    return [] if checked.returncode == 0 else [Violation("the file", checked.stdout + checked.stderr)]
 
 
 def show(found: list[Violation]) -> None:
@@ -220,7 +228,7 @@ def main() -> int:
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     print(f"{given.kills} kills under {given.sessions} sessions, SEED={seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="turnkeeper-faults."))
-    well = asyncio.run(run(given.kills, given.sessions, seed, folder))
+    well = run(given.kills, given.sessions, seed, folder)
     if well:
         for path in folder.iterdir():
             path.unlink()

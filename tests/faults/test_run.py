@@ -8,7 +8,7 @@ import pytest
 from tests.faults.checker import check
 from tests.faults.history import History
 from tests.faults.process import DidNotServe, ServerProcess
-from tests.faults.run import ROOMY, figures, grumbles, play
+from tests.faults.run import ROOMY, figures, grumbles, play, run
 
 SESSIONS = [f"s{number}" for number in range(20)]
 
@@ -26,6 +26,14 @@ def test_without_a_kill_all_is_well_also_without_a_journal(tmp_path: Path) -> No
     assert check(history) == []
     assert not grumbles((tmp_path / "log").read_text())
     assert min(done.sends, done.cancels, done.events, done.reconnects) > 0, "and something was done"
+
+
+@pytest.mark.attack
+def test_what_was_acknowledged_is_there_after_kills(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    well = run(3, len(SESSIONS), 7, tmp_path)
+    assert well, capsys.readouterr().out
 
 
 @pytest.mark.attack
