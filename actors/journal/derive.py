@@ -71,7 +71,7 @@ def entries_of(
 ) -> tuple[Entry, ...]:
     """The entries of one decision, in order; none if nothing of it outlives the process.
 
-    ``seal`` is asked about each turn that had started here and now ends, ``last_id`` for the id of the last
+    ``seal`` is asked about each turn that had started and now ends, ``last_id`` for the id of the last
     event before this decision where a turn was cut off. `Opened` is not among them: a session does not know
     whether it has a log.
     """
@@ -81,11 +81,8 @@ def entries_of(
         if type(effect) is StartTurn:
             entries.append(_started(effect))
         elif type(effect) is EndTurn:
-            if effect.anew:
-                entries.append(_ended_anew(effect, last_id))
-            else:
-                unstarted = effect.record.epoch is None
-                entries.append(_ended(effect, NOTHING_SEALED if unstarted else seal(effect)))
+            sealed = NOTHING_SEALED if effect.record.epoch is None else seal(effect)
+            entries.append(_ended_anew(effect, last_id, sealed) if effect.anew else _ended(effect, sealed))
         elif type(effect) is EndAttempt:
             entries.append(_cut_off(effect, last_id))
         elif type(effect) is AnnounceQueued:
@@ -131,10 +128,10 @@ def _cut_off(effect: EndAttempt, last_id: Callable[[], str | None]) -> AttemptEn
     return AttemptEnded(record.turn_id, record.epoch, effect.at, last_id())
 
 
-def _ended_anew(effect: EndTurn, last_id: Callable[[], str | None]) -> Ended:
+def _ended_anew(effect: EndTurn, last_id: Callable[[], str | None], sealed: Sealed) -> Ended:
     record = effect.record
     kept = last_id() if record.status is TurnStatus.INTERRUPTED else None
-    return replace(_ended(effect, NOTHING_SEALED), n=0, epoch=record.epoch, kept=kept)
+    return replace(_ended(effect, sealed), n=0, epoch=record.epoch, kept=kept)
 
 
 def _ended(effect: EndTurn, sealed: Sealed) -> Ended:

@@ -18,7 +18,7 @@ from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
-from turnkeeper.actors.model.records import Outcome, Raised, Returned, SessionId, TurnId, TurnRecord
+from turnkeeper.actors.model.records import Outcome, Raised, Returned, SessionId, TurnId, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import TERMINAL, OnRestart, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, refuse
@@ -45,6 +45,7 @@ from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import owed_answers, was_superseded
+from turnkeeper.actors.turn import recorder
 from turnkeeper.actors.turn.changes import Changes
 from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.recorder import DELTA, Said, recorded
@@ -174,6 +175,26 @@ def _said_before(log: EventLog, turn_id: TurnId, most: int) -> str:
     return said.text
 
 
+def _left_cut_off(shared: Shared, log: EventLog, spec: TurnSpec, record: TurnRecord, state: State) -> Left:
+    """What a turn leaves whose process is gone: its message, and what it had published of its reply."""
+    closed = type(state) is Closed and state.for_good is not None
+    if shared.load_context is not None or closed or not shared.records.get(record.agent, False):
+        return Left(0)
+    home = state.memory.home
+    given = shared.contexts.context_for(home.session_id, home.owner, record.agent).kept
+    said = Said(shared.most_recorded)
+    said.hear({"text": _said_before(log, record.turn_id, shared.max_event_size)})
+    reply, before = recorder.Reply(said, None, shared.most_recorded), given.transcript
+    changes = recorded(Changes(before.count), before.messages, spec.message, reply, stopped=True)
+    return Left(0, given, changes)
+
+
+def _keep(shared: Shared, left: Left, state: State, cursor: str) -> None:
+    """Keep the conversation as a turn leaves it; ``cursor`` is the id of the event that ends the turn."""
+    if left.changes is not None and left.given is not None and type(state) is not Closed:
+        shared.contexts.apply(state.memory.home.session_id, left.given, left.changes, cursor)
+
+
 def _end_without_turn(record: TurnRecord, kept: str | None) -> Event:
     """The event that ends a turn of which no coroutine runs here: it has an id if the turn was started."""
     if record.epoch is not None and record.status is TurnStatus.INTERRUPTED:
@@ -276,14 +297,17 @@ class Performer:
         count_end(self._shared.meter, record)
         turn = self.turns.turn
         if effect.anew or record.epoch is None or turn is None:
+            if effect.anew and self._sealed is not None:
+                _keep(self._shared, self._sealed, state, f"{record.epoch}-0")
+                self._sealed = None
             self.feed.append(_end_without_turn(record, self.cut_off() if effect.anew else None))
         else:
             left = self._sealed
             self._sealed = None
             if left is None:
                 left = _left_by(self._shared, turn, record, outcome, state)
-            if left.changes is not None and left.given is not None and type(state) is not Closed:
-                self._shared.contexts.apply(turn.session_id, left.given, left.changes, turn.last_event_id)
+            if left.changes is not None:
+                _keep(self._shared, left, state, turn.last_event_id)
             if outcome is not None:
                 self.turns.turn = self.turns.task = None
             event, left_out = end_event(end, left.n, self._shared.max_event_size)
@@ -334,6 +358,9 @@ class Performer:
         ``None`` for a turn that does not run here. May be called again for the same turn.
         """
         turn = self.turns.turn
+        if effect.spec is not None and effect.anew:
+            self._sealed = _left_cut_off(self._shared, self.feed.log, effect.spec, effect.record, state)
+            return self._sealed
         if turn is None or effect.record.epoch != turn.epoch:
             return None
         self._sealed = _left_by(self._shared, turn, effect.record, effect.outcome, state)

@@ -55,12 +55,14 @@ class EndTurn:
     """Publish the terminal event of a turn, and answer those who wait for its end.
 
     ``anew``: its epoch is drawn for this event alone, which is number 0 of it: no coroutine of it runs here.
+    What it had published in another process is kept, with its message, which is in ``spec`` then.
     """
 
     record: TurnRecord
     outcome: Outcome | None
     ended_to: ReplyAddress | None = None
     anew: bool = False
+    spec: TurnSpec | None = None
 
 
 @final

@@ -189,7 +189,7 @@ def end_waiting(
         ended_at=now,
         superseded_by=by,
     )
-    return remember(memory, record, now), EndTurn(record, None, spec.ended_to, anew=True)
+    return remember(memory, record, now), EndTurn(record, None, spec.ended_to, anew=True, spec=spec)
 
 
 # -- Closing ------------------------------------------------------------------------------------------

@@ -97,7 +97,9 @@ def _recover_cancelling(state: Cancelling, now: float) -> Decision:
 def _interrupted(state: Running | Cancelling, now: float) -> tuple[Memory, EndTurn]:
     turn = state.turn
     record = replace(record_of(state, INTERRUPTED, now), epoch=drawn(turn.epoch, now))
-    return remember(state.memory, record, now), EndTurn(record, None, turn.spec.ended_to, anew=True)
+    return remember(state.memory, record, now), EndTurn(
+        record, None, turn.spec.ended_to, anew=True, spec=turn.spec
+    )
 
 
 # -- While a turn waits to be started -----------------------------------------------------------------

@@ -147,14 +147,14 @@ BUGS = (
     Bug(
         "mail for a session that is read is lost",
         "registry/durable/loading",
-        "        for message, to in reading[1]:",
-        "        for message, to in reading[1][1:]:",
+        "self._held.pop(report.session_id, []) + reading[1]",
+        "self._held.pop(report.session_id, []) + reading[1][1:]",
     ),
     Bug(
         "mail for a session that has failed is lost",
         "registry/durable/restoring",
-        "            return\n        for message, to in parked:",
-        "            return\n        for message, to in parked[1:]:",
+        "            return True\n        for message, to in parked:",
+        "            return True\n        for message, to in parked[1:]:",
     ),
     Bug(
         "a session that sleeps stays in memory",

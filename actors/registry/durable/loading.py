@@ -82,6 +82,8 @@ class Loading:
         )
         #: What is being read, and the messages that wait for that.
         self._reading: dict[SessionId, tuple[asyncio.Task[Loaded | None], list[tuple[Any, ReplyTo]]]] = {}
+        #: The messages about sessions that were read and have not seen to the turns they were read with.
+        self._held: dict[SessionId, list[tuple[Any, ReplyTo]]] = {}
         #: Those with a turn that had not ended, which are still to be loaded.
         self._open: deque[SessionId] = deque()
         #: Those of them that are being read, and those that could not be.
@@ -113,6 +115,10 @@ class Loading:
         if type(message) not in ABOUT_A_SESSION:
             return False
         session = ids.session_id(message.session_id)
+        held = self._held.get(session)
+        if held is not None:
+            held.append((message, to))
+            return True
         if session in self._shared.directory.entries:
             return False
         if self._over:
@@ -138,6 +144,7 @@ class Loading:
                 self._load_open()
             case Recovered():
                 self._restoring.recovered(report)
+                self._go_on(self._held.pop(report.session_id, []))
             case _:
                 assert_never(report)
 
@@ -146,6 +153,7 @@ class Loading:
         reading = self._reading.pop(report.session_id, None)
         if reading is None:
             return
+        parked = self._held.pop(report.session_id, []) + reading[1]
         error = report.error
         if error is not None:
             self._restoring.lost(report.session_id, error)
@@ -153,7 +161,8 @@ class Loading:
             self._restoring.begin_anew(report.session_id)
         else:
             try:
-                self._restoring.restore(report.loaded)
+                if self._restoring.restore(report.loaded):
+                    self._held[report.session_id], parked = parked, []
             except SessionError as refused:
                 error = refused
         if report.session_id in self._opening:
@@ -161,7 +170,12 @@ class Loading:
             if error is not None:
                 self._not_read.append(report.session_id)
                 self._again.set(self._shared.loop.time() + AGAIN_AFTER)
-        for message, to in reading[1]:
+        self._go_on(parked, error)
+        self._load_open()
+
+    def _go_on(self, parked: list[tuple[Any, ReplyTo]], error: SessionError | None = None) -> None:
+        """Handle what has waited, or refuse it with this error."""
+        for message, to in parked:
             if error is not None:
                 self._shared.count_refusal(error)
                 refuse(to, error)
@@ -170,7 +184,6 @@ class Loading:
                 self._resume(message, to)
             except Exception as refused:  # noqa: BLE001  it is the answer
                 refuse(to, refused)
-        self._load_open()
 
     # -- After a start ----------------------------------------------------------------------------------
 
@@ -197,8 +210,11 @@ class Loading:
         reading = dict(self._reading)
         self._reading.clear()
         self._open.extend(reading)
-        for task, parked in reading.values():
+        waiting = [*self._held.values(), *(parked for _, parked in reading.values())]
+        self._held.clear()
+        for task, _ in reading.values():
             task.cancel()
+        for parked in waiting:
             for _, to in parked:
                 refuse(to, shutting_down())
         self._load_open()

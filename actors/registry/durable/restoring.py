@@ -45,10 +45,12 @@ class Restoring:
         self._directory = shared.directory
         self._household = household
 
-    def restore(self, loaded: Loaded) -> None:
+    def restore(self, loaded: Loaded) -> bool:
         """Put a session into memory, asleep. One with turns of another process is woken to see to these.
 
-        If it is there already, its actor has failed, and its mail waits. Raises `TooManySessions`.
+        Whether it is woken: until that is decided it looks as if its turn ran here, so what is about it has
+        to wait for its `Recovered`. If it is there already, its actor has failed, and its mail waits. Raises
+        `TooManySessions`.
         """
         session_id, owner = loaded.session_id, loaded.durable.owner
         parked = self._parked(session_id)
@@ -60,12 +62,12 @@ class Restoring:
         entry = self._entry(loaded, owner)
         logger.debug("session %s: read from the journal", session_id, extra=about(session_id))
         if needs_recovery(entry.state):
-            # Until that is decided the session looks as if its turn ran here: what asks waits for it.
             entry.parked_mail = parked
             self._household.wake(entry).tell(Recover())
-            return
+            return True
         for message, to in parked:
             self._household.forward(entry, message, to)
+        return False
 
     def recovered(self, report: Recovered) -> None:
         """Let in what waited: the session has seen to the turns of another process."""

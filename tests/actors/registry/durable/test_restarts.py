@@ -308,3 +308,20 @@ async def test_an_agent_reads_which_attempt_it_is(clock: VirtualClock) -> None:
     async with opened(agent) as registry:
         await (await registry.send("s1", "hello")).ended()
     assert seen == [(1, "")]
+
+
+async def test_what_a_turn_had_said_when_its_process_ended_is_in_the_conversation_and_marked() -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal, flush_interval=0) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        run.turn.emit("delta", {"text": "Well, "})
+        await settle()
+        log = journal.after_a_kill()
+    expected = [
+        {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "Well, ", "cut_off": True},
+    ]
+    for _ in range(2):  # as it is found, and as it was written then
+        async with opened(agent, journal=log) as registry:
+            assert list((await registry.messages("s1")).messages) == expected
