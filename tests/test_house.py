@@ -47,7 +47,6 @@ NO_TEST_OF_ITS_OWN = {
     "actors/journal/sqlite/post.py": _BAD_DAYS,
     "actors/journal/sqlite/readers.py": _BAD_DAYS,
     "actors/journal/sqlite/writing/writer.py": _BAD_DAYS,
-    "actors/journal/sqlite/statements.py": _CONFORMANCE,
     "actors/journal/sqlite/writing/tables.py": _CONFORMANCE,
     "actors/journal/tools/exporting.py": "test_importing.py exports what it imports",
     "actors/journal/tools/figures.py": "web/command/journal/test_commands.py shows them",

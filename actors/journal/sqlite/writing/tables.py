@@ -9,7 +9,7 @@ import msgspec
 from turnkeeper.actors.journal.contract import Head
 from turnkeeper.actors.journal.entries import Entry, decode
 from turnkeeper.actors.journal.sqlite.rows import IN_FLIGHT, SESSION, TURN, SessionRow, TurnRow
-from turnkeeper.actors.journal.sqlite.statements import AMONG, among, put, rows
+from turnkeeper.actors.journal.sqlite.statements import AMONG, among, put, put_over, rows
 from turnkeeper.actors.model.records import SessionId
 
 from .group import Group, Next
@@ -46,10 +46,10 @@ def write(connection: sqlite3.Connection, group: Group) -> None:
     put(connection, _ENTRIES, group.entries)
     put(connection, _EVENTS, group.events)
     put(connection, _SAID, [part for parts in group.said.values() for part in parts])
-    put(connection, _TURNS, [msgspec.structs.astuple(turn) for turn in group.turns.values()])
-    put(connection, _SESSIONS, [msgspec.structs.astuple(row)[:-1] for row in group.sessions.values()])
+    put_over(connection, _TURNS, [msgspec.structs.astuple(turn) for turn in group.turns.values()])
+    put_over(connection, _SESSIONS, [msgspec.structs.astuple(row)[:-1] for row in group.sessions.values()])
     longer = [(row.number, row.key, row.size) for row in group.longer.values()]
-    put(connection, _LONGER, longer)
+    put_over(connection, _LONGER, longer)
 
 
 def sessions(connection: sqlite3.Connection, ids: Iterable[SessionId]) -> dict[SessionId, SessionRow]:
