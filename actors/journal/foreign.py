@@ -27,7 +27,9 @@ def taken_over(state: State, entries: tuple[Entry, ...], now: float) -> Decision
         match entry:
             case CancelAsked():
                 if type(state) is Running and state.turn.spec.turn_id == entry.turn_id:
-                    state, more = ladder.enter(state, entry.reason, now)
+                    asked, more = ladder.enter(state, entry.reason, now)
+                    # It was asked for when the log says; its grace begins only now.
+                    state = replace(asked, cancellation=replace(asked.cancellation, asked_at=entry.at))
                     effects += more
             case EarlyCancel():
                 memory = state.memory

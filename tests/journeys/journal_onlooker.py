@@ -379,6 +379,13 @@ class JournalOnlooker(Onlooker):
 
     # -- The end ----------------------------------------------------------------------------------------
 
+    async def check_the_shutdown(self) -> None:
+        """Whatever the journal does, each coroutine knows at once that it is to stop."""
+        await settle()
+        for run in self.living:
+            stopped = run.cancelled_at or run.turn.over
+            assert stopped, f"no cancel has reached {run.turn}"
+
     async def check_the_end(self) -> None:
         await super().check_the_end()
         self._nothing_is_ahead_of_the_log()

@@ -116,7 +116,9 @@ async def play(
                 assert not registry.accepting
                 here.put(last)
             async with asyncio.timeout(HOUSE.shutdown_deadline + TINY):
-                await registry.stop()
+                stopping = asyncio.create_task(registry.stop())
+                await onlooker.check_the_shutdown()
+                await stopping
             await onlooker.check_the_end()
             journal.is_down = journal.is_gone = False
             if lands_late:

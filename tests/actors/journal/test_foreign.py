@@ -3,12 +3,14 @@
 import pytest
 
 from tests.actors.session.stories import START, Session
+from turnkeeper.actors.journal.durable import durable
 from turnkeeper.actors.journal.entries import CancelAsked, EarlyCancel, Started, Titled
+from turnkeeper.actors.journal.fold import fold
 from turnkeeper.actors.journal.foreign import Diverged, taken_over
 from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.session.effects import CancelTurn
-from turnkeeper.actors.session.states import Cancelling, Running
+from turnkeeper.actors.session.states import Asked, Cancelling, Running
 
 STOP = Reason(CancelCode.USER_REQUEST, "ada")
 
@@ -27,6 +29,27 @@ def test_a_cancel_of_the_turn_that_runs_here_is_delivered(running: Running) -> N
     assert isinstance(state, Cancelling)
     assert state.cancellation.reason == STOP
     assert any(isinstance(effect, CancelTurn) for effect in effects)
+
+
+def test_a_cancel_was_asked_for_when_the_log_says_and_its_grace_begins_when_it_is_known(
+    running: Running,
+) -> None:
+    state, _ = taken_over(running, (CancelAsked(TurnId("t1"), STOP, START),), START + 5)
+
+    assert isinstance(state, Cancelling)
+    assert state.cancellation.asked_at == START
+    assert state.rung == Asked(START + 5 + running.turn.spec.grace / 2, START + 5 + running.turn.spec.grace)
+
+
+def test_early_cancels_are_remembered_as_the_log_says(running: Running) -> None:
+    limits = running.memory.home.limits
+    entries = tuple(
+        EarlyCancel(TurnId(f"t{n}"), STOP, START + at)
+        for n, at in ((2, 0.0), (3, 1.0), (3, 2.0), (4, limits.early_cancel_ttl + 0.5))
+    )
+    state, _ = taken_over(running, entries, START + 100)
+
+    assert state.memory.early == fold(durable(running), entries, limits).early
 
 
 def test_a_cancel_of_another_turn_changes_nothing(running: Running) -> None:
