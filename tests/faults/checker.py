@@ -36,7 +36,7 @@ def _session(records: list[Record], end: AtTheEnd, history: History, usual: set[
     there = {task: turn for task, turn in end.by_id.items() if turn is not None}
     yield from sessions.faults(session := sessions.known_of(records), end)
     if end.state != "closed":
-        yield from conversation.faults(end.messages, there, plans, kept)
+        yield from conversation.faults(end.messages, there, plans, policies, kept)
     ends = {*usual, readers.CLOSED} if session.closing else usual
     yield from readers.faults(readers.readers_of(records).values(), kept, ends)
     for task, events in end.streams.items():

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tests.faults.log import Log
-from tests.faults.plan import Plan, chunks_of, plan_of
+from tests.faults.log import Log, spoken
+from tests.faults.plan import Plan, plan_of
 
 #: The statuses after which a turn that began is in the conversation, with its message at least.
 RECORDED = frozenset({"completed", "failed", "cancelled", "timed_out", "unresponsive"})
@@ -45,9 +45,10 @@ def faults(
     messages: Sequence[Mapping[str, Any]],
     turns: Mapping[str, Mapping[str, Any]],
     plans: Mapping[str, Plan],
+    policies: Mapping[str, str],
     log: Log,
 ) -> Iterator[str]:
-    """What is wrong with a conversation; ``turns`` are the records at the end."""
+    """What is wrong with a conversation; ``turns`` are the records at the end, ``policies`` their agents'."""
     parts: list[Said] = []
     for part in said_in(messages):
         if isinstance(part, str):
@@ -61,7 +62,8 @@ def faults(
         if order.count(task) > 1:
             yield f"the conversation has the message of turn {task} {order.count(task)} times"
     for part in parts:
-        yield from _reply(part, plans[part.task], turns.get(part.task, {}).get("status"))
+        said = spoken(log.of_task.get(part.task, ()), policies[part.task])
+        yield from _reply(part, plans[part.task], turns.get(part.task, {}).get("status"), said)
     for task, turn in turns.items():
         if turn["status"] == "completed" and task in plans and turn["result"] != plans[task].result:
             yield f"turn {task} completed, and its result is {turn['result']!r}"
@@ -73,11 +75,11 @@ def faults(
         yield f"the conversation has the turns in the order {', '.join(known)}"
 
 
-def _reply(part: Said, plan: Plan, status: str | None) -> Iterator[str]:
+def _reply(part: Said, plan: Plan, status: str | None, said: list[int]) -> Iterator[str]:
     content = "" if part.reply is None else part.reply.get("content")
     if status == "completed" and content == plan.reply and not (part.reply or {}).get("cut_off"):
         return
     if status == "completed":
         yield f"turn {part.task} completed, and its reply is {part.reply}"
-    elif chunks_of(str(content)) != [(plan.task, n) for n in range(len(chunks_of(str(content))))]:
-        yield f"turn {part.task} {status}, and its reply is {part.reply}"
+    elif content != "".join(map(plan.chunk, said)):
+        yield f"turn {part.task} {status}, and its reply is {part.reply}; its events say {said}"

@@ -166,6 +166,12 @@ def _cuts(log: Log) -> Iterator[str]:
             yield f"turn.interrupted at {at} keeps {data.get('kept')}, and the log has {epoch.last}"
 
 
+def spoken(epochs: Iterable[Epoch], policy: str) -> list[int]:
+    """The chunks that a turn of that policy has said in these epochs, and that are its reply by then."""
+    runs = [epoch.chunks for epoch in epochs if epoch.is_run]
+    return [number for chunks in (runs if policy == "continue" else runs[-1:]) for number in chunks]
+
+
 def _attempts(plan: Plan, epochs: list[Epoch], policy: str, most: int) -> Iterator[str]:
     runs, ends = [epoch for epoch in epochs if epoch.is_run], [e.end for e in epochs if e.end is not None]
     if len(ends) > 1:
@@ -173,12 +179,11 @@ def _attempts(plan: Plan, epochs: list[Epoch], policy: str, most: int) -> Iterat
     if len(runs) > (1 if policy == "interrupt" else most):
         yield f"turn {plan.task} of the policy {policy} was started {len(runs)} times"
     said: list[int] = []
-    for run in runs:
+    for number, run in enumerate(runs):
         message = run.events[0][2].get("message")
         if message != plan.text:
             yield f"turn {plan.task} was started with the message {message!r}"
-        said = said if policy == "continue" else []
-        said += run.chunks
+        said = spoken(runs[: number + 1], policy)
         if said != list(range(len(said))):
             yield f"turn {plan.task} said the chunks {said} by {run.last}"
     if ends == ["completed"] and len(said) != plan.chunks:

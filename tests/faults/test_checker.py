@@ -463,6 +463,10 @@ LIES: dict[str, tuple[Lie, str]] = {
         lambda h: conversation(h, *MESSAGES[:3], reply("t2.0 t2.0 t2.1 ", cut_off=True), *MESSAGES[4:]),
         "turn t2 interrupted, and its reply is",
     ),
+    "a cut reply is not what was said": (
+        lambda h: conversation(h, *MESSAGES[:3], reply("t2.0 ", cut_off=True), *MESSAGES[4:]),
+        "turn t2 interrupted, and its reply is",
+    ),
     "a reply is not whole": (
         lambda h: conversation(h, *MESSAGES[:-1], reply("t5.2 t5.3 ")),
         "turn t5 completed, and its reply is",
