@@ -67,7 +67,8 @@ def faults(
     for task, turn in turns.items():
         if turn["status"] == "completed" and task in plans and turn["result"] != plans[task].result:
             yield f"turn {task} completed, and its result is {turn['result']!r}"
-        if turn["status"] in RECORDED and turn.get("began") and task not in order:
+        cut = turn["status"] == "interrupted" and any(epoch.is_run for epoch in log.of_task.get(task, ()))
+        if (cut or (turn["status"] in RECORDED and turn.get("began"))) and task not in order:
             yield f"turn {task} {turn['status']}, and the conversation has not its message"
     ended = {task: epochs[-1].number for task, epochs in log.of_task.items()}
     known = [task for task in dict.fromkeys(order) if task in ended]

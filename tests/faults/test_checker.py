@@ -487,6 +487,10 @@ LIES: dict[str, tuple[Lie, str]] = {
         lambda h: conversation(h, *MESSAGES[:4], *MESSAGES[6:]),
         "turn t3 cancelled, and the conversation has not its message",
     ),
+    "an interrupted turn is not in the conversation": (
+        lambda h: conversation(h, *MESSAGES[:2], *MESSAGES[4:]),
+        "turn t2 interrupted, and the conversation has not its message",
+    ),
     "a completed turn has no reply": (
         lambda h: conversation(h, *MESSAGES[:-1]),
         "turn t5 completed, and its reply is None",
