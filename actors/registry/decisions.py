@@ -158,7 +158,8 @@ class Decisions:
     def _close(self, state: Closed) -> None:
         session_id = state.memory.home.session_id
         self._performer.forget_timer()  # when very many close at once, their ticks would hold up the others
-        self._shared.contexts.forget(session_id)
+        if state.for_good is not None:  # after a shutdown, what waits may still end with its conversation
+            self._shared.contexts.forget(session_id)
         self._shared.report(SessionEnded(self._actor, session_id))
 
 

@@ -3,7 +3,15 @@
 import logging
 from typing import Any, Final, assert_never
 
-from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, cut_off_event, end_event, started_event
+from turnkeeper.actors.events.event import (
+    END_NAMES,
+    QUEUED,
+    STARTED,
+    Event,
+    cut_off_event,
+    end_event,
+    started_event,
+)
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.metrics.meter import (
@@ -164,13 +172,15 @@ def _left_by(shared: Shared, turn: Turn, record: TurnRecord, outcome: Outcome | 
     return Left(n, context.kept, changes)
 
 
-def _said_before(log: EventLog, turn_id: TurnId, most: int) -> str:
-    """The text that a turn has published in earlier attempts, as far as that is kept."""
+def _said_before(log: EventLog, turn_id: TurnId, policy: OnRestart | None, most: int) -> str:
+    """The text that a turn has published, as far as it is kept: in its last attempt, or all if it goes on."""
     said = Said(most)
     first = log.started_at(turn_id)
     # Where its first event is no longer kept, nothing is of what came before it.
     for event in log.read(log.first if first is None else first, log.head):
-        if event.name == DELTA and event.epoch is not None:
+        if event.name == STARTED and policy is not OnRestart.CONTINUE:
+            said = Said(most)
+        elif event.name == DELTA and event.epoch is not None:
             said.hear(event.data)
     return said.text
 
@@ -183,7 +193,8 @@ def _left_cut_off(shared: Shared, log: EventLog, spec: TurnSpec, record: TurnRec
     home = state.memory.home
     given = shared.contexts.context_for(home.session_id, home.owner, record.agent).kept
     said = Said(shared.most_recorded)
-    said.hear({"text": _said_before(log, record.turn_id, shared.max_event_size)})
+    policy = home.limits.on_restart_of(record.agent)
+    said.hear({"text": _said_before(log, record.turn_id, policy, shared.max_event_size)})
     reply, before = recorder.Reply(said, None, shared.most_recorded), given.transcript
     changes = recorded(Changes(before.count), before.messages, spec.message, reply, stopped=True)
     return Left(0, given, changes)
@@ -281,7 +292,8 @@ class Performer:
         agent = shared.agents[name]
         turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name], effect.attempt)
         if effect.attempt > 1 and agent.on_restart is OnRestart.CONTINUE:
-            go_on_from(turn, _said_before(self.feed.log, turn.turn_id, shared.max_event_size))
+            said = _said_before(self.feed.log, turn.turn_id, agent.on_restart, shared.max_event_size)
+            go_on_from(turn, said)
         # Published first: an eager task runs before the call that starts it returns.
         bounds = shared.max_shown_part, shared.max_shown
         event, elided = started_event(spec, effect.epoch, *bounds, effect.attempt)

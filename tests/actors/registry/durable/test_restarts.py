@@ -104,6 +104,46 @@ async def test_a_turn_is_started_again_and_reads_as_one(clock: VirtualClock, pol
         assert reply == ("one two end" if policy == "continue" else "end")
 
 
+async def test_a_turn_that_starts_over_leaves_what_its_last_attempt_had_said(clock: VirtualClock) -> None:
+    left, journal, agent = await killed(clock, "one "), SlowJournal(), ScriptedAgent()
+    journal._logs = left._logs
+    async with open_on(journal, agent, "rerun") as registry:
+        (await agent.run()).turn.emit("delta", {"text": "anew "})
+        await clock.advance(1.0)
+        left = journal.after_a_kill()
+    async with open_on(left, ScriptedAgent(), "rerun") as registry:
+        assert (await registry.cancel("s1", "t1")).verdict is Verdict.CANCELLED
+        said = (await registry.messages("s1")).messages
+        assert [message["content"] for message in said] == ["hello", "anew "]
+
+
+async def test_a_cancel_of_a_turn_that_a_shutdown_handed_over_leaves_the_conversation_as_it_was() -> None:
+    journal, release = MemoryJournal(), asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        turn.emit("delta", {"text": f"to {turn.text}"})
+        try:
+            await asyncio.sleep(0.0 if turn.text == "hello" else 3600.0)
+        except asyncio.CancelledError:
+            if turn.text == "hold":
+                await release.wait()
+            raise
+
+    handed_over = Agent(agent, on_restart="rerun")
+    async with opened(handed_over, journal=journal) as registry:
+        await (await registry.send("s1", "hello")).ended()
+        await registry.send("s1", "work")
+        await registry.send("s2", "hold")
+        stopping = asyncio.create_task(registry.stop())
+        await settle()
+        assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
+        release.set()
+        await stopping
+    async with opened(handed_over, journal=journal) as registry:
+        said = (await registry.messages("s1")).messages
+        assert [message["content"] for message in said] == ["hello", "to hello", "work", "to work"]
+
+
 async def test_a_turn_that_is_cut_off_again_and_again_is_interrupted_in_the_end(clock: VirtualClock) -> None:
     left = await killed(clock, "one ")
     for attempt in (2, 3):
