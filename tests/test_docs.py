@@ -24,6 +24,7 @@ from tests.fakes import Run, ScriptedAgent
 from tests.web.agents.upstream import says, upstream
 from tests.web.fakes_web import serving, until
 from turnkeeper.actors import Receipt, SessionIdTaken, SessionRegistry, Turn, services
+from turnkeeper.actors.journal.memory import MemoryJournal
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -199,6 +200,21 @@ async def test_the_stages_example_censors_asks_stores_and_refuses(capsys: pytest
     assert [line.split()[0] for line in said[1:-1]] == ["submitted", "started", "first_event", "ended"]
     assert said[-1] == "TurnError(code='stage_failed', type='ValueError', stage='pre_process_msg:length')"
     assert example.STORED == ["tell me a ****** (searched)"]
+
+
+async def test_the_restart_example_goes_on_where_it_was_stopped(capsys: pytest.CaptureFixture[str]) -> None:
+    example = load(EXAMPLES / "restart.py")
+    await example.main(MemoryJournal())
+    *events, reply = capsys.readouterr().out.splitlines()
+    assert reply.split() == example.WORDS
+    said = [line.split()[1] for line in events if line.startswith("delta ")]
+    assert said == example.WORDS
+    assert [line for line in events if line.startswith("turn.")] == [
+        "turn.started running",
+        "turn.interrupted queued",
+        "turn.started running",
+        "turn.completed completed",
+    ]
 
 
 async def test_the_example_with_a_model_answers_and_closes_its_connections(
