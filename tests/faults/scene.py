@@ -21,7 +21,7 @@ YOUNG, EARLY = 0.15, 1.5
 GENTLY, TO_END = 0.2, 3.0
 #: Seconds before a request is made again.
 AGAIN = 0.05
-#: Seconds after which a request must be answered, over however many processes.
+#: Seconds after which a request must be answered by a server that lives so long.
 PATIENCE = 60.0
 #: The statuses of refusals that are of the moment: what is refused with them is asked again.
 OF_THE_MOMENT = frozenset({429, 503})
@@ -45,14 +45,11 @@ class Scene:
 
         Raises `Refused` for a refusal that is not of the moment, and `TimeoutError`.
         """
-        async with asyncio.timeout(PATIENCE):
-            return await self._persist(what, ask)
-
-    async def _persist(self, what: str, ask: Callable[[], Awaitable[JSON]]) -> tuple[float, JSON]:
         while True:
             asked_at = time.time()
             try:
-                return asked_at, await ask()
+                async with asyncio.timeout(PATIENCE):
+                    return asked_at, await ask()
             except Unreachable as error:
                 self.history.add(Broke(what, self.incarnation, str(error)))
             except Refused as error:
