@@ -49,6 +49,9 @@ from .shared import Shared
 DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut, Recover})
 #: The other messages that a session's actor understands.
 MESSAGES: Final = (
+    Landed,
+    Moved,
+    NotLanded,
     Tick,
     Subscribe,
     FollowTurn,
@@ -58,9 +61,6 @@ MESSAGES: Final = (
     AwaitTurn,
     Sleep,
     TaskExited,
-    Landed,
-    Moved,
-    NotLanded,
     Flush,
     Retitle,
 )
@@ -109,6 +109,8 @@ class SessionActor(AsyncioActor):
             super().on_message(message, reply_to)
             return
         match message:
+            case Landed() | Moved() | NotLanded():
+                self._decisions.answered(message)
             case Tick():
                 turns = self._performer.turns
                 self._decisions.decide(Tick(turns.first_event_at, turns.began), reply_to)
@@ -125,8 +127,6 @@ class SessionActor(AsyncioActor):
                 self._sleep()
             case TaskExited():
                 self._performer.turns.exited(message)
-            case Landed() | Moved() | NotLanded():
-                self._decisions.answered(message)
             case Flush():
                 self._decisions.flush()
             case Retitle():

@@ -60,24 +60,32 @@ class Cargo:
         """The session has a title; answer when it is durable."""
         self._titles.append((message, to))
 
-    def pack(self) -> Packed:
-        """All that waits, for an append."""
+    def pack(self) -> Packed | None:
+        """All that waits, for an append; ``None`` if nothing does, as with most decisions."""
+        if not self:
+            return None
         titles, self._titles = self._titles, []
         return Packed(self.outbox.take(), titles)
 
-    def landed(self, packed: Packed) -> None:
+    def landed(self, packed: Packed | None) -> None:
         """Answer those who waited for this: it is durable."""
+        if packed is None:
+            return
         self.outbox.written(packed.events)
         for message, to in packed.titles:
             answer(to, message.summary)
 
-    def put_back(self, packed: Packed) -> None:
+    def put_back(self, packed: Packed | None) -> None:
         """Let this go along with the next append."""
+        if packed is None:
+            return
         self.outbox.put_back(packed.events)
         self._titles[:0] = packed.titles
 
-    def not_landed(self, packed: Packed, error: SessionError) -> None:
+    def not_landed(self, packed: Packed | None, error: SessionError) -> None:
         """Let this go along later, and refuse its askers now."""
+        if packed is None:
+            return
         self.put_back(Packed(packed.events, [(message, None) for message, _ in packed.titles]))
         for _, to in packed.titles:
             refuse(to, error)

@@ -22,7 +22,7 @@ Times count from the landing: a stalled disk would otherwise eat the grace of a 
 import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Any, Final, assert_never
 
 from turnkeeper.actors.admission.holdings import Holdings
 from turnkeeper.actors.journal.contract import Append, Head, Journal, Landed, Moved, NotLanded
@@ -43,6 +43,7 @@ from turnkeeper.actors.model.messages import (
     Tick,
     TurnEnded,
 )
+from turnkeeper.actors.model.value import value
 from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose
 from turnkeeper.actors.registry.directory import came_to_nothing, reserve
 from turnkeeper.actors.registry.performer import Performer
@@ -63,14 +64,15 @@ LAST_RETRY: Final = 5.0
 Mail = tuple[Message, ReplyTo]
 
 
-class _Flight(NamedTuple):
+@value
+class _Flight:
     """An append that is on its way, and what is to be done when it has landed."""
 
     key: str
     mail: tuple[Mail, ...]
     after: State
     effects: tuple[Effect, ...]
-    packed: Packed
+    packed: Packed | None
     decided_at: float
     #: Whose place a turn has that is not in the directory yet.
     place: Holdings[Any] | None
@@ -152,7 +154,8 @@ class JournaledDecisions(Decisions):
     def _decide_waiting(self) -> None:
         """Decide all that waits, up to what adds to the log: that is done when it is durable."""
         while self._waiting and self._flight is None:
-            mail, self._waiting = tuple(self._waiting), deque()
+            mail = tuple(self._waiting)
+            self._waiting.clear()
             now = self._shared.clock()
             try:
                 state, effects, entries = _decided(mail, self.state, now, self._performer, self._with_room)
@@ -193,7 +196,7 @@ class JournaledDecisions(Decisions):
         key = f"{self._shared.incarnation}-{id(self):x}-{next(self._keys)}"
         packed = self._cargo.pack()
         opening = () if self._head is not None else _opening(self._shared, home, now)
-        entries = (*opening, *packed.entries, *decided)
+        entries = (*opening, *(() if packed is None else packed.entries), *decided)
         place = _place(self._shared, self.state, after)
         self._flight = _Flight(key, mail, after, effects, packed, now, place)
         self._journal.append(Append(home.session_id, self._head, entries, key, self._actor))
@@ -208,19 +211,18 @@ class JournaledDecisions(Decisions):
         self._flight = None
         if flight.place is not None:
             flight.place.count_turns(-1)
-        match message:
-            case Landed():
-                self._landed(flight, message.head)
-            case Moved():
-                self._moved(flight, message)
-            case NotLanded():
-                self._not_landed(flight, message.error)
-            case _:
-                assert_never(message)
-        if not isinstance(message, NotLanded):
-            self._decide_waiting()
-            if self._flush_due and self._flight is None:
-                self.flush()
+        if type(message) is Landed:  # by type, as in `step`
+            self._landed(flight, message.head)
+        elif type(message) is Moved:
+            self._moved(flight, message)
+        elif type(message) is NotLanded:
+            self._not_landed(flight, message.error)
+            return
+        else:
+            assert_never(message)
+        self._decide_waiting()
+        if self._flush_due and self._flight is None:
+            self.flush()
 
     def _landed(self, flight: _Flight, head: Head) -> None:
         if flight.mail or self._head is None:
@@ -306,7 +308,7 @@ def _opening(shared: Shared, home: Home, now: float) -> tuple[Entry, ...]:
 
 def _place(shared: Shared, before: State, after: State) -> Holdings[Any] | None:
     """Take the place of a turn that the directory does not show before it has landed."""
-    if type(before) is not Idle or not isinstance(after, Running | Cancelling):
+    if type(before) is not Idle or not (type(after) is Running or type(after) is Cancelling):
         return None
     return reserve(shared.directory, before.memory.home.session_id)
 
