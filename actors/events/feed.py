@@ -13,7 +13,7 @@ from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
 from turnkeeper.actors.session.views import view
 
 from .event import Event, gap_event, snapshot_event
-from .log import EventLog, Gap
+from .log import EventLog, Gap, Past
 from .readers import Readers
 from .subscription import Subscription
 from .turn_reader import TurnReader, id_after
@@ -44,6 +44,10 @@ class Outbox(Protocol):
     def add(self, event: Event, /) -> None:
         """An event was emitted."""
         ...
+
+
+def _uncounted() -> None:
+    """Count nothing."""
 
 
 class Feed:
@@ -79,12 +83,18 @@ class Feed:
         cursor: str | None,
         on_end: Callable[[Subscription], None],
         close_on: CloseOn,
+        past: Past | None = None,
     ) -> Subscription:
         """A reader that begins behind ``cursor``; it is woken and ended once it has been added.
 
-        It is first given how the session stands where the cursor cannot be continued from, where there is
-        none, and where nothing was ever published.
+        It is first given ``past``, if the log does not keep what comes behind the cursor; else how the
+        session stands where the cursor cannot be continued from, where there is none, and where nothing was
+        ever published.
         """
+        if past is not None:
+            return self._subscription(
+                past.goes_on_at(self.log.first), list(past.events), on_end, close_on, self._counts(past)
+            )
         found = self.log.locate(cursor, self._current_epoch(state))
         position = found.resume_at if isinstance(found, Gap) else found
         prelude = [gap_event(found.since, found.min_available)] if isinstance(found, Gap) else []
@@ -95,15 +105,18 @@ class Feed:
             position = self.log.first
         if prelude or cursor is None or self.log.head == 0:
             prelude.append(snapshot_event(view(state), self.log.cursor_at(position)))
-        return Subscription(
-            self.log,
-            position,
-            prelude,
-            self._host.settings.subscriber_buffer,
-            on_end,
-            self._count_overflow,
-            close_on=close_on,
-        )
+        return self._subscription(position, prelude, on_end, close_on, self._count_overflow)
+
+    def _subscription(
+        self,
+        position: int,
+        prelude: list[Event],
+        on_end: Callable[[Subscription], None],
+        close_on: CloseOn,
+        count_overflow: Callable[[], None],
+    ) -> Subscription:
+        most = self._host.settings.subscriber_buffer
+        return Subscription(self.log, position, prelude, most, on_end, count_overflow, close_on=close_on)
 
     def _current_epoch(self, state: State) -> Epoch | None:
         """The first epoch that is kept of the turn in flight, if there is one."""
@@ -113,14 +126,25 @@ class Feed:
         return state.turn.epoch if first is None else self.log.read(first, 1)[0].epoch
 
     def turn_reader(
-        self, record: TurnRecord, after: str | None, on_end: Callable[[Subscription], None]
+        self,
+        record: TurnRecord,
+        after: str | None,
+        on_end: Callable[[Subscription], None],
+        past: Past | None = None,
     ) -> TurnReader:
-        """A reader of one turn, from behind the id ``after``. Raises `EventsLost` and `InvalidRequest`."""
+        """A reader of one turn, from behind the id ``after``. Raises `EventsLost` and `InvalidRequest`.
+
+        It is first given ``past``, if the log does not keep what comes behind that id.
+        """
         try:
-            return TurnReader(self.log, record, id_after(after), on_end, self._count_overflow)
+            return TurnReader(self.log, record, id_after(after), on_end, self._counts(past), past)
         except EventsLost:
             self._host.meter.count(GAPS)
             raise
+
+    def _counts(self, past: Past | None) -> Callable[[], None]:
+        """What counts that a reader lags behind: not one that is given a part only."""
+        return _uncounted if past is not None and past.position is None else self._count_overflow
 
     def _count_overflow(self) -> None:
         self._host.meter.count(SUBSCRIBER_OVERFLOW)

@@ -39,6 +39,25 @@ class Gap:
     resume_at: int
 
 
+@value
+class Past:
+    """What a reader is given before anything of the log: events that this does not keep, oldest first.
+
+    ``position`` is where it goes on behind them, ``None`` if the log does not keep what comes next either:
+    then it ends there, and comes back. A reader of one turn has seen some of that in this ``epoch``, and with
+    ``complete`` all.
+    """
+
+    events: tuple[Event, ...]
+    position: int | None
+    epoch: Epoch | None = None
+    complete: bool = False
+
+    def goes_on_at(self, first: int) -> int:
+        """The position behind it where ``first`` is the log's: before that if the reader is to come back."""
+        return first - 1 if self.position is None else self.position
+
+
 class Sum(Protocol):
     """How many bytes are kept, of something that logs are a part of."""
 
@@ -65,7 +84,7 @@ class _Uncounted:
 class EventLog:
     """The last events of one session: at most ``max_events`` and about ``max_bytes``."""
 
-    __slots__ = ("_bytes", "_dropped", "_events", "_keeper", "first", "head")
+    __slots__ = ("_bytes", "_events", "_keeper", "dropped", "first", "head")
 
     def __init__(self, keeper: Keeper | None = None) -> None:
         self._keeper = _Uncounted() if keeper is None else keeper
@@ -75,7 +94,8 @@ class EventLog:
         #: The position that the next event will have.
         self.head = 0
         self._bytes = 0
-        self._dropped: tuple[Epoch, int] | None = None  # id of the last numbered event that was dropped
+        #: The id of the last numbered event that was dropped.
+        self.dropped: tuple[Epoch, int] | None = None
 
     @property
     def _base(self) -> int:
@@ -102,7 +122,7 @@ class EventLog:
         self, events: Iterable[Event], dropped: tuple[Epoch, int] | None, max_events: int, max_bytes: int
     ) -> None:
         """Keep these, the last of what was published; ``dropped`` is the id of the one before them."""
-        self._dropped = dropped
+        self.dropped = dropped
         for event in events:
             self.append(event, max_events, max_bytes)
 
@@ -125,7 +145,7 @@ class EventLog:
         while start < last and (len(events) - start > max_events or self._bytes > max_bytes):
             event = events[start]
             if event.epoch is not None:
-                self._dropped = (event.epoch, event.n)
+                self.dropped = (event.epoch, event.n)
             self._bytes -= event.size + _OVERHEAD
             start += 1
         self.first = self._base + start
@@ -174,7 +194,7 @@ class EventLog:
         for index in range(position - self._base - 1, self._start - 1, -1):
             if (seen := events[index].id) is not None:
                 return seen
-        return BEGINNING if self._dropped is None else "{}-{}".format(*self._dropped)
+        return BEGINNING if self.dropped is None else "{}-{}".format(*self.dropped)
 
     def find(self, epoch: Epoch, n: int) -> int | None:
         """The position of the event with this id; ``None`` if it is not kept, or not published yet."""
@@ -204,7 +224,7 @@ class EventLog:
             position = self.behind(seen)
             if position is not None:
                 return position
-            if self._dropped is not None and seen < self._dropped:
+            if self.dropped is not None and seen < self.dropped:
                 return Gap(cursor, self.oldest_id, self.first)
         resume = self._start_of(current)
         return Gap(cursor, self.oldest_id, resume.resume_at if isinstance(resume, Gap) else resume)
@@ -215,11 +235,11 @@ class EventLog:
         An event that readers saw may have been lost with its process. What the log has next then says that
         its epoch was cut off, and nothing else was lost.
         """
-        if seen == self._dropped:
+        if seen == self.dropped:
             return self.first
         events = self._events
         following: int | None = None
-        before = self._dropped
+        before = self.dropped
         for index in range(len(events) - 1, self._start - 1, -1):
             event = events[index]
             if event.epoch is None:

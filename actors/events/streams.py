@@ -83,9 +83,10 @@ class SessionStreams(ABC):
     ) -> AsyncGenerator[Event, None]:
         """Follow a session's events: after the id ``after``, or the turn in flight and then live.
 
-        Ends when the session's streams end, which ``close_on`` says (``cancelled``; see `subscribe`), or when
-        the reader lags more than ``subscriber_buffer`` events behind. Leaving the loop unsubscribes (at once
-        with `contextlib.aclosing`).
+        Ends when the session's streams end, which ``close_on`` says (``cancelled``; see `subscribe`), when
+        the reader lags more than ``subscriber_buffer`` events behind, and behind what a journal gives at once
+        of what is not in memory: come back with the last id. Leaving the loop unsubscribes (at once with
+        `contextlib.aclosing`).
         """
         subscription = await self.subscribe(session_id, after=after, user=user, close_on=close_on)
         try:

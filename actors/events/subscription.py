@@ -204,7 +204,8 @@ class Subscription:
     def spent(self) -> bool:
         """Whether its session is over, and no event with an id is left for this reader."""
         over = self.ending is not None and returning(self.ending) is Return.NEVER
-        return over and not self._log.has_id_from(self._position)
+        left = any(event.epoch is not None for event in self._prelude)
+        return over and not left and not self._log.has_id_from(self._position)
 
     def move(self, log: EventLog, on_end: Callable[["Subscription"], None]) -> None:
         """Read this log from here on, from its beginning. ``on_end`` is called when the reader leaves."""

@@ -17,7 +17,7 @@ from turnkeeper.actors.session.consequences import ENDS
 
 from .closes import Closes
 from .event import CLOSE, CLOSES, END_NAMES, STARTED, Event
-from .log import FROM_START, EventLog, id_of
+from .log import FROM_START, EventLog, Past, id_of
 from .mark import Mark
 from .outlet import Encoded
 from .subscription import Subscription
@@ -59,6 +59,15 @@ def _start(log: EventLog, record: TurnRecord, seen: tuple[Epoch, int] | None) ->
         return _Place(position, seen[0], over and not _has_more(log, position, last))
     which = "the events after {}-{}".format(*seen) if seen is not None else "the first events"
     raise EventsLost(f"{which} of turn {record.turn_id!r} are not kept")
+
+
+def lacks(log: EventLog, record: TurnRecord, seen: tuple[Epoch, int] | None) -> bool:
+    """Whether the log does not keep what a reader of this turn is due next."""
+    try:
+        _start(log, record, seen)
+    except EventsLost:
+        return True
+    return False
 
 
 def _first(log: EventLog, record: TurnRecord) -> tuple[int, Epoch] | None:
@@ -107,10 +116,19 @@ class TurnReader(Subscription):
         seen: tuple[Epoch, int] | None,
         on_end: Callable[[Subscription], None],
         count_overflow: Callable[[], None],
+        past: Past | None = None,
     ) -> None:
-        """``record`` is the turn as it stands, ``seen`` the id after which to begin. Raises `EventsLost`."""
-        position, epoch, complete = _start(log, record, seen)
-        super().__init__(log, position, [], sys.maxsize, on_end, count_overflow)
+        """``record`` is the turn as it stands, ``seen`` the id after which to begin.
+
+        ``past`` is what comes next of what the log does not keep; without it, that raises `EventsLost`.
+        """
+        if past is None:
+            position, epoch, complete = _start(log, record, seen)
+            prelude = []
+        else:
+            position, epoch, complete = past.goes_on_at(log.first), past.epoch, past.complete
+            prelude = list(past.events)
+        super().__init__(log, position, prelude, sys.maxsize, on_end, count_overflow)
         self._closes: _Closes = _Closes(CloseOn.NEVER)
         self._turn_id = record.turn_id
         #: The epoch in which the turn is.

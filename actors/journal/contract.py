@@ -4,7 +4,7 @@ A journal keeps the logs of sessions. Who appends says behind which entry, and i
 session decides on nothing but what is durable.
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, Iterable
 from collections.abc import Set as AbstractSet
 from typing import Any, NewType, Protocol, TypeAlias, final, runtime_checkable
 
@@ -177,7 +177,7 @@ class Journal(Protocol):
         """The session; ``None`` if it has no log. All appends of the session that came before are in it."""
         ...
 
-    def read(self, session_id: SessionId, after: tuple[Epoch, int] | None) -> AsyncIterator[Event]:
+    def read(self, session_id: SessionId, after: tuple[Epoch, int] | None) -> AsyncGenerator[Event, None]:
         """The numbered events after that id, or all, oldest first, as far as they are durable."""
         ...
 

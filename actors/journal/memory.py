@@ -1,7 +1,7 @@
 """A journal in memory, for tests: it keeps each entry as JSON, and goes through the whole log when asked."""
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from collections.abc import Set as AbstractSet
 from typing import Any
 
@@ -200,7 +200,9 @@ class MemoryJournal:
             log.active_at,
         )
 
-    async def read(self, session_id: SessionId, after: tuple[Epoch, int] | None) -> AsyncIterator[Event]:
+    async def read(
+        self, session_id: SessionId, after: tuple[Epoch, int] | None
+    ) -> AsyncGenerator[Event, None]:
         """The numbered events after that id, or all, oldest first."""
         for event in self._events(session_id, after):
             yield event

@@ -5,6 +5,7 @@ from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.event import (
     END_NAMES,
+    INTERRUPTED,
     QUEUED,
     STARTED,
     Event,
@@ -61,6 +62,7 @@ from turnkeeper.actors.turn.running import RunningTurns
 from turnkeeper.actors.turn.turn import Turn, go_on_from, reply_of
 from turnkeeper.actors.turn.waiters import Waiters
 
+from .recovery import missing_terminal_events
 from .shared import Shared
 
 
@@ -211,6 +213,18 @@ def _end_without_turn(record: TurnRecord, kept: str | None) -> Event:
     if record.epoch is not None and record.status is TurnStatus.INTERRUPTED:
         return cut_off_event(record, kept)
     return Event(END_NAMES[record.status], record.epoch, 0, None, record)
+
+
+def publish_ends(shared: Shared, feed: Feed, before: State, left: State) -> None:
+    """Publish what is missing of the turns that end with a session's actor, which had failed ``before`` that.
+
+    Where there is a journal, it says that once it is read again.
+    """
+    for record, event in missing_terminal_events(before, left, feed.log.last):
+        feed.append(event)
+        if event.name == INTERRUPTED:
+            count_end(shared.meter, record)
+            log_end(left.memory.home.session_id, record, None)
 
 
 class Performer:

@@ -4,9 +4,8 @@ from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Final, assert_never
 
-from turnkeeper.actors.events.event import EventName
 from turnkeeper.actors.events.feed import Feed
-from turnkeeper.actors.events.log import EventLog
+from turnkeeper.actors.events.log import EventLog, Past
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.journal.contract import Head, Landed, Moved, NotLanded
 from turnkeeper.actors.model.exceptions import SessionLost
@@ -32,7 +31,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd
-from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, refuse
+from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer
 from turnkeeper.actors.session.machine import after_failure
 from turnkeeper.actors.session.refusals import shutting_down, unknown_turn
 from turnkeeper.actors.session.states import Closed, Idle, State
@@ -41,8 +40,9 @@ from turnkeeper.actors.session.views import answer_about, find_turn, view
 from .decisions import LOST, Decisions
 from .durable import history
 from .durable.journaled import JournaledDecisions
-from .performer import Performer, count_end, log_end
-from .recovery import missing_terminal_events, when_ended
+from .durable.past import Recall, is_past
+from .performer import Performer, publish_ends
+from .recovery import when_ended
 from .shared import Shared
 
 #: The messages that the session decides, as they come.
@@ -72,6 +72,8 @@ class SessionActor(AsyncioActor):
     registered = False
     #: Whether a handler has raised. Only an instance that has failed has one of its own.
     _failed = False
+    #: How many readers wait for what the journal has.
+    _recalls = 0
 
     def __init__(
         self,
@@ -117,7 +119,8 @@ class SessionActor(AsyncioActor):
             case Subscribe() | FollowTurn():
                 self._follow(message, reply_to)
             case Unsubscribe():
-                self._unsubscribe(message.subscription)
+                if self._performer.feed.remove(message.subscription):
+                    self._count_readers()
             case GetSession():
                 readers, turns = self._performer.feed.reader_count, self._performer.turns
                 answer(reply_to, view(self._decisions.state, readers, turns.first_event_at, turns.began))
@@ -155,36 +158,56 @@ class SessionActor(AsyncioActor):
     # -- Readers ----------------------------------------------------------------------------------------
 
     def _follow(self, message: Subscribe | FollowTurn, reply_to: ReplyTo) -> None:
-        feed, state = self._performer.feed, self._decisions.state
-        directory, asker = self._shared.directory, message.asker
-        no_room = directory.ledger.no_stream(asker.user, bounded=asker.bounded)
+        asker, journal = message.asker, self._shared.journal
+        no_room = self._shared.directory.ledger.no_stream(asker.user, bounded=asker.bounded)
         if no_room is not None:
             self._shared.count_refusal(no_room)
-            refuse(reply_to, no_room)
+            raise no_room
+        log, session_id = self._performer.feed.log, self._decisions.state.memory.home.session_id
+        record = self._find(message.turn_id) if type(message) is FollowTurn else None
+        if journal is None or not is_past(message, log, record):
+            answer(reply_to, self._reader(message, record))
             return
-        if isinstance(message, FollowTurn):
-            record = self._find(message.turn_id)
+        self._decisions.flush()
+        recall = Recall(self._shared, journal, session_id, log, asker.user)
+        self._recalls += 1
+        self._shared.answer_later(self._recalled(message, recall, record), reply_to)
+
+    async def _recalled(
+        self, message: Subscribe | FollowTurn, recall: Recall, record: TurnRecord | None
+    ) -> Subscription:
+        try:
+            found, record = await recall.read(message, record)
+        finally:
+            self._recalls -= 1
+        state = self._decisions.state
+        if not self._actor_ref.is_alive() or (isinstance(state, Closed) and state.for_good is None):
+            raise SessionLost(LOST) if self._failed else shutting_down()
+        return self._reader(message, record, found)
+
+    def _reader(
+        self, message: Subscribe | FollowTurn, record: TurnRecord | None, found: Past | None = None
+    ) -> Subscription:
+        """A reader, which begins with what was ``found`` in the journal."""
+        feed, state = self._performer.feed, self._decisions.state
+        if type(message) is FollowTurn:
             if record is None:
                 raise unknown_turn(message.turn_id)
-            reader: Subscription = feed.turn_reader(record, message.after, self._on_reader_gone)
+            reader: Subscription = feed.turn_reader(record, message.after, self._on_reader_gone, found)
         else:
-            reader = feed.reader(state, message.cursor, self._on_reader_gone, message.close_on)
-        directory.opened_stream(reader, asker.user)
+            reader = feed.reader(state, message.cursor, self._on_reader_gone, message.close_on, found)
+        self._shared.directory.opened_stream(reader, message.asker.user)
         if isinstance(state, Closed):
             reader.end(StreamEnd.SESSION_CLOSED)
         else:
             feed.add(reader)
             self._count_readers()
-        answer(reply_to, reader)
+        return reader
 
     def _on_reader_gone(self, reader: Subscription) -> None:
         self._shared.directory.closed_stream(reader)
         if self._performer.feed.has(reader):
             self._actor_ref.tell_if_alive(Unsubscribe(reader))
-
-    def _unsubscribe(self, reader: Subscription) -> None:
-        if self._performer.feed.remove(reader):
-            self._count_readers()
 
     def _count_readers(self) -> None:
         shared, home = self._shared, self._decisions.state.memory.home
@@ -197,7 +220,7 @@ class SessionActor(AsyncioActor):
         """Go to sleep if there is nothing to do: hand over what is to be remembered, and stop."""
         state = self._decisions.state
         session_id = state.memory.home.session_id
-        busy = self._performer.busy or not self._decisions.settled
+        busy = self._performer.busy or self._recalls or not self._decisions.settled
         if busy or not self.actor_inbox.empty() or not isinstance(state, Idle | Closed):
             self._shared.report(Slept(self._actor_ref, session_id, None, None))
             return
@@ -229,22 +252,13 @@ class SessionActor(AsyncioActor):
         failed = SessionFailed(self._actor_ref, left.memory.home.session_id, left, feed.log)
         try:
             if self._shared.journal is None:
-                self._publish_ends(state, left)
+                publish_ends(self._shared, feed, state, left)
         finally:
             self._decisions.abandon(SessionLost(LOST))
             self._performer.abandon(state, SessionLost(LOST), StreamEnd.SESSION_LOST)
             grace = 0.0 if turn is None else turn.spec.grace
             shared = self._shared
             when_ended(task, grace, lambda: shared.report(failed), shared.cut_short)
-
-    def _publish_ends(self, state: State, left: State) -> None:
-        """Publish what is missing of the turns that end here. A journal says it once it is read again."""
-        feed = self._performer.feed
-        for record, event in missing_terminal_events(state, left, feed.log.last):
-            feed.append(event)
-            if event.name == EventName.INTERRUPTED:
-                count_end(self._shared.meter, record)
-                log_end(left.memory.home.session_id, record, None)
 
     def why_unhandled(self, error: Exception) -> Exception:
         """Mail behind the message that made it fail is lost with it; a later message finds its successor.

@@ -87,13 +87,22 @@ class Client(Connection):
         """Put idle sessions to sleep; their ids."""
         return list((await self.ask("POST", "chat", "cleanup_completed_tasks"))["cleaned_up"])
 
-    def kept(
+    async def kept(
         self, session: str, after: str = "0", task: str | None = None
     ) -> AsyncGenerator[StreamEvent, None]:
         """The events of a session, or of one turn, that the server keeps, each once and in order."""
         what = _session(session, CloseOn.NEVER) if task is None else _turn(session, task)
         query = {**what.query, "follow": "false"}
-        return self.stream(*what.path, cursor=after, query=query, spent=what.spent)
+        cursor: str | None = after
+        while cursor is not None:
+            asked = self.stream(*what.path, cursor=cursor, query=query, spent=what.spent)
+            # An answer is a part of what is kept, which may be long. Only the last one is empty, or ends with
+            # an event without an id.
+            cursor = None
+            async with aclosing(asked) as events:
+                async for event in events:
+                    cursor = event.id
+                    yield event
 
     def events(
         self,

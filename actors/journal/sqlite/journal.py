@@ -8,7 +8,7 @@ import asyncio
 import os
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from collections.abc import Set as AbstractSet
 from functools import partial
 from pathlib import Path
@@ -134,7 +134,9 @@ class SqliteJournal:
             partial(load, session_id=session_id, tail=tail, sizes=self._sizes), session_id
         )
 
-    async def read(self, session_id: SessionId, after: tuple[Epoch, int] | None) -> AsyncIterator[Event]:
+    async def read(
+        self, session_id: SessionId, after: tuple[Epoch, int] | None
+    ) -> AsyncGenerator[Event, None]:
         """The numbered events after that id, or all, oldest first, as far as they are durable."""
         seen = after
         while True:
