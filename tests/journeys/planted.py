@@ -18,8 +18,8 @@ BUGS = (
     Bug(
         "subscribe: the reader is not added",
         "registry/session_actor",
-        "            feed.add(reader)\n            self._count_readers()\n        answer",
-        "            self._count_readers()\n        answer",
+        "            feed.add(reader)\n            self._count_readers()\n        return reader",
+        "            self._count_readers()\n        return reader",
     ),
     Bug(
         "a reader that leaves is not unsubscribed",
@@ -47,9 +47,9 @@ BUGS = (
     ),
     Bug(
         "a failed session publishes no end",
-        "registry/session_actor",
-        "            feed.append(event)\n            if event",
-        "            if event",
+        "registry/performer",
+        "        feed.append(event)\n        if event",
+        "        if event",
     ),
     Bug(
         "the timer is set once only",
