@@ -29,6 +29,8 @@ TIMEOUT = 3.0
 EARLY_TTL = 30.0
 RETENTION = 3_600.0
 SESSION = SessionId("s")
+#: What becomes of the turns of each agent after a restart. "gone" is an agent of the process before.
+POLICIES = {"goes on": OnRestart.CONTINUE, "begins again": OnRestart.RERUN, "ends": OnRestart.INTERRUPT}
 #: Enough of each to find them, and to see one forgotten: by number, and of the turns some by age.
 LIMITS = Limits(
     kept_turns=3,
@@ -37,14 +39,13 @@ LIMITS = Limits(
     early_cancel_ttl=EARLY_TTL,
     quarantined=2,
     result=1_000,
+    on_restart=tuple(POLICIES.items()),
 )
 
 
-#: What becomes of the turns of each agent after a restart. "gone" is an agent of the process before.
-POLICIES = {"goes on": OnRestart.CONTINUE, "begins again": OnRestart.RERUN, "ends": OnRestart.INTERRUPT}
 BACKOFF = 1.0
 #: The same where there is a journal.
-DURABLE = replace(LIMITS, durable=True, attempts=2, backoff=BACKOFF, on_restart=tuple(POLICIES.items()))
+DURABLE = replace(LIMITS, durable=True, attempts=2, backoff=BACKOFF)
 
 
 class Happening(Enum):
