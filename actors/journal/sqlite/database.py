@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from turnkeeper.actors.model.exceptions import JournalDown
+from turnkeeper.actors.model.exceptions import JournalDown, JournalNotOpened
 
 from .schema import check, check_sqlite, migrate
 
@@ -19,10 +19,24 @@ _LATEST_CHECKPOINT: Final = 32_000
 _CACHE: Final = 16 << 20
 
 
+def real(path: str | os.PathLike[str]) -> Path:
+    """The name of the file that links lead to: the names of its log and its lock are made of that one."""
+    return Path(os.path.realpath(path))
+
+
 def create(path: Path) -> None:
     """Make an empty file that only its owner can read, if there is none. Raises `OSError`."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def expect_one_name(path: Path) -> None:
+    """Raise `JournalNotOpened` for a file that another name leads to, too. Raises `OSError`.
+
+    Under that name its log of transactions is not found, nor its lock: two processes could write to it.
+    """
+    if os.stat(path).st_nlink > 1:
+        raise JournalNotOpened(f"the journal {path} has a hard link: put a copy in the place of that")
 
 
 def open_to_write(path: Path) -> sqlite3.Connection:

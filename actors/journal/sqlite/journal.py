@@ -26,7 +26,7 @@ from turnkeeper.actors.model.words import Durability, SessionState
 from turnkeeper.actors.session.settings import Settings
 
 from . import forgetting
-from .database import create
+from .database import create, expect_one_name, real
 from .failures import down, not_opened
 from .lock import FileLock
 from .post import Post
@@ -61,7 +61,7 @@ class SqliteJournal:
         self._durability = Durability(durability)
         self._sizes = Sizes.of(Settings()) if sizes is None else sizes
         self._clock = clock
-        self._lock = FileLock(self._path.with_name(f"{self._path.name}.lock"))
+        self._lock: FileLock | None = None
         self._post: Post | None = None
         self._readers: Readers | None = None
 
@@ -85,12 +85,16 @@ class SqliteJournal:
             raise
 
     def _take(self) -> None:
-        self._lock.take()
+        self._path = real(self._path)
+        lock = FileLock.of(self._path)
+        lock.take()
         try:
             create(self._path)
-        except OSError as error:
-            self._lock.release()
+            expect_one_name(self._path)
+        except (OSError, JournalNotOpened) as error:
+            lock.release()
             raise not_opened(error, self._path) from error
+        self._lock = lock
 
     @property
     def down(self) -> SessionError | None:
@@ -207,4 +211,6 @@ class SqliteJournal:
             return
         await post.close()
         await readers.close()
-        await asyncio.get_running_loop().run_in_executor(None, self._lock.release)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            await asyncio.get_running_loop().run_in_executor(None, lock.release)

@@ -15,6 +15,11 @@ class FileLock:
     stays when the lock is given back: another process may be waiting for it already.
     """
 
+    @classmethod
+    def of(cls, journal: Path) -> "FileLock":
+        """The lock of the journal in this file."""
+        return cls(journal.with_name(f"{journal.name}.lock"))
+
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: int | None = None

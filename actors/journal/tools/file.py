@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeAlias
 
-from turnkeeper.actors.journal.sqlite.database import Database, create, open_to_read
+from turnkeeper.actors.journal.sqlite.database import Database, create, expect_one_name, open_to_read, real
 from turnkeeper.actors.journal.sqlite.failures import down, not_opened
 from turnkeeper.actors.journal.sqlite.lock import FileLock
 from turnkeeper.actors.journal.sqlite.schema import VERSION, check
@@ -46,11 +46,13 @@ def looked_at(path: Path) -> Generator[sqlite3.Connection]:
 def changed(path: Path) -> Generator[Database]:
     """The file, and its lock. Raises `JournalNotOpened` and, later, `JournalDown`."""
     _expect(path)
-    lock = FileLock(path.with_name(f"{path.name}.lock"))
+    path = real(path)
+    lock = FileLock.of(path)
     lock.take()
     try:
         database = Database(path)
         try:
+            expect_one_name(path)
             database.open()
         except (sqlite3.Error, OSError) as error:
             raise not_opened(error, path) from error
@@ -70,6 +72,7 @@ def made(path: Path) -> Generator[Database]:
     """A new file, which is removed again if what is done with it fails. Raises as `changed` does."""
     if path.exists():
         raise JournalNotOpened(f"there is a file {path} already")
+    path = real(path)
     try:
         create(path)
     except OSError as error:

@@ -21,6 +21,7 @@ from turnkeeper.actors.journal.contract import Append, Head, Landed, Moved, NotL
 from turnkeeper.actors.journal.sqlite import SqliteJournal, post
 from turnkeeper.actors.journal.sqlite.database import Database
 from turnkeeper.actors.journal.sqlite.writing import writer
+from turnkeeper.actors.journal.tools.file import changed
 from turnkeeper.actors.model.exceptions import (
     JournalCorrupt,
     JournalDown,
@@ -28,7 +29,7 @@ from turnkeeper.actors.model.exceptions import (
     JournalNotOpened,
     JournalTooNew,
 )
-from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.records import Epoch, SessionId
 
 pytestmark = pytest.mark.blocks_the_loop("the tests themselves look at files and change them")
 S1 = SessionId("s1")
@@ -513,4 +514,35 @@ async def test_all_that_was_appended_is_written_before_it_is_closed(path: Path) 
     assert len(told.answers) == 500
     assert not path.with_name(f"{path.name}-wal").exists()
     assert len(await journal.open()) == 500
+    await journal.close()
+
+
+async def test_a_link_leads_to_the_one_journal_whose_lock_and_log_it_has(path: Path) -> None:
+    link = path.with_name("link.db")
+    link.symlink_to(path.name)  # to a file that there is not yet
+    head = None
+    for count, (name, other) in enumerate(((link, path), (path, link)), start=1):
+        journal = SqliteJournal(name)
+        await journal.open()
+        with pytest.raises(JournalInUse, match=f"process {os.getpid()} has"):
+            await SqliteJournal(other).open()
+        head = await one_turn(journal, turn=f"t{count}", epoch=Epoch(count), after=head)
+        assert await turns(journal) == count
+        await journal.close()
+    assert list(path.parent.glob("link.db?*")) == []
+
+
+async def test_a_file_with_a_hard_link_is_not_opened(path: Path) -> None:
+    journal = SqliteJournal(path)
+    await journal.open()
+    await journal.close()
+    second = path.with_name("second.db")
+    second.hardlink_to(path)
+    for name in (path, second):
+        with pytest.raises(JournalNotOpened, match="has a hard link"):
+            await SqliteJournal(name).open()
+        with pytest.raises(JournalNotOpened, match="has a hard link"), changed(name):
+            pass
+    second.unlink()
+    await journal.open()
     await journal.close()
