@@ -8,7 +8,7 @@ from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.log import EventLog, Past
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.journal.contract import Head, Landed, Moved, NotLanded
-from turnkeeper.actors.model.exceptions import SessionLost
+from turnkeeper.actors.model.exceptions import SessionError, SessionLost
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Flush,
@@ -33,7 +33,7 @@ from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer
 from turnkeeper.actors.session.machine import after_failure
-from turnkeeper.actors.session.refusals import shutting_down, unknown_turn
+from turnkeeper.actors.session.refusals import shutting_down, unknown, unknown_turn
 from turnkeeper.actors.session.states import Closed, Idle, State
 from turnkeeper.actors.session.views import answer_about, find_turn, view
 
@@ -234,8 +234,9 @@ class SessionActor(AsyncioActor):
 
     def on_stop(self) -> None:
         """Answer every asker: before its deadline a shutdown has seen to that, at its deadline this does."""
-        self._decisions.abandon(shutting_down())
-        self._performer.abandon(self._decisions.state, shutting_down(), StreamEnd.SHUTDOWN)
+        error = _why_stopped(self._shared, self._actor_ref, self._decisions.state)
+        self._decisions.abandon(error)
+        self._performer.abandon(self._decisions.state, error, StreamEnd.SHUTDOWN)
 
     def on_failure(
         self,
@@ -256,8 +257,7 @@ class SessionActor(AsyncioActor):
         finally:
             self._decisions.abandon(SessionLost(LOST))
             self._performer.abandon(state, SessionLost(LOST), StreamEnd.SESSION_LOST)
-            grace = 0.0 if turn is None else turn.spec.grace
-            shared = self._shared
+            grace, shared = 0.0 if turn is None else turn.spec.grace, self._shared
             when_ended(task, grace, lambda: shared.report(failed), shared.cut_short)
 
     def why_unhandled(self, error: Exception) -> Exception:
@@ -266,3 +266,10 @@ class SessionActor(AsyncioActor):
         Otherwise it stops with mail only at the end of all.
         """
         return SessionLost(LOST) if self._failed else shutting_down()
+
+
+def _why_stopped(shared: Shared, actor: Any, state: State) -> SessionError:
+    """What askers get that still wait: the directory no longer has a session that was forgotten."""
+    session_id = state.memory.home.session_id
+    forgotten = shared.directory.living(actor, session_id) is None
+    return unknown(session_id) if forgotten else shutting_down()

@@ -8,7 +8,13 @@ import pytest
 from tests.actors.journal.slow import SlowJournal
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
 from turnkeeper.actors.journal.entries import CancelAsked, EarlyCancel
-from turnkeeper.actors.model.exceptions import JournalDown, SessionLost, TooManySessions, UnknownTurn
+from turnkeeper.actors.model.exceptions import (
+    JournalDown,
+    SessionLost,
+    TooManySessions,
+    UnknownSession,
+    UnknownTurn,
+)
 from turnkeeper.actors.model.messages import AwaitTurn, Subscribe
 from turnkeeper.actors.model.records import Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
@@ -264,3 +270,22 @@ async def test_a_shutdown_answers_those_who_wait_for_a_session_that_has_failed()
         for each in (naming, asking):
             with pytest.raises(Exception, match=r"shutting down|failed"):
                 await each
+
+
+async def test_who_waits_for_a_session_that_is_forgotten_hears_that_it_is_unknown() -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        await (await registry.send("s1", "hello")).ended()
+        journal.hold()
+        freeing = asyncio.create_task(registry.close("s1", free=True))
+        await settle()
+        naming = asyncio.create_task(registry.set_title("s1", "A name"))
+        await settle()
+        journal.let_go(1)
+        await freeing
+        with pytest.raises(UnknownSession, match="no session 's1'"):
+            await naming
+        journal.let_go()
+        await settle()
+        with pytest.raises(UnknownSession):
+            await registry.session("s1")
