@@ -45,7 +45,7 @@ class Agent:
         self.record = record if record is None else flag(record, "record")
 
     def __repr__(self) -> str:
-        return f"<Agent {self.function!r}, on_restart={self.on_restart}>"
+        return f"<Agent {self.function!r}, {self.on_restart} on a restart>"
 
 
 #: What a host registers.
