@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 
 from tests.fakes import ScriptedAgent, done, names, opened, plain, read_to_end, remembering, settle, waiting
-from turnkeeper.actors.model.exceptions import ContextLoadFailed, ContextSaveFailed, NotAnAgent, TurnFailed
+from turnkeeper.actors.model.exceptions import (
+    ContextLoadFailed,
+    ContextSaveFailed,
+    HostKeepsMessages,
+    NotAnAgent,
+    TurnFailed,
+)
 from turnkeeper.actors.model.records import TurnOptions
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -377,7 +383,8 @@ async def test_where_the_host_loads_contexts_none_is_kept_for_it() -> None:
     async with opened(remembering, load_context=load) as registry:
         assert await ask(registry, "one") == []
         assert await ask(registry, "two") == []
-        assert (await registry.messages("s1")).messages == ()
+        with pytest.raises(HostKeepsMessages):
+            await registry.messages("s1")
 
 
 class Flagged(Bare):
@@ -442,7 +449,7 @@ async def test_the_messages_and_data_of_a_loaded_context_are_the_hosts_and_untou
     shelf.kept["s1"] = Context("s1", "ada", data=data, messages=messages)
     async with opened(agent, load_context=shelf.load, conversation_messages=1) as registry:
         await ask(registry, "x")
-        assert (await registry.messages("s1")).messages == ()
+        assert (await registry.messages("s1")).messages == tuple(messages)
     assert (messages, data) == ([{"role": "user", "content": "changed"}, "more"], {"x": [1]})
 
 
