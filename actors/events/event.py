@@ -100,10 +100,14 @@ def check_name(name: Any) -> None:
 
 @value
 class CutOff:
-    """A turn was cut off; ``kept`` is the id of the last event before this one that is in the log."""
+    """A turn was cut off; ``kept`` is the id of the last event before this one that is in the log.
+
+    ``from_start``: its next attempt says everything again.
+    """
 
     turn: TurnRecord
     kept: str | None
+    from_start: bool = False
 
     @property
     def will_continue(self) -> bool:
@@ -183,8 +187,10 @@ class Event(msgspec.Struct, eq=False):
                     self.text = to_json(completed_data(self.source))
                 case TurnRecord():
                     self.text = to_json(turn_data(self.source))
-                case CutOff(turn, kept):
-                    self.text = to_json(interrupted_data(turn, kept, will_continue=self.source.will_continue))
+                case CutOff(turn, kept, from_start):
+                    goes_on = self.source.will_continue
+                    data = interrupted_data(turn, kept, will_continue=goes_on, from_start=from_start)
+                    self.text = to_json(data)
                 case None:
                     self.text = "null"
         return self.text
@@ -238,9 +244,9 @@ def end_event(end: TurnEnd, n: int, max_size: int) -> tuple[Event, bool]:
     return Event(name, record.epoch, n, to_json({**turn_data(record), "result": None})), True
 
 
-def cut_off_event(record: TurnRecord, kept: str | None, n: int = 0) -> Event:
-    """The event that a turn was cut off; ``kept`` is as in `CutOff`."""
-    return Event(INTERRUPTED, record.epoch, n, None, CutOff(record, kept))
+def cut_off_event(record: TurnRecord, kept: str | None, n: int = 0, *, from_start: bool = False) -> Event:
+    """The event that a turn was cut off; ``kept`` and ``from_start`` are as in `CutOff`."""
+    return Event(INTERRUPTED, record.epoch, n, None, CutOff(record, kept, from_start))
 
 
 def snapshot_event(view: SessionView, cursor: str) -> Event:

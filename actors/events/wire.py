@@ -180,6 +180,7 @@ class InterruptedData(TurnData):
 
     kept: str | None
     will_continue: bool
+    from_start: NotRequired[bool]
 
 
 class SnapshotData(TypedDict):
@@ -218,12 +219,18 @@ def completed_data(end: TurnEnd) -> CompletedData:
     return {**turn_data(end.turn), "result": _or_null(result)}
 
 
-def interrupted_data(record: TurnRecord, kept: str | None, *, will_continue: bool) -> InterruptedData:
+def interrupted_data(
+    record: TurnRecord, kept: str | None, *, will_continue: bool, from_start: bool = False
+) -> InterruptedData:
     """The data of ``turn.interrupted``: the turn, and the id of the last event before this one that is kept.
 
-    A reader may have seen more of what came before, which is lost.
+    A reader may have seen more of what came before, which is lost. ``from_start`` is said only where the next
+    attempt says everything again.
     """
-    return {**turn_data(record), "kept": kept, "will_continue": will_continue}
+    data: InterruptedData = {**turn_data(record), "kept": kept, "will_continue": will_continue}
+    if from_start:
+        data["from_start"] = True
+    return data
 
 
 def _or_null(data: Any) -> Any:

@@ -125,7 +125,7 @@ def _cut_off(effect: EndAttempt, last_id: Callable[[], str | None]) -> AttemptEn
     record = effect.record
     if record.epoch is None:
         raise ValueError(f"turn {record.turn_id} was not started")
-    return AttemptEnded(record.turn_id, record.epoch, effect.at, last_id())
+    return AttemptEnded(record.turn_id, record.epoch, effect.at, last_id(), effect.from_start)
 
 
 def _ended_anew(effect: EndTurn, last_id: Callable[[], str | None], sealed: Sealed) -> Ended:

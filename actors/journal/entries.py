@@ -157,13 +157,14 @@ class AttemptEnded(_Entry, frozen=True, tag="attempt_ended"):
     """The process that ran a turn is gone, or is going, and the turn will be tried again.
 
     Its event is ``<epoch>-0``, of an epoch of its own. ``kept`` is the id of the last event of the attempt
-    that is in the log.
+    that is in the log; ``from_start``: the next attempt says everything again.
     """
 
     turn_id: TurnId
     epoch: Epoch
     at: float
     kept: str | None = None
+    from_start: bool = False
 
 
 class EndedLate(_Entry, frozen=True, tag="ended_late"):

@@ -60,8 +60,8 @@ def _events(entry: Entry, after: Durable, sizes: Sizes) -> Iterator[Event]:
             yield event
         case Ended():
             yield _end(entry, after, sizes)
-        case AttemptEnded(kept=kept):
-            yield cut_off_event(waiting_record(after), kept)
+        case AttemptEnded(kept=kept, from_start=from_start):
+            yield cut_off_event(waiting_record(after), kept, from_start=from_start)
         case Opened() | Titled() | CancelAsked() | EarlyCancel() | EndedLate() | SessionClosed():
             pass
         case _:

@@ -354,7 +354,7 @@ class Performer:
 
     def _end_attempt(self, effect: EndAttempt) -> None:
         """The turn is over in this process only, and leaves nothing in the conversation."""
-        self.feed.append(cut_off_event(effect.record, self.cut_off()))
+        self.feed.append(cut_off_event(effect.record, self.cut_off(), from_start=effect.from_start))
         if effect.outcome is not None:
             self.turns.turn = self.turns.task = None
         error = shutting_down()

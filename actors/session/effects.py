@@ -71,13 +71,15 @@ class EndAttempt:
     """Publish that a turn was cut off and will be started again, as event 0 of its epoch, drawn for that.
 
     ``record`` is the turn as it waits now. ``outcome`` is how its coroutine ended, if that ran here and has
-    ended. Those who wait for the turn's end here wait in vain.
+    ended. Those who wait for the turn's end here wait in vain. ``from_start``: the next attempt says again
+    what this one published.
     """
 
     record: TurnRecord
     at: float
     outcome: Outcome | None = None
     ended_to: ReplyAddress | None = None
+    from_start: bool = False
 
 
 @final

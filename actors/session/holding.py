@@ -20,7 +20,7 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import StreamEnd, TurnStatus
+from turnkeeper.actors.model.words import OnRestart, StreamEnd, TurnStatus
 
 from .consequences import CAUSES, ENDS, error_of, is_run_again
 from .effects import (
@@ -159,10 +159,18 @@ def _hand_over(state: Cancelling, then: Closing, outcome: Outcome | None, now: f
     """The turn goes on in another process, and the session is closed in this one."""
     turn = state.turn
     memory, waiting = cut_off(turn, state.memory, now)
-    ended = EndAttempt(waiting_record(waiting, memory.last_epoch), now, outcome, turn.spec.ended_to)
+    ended = end_attempt(memory, waiting, now, outcome, turn.spec.ended_to)
     fled = () if outcome is not None else (Quarantine(turn.epoch),)
     closed, closing = close(memory, replace(then, left=waiting), StreamEnd.SHUTDOWN, now)
     return closed, (ended, *fled, *closing)
+
+
+def end_attempt(
+    memory: Memory, waiting: Waiting, now: float, outcome: Outcome | None, ended_to: ReplyAddress | None
+) -> EndAttempt:
+    """End the attempt of a turn that waits for its next one since then."""
+    from_start = memory.home.limits.on_restart_of(waiting.spec.agent) is OnRestart.RERUN
+    return EndAttempt(waiting_record(waiting, memory.last_epoch), now, outcome, ended_to, from_start)
 
 
 def end_waiting(

@@ -14,9 +14,9 @@ from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus, Verd
 
 from . import gate, stops
 from .consequences import CAUSES, ENDS
-from .effects import CloseStreams, Decision, Effect, EndAttempt, EndTurn, NoteLateEnd, Reply, SetTimer
-from .holding import close, cut_off, drawn, end_waiting, let_go, may_run_again, start
-from .record import record_of, remember, waiting_record
+from .effects import CloseStreams, Decision, Effect, EndTurn, NoteLateEnd, Reply, SetTimer
+from .holding import close, cut_off, drawn, end_attempt, end_waiting, let_go, may_run_again, start
+from .record import record_of, remember
 from .refusals import busy, refuse
 from .states import Cancelling, Closed, Closing, Idle, Memory, Queued, Running, State, Successor, Waiting
 
@@ -75,7 +75,7 @@ def _recover_running(state: Running, now: float) -> Decision:
     turn = state.turn
     if may_run_again(state.memory, turn):
         memory, waiting = cut_off(turn, state.memory, now)
-        ended = EndAttempt(waiting_record(waiting, memory.last_epoch), now, None, turn.spec.ended_to)
+        ended = end_attempt(memory, waiting, now, None, turn.spec.ended_to)
         queued, effects = _wait(memory, waiting, now)
         return queued, (ended, *effects)
     memory, end = _interrupted(state, now)

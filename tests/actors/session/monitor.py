@@ -429,7 +429,8 @@ class _Step:
         facts.holder = None
         if effect.record != facts.waited(TurnStatus.QUEUED) or effect.record.epoch != epoch:
             self._broken("G11: not the record of a turn that waits for its next attempt")
-        if effect.at != self.now or effect.ended_to is not sender:
+        again = self._limits().on_restart_of(holder.agent) is OnRestart.RERUN
+        if effect.at != self.now or effect.ended_to is not sender or effect.from_start is not again:
             self._broken("G11: a turn is cut off otherwise than it is")
         self.cut = holder
 

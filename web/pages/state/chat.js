@@ -114,7 +114,8 @@ export class Chat {
   // The end of the turn, or of one attempt: then the next one starts by itself, and goes on in the same place.
   #onInterrupted(turn, data) {
     const goesOn = data.will_continue === true;
-    if ("kept" in data) dropAfter(turn, data.kept); // an older server does not say
+    const kept = data.from_start ? null : data.kept; // its next attempt says everything again
+    if ("kept" in data) dropAfter(turn, kept); // an older server does not say
     this.#onRecord(turn, data);
     if (goesOn) Object.assign(turn, { status: "queued", goesOn, why: "" });
   }

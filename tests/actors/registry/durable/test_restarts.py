@@ -365,3 +365,22 @@ async def test_what_a_turn_had_said_when_its_process_ended_is_in_the_conversatio
     for _ in range(2):  # as it is found, and as it was written then
         async with opened(agent, journal=log) as registry:
             assert list((await registry.messages("s1")).messages) == expected
+
+
+@pytest.mark.parametrize(("policy", "says"), [("rerun", True), ("continue", None)])
+async def test_readers_learn_whether_the_next_attempt_says_everything_again(
+    policy: str, says: bool | None, clock: VirtualClock
+) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened({"a": Agent(agent, on_restart=policy)}, journal=journal) as registry:
+        await registry.send("s1", "hello")
+        await agent.run()
+        found = journal.after_a_kill()
+    for _ in range(2):  # as it is decided, and as it is read from the log
+        async with opened({"a": Agent(agent, on_restart=policy)}, journal=found) as registry:
+            stream = await registry.subscribe("s1", after="0")
+            await settle()
+            cut = next(event for event in waiting(stream) if event.name == "turn.interrupted")
+            assert cut.data.get("from_start") is says
+            stream.close()
+            agent.release()
