@@ -248,7 +248,7 @@ async def save_first(turn_id: object, other: int = 1) -> None: ...
         (save, {}),
         (save_first, {}),
         (save_named, {"turn_id": "t", "attempt": 2}),
-        (mock.AsyncMock(), {}),
+        pytest.param(mock.AsyncMock(), {}, id="a mock"),
     ],
     ids=plain,
 )
