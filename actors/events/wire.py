@@ -180,7 +180,7 @@ class InterruptedData(TurnData):
 
     kept: str | None
     will_continue: bool
-    from_start: NotRequired[bool]
+    from_start: bool
 
 
 class SnapshotData(TypedDict):
@@ -224,13 +224,15 @@ def interrupted_data(
 ) -> InterruptedData:
     """The data of ``turn.interrupted``: the turn, and the id of the last event before this one that is kept.
 
-    A reader may have seen more of what came before, which is lost. ``from_start`` is said only where the next
-    attempt says everything again.
+    A reader may have seen more of what came before, which is lost. ``from_start``: the next attempt says
+    everything again.
     """
-    data: InterruptedData = {**turn_data(record), "kept": kept, "will_continue": will_continue}
-    if from_start:
-        data["from_start"] = True
-    return data
+    return {
+        **turn_data(record),
+        "kept": kept,
+        "will_continue": will_continue,
+        "from_start": from_start,
+    }
 
 
 def _or_null(data: Any) -> Any:

@@ -367,9 +367,9 @@ async def test_what_a_turn_had_said_when_its_process_ended_is_in_the_conversatio
             assert list((await registry.messages("s1")).messages) == expected
 
 
-@pytest.mark.parametrize(("policy", "says"), [("rerun", True), ("continue", None)])
+@pytest.mark.parametrize(("policy", "says"), [("rerun", True), ("continue", False)])
 async def test_readers_learn_whether_the_next_attempt_says_everything_again(
-    policy: str, says: bool | None, clock: VirtualClock
+    policy: str, says: bool, clock: VirtualClock
 ) -> None:
     journal, agent = SlowJournal(), ScriptedAgent()
     async with opened({"a": Agent(agent, on_restart=policy)}, journal=journal) as registry:
@@ -381,6 +381,6 @@ async def test_readers_learn_whether_the_next_attempt_says_everything_again(
             stream = await registry.subscribe("s1", after="0")
             await settle()
             cut = next(event for event in waiting(stream) if event.name == "turn.interrupted")
-            assert cut.data.get("from_start") is says
+            assert cut.data["from_start"] is says
             stream.close()
             agent.release()
