@@ -309,13 +309,13 @@ class Performer:
             said = _said_before(self.feed.log, turn.turn_id, agent.on_restart, shared.max_event_size)
             go_on_from(turn, said)
         # Published first: an eager task runs before the call that starts it returns.
-        bounds = shared.max_shown_part, shared.max_shown
-        event, elided = started_event(spec, effect.epoch, *bounds, effect.attempt)
+        most_of_part, most = shared.max_shown_part, shared.max_shown
+        event, elided = started_event(spec, effect.epoch, most_of_part, most, effect.attempt)
         if elided:
             shared.meter.count(MESSAGES_ELIDED)
         self.feed.append(event)
-        hooks = shared.load_context, shared.save_context
-        self.turns.start(turn, agent.function, shared.loop, *hooks, shared.around)
+        load, save = shared.load_context, shared.save_context
+        self.turns.start(turn, agent.function, shared.loop, load, save, shared.around)
 
     def _end_turn(self, effect: EndTurn, state: State) -> None:
         record, outcome = effect.record, effect.outcome
