@@ -36,7 +36,7 @@ BUGS = (
     Bug(
         "a stopped session leaves its askers waiting",
         "registry/session_actor",
-        "        self._performer.abandon(self._decisions.state, shutting_down(), StreamEnd.SHUTDOWN)",
+        "        self._performer.abandon(self._decisions.state, error, StreamEnd.SHUTDOWN)",
         "        pass",
     ),
     Bug(
