@@ -45,7 +45,8 @@ class Writer(pykka.ThreadingActor):
         self._down: JournalDown | None = None
         #: What may have been written or not: it was being committed when there was an error.
         self._unsure: list[Written] = []
-        self._since_checkpoint = 0
+        #: How many appends there were since; at first more than enough, for what a killed process has left.
+        self._since_checkpoint = _CHECKPOINT
 
     def on_receive(self, message: Any) -> None:
         """Do all that waits."""

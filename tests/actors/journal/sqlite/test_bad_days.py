@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -546,3 +547,26 @@ async def test_a_file_with_a_hard_link_is_not_opened(path: Path) -> None:
     second.unlink()
     await journal.open()
     await journal.close()
+
+
+async def test_what_killed_processes_leave_beside_the_file_is_moved_into_it(tmp_path: Path) -> None:
+    """Otherwise it grows for ever where no process lives long."""
+    left = SqliteJournal(tmp_path / "killed.db")
+    await left.open()
+    await one_turn(left)
+    path = tmp_path / "turnkeeper.db"
+    for end in ("", "-wal"):  # as a kill leaves them
+        shutil.copy(f"{tmp_path / 'killed.db'}{end}", f"{path}{end}")
+    await left.close()
+    found = SqliteJournal(path)
+    await found.open()
+    async with asyncio.timeout(60):
+        while not sessions_in(shutil.copy(path, tmp_path / "alone.db")):
+            await turns(found)
+    await found.close()
+
+
+def sessions_in(path: Path) -> int:
+    """How many sessions the file has by itself."""
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM session").fetchone()[0])
