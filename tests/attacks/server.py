@@ -57,7 +57,8 @@ class Server:
             words += ["--token", token]
         # Its log is then what an attack makes it complain of.
         settings = {"log_level": "warning", **settings}
-        named = {f"TURNKEEPER_{name.upper()}": str(setting) for name, setting in settings.items()}
+        given = {"data": ":memory:", **settings}
+        named = {f"TURNKEEPER_{name.upper()}": str(setting) for name, setting in given.items()}
         self._start(words, {**named, **(environ or {})}, nofile, hard_nofile or nofile)
         line = self._output.readline()
         found = re.search(r"http://127\.0\.0\.1:(\d+)/", line)

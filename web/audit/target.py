@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from turnkeeper.actors.journal.where import IN_MEMORY
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.web.http.access.loopback import is_loopback
 
@@ -101,7 +102,8 @@ async def _started(agent: str, upstream: str) -> AsyncGenerator[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TURNKEEPER_")}
     # The last two are where clients of OpenAI's API look.
     environ |= {UPSTREAM_VARIABLE: upstream, "OPENAI_BASE_URL": upstream, "OPENAI_API_KEY": "audit"}
-    command = (sys.executable, "-m", "turnkeeper.web.command.cli", "serve", "--port", "0", "--agent", agent)
+    serve = ("serve", "--port", "0", "--agent", agent, "--data", IN_MEMORY)
+    command = (sys.executable, "-m", "turnkeeper.web.command.cli", *serve)
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL, env=environ
     )
