@@ -8,7 +8,7 @@ from turnkeeper.actors.journal.durable import restored
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import Recover, Recovered
+from turnkeeper.actors.model.messages import Recover, Recovered, Retitle
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.registry.directory import Entry, name, put_back
 from turnkeeper.actors.registry.shared import Shared
@@ -65,8 +65,7 @@ class Restoring:
             entry.parked_mail = parked
             self._household.wake(entry).tell(Recover())
             return True
-        for message, to in parked:
-            self._household.forward(entry, message, to)
+        self._let_in(entry, parked)
         return False
 
     def recovered(self, report: Recovered) -> None:
@@ -74,8 +73,7 @@ class Restoring:
         entry = self._directory.living(report.actor, report.session_id)
         if entry is not None:
             parked, entry.parked_mail = entry.parked_mail or [], None
-            for message, to in parked:
-                self._household.forward(entry, message, to)
+            self._let_in(entry, parked)
 
     def lost(self, session_id: SessionId, error: SessionError) -> None:
         """Keep nothing of a session whose actor has failed and which cannot be read again now."""
@@ -91,7 +89,13 @@ class Restoring:
         entry = Entry(session_id, Idle(Memory(home, self._directory.epoch_floor)), self._shared.clock())
         put_back(self._directory, entry, home.owner)
         entry.log = EventLog(entry.holdings)
+        self._let_in(entry, parked)
+
+    def _let_in(self, entry: Entry, parked: list[tuple[Any, ReplyTo]]) -> None:
+        """Handle the mail that has waited. A title that is in it was given to what was there before."""
         for message, to in parked:
+            if type(message) is Retitle:
+                name(entry, message.title)
             self._household.forward(entry, message, to)
 
     def _parked(self, session_id: SessionId) -> list[tuple[Any, ReplyTo]]:

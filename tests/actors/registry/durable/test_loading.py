@@ -211,3 +211,26 @@ async def test_what_asks_about_a_session_that_was_cut_off_waits_until_that_is_se
         assert not asking.done()
         log.let_go()
         assert (await asking).status is TurnStatus.INTERRUPTED
+
+
+async def test_a_title_given_while_a_session_is_read_again_is_shown_as_it_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        await one_turn(registry)
+        step = journaled.step
+
+        def fail(*args: Any) -> Any:
+            monkeypatch.setattr(journaled, "step", step)
+            raise ZeroDivisionError("a bug of ours")
+
+        monkeypatch.setattr(journaled, "step", fail)
+        sending = asyncio.create_task(registry.send("s1", "lost"))
+        naming = asyncio.create_task(registry.set_title("s1", "A name"))
+        with pytest.raises(SessionLost):
+            await sending
+        await naming
+        await settle()
+        entry = registry.directory.entries[SessionId("s1")]
+        assert entry.title == journal._logs[SessionId("s1")].title == "A name"
