@@ -153,8 +153,8 @@ BUGS = (
     Bug(
         "mail for a session that has failed is lost",
         "registry/durable/restoring",
-        "            for message, to in parked:",
-        "            for message, to in parked[1:]:",
+        "        for message, to in parked:",
+        "        for message, to in parked[1:]:",
     ),
     Bug(
         "a session that sleeps stays in memory",
