@@ -1,4 +1,6 @@
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -8,10 +10,10 @@ OVER = "INSERT INTO thing VALUES {} ON CONFLICT (number) DO UPDATE SET name = ex
 
 
 @pytest.fixture
-def connection() -> sqlite3.Connection:
-    made = sqlite3.connect(":memory:")
-    made.execute("CREATE TABLE thing (number INTEGER PRIMARY KEY, name TEXT)")
-    return made
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:")) as made:
+        made.execute("CREATE TABLE thing (number INTEGER PRIMARY KEY, name TEXT)")
+        yield made
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 9, 33, 1_000, 3_999, 4_000, 4_001, 16_001])
@@ -34,6 +36,7 @@ def test_statements_that_write_over_rows_come_in_few_sizes() -> None:
             texts.add(sql)
             return self.cursor()
 
-    for count in range(1, 5_000):
-        put_over(Noting(":memory:"), OVER, [(1, "name")] * count)
+    with closing(Noting(":memory:")) as noting:
+        for count in range(1, 5_000):
+            put_over(noting, OVER, [(1, "name")] * count)
     assert len(texts) < 50
