@@ -19,7 +19,7 @@ def make_app(path: Path) -> web.Application:
     """The host's app. Chats are in that file, which is made if there is none."""
     app = web.Application()
     settings = WebSettings(
-        history_age=90 * DAY,  # a chat that nobody has touched for that long is forgotten
+        history_age=90 * DAY,  # a chat that has not been used for that long is forgotten
         history_sessions=1_000,  # of one user
         history_bytes=100_000_000,  # of one user
         history_bytes_in_all=10_000_000_000,

@@ -61,7 +61,7 @@ class Reader:
                     self._refused(error.code)
                     return
                 history.add(Broke(self._name, self._scene.incarnation, error.code))
-            # In the end nobody stays away: all are to see everything.
+            # In the end no reader stays away: all are to see everything.
             away = AGAIN if self._scene.over else self._away
             await asyncio.sleep(self._chance.uniform(0.0, away))
 

@@ -55,8 +55,14 @@ ROOMY: dict[str, object] = {
     "max_kept": 2_000_000_000,
     "log_level": "error",
 }
-#: Sessions that nobody uses sleep at once and are in the file alone; of a conversation little is in memory.
-TIGHT: dict[str, object] = {**ROOMY, "idle_ttl": 0.3, "conversation_messages": 8}
+#: Idle sessions sleep at once and are in the file alone, and memory keeps little of the others.
+TIGHT: dict[str, object] = {
+    **ROOMY,
+    "idle_ttl": 0.3,
+    "conversation_messages": 8,
+    "kept_turns": 3,
+    "log_events": 100,
+}
 #: What the log of a server has where a turn failed because it was to, or was deaf when the server was to end.
 AS_PLANNED = ("AsPlanned", "did not stop: ending the process")
 #: How many violations are printed.

@@ -87,7 +87,7 @@ def unsee(history: History, reader: str, *ids: str) -> None:
 
 
 def never_was(history: History, *ids: str) -> None:
-    """Let these events be gone: nobody saw them, and the log has none."""
+    """Let these events be gone: no reader saw them, and the log has none."""
     events = history.end[SESSION].events
     end(history, events=tuple(event for event in events if event.id not in ids), streams={})
     for reader in {record.reader for record in history.records if isinstance(record, Seen)}:

@@ -99,7 +99,7 @@ class Screen:
     def progress(self, text: str) -> "AbstractContextManager[Callable[[int, int], None]]":
         """A bar on the standard error, which is handed how much is done, and of how much.
 
-        There is none where nobody is looking, or without `rich`.
+        There is none where the standard error is no terminal, or without `rich`.
         """
         terminal = _rich_terminal(self._err) if _is_terminal(self._err) else None
         return nullcontext(_no_bar) if terminal is None else terminal.progress(text)

@@ -10,10 +10,10 @@ from turnkeeper.actors.model.records import SessionId
 
 
 class Nowhere:
-    """Who asks for no answer."""
+    """Stands for an asker that wants no answer."""
 
     def tell_if_alive(self, _message: Any, /) -> bool:
-        """Nobody is told."""
+        """Drop the message."""
         return False
 
 
