@@ -27,6 +27,7 @@ class Reader:
         self.after = (int(epoch), int(n)) if epoch.isdigit() and n.isdigit() else None
         self._may_read = asyncio.Event()
         self._may_read.set()
+        self._has_left = False
         self.task = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -46,8 +47,9 @@ class Reader:
     # -- What happens to it ---------------------------------------------------------------------------
 
     def hold(self) -> None:
-        """Read no more, once what it waits for has come."""
-        self._may_read.clear()
+        """Read no more, once what it waits for has come; one that has left is on its way out."""
+        if not self._has_left:
+            self._may_read.clear()
 
     def go_on(self) -> None:
         """Read again."""
@@ -55,6 +57,7 @@ class Reader:
 
     def leave(self) -> None:
         """Its stream is closed beside it, while it waits."""
+        self._has_left = True
         self._may_read.set()
         self.subscription.close()
 
