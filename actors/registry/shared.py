@@ -1,8 +1,9 @@
 """What all sessions of one registry share."""
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -85,6 +86,8 @@ class Shared:
     journal: Journal | None = None
     #: Names this run of the process.
     incarnation: str = ""
+    #: Numbers its appends, those of all sessions: an actor that replaces a failed one goes on counting.
+    append_numbers: Iterator[int] = field(default_factory=partial(itertools.count, 1))
     #: How many bytes of events are not in the journal yet, and at how many turns are stopped.
     unwritten: int = 0
     most_unwritten: int = field(init=False)

@@ -19,7 +19,6 @@ A turn is sealed when its end is decided, because the number of its last event i
 Times count from the landing: a stalled disk would otherwise eat the grace of a turn.
 """
 
-import itertools
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Final, assert_never
@@ -87,7 +86,6 @@ class JournaledDecisions(Decisions):
         "_flush_due",
         "_head",
         "_journal",
-        "_keys",
         "_retry",
         "_retry_after",
         "_waiting",
@@ -112,7 +110,6 @@ class JournaledDecisions(Decisions):
         self._flight: _Flight | None = None
         #: Whether events waited to be written while something was on its way.
         self._flush_due = False
-        self._keys = itertools.count(1)
         self._retry = Timer(shared.loop, self._try_again)
         self._retry_after = FIRST_RETRY
 
@@ -193,7 +190,7 @@ class JournaledDecisions(Decisions):
         decided: tuple[Entry, ...],
     ) -> None:
         home, now = self.state.memory.home, self._shared.clock()
-        key = f"{self._shared.incarnation}-{id(self):x}-{next(self._keys)}"
+        key = f"{self._shared.incarnation}-{next(self._shared.append_numbers)}"
         packed = self._cargo.pack()
         opening = () if self._head is not None else _opening(self._shared, home, now)
         entries = (*opening, *(() if packed is None else packed.entries), *decided)

@@ -209,6 +209,18 @@ async def test_a_registry_that_stops_leaves_no_timer(clock: VirtualClock) -> Non
 # -- Sessions whose actor has failed ----------------------------------------------------------------
 
 
+async def test_an_actor_that_replaces_a_failed_one_does_not_number_its_appends_anew() -> None:
+    """The journal takes an append whose key it has seen for written, and answers that it has landed."""
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        for session in ("s1", "s2", "s1", "s2"):
+            await (await registry.send(session, "hello")).ended()
+            crash(registry, session)
+            await settle()
+    keys = [append.key for append in journal.appends]
+    assert keys == [f"{registry.incarnation}-{n}" for n in range(1, len(keys) + 1)]
+
+
 async def test_a_session_that_failed_before_anything_was_written_begins_anew() -> None:
     journal = SlowJournal()
     async with opened(done, journal=journal) as registry:
