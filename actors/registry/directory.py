@@ -268,10 +268,12 @@ class Directory:
             yield entry
 
     def longest_asleep(self, user: str | None = None) -> Entry | None:
-        """The session that has slept the longest: of this user's, or of all."""
+        """The session that has slept the longest, of this user's or of all, and may be forgotten."""
         if user is None:
-            return next(iter(self.asleep), None)
-        return next((entry for entry in self.ledger.sessions(user) if entry in self.asleep), None)
+            asleep = iter(self.asleep)
+        else:
+            asleep = (entry for entry in self.ledger.sessions(user) if entry in self.asleep)
+        return next((entry for entry in asleep if not entry.awaits_the_journal), None)
 
     def may_sleep(self, entry: Entry) -> bool:
         """Whether it is awake, has nothing to do and no readers, and is not on its way to sleep already."""
@@ -280,8 +282,11 @@ class Directory:
 
 
 def may_be_forgotten(directory: Directory, entry: Entry, now: float, retention: float) -> bool:
-    """Whether it sleeps, and is closed or was last touched ``retention`` seconds ago."""
-    if entry not in directory.asleep:
+    """Whether it sleeps, and is closed or was last touched ``retention`` seconds ago.
+
+    Not while messages wait in it for the journal.
+    """
+    if entry not in directory.asleep or entry.awaits_the_journal:
         return False
     return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
 

@@ -157,6 +157,12 @@ BUGS = (
         "        for message, to in parked[1:]:",
     ),
     Bug(
+        "mail for a session that is forgotten before it is read again is lost",
+        "registry/directory",
+        "    if entry not in directory.asleep or entry.awaits_the_journal:",
+        "    if entry not in directory.asleep:",
+    ),
+    Bug(
         "a session that sleeps stays in memory",
         "registry/children",
         "            self.let_go(entry)  # the journal has all of it",

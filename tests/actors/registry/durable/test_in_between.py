@@ -238,6 +238,31 @@ async def test_a_session_that_failed_before_anything_was_written_begins_anew() -
         assert (await (await again).ended()).status is TurnStatus.COMPLETED
 
 
+@pytest.mark.parametrize("user", ["ada", "bob"])
+async def test_a_failed_session_is_not_forgotten_while_it_waits_to_be_read_again(
+    clock: VirtualClock, user: str
+) -> None:
+    """G8, G10: neither by a sweep, nor to make room for another one of its owner's or of anybody's."""
+    journal = SlowJournal()
+    few = {"max_sessions": 1, "max_sessions_in_all": 1, "idle_ttl": 10, "early_cancel_ttl": 10}
+    async with opened(done, journal=journal, **few) as registry:
+        await (await registry.send("s1", "hello", user="ada")).ended()
+        journal.hold()
+        naming = asyncio.create_task(registry.set_title("s1", "A name", user="ada"))
+        await settle()
+        crash(registry)
+        with pytest.raises(SessionLost):
+            await naming
+        closing = asyncio.create_task(registry.close("s1", user="ada"))
+        await settle()
+        with pytest.raises(TooManySessions):
+            await registry.send("s2", "hello", user=user)
+        await clock.advance(100)
+        journal.let_go()
+        await settle()
+        assert (await closing).state is SessionState.CLOSED
+
+
 async def test_a_turn_that_was_cut_off_is_seen_to_when_the_journal_can_be_read_again(
     clock: VirtualClock,
 ) -> None:
