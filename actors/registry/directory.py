@@ -6,7 +6,7 @@ what it remembers is kept). The latter two are in order of time: those that are 
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from turnkeeper.actors.admission.bounds import Bounds
@@ -269,11 +269,9 @@ class Directory:
 
     def longest_asleep(self, user: str | None = None) -> Entry | None:
         """The session that has slept the longest, of this user's or of all, and may be forgotten."""
-        if user is None:
-            asleep = iter(self.asleep)
-        else:
-            asleep = (entry for entry in self.ledger.sessions(user) if entry in self.asleep)
-        return next((entry for entry in asleep if not entry.awaits_the_journal), None)
+        entries: Iterable[Entry] = self.asleep if user is None else self.ledger.sessions(user)
+        sleeping = (entry for entry in entries if entry in self.asleep)
+        return next((entry for entry in sleeping if not entry.awaits_the_journal), None)
 
     def may_sleep(self, entry: Entry) -> bool:
         """Whether it is awake, has nothing to do and no readers, and is not on its way to sleep already."""
