@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -22,9 +23,10 @@ from pytest_aiohttp.plugin import AiohttpClient
 
 from tests.fakes import Run, ScriptedAgent
 from tests.web.agents.upstream import says, upstream
-from tests.web.fakes_web import serving, until
+from tests.web.fakes_web import running, serving, until
 from turnkeeper.actors import Receipt, SessionIdTaken, SessionRegistry, Turn, services
 from turnkeeper.actors.journal.memory import MemoryJournal
+from turnkeeper.web import setup
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -217,6 +219,32 @@ async def test_the_restart_example_goes_on_where_it_was_stopped(capsys: pytest.C
     ]
 
 
+async def test_the_retry_example_sends_once_although_its_first_answer_is_lost(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sends = 0
+
+    @web.middleware
+    async def lossy(request: web.Request, handler: Any) -> Any:
+        nonlocal sends
+        answer, sends = await handler(request), sends + 1
+        if sends == 1:
+            assert request.transport is not None
+            request.transport.abort()
+        return answer
+
+    agent, app = ScriptedAgent(), web.Application(middlewares=[lossy])
+    registry = setup(app, agent)
+    async with running(app, registry) as house:
+        task = await load(EXAMPLES / "retry_safely.py").send_once(house.url(""), "s1", "hello", pause=0.0)
+        agent.release()
+    assert [run.turn.turn_id for run in agent.runs] == [task]
+    assert sends == 2
+    lost, found = capsys.readouterr().out.splitlines()
+    assert lost.startswith("no answer")
+    assert found == "an earlier try had arrived"
+
+
 async def test_the_example_with_a_model_answers_and_closes_its_connections(
     aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,3 +326,16 @@ def test_the_readmes_curl_lines_do_what_it_says(served: str, tmp_path: Path) -> 
     events = (tmp_path / "events.txt").read_text()
     assert events.endswith("event: close\ndata: Task cancelled\n\n")
     assert events.count("event: turn.cancelled") == 2
+
+
+def test_the_curl_lines_of_the_page_on_retries_send_once(served: str) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    (script,) = code_blocks((ROOT / "docs/howto/retry-safely.md").read_text(), "bash")
+    script = script.replace("127.0.0.1:8000", served)
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=120, check=True
+    )
+    first, second = map(json.loads, done.stdout.splitlines())
+    assert first["task_id"] == second["task_id"]
+    assert (first["repeated"], second["repeated"]) == (False, True)

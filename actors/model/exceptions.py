@@ -18,6 +18,7 @@
     |   +-- TooManyStreams              ... as many streams
     |   +-- TooMuchKept                 ... as many bytes of events and messages
     |   +-- TurnIdReused                this turn id stands for another message already
+    |   |   +-- IdempotencyKeyReused    ... and it was made of an idempotency key
     |   +-- PreconditionFailed          `If-Match` named another turn
     |   +-- SessionLost                 the session's actor failed; the session starts anew
     |   +-- InvalidRequest              a field breaks its rule; `field` names it
@@ -153,6 +154,12 @@ class TurnIdReused(SessionError):
     """A client-chosen turn id that already stands for another message in this session."""
 
     code = "TURN_ID_REUSED"
+
+
+class IdempotencyKeyReused(TurnIdReused):
+    """An idempotency key that already stands for another message of this user's in this session."""
+
+    code = "IDEMPOTENCY_KEY_REUSED"
 
 
 class PreconditionFailed(SessionError):

@@ -1,5 +1,6 @@
 """The rule for session ids and turn ids."""
 
+import hashlib
 import re
 
 from .exceptions import InvalidRequest
@@ -40,6 +41,32 @@ def drawn_by(turn: TurnId) -> str | None:
     """The incarnation that made this turn id up; ``None`` for an id that its sender chose."""
     drawn = _DRAWN.fullmatch(turn)
     return None if drawn is None else drawn[1]
+
+
+#: How many characters an idempotency key may have.
+KEY_LENGTH = 255
+KEY_RULE = f"1 to {KEY_LENGTH} visible ASCII characters"
+_KEY = re.compile(f"[!-~]{{1,{KEY_LENGTH}}}")
+#: A turn id that stands for a key. No prefix is forbidden to clients, since some may use it already: 128 bits
+#: of a digest are what keeps an id of theirs from being one by accident.
+_KEYED = re.compile(r"key-[0-9a-f]{32}")
+
+
+def keyed_turn_id(user: str, session: SessionId, key: object) -> TurnId:
+    """The id of the turn that this user's key stands for in that session; it never changes.
+
+    Raises `InvalidRequest` for a key that breaks the rule.
+    """
+    if not isinstance(key, str) or _KEY.fullmatch(key) is None:
+        raise InvalidRequest(f"key must be {KEY_RULE}", field="key")
+    # Neither a session nor a key has a space, so that no two of these read alike.
+    named = f"{session} {key} {user}".encode(errors="surrogatepass")
+    return TurnId(f"key-{hashlib.blake2b(named, digest_size=16).hexdigest()}")
+
+
+def stands_for_key(turn: TurnId) -> bool:
+    """Whether the turn id was made of a key."""
+    return _KEYED.fullmatch(turn) is not None
 
 
 def checked(text: object, field: str) -> str:

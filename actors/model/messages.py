@@ -202,6 +202,7 @@ class Counts:
 class Send(Query[Accepted]):
     """Run one turn. ``turn_id`` may be the client's own; ``None`` everywhere means the default.
 
+    ``key``, in place of a ``turn_id``, is an idempotency key: user, session and key make up that id.
     ``wait=False`` answers at once instead of when the turn has started.
     """
 
@@ -216,6 +217,7 @@ class Send(Query[Accepted]):
     ended_to: ReplyAddress | None = None
     options: TurnOptions | None = None
     if_match: str | None = None
+    key: str | None = None
 
 
 @final

@@ -68,15 +68,17 @@ class SessionCalls(SessionStreams):
         wait: bool = True,
         options: TurnOptions | None = None,
         if_match: str | None = None,
+        key: str | None = None,
     ) -> Receipt:
         """Send a message: run one turn. Returns once it has started (``wait=False``: at once).
 
         It is a text, or a list of parts: dicts, or objects with a ``type`` or a ``text``, which become dicts.
         A turn in flight is cancelled first and settles before the new one starts (``strategy="reject"``
         raises `SessionBusy` instead). ``turn_id`` may be chosen by the caller: a repeated send with the
-        same one starts nothing. ``timeout`` is in seconds. ``if_match`` is the id of the turn that must be
-        the session's current or last one, or else it raises `PreconditionFailed`. Raises `SessionError`.
-        Cancelling it does not take the send back.
+        same one starts nothing. ``key`` is an idempotency key, in place of a ``turn_id``: it stands for one
+        turn of the user's in the session. ``timeout`` is in seconds. ``if_match`` is the id of the turn that
+        must be the session's current or last one, or else it raises `PreconditionFailed`. Raises
+        `SessionError`. Cancelling it does not take the send back.
         """
         inside = current.get() is not None
         if inside and wait:
@@ -84,7 +86,7 @@ class SessionCalls(SessionStreams):
         ended: AsyncioFuture[TurnEnd] = AsyncioFuture()
         asker = HOST if user is None else Asker(user)
         send = Send(
-            session_id, message, asker, agent, strategy, turn_id, timeout, wait, ended, options, if_match
+            session_id, message, asker, agent, strategy, turn_id, timeout, wait, ended, options, if_match, key
         )
         asked = _ask_now(self.ref, send, inside)
         ended.source = asked.source

@@ -253,7 +253,7 @@ class RegistryActor(AsyncioActor):
             entry = self._opening.open(session, message, reply_to, now)
             if entry is None:
                 return
-        if message.turn_id is not None:
+        if submit.spec.head.fingerprint is not None:
             reason = self._early.find(message.asker.user, session, submit.spec.turn_id, now)
             if reason is not None:
                 self._children.forward(entry, Stop(submit.spec.turn_id, reason, wait=False), None)

@@ -1,6 +1,8 @@
 """What a session refuses, and in which words. A refusal changes nothing."""
 
+from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import (
+    IdempotencyKeyReused,
     PreconditionFailed,
     SessionBusy,
     SessionClosed,
@@ -42,7 +44,9 @@ def crowded(state: State) -> SessionError:
 
 
 def reused(turn_id: TurnId) -> SessionError:
-    """A send whose turn id stands for another message."""
+    """A send whose turn id, or whose key, stands for another message."""
+    if ids.stands_for_key(turn_id):
+        return IdempotencyKeyReused(f"the key stands for another message: turn {turn_id!r}")
     return TurnIdReused(f"turn id {turn_id!r} stands for another message")
 
 

@@ -74,7 +74,12 @@ def resolve(
     message = plain(send.message, settings.message_text, settings.message_parts)
     turn_id, digest = new_turn_id, None
     if send.turn_id is not None:
+        if send.key is not None:
+            raise InvalidRequest("key must not come with an id for the turn: it is one", field="key")
         turn_id, digest = ids.turn_id(send.turn_id), fingerprint([message, agent])
+    elif send.key is not None:
+        turn_id = ids.keyed_turn_id(send.asker.user, session, send.key)
+        digest = fingerprint([message, agent])
     head = TurnHead(turn_id, send.asker.user, agent, now, digest, strategy)
     size = 0 if type(message) is str and len(message) <= SMALL_TEXT else footprint(message)
     grace = settings.cancel_grace

@@ -67,7 +67,7 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
 
-    def send(self, log_id: str, asker: Asker, *, wait: bool, if_match: str | None) -> Send:
+    def send(self, log_id: str, asker: Asker, *, wait: bool, if_match: str | None, key: str | None) -> Send:
         """The command that it asks for."""
         return Send(
             log_id,
@@ -79,6 +79,7 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.timeout,
             wait,
             if_match=if_match,
+            key=key,
         )
 
 

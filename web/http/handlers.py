@@ -39,6 +39,7 @@ from .parameters import (
     CLOSE_ON,
     FOLLOW,
     FREE,
+    IDEMPOTENCY_KEY,
     IF_MATCH,
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
@@ -97,9 +98,10 @@ async def send(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
     """``POST /chat/{log_id}/send``."""
     log_id = LOG_ID.of(request)
     wait = WAIT.of(request)
-    if_match = IF_MATCH.of(request)
+    if_match, key = IF_MATCH.of(request), IDEMPOTENCY_KEY.of(request)
     said = body.decode_send(await mount.uploads.read(request, asker))
-    accepted = await mount.registry.ref.ask_now(said.send(log_id, asker, wait=wait, if_match=if_match))
+    message = said.send(log_id, asker, wait=wait, if_match=if_match, key=key)
+    accepted = await mount.registry.ref.ask_now(message)
     await asyncio.sleep(0)  # the agent's first step comes before anything else that this client asks
     # From the path as it came: only the host knows where a subapp of its is mounted.
     location = request.rel_url.raw_path.removesuffix("send") + f"turns/{accepted.turn_id}"

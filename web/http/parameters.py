@@ -1,5 +1,6 @@
 """What a request says beside its body, in its path, its query and its headers: each is read in one place."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -86,6 +87,16 @@ def _read_if_match(text: str | None) -> str | None:
     return tag[1:-1]
 
 
+def _read_key(text: str | None) -> str | None:
+    if text is None:
+        return None
+    if re.fullmatch(_KEY, text) is None:
+        raise InvalidRequest(
+            f"Idempotency-Key must be {ids.KEY_RULE}, bare or in quotes", field="Idempotency-Key"
+        )
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text.startswith('"') else text
+
+
 def _read_close_on(text: str | None) -> CloseOn | None:
     return None if text is None else close_on_named(text)
 
@@ -122,6 +133,8 @@ def _like(*examples: str, **schema: Any) -> Meta:
     return Meta(examples=list(examples) or None, extra_json_schema=schema or None)
 
 
+#: An idempotency key, bare or as a string of RFC 9651 (section 3.3.3), which is the same key.
+_KEY = f'[!#-~][!-~]{{0,{ids.KEY_LENGTH - 1}}}|"([!#-\\[\\]-~]|\\\\["\\\\]){{1,{ids.KEY_LENGTH}}}"'
 #: The schema of an id.
 _ID = {"pattern": f"^{ids.ID_PATTERN}$"}
 
@@ -152,6 +165,15 @@ IF_MATCH = Readable(
     Annotated[str, _like('"t1"', pattern='^"[A-Za-z0-9._:@-]{1,200}"$')],
     "Act only if this is the session's current or last turn: its task id, in quotes.",
     _read_if_match,
+)
+#: As in draft-ietf-httpapi-idempotency-key-header.
+IDEMPOTENCY_KEY = Readable(
+    "Idempotency-Key",
+    Where.HEADER,
+    Annotated[str, _like("8e03978e-40d5-43dd-bc93-6894a57f9324", pattern=f"^({_KEY})$")],
+    "Send this once: a retry with the same key and message answers with the turn of the first try. It goes "
+    "without `task_id`.",
+    _read_key,
 )
 LAST_EVENT_ID = Readable(
     "Last-Event-ID",

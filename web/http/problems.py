@@ -86,6 +86,11 @@ class Code(StrEnum):
     TITLE_TOO_LONG = errors.TitleTooLong.code, 422, "the title has more characters than `title_length`"
     UNKNOWN_AGENT = errors.UnknownAgent.code, 422, "there is no agent of that name"
     TURN_ID_REUSED = errors.TurnIdReused.code, 422, "the `task_id` stands for another message already"
+    IDEMPOTENCY_KEY_REUSED = (
+        errors.IdempotencyKeyReused.code,
+        422,
+        "the `Idempotency-Key` stands for another message already",
+    )
     TOO_MANY_UNRESPONSIVE = (
         errors.TooManyUnresponsive.code,
         429,
@@ -140,7 +145,13 @@ class Code(StrEnum):
 #: Those that an error of the actors may have, by its name there.
 _BY_NAME: Mapping[str, Code] = {code.value: code for code in Code if code is not Code.INTERNAL}
 #: What HTTP calls otherwise than the actors.
-HTTP_NAMES = {"session_id": "log_id", "turn_id": "task_id", "after": "last_event_id", "owner": "user"}
+HTTP_NAMES = {
+    "session_id": "log_id",
+    "turn_id": "task_id",
+    "after": "last_event_id",
+    "owner": "user",
+    "key": "Idempotency-Key",
+}
 TITLES = {
     400: "Bad Request",
     401: "Unauthorized",

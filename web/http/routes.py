@@ -16,6 +16,7 @@ from .parameters import (
     CLOSE_ON,
     FOLLOW,
     FREE,
+    IDEMPOTENCY_KEY,
     IF_MATCH,
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
@@ -189,7 +190,7 @@ _TABLE = (
         about="Cancels the turn in flight and starts when that has settled, or does as `multitask_strategy` "
         "says. Answers once the turn has started, or has ended already because it was superseded or "
         "cancelled while it waited.",
-        parameters=(LOG_ID, WAIT, IF_MATCH),
+        parameters=(LOG_ID, WAIT, IF_MATCH, IDEMPOTENCY_KEY),
         body=SendJSON,
         examples={
             "a text": {"message": "hello"},
@@ -213,6 +214,7 @@ _TABLE = (
             Code.PRECONDITION_FAILED,
             Code.UNKNOWN_AGENT,
             Code.TURN_ID_REUSED,
+            Code.IDEMPOTENCY_KEY_REUSED,
             Code.TOO_MANY_UNRESPONSIVE,
             Code.TOO_MANY_SESSIONS,
             Code.TOO_MANY_TURNS,

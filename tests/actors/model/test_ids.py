@@ -7,6 +7,7 @@ import pytest
 
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.records import SessionId, TurnId
 
 RULES = pytest.mark.parametrize(
     ("rule", "field"), [(ids.session_id, "session_id"), (ids.turn_id, "turn_id")], ids=["session", "turn"]
@@ -57,3 +58,46 @@ def test_an_id_that_was_drawn_says_by_which_process() -> None:
 @pytest.mark.parametrize("chosen", ["t1", "s-0123456789ab", "0123456789ab-x", "0123456789-1"])
 def test_an_id_that_its_sender_chose_says_nothing(chosen: str) -> None:
     assert ids.drawn_by(ids.turn_id(chosen)) is None
+
+
+# -- Keys -------------------------------------------------------------------------------------------
+
+S1 = SessionId("s1")
+
+
+def test_a_key_stands_for_the_same_turn_in_every_process() -> None:
+    made = ids.keyed_turn_id("ada", S1, "k")
+    assert made == "key-cc5e4660b32020fb237e66246e78a702"
+    assert ids.turn_id(made) == made
+    assert ids.stands_for_key(made)
+    assert ids.drawn_by(made) is None
+
+
+def test_another_user_session_or_key_is_another_turn() -> None:
+    named = [
+        ("ada", "s1", "k"),
+        ("bob", "s1", "k"),
+        ("ada", "s2", "k"),
+        ("ada", "s1", "l"),
+        ("k", "s1", "ada"),
+    ]
+    named += [("b ada", "s1", "k"), ("ada", "s1", "b"), ("\ud800", "s1", "k"), ("", "s1", "k")]
+    made = {ids.keyed_turn_id(user, SessionId(session), key) for user, session, key in named}
+    assert len(made) == len(named)
+
+
+@pytest.mark.parametrize("chosen", ["key-1", "key-" + "A" * 32, "key-" + "0" * 33, "xkey-" + "0" * 32, "t1"])
+def test_an_id_that_only_looks_like_it_stands_for_no_key(chosen: str) -> None:
+    assert not ids.stands_for_key(TurnId(chosen))
+
+
+@pytest.mark.parametrize("key", ["!", "~" * 255, '"', "\\", "8e03978e-40d5-43dd-bc93-6894a57f9324"])
+def test_a_key_of_visible_characters_is_taken(key: str) -> None:
+    assert ids.stands_for_key(ids.keyed_turn_id("ada", S1, key))
+
+
+@pytest.mark.parametrize("key", ["", "~" * 256, "a b", "\t", "\x7f", "k\n", "\u00e4", None, 1, b"k", ["k"]])
+def test_any_other_key_is_refused(key: object) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        ids.keyed_turn_id("ada", S1, key)
+    assert caught.value.field == "key"

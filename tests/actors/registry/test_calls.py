@@ -7,15 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent, opened, remembering, settle
+from tests.fakes import ScriptedAgent, done, opened, remembering, settle
+from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import (
+    IdempotencyKeyReused,
+    InvalidRequest,
     PreconditionFailed,
     ReadOnlyMessage,
     ResultNotKept,
     TurnFailed,
 )
 from turnkeeper.actors.model.messages import AwaitTurn
-from turnkeeper.actors.model.records import KeptResult, Returned
+from turnkeeper.actors.model.records import KeptResult, Returned, SessionId
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
@@ -95,6 +98,56 @@ async def test_the_epoch_of_a_send_that_waits_is_there_once_its_turn_has_started
         await waiting.ended()
         await registry.cleanup()
         assert waiting.epoch == turn.epoch
+
+
+# -- Idempotency keys -------------------------------------------------------------------------------
+
+
+async def test_a_send_with_the_same_key_finds_the_same_turn_while_it_runs_and_after_it() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        first = await registry.send("s1", "hello", user="ada", key="k")
+        run = await agent.run()
+        again = await registry.send("s1", "hello", user="ada", key="k", strategy="reject", timeout=9)
+        assert (again.repeated, again.turn_id, again.epoch) == (True, first.turn_id, first.epoch)
+        run.finish("here")
+        assert await again.result() == await first.result() == "here"
+        late = await registry.send("s1", "hello", user="ada", key="k")
+        assert (late.repeated, late.status, await late.result()) == (True, TurnStatus.COMPLETED, "here")
+        assert len(agent.runs) == 1
+
+
+async def test_a_key_stands_for_one_message_of_one_user_in_one_session() -> None:
+    agent = ScriptedAgent()
+    async with opened({"default": agent, "other": agent}) as registry:
+        first = await registry.send("s1", "hello", user="ada", key="k")
+        for message, name in (("other", None), ("hello", "other")):
+            with pytest.raises(IdempotencyKeyReused, match=first.turn_id):
+                await registry.send("s1", message, agent=name, user="ada", key="k")
+        # The host's own code sends for no user.
+        made = [
+            first,
+            await registry.send("s2", "x", user="ada", key="k"),
+            await registry.send("s1", "x", key="k"),
+        ]
+        assert len({receipt.turn_id for receipt in made}) == len(agent.runs) == 3
+
+
+async def test_a_key_is_a_turn_id_and_goes_without_another_one() -> None:
+    async with opened(done) as registry:
+        with pytest.raises(InvalidRequest) as caught:
+            await registry.send("s1", "hello", key="k", turn_id="t1")
+        assert caught.value.field == "key"
+        first = await registry.send("s1", "hello", user="ada", key="k")
+        assert (await registry.send("s1", "hello", user="ada", turn_id=first.turn_id)).repeated
+
+
+async def test_a_send_whose_keyed_turn_was_cancelled_before_it_is_over() -> None:
+    async with opened(done) as registry:
+        turn = ids.keyed_turn_id("ada", SessionId("s1"), "k")
+        await registry.cancel("s1", turn, user="ada")
+        receipt = await registry.send("s1", "hello", user="ada", key="k")
+        assert (receipt.turn_id, receipt.status) == (turn, TurnStatus.CANCELLED)
 
 
 # -- The result of a turn that has ended ------------------------------------------------------------

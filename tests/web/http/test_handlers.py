@@ -187,6 +187,79 @@ async def test_a_turn_id_that_stands_for_another_message_is_refused() -> None:
         assert (answer.status, answer.code) == (422, "TURN_ID_REUSED")
 
 
+async def test_a_send_with_the_same_key_starts_nothing_and_is_answered_with_the_turn_that_runs() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        first = await house.send("s", headers={"Idempotency-Key": "k-1"})
+        again = await house.send("s", headers={"Idempotency-Key": '"k-1"'})
+
+        task = first.body["task_id"]
+        assert (again.status, again.body["task_id"], again.body["repeated"]) == (202, task, True)
+        assert again.body["task_status"] == "running"
+        assert again.headers["Location"] == first.headers["Location"]
+        assert len(agent.runs) == 1
+        (await agent.run()).finish()
+        await ended(house, "s", task)
+        over = await house.send("s", headers={"Idempotency-Key": "k-1"}, timeout=3)
+        assert (over.body["task_id"], over.body["task_status"], over.body["repeated"]) == (
+            task,
+            "completed",
+            True,
+        )
+        assert len(agent.runs) == 1
+
+
+async def test_a_key_that_stands_for_another_message_is_refused() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        await house.send("s", headers={"Idempotency-Key": "k"})
+        answer = await house.send("s", "something else", headers={"Idempotency-Key": "k"})
+
+        assert (answer.status, answer.code) == (422, "IDEMPOTENCY_KEY_REUSED")
+        assert (await house.send("s", "something else", headers={"Idempotency-Key": "l"})).status == 202
+        assert house.registry.meter.refusals["IDEMPOTENCY_KEY_REUSED"] == 1
+
+
+async def test_a_key_is_looked_up_before_any_bound() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, authenticate=by_token, token="ada-token", max_in_flight=1) as house:
+        first = await house.sent("a", headers={"Idempotency-Key": "k"})
+        await house.sent("a", "next", query="?wait=false", headers={"If-Match": f'"{first}"'})
+        assert (await house.send("b")).code == "TOO_MANY_TURNS"
+        again = await house.send("a", headers={"Idempotency-Key": "k", "If-Match": '"stale"'})
+
+        assert (again.status, again.body["task_id"], again.body["repeated"]) == (202, first, True)
+
+
+async def test_a_key_and_a_task_id_exclude_each_other() -> None:
+    async with serving(ScriptedAgent()) as house:
+        answer = await house.send("s", task_id="t", headers={"Idempotency-Key": "k"})
+
+        assert (answer.status, answer.code) == (422, "INVALID_REQUEST")
+        assert answer.body["field"] == "Idempotency-Key"
+        assert (await house.registry.counts()).sessions == 0
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "a b", "\u00e4", '"open', '"', '""', '"a\\b"', "a\tb"])
+async def test_a_malformed_key_is_refused(key: str) -> None:
+    async with serving(ScriptedAgent()) as house:
+        answer = await house.send("s", headers={"Idempotency-Key": key})
+
+        assert (answer.status, answer.code) == (422, "INVALID_REQUEST")
+        assert answer.body["field"] == "Idempotency-Key"
+        assert (await house.registry.counts()).sessions == 0
+
+
+async def test_equal_keys_of_two_users_and_of_two_sessions_are_different_turns() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, authenticate=by_token) as house:
+        tasks = [
+            await house.sent(session, token=token, headers={"Idempotency-Key": "k"})
+            for session, token in (("a", "ada-token"), ("b", "ada-token"), ("a", "root-token"))
+        ]
+        assert len(set(tasks)) == len(agent.runs) == 3
+
+
 async def test_a_send_whose_cancel_came_first_is_taken_and_over() -> None:
     agent = ScriptedAgent()
     async with serving(agent) as house:

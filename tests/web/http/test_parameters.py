@@ -8,6 +8,7 @@ from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.web.http.parameters import (
     CLOSE_ON,
     FOLLOW,
+    IDEMPOTENCY_KEY,
     IF_MATCH,
     LAST_EVENT_ID,
     LAST_EVENT_ID_QUERY,
@@ -48,6 +49,43 @@ def test_any_other_if_match_is_refused(text: str) -> None:
         IF_MATCH.of(asking(If_Match=text))
 
     assert refused.value.field == "If-Match"
+
+
+def test_a_key_is_the_same_bare_and_in_quotes() -> None:
+    assert IDEMPOTENCY_KEY.of(asking()) is None
+    for text, key in (
+        ("k-1", "k-1"),
+        ('"k-1"', "k-1"),
+        (r'"a\"b\\c"', r'a"b\c'),
+        (r'a"b\c', r'a"b\c'),
+        ("!" * 255, "!" * 255),
+        (f'"{"~" * 255}"', "~" * 255),
+    ):
+        assert IDEMPOTENCY_KEY.of(asking(Idempotency_Key=text)) == key
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "!" * 256,
+        f'"{"~" * 256}"',
+        "a b",
+        '"a b"',
+        "\u00e4",
+        '"',
+        '""',
+        '"a"b"',
+        r'"a\b"',
+        '"a" ;x',
+        "a\n",
+    ],
+)
+def test_any_other_key_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        IDEMPOTENCY_KEY.of(asking(Idempotency_Key=text))
+
+    assert refused.value.field == "Idempotency-Key"
 
 
 def test_a_stream_may_say_what_ends_it() -> None:

@@ -54,6 +54,7 @@ def test_problems_do_not_share_headers() -> None:
         (exceptions.SessionBusy("x"), 409, "SESSION_BUSY"),
         (exceptions.SessionClosed("x"), 409, "SESSION_CLOSED"),
         (exceptions.TurnIdReused("x"), 422, "TURN_ID_REUSED"),
+        (exceptions.IdempotencyKeyReused("x"), 422, "IDEMPOTENCY_KEY_REUSED"),
         (exceptions.PreconditionFailed("x"), 412, "PRECONDITION_FAILED"),
         (exceptions.InvalidRequest("x"), 422, "INVALID_REQUEST"),
         (exceptions.SessionLost("x"), 503, "SESSION_LOST"),

@@ -6,7 +6,7 @@ from turnkeeper.web.http.settings import ANY_ORIGIN
 
 #: What a page may ask with: our methods, and the headers that our routes read.
 METHODS = "GET, HEAD, POST, PATCH, DELETE"
-HEADERS = "Authorization, Cache-Control, Content-Type, If-Match, Last-Event-ID"
+HEADERS = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, Last-Event-ID"
 #: What a page may read of an answer, beside its body.
 EXPOSED = "Allow, Location, Retry-After, WWW-Authenticate"
 #: For how many seconds a browser may keep the answer to a preflight.

@@ -37,7 +37,7 @@ async def test_a_browser_may_ask_with_our_methods_and_headers_for_a_page_of_an_a
         assert (answer.status, answer.text) == (204, "")
         assert answer.headers[ALLOWED] == PAGE
         assert "DELETE" in answer.headers["Access-Control-Allow-Methods"]
-        for name in ("Authorization", "Content-Type", "Last-Event-ID", "If-Match"):
+        for name in ("Authorization", "Content-Type", "Last-Event-ID", "If-Match", "Idempotency-Key"):
             assert name in answer.headers["Access-Control-Allow-Headers"]
         assert int(answer.headers["Access-Control-Max-Age"]) > 0
 
