@@ -6,7 +6,7 @@ from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
 
 from .effects import Decision, EndTurn, Reply
-from .record import remember, unstarted
+from .record import early_cancel, remember, unstarted
 from .refusals import crowded, precondition_failed, refuse, reused
 from .states import State
 from .views import current_turn, find_turn
@@ -74,12 +74,12 @@ def _without_room(state: State, message: Submit, to: ReplyAddress | None) -> Dec
 def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None) -> Decision | None:
     """A turn whose cancel came before its send is accepted, and over."""
     memory = state.memory
-    for early in memory.early:
-        if early.turn_id == spec.turn_id and now < early.asked_at + memory.home.limits.early_cancel_ttl:
-            asked = Cancellation(early.reason, early.asked_at)
-            record = unstarted(spec, TurnStatus.CANCELLED, cancellation=asked, ended_at=now)
-            rest = tuple(other for other in memory.early if other is not early)
-            memory = remember(replace(memory, early=rest), record, now)
-            accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, began=False)
-            return replace(state, memory=memory), (EndTurn(record, None, spec.ended_to), Reply(to, accepted))
-    return None
+    early = early_cancel(memory, spec.turn_id, now)
+    if early is None:
+        return None
+    asked = Cancellation(early.reason, early.asked_at)
+    record = unstarted(spec, TurnStatus.CANCELLED, cancellation=asked, ended_at=now)
+    rest = tuple(other for other in memory.early if other is not early)
+    memory = remember(replace(memory, early=rest), record, now)
+    accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, began=False)
+    return replace(state, memory=memory), (EndTurn(record, None, spec.ended_to), Reply(to, accepted))

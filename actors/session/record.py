@@ -134,6 +134,14 @@ def remember(memory: Memory, record: TurnRecord, now: float) -> Memory:
     return Memory(memory.home, last_epoch, records, memory.early, memory.quarantined, results)
 
 
+def early_cancel(memory: Memory, turn_id: TurnId, now: float) -> EarlyCancel | None:
+    """The cancel of that turn which came before its send and still counts."""
+    for early in memory.early:
+        if early.turn_id == turn_id and now < early.asked_at + memory.home.limits.early_cancel_ttl:
+            return early
+    return None
+
+
 def remember_cancel(
     early: tuple[EarlyCancel, ...], cancel: EarlyCancel, limits: Limits
 ) -> tuple[EarlyCancel, ...]:

@@ -77,6 +77,18 @@ def _requested(state: Cancelling, message: Stop, to: ReplyAddress | None) -> tup
     return () if message.wait else (Reply(to, CancelAnswer(Verdict.REQUESTED, record_of(state))),)
 
 
+def said_late(effects: tuple[Effect, ...], by: float) -> tuple[Effect, ...]:
+    """The same effects, performed ``by`` seconds after they were decided: early cancels last for less."""
+    return tuple(_said_late(effect, by) for effect in effects)
+
+
+def _said_late(effect: Effect, by: float) -> Effect:
+    answer = effect.answer if type(effect) is Reply else None
+    if type(effect) is not Reply or type(answer) is not CancelAnswer or answer.remembered_for is None:
+        return effect
+    return Reply(effect.to, replace(answer, remembered_for=max(0.0, answer.remembered_for - by)))
+
+
 def other(state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """A cancel that names a turn which does not hold the session: it is over, or has not been sent yet."""
     memory = state.memory

@@ -54,6 +54,8 @@ ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
 SESSIONS = ("s1", "s2")
 AT_REST = {SessionState.IDLE, SessionState.CLOSED}
 TERMINAL_NAMES = {f"turn.{status}" for status in TERMINAL}
+#: For how many seconds a cancel counts that came before its send.
+EARLY_TTL = Settings().early_cancel_ttl
 #: What rounding may cost, in seconds.
 TINY = 0.001
 
@@ -64,10 +66,16 @@ class Asked(AsyncioFuture[Any]):
     def __init__(self, number: int, at: float, message: Any, look: Callable[["Asked"], None]) -> None:
         self.number = number
         self.at = at
+        #: When the registry had it; ``None`` until then.
+        self.came_at: float | None = None
         self.message = message
         self._look = look
         self.error: BaseException | None = None
         self.answer: Any = None
+
+    def comes(self, at: float) -> None:
+        """The registry has it, and its session, if that is in memory."""
+        self.came_at = at
 
     def set(self, value: Any = None) -> None:
         super().set(value)
@@ -122,8 +130,8 @@ class Onlooker:
         self._freed: set[str] = set()
         #: When anything was last asked of a session, or happened in it.
         self._touched: dict[str, float] = {}
-        #: When the turns were cancelled that had not been sent yet.
-        self._early: dict[tuple[str, str], float] = {}
+        #: The turns that were cancelled and had not been sent yet: since when, and until when that counts.
+        self._early: dict[tuple[str, str], tuple[float, float]] = {}
         #: Readers that are to see a `close` after the turn of that epoch: those asked for before that number.
         self._closes: list[tuple[str, int, int]] = []
         #: Readers that end with the turn that was replaced.
@@ -171,6 +179,8 @@ class Onlooker:
             put.join()
         else:
             put.run()
+        # In the pass in which the registry has it, because the clock may have jumped since.
+        asyncio.get_running_loop().call_soon(lambda: asked.comes(self._clock.time()))
         return asked
 
     def jump(self, seconds: float) -> None:
@@ -202,7 +212,7 @@ class Onlooker:
     # -- Answers, in the moment in which they are given -----------------------------------------------
 
     def _look(self, asked: Asked) -> None:
-        self._look_at_early_cancels(asked.message, asked.answer)
+        self._look_at_early_cancels(asked, asked.message, asked.answer)
         match asked.message, asked.answer:
             case Subscribe(), Subscription() as subscription:
                 self.readers.append(Reader(asked.number, asked.message, subscription))
@@ -224,17 +234,22 @@ class Onlooker:
                     self._wrong.append(f"G3: {asked.answer} came while the predecessor ran")
                 self._replaced.append((session, asked.number))
 
-    def _look_at_early_cancels(self, message: Any, answer: Any) -> None:
-        """G4: a cancel that came before its send still counts."""
+    def _look_at_early_cancels(self, asked: Asked, message: Any, answer: Any) -> None:
+        """G4: a cancel that came before its send still counts, at least for as long as its answer says."""
+        now, session = self._clock.time(), asked.session
         match message, answer:
             case Cancel(asker=asker, turn_id=str(turn)), CancelAnswer(Verdict.NOT_RUNNING) if asker == ADA:
-                self._early[message.session_id, turn] = self._clock.time()
+                until = max(now + (answer.remembered_for or 0.0), asked.at + EARLY_TTL)
+                self._early[message.session_id, turn] = asked.at, until
             case Close(), _:
                 # What a closed session remembers is gone as soon as it is forgotten.
                 self._early = {key: at for key, at in self._early.items() if key[0] != message.session_id}
             case Send(turn_id=str(turn)), Accepted(repeated=False, status=status):
-                asked_at = self._early.pop((message.session_id, turn), None)
-                counts = asked_at is not None and self._clock.time() < asked_at + 30
+                since, until = self._early.pop((message.session_id, turn), (0.0, 0.0))
+                # Of a session that failed meanwhile it is looked at when that has been read again.
+                read_again = session is not None and self._failed_at.get(session, -1.0) >= since
+                came_at = now if read_again or asked.came_at is None else asked.came_at
+                counts = came_at < until
                 if counts and status is not TurnStatus.CANCELLED:
                     self._wrong.append(f"G4: {message} began after its cancel")
 

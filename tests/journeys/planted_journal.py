@@ -48,6 +48,18 @@ BUGS = (
         "            pass",
     ),
     Bug(
+        "an early cancel expires while its send waits for the disk",
+        "registry/durable/journaled",
+        "    return [] if early is None else [(Stop(turn_id, early.reason, wait=False), None)]",
+        "    return []",
+    ),
+    Bug(
+        "an early cancel is remembered for less than its answer says",
+        "session/stops",
+        "max(0.0, answer.remembered_for - by)",
+        "answer.remembered_for",
+    ),
+    Bug(
         "the end of a coroutine is lost behind a retry",
         "registry/durable/journaled",
         "            case TurnEnded() | Tick() | Recover():\n                facts.append((message, to))",

@@ -16,7 +16,9 @@ a decision that adds nothing to the log, such as the answer to a retry, is done 
 way.
 
 A turn is sealed when its end is decided, because the number of its last event is part of what is written.
-Times count from the landing: a stalled disk would otherwise eat the grace of a turn.
+Times count from the landing: a stalled disk would otherwise eat the grace of a turn. An early cancel counts
+from the moment in the log: its answer says for how long from now, and it also counts for a send that came in
+time and is decided after that.
 """
 
 from collections import deque
@@ -52,7 +54,9 @@ from turnkeeper.actors.session.consequences import CAUSES
 from turnkeeper.actors.session.effects import CancelTurn, Effect
 from turnkeeper.actors.session.ladder import delayed
 from turnkeeper.actors.session.machine import Message, step
+from turnkeeper.actors.session.record import early_cancel
 from turnkeeper.actors.session.states import Cancelling, Home, Idle, Running, State
+from turnkeeper.actors.session.stops import said_late
 
 from .cargo import Cargo, Packed
 from .sealing import checked, sealer
@@ -131,6 +135,8 @@ class JournaledDecisions(Decisions):
             message = checked(message, self._performer)
         elif type(message) is Stop or type(message) is Tick or type(message) is Shut:
             _deliver(message, self.state, self._performer, self._shared.clock())
+        elif type(message) is Submit and self._flight is not None:
+            self._waiting.extend(_cancelled_early(message, self._flight.after, self._shared.clock()))
         self._waiting.append((message, to))
         if self._flight is None:
             self._decide_waiting()
@@ -228,8 +234,9 @@ class JournaledDecisions(Decisions):
         self._cargo.landed(flight.packed)
         if flight.mail:
             now = self._shared.clock()
-            after = delayed(flight.after, now - flight.decided_at)
-            self._do(flight.mail, after, flight.effects, now)
+            by = now - flight.decided_at
+            effects = said_late(flight.effects, by) if flight.after.memory.early else flight.effects
+            self._do(flight.mail, delayed(flight.after, by), effects, now)
 
     def _moved(self, flight: _Flight, message: Moved) -> None:
         """Take over what another has appended, and decide the same messages again. Raises `Diverged`."""
@@ -318,6 +325,13 @@ def _deliver(message: Stop | Tick | Shut, state: State, performer: Performer, no
     for effect in effects:
         if type(effect) is CancelTurn and not effect.again:
             performer.turns.cancel(effect.reason)
+
+
+def _cancelled_early(message: Submit, state: State, now: float) -> list[Mail]:
+    """The cancel that came before this send, once more: when the send is decided that may have expired."""
+    turn_id = message.spec.turn_id
+    early = early_cancel(state.memory, turn_id, now)
+    return [] if early is None else [(Stop(turn_id, early.reason, wait=False), None)]
 
 
 def _may_be_refused(message: Shut) -> bool:

@@ -189,8 +189,8 @@ BUGS = (
         "",
     ),
     Bug("an early cancel stands there twice", "record", "each.turn_id != cancel.turn_id and", ""),
-    Bug("an early cancel lasts a moment longer", "gate", "now < early.asked_at", "now <= early.asked_at"),
-    Bug("an early cancel hits every send", "gate", "early.turn_id == spec.turn_id and", ""),
+    Bug("an early cancel lasts a moment longer", "record", "now < early.asked_at", "now <= early.asked_at"),
+    Bug("an early cancel hits every send", "record", "early.turn_id == turn_id and", ""),
     Bug(
         "a given-up turn that has ended counts for ever",
         "machine",

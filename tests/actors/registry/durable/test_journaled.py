@@ -259,6 +259,49 @@ async def test_a_stalled_disk_does_not_eat_the_grace(clock: VirtualClock) -> Non
         assert (await cancelling).verdict is Verdict.UNRESPONSIVE
 
 
+async def test_a_stalled_disk_does_not_eat_the_time_for_which_an_early_cancel_counts(
+    clock: VirtualClock,
+) -> None:
+    """G4: the send has come in time, whenever it is decided."""
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal, early_cancel_ttl=30) as registry:
+        await registry.send("s1", "hello", user="ada")
+        journal.hold()
+        cancelling = asyncio.create_task(registry.cancel("s1", "t1", user="ada"))
+        await clock.advance(10)
+        sending = asyncio.create_task(registry.send("s1", "late", user="ada", turn_id="t1"))
+        await clock.advance(60)
+        journal.let_go()
+        assert (await (await sending).ended()).status is TurnStatus.CANCELLED
+        assert (await cancelling).verdict is Verdict.NOT_RUNNING
+        assert len(agent.runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("stall", "left", "after", "status"),
+    [
+        (10, 20.0, 19, TurnStatus.CANCELLED),
+        (10, 20.0, 21, TurnStatus.COMPLETED),
+        (70, 0.0, 1, TurnStatus.COMPLETED),
+    ],
+)
+async def test_an_early_cancel_that_is_answered_late_counts_for_as_long_as_the_answer_says(
+    clock: VirtualClock, stall: float, left: float, after: float, status: TurnStatus
+) -> None:
+    """G4: it counts from when it was decided, however long it took to write that."""
+    journal = SlowJournal()
+    async with opened(done, journal=journal, early_cancel_ttl=30) as registry:
+        await (await registry.send("s1", "hello", user="ada")).ended()
+        journal.hold()
+        cancelling = asyncio.create_task(registry.cancel("s1", "t1", user="ada"))
+        await clock.advance(stall)
+        journal.let_go()
+        assert (await cancelling).remembered_for == pytest.approx(left)
+        await clock.advance(after)
+        late = await registry.send("s1", "late", user="ada", turn_id="t1")
+        assert (await late.ended()).status is status
+
+
 # -- Another process --------------------------------------------------------------------------------
 
 
