@@ -8,6 +8,7 @@ The layout, in the order in which data flows::
     metrics     what is counted                                                           (pure)
     model       the words: ids, records, messages, errors
     session     the life of one session: step(state, message, now)                        (pure)
+    policy      how turns are run: what the settings, agents, users and sends say         (pure)
     events      what a session published, and its readers
     turn        what the host's coroutine is given, and how it runs
     admission   how much a user may have, and how much there may be in all                (pure)
@@ -48,6 +49,7 @@ from .model.exceptions import (
     NoRegistry,
     NotAnAgent,
     OwnerNotKnown,
+    PolicyNotAllowed,
     PreconditionFailed,
     ReadOnlyMessage,
     ReservedEvent,
@@ -62,6 +64,7 @@ from .model.exceptions import (
     ShuttingDown,
     StageFailed,
     TitleTooLong,
+    TooManyPolicies,
     TooManySessions,
     TooManyStreams,
     TooManyTurns,
@@ -92,18 +95,21 @@ from .model.messages import (
     FollowTurn,
     GetCounts,
     GetMessages,
+    GetPolicy,
     GetSession,
     GetTurn,
     GetTurns,
     ListActive,
     ListSessions,
     LoopLag,
+    PolicyView,
     Query,
     ReplyAddress,
     Send,
     SessionPage,
     SessionSummary,
     SessionView,
+    SetPolicy,
     SetTitle,
     Shutdown,
     Subscribe,
@@ -111,6 +117,7 @@ from .model.messages import (
     TurnEnd,
     TurnPage,
 )
+from .model.policy import Decided, Mark, Policy
 from .model.records import (
     HOST,
     Asker,
@@ -135,14 +142,20 @@ from .model.words import (
     TERMINAL,
     CancelCode,
     CloseOn,
+    Layer,
+    OnDisconnect,
+    OnFull,
     OnRestart,
+    Priority,
     SessionState,
     Step,
     Strategy,
     StreamEnd,
     TurnStatus,
     Verdict,
+    WhoMayStop,
 )
+from .policy.said import PolicyFields
 from .registry.front import SessionRegistry, open_registry
 from .registry.receipt import Receipt
 from .runtime import AsyncioActor, AsyncioFuture, AsyncioRef, ask
@@ -183,6 +196,7 @@ __all__ = [
     "NoRegistry",
     "NotAnAgent",
     "OwnerNotKnown",
+    "PolicyNotAllowed",
     "PreconditionFailed",
     "ReadOnlyMessage",
     "ReservedEvent",
@@ -197,6 +211,7 @@ __all__ = [
     "ShuttingDown",
     "StageFailed",
     "TitleTooLong",
+    "TooManyPolicies",
     "TooManySessions",
     "TooManyStreams",
     "TooManyTurns",
@@ -226,24 +241,31 @@ __all__ = [
     "FollowTurn",
     "GetCounts",
     "GetMessages",
+    "GetPolicy",
     "GetSession",
     "GetTurn",
     "GetTurns",
     "ListActive",
     "ListSessions",
     "LoopLag",
+    "PolicyView",
     "Query",
     "ReplyAddress",
     "Send",
     "SessionPage",
     "SessionSummary",
     "SessionView",
+    "SetPolicy",
     "SetTitle",
     "Shutdown",
     "Subscribe",
     "Superseded",
     "TurnEnd",
     "TurnPage",
+    # model.policy
+    "Decided",
+    "Mark",
+    "Policy",
     # model.records
     "HOST",
     "Asker",
@@ -267,13 +289,20 @@ __all__ = [
     "TERMINAL",
     "CancelCode",
     "CloseOn",
+    "Layer",
+    "OnDisconnect",
+    "OnFull",
     "OnRestart",
+    "Priority",
     "SessionState",
     "Step",
     "Strategy",
     "StreamEnd",
     "TurnStatus",
     "Verdict",
+    "WhoMayStop",
+    # policy.said
+    "PolicyFields",
     # registry.front
     "SessionRegistry",
     "open_registry",

@@ -7,12 +7,24 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from turnkeeper.actors.model.words import CloseOn, Durability, Strategy
-from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.model.words import (
+    CloseOn,
+    Durability,
+    OnDisconnect,
+    OnFull,
+    OnRestart,
+    Priority,
+    Strategy,
+    WhoMayStop,
+)
+from turnkeeper.actors.session.settings import PolicySettings, Settings
 from turnkeeper.web import WebSettings
 
 #: The vocabularies of which a setting is a word.
-VOCABULARIES = {"Strategy": Strategy, "CloseOn": CloseOn, "Durability": Durability}
+VOCABULARIES = {
+    kind.__name__: kind
+    for kind in (Strategy, OnFull, Priority, OnDisconnect, OnRestart, WhoMayStop, CloseOn, Durability)
+}
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
 
@@ -53,7 +65,7 @@ def spelled_out(doc: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    docs = field_docs(Settings) | field_docs(WebSettings)
+    docs = field_docs(PolicySettings) | field_docs(Settings) | field_docs(WebSettings)
     rows = [
         f"| `{field.name}` | `{field.default!r}` | {spelled_out(docs[field.name]).replace('``', '`')} |"
         for field in fields(WebSettings)

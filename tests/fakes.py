@@ -226,6 +226,7 @@ async def opened(
     load_context: Any = None,
     save_context: Any = None,
     journal: Any = None,
+    users: Any = None,
     **settings: Any,
 ) -> AsyncIterator[SessionRegistry]:
     """An open registry; ``settings`` are those of `Settings`. Its loop is watched if they say so."""
@@ -235,6 +236,7 @@ async def opened(
         load_context=load_context,
         save_context=save_context,
         journal=journal,
+        users=users,
     )
     scripted = agents.values() if isinstance(agents, dict) else (agents,)
     try:

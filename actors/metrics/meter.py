@@ -103,6 +103,9 @@ TOO_MANY_STREAMS: Final = Counter(
 TOO_MUCH_KEPT: Final = Counter(
     "too_much_kept_total", "Sends that were refused because too many bytes were kept."
 )
+TOO_MANY_POLICIES: Final = Counter(
+    "too_many_policies_total", "Policies of users that were refused because there were too many of them."
+)
 SESSIONS_FORGOTTEN_EARLY: Final = Counter(
     "sessions_forgotten_early_total", "Sleeping sessions that were forgotten to make room for new ones."
 )
@@ -148,6 +151,7 @@ COUNTERS: Final = (
     TOO_MANY_TURNS,
     TOO_MANY_STREAMS,
     TOO_MUCH_KEPT,
+    TOO_MANY_POLICIES,
     SESSIONS_FORGOTTEN_EARLY,
     HISTORY_FORGOTTEN,
     JOURNAL_OVERFLOWS,

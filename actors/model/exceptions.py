@@ -24,10 +24,12 @@
     |   +-- InvalidRequest              a field breaks its rule; `field` names it
     |   |   +-- MessageTooLarge         a message has more text, or more parts, than one may have
     |   |   +-- TitleTooLong            a session's title has more characters than one may have
+    |   |   +-- PolicyNotAllowed        a send sets a field of its policy that it may not set
     |   +-- ScopeMissing                only for those who see all sessions
     |   +-- ShuttingDown                the registry accepts nothing more
     |   +-- HostKeepsMessages           the host keeps this conversation, and does not show it
     |   +-- JournalDown                 the journal cannot be written, or read, now
+    +-- TooManyPolicies                 as many users have a policy of their own as may
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
     |   +-- TurnFailed                  ... as `failed`; `__cause__` is what the agent raised
@@ -196,6 +198,12 @@ class TitleTooLong(InvalidRequest):
     code = "TITLE_TOO_LONG"
 
 
+class PolicyNotAllowed(InvalidRequest):
+    """A send sets a field of its policy that the host does not let it set. ``field`` names it."""
+
+    code = "POLICY_NOT_ALLOWED"
+
+
 class ScopeMissing(SessionError):
     """Only those who see all sessions may do this."""
 
@@ -242,6 +250,12 @@ class JournalTooNew(JournalNotOpened):
     """A newer turnkeeper has written the journal."""
 
     code = "JOURNAL_TOO_NEW"
+
+
+class TooManyPolicies(TurnkeeperError):
+    """As many users have a policy of their own as may. Nothing has changed."""
+
+    code = "TOO_MANY_POLICIES"
 
 
 class TurnNotCompleted(TurnkeeperError):

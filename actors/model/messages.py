@@ -10,9 +10,10 @@ from typing import Any, Protocol, final
 from turnkeeper.actors.runtime.query import Query as Query
 
 from .exceptions import AgentError, SessionError
+from .policy import Policy
 from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
 from .value import value
-from .words import CancelCode, CloseOn, SessionState, Strategy, TurnStatus, Verdict
+from .words import CancelCode, CloseOn, Layer, SessionState, Strategy, TurnStatus, Verdict
 
 
 class ReplyAddress(Protocol):
@@ -134,6 +135,16 @@ class TurnPage:
     before: str | None = None
 
 
+@value
+class PolicyView:
+    """How the turns are run that a user sends to an agent, and which fields of that such a send may set."""
+
+    agent: str
+    user: str
+    policy: Policy
+    may_be_set: frozenset[str] = frozenset()
+
+
 class ActiveTurn(Protocol):
     """A turn in flight, in the list of all of them, as it stood when the list was made."""
 
@@ -203,7 +214,8 @@ class Send(Query[Accepted]):
     """Run one turn. ``turn_id`` may be the client's own; ``None`` everywhere means the default.
 
     ``key``, in place of a ``turn_id``, is an idempotency key: user, session and key make up that id.
-    ``wait=False`` answers at once instead of when the turn has started.
+    ``policy`` is what else the send says about how its turn is run: values by the names of a `Policy`'s
+    fields. ``wait=False`` answers at once instead of when the turn has started.
     """
 
     session_id: str
@@ -218,6 +230,7 @@ class Send(Query[Accepted]):
     options: TurnOptions | None = None
     if_match: str | None = None
     key: str | None = None
+    policy: Mapping[str, Any] | None = None
 
 
 @final
@@ -350,6 +363,31 @@ class SetTitle(Query[SessionSummary]):
 class Cleanup(Query[tuple[SessionId, ...]]):
     """Put sessions to sleep that have nothing to do and no subscribers."""
 
+    asker: Asker = HOST
+
+
+@final
+@value
+class GetPolicy(Query[PolicyView]):
+    """How the turns are run that the session's owner sends to ``agent``, or to the default one."""
+
+    session_id: str
+    agent: str | None = None
+    asker: Asker = HOST
+
+
+@final
+@value
+class SetPolicy(Query[None]):
+    """Say how turns are run, for the sends from now on: by default, of the agent or of the user ``name``.
+
+    ``fields`` are those of `PolicyFields`: all that this layer says, and not only what changes; by default,
+    what the settings say stays below. Only for those who see all sessions.
+    """
+
+    layer: Layer
+    name: str | None
+    fields: Mapping[str, Any]
     asker: Asker = HOST
 
 

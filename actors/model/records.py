@@ -6,6 +6,7 @@ unless its name says milliseconds.
 
 from typing import Any, NewType, TypeAlias, final
 
+from .policy import STANDARD, Policy
 from .value import value
 from .words import CancelCode, Step, Strategy, TurnStatus
 
@@ -86,6 +87,7 @@ class TurnHead:
     """What is known of a turn from its send on, and stays in its record. It never changes.
 
     A new field of a send that its record shows goes here: the spec and the record then both have it.
+    ``own_policy`` is its policy, if that is not the standard one.
     """
 
     turn_id: TurnId
@@ -94,6 +96,7 @@ class TurnHead:
     submitted_at: float
     fingerprint: bytes | None = None
     strategy: Strategy = Strategy.INTERRUPT
+    own_policy: Policy | None = None
 
 
 class _Headed:
@@ -131,6 +134,11 @@ class _Headed:
     def strategy(self) -> Strategy:
         """What its send did about the turn in flight, if there was one."""
         return self.head.strategy
+
+    @property
+    def policy(self) -> Policy:
+        """How it is run, fixed when it was sent, and which layer decided what."""
+        return self.head.own_policy or STANDARD
 
 
 @value

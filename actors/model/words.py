@@ -78,6 +78,44 @@ class Strategy(Word):
     REJECT = word("reject", "refuse the send")
 
 
+class OnFull(Word):
+    """What becomes of a send that finds as many waiting as may wait."""
+
+    REJECT = word("reject", "it is refused")
+    DROP_OLDEST = word("drop_oldest", "the oldest of the same sender's that wait is cancelled to make room")
+
+
+class OnDisconnect(Word):
+    """What becomes of a turn that has no reader any more."""
+
+    CONTINUE = word("continue", "it goes on")
+    CANCEL = word("cancel", "it is cancelled, if no reader comes for a while")
+
+
+class Priority(Word):
+    """How urgent a turn is beside those of others."""
+
+    INTERACTIVE = word("interactive", "a person waits for it")
+    NORMAL = word("normal", "it is as urgent as most")
+    BACKGROUND = word("background", "it can wait for the others")
+
+
+class WhoMayStop(Word):
+    """Who may stop a turn, beside admins."""
+
+    OWNER = word("owner", "the user whose session it is")
+    SENDER = word("sender", "the user who sent its message")
+
+
+class Layer(Word):
+    """Who says how turns are run, each above the one before."""
+
+    DEFAULT = word("default", "the settings")
+    AGENT = word("agent", "the host, about an agent")
+    USER = word("user", "the host, about a user")
+    REQUEST = word("request", "the send itself")
+
+
 class Durability(Word):
     """What survives when the machine loses its power; what has landed survives the process in any case."""
 

@@ -2,7 +2,7 @@
 
 import types
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import Any, TypeVar
 
 from turnkeeper.actors.events.streams import SessionStreams, asker_of
@@ -16,22 +16,26 @@ from turnkeeper.actors.model.messages import (
     Counts,
     GetCounts,
     GetMessages,
+    GetPolicy,
     GetSession,
     GetTurn,
     GetTurns,
     ListActive,
     ListSessions,
+    PolicyView,
     Query,
     Send,
     SessionPage,
     SessionSummary,
     SessionView,
+    SetPolicy,
     SetTitle,
     TurnEnd,
     TurnPage,
 )
 from turnkeeper.actors.model.records import HOST, Asker, Epoch, SessionId, TurnOptions, TurnRecord
-from turnkeeper.actors.model.words import CancelCode, SessionState
+from turnkeeper.actors.model.words import CancelCode, Layer, SessionState
+from turnkeeper.actors.policy.said import PolicyFields
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.turn.turn import current
 
@@ -69,6 +73,7 @@ class SessionCalls(SessionStreams):
         options: TurnOptions | None = None,
         if_match: str | None = None,
         key: str | None = None,
+        policy: Mapping[str, Any] | None = None,
     ) -> Receipt:
         """Send a message: run one turn. Returns once it has started (``wait=False``: at once).
 
@@ -77,8 +82,10 @@ class SessionCalls(SessionStreams):
         raises `SessionBusy` instead). ``turn_id`` may be chosen by the caller: a repeated send with the
         same one starts nothing. ``key`` is an idempotency key, in place of a ``turn_id``: it stands for one
         turn of the user's in the session. ``timeout`` is in seconds. ``if_match`` is the id of the turn that
-        must be the session's current or last one, or else it raises `PreconditionFailed`. Raises
-        `SessionError`. Cancelling it does not take the send back.
+        must be the session's current or last one, or else it raises `PreconditionFailed`. ``policy`` is what
+        else is said of how the turn is run, such as ``{"stall_timeout": 20}``: fields that a send may set.
+        Bounds, ``timeout`` among them, can only be narrowed. Raises `SessionError`. Cancelling it does not
+        take the send back.
         """
         inside = current.get() is not None
         if inside and wait:
@@ -86,7 +93,19 @@ class SessionCalls(SessionStreams):
         ended: AsyncioFuture[TurnEnd] = AsyncioFuture()
         asker = HOST if user is None else Asker(user)
         send = Send(
-            session_id, message, asker, agent, strategy, turn_id, timeout, wait, ended, options, if_match, key
+            session_id,
+            message,
+            asker,
+            agent,
+            strategy,
+            turn_id,
+            timeout,
+            wait,
+            ended,
+            options,
+            if_match,
+            key,
+            policy,
         )
         asked = _ask_now(self.ref, send, inside)
         ended.source = asked.source
@@ -181,6 +200,23 @@ class SessionCalls(SessionStreams):
     async def set_title(self, session_id: str, title: str, *, user: str | None = None) -> SessionSummary:
         """Give a session a title. Raises `UnknownSession`, `InvalidRequest` and `TitleTooLong`."""
         return await self.ask(SetTitle(session_id, title, asker_of(user)))
+
+    async def policy(
+        self, session_id: str, *, user: str | None = None, agent: str | None = None
+    ) -> PolicyView:
+        """How the turns of the session's owner are run by an agent, and which layer says so of each field.
+
+        Raises `UnknownSession` and `UnknownAgent`.
+        """
+        return await self.ask(GetPolicy(session_id, agent, asker_of(user)))
+
+    async def set_policy(self, layer: Layer, name: str | None, fields: PolicyFields) -> None:
+        """Say how turns are run, for the sends from now on: by default, of one agent or of one user.
+
+        ``fields`` are all that this layer says, and not only what changes; by default, what the settings say
+        stays below. Raises `InvalidRequest`, `UnknownAgent` and `TooManyPolicies`; then nothing has changed.
+        """
+        await self.ask(SetPolicy(layer, name, fields))
 
     async def cleanup(self, *, user: str | None = None) -> tuple[SessionId, ...]:
         """Put idle sessions to sleep now instead of after ``idle_ttl``, and return which."""

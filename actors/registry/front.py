@@ -16,6 +16,9 @@ from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
 from turnkeeper.actors.model.messages import LoopLag, Recovering, Shutdown
 from turnkeeper.actors.model.records import Epoch, SessionId
+from turnkeeper.actors.model.words import Layer
+from turnkeeper.actors.policy.layers import Layers
+from turnkeeper.actors.policy.said import PolicyFields, of_users, said
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
 from turnkeeper.actors.session.settings import Settings, check_settings
 from turnkeeper.actors.session.views import find_turn
@@ -55,6 +58,8 @@ class SessionRegistry(SessionCalls):
 
     With a ``journal``, the path of a file or one that is made already, sessions outlive the process.
 
+    ``users`` says how the turns of some users are run, by their names: each as an `Agent` says it of its own.
+
     Everything here belongs to the loop's thread. Other threads use `ref`: ``registry.ref.ask(Cancel("s1"),
     timeout=5)`` or ``registry.ref.tell(...)``.
     """
@@ -68,6 +73,7 @@ class SessionRegistry(SessionCalls):
         save_context: SaveContext | None = None,
         owner_of: OwnerOf | None = None,
         journal: AnyJournal | None = None,
+        users: Mapping[str, PolicyFields] | None = None,
     ) -> None:
         by_name: dict[Any, Any] = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
         if not by_name or not all(isinstance(name, str) for name in by_name):
@@ -82,8 +88,15 @@ class SessionRegistry(SessionCalls):
             check_function(owner_of, "owner_of", "a session")
         check_settings(settings, Settings)
         self._agents: dict[str, Agent] = {name: agent_of(agent) for name, agent in by_name.items()}
-        self._default_agent = "default" if "default" in by_name else next(iter(by_name))
+        default_agent = "default" if "default" in by_name else next(iter(by_name))
         self.settings = settings if settings is not None else Settings()
+        #: What the settings, the agents and the users come to. The actors write it; on the loop one may look.
+        self.layers = Layers(
+            self.settings,
+            {name: said(Layer.AGENT, name, agent.policy) for name, agent in self._agents.items()},
+            of_users(users),
+            default_agent,
+        )
         #: What happened how often, also around the registry: `counts` gives it out.
         self.meter = Meter(by_name)
         #: Names this run of the process: turn ids begin with it, and ``/healthz`` shows it.
@@ -131,6 +144,7 @@ class SessionRegistry(SessionCalls):
             thread=threading.get_ident(),
             zero=time.time() - loop.time(),
             settings=settings,
+            layers=self.layers,
             agents=self._agents,
             stages=self._stages,
             around=self._stages.start(),
@@ -151,7 +165,7 @@ class SessionRegistry(SessionCalls):
             incarnation=self.incarnation,
         )
         debug_from(os.environ)
-        self._ref = RegistryActor.start(self._shared, self._default_agent, self.incarnation)
+        self._ref = RegistryActor.start(self._shared, self.incarnation)
         _open.setdefault(loop, []).append(self)
         if unfinished:
             self._ref.tell(Recovering(unfinished))
@@ -213,7 +227,8 @@ class SessionRegistry(SessionCalls):
     @property
     def agents(self) -> tuple[str, ...]:
         """The agents' names, the default one first."""
-        return (self._default_agent, *(name for name in self._agents if name != self._default_agent))
+        default = self.layers.default_agent
+        return (default, *(name for name in self._agents if name != default))
 
     def refuse_inside(self, session_id: str, turn_id: str | None = None, instead: str | None = None) -> None:
         """Raise `WaitsForItself` in a turn that would wait for its own end; ``instead`` is what helps."""

@@ -305,9 +305,9 @@ class Performer:
         name, owner = spec.head.agent, state.memory.home.owner
         agent = shared.agents[name]
         turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name], effect.attempt)
-        if effect.attempt > 1 and agent.on_restart is OnRestart.CONTINUE:
-            said = _said_before(self.feed.log, turn.turn_id, agent.on_restart, shared.max_event_size)
-            go_on_from(turn, said)
+        on_restart = state.memory.home.limits.on_restart_of(name)
+        if effect.attempt > 1 and on_restart is OnRestart.CONTINUE:
+            go_on_from(turn, _said_before(self.feed.log, turn.turn_id, on_restart, shared.max_event_size))
         # Published first: an eager task runs before the call that starts it returns.
         most_of_part, most = shared.max_shown_part, shared.max_shown
         event, elided = started_event(spec, effect.epoch, most_of_part, most, effect.attempt)

@@ -19,6 +19,7 @@ from turnkeeper.actors.model.messages import (
     FollowTurn,
     GetCounts,
     GetMessages,
+    GetPolicy,
     GetSession,
     GetTurn,
     GetTurns,
@@ -26,12 +27,14 @@ from turnkeeper.actors.model.messages import (
     ListActive,
     ListSessions,
     OwnerFound,
+    PolicyView,
     Recovered,
     Recovering,
     Send,
     SessionEnded,
     SessionFailed,
     SessionRead,
+    SetPolicy,
     SetTitle,
     Shutdown,
     ShutdownOverdue,
@@ -44,9 +47,10 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import Asker, Reason, TurnId
 from turnkeeper.actors.model.words import Verdict
+from turnkeeper.actors.policy.answers import policy_view, set_policy
+from turnkeeper.actors.policy.resolve import cancel_code, check_text, resolve_send
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
-from turnkeeper.actors.session.resolve import cancel_code, check_text, resolve
 
 from .children import Children, Closing
 from .directory import PASS
@@ -74,6 +78,8 @@ Message: TypeAlias = (
     | ListActive
     | ListSessions
     | SetTitle
+    | GetPolicy
+    | SetPolicy
     | GetCounts
     | Cleanup
     | Slept
@@ -115,6 +121,15 @@ def answer_list(shared: Shared, asker: Asker, to: ReplyTo) -> None:
     in_batches(shared.loop, turns, PASS, look, lambda: to.set(tuple(found)))
 
 
+def answer_policy(shared: Shared, children: Children, message: GetPolicy | SetPolicy) -> PolicyView | None:
+    """The answer to a question about how turns are run, or to another word about it."""
+    if type(message) is SetPolicy:
+        set_policy(shared.layers, message)
+        return None
+    _, owner = children.remembered(message.session_id, message.asker)
+    return policy_view(shared.layers, message, owner)
+
+
 def cancel_unopened(
     shared: Shared, early: EarlyCancels, message: Cancel, turn: TurnId | None, text: str | None
 ) -> CancelAnswer:
@@ -132,11 +147,10 @@ def cancel_unopened(
 class RegistryActor(AsyncioActor):
     """Routes messages to sessions, which answer the askers directly; answers questions about many itself."""
 
-    def __init__(self, shared: Shared, default_agent: str, incarnation: str) -> None:
+    def __init__(self, shared: Shared, incarnation: str) -> None:
         super().__init__()
         self._shared = shared
         shared.registry = self._actor_ref
-        self._default_agent = default_agent
         self._incarnation = incarnation
         self._turn_numbers = itertools.count(1)
         settings = shared.settings
@@ -207,6 +221,8 @@ class RegistryActor(AsyncioActor):
             answer_sessions(self._shared, message, reply_to)
         elif type(message) is SetTitle:
             answer_set_title(self._shared, self._children, message, reply_to)
+        elif type(message) is GetPolicy or type(message) is SetPolicy:
+            answer(reply_to, answer_policy(self._shared, self._children, message))
         elif type(message) is GetCounts:
             answer(reply_to, self._shared.counts())
         elif type(message) is Cleanup:
@@ -241,12 +257,11 @@ class RegistryActor(AsyncioActor):
     def _on_send(self, message: Send, reply_to: ReplyTo) -> None:
         if self._ending.begun:
             raise shutting_down()
-        shared = self._shared
-        now = shared.clock()
+        shared, now = self._shared, self._shared.clock()
         entry = shared.directory.find(message.session_id, message.asker)
         session = ids.session_id(message.session_id) if entry is None else entry.session_id
         new_id = ids.drawn_turn_id(self._incarnation, next(self._turn_numbers))
-        submit = resolve(message, session, shared.settings, shared.agents, self._default_agent, new_id, now)
+        submit = resolve_send(message, session, shared.settings, shared.layers, new_id, now)
         if shared.journal is not None:
             check_json(submit.spec.message)
         if entry is None:

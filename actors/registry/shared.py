@@ -18,6 +18,7 @@ from turnkeeper.actors.model.messages import Counts, Flush, KeptTooMuch, LoopLag
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.title import check_title
 from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.policy.layers import Layers
 from turnkeeper.actors.runtime import AsyncioRef, LoopWatch, ReplyTo, Timer, refuse
 from turnkeeper.actors.runtime import answer as reply
 from turnkeeper.actors.session.refusals import shutting_down
@@ -54,6 +55,8 @@ class Shared:
     #: The Unix time at which the loop's clock stood at zero.
     zero: float
     settings: Settings
+    #: What these, the agents and the users come to.
+    layers: Layers
     agents: Mapping[str, Agent]
     contexts: ContextStore
     stages: Pipeline
@@ -115,7 +118,7 @@ class Shared:
     @property
     def limits(self) -> Limits:
         """What a session needs to know of the settings and the agents."""
-        on_restart = tuple((name, agent.on_restart) for name, agent in self.agents.items())
+        on_restart = tuple((name, self.layers.base(name).policy.on_restart) for name in self.agents)
         return replace(self.settings.limits, durable=self.journal is not None, on_restart=on_restart)
 
     @property

@@ -5,13 +5,12 @@ from dataclasses import dataclass, fields
 from typing import Any, Self, TypeVar, get_args, get_type_hints
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.words import Durability, Strategy
+from turnkeeper.actors.model.words import Durability
 
+from .fields import FIELDS, known_fields, seconds, whole
 from .states import Limits
 
 ENVIRONMENT_PREFIX = "TURNKEEPER_"
-#: A week. Longer is a mistake, and infinity or NaN would never come.
-MAX_SECONDS = 7 * 24 * 3600.0
 #: A century.
 MAX_AGE = 100 * 365.25 * 24 * 3600.0
 #: How many cancels that came before their sends one session remembers.
@@ -20,11 +19,8 @@ E = TypeVar("E", bound="Settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What can be set about sessions and turns. Spans are in seconds, sizes in bytes or pieces.
-
-    Raises `InvalidRequest` for a value out of its range.
-    """
+class PolicySettings:
+    """How turns are run about which no agent, user or send says anything else."""
 
     cancel_grace: float = 5.0
     """How long a cancelled turn may take to end: cancelled again at half of it, given up at its end."""
@@ -32,6 +28,57 @@ class Settings:
     """How long a turn may take before it is cancelled. ``None``: as long as it likes."""
     multitask_strategy: str = "interrupt"
     """What a send does when a turn is in flight: a word of `Strategy`."""
+    stall_timeout: float | None = None
+    """How long a turn may emit nothing before it is cancelled. ``None``: as long as it likes."""
+    wind_grace: float = 5.0
+    """How long what is to be done at a turn's end, such as its hooks, may take."""
+    queue_limit: int = 32
+    """How many turns may wait for a session behind the one in flight."""
+    on_full: str = "reject"
+    """What becomes of a send when as many wait: a word of `OnFull`."""
+    collapse_parts: int = 20
+    """How many messages may be joined into one by the strategy ``collapse``."""
+    collapse_window: float = 0.0
+    """How long a message waits for others that are to be joined with it."""
+    priority: str = "normal"
+    """How urgent a turn is beside those of others: a word of `Priority`."""
+    max_in_flight: int = 32
+    """How many turns a user may have in flight."""
+    max_events: int | None = None
+    """How many events a turn may emit before it is cancelled. ``None``: as many as it likes."""
+    max_event_bytes: int | None = None
+    """How many bytes of events a turn may emit before it is cancelled. ``None``: as many as it likes."""
+    on_disconnect: str = "continue"
+    """What becomes of a turn that has no reader any more: a word of `OnDisconnect`."""
+    abandon_after: float = 30.0
+    """For how long a turn may have no reader before it is cancelled, where ``on_disconnect`` says that."""
+    on_restart: str = "interrupt"
+    """What becomes of a turn whose process has ended while it ran, with a journal: a word of `OnRestart`."""
+    who_may_stop: str = "owner"
+    """Who may stop a turn, beside admins: a word of `WhoMayStop`."""
+    policy_allow: str | None = None
+    """Which further fields of its policy a send may set, separated by commas. ``None``: as agents say."""
+    policy_deny: str = ""
+    """Which fields of its policy no send may set, separated by commas."""
+
+    def __post_init__(self) -> None:
+        """Refuse what no layer may say."""
+        for field in FIELDS.values():
+            field.check(getattr(self, field.setting), field.setting)
+        if self.policy_allow is not None:
+            field_names(self.policy_allow, "policy_allow")
+        field_names(self.policy_deny, "policy_deny")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(PolicySettings):
+    """What can be set about sessions and turns. Spans are in seconds, sizes in bytes or pieces.
+
+    Raises `InvalidRequest` for a value out of its range.
+    """
+
+    max_user_policies: int = 10_000
+    """How many users may have a policy of their own."""
     unresponsive_per_session: int = 8
     """How many turns that ignored being cancelled a session may have running before it takes no sends."""
     idle_ttl: float = 300.0
@@ -81,8 +128,6 @@ class Settings:
     """How many sessions a user may have: those that are known, asleep or not."""
     max_sessions_in_all: int = 200_000
     """How many sessions all users together may have."""
-    max_in_flight: int = 32
-    """How many turns a user may have in flight."""
     max_in_flight_in_all: int = 10_000
     """How many turns all users together may have in flight."""
     max_streams: int = 64
@@ -115,8 +160,8 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what is out of range: hosts and environments hand in anything."""
+        PolicySettings.__post_init__(self)
         for name in (
-            "cancel_grace",
             "idle_ttl",
             "turn_retention",
             "attempt_backoff",
@@ -126,11 +171,8 @@ class Settings:
             "flush_interval",
         ):
             seconds(getattr(self, name), name)
-        if self.turn_timeout is not None:
-            seconds(self.turn_timeout, "turn_timeout", above=0.0)
         if self.history_age is not None:
             seconds(self.history_age, "history_age", above=0.0, most=MAX_AGE)
-        strategy_named(self.multitask_strategy)
         durability_named(self.durability)
         flag(self.record, "record")
         for name in (
@@ -153,7 +195,7 @@ class Settings:
             "journal_buffer",
             "max_sessions",
             "max_sessions_in_all",
-            "max_in_flight",
+            "max_user_policies",
             "max_in_flight_in_all",
             "max_streams",
             "max_streams_in_all",
@@ -222,16 +264,6 @@ def _parsed(text: str, hint: Any, variable: str) -> Any:
         raise InvalidRequest(f"{variable}: {text!r} is not {wanted}", field=variable) from None
 
 
-def seconds(number: Any, name: str, *, above: float = -1.0, most: float = MAX_SECONDS) -> float:
-    """Check a span of time and return it. Raises `InvalidRequest`, also for NaN and infinity."""
-    if isinstance(number, bool) or not isinstance(number, int | float) or not above < number <= most:
-        least = "above 0" if above == 0.0 else "from 0"
-        raise InvalidRequest(f"{name} must be a number of seconds {least} to {most:.0f}", field=name)
-    if number < 0:
-        raise InvalidRequest(f"{name} must not be negative", field=name)
-    return float(number)
-
-
 def flag(value: Any, name: str) -> bool:
     """Check what is true or false. Raises `InvalidRequest`."""
     if not isinstance(value, bool):
@@ -239,26 +271,11 @@ def flag(value: Any, name: str) -> bool:
     return value
 
 
-def whole(number: Any, name: str, least: int, most: int | None = None) -> int:
-    """Check a whole number and return it. Raises `InvalidRequest`."""
-    is_whole = isinstance(number, int) and not isinstance(number, bool)
-    if not is_whole or number < least or (most is not None and number > most):
-        bounds = f"from {least}" if most is None else f"from {least} to {most}"
-        raise InvalidRequest(f"{name} must be a whole number {bounds}", field=name)
-    return int(number)
-
-
-#: By name, because a look-up costs a tenth of calling the enum.
-_STRATEGIES: dict[Any, Strategy] = {strategy.value: strategy for strategy in Strategy}
-
-
-def strategy_named(name: Any) -> Strategy:
-    """Return the strategy of that name; raise `InvalidRequest` for a name that no strategy has."""
-    try:
-        return _STRATEGIES[name]
-    except (KeyError, TypeError):
-        text = f"multitask_strategy must be one of: {', '.join(Strategy)}"
-        raise InvalidRequest(text, field="multitask_strategy") from None
+def field_names(text: Any, name: str) -> frozenset[str]:
+    """The fields of a policy in a text, separated by commas. Raises `InvalidRequest`."""
+    if not isinstance(text, str):
+        raise InvalidRequest(f"{name} must be fields of a policy, separated by commas", field=name)
+    return known_fields([each.strip() for each in text.split(",") if each.strip()], name)
 
 
 def durability_named(name: Any) -> Durability:

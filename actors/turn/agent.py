@@ -3,11 +3,12 @@
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, Unpack
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.records import SessionId, TurnId
-from turnkeeper.actors.model.words import OnRestart
+from turnkeeper.actors.model.words import Layer
+from turnkeeper.actors.policy.said import PolicyFields, said
 from turnkeeper.actors.session.settings import flag
 
 from .turn import Turn
@@ -28,24 +29,27 @@ _KEY = ("turn_id", "attempt")
 
 
 class Agent:
-    """A function that runs turns, with its policies. A bare function is an agent with the usual ones.
+    """A function that runs turns, with its policy. A bare function is an agent with the usual one.
 
-    ``on_restart`` is what becomes of a turn whose process has ended while it ran, where there is a journal: a
-    word of `OnRestart`. ``record``: whether what is said is kept of a turn that does not write
-    ``context.messages`` itself; ``None``: as the setting of that name says. Raises `InvalidRequest`.
+    ``policy`` are the fields in which its turns are run otherwise than the settings say, such as
+    ``on_restart="continue"`` or ``cancel_grace=30``: those of `PolicyFields`. ``record``: whether what is
+    said is kept of a turn that does not write ``context.messages`` itself; ``None``: as the setting of that
+    name says. Raises `InvalidRequest`.
     """
 
-    __slots__ = ("function", "on_restart", "record")
+    __slots__ = ("function", "policy", "record")
 
     def __init__(
-        self, function: AgentFunction, *, on_restart: str = OnRestart.INTERRUPT, record: bool | None = None
+        self, function: AgentFunction, *, record: bool | None = None, **policy: Unpack[PolicyFields]
     ) -> None:
         self.function = function
-        self.on_restart = _on_restart_named(on_restart)
+        said(Layer.AGENT, None, policy)
+        self.policy: PolicyFields = policy
         self.record = record if record is None else flag(record, "record")
 
     def __repr__(self) -> str:
-        return f"<Agent {self.function!r}, {self.on_restart} on a restart>"
+        words = [f"{name}={value!r}" for name, value in self.policy.items()]
+        return f"<Agent {', '.join((repr(self.function), *words))}>"
 
 
 #: What a host registers.
@@ -55,15 +59,6 @@ AnyAgent: TypeAlias = Agent | AgentFunction
 def agent_of(agent: AnyAgent) -> Agent:
     """The agent itself, or the one that a bare function is."""
     return agent if isinstance(agent, Agent) else Agent(agent)
-
-
-def _on_restart_named(name: Any) -> OnRestart:
-    try:
-        return OnRestart(name)
-    except ValueError:
-        raise InvalidRequest(
-            f"on_restart must be one of: {', '.join(OnRestart)}", field="on_restart"
-        ) from None
 
 
 def check_agent(name: str, agent: object) -> None:

@@ -22,7 +22,8 @@ from tests.web.fakes_web import PATIENCE, Door, House, by_token, read_answer, se
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.metrics import meter
 from turnkeeper.actors.metrics.meter import COUNTERS, Counter
-from turnkeeper.actors.model.exceptions import EventNotJson
+from turnkeeper.actors.model.exceptions import EventNotJson, TooManyPolicies
+from turnkeeper.actors.model.words import Layer
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import WebSettings, create_app
 from turnkeeper.web.http.access import tickets
@@ -40,6 +41,7 @@ NO_BOUND = {
 #: Refusals for another reason than that something is too much, too large or too slow.
 NO_MATTER_OF_HOW_MUCH = {
     Code.MALFORMED_REQUEST, Code.BODY_INCOMPLETE, Code.UNAUTHORIZED, Code.SCOPE_MISSING, Code.FOREIGN_PEER,
+    Code.POLICY_NOT_ALLOWED,
     Code.FOREIGN_HOST, Code.FOREIGN_ORIGIN, Code.FORWARDED, Code.UNKNOWN_SESSION, Code.UNKNOWN_TURN,
     Code.UNKNOWN_STREAM, Code.NOT_FOUND, Code.TURN_OF_ANOTHER_PROCESS, Code.METHOD_NOT_ALLOWED,
     Code.SESSION_ID_TAKEN,
@@ -356,6 +358,13 @@ async def _sleeping_sessions(house: House) -> None:
     await ended(house, "say 1", "s1", **ADA)
     await house.post("/chat/cleanup_completed_tasks", **ADA)
     await house.sent("s2", "say 1", **ADA)
+
+
+@bound("users with a policy", meter.TOO_MANY_POLICIES, max_user_policies=1)
+async def _policies(house: House) -> None:
+    await house.registry.set_policy(Layer.USER, "ada", {"max_in_flight": 1})
+    with pytest.raises(TooManyPolicies):
+        await house.registry.set_policy(Layer.USER, "bob", {"max_in_flight": 1})
 
 
 @bound("turns in flight", meter.TOO_MANY_TURNS, codes=(Code.TOO_MANY_TURNS,), max_in_flight=1)

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.session.settings import seconds, whole
+from turnkeeper.actors.session.fields import seconds, whole
 from turnkeeper.actors.turn.turn import Turn
 
 from .chat_messages import (

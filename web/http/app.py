@@ -11,6 +11,7 @@ from turnkeeper.actors.journal.where import AnyJournal
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
 from turnkeeper.actors.model.messages import CancelAnswer
 from turnkeeper.actors.model.words import Verdict
+from turnkeeper.actors.policy.said import PolicyFields
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.runtime.patience import Patience
 from turnkeeper.actors.session.settings import check_settings
@@ -52,6 +53,7 @@ def setup(
     save_context: SaveContext | None = None,
     owner_of: OwnerOf | None = None,
     journal: AnyJournal | None = None,
+    users: Mapping[str, PolicyFields] | None = None,
 ) -> SessionRegistry:
     """Mount turnkeeper in an aiohttp app, under ``prefix``; the registry lives as long as the app.
 
@@ -66,6 +68,8 @@ def setup(
 
     ``journal`` is the path of a file in which sessions outlive the process. It is opened when the app starts,
     which raises `JournalNotOpened` where that cannot be done.
+
+    ``users`` says how the turns of some users are run, by their names: each as an `Agent` says it of its own.
 
     Raises `AlreadyStarted` for a second mount under the same prefix, and `InvalidRequest` for a prefix
     that is not ``""`` or ``/like/this``, and for agents, functions and settings that could not work.
@@ -89,6 +93,7 @@ def setup(
         save_context=save_context,
         owner_of=owner_of,
         journal=journal,
+        users=users,
     )
     streams = Streams(chosen, registry.meter)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)
@@ -194,6 +199,7 @@ def create_app(
     docs: bool = True,
     metrics: bool = True,
     journal: AnyJournal | None = None,
+    users: Mapping[str, PolicyFields] | None = None,
 ) -> web.Application:
     """An app of its own: the chat page at ``/``, the API's documentation at ``/docs``, and ``/metrics``."""
     app = web.Application()
@@ -206,5 +212,6 @@ def create_app(
         docs=docs,
         metrics=metrics,
         journal=journal,
+        users=users,
     )
     return app

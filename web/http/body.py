@@ -12,7 +12,7 @@ from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
 from turnkeeper.actors.model.messages import Send
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.words import Strategy
-from turnkeeper.actors.session.settings import MAX_SECONDS
+from turnkeeper.actors.session.fields import MAX_SECONDS
 
 from .problems import Code, Problem
 

@@ -36,6 +36,11 @@ class Code(StrEnum):
     BODY_INCOMPLETE = "BODY_INCOMPLETE", 400, "the body ended early, or is not encoded as its headers say"
     UNAUTHORIZED = "UNAUTHORIZED", 401, "no token or ticket, or not a valid one"
     SCOPE_MISSING = errors.ScopeMissing.code, 403, "the token has none of the scopes that this needs"
+    POLICY_NOT_ALLOWED = (
+        errors.PolicyNotAllowed.code,
+        403,
+        "a send may not set this field of its turn's policy; `field` names it",
+    )
     FOREIGN_PEER = "FOREIGN_PEER", 403, "a server without tokens was asked from another machine"
     FOREIGN_HOST = "FOREIGN_HOST", 403, "a server without tokens was asked under a name that is not loopback"
     FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a page asked whose origin `allow_origin` does not name"

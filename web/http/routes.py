@@ -213,6 +213,7 @@ _TABLE = (
             Code.SESSION_CLOSED,
             Code.PRECONDITION_FAILED,
             Code.UNKNOWN_AGENT,
+            Code.POLICY_NOT_ALLOWED,
             Code.TURN_ID_REUSED,
             Code.IDEMPOTENCY_KEY_REUSED,
             Code.TOO_MANY_UNRESPONSIVE,

@@ -8,7 +8,8 @@ from typing import Any, Final
 
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.session.settings import Settings, flag, seconds, whole
+from turnkeeper.actors.session.fields import seconds, whole
+from turnkeeper.actors.session.settings import Settings, flag
 
 #: Stands for all origins there are.
 ANY_ORIGIN: Final = "*"

@@ -19,6 +19,7 @@ from turnkeeper.actors.model.messages import (
     Close,
     FollowTurn,
     GetMessages,
+    GetPolicy,
     GetSession,
     GetTurn,
     GetTurns,
@@ -49,6 +50,7 @@ ABOUT_A_SESSION: Final = frozenset(
         AwaitTurn,
         GetMessages,
         GetTurns,
+        GetPolicy,
         SetTitle,
     }
 )

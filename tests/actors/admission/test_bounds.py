@@ -7,6 +7,7 @@ from turnkeeper.actors.metrics.meter import COUNTERS as ALL_COUNTERS
 from turnkeeper.actors.model.exceptions import (
     MessageTooLarge,
     TitleTooLong,
+    TooManyPolicies,
     TooManyTurns,
     TooManyUnresponsive,
 )
@@ -54,7 +55,7 @@ def test_each_bound_is_a_setting_with_a_code_and_a_counter_of_its_own() -> None:
         "TOO_MANY_STREAMS",
         "TOO_MUCH_KEPT",
     ]
-    others = {MessageTooLarge, TitleTooLong, TooManyUnresponsive}
+    others = {MessageTooLarge, TitleTooLong, TooManyUnresponsive, TooManyPolicies}
     assert {bound.error for bound in bounds} | others == set(COUNTERS)
     assert len(set(COUNTERS.values())) == len(COUNTERS)
     assert set(COUNTERS.values()) < set(ALL_COUNTERS)

@@ -12,15 +12,21 @@ from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import (
     IdempotencyKeyReused,
     InvalidRequest,
+    PolicyNotAllowed,
     PreconditionFailed,
     ReadOnlyMessage,
     ResultNotKept,
+    ScopeMissing,
     TurnFailed,
+    UnknownAgent,
+    UnknownSession,
 )
-from turnkeeper.actors.model.messages import AwaitTurn
-from turnkeeper.actors.model.records import KeptResult, Returned, SessionId
-from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.model.messages import AwaitTurn, SetPolicy
+from turnkeeper.actors.model.policy import Decided
+from turnkeeper.actors.model.records import Asker, KeptResult, Returned, SessionId
+from turnkeeper.actors.model.words import Layer, Strategy, TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -260,3 +266,61 @@ async def test_a_send_or_cancel_at_the_end_of_a_deep_stack_costs_the_registry_no
 
         assert not registry.directory.opening
         assert registry.directory.ledger.in_all.turns == 0
+
+
+# -- Policies -----------------------------------------------------------------------------------------
+
+
+async def test_a_turn_is_run_as_the_host_says_of_its_agent_and_user_and_keeps_that() -> None:
+    agent = ScriptedAgent()
+    agents = {"default": agent, "coder": Agent(agent, cancel_grace=30, turn_timeout=60)}
+    async with opened(agents, users={"ada": {"cancel_grace": 3}}, turn_timeout=600) as registry:
+        for session, user, name, grace in (
+            ("s1", "ada", "coder", Decided(3.0, Layer.USER, "ada")),
+            ("s2", "bob", "coder", Decided(30.0, Layer.AGENT, "coder")),
+            ("s3", "bob", "default", Decided(5.0, Layer.DEFAULT)),
+        ):
+            receipt = await registry.send(session, "hello", user=user, agent=name)
+            await agent.run()
+            record = await registry.turn(session, receipt.turn_id)
+            assert record.policy.decided("cancel_grace") == grace
+            await registry.cancel(session)
+            assert (await registry.turn(session, receipt.turn_id)).policy == record.policy
+
+
+async def test_a_send_says_how_its_turn_is_run_and_narrows_what_bounds_it() -> None:
+    async with opened(Agent(remembering, turn_timeout=60)) as registry:
+        receipt = await registry.send("s1", "hello", timeout=600, policy={"stall_timeout": 20})
+        policy = (await receipt.ended()).policy
+        assert policy.decided("turn_timeout") == Decided(60.0, Layer.AGENT, "default", 600.0)
+        assert policy.decided("stall_timeout") == Decided(20.0, Layer.REQUEST)
+        with pytest.raises(PolicyNotAllowed):
+            await registry.send("s1", "hello", policy={"priority": "interactive"})
+
+
+async def test_what_holds_for_the_sends_of_a_sessions_owner_can_be_asked() -> None:
+    agents = {"default": remembering, "coder": Agent(remembering, strategy="reject")}
+    async with opened(agents, users={"ada": {"queue_limit": 3}}) as registry:
+        await (await registry.send("s1", "hello", user="ada")).ended()
+        view = await registry.policy("s1", user="ada", agent="coder")
+        assert (view.user, view.agent, "strategy" in view.may_be_set) == ("ada", "coder", True)
+        assert view.policy.decided("strategy") == Decided(Strategy.REJECT, Layer.AGENT, "coder")
+        assert (await registry.policy("s1")).policy.decided("queue_limit") == Decided(3, Layer.USER, "ada")
+        with pytest.raises(UnknownSession):
+            await registry.policy("s1", user="bob")
+        with pytest.raises(UnknownAgent):
+            await registry.policy("s1", agent="nobody")
+
+
+async def test_what_the_host_says_anew_holds_for_the_sends_from_then_on() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        before = await registry.send("s1", "hello", user="ada")
+        await agent.run()
+        await registry.set_policy(Layer.USER, "ada", {"strategy": "reject", "cancel_grace": 1})
+        assert (await registry.turn("s1", before.turn_id)).policy.cancel_grace == 5
+        after = await registry.send("s2", "hello", user="ada")
+        assert after.turn_id != before.turn_id
+        assert (await registry.turn("s2", after.turn_id)).policy.cancel_grace == 1
+        with pytest.raises(ScopeMissing):
+            await registry.ask(SetPolicy(Layer.USER, "ada", {}, Asker("ada")))

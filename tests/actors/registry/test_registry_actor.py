@@ -437,6 +437,7 @@ NOT_SENT = {
     "Conversation",
     "Counts",
     "LoopLag",
+    "PolicyView",
     "Query",
     "ReplyAddress",
     "SessionPage",

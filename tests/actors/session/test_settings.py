@@ -9,7 +9,8 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.words import Strategy
-from turnkeeper.actors.session.settings import MAX_AGE, MAX_SECONDS, Settings, check_settings
+from turnkeeper.actors.session.fields import MAX_SECONDS
+from turnkeeper.actors.session.settings import MAX_AGE, Settings, check_settings
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -35,7 +36,7 @@ def test_the_strategies_are_named_where_the_setting_is_described() -> None:
 
 
 SPANS = ["cancel_grace", "idle_ttl", "turn_retention", "early_cancel_ttl", "shutdown_deadline"]
-SPANS += ["turn_timeout"]
+SPANS += ["turn_timeout", "stall_timeout", "wind_grace", "collapse_window", "abandon_after"]
 
 
 @pytest.mark.parametrize("name", SPANS)
@@ -66,6 +67,8 @@ def test_a_timeout_of_nothing_is_refused_but_a_grace_of_nothing_is_not() -> None
         "history_sessions",
         "history_bytes",
         "history_bytes_in_all",
+        "max_in_flight",
+        "max_user_policies",
     ],
 )
 @pytest.mark.parametrize("number", [0, -1, 1.5, "5", None, True, math.nan])
@@ -95,8 +98,19 @@ def test_history_may_be_kept_for_longer_than_anything_else() -> None:
         assert caught.value.field == "history_age"
 
 
+@pytest.mark.parametrize("setting", ["policy_allow", "policy_deny"])
+@pytest.mark.parametrize("names", ["patience", "priority strategy", 1, ["priority"]])
+def test_what_a_send_may_set_is_said_by_the_names_of_fields(setting: str, names: Any) -> None:
+    assert getattr(Settings(**{setting: "priority, strategy,"}), setting) == "priority, strategy,"
+    with pytest.raises(InvalidRequest) as caught:
+        Settings(**{setting: names})
+    assert caught.value.field == setting
+
+
 def test_every_setting_can_be_given_by_the_environment() -> None:
-    given = {"multitask_strategy": "reject", "record": False, "durability": "full"}
+    given = {"multitask_strategy": "reject", "record": False, "durability": "full", "on_full": "drop_oldest"}
+    given |= {"priority": "background", "on_disconnect": "cancel", "on_restart": "rerun"}
+    given |= {"who_may_stop": "sender", "policy_allow": "priority, on_restart", "policy_deny": "strategy"}
     environ = {f"TURNKEEPER_{each.name.upper()}": str(given.get(each.name, 7)) for each in fields(Settings)}
     settings = Settings.from_environment(environ)
     for each in fields(Settings):

@@ -12,7 +12,6 @@ import pytest
 from tests.fakes import done, opened, plain
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.records import TurnId
-from turnkeeper.actors.model.words import OnRestart
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn import agent as module
 from turnkeeper.actors.turn.agent import check_agent, check_function, takes
@@ -147,20 +146,37 @@ def test_what_no_turn_could_run_is_refused_with_its_name_and_the_reason(agent: A
 # -- Policies --------------------------------------------------------------------------------------
 
 
-def test_a_bare_function_is_an_agent_whose_turns_are_not_run_again() -> None:
+def test_a_bare_function_is_an_agent_that_says_nothing() -> None:
     agent = module.agent_of(done)
     assert agent.function is done
-    assert agent.on_restart is OnRestart.INTERRUPT
+    assert agent.policy == {}
     assert agent.record is None
     assert module.agent_of(agent) is agent
 
 
-@pytest.mark.parametrize("on_restart", list(OnRestart))
-def test_a_policy_is_named_by_its_word(on_restart: OnRestart) -> None:
-    assert module.Agent(done, on_restart=on_restart.value).on_restart is on_restart
+def test_an_agent_keeps_its_policy_and_says_it() -> None:
+    agent = module.Agent(done, strategy="reject", cancel_grace=30, allow=("priority",))
+    assert agent.policy == {"strategy": "reject", "cancel_grace": 30, "allow": ("priority",)}
+    assert repr(agent) == f"<Agent {done!r}, strategy='reject', cancel_grace=30, allow=('priority',)>"
+    assert repr(module.Agent(done)) == f"<Agent {done!r}>"
 
 
-@pytest.mark.parametrize("odd", [{"on_restart": "again"}, {"on_restart": None}, {"record": 1}], ids=plain)
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"on_restart": "again"},
+        {"on_restart": None},
+        {"record": 1},
+        {"strategy": "queue"},
+        {"cancel_grace": -1},
+        {"queue_limit": 1.5},
+        {"allow": "priority"},
+        {"allow": ["patience"]},
+        {"deny": [1]},
+        {"patience": 3},
+    ],
+    ids=plain,
+)
 def test_a_policy_that_there_is_not_is_refused(odd: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest) as caught:
         module.Agent(done, **odd)

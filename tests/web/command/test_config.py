@@ -65,7 +65,8 @@ def test_a_flag_stands_above_the_environment_and_that_above_the_file(written: Wr
 
 def test_every_setting_can_stand_in_the_file(written: Written) -> None:
     given = {field.name: field.default for field in fields(WebSettings)}
-    without_a_default = {"turn_timeout": 5, "history_age": 9e8, "max_connections": 100}
+    without_a_default = {"turn_timeout": 5, "history_age": 9e8, "max_connections": 100, "stall_timeout": 5}
+    without_a_default |= {"max_events": 9, "max_event_bytes": 9, "policy_allow": "priority"}
     given |= without_a_default
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items())
 

@@ -12,7 +12,8 @@ from tests.fakes import ScriptedAgent, VirtualClock, names, opened, settle, wait
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import EventsLost, ShuttingDown
-from turnkeeper.actors.model.words import OnRestart, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.model.policy import Decided
+from turnkeeper.actors.model.words import Layer, OnRestart, SessionState, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
@@ -170,6 +171,19 @@ async def test_what_waited_starts_after_what_was_interrupted(clock: VirtualClock
         first = await registry.turn("s1", "t1")
         # Its cancel was asked: by the send.
         assert (first.status, first.superseded_by) == (TurnStatus.INTERRUPTED, "t2")
+
+
+async def test_the_policy_of_a_turn_outlives_its_process_and_the_hosts_word(clock: VirtualClock) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(Agent(agent, cancel_grace=30), journal=journal, turn_timeout=60) as registry:
+        sent = await registry.send("s1", "hello", turn_id="t1", timeout=600, policy={"max_events": 9})
+        expected = (await registry.turn("s1", sent.turn_id)).policy
+        assert expected.decided("turn_timeout") == Decided(60.0, Layer.DEFAULT, None, 600.0)
+        left = journal.after_a_kill()
+        agent.release()
+    for _ in range(2):  # as it is decided, and as it was written then
+        async with opened(Agent(agent, cancel_grace=1), journal=left) as registry:
+            assert (await registry.turn("s1", "t1")).policy == expected
 
 
 async def test_a_turn_whose_agent_is_gone_is_interrupted(clock: VirtualClock) -> None:

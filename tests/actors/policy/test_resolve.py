@@ -8,16 +8,20 @@ import pytest
 from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
 from turnkeeper.actors.model.messages import Send, Submit
 from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnId, TurnOptions
-from turnkeeper.actors.model.words import CancelCode, Strategy
-from turnkeeper.actors.session.resolve import MAX_TEXT, cancel_code, check_text, fingerprint, resolve
+from turnkeeper.actors.model.words import CancelCode, Layer, Strategy
+from turnkeeper.actors.policy.layers import Layers
+from turnkeeper.actors.policy.resolve import MAX_TEXT, cancel_code, check_text, fingerprint, resolve_send
+from turnkeeper.actors.policy.said import said as says
 from turnkeeper.actors.session.settings import Settings
 
-AGENTS = {"default": None, "coder": None}
+AGENTS = {name: says(Layer.AGENT, name, {}) for name in ("default", "coder")}
 
 
 def resolved(settings: Settings | None = None, **said: Any) -> Submit:
     send = Send("s1", said.pop("message", "hello"), Asker("ada"), **said)
-    return resolve(send, SessionId("s1"), settings or Settings(), AGENTS, "default", TurnId("new"), 7.0)
+    chosen = settings or Settings()
+    layers = Layers(chosen, AGENTS, {}, "default")
+    return resolve_send(send, SessionId("s1"), chosen, layers, TurnId("new"), 7.0)
 
 
 def refused(**said: Any) -> InvalidRequest:

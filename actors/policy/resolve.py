@@ -1,8 +1,8 @@
-"""What a send or a cancel leaves open is filled in: as it says, else as the settings say. Pure."""
+"""What a send or a cancel leaves open is filled in: as it says, else as the host says. Pure."""
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -10,16 +10,16 @@ import msgspec
 
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.content import plain
-from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
+from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Send, Submit
 from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnHead, TurnId, TurnSpec
 from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.session.settings import Settings
 
-from .settings import Settings, seconds, strategy_named
+from .base import kept, resolve
+from .layers import Layers
 
-#: How much of a name that no agent has is repeated in the refusal.
-MAX_NAME = 200
 #: Up to how many characters a text counts for nothing while its turn is in flight: turns are counted, too.
 SMALL_TEXT = 65_536
 #: How many bytes the free text of a reason may take.
@@ -52,25 +52,24 @@ def check_text(text: Any) -> str | None:
     raise InvalidRequest(f"text must be a string of at most {MAX_TEXT} bytes", field="text")
 
 
-def resolve(
+def resolve_send(
     send: Send,
     session: SessionId,
     settings: Settings,
-    agents: Collection[str],
-    default_agent: str,
+    layers: Layers,
     new_turn_id: TurnId,
     now: float,
 ) -> Submit:
-    """Fill in what a send leaves open. Raises `InvalidRequest`, `MessageTooLarge` or `UnknownAgent`."""
-    agent: Any = send.agent
-    if agent is None:
-        agent = default_agent
-    elif not isinstance(agent, str) or agent not in agents:
-        raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}")
-    strategy = strategy_named(settings.multitask_strategy if send.strategy is None else send.strategy)
-    timeout = settings.turn_timeout
-    if send.timeout is not None:
-        timeout = seconds(send.timeout, "timeout", above=0.0)
+    """Fill in what a send leaves open.
+
+    Raises `InvalidRequest`, `MessageTooLarge`, `PolicyNotAllowed` or `UnknownAgent`.
+    """
+    user = send.asker.user
+    base = layers.base(send.agent, user)
+    agent, policy, noted = base.agent, base.policy, base.kept
+    if send.strategy is not None or send.timeout is not None or send.policy is not None:
+        policy = resolve(base, _asked(send))
+        noted = kept(policy)
     message = plain(send.message, settings.message_text, settings.message_parts)
     turn_id, digest = new_turn_id, None
     if send.turn_id is not None:
@@ -78,13 +77,25 @@ def resolve(
             raise InvalidRequest("key must not come with an id for the turn: it is one", field="key")
         turn_id, digest = ids.turn_id(send.turn_id), fingerprint([message, agent])
     elif send.key is not None:
-        turn_id = ids.keyed_turn_id(send.asker.user, session, send.key)
-        digest = fingerprint([message, agent])
-    head = TurnHead(turn_id, send.asker.user, agent, now, digest, strategy)
+        turn_id, digest = ids.keyed_turn_id(user, session, send.key), fingerprint([message, agent])
+    strategy = policy.strategy
+    head = TurnHead(turn_id, user, agent, now, digest, strategy, noted)
     size = 0 if type(message) is str and len(message) <= SMALL_TEXT else footprint(message)
-    grace = settings.cancel_grace
-    spec = TurnSpec(head, session, message, timeout, grace, send.options, send.ended_to, size)
+    spec = TurnSpec(
+        head, session, message, policy.turn_timeout, policy.cancel_grace, send.options, send.ended_to, size
+    )
     return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded)
+
+
+def _asked(send: Send) -> dict[str, Any]:
+    """What a send says about how its turn is run. A ``None`` says nothing. Raises `InvalidRequest`."""
+    policy: Any = send.policy
+    if policy is None:
+        policy = {}
+    elif not isinstance(policy, Mapping):
+        raise InvalidRequest("policy must be a mapping of fields to values", field="policy")
+    asked = {"strategy": send.strategy, "turn_timeout": send.timeout}
+    return {**policy, **{name: value for name, value in asked.items() if value is not None}}
 
 
 def cancel_code(given: CancelCode | None, asker: Asker, owner: str) -> CancelCode:

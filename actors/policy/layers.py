@@ -1,0 +1,101 @@
+"""All that a registry's host says about how turns are run, and what it comes to. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, assert_never
+
+from turnkeeper.actors.model.exceptions import InvalidRequest, TooManyPolicies, UnknownAgent
+from turnkeeper.actors.model.words import Layer
+from turnkeeper.actors.session.settings import Settings
+
+from .base import Base, base
+from .said import Said, default, over, said
+
+#: How much of a name that no agent has is repeated in the refusal.
+MAX_NAME = 200
+
+
+class Layers:
+    """The settings, what is said about agents and what about users: each can be said anew.
+
+    What they come to is worked out once for each agent, and once more for each user about whom something is
+    said: little is kept, however many users there are.
+    """
+
+    def __init__(
+        self, settings: Settings, agents: Mapping[str, Said], users: Mapping[str, Said], default_agent: str
+    ) -> None:
+        self.default_agent = default_agent
+        self._settings = self._default = default(settings)
+        self._agents = dict(agents)
+        self._users = dict(users)
+        self._most_users = settings.max_user_policies
+        if len(users) > self._most_users:
+            raise InvalidRequest(f"at most {self._most_users} users may have a policy", field="users")
+        self._of_agents: dict[str, Base] = {}
+        self._of_users: dict[tuple[str, str], Base] = {}
+        self._work_out()
+
+    def base(self, agent: Any, user: str | None = None) -> Base:
+        """What holds for the sends of this user, or of most, to this agent, or to the default one.
+
+        Raises `UnknownAgent`.
+        """
+        if agent is None:
+            agent = self.default_agent
+        of_agent = self._of_agents.get(agent) if isinstance(agent, str) else None
+        if of_agent is None:
+            raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}")
+        if not self._users or user is None or user not in self._users:
+            return of_agent
+        known = self._of_users.get((agent, user))
+        if known is None:
+            known = base(agent, self._default, self._agents[agent], self._users[user])
+            self._of_users[agent, user] = known
+        return known
+
+    def longest(self, field: str) -> float:
+        """The most that any layer says of a field that is a number."""
+        layers = (self._default, *self._agents.values(), *self._users.values())
+        return float(max(each.fields[field] for each in layers if field in each.fields))
+
+    def say(self, layer: Layer, name: str | None, fields: Any) -> Said:
+        """From now on this layer says this and nothing else; the default one, above what the settings say.
+
+        Raises `InvalidRequest`, `UnknownAgent` and `TooManyPolicies`; then nothing has changed.
+        """
+        new = said(layer, name, fields)
+        match layer:
+            case Layer.DEFAULT:
+                _refuse_name(name, layer)
+                new = self._default = over(new, self._settings)
+            case Layer.AGENT:
+                if name not in self._agents:
+                    raise UnknownAgent(f"no agent is called {str(name)[:MAX_NAME]!r}")
+                self._agents[name] = new
+            case Layer.USER:
+                self._say_of_user(name, new)
+            case Layer.REQUEST:
+                raise InvalidRequest("what a send says is said by the send", field="layer")
+            case _:
+                assert_never(layer)
+        self._work_out()
+        return new
+
+    def _say_of_user(self, name: str | None, new: Said) -> None:
+        if not isinstance(name, str):
+            raise InvalidRequest("name must be that of a user", field="name")
+        if new == Said(Layer.USER, name, {}):
+            self._users.pop(name, None)
+            return
+        if name not in self._users and len(self._users) >= self._most_users:
+            raise TooManyPolicies(f"at most {self._most_users} users may have a policy")
+        self._users[name] = new
+
+    def _work_out(self) -> None:
+        self._of_users.clear()
+        self._of_agents = {name: base(name, self._default, each) for name, each in self._agents.items()}
+
+
+def _refuse_name(name: str | None, layer: Layer) -> None:
+    if name is not None:
+        raise InvalidRequest(f"the layer {layer} has no names", field="name")
