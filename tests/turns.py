@@ -13,19 +13,19 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.session.line import Waiting, line_of
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import (
     Ask,
     Asked,
-    Cancelling,
     Closing,
+    Ending,
     Holder,
     Home,
     Limits,
     Memory,
-    Rung,
+    Phase,
     Running,
-    Successor,
 )
 
 #: What a session with the default settings remembers.
@@ -89,9 +89,10 @@ def cancelling(
     *,
     asked_at: float = 3.0,
     again_at: float | None = None,
-    rung: Rung = Asked(5.0, 7.0),  # noqa: B008  a value
+    phase: Phase = Asked(5.0, 7.0),  # noqa: B008  a value
     asks: tuple[Ask, ...] = (),
-    then: Successor | Closing | None = None,
-) -> Cancelling:
+    front: Waiting | None = None,
+    closing: Closing | None = None,
+) -> Ending:
     asked = Cancellation(reason, asked_at, again_at)
-    return Cancelling(held.memory, held.turn, asked, rung, asks, then)
+    return Ending(held.memory, held.turn, asked, phase, asks, line_of(front), closing)

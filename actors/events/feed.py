@@ -9,7 +9,7 @@ from turnkeeper.actors.model.exceptions import EventsLost
 from turnkeeper.actors.model.records import Epoch, TurnRecord
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.states import Cancelling, Closed, Running, State
+from turnkeeper.actors.session.states import Closed, Ending, Running, State
 from turnkeeper.actors.session.views import view
 
 from .event import Event, gap_event, snapshot_event
@@ -120,7 +120,7 @@ class Feed:
 
     def _current_epoch(self, state: State) -> Epoch | None:
         """The first epoch that is kept of the turn in flight, if there is one."""
-        if not isinstance(state, Running | Cancelling):
+        if not isinstance(state, Running | Ending):
             return None
         first = self.log.started_at(state.turn.spec.turn_id) if state.turn.attempt > 1 else None
         return state.turn.epoch if first is None else self.log.read(first, 1)[0].epoch

@@ -12,18 +12,19 @@ from turnkeeper.actors.model.records import (
     KeptResult,
     Reason,
     SessionId,
+    TurnId,
     TurnRecord,
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace, value
 from turnkeeper.actors.model.words import CancelCode
-from turnkeeper.actors.session.record import follower
+from turnkeeper.actors.session.line import Line, Waiting, line_of
 from turnkeeper.actors.session.record import waiting_record as record_of_waiting
 from turnkeeper.actors.session.states import (
     Asked,
-    Cancelling,
     Closed,
     EarlyCancel,
+    Ending,
     Holder,
     Home,
     Idle,
@@ -31,16 +32,15 @@ from turnkeeper.actors.session.states import (
     Queued,
     Running,
     State,
-    Successor,
-    Waiting,
 )
-from turnkeeper.actors.session.views import lasting_cancel, waiting_turn
+from turnkeeper.actors.session.views import lasting_cancel
+from turnkeeper.actors.session.views import line_of as line_in
 
 
 @value
 class OpenTurn:
     """A turn that has not ended. ``epoch`` and ``started_at`` are those of its attempt, if that has started.
-    Of one that waits ``attempt`` is the one that comes next.
+    Of one that waits ``attempt`` is the one that comes next, and ``not_before`` the moment it waits for.
 
     Its spec has no address to answer, and no options: those were another process's.
     """
@@ -51,13 +51,15 @@ class OpenTurn:
     queued_at: float | None = None
     attempt: int = 1
     cancellation: Cancellation | None = None
+    not_before: float | None = None
 
 
 @value
 class Durable:
     """One session, as its log says; with its id alone, one that has no log.
 
-    ``holder`` holds it, ``waiting`` waits for it. ``closed`` is why it was closed, if it was.
+    ``holder`` holds it. Those who wait for it stand as in a `Line`: ``front``, ``rest`` and ``later``.
+    ``closed`` is why it was closed, if it was.
     """
 
     session_id: SessionId
@@ -67,16 +69,34 @@ class Durable:
     early: tuple[EarlyCancel, ...] = ()
     quarantined: tuple[TurnRecord, ...] = ()
     holder: OpenTurn | None = None
-    waiting: OpenTurn | None = None
+    front: OpenTurn | None = None
+    rest: tuple[OpenTurn, ...] = ()
+    later: tuple[OpenTurn, ...] = ()
     closed: Reason | None = None
 
 
-def waiting_record(durable: Durable) -> TurnRecord:
-    """The turn that waits, as a record. Raises `ValueError` if none does."""
-    turn = durable.waiting
-    if turn is None:
-        raise ValueError("no turn waits")
-    return record_of_waiting(_waiting(turn), durable.last_epoch)
+def waiting_turns(durable: Durable) -> tuple[OpenTurn, ...]:
+    """All turns that wait, in order."""
+    front = () if durable.front is None else (durable.front,)
+    return (*front, *durable.rest, *durable.later)
+
+
+def only_open(durable: Durable) -> Durable:
+    """The turns that have not ended, and nothing else."""
+    return replace(durable, last_epoch=0, records=(), early=(), quarantined=(), closed=None)
+
+
+def has_open_turns(durable: Durable) -> bool:
+    """Whether one of its turns has not ended."""
+    return durable.holder is not None or bool(waiting_turns(durable))
+
+
+def waiting_record(durable: Durable, turn_id: TurnId) -> TurnRecord:
+    """A turn that waits, as a record. Raises `ValueError` if it does not."""
+    for turn in waiting_turns(durable):
+        if turn.spec.turn_id == turn_id:
+            return record_of_waiting(_waiting(turn), durable.last_epoch)
+    raise ValueError(f"turn {turn_id} does not wait")
 
 
 def durable(state: State) -> Durable:
@@ -87,21 +107,25 @@ def durable(state: State) -> Durable:
     """
     memory = state.memory
     last_epoch = memory.last_epoch
-    holder = waiting = closed = None
-    if isinstance(state, Running | Cancelling):
+    holder = closed = None
+    if isinstance(state, Running | Ending):
         last_epoch = state.turn.epoch
-        cancellation = None
-        if type(state) is Cancelling:
-            cancellation = _first(lasting_cancel(state))
-            waiting = _waits(follower(state))
-        holder = _held(state.turn, cancellation)
-    else:
-        waiting = _waits(waiting_turn(state))
-        closed = state.for_good if type(state) is Closed else None
-    home = memory.home
-    records, quarantined = _each(memory.records), _each(memory.quarantined)
+        holder = _held(state.turn, _first(lasting_cancel(state)) if type(state) is Ending else None)
+    elif type(state) is Closed:
+        closed = state.for_good
+    home, line = memory.home, line_in(state) or Line()
     return Durable(
-        home.session_id, home.owner, last_epoch, records, memory.early, quarantined, holder, waiting, closed
+        home.session_id,
+        home.owner,
+        last_epoch,
+        _each(memory.records),
+        memory.early,
+        _each(memory.quarantined),
+        holder,
+        None if line.front is None else _waits(line.front),
+        tuple([_waits(turn) for turn in line.rest]),
+        tuple([_waits(turn) for turn in line.later]),
+        closed,
     )
 
 
@@ -113,25 +137,29 @@ def restored(durable: Durable, home: Home) -> State:
     records = durable.records
     results = sum([record.result.size for record in records if record.result is not None])
     memory = Memory(home, durable.last_epoch, records, durable.early, durable.quarantined, results)
-    holder, waiting = durable.holder, durable.waiting
+    holder, line = durable.holder, _line(durable)
     if durable.closed is not None:
         return Closed(memory, durable.closed, durable.closed)
     if holder is None:
-        if waiting is not None:
-            return Queued(memory, _waiting(waiting), due=0.0)
-        return Idle(memory)
+        return Idle(memory) if line is None else Queued(memory, line)
     if holder.epoch is None or holder.started_at is None:
         raise ValueError(f"turn {holder.spec.turn_id} holds the session, and has not started")
     spec, asked = holder.spec, holder.cancellation
     turn = Holder(spec, holder.epoch, holder.started_at, holder.queued_at, holder.attempt)
-    then = None if waiting is None else Successor(waiting.spec, None, waiting.queued_at)
-    if asked is None and waiting is not None:
+    front = durable.front
+    if asked is None and front is not None:
         # It made way for another one while a shutdown was stopping it.
-        asked = Cancellation(Reason(CancelCode.SUPERSEDED, waiting.spec.user), waiting.spec.submitted_at)
+        asked = Cancellation(Reason(CancelCode.SUPERSEDED, front.spec.user), front.spec.submitted_at)
     if asked is not None:
-        rung = Asked(asked.asked_at + spec.grace / 2, asked.asked_at + spec.grace)
-        return Cancelling(memory, turn, asked, rung, (), then)
-    return Running(memory, turn, None if spec.timeout is None else holder.started_at + spec.timeout)
+        phase = Asked(asked.asked_at + spec.grace / 2, asked.asked_at + spec.grace)
+        return Ending(memory, turn, asked, phase, (), line)
+    return Running(memory, turn, None if spec.timeout is None else holder.started_at + spec.timeout, line)
+
+
+def _line(durable: Durable) -> Line | None:
+    front = None if durable.front is None else _waiting(durable.front)
+    rest, later = map(_waiting, durable.rest), map(_waiting, durable.later)
+    return line_of(front, tuple(rest), tuple(later))
 
 
 def _held(turn: Holder, cancellation: Cancellation | None) -> OpenTurn:
@@ -146,14 +174,13 @@ def _held(turn: Holder, cancellation: Cancellation | None) -> OpenTurn:
 
 
 def _waiting(turn: OpenTurn) -> Waiting:
-    return Waiting(turn.spec, turn.attempt, turn.queued_at)
+    return Waiting(turn.spec, turn.attempt, turn.queued_at, None, turn.not_before)
 
 
-def _waits(turn: Successor | Waiting | None) -> OpenTurn | None:
-    if turn is None:
-        return None
-    attempt = turn.attempt if type(turn) is Waiting else 1
-    return OpenTurn(_spec(turn.spec), queued_at=turn.queued_at, attempt=attempt)
+def _waits(turn: Waiting) -> OpenTurn:
+    # When another attempt is due is decided anew in each process.
+    not_before = turn.not_before if turn.attempt == 1 else None
+    return OpenTurn(_spec(turn.spec), queued_at=turn.queued_at, attempt=turn.attempt, not_before=not_before)
 
 
 def _first(cancellation: Cancellation | None) -> Cancellation | None:

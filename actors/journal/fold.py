@@ -18,7 +18,7 @@ from turnkeeper.actors.turn.changes import Changes
 from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.transcript import Bound
 
-from .durable import Durable, OpenTurn
+from .durable import Durable, OpenTurn, waiting_turns
 from .entries import (
     Accepted,
     AttemptEnded,
@@ -63,9 +63,9 @@ def _after(durable: Durable, entry: Entry, limits: Limits) -> Durable:
         case Titled() | Events():
             return durable
         case Accepted(spec, at):
-            if durable.waiting is not None:
-                raise ValueError(f"turn {spec.head.turn_id} waits, and another one does already")
-            return replace(durable, waiting=OpenTurn(turn_spec(spec, durable.session_id), queued_at=at))
+            if durable.front is not None:
+                raise ValueError(f"turn {spec.head.turn_id} is called up, and another one is already")
+            return replace(durable, front=OpenTurn(turn_spec(spec, durable.session_id), queued_at=at))
         case Started():
             return _started(durable, entry)
         case CancelAsked(turn_id, reason, at):
@@ -78,7 +78,7 @@ def _after(durable: Durable, entry: Entry, limits: Limits) -> Durable:
         case AttemptEnded(turn_id, epoch):
             holder = _holder(durable, turn_id)
             again = replace(holder, epoch=None, started_at=None, attempt=holder.attempt + 1)
-            return replace(durable, holder=None, waiting=again, last_epoch=epoch)
+            return replace(durable, holder=None, front=again, last_epoch=epoch)
         case EndedLate():
             return _ended_late(durable, entry, limits)
         case SessionClosed(reason):
@@ -94,18 +94,30 @@ def _holder(durable: Durable, turn_id: TurnId) -> OpenTurn:
     return holder
 
 
+def _waiting(durable: Durable, turn_id: TurnId) -> OpenTurn | None:
+    return next((turn for turn in waiting_turns(durable) if turn.spec.turn_id == turn_id), None)
+
+
+def _without(durable: Durable, turn: OpenTurn) -> Durable:
+    """It waits no longer."""
+    front = None if durable.front is turn else durable.front
+    rest = tuple([each for each in durable.rest if each is not turn])
+    later = tuple([each for each in durable.later if each is not turn])
+    return replace(durable, front=front, rest=rest, later=later)
+
+
 def _started(durable: Durable, entry: Started) -> Durable:
-    waiting = durable.waiting
     if durable.holder is not None:
         raise ValueError(f"turn {entry.turn_id} starts while another one holds the session")
     if entry.spec is not None:
         turn = OpenTurn(turn_spec(entry.spec, durable.session_id))
-    elif waiting is not None and waiting.spec.turn_id == entry.turn_id:
-        turn, waiting = waiting, None
     else:
-        raise ValueError(f"turn {entry.turn_id} starts, which was not accepted")
-    turn = replace(turn, epoch=entry.epoch, started_at=entry.at, attempt=entry.attempt)
-    return replace(durable, holder=turn, waiting=waiting, last_epoch=entry.epoch)
+        waiting = _waiting(durable, entry.turn_id)
+        if waiting is None:
+            raise ValueError(f"turn {entry.turn_id} starts, which was not accepted")
+        turn, durable = waiting, _without(durable, waiting)
+    turn = replace(turn, epoch=entry.epoch, started_at=entry.at, attempt=entry.attempt, not_before=None)
+    return replace(durable, holder=turn, last_epoch=entry.epoch)
 
 
 def _cancelled_early(durable: Durable, entry: EarlyCancel, limits: Limits) -> Durable:
@@ -114,13 +126,14 @@ def _cancelled_early(durable: Durable, entry: EarlyCancel, limits: Limits) -> Du
 
 
 def _ended(durable: Durable, entry: Ended, limits: Limits) -> Durable:
-    holder, waiting, turn_id = durable.holder, durable.waiting, entry.turn_id
+    holder, turn_id = durable.holder, entry.turn_id
+    waiting = _waiting(durable, turn_id)
     if holder is not None and holder.spec.turn_id == turn_id:
         record = _record(entry, holder.spec.head, holder)
         durable = replace(durable, holder=None)
-    elif waiting is not None and waiting.spec.turn_id == turn_id:
+    elif waiting is not None:
         record = _record(entry, waiting.spec.head, waiting)
-        durable = replace(durable, waiting=None)
+        durable = _without(durable, waiting)
     elif entry.head is not None:
         # Its cancel came before it, and has had its effect.
         record = _record(entry, entry.head, None)

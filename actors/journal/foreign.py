@@ -27,7 +27,7 @@ def taken_over(state: State, entries: tuple[Entry, ...], now: float) -> Decision
         match entry:
             case CancelAsked():
                 if type(state) is Running and state.turn.spec.turn_id == entry.turn_id:
-                    asked, more = ladder.enter(state, entry.reason, now)
+                    asked, more = ladder.enter(state, entry.reason, now, line=state.line)
                     # It was asked for when the log says; its grace begins only now.
                     state = replace(asked, cancellation=replace(asked.cancellation, asked_at=entry.at))
                     effects += more

@@ -8,7 +8,7 @@ from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.states import Limits
 
-from .durable import Durable, OpenTurn
+from .durable import Durable, OpenTurn, waiting_turns
 
 #: Those of a fold that is to keep everything.
 EVERYTHING = Limits(
@@ -33,8 +33,9 @@ def state_of(durable: Durable) -> SessionState:
 def turns_of(durable: Durable) -> tuple[TurnRecord, ...]:
     """All its turns, each once; those that have not ended as they stand."""
     held = () if durable.holder is None else (_held(durable.holder),)
-    waiting = durable.waiting
-    queued = () if waiting is None else (unstarted(waiting.spec, TurnStatus.QUEUED, waiting.queued_at),)
+    queued = [
+        unstarted(waiting.spec, TurnStatus.QUEUED, waiting.queued_at) for waiting in waiting_turns(durable)
+    ]
     return (*durable.records, *durable.quarantined, *held, *queued)
 
 

@@ -20,7 +20,7 @@ from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.transcript import Bound, Transcript
 
 from .contract import Append, Head, History, Landed, Loaded, Moved, Tail
-from .durable import Durable
+from .durable import Durable, has_open_turns, waiting_turns
 from .entries import (
     BESIDE,
     AttemptEnded,
@@ -150,9 +150,7 @@ class MemoryJournal:
     async def open(self) -> tuple[SessionId, ...]:
         """Say which sessions have a turn that has not ended."""
         found = [(session_id, log.durable(EVERYTHING)) for session_id, log in self._logs.items()]
-        return tuple(
-            session_id for session_id, of in found if of.holder is not None or of.waiting is not None
-        )
+        return tuple(session_id for session_id, of in found if has_open_turns(of))
 
     @property
     def down(self) -> SessionError | None:
@@ -272,7 +270,7 @@ class MemoryJournal:
     def _too_many(self, history: History, used: AbstractSet[SessionId]) -> Iterator[SessionId]:
         def in_use(each: SessionId) -> bool:
             durable = self._logs[each].durable(EVERYTHING)
-            return each in used or durable.holder is not None or durable.waiting is not None
+            return each in used or has_open_turns(durable)
 
         def newest_first(each: SessionId) -> tuple[bool, float, str]:
             return (in_use(each), self._logs[each].active_at, each)
@@ -313,7 +311,7 @@ def _summary(session_id: SessionId, log: _Log) -> SessionSummary:
         state_of(durable),
         log.active_at,
         int(durable.holder is not None),
-        int(durable.waiting is not None),
+        len(waiting_turns(durable)),
         len(durable.quarantined),
     )
 

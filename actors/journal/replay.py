@@ -10,7 +10,7 @@ from turnkeeper.actors.model.records import Returned, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.session.states import Limits
 
-from .durable import Durable, waiting_record
+from .durable import Durable, only_open, waiting_record
 from .entries import (
     Accepted,
     AttemptEnded,
@@ -40,7 +40,7 @@ def replay(before: Durable, entries: Iterable[Entry], sizes: Sizes) -> Iterator[
     ``before`` is what was durable before the first of them. Only the turns count that were open then: who
     knows these can replay any part of a log. Raises `ValueError` for an entry that cannot follow.
     """
-    durable = Durable(before.session_id, before.owner, holder=before.holder, waiting=before.waiting)
+    durable = only_open(before)
     for entry in entries:
         if isinstance(entry, Accepted | Started | Ended | AttemptEnded):
             durable = fold(durable, [entry], _THE_LAST)
@@ -52,16 +52,16 @@ def _events(entry: Entry, after: Durable, sizes: Sizes) -> Iterator[Event]:
         case Events(epoch, n, events):
             for number, (name, data) in enumerate(events, n):
                 yield Event(name, epoch, number, bytes(data).decode())
-        case Accepted():
-            yield Event(QUEUED, source=waiting_record(after))
+        case Accepted(spec):
+            yield Event(QUEUED, source=waiting_record(after, spec.head.turn_id))
         case Started(epoch=epoch, attempt=attempt):
             assert after.holder is not None, "it has just started"
             event, _ = started_event(after.holder.spec, epoch, sizes.part, sizes.message, attempt)
             yield event
         case Ended():
             yield _end(entry, after, sizes)
-        case AttemptEnded(kept=kept, from_start=from_start):
-            yield cut_off_event(waiting_record(after), kept, from_start=from_start)
+        case AttemptEnded(turn_id, kept=kept, from_start=from_start):
+            yield cut_off_event(waiting_record(after, turn_id), kept, from_start=from_start)
         case Opened() | Titled() | CancelAsked() | EarlyCancel() | EndedLate() | SessionClosed():
             pass
         case _:

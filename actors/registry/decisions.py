@@ -28,7 +28,7 @@ from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, answer, refuse
 from turnkeeper.actors.session.effects import Effect, Refuse, Reply, addressees
 from turnkeeper.actors.session.machine import Message, step
-from turnkeeper.actors.session.states import Cancelling, Closed, Idle, State
+from turnkeeper.actors.session.states import Closed, Ending, Idle, State
 from turnkeeper.actors.session.views import state_name
 
 from .performer import Performer
@@ -62,7 +62,7 @@ def log_decision(before: State, message: Message, after: State, effects: tuple[E
 
 def _asked_by(before: State, message: Message, to: ReplyAddress | None) -> str | None:
     """Who waits for this answer: the user of this message, or of an earlier cancel."""
-    if to is not None and isinstance(before, Cancelling):
+    if to is not None and isinstance(before, Ending):
         for ask in before.asks:
             if ask.to is to:
                 return ask.reason.by

@@ -17,8 +17,9 @@ from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Counts, LoopLag, SessionSummary
 from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.model.words import SessionState
+from turnkeeper.actors.session.line import Line
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.states import Cancelling, Closed, Queued, Running, State, Successor
+from turnkeeper.actors.session.states import Closed, Ending, Queued, Running, State
 from turnkeeper.actors.session.views import InFlight, queued_turns, state_name
 from turnkeeper.actors.turn.context_store import Left
 
@@ -156,7 +157,7 @@ class Directory:
             self.unresponsive += len(memory.quarantined) - len(quarantined)
         holdings = entry.holdings
         size = memory.results
-        if type(state) is Running or type(state) is Cancelling:
+        if type(state) is Running or type(state) is Ending:
             size += size_in_flight(state)
             # Without calls to `Holdings.count_turns`: every turn passes here twice.
             if session_id not in self.active and (
@@ -170,7 +171,7 @@ class Directory:
             self.active[session_id] = InFlight(state)
             entry.active_at = state.turn.started_at
         elif type(state) is Queued:
-            size += state.turn.spec.size
+            size += size_of_line(state.line)
             if self.active.pop(session_id, None) is None and session_id not in self.opening:
                 self.resting.pop(session_id, None)
                 holdings.count_turns(1)
@@ -289,11 +290,17 @@ def may_be_forgotten(directory: Directory, entry: Entry, now: float, retention: 
     return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
 
 
-def size_in_flight(state: Running | Cancelling) -> int:
-    """How many bytes the messages of its turns take: of the one that holds it, and of the one that waits."""
-    size = state.turn.spec.size
-    if type(state) is Cancelling and type(state.then) is Successor:
-        size += state.then.spec.size
+def size_in_flight(state: Running | Ending) -> int:
+    """How many bytes the messages of its turns take: of the one that holds it, and of those that wait."""
+    size, line = state.turn.spec.size, state.line
+    return size if line is None else size + size_of_line(line)
+
+
+def size_of_line(line: Line) -> int:
+    """How many bytes the messages of turns that wait take."""
+    size = 0 if line.front is None else line.front.spec.size
+    if line.rest or line.later:
+        size += sum([turn.spec.size for turn in (*line.rest, *line.later)])
     return size
 
 
@@ -324,7 +331,7 @@ def summary(found: Listed) -> SessionSummary:
         found.title,
         state_name(state),
         found.active_at,
-        int(isinstance(state, Running | Cancelling)),
+        int(isinstance(state, Running | Ending)),
         len(queued_turns(state)),
         len(state.memory.quarantined),
         found.subscribers,
@@ -387,6 +394,6 @@ def active_by(entry: Entry, moment: float) -> float | None:
 
 def last_epoch(state: State) -> Epoch:
     """The newest epoch the session has drawn."""
-    if isinstance(state, Running | Cancelling):
+    if isinstance(state, Running | Ending):
         return state.turn.epoch
     return state.memory.last_epoch

@@ -20,9 +20,10 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import OnRestart, StreamEnd, TurnStatus
+from turnkeeper.actors.model.words import OnRestart, StreamEnd, TurnStatus, Verdict
 
 from .consequences import CAUSES, ENDS, error_of, is_run_again
+from .due import due, line_due
 from .effects import (
     CloseStreams,
     Decision,
@@ -35,8 +36,9 @@ from .effects import (
     SetTimer,
     StartTurn,
 )
+from .line import Line, Waiting, called_up, with_front
 from .record import kept_result, record_of, remember, unstarted, waiting_record
-from .states import Cancelling, Closed, Closing, Holder, Idle, Memory, Running, Waiting
+from .states import Closed, Closing, Ending, Holder, Idle, Memory, Queued, Running
 from .views import lasting_cancel, view
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
@@ -60,32 +62,52 @@ def start(
     superseded: Superseded | None,
     queued_at: float | None = None,
     attempt: int = 1,
+    line: Line | None = None,
 ) -> tuple[Running, tuple[Effect, ...]]:
     """Let a turn hold the session, and answer its sender, which is the last effect."""
     epoch = drawn(memory.last_epoch, now)
     turn = Holder(spec, epoch, now, queued_at, attempt)
     started = StartTurn(spec, epoch, now, queued_at, attempt)
     reply = Reply(to, Accepted(spec.session_id, spec.head.turn_id, epoch, RUNNING, superseded))
-    if spec.timeout is None:
+    timeout = spec.timeout
+    if timeout is None and line is None:
         return Running(memory, turn, None), (started, reply)
-    deadline = now + spec.timeout
-    return Running(memory, turn, deadline), (started, SetTimer(deadline), reply)
+    running = Running(memory, turn, None if timeout is None else now + timeout, line)
+    moment = due(running)
+    if moment is None:
+        return running, (started, reply)
+    return running, (started, SetTimer(moment), reply)
 
 
-# -- The end of a turn that was cancelled -------------------------------------------------------------
+def go(memory: Memory, line: Line | None, now: float, superseded: Superseded | None = None) -> Decision:
+    """Nothing holds the session any more: let the next turn start, or wait for its moment, or rest.
+
+    ``superseded`` is what became of the turn that the one called up takes the place of. This is the only way
+    on for a session that was held, and for one in which only turns wait.
+    """
+    if line is None:
+        return Idle(memory), ()
+    front, behind = called_up(line)
+    if front is None or (front.not_before is not None and now < front.not_before):
+        moment = line_due(line)
+        return Queued(memory, line), () if moment is None else (SetTimer(moment),)
+    return start(memory, front.spec, now, front.to, superseded, front.queued_at, front.attempt, behind)
+
+
+# -- The end of a turn --------------------------------------------------------------------------------
 
 
 def settle(
-    state: Cancelling, message: TurnEnded | Tick, status: TurnStatus, outcome: Outcome | None, now: float
+    state: Ending, message: TurnEnded | Tick, status: TurnStatus, outcome: Outcome | None, now: float
 ) -> Decision:
     """The cancelled turn lets go of the session.
 
     ``outcome`` is ``None`` for a turn that is given up: its coroutine still runs.
     """
-    then = state.then
+    closing = state.closing
     stopped = outcome is None or type(outcome) is Stopped
-    if stopped and type(then) is Closing and _goes_on_elsewhere(state, then):
-        return _hand_over(state, then, outcome, now)
+    if stopped and closing is not None and _goes_on_elsewhere(state, closing):
+        return _hand_over(state, closing, outcome, now)
     error = error_of(outcome) if status is TurnStatus.FAILED else None
     result = kept_result(outcome, state.memory)
     record = record_of(state, status, now, error, message.first_event_at, message.began, result)
@@ -101,32 +123,31 @@ def settle(
     return let_go(state, memory, record, effects, now)
 
 
-def let_go(
-    state: Cancelling, memory: Memory, record: TurnRecord, effects: list[Effect], now: float
-) -> Decision:
+def let_go(state: Ending, memory: Memory, record: TurnRecord, effects: list[Effect], now: float) -> Decision:
     """The turn has ended, as its ``record`` says: answer those who waited for that, and go on.
 
     ``effects`` are those of its end, ``memory`` is what is remembered now.
     """
-    then = state.then
+    line = state.line
     end = ENDS[record.status]
     ends_streams = False
     for ask in state.asks:
         if ask.to is not None:
             effects.append(Reply(ask.to, CancelAnswer(end.verdict, record, (now - ask.at) * 1000.0)))
         ends_streams = ends_streams or CAUSES[ask.reason.code].ends_streams
-    if type(then) is Closing:
-        closed, closing = close(memory, then, end.stream, now)
+    if state.closing is not None:
+        closed, closing = close(memory, state.closing, line, end.stream, now)
         return closed, (*effects, *closing)
-    if then is None:
-        # Only now: with a turn that waits the session goes on, and so do its streams.
-        if ends_streams:
+    front = None if line is None else line.front
+    if front is None:
+        # Only where no turn starts: with one that does the session goes on, and so do its streams.
+        if ends_streams and (line is None or line.next is None):
             effects.append(CloseStreams(end.stream))
-        return Idle(memory), tuple(effects)
-    spec = then.spec
-    superseded = Superseded(record.head.turn_id, end.verdict, (now - spec.head.submitted_at) * 1000.0)
-    running, started = start(memory, spec, now, then.to, superseded, then.queued_at)
-    return running, (*effects, *started)
+        after, more = go(memory, line, now)
+        return after, (*effects, *more)
+    superseded = Superseded(record.head.turn_id, end.verdict, (now - front.spec.submitted_at) * 1000.0)
+    after, more = go(memory, line, now, superseded)
+    return after, (*effects, *more)
 
 
 # -- Turns that outlive their process -----------------------------------------------------------------
@@ -147,22 +168,23 @@ def cut_off(turn: Holder, memory: Memory, now: float) -> tuple[Memory, Waiting]:
     return replace(memory, last_epoch=drawn(turn.epoch, now)), waiting
 
 
-def _goes_on_elsewhere(state: Cancelling, then: Closing) -> bool:
+def _goes_on_elsewhere(state: Ending, closing: Closing) -> bool:
     """Whether nothing but the end of this process stops the turn, and another one runs it again."""
     memory = state.memory
-    if then.for_good is not None or not memory.home.limits.durable:
+    if closing.for_good is not None or not memory.home.limits.durable:
         return False
     return not state.asks and lasting_cancel(state) is None and may_run_again(memory, state.turn)
 
 
-def _hand_over(state: Cancelling, then: Closing, outcome: Outcome | None, now: float) -> Decision:
+def _hand_over(state: Ending, closing: Closing, outcome: Outcome | None, now: float) -> Decision:
     """The turn goes on in another process, and the session is closed in this one."""
     turn = state.turn
     memory, waiting = cut_off(turn, state.memory, now)
     ended = end_attempt(memory, waiting, now, outcome, turn.spec.ended_to)
     fled = () if outcome is not None else (Quarantine(turn.epoch),)
-    closed, closing = close(memory, replace(then, left=waiting), StreamEnd.SHUTDOWN, now)
-    return closed, (ended, *fled, *closing)
+    left = with_front(state.line, waiting)
+    closed, effects = close(memory, closing, left, StreamEnd.SHUTDOWN, now)
+    return closed, (ended, *fled, *effects)
 
 
 def end_attempt(
@@ -200,12 +222,43 @@ def end_waiting(
     return remember(memory, record, now), EndTurn(record, None, spec.ended_to, anew=True, spec=spec)
 
 
+def drop(
+    memory: Memory,
+    turns: tuple[Waiting, ...],
+    asked: Cancellation,
+    now: float,
+    by: TurnId | None = None,
+    behind: Holder | None = None,
+) -> tuple[Memory, tuple[Effect, ...]]:
+    """Cancel turns that wait, and answer their senders: they never begin. ``behind`` is who held the session.
+
+    The only end of a turn that waits, but for a restart's.
+    """
+    effects: list[Effect] = []
+    for turn in turns:
+        memory, end = end_waiting(memory, turn, TurnStatus.CANCELLED, now, asked, by)
+        effects.append(end)
+        if turn.to is not None:
+            effects.append(Reply(turn.to, accepted(turn.spec, TurnStatus.CANCELLED, behind)))
+    return memory, tuple(effects)
+
+
+def accepted(spec: TurnSpec, status: TurnStatus, behind: Holder | None) -> Accepted:
+    """The answer to a send whose turn waits for the one in flight, or waited for it in vain."""
+    superseded = None if behind is None else Superseded(behind.spec.turn_id, Verdict.REQUESTED, None)
+    began = None if status is TurnStatus.QUEUED else False
+    return Accepted(spec.session_id, spec.turn_id, None, status, superseded, began=began)
+
+
 # -- Closing ------------------------------------------------------------------------------------------
 
 
-def close(memory: Memory, closing: Closing, end: StreamEnd, now: float) -> Decision:
-    """Nothing holds the session: close it. ``end`` is why its streams end, if the close does not say."""
-    closed = Closed(memory, closing.reason, closing.for_good, closing.left)
+def close(memory: Memory, closing: Closing, left: Line | None, end: StreamEnd, now: float) -> Decision:
+    """Nothing holds the session: close it. ``end`` is why its streams end, if the close does not say.
+
+    ``left`` are the turns that wait for another process.
+    """
+    closed = Closed(memory, closing.reason, closing.for_good, left)
     noted = () if closing.for_good is None else (NoteClosed(closing.for_good, now),)
     answers = (Reply(to, view(closed)) for to in closing.to if to is not None)
     return closed, (*noted, CloseStreams(CAUSES[closing.reason.code].closes_as or end), *answers)

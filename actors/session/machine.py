@@ -14,23 +14,28 @@ only *ask* a coroutine to stop: it may clean up first, finish anyway, or ignore 
 on holding its session until its coroutine has returned, or until it has ignored its whole grace. This is what
 most of the states and races below are about.
 
-    Idle         nothing runs
-    Queued       nothing runs; a turn that was cut off by a restart, or never started before it, waits
-    Running      a turn holds the session
-    Cancelling   a turn holds the session and was asked to stop; `then` is what follows once it has let go:
-                 nothing, the next turn, or the close
-    Closed       nothing will run here any more; what ran can still be asked about
+    Idle       nothing runs, and nothing waits
+    Queued     nothing runs, and turns wait: each for its moment
+    Running    a turn holds the session
+    Ending     a turn holds the session and is on its way out: what `phase` says; then comes the close, if
+               there is a `closing`, or the next turn
+    Closed     nothing will run here any more; what ran can still be asked about
 
-Three things look like states and are none. A turn that waits for its predecessor is the `then` of
-`Cancelling`: it has no epoch, no coroutine and no event with an id, and can be dropped without anyone having
-to stop. A turn that ignored its grace is in `memory.quarantined`: it runs, but holds nothing and may say
-nothing. A cancel that came before its send is in `memory.early`. They stand beside the states, so that five
-states times whatever comes stay five.
+Three things look like states and are none. Turns that wait stand in the `line`, in any state but `Idle`: they
+have no epoch, no coroutine and no event with an id, and can be dropped without anyone having to stop. A turn
+that ignored its grace is in `memory.quarantined`: it runs, but holds nothing and may say nothing. A cancel
+that came before its send is in `memory.early`. They stand beside the states, so that five states times
+whatever comes stay five.
+
+Four mechanisms keep that from becoming a thicket. `holding.go` is the only way on for a session that nothing
+holds: the next in line starts, or waits for its moment, or the session rests. `holding.settle` is the only
+end of a turn that was cancelled, `holding.drop` the only end of one that waits. `due.due` is the one moment
+at which a session has to look again, whatever it waits for.
 
 Processes end, and where there is a journal another one loads what is durable (`journal.durable`). The first
-message to a session then is `Recover`: a turn that held it has no coroutine any more. `restarts` says what
-becomes of that turn, and everything about `Queued`, which nothing else leads to. A shutdown leaves what waits
-as it is, in `Closed.left`, and cuts off what would be run again after a crash.
+message to a session then is `Recover`: a turn that held it has no coroutine any more, and `steps.restarts`
+says what becomes of it. A shutdown leaves what waits as it is, in `Closed.left`, and cuts off what would be
+run again after a crash.
 
 Two kinds of messages
 ---------------------
@@ -70,7 +75,6 @@ effect.
 
 What is weak
 ------------
-* One turn can wait, not several: the strategies that queue will turn `then` into a line of their own.
 * Nothing comes back from an effect. If one raises, the actor gives up the session (`after_failure`) rather
   than guess how much of the decision was done.
 * Records are let go of when another turn ends (`record.remember`), not by time: a quiet session keeps its old
@@ -84,19 +88,20 @@ What is weak
 from typing import TypeAlias, assert_never
 
 from turnkeeper.actors.model.messages import Recover, ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
-from turnkeeper.actors.model.records import Cancellation, LateEnd, Reason, Returned
+from turnkeeper.actors.model.records import LateEnd, Reason, Returned
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, TurnStatus
 
-from . import busy, gate, ladder, refusals, restarts, stops
-from .busy import drop_successor, leave_successor
-from .consequences import CAUSES, ended_late_as, error_of, settled_as
-from .effects import CountStale, Decision, Effect, EndTurn, NoteClosed, NoteLateEnd, Reply, SetTimer
-from .holding import close, end_waiting, settle, start
+from . import ladder, refusals
+from .consequences import ended_late_as, error_of, settled_as
+from .due import due
+from .effects import CountStale, Decision, EndTurn, NoteLateEnd, SetTimer
+from .holding import go, settle
 from .record import kept_result, record_of, remember
 from .refusals import refuse
-from .states import Cancelling, Closed, Closing, Idle, Queued, Running, State
-from .views import queued_turns, view
+from .states import Closed, Ending, Idle, Queued, Running, State
+from .steps import closes, gate, restarts, sends, stops
+from .views import queued_turns
 
 Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut | Recover
 
@@ -116,20 +121,18 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
     # classes are final, so the type checkers see as well that none is missing.
     if type(message) is Submit:
         if type(state) is Idle:
-            return _submit_idle(state, message, now, to)
-        if type(state) is Running or type(state) is Cancelling:
-            return busy.submit(state, message, now, to)
-        if type(state) is Queued:
-            return restarts.submit(state, message, now, to)
+            return sends.idle(state, message, now, to)
+        if type(state) is Running or type(state) is Ending or type(state) is Queued:
+            return sends.busy_session(state, message, now, to)
         if type(state) is Closed:
-            return _submit_closed(state, message, to)
+            return sends.closed_session(state, message, to)
         assert_never(state)
     if type(message) is TurnEnded:
         if type(state) is Running:
             if message.epoch != state.turn.epoch:
                 return _ended_late(state, message, now)
             return _ended_running(state, message, now)
-        if type(state) is Cancelling:
+        if type(state) is Ending:
             if message.epoch != state.turn.epoch:
                 return _ended_late(state, message, now)
             status = settled_as(message.outcome, state.cancellation.reason.code)
@@ -142,63 +145,59 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
             return refuse(state, to, refusals.precondition_failed(message.if_match))
         if type(state) is Running:
             return stops.running(state, message, now, to)
-        if type(state) is Cancelling:
-            return stops.cancelling(state, message, now, to)
+        if type(state) is Ending:
+            return stops.ending(state, message, now, to)
         if type(state) is Queued:
-            return restarts.stop(state, message, now, to)
+            return stops.queued(state, message, now, to)
         if type(state) is Idle or type(state) is Closed:
             return stops.at_rest(state, message, now, to)
         assert_never(state)
     if type(message) is Tick:
         if type(state) is Running:
             return _tick_running(state, now)
-        if type(state) is Cancelling:
-            return _tick_cancelling(state, message, now)
+        if type(state) is Ending:
+            return _tick_ending(state, message, now)
         if type(state) is Queued:
-            return restarts.tick(state, now)
+            return _tick_queued(state, now)
         if type(state) is Idle or type(state) is Closed:
             return state, ()
         assert_never(state)
     if type(message) is Shut:
         if type(state) is Idle:
-            return close(state.memory, _closing(message, to), StreamEnd.SESSION_CLOSED, now)
+            return closes.idle(state, message, now, to)
         if type(state) is Running:
-            return _shut_running(state, message, now, to)
-        if type(state) is Cancelling:
-            return _shut_cancelling(state, message, now, to)
+            return closes.running(state, message, now, to)
+        if type(state) is Ending:
+            return closes.ending(state, message, now, to)
         if type(state) is Queued:
-            return restarts.shut(state, _closing(message, to), now)
+            return closes.queued(state, message, now, to)
         if type(state) is Closed:
-            return _shut_closed(state, message, now, to)
+            return closes.closed(state, message, now, to)
         assert_never(state)
     if type(message) is Recover:
         return restarts.recover(state, now)
     assert_never(message)
 
 
-# -- A send -------------------------------------------------------------------------------------------
-
-
-def _submit_idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
-    return gate.answered(state, message, now, to) or start(state.memory, message.spec, now, to, None)
-
-
-def _submit_closed(state: Closed, message: Submit, to: ReplyAddress | None) -> Decision:
-    return gate.known(state, message, to) or refuse(state, to, refusals.closed(state))
-
-
 # -- Time -------------------------------------------------------------------------------------------
 
 
 def _tick_running(state: Running, now: float) -> Decision:
-    if state.deadline is None:
-        return state, ()
-    if now < state.deadline:
-        return state, (SetTimer(state.deadline),)
-    return ladder.enter(state, Reason(CancelCode.TIMEOUT), now)
+    deadline = state.deadline
+    if deadline is not None and now >= deadline:
+        return ladder.enter(state, Reason(CancelCode.TIMEOUT), now, line=state.line)
+    moment = due(state)
+    return state, () if moment is None else (SetTimer(moment),)
 
 
-def _tick_cancelling(state: Cancelling, message: Tick, now: float) -> Decision:
+def _tick_queued(state: Queued, now: float) -> Decision:
+    moment = due(state)
+    if moment is None or now >= moment:
+        return go(state.memory, state.line, now)
+    return state, (SetTimer(moment),)
+
+
+def _tick_ending(state: Ending, message: Tick, now: float) -> Decision:
     return ladder.climb(state, now) or settle(state, message, TurnStatus.UNRESPONSIVE, None, now)
 
 
@@ -214,7 +213,11 @@ def _ended_running(state: Running, message: TurnEnded, now: float) -> Decision:
         # A cancellation too: it was not asked for.
         record = record_of(state, FAILED, now, error_of(outcome), message.first_event_at, message.began)
     memory = remember(state.memory, record, now)
-    return Idle(memory), (EndTurn(record, outcome, state.turn.spec.ended_to),)
+    ended = EndTurn(record, outcome, state.turn.spec.ended_to)
+    if state.line is None:
+        return Idle(memory), (ended,)
+    after, effects = go(memory, state.line, now)
+    return after, (ended, *effects)
 
 
 def _ended_late(state: State, message: TurnEnded, now: float) -> Decision:
@@ -229,48 +232,7 @@ def _ended_late(state: State, message: TurnEnded, now: float) -> Decision:
     return state, (CountStale(),)
 
 
-# -- Closing ------------------------------------------------------------------------------------------
-
-
-def _shut_running(state: Running, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
-    return ladder.enter(state, message.reason, now, then=_closing(message, to), grace=message.grace)
-
-
-def _shut_cancelling(state: Cancelling, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
-    closing, left = _closing(message, to), None
-    if closing.for_good is None and state.memory.home.limits.durable:
-        left, effects = leave_successor(state)
-    else:
-        state, effects = drop_successor(state, message.reason, now)
-    if type(state.then) is Closing:
-        before = state.then
-        # A close that comes after a shutdown does not change why the streams end.
-        reason = closing.reason if CAUSES[before.reason.code].closes_as is None else before.reason
-        closing = Closing(reason, (*before.to, to), before.for_good or closing.for_good)
-    rung = state.rung
-    if message.grace is not None:
-        # A shutdown may leave less time than the turn's grace; it never leaves more.
-        rung = ladder.shortened(rung, now, message.grace)
-    shut = replace(state, then=replace(closing, left=left), rung=rung)
-    return shut, (*effects, SetTimer(ladder.due(rung)))
-
-
-def _shut_closed(state: Closed, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
-    for_good = _closing(message, to).for_good
-    if for_good is None or state.for_good is not None:
-        return state, (Reply(to, view(state)),)
-    ended: tuple[Effect, ...] = ()
-    memory, left = state.memory, state.left
-    if left is not None:
-        memory, end = end_waiting(memory, left, TurnStatus.CANCELLED, now, Cancellation(for_good, now))
-        ended = (end,)
-    closed = Closed(memory, state.reason, for_good)
-    return closed, (*ended, NoteClosed(for_good, now), Reply(to, view(closed)))
-
-
-def _closing(message: Shut, to: ReplyAddress | None) -> Closing:
-    reason = message.reason
-    return Closing(reason, (to,), reason if CAUSES[reason.code].lasts else None)
+# -- When turnkeeper fails ----------------------------------------------------------------------------
 
 
 def after_failure(
@@ -288,7 +250,7 @@ def after_failure(
         began_before = False if queued.epoch is None else None
         interrupted = replace(queued, status=TurnStatus.INTERRUPTED, ended_at=now, began=began_before)
         memory = remember(memory, interrupted, now)
-    if isinstance(state, Running | Cancelling):
+    if isinstance(state, Running | Ending):
         record = record_of(state, TurnStatus.INTERRUPTED, now, None, first_event_at, began)
         memory = remember(memory, record, now)
     return replace(state, memory=memory, left=None) if type(state) is Closed else Idle(memory)

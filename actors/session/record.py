@@ -14,11 +14,12 @@ from turnkeeper.actors.model.records import (
 )
 from turnkeeper.actors.model.words import TurnStatus
 
-from .states import Cancelling, Closing, EarlyCancel, Limits, Memory, Running, Successor, Waiting
+from .line import Waiting
+from .states import EarlyCancel, Ending, Limits, Memory, Running
 
 
 def record_of(
-    state: Running | Cancelling,
+    state: Running | Ending,
     status: TurnStatus | None = None,
     ended_at: float | None = None,
     error: TurnError | None = None,
@@ -32,10 +33,10 @@ def record_of(
     """
     turn = state.turn
     cancellation = superseded_by = None
-    if type(state) is Cancelling:
-        cancellation, next_one = state.cancellation, follower(state)
-        if next_one is not None:
-            superseded_by = next_one.spec.head.turn_id
+    if type(state) is Ending:
+        cancellation, line = state.cancellation, state.line
+        if line is not None and line.front is not None:
+            superseded_by = line.front.spec.head.turn_id
     if status is None:
         status = TurnStatus.RUNNING if cancellation is None else TurnStatus.CANCELLING
         began = began or None
@@ -55,12 +56,6 @@ def record_of(
         result,
         turn.attempt,
     )
-
-
-def follower(state: Cancelling) -> Successor | Waiting | None:
-    """The turn that comes after the one in flight: here, or in another process."""
-    then = state.then
-    return then.left if type(then) is Closing else then
 
 
 def waiting_record(turn: Waiting, last_epoch: Epoch) -> TurnRecord:

@@ -14,10 +14,10 @@ from turnkeeper.actors.model.exceptions import (
     UnknownTurn,
 )
 from turnkeeper.actors.model.messages import ReplyAddress
-from turnkeeper.actors.model.records import SessionId, TurnId
+from turnkeeper.actors.model.records import SessionId, TurnId, TurnSpec
 
 from .effects import Decision, Refuse
-from .states import Cancelling, Closed, Queued, Running, State
+from .states import Closed, Ending, State
 
 
 def refuse(state: State, to: ReplyAddress | None, error: SessionError) -> Decision:
@@ -25,13 +25,13 @@ def refuse(state: State, to: ReplyAddress | None, error: SessionError) -> Decisi
     return state, (Refuse(to, error),)
 
 
-def busy(state: Running | Cancelling | Queued) -> SessionError:
-    """A send that may neither take the place of the session's turn nor wait for it."""
-    what = "waits to be started" if type(state) is Queued else "is in flight"
-    return SessionBusy(f"a turn {what} in this session", turn_id=state.turn.spec.turn_id)
+def busy(turn: TurnSpec, *, waits: bool) -> SessionError:
+    """A send that may neither take the place of this turn nor wait for it."""
+    what = "waits to be started" if waits else "is in flight"
+    return SessionBusy(f"a turn {what} in this session", turn_id=turn.turn_id)
 
 
-def closed(state: Cancelling | Closed) -> SessionError:
+def closed(state: Ending | Closed) -> SessionError:
     """A send to a session that is closed, or closes."""
     return SessionClosed(f"session {state.memory.home.session_id!r} is closed")
 

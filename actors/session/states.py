@@ -15,6 +15,8 @@ from turnkeeper.actors.model.records import (
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import OnRestart
 
+from .line import Line
+
 
 @value
 class Limits:
@@ -111,19 +113,8 @@ class Again:
     end_at: float
 
 
-Rung: TypeAlias = Asked | Again
-
-
-@value
-class Waiting:
-    """A turn that waits to be started, and for no other one: its process has ended, or is about to.
-
-    ``attempt`` is the one that comes next: above 1, it had been started before.
-    """
-
-    spec: TurnSpec
-    attempt: int = 1
-    queued_at: float | None = None
+#: How far a turn is on its way out.
+Phase: TypeAlias = Asked | Again
 
 
 # -- Those who wait for its end -----------------------------------------------------------------------
@@ -140,27 +131,15 @@ class Ask:
 
 @final
 @value
-class Successor:
-    """The turn that starts once its predecessor has settled; ``to`` is answered when it does."""
-
-    spec: TurnSpec
-    to: ReplyAddress | None
-    queued_at: float | None = None
-
-
-@final
-@value
 class Closing:
     """The session is closed once its turn has settled; ``to`` are answered when it is.
 
     ``for_good`` is why it will still be closed after a restart, if it will: a shutdown closes it for now.
-    ``left`` is a turn that goes on waiting for another process then.
     """
 
     reason: Reason
     to: tuple[ReplyAddress | None, ...]
     for_good: Reason | None = None
-    left: Waiting | None = None
 
 
 # -- The states ---------------------------------------------------------------------------------------
@@ -177,34 +156,38 @@ class Idle:
 @final
 @value
 class Queued:
-    """No turn holds the session; this one is started at ``due``."""
+    """No turn holds the session, and some wait: each for its moment."""
 
     memory: Memory
-    turn: Waiting
-    due: float
+    line: Line
 
 
 @final
 @value
 class Running:
-    """A turn holds the session. ``deadline`` is when its time is up."""
+    """A turn holds the session. ``deadline`` is when its time is up, ``line`` who waits."""
 
     memory: Memory
     turn: Holder
     deadline: float | None
+    line: Line | None = None
 
 
 @final
 @value
-class Cancelling:
-    """The turn has been cancelled and still holds the session: until it settles, or is given up."""
+class Ending:
+    """A turn is on its way out and still holds the session: until it settles, or is given up.
+
+    What follows is the close, if there is a ``closing``: then those in the ``line`` wait for another process.
+    """
 
     memory: Memory
     turn: Holder
     cancellation: Cancellation
-    rung: Rung
-    asks: tuple[Ask, ...]
-    then: Successor | Closing | None
+    phase: Phase
+    asks: tuple[Ask, ...] = ()
+    line: Line | None = None
+    closing: Closing | None = None
 
 
 @final
@@ -212,13 +195,13 @@ class Cancelling:
 class Closed:
     """No turn will hold the session any more: for now, or for good if it says why.
 
-    ``left`` is a turn that waits for another process.
+    ``left`` are turns that wait for another process.
     """
 
     memory: Memory
     reason: Reason
     for_good: Reason | None = None
-    left: Waiting | None = None
+    left: Line | None = None
 
 
-State: TypeAlias = Idle | Queued | Running | Cancelling | Closed
+State: TypeAlias = Idle | Queued | Running | Ending | Closed

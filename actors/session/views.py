@@ -18,15 +18,16 @@ from turnkeeper.actors.model.records import (
 from turnkeeper.actors.model.words import SessionState, Step, TurnStatus
 
 from .consequences import CAUSES
-from .record import follower, record_of, unstarted, waiting_record
-from .states import Cancelling, Closed, Closing, Idle, Queued, Running, State, Successor, Waiting
+from .line import Line, waiting_turns
+from .record import record_of, waiting_record
+from .states import Closed, Ending, Idle, Queued, Running, State
 
 
 class InFlight(msgspec.Struct, eq=False):
     """The turn that holds a session, as an `ActiveTurn`. Made when it starts: a list makes nothing."""
 
     # A struct is made in C, and every turn makes one.
-    _state: Running | Cancelling
+    _state: Running | Ending
 
     @property
     def session_id(self) -> SessionId:
@@ -71,7 +72,7 @@ def current_turn(
     state: State, first_event_at: float | None = None, began: bool | None = None
 ) -> TurnRecord | None:
     """The turn that holds the session, else the last one that did, which may wait to do so again."""
-    if isinstance(state, Running | Cancelling):
+    if isinstance(state, Running | Ending):
         return record_of(state, first_event_at=first_event_at, began=began)
     memory = state.memory
     known = (*memory.records, *memory.quarantined, *queued_turns(state))
@@ -79,37 +80,35 @@ def current_turn(
     return max(started, key=lambda record: record.epoch or 0, default=None)
 
 
-def lasting_cancel(state: Cancelling) -> Cancellation | None:
+def lasting_cancel(state: Ending) -> Cancellation | None:
     """The first cancel of the turn in flight that counts after a restart as well."""
     asked = (state.cancellation, *(Cancellation(ask.reason, ask.at) for ask in state.asks))
     return next((each for each in asked if CAUSES[each.reason.code].lasts), None)
 
 
+def line_of(state: State) -> Line | None:
+    """Who waits for the session: here, or for another process."""
+    if type(state) is Running or type(state) is Ending or type(state) is Queued:
+        return state.line
+    if type(state) is Closed:
+        return state.left
+    if type(state) is Idle:
+        return None
+    assert_never(state)
+
+
 def queued_turns(state: State) -> tuple[TurnRecord, ...]:
-    """The turns that wait for the session: here, or for another process."""
-    if isinstance(state, Cancelling):
-        then = follower(state)
-        return () if then is None else (unstarted(then.spec, TurnStatus.QUEUED, then.queued_at),)
-    waiting = waiting_turn(state)
-    return () if waiting is None else (waiting_record(waiting, state.memory.last_epoch),)
-
-
-def waiting_turn(state: State) -> Waiting | None:
-    """The turn that waits to be started where none is in flight."""
-    match state:
-        case Queued():
-            return state.turn
-        case Closed():
-            return state.left
-        case Idle() | Running() | Cancelling():
-            return None
-        case _:
-            assert_never(state)
+    """The turns that wait for the session, in order: here, or for another process."""
+    line = line_of(state)
+    if line is None:
+        return ()
+    last_epoch = state.memory.last_epoch
+    return tuple([waiting_record(turn, last_epoch) for turn in line.turns])
 
 
 def turns_of(state: State) -> tuple[TurnRecord, ...]:
     """All turns that are known, each once."""
-    held = (record_of(state),) if isinstance(state, Running | Cancelling) else ()
+    held = (record_of(state),) if isinstance(state, Running | Ending) else ()
     return (*state.memory.records, *state.memory.quarantined, *held, *queued_turns(state))
 
 
@@ -120,7 +119,7 @@ def find_turn(
 
     ``first_event_at`` and ``began`` are those of the turn in flight, which its state does not know.
     """
-    if isinstance(state, Running | Cancelling) and state.turn.spec.turn_id == turn_id:
+    if isinstance(state, Running | Ending) and state.turn.spec.turn_id == turn_id:
         return record_of(state, first_event_at=first_event_at, began=began)
     memory = state.memory
     for record in (*queued_turns(state), *memory.quarantined, *memory.records):
@@ -153,7 +152,7 @@ def state_name(state: State) -> SessionState:
             return SessionState.QUEUED
         case Running():
             return SessionState.RUNNING
-        case Cancelling():
+        case Ending():
             return SessionState.CANCELLING
         case Closed():
             return SessionState.CLOSED
@@ -187,17 +186,14 @@ def was_superseded(record: TurnRecord) -> bool:
 def owed_answers(state: State) -> list[ReplyAddress | None]:
     """The addresses that the session has not answered yet."""
     owed: list[ReplyAddress | None] = []
-    if isinstance(state, Running | Cancelling):
+    if isinstance(state, Running | Ending):
         owed.append(state.turn.spec.ended_to)
-    if isinstance(state, Cancelling):
+    if isinstance(state, Ending):
         owed += [ask.to for ask in state.asks]
-        if isinstance(state.then, Successor):
-            owed.append(state.then.to)
-        elif isinstance(state.then, Closing):
-            owed += state.then.to
-    waiting = follower(state) if isinstance(state, Cancelling) else waiting_turn(state)
-    if waiting is not None:
-        owed.append(waiting.spec.ended_to)
+        if state.closing is not None:
+            owed += state.closing.to
+    for turn in waiting_turns(line_of(state)):
+        owed += (turn.to, turn.spec.ended_to)
     return owed
 
 

@@ -111,7 +111,7 @@ class JournalOnlooker(Onlooker):
         log = self._log(session)
         turn_id = TurnId(f"t{which % 3 + 1}")
         reason = Reason(CancelCode.USER_REQUEST, "ada")
-        open_turns = [turn for turn in (log.holder, log.waiting) if turn is not None]
+        open_turns = [turn for turn in (log.holder, log.front) if turn is not None]
         if log.closed is not None:
             return
         if which == 3:

@@ -45,8 +45,10 @@ from turnkeeper.actors.model.words import TERMINAL, CloseOn, SessionState, TurnS
 from turnkeeper.actors.registry.directory import size_of_title
 from turnkeeper.actors.registry.front import SessionRegistry, open_registry
 from turnkeeper.actors.runtime import AsyncioFuture
+from turnkeeper.actors.session.line import waiting_turns
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.states import Cancelling, Holder, Running, Successor
+from turnkeeper.actors.session.states import Closed
+from turnkeeper.actors.session.views import line_of
 from turnkeeper.actors.turn.turn import Turn
 
 ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
@@ -350,9 +352,8 @@ class Onlooker:
         in_flight = sum(
             each.spec.size
             for entry in entries
-            if isinstance(entry.state, Running | Cancelling)
-            for each in (entry.state.turn, getattr(entry.state, "then", None))
-            if isinstance(each, Holder | Successor)
+            for each in (getattr(entry.state, "turn", None), *waiting_turns(line_of(entry.state)))
+            if each is not None and not isinstance(entry.state, Closed)
         )
         results = sum(
             record.result.size

@@ -55,7 +55,7 @@ BUGS = (
     ),
     Bug(
         "an early cancel is remembered for less than its answer says",
-        "session/stops",
+        "session/steps/stops",
         "max(0.0, answer.remembered_for - by)",
         "answer.remembered_for",
     ),

@@ -55,8 +55,8 @@ from turnkeeper.actors.session.effects import CancelTurn, Effect
 from turnkeeper.actors.session.ladder import delayed
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.record import early_cancel
-from turnkeeper.actors.session.states import Cancelling, Home, Idle, Running, State
-from turnkeeper.actors.session.stops import said_late
+from turnkeeper.actors.session.states import Ending, Home, Idle, Running, State
+from turnkeeper.actors.session.steps.stops import said_late
 
 from .cargo import Cargo, Packed
 from .sealing import checked, sealer
@@ -312,7 +312,7 @@ def _opening(shared: Shared, home: Home, now: float) -> tuple[Entry, ...]:
 
 def _place(shared: Shared, before: State, after: State) -> Holdings[Any] | None:
     """Take the place of a turn that the directory does not show before it has landed."""
-    if type(before) is not Idle or not (type(after) is Running or type(after) is Cancelling):
+    if type(before) is not Idle or not (type(after) is Running or type(after) is Ending):
         return None
     return reserve(shared.directory, before.memory.home.session_id)
 

@@ -13,8 +13,8 @@ from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.registry.directory import Entry, name, put_back
 from turnkeeper.actors.registry.shared import Shared
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
-from turnkeeper.actors.session.restarts import needs_recovery
 from turnkeeper.actors.session.states import Home, Idle, Memory
+from turnkeeper.actors.session.steps.restarts import needs_recovery
 
 
 class Household(Protocol):

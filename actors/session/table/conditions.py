@@ -11,18 +11,16 @@ from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import Epoch, Stopped, TurnSpec
 from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy
 from turnkeeper.actors.session.consequences import CAUSES
+from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.states import (
     Again,
     Asked,
-    Cancelling,
     Closed,
-    Closing,
+    Ending,
     Holder,
     Queued,
     Running,
     State,
-    Successor,
-    Waiting,
 )
 from turnkeeper.actors.session.views import current_turn, find_turn
 
@@ -61,20 +59,23 @@ ALWAYS = When("")
 # -- What comes after the turn in flight --------------------------------------------------------------
 
 
-def _successor(state: State) -> Successor | None:
-    then = state.then if isinstance(state, Cancelling) else None
-    return then if isinstance(then, Successor) else None
+def _successor(state: State) -> Waiting | None:
+    if not isinstance(state, Ending) or state.closing is not None or state.line is None:
+        return None
+    return state.line.front
 
 
 def _left(state: State) -> Waiting | None:
-    if isinstance(state, Cancelling):
-        return state.then.left if isinstance(state.then, Closing) else None
-    return state.left if isinstance(state, Closed) else None
+    if isinstance(state, Ending):
+        line = None if state.closing is None else state.line
+    else:
+        line = state.left if isinstance(state, Closed) else None
+    return None if line is None else line.front
 
 
 CLOSES = When(
     "the session is to be closed",
-    lambda state, message, now: isinstance(state.then, Closing),
+    lambda state, message, now: state.closing is not None,
     opposite="the session is not to be closed",
 )
 NEXT = When(
@@ -82,7 +83,7 @@ NEXT = When(
     lambda state, message, now: _successor(state) is not None,
     opposite="no other turn waits",
 )
-NOTHING = When("nothing follows", lambda state, message, now: state.then is None)
+NOTHING = When("nothing follows", lambda state, message, now: state.closing is None and state.line is None)
 LEFT = When(
     "a turn waits for another process",
     lambda state, message, now: _left(state) is not None,
@@ -180,7 +181,7 @@ def _aims(text: str, test: Callable[[State, str | None], bool]) -> When:
 
 
 def _is_holder(state: State, turn_id: str | None) -> bool:
-    return isinstance(state, Running | Cancelling) and state.turn.spec.turn_id == turn_id
+    return isinstance(state, Running | Ending) and state.turn.spec.turn_id == turn_id
 
 
 def _is_successor(state: State, turn_id: str | None) -> bool:
@@ -189,7 +190,7 @@ def _is_successor(state: State, turn_id: str | None) -> bool:
 
 
 def _is_waiting(state: State, turn_id: str | None) -> bool:
-    waiting = state.turn if isinstance(state, Queued) else _left(state)
+    waiting = state.line.front if isinstance(state, Queued) else _left(state)
     return waiting is not None and waiting.spec.turn_id == turn_id
 
 
@@ -244,12 +245,17 @@ LASTS_ALREADY = When(
 # -- Of time ------------------------------------------------------------------------------------------
 
 
-def _rung_due(state: Cancelling, now: float) -> bool:
-    return now >= (state.rung.again_at if isinstance(state.rung, Asked) else state.rung.end_at)
+def _rung_due(state: Ending, now: float) -> bool:
+    return now >= (state.phase.again_at if isinstance(state.phase, Asked) else state.phase.end_at)
 
 
-BEFORE_DUE = When("before it is to start", lambda state, tick, now: now < state.due)
-AT_DUE = When("when it is to start", lambda state, tick, now: now >= state.due)
+def _front_due(state: Queued, now: float) -> bool:
+    front = state.line.front
+    return front is not None and (front.not_before is None or now >= front.not_before)
+
+
+BEFORE_DUE = When("before it is to start", lambda state, tick, now: not _front_due(state, now))
+AT_DUE = When("when it is to start", lambda state, tick, now: _front_due(state, now))
 NO_DEADLINE = When("the turn has no timeout", lambda state, tick, now: state.deadline is None)
 BEFORE_DEADLINE = When(
     "before the timeout", lambda state, tick, now: state.deadline is not None and now < state.deadline
@@ -260,18 +266,18 @@ AT_DEADLINE = When(
 BEFORE_RUNG = When("before the next rung", lambda state, tick, now: not _rung_due(state, now))
 AT_HALF = When(
     "at half of the grace",
-    lambda state, tick, now: isinstance(state.rung, Asked) and _rung_due(state, now),
+    lambda state, tick, now: isinstance(state.phase, Asked) and _rung_due(state, now),
 )
 AT_END = When(
     "at the end of the grace",
-    lambda state, tick, now: isinstance(state.rung, Again) and _rung_due(state, now),
+    lambda state, tick, now: isinstance(state.phase, Again) and _rung_due(state, now),
 )
 
 # -- Of the end of a coroutine ------------------------------------------------------------------------
 
 
 def _held_by(state: State, epoch: Epoch) -> bool:
-    return isinstance(state, Running | Cancelling) and state.turn.epoch == epoch
+    return isinstance(state, Running | Ending) and state.turn.epoch == epoch
 
 
 def _given_up(state: State, epoch: Epoch) -> bool:
@@ -294,29 +300,34 @@ def _policy(state: State, spec: TurnSpec) -> OnRestart | None:
 
 def _has_another_attempt(state: State, message: Any, now: float) -> bool:
     """Whether the turn, in flight or waiting, may be started again."""
-    if not isinstance(state, Queued | Running | Cancelling):
+    turn: Holder | Waiting | None = None
+    if isinstance(state, Queued):
+        turn = state.line.front
+    elif isinstance(state, Running | Ending):
+        turn = state.turn
+    if turn is None:
         return False
-    cut_off = state.turn.attempt if isinstance(state.turn, Holder) else state.turn.attempt - 1
-    again = _policy(state, state.turn.spec) in (OnRestart.RERUN, OnRestart.CONTINUE)
+    cut_off = turn.attempt if isinstance(turn, Holder) else turn.attempt - 1
+    again = _policy(state, turn.spec) in (OnRestart.RERUN, OnRestart.CONTINUE)
     return again and cut_off < state.memory.home.limits.attempts
 
 
 def _is_handed_over(state: State, message: TurnEnded | Tick, now: float) -> bool:
-    if not isinstance(state, Cancelling) or not isinstance(state.then, Closing):
+    if not isinstance(state, Ending) or state.closing is None:
         return False
     if isinstance(message, TurnEnded) and not isinstance(message.outcome, Stopped):
         return False
     asked = state.asks or state.cancellation.reason.code is not CancelCode.SHUTDOWN
-    durable = state.memory.home.limits.durable and state.then.for_good is None
+    durable = state.memory.home.limits.durable and state.closing.for_good is None
     return durable and not asked and _has_another_attempt(state, message, now)
 
 
 def _never_started(state: State, message: Any, now: float) -> bool:
-    return isinstance(state, Queued) and state.turn.attempt == 1
+    return isinstance(state, Queued) and state.line.front is not None and state.line.front.attempt == 1
 
 
 def _has_agent(state: State, message: Any, now: float) -> bool:
-    waiting = state.turn if isinstance(state, Queued) else _successor(state)
+    waiting = state.line.front if isinstance(state, Queued) else _successor(state)
     return waiting is not None and _policy(state, waiting.spec) is not None
 
 

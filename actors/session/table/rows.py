@@ -31,7 +31,7 @@ from turnkeeper.actors.session.effects import (
     SetTimer,
     StartTurn,
 )
-from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Queued, Running, State
+from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, Running, State
 
 from .conditions import (
     AGAIN,
@@ -121,9 +121,9 @@ class Row:
         return f"<Row {self.state.__name__}, {self.message.__name__}: {self.name}>"
 
 
-EVERY = (Idle, Queued, Running, Cancelling, Closed)
+EVERY = (Idle, Queued, Running, Ending, Closed)
 #: A turn waits to be started after a restart only, and then nothing is left of those that were given up.
-BUT_QUEUED = (Idle, Running, Cancelling, Closed)
+BUT_QUEUED = (Idle, Running, Ending, Closed)
 
 
 def _stays(
@@ -148,22 +148,22 @@ SENDS = (
     *_stays(EVERY, Submit, "refused: the id stands for another message", REUSED, Refuse),
     *_stays(EVERY, Submit, "refused: the precondition fails", MISSES, Refuse),
     *_stays((Idle, Running), Submit, "refused: too many turns did not stop", CROWDED, Refuse),
-    *_stays((Cancelling,), Submit, "refused: too many turns did not stop", CROWDED & ~CLOSES, Refuse),
-    *_stays((Cancelling,), Submit, "refused: the session is closed", NEW & CLOSES, Refuse),
+    *_stays((Ending,), Submit, "refused: too many turns did not stop", CROWDED & ~CLOSES, Refuse),
+    *_stays((Ending,), Submit, "refused: the session is closed", NEW & CLOSES, Refuse),
     *_stays((Closed,), Submit, "refused: the session is closed", NEW, Refuse),
     *_notes(
         (Idle, Queued, Running), Submit, "the turn is over before it starts", CANCELLED_EARLY, EndTurn, Reply
     ),
     Row(
-        Cancelling,
+        Ending,
         Submit,
         "the turn is over before it starts",
         CANCELLED_EARLY & ~CLOSES,
-        Cancelling,
+        Ending,
         (EndTurn, Reply),
     ),
     *_stays((Idle, Queued, Running), Submit, "refused: there is no room", NO_ROOM, Refuse),
-    *_stays((Cancelling,), Submit, "refused: there is no room", NO_ROOM & ~CLOSES, Refuse),
+    *_stays((Ending,), Submit, "refused: there is no room", NO_ROOM & ~CLOSES, Refuse),
     Row(Idle, Submit, "the turn starts", TAKEN & ~TIMED, Running, (StartTurn, Reply)),
     Row(Idle, Submit, "the turn starts", TAKEN & TIMED, Running, (StartTurn, SetTimer, Reply)),
     Row(
@@ -184,13 +184,13 @@ SENDS = (
     ),
     *_stays((Queued,), Submit, "refused: a turn waits", TAKEN & REJECTS, Refuse),
     *_stays((Running,), Submit, "refused: a turn is in flight", TAKEN & REJECTS, Refuse),
-    *_stays((Cancelling,), Submit, "refused: a turn is in flight", TAKEN & ~CLOSES & REJECTS, Refuse),
+    *_stays((Ending,), Submit, "refused: a turn is in flight", TAKEN & ~CLOSES & REJECTS, Refuse),
     Row(
         Running,
         Submit,
         "the turn supersedes",
         TAKEN & INTERRUPTS & WAITS,
-        Cancelling,
+        Ending,
         (CancelTurn, SetTimer, AnnounceQueued),
     ),
     Row(
@@ -198,40 +198,42 @@ SENDS = (
         Submit,
         "the turn supersedes",
         TAKEN & INTERRUPTS & ~WAITS,
-        Cancelling,
+        Ending,
         (CancelTurn, SetTimer, AnnounceQueued, Reply),
     ),
     Row(
-        Cancelling,
+        Ending,
         Submit,
         "the turn waits for the same end",
         TAKEN & INTERRUPTS & NOTHING & WAITS,
-        Cancelling,
+        Ending,
         (AnnounceQueued,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Submit,
         "the turn waits for the same end",
         TAKEN & INTERRUPTS & NOTHING & ~WAITS,
-        Cancelling,
+        Ending,
         (AnnounceQueued, Reply),
     ),
     Row(
-        Cancelling,
+        Ending,
         Submit,
         "the turn replaces the one that waits",
         TAKEN & INTERRUPTS & NEXT & WAITS,
-        Cancelling,
-        (EndTurn, Reply, AnnounceQueued),
+        Ending,
+        (EndTurn, AnnounceQueued),
+        (Reply,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Submit,
         "the turn replaces the one that waits",
         TAKEN & INTERRUPTS & NEXT & ~WAITS,
-        Cancelling,
-        (EndTurn, Reply, AnnounceQueued, Reply),
+        Ending,
+        (EndTurn, AnnounceQueued, Reply),
+        (Reply,),
     ),
 )
 
@@ -264,7 +266,7 @@ STOPS = (
         Stop,
         "the turn is cancelled",
         AT_HOLDER_OR_ALL & WAITS,
-        Cancelling,
+        Ending,
         (CancelTurn, SetTimer),
     ),
     Row(
@@ -272,62 +274,64 @@ STOPS = (
         Stop,
         "the turn is cancelled",
         AT_HOLDER_OR_ALL & ~WAITS,
-        Cancelling,
+        Ending,
         (CancelTurn, SetTimer, Reply),
     ),
-    Row(Cancelling, Stop, "the waiting turn is dropped", AT_SUCCESSOR, Cancelling, (EndTurn, Reply, Reply)),
-    Row(Cancelling, Stop, "the waiting turn is dropped", AT_LEFT, Cancelling, (EndTurn, Reply)),
-    Row(Cancelling, Stop, "the two cancels are one", AT_HOLDER & WAITS, Cancelling, (), (NoteCancel,)),
+    Row(Ending, Stop, "the waiting turn is dropped", AT_SUCCESSOR, Ending, (EndTurn, Reply), (Reply,)),
+    Row(Ending, Stop, "the waiting turn is dropped", AT_LEFT, Ending, (EndTurn, Reply)),
+    Row(Ending, Stop, "the two cancels are one", AT_HOLDER & WAITS, Ending, (), (NoteCancel,)),
     Row(
-        Cancelling,
+        Ending,
         Stop,
         "the two cancels are one",
         AT_HOLDER & ~WAITS,
-        Cancelling,
+        Ending,
         (Reply,),
         (NoteCancel,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Stop,
         "the two cancels are one",
         UNAIMED & ~NEXT & ~LEFT & WAITS,
-        Cancelling,
+        Ending,
         (),
         (NoteCancel,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Stop,
         "the two cancels are one",
         UNAIMED & ~NEXT & ~LEFT & ~WAITS,
-        Cancelling,
+        Ending,
         (Reply,),
         (NoteCancel,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Stop,
         "the waiting turn is dropped too",
         UNAIMED & NEXT & WAITS,
-        Cancelling,
-        (EndTurn, Reply),
+        Ending,
+        (EndTurn,),
+        (Reply,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Stop,
         "the waiting turn is dropped too",
         UNAIMED & NEXT & ~WAITS,
-        Cancelling,
-        (EndTurn, Reply, Reply),
+        Ending,
+        (EndTurn, Reply),
+        (Reply,),
     ),
-    Row(Cancelling, Stop, "the waiting turn is dropped too", UNAIMED & LEFT & WAITS, Cancelling, (EndTurn,)),
+    Row(Ending, Stop, "the waiting turn is dropped too", UNAIMED & LEFT & WAITS, Ending, (EndTurn,)),
     Row(
-        Cancelling,
+        Ending,
         Stop,
         "the waiting turn is dropped too",
         UNAIMED & LEFT & ~WAITS,
-        Cancelling,
+        Ending,
         (EndTurn, Reply),
     ),
 )
@@ -336,14 +340,14 @@ STOPS = (
 TICKS = (
     *_stays((Idle, Closed), Tick, "nothing is due", ALWAYS),
     *_stays((Queued,), Tick, "the tick came too soon", BEFORE_DUE, SetTimer),
-    Row(Queued, Tick, "the turn starts", AT_DUE, Running, (StartTurn,), (SetTimer,)),
+    Row(Queued, Tick, "the turn starts", AT_DUE, Running, (StartTurn, Reply), (SetTimer,)),
     *_stays((Running,), Tick, "nothing is due", NO_DEADLINE),
     *_stays((Running,), Tick, "the tick came too soon", BEFORE_DEADLINE, SetTimer),
-    Row(Running, Tick, "the turn has used up its time", AT_DEADLINE, Cancelling, (CancelTurn, SetTimer)),
-    *_stays((Cancelling,), Tick, "the tick came too soon", BEFORE_RUNG, SetTimer),
-    Row(Cancelling, Tick, "the turn is cancelled again", AT_HALF, Cancelling, (CancelTurn, SetTimer)),
+    Row(Running, Tick, "the turn has used up its time", AT_DEADLINE, Ending, (CancelTurn, SetTimer)),
+    *_stays((Ending,), Tick, "the tick came too soon", BEFORE_RUNG, SetTimer),
+    Row(Ending, Tick, "the turn is cancelled again", AT_HALF, Ending, (CancelTurn, SetTimer)),
     Row(
-        Cancelling,
+        Ending,
         Tick,
         "the turn is given up",
         AT_END & NOTHING & ~PRESSED,
@@ -352,7 +356,7 @@ TICKS = (
         (Reply,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Tick,
         "the turn is given up, the streams end",
         AT_END & NOTHING & PRESSED,
@@ -361,7 +365,7 @@ TICKS = (
         (Reply,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Tick,
         "the turn is given up, the next one starts",
         AT_END & NEXT,
@@ -370,7 +374,7 @@ TICKS = (
         (Reply, SetTimer),
     ),
     Row(
-        Cancelling,
+        Ending,
         Tick,
         "the turn is given up, the session is closed",
         AT_END & CLOSES & ~HANDED_OVER,
@@ -379,7 +383,7 @@ TICKS = (
         (Reply, NoteClosed),
     ),
     Row(
-        Cancelling,
+        Ending,
         Tick,
         "the turn is given up, and goes on elsewhere",
         AT_END & CLOSES & HANDED_OVER,
@@ -393,7 +397,7 @@ TICKS = (
 REPORTS = (
     Row(Running, TurnEnded, "the turn has ended", OF_HOLDER, Idle, (EndTurn,)),
     Row(
-        Cancelling,
+        Ending,
         TurnEnded,
         "the turn has settled",
         OF_HOLDER & NOTHING & ~PRESSED,
@@ -402,7 +406,7 @@ REPORTS = (
         (Reply,),
     ),
     Row(
-        Cancelling,
+        Ending,
         TurnEnded,
         "the turn has settled, the streams end",
         OF_HOLDER & NOTHING & PRESSED,
@@ -411,7 +415,7 @@ REPORTS = (
         (Reply,),
     ),
     Row(
-        Cancelling,
+        Ending,
         TurnEnded,
         "the turn has settled, the next one starts",
         OF_HOLDER & NEXT,
@@ -420,7 +424,7 @@ REPORTS = (
         (Reply, SetTimer),
     ),
     Row(
-        Cancelling,
+        Ending,
         TurnEnded,
         "the turn has settled, the session is closed",
         OF_HOLDER & CLOSES & ~HANDED_OVER,
@@ -429,7 +433,7 @@ REPORTS = (
         (Reply, NoteClosed),
     ),
     Row(
-        Cancelling,
+        Ending,
         TurnEnded,
         "the turn has settled, and goes on elsewhere",
         OF_HOLDER & CLOSES & HANDED_OVER,
@@ -456,28 +460,28 @@ SHUTS = (
         (Reply,),
     ),
     Row(Queued, Shut, "the turn waits for another process", ~LASTS, Closed, (CloseStreams,), (Reply,)),
-    Row(Running, Shut, "the turn is cancelled first", ALWAYS, Cancelling, (CancelTurn, SetTimer)),
-    Row(Cancelling, Shut, "the session closes after its turn", ~NEXT & ~LEFT, Cancelling, (SetTimer,)),
+    Row(Running, Shut, "the turn is cancelled first", ALWAYS, Ending, (CancelTurn, SetTimer)),
+    Row(Ending, Shut, "the session closes after its turn", ~NEXT & ~LEFT, Ending, (SetTimer,)),
     Row(
-        Cancelling,
+        Ending,
         Shut,
         "the waiting turn is dropped",
         NEXT & ~STAYS,
-        Cancelling,
-        (EndTurn, Reply, SetTimer),
+        Ending,
+        (EndTurn, SetTimer),
+        (Reply,),
     ),
     Row(
-        Cancelling,
+        Ending,
         Shut,
         "the waiting turn waits for another process",
         NEXT & STAYS,
-        Cancelling,
-        (Reply, SetTimer),
+        Ending,
+        (SetTimer,),
+        (Reply,),
     ),
-    Row(
-        Cancelling, Shut, "the turn waits for another process already", LEFT & ~LASTS, Cancelling, (SetTimer,)
-    ),
-    Row(Cancelling, Shut, "the waiting turn is dropped", LEFT & LASTS, Cancelling, (EndTurn, SetTimer)),
+    Row(Ending, Shut, "the turn waits for another process already", LEFT & ~LASTS, Ending, (SetTimer,)),
+    Row(Ending, Shut, "the waiting turn is dropped", LEFT & LASTS, Ending, (EndTurn, SetTimer)),
     *_stays((Closed,), Shut, "the session is closed already", LASTS_ALREADY, Reply),
     Row(
         Closed,
@@ -508,7 +512,7 @@ RECOVERIES = (
         "the turn starts",
         FIRST & HAS_AGENT,
         Running,
-        (StartTurn,),
+        (StartTurn, Reply),
         (SetTimer, NoteLateEnd),
     ),
     Row(Queued, Recover, "the turn is over", FIRST & ~HAS_AGENT, Idle, (EndTurn,), (NoteLateEnd,)),
@@ -524,9 +528,9 @@ RECOVERIES = (
         (NoteLateEnd,),
     ),
     Row(Running, Recover, "the turn was interrupted", ~AGAIN, Idle, (EndTurn,), (NoteLateEnd,)),
-    Row(Cancelling, Recover, "the turn was interrupted", NOTHING, Idle, (EndTurn,), (NoteLateEnd,)),
+    Row(Ending, Recover, "the turn was interrupted", NOTHING, Idle, (EndTurn,), (NoteLateEnd,)),
     Row(
-        Cancelling,
+        Ending,
         Recover,
         "the turn was interrupted, the next one starts",
         NEXT & HAS_AGENT,
@@ -535,7 +539,7 @@ RECOVERIES = (
         (SetTimer, NoteLateEnd),
     ),
     Row(
-        Cancelling,
+        Ending,
         Recover,
         "the turn was interrupted, the next one is over",
         NEXT & ~HAS_AGENT,

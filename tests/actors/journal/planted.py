@@ -59,12 +59,25 @@ BUGS = (
         "tuple(each for each in durable.early if each.turn_id != turn_id)",
         "durable.early",
     ),
-    Bug("a turn that waited goes on waiting", "fold", "turn, waiting = waiting, None", "turn = waiting"),
     Bug(
-        "a turn that was dropped goes on waiting", "fold", "durable = replace(durable, waiting=None)", "pass"
+        "a turn that waited goes on waiting",
+        "fold",
+        "turn, durable = waiting, _without(durable, waiting)",
+        "turn = waiting",
+    ),
+    Bug(
+        "a turn that was dropped goes on waiting",
+        "fold",
+        "durable = _without(durable, waiting)\n    elif",
+        "pass\n    elif",
     ),
     Bug("a turn that has ended holds its session", "fold", "durable = replace(durable, holder=None)", "pass"),
-    Bug("a start draws no epoch", "fold", "waiting=waiting, last_epoch=entry.epoch)", "waiting=waiting)"),
+    Bug(
+        "a start draws no epoch",
+        "fold",
+        "holder=turn, last_epoch=entry.epoch)",
+        "holder=turn)",
+    ),
     Bug("a turn that was given up is over", "fold", "record.status is TurnStatus.UNRESPONSIVE", "False"),
     Bug(
         "a turn that was given up runs for ever",
@@ -98,7 +111,10 @@ BUGS = (
         "if asked is not None and then is not None:",
     ),
     Bug(
-        "a turn that waits is forgotten", "durable", "then = None if waiting is None else", "then = None and"
+        "a turn that waits is forgotten",
+        "durable",
+        "front = None if durable.front is None else _waiting(durable.front)",
+        "front = None",
     ),
     Bug("a closed session is opened", "durable", "if durable.closed is not None:", "if False:"),
     Bug(

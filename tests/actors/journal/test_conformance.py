@@ -121,7 +121,7 @@ async def test_a_turn_that_waits_and_the_one_it_waits_for_are_loaded(journal: Jo
     await head_after(journal, "s1", head, CancelAsked(TurnId("t1"), REASON, 2.0), accepted("t2", 2.0))
     loaded = await journal.load(S1, TAIL)
     assert loaded is not None
-    holder, waiting = loaded.durable.holder, loaded.durable.waiting
+    holder, waiting = loaded.durable.holder, loaded.durable.front
     assert holder is not None
     assert waiting is not None
     assert (holder.spec.turn_id, waiting.spec.turn_id) == ("t1", "t2")
@@ -130,7 +130,7 @@ async def test_a_turn_that_waits_and_the_one_it_waits_for_are_loaded(journal: Jo
     await head_after(journal, "s1", head + 2, ended("t1", 1), Started(TurnId("t2"), 2, 3.0))
     loaded = await journal.load(S1, TAIL)
     assert loaded is not None
-    assert loaded.durable.waiting is None
+    assert loaded.durable.front is None
     assert loaded.durable.holder is not None
     assert loaded.durable.holder.queued_at == 2.0
     assert [record.turn_id for record in loaded.durable.records] == ["t1"]
@@ -163,8 +163,8 @@ async def test_another_attempt_has_an_epoch_of_its_own_and_waits_for_it(journal:
     loaded = await journal.load(S1, TAIL)
     assert loaded is not None
     assert loaded.durable.holder is None
-    assert loaded.durable.waiting is not None
-    assert (loaded.durable.waiting.attempt, loaded.durable.last_epoch) == (2, 2)
+    assert loaded.durable.front is not None
+    assert (loaded.durable.front.attempt, loaded.durable.last_epoch) == (2, 2)
     head = await head_after(journal, "s1", head, Started(TurnId("t1"), 3, 3.0, attempt=2))
     await head_after(journal, "s1", head, ended("t1", 1, 4.0))
     loaded = await journal.load(S1, TAIL)

@@ -18,7 +18,7 @@ from turnkeeper.actors.model.records import (
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, Strategy
 from turnkeeper.actors.session.machine import step
-from turnkeeper.actors.session.states import Asked, Cancelling, Closed, Home, Idle, Running, Successor
+from turnkeeper.actors.session.states import Asked, Closed, Ending, Home, Idle, Running
 
 HOME = Home(SessionId("s"), "ada", LIMITS)
 EPOCH = int(START * 1000)
@@ -95,18 +95,19 @@ def test_a_turn_that_holds_its_session_still_does_after_a_restart(session: Sessi
 def test_a_cancel_and_a_turn_that_waits_are_still_there_after_a_restart(running: Session) -> None:
     running.send("t2")
     state = restored(durable(running.state), HOME)
-    assert isinstance(state, Cancelling)
-    assert isinstance(state.then, Successor)
-    assert (state.then.spec.turn_id, state.then.queued_at) == ("t2", START)
+    assert isinstance(state, Ending)
+    assert state.line is not None
+    assert state.line.front is not None
+    assert (state.line.front.spec.turn_id, state.line.front.queued_at) == ("t2", START)
     assert state.cancellation == Cancellation(Reason(CancelCode.SUPERSEDED, "ada"), START)
-    assert state.rung == Asked(START + GRACE / 2, START + GRACE)
+    assert state.phase == Asked(START + GRACE / 2, START + GRACE)
 
 
 def test_a_turn_that_made_way_during_a_shutdown_is_still_cancelled_after_a_restart(running: Session) -> None:
     running.stop(reason=SHUTDOWN)
     running.send("t2")
     state = restored(durable(running.state), HOME)
-    assert isinstance(state, Cancelling)
+    assert isinstance(state, Ending)
     assert state.cancellation.reason == Reason(CancelCode.SUPERSEDED, "ada")
 
 

@@ -64,7 +64,7 @@ def test_events_and_titles_decide_nothing() -> None:
 def test_a_turn_that_is_tried_again_waits_and_starts_with_what_it_was_sent_with() -> None:
     again = fold(HELD, [AttemptEnded(T1, 8, 3.0)], LIMITS)
     waits = OpenTurn(turn_spec(SPEC, SESSION), attempt=2)
-    assert again == replace(OPENED, last_epoch=8, waiting=waits)
+    assert again == replace(OPENED, last_epoch=8, front=waits)
     started = fold(again, [Started(T1, 9, 4.0, attempt=2)], LIMITS)
     assert started == replace(OPENED, last_epoch=9, holder=replace(waits, epoch=9, started_at=4.0))
 

@@ -10,7 +10,7 @@ from turnkeeper.actors.journal.foreign import Diverged, taken_over
 from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.session.effects import CancelTurn
-from turnkeeper.actors.session.states import Asked, Cancelling, Running
+from turnkeeper.actors.session.states import Asked, Ending, Running
 
 STOP = Reason(CancelCode.USER_REQUEST, "ada")
 
@@ -26,7 +26,7 @@ def running() -> Running:
 def test_a_cancel_of_the_turn_that_runs_here_is_delivered(running: Running) -> None:
     state, effects = taken_over(running, (CancelAsked(TurnId("t1"), STOP, START),), START)
 
-    assert isinstance(state, Cancelling)
+    assert isinstance(state, Ending)
     assert state.cancellation.reason == STOP
     assert any(isinstance(effect, CancelTurn) for effect in effects)
 
@@ -36,9 +36,9 @@ def test_a_cancel_was_asked_for_when_the_log_says_and_its_grace_begins_when_it_i
 ) -> None:
     state, _ = taken_over(running, (CancelAsked(TurnId("t1"), STOP, START),), START + 5)
 
-    assert isinstance(state, Cancelling)
+    assert isinstance(state, Ending)
     assert state.cancellation.asked_at == START
-    assert state.rung == Asked(START + 5 + running.turn.spec.grace / 2, START + 5 + running.turn.spec.grace)
+    assert state.phase == Asked(START + 5 + running.turn.spec.grace / 2, START + 5 + running.turn.spec.grace)
 
 
 def test_early_cancels_are_remembered_as_the_log_says(running: Running) -> None:

@@ -38,7 +38,7 @@ def test_turns_are_listed_whether_they_have_ended_or_not() -> None:
         records=(TurnRecord(head("t1"), 5, TurnStatus.COMPLETED),),
         quarantined=(TurnRecord(head("t2"), 6, TurnStatus.UNRESPONSIVE),),
         holder=OpenTurn(spec("t3"), 7, 3.0, 2.5, cancellation=Cancellation(REASON, 4.0)),
-        waiting=OpenTurn(spec("t4"), queued_at=4.0),
+        front=OpenTurn(spec("t4"), queued_at=4.0),
     )
     assert [(turn.turn_id, turn.status) for turn in turns_of(durable)] == [
         ("t1", TurnStatus.COMPLETED),

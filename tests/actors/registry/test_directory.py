@@ -14,7 +14,7 @@ from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.model.records import HOST, Asker, Reason, SessionId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
 from turnkeeper.actors.registry.directory import Directory, Entry, may_be_forgotten
-from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Running, State
+from turnkeeper.actors.session.states import Closed, Ending, Idle, Running, State
 from turnkeeper.actors.session.views import InFlight
 
 ADA, BOB, ADMIN = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
@@ -31,7 +31,7 @@ def running(session: str, owner: str = "ada", *, epoch: int = 1, size: int = 0) 
     return turns.running(sent, epoch, started_at=0.0, memory=memory(owner, session=session))
 
 
-def cancelling(session: str) -> Cancelling:
+def cancelling(session: str) -> Ending:
     return turns.cancelling(running(session), Reason(CancelCode.USER_REQUEST))
 
 

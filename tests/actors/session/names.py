@@ -21,6 +21,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.states import (
     Again,
     Ask,
@@ -29,18 +30,15 @@ from turnkeeper.actors.session.states import (
     Holder,
     Home,
     Memory,
-    Queued,
     Running,
     State,
-    Successor,
-    Waiting,
 )
 
 #: How a field takes part in a comparison. Moments that decide something count relative to now, those that
 #: are only shown count as set or not; epochs count by their order.
 DECIDES, SHOWN, EPOCH, AS_IT_IS = "decides", "shown", "epoch", "as it is"
 HOW: dict[tuple[type, str], str] = {
-    (Queued, "due"): DECIDES,
+    (Waiting, "not_before"): DECIDES,
     (Running, "deadline"): DECIDES,
     (Asked, "again_at"): DECIDES,
     (Asked, "end_at"): DECIDES,
@@ -57,7 +55,6 @@ HOW: dict[tuple[type, str], str] = {
     (TurnRecord, "ended_at"): SHOWN,
     (LateEnd, "at"): SHOWN,
     (Ask, "at"): SHOWN,
-    (Successor, "queued_at"): SHOWN,
     (Waiting, "queued_at"): SHOWN,
     (Holder, "epoch"): EPOCH,
     (TurnRecord, "epoch"): EPOCH,

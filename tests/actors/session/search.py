@@ -49,7 +49,7 @@ from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.registry.directory import last_epoch
 from turnkeeper.actors.session.effects import Decision, Effect
 from turnkeeper.actors.session.machine import Message, after_failure, step
-from turnkeeper.actors.session.states import Cancelling, Home, Idle, Limits, Memory, State
+from turnkeeper.actors.session.states import Ending, Home, Idle, Limits, Memory, State
 from turnkeeper.actors.session.views import owed_answers
 
 Witness: TypeAlias = Callable[["Node", Message, State, tuple[Effect, ...]], None]
@@ -242,7 +242,7 @@ class _Search:
 
     def _drain(self, number: int, node: Node) -> bool:
         """No asker waits forever: the timer alone brings every cancelled turn to its end."""
-        if not isinstance(node.state, Cancelling):
+        if not isinstance(node.state, Ending):
             return True
         self.figures.drained += 1
         holder, reached = node.facts.holder, node

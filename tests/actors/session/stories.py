@@ -16,7 +16,7 @@ from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, Strategy
 from turnkeeper.actors.session.effects import Effect, EndTurn, Refuse, Reply
 from turnkeeper.actors.session.machine import Message, step
-from turnkeeper.actors.session.states import Cancelling, Idle, Limits, Running, State
+from turnkeeper.actors.session.states import Ending, Idle, Limits, Running, State
 from turnkeeper.actors.session.views import find_turn
 
 E = TypeVar("E", bound=Effect)
@@ -135,7 +135,7 @@ class Session:
 
     @property
     def epoch(self) -> int:
-        assert isinstance(self.state, Running | Cancelling)
+        assert isinstance(self.state, Running | Ending)
         return self.state.turn.epoch
 
     @property

@@ -11,8 +11,9 @@ from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import OnRestart, StreamEnd, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import CloseStreams, EndTurn, NoteClosed, Reply, SetTimer, StartTurn
 from turnkeeper.actors.session.holding import close, cut_off, drawn, end_waiting, let_go, may_run_again, start
+from turnkeeper.actors.session.line import Line, Waiting
 from turnkeeper.actors.session.record import record_of
-from turnkeeper.actors.session.states import Closed, Closing, Holder, Idle, Running, Waiting
+from turnkeeper.actors.session.states import Closed, Closing, Holder, Idle, Running
 
 TO = Address("the sender")
 AGAIN = replace(LIMITS, on_restart=(("coder", OnRestart.RERUN),))
@@ -74,9 +75,9 @@ def test_the_end_of_a_turn_that_waits_has_an_id_only_if_it_had_been_started() ->
     ("reason", "good", "text"), [(CLOSE, CLOSE, "Task finished"), (SHUTDOWN, None, "Server shutting down")]
 )
 def test_a_session_is_closed_for_good_or_for_now(reason: object, good: object, text: str) -> None:
-    left = Waiting(spec(), 2)
-    closing = Closing(reason, (TO, None), good, left)  # type: ignore[arg-type]
-    state, effects = close(memory(), closing, StreamEnd.TASK_FINISHED, 2.0)
+    left = Line(Waiting(spec(), 2))
+    closing = Closing(reason, (TO, None), good)  # type: ignore[arg-type]
+    state, effects = close(memory(), closing, left, StreamEnd.TASK_FINISHED, 2.0)
     assert state == Closed(memory(), reason, good, left)  # type: ignore[arg-type]
     noted = [effect for effect in effects if isinstance(effect, NoteClosed)]
     assert len(noted) == (good is not None)

@@ -21,17 +21,16 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
 )
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
+from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.record import kept_result, record_of, remember, unstarted
-from turnkeeper.actors.session.states import Again, Cancelling, Closing, Memory, Running, Successor
+from turnkeeper.actors.session.states import Again, Closing, Ending, Memory, Running
 
 USER = Reason(CancelCode.USER_REQUEST, "ada")
 MEMORY = memory(limits=replace(LIMITS, kept_turns=3, turn_retention=50.0))
 
 
 RUNNING = turns.running(spec(fingerprint=b"f"), memory=MEMORY)
-CANCELLING = turns.cancelling(
-    RUNNING, USER, again_at=5.0, rung=Again(7.0), then=Successor(spec("next"), None)
-)
+CANCELLING = turns.cancelling(RUNNING, USER, again_at=5.0, phase=Again(7.0), front=Waiting(spec("next")))
 
 
 def test_the_record_of_a_running_turn_is_a_snapshot() -> None:
@@ -46,13 +45,13 @@ def test_a_cancelling_turn_shows_who_asked_and_when_and_which_turn_comes_next() 
     assert (made.cancel_requested_at, made.cancelled_again_at, made.ended_at) == (3.0, 5.0, None)
 
 
-@pytest.mark.parametrize("then", [None, Closing(USER, ())])
-def test_a_turn_with_no_successor_is_not_superseded(then: Closing | None) -> None:
-    assert record_of(replace(CANCELLING, then=then)).superseded_by is None
+@pytest.mark.parametrize("closing", [None, Closing(USER, ())])
+def test_a_turn_with_no_successor_is_not_superseded(closing: Closing | None) -> None:
+    assert record_of(replace(CANCELLING, line=None, closing=closing)).superseded_by is None
 
 
 @pytest.mark.parametrize("state", [RUNNING, CANCELLING])
-def test_the_record_of_an_end_adds_only_the_end(state: Running | Cancelling) -> None:
+def test_the_record_of_an_end_adds_only_the_end(state: Running | Ending) -> None:
     error = TurnError("X")
     expected = replace(record_of(state), status=TurnStatus.FAILED, ended_at=9.0, error=error)
     assert record_of(state, TurnStatus.FAILED, 9.0, error) == expected

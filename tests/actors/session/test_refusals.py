@@ -2,13 +2,13 @@
 
 import pytest
 
-from tests.turns import cancelling, memory, running, spec
+from tests.turns import memory, running, spec
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.session import refusals
 from turnkeeper.actors.session.effects import Refuse
-from turnkeeper.actors.session.states import Closed, State
+from turnkeeper.actors.session.states import Closed
 
 CLOSE = Reason(CancelCode.SESSION_CLOSED)
 RUNNING = running(spec(), memory=memory())
@@ -19,10 +19,16 @@ def test_a_refusal_answers_the_asker_and_leaves_the_session_as_it_is() -> None:
     assert refusals.refuse(RUNNING, None, error) == (RUNNING, (Refuse(None, error),))
 
 
-@pytest.mark.parametrize("state", [RUNNING, cancelling(RUNNING, CLOSE)])
-def test_a_busy_session_names_the_turn_that_holds_it(state: State) -> None:
-    error = refusals.busy(state)  # type: ignore[arg-type]
-    assert (error.code, getattr(error, "turn_id", None)) == ("SESSION_BUSY", "t")
+@pytest.mark.parametrize(
+    ("waits", "said"),
+    [
+        (False, "a turn is in flight in this session"),
+        (True, "a turn waits to be started in this session"),
+    ],
+)
+def test_a_busy_session_names_the_turn_that_is_in_the_way(waits: bool, said: str) -> None:
+    error = refusals.busy(RUNNING.turn.spec, waits=waits)
+    assert (error.code, getattr(error, "turn_id", None), str(error)) == ("SESSION_BUSY", "t", said)
 
 
 @pytest.mark.parametrize(

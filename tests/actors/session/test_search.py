@@ -33,13 +33,12 @@ from turnkeeper.actors.session.states import (
     Again,
     Ask,
     Asked,
-    Cancelling,
     Closed,
+    Ending,
     Idle,
     Memory,
     Running,
     State,
-    Successor,
 )
 from turnkeeper.actors.session.table.conditions import ALWAYS, UNAIMED, When
 from turnkeeper.actors.session.table.rows import ROWS, Row
@@ -96,13 +95,13 @@ def every_path(depth: int) -> list[tuple[str, ...]]:
 
 
 def believes_stale_reports(state: State, message: Message, now: float, to: To) -> Decision:
-    if isinstance(message, TurnEnded) and isinstance(state, Running | Cancelling):
+    if isinstance(message, TurnEnded) and isinstance(state, Running | Ending):
         message = replace(message, epoch=state.turn.epoch)
     return step(state, message, now, to)
 
 
 def starts_while_cancelling(state: State, message: Message, now: float, to: To) -> Decision:
-    if isinstance(message, Submit) and isinstance(state, Cancelling) and state.then is None:
+    if isinstance(message, Submit) and isinstance(state, Ending) and state.line is None:
         return step(Idle(replace(state.memory, last_epoch=state.turn.epoch)), message, now, to)
     return step(state, message, now, to)
 
@@ -115,20 +114,20 @@ def late_cancel_hits_the_successor(state: State, message: Message, now: float, t
 
 def second_stop_cancels_again(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
-    if isinstance(message, Stop) and isinstance(state, Cancelling) and isinstance(after, Cancelling):
+    if isinstance(message, Stop) and isinstance(state, Ending) and isinstance(after, Ending):
         effects = (*effects, CancelTurn(state.turn.spec.turn_id, state.turn.epoch, message.reason, now))
     return after, effects
 
 
 def forgets_an_asker(state: State, message: Message, now: float, to: To) -> Decision:
-    if isinstance(message, TurnEnded) and isinstance(state, Cancelling) and state.then is None:
+    if isinstance(message, TurnEnded) and isinstance(state, Ending) and state.line is None:
         state = replace(state, asks=state.asks[:1])
     return step(state, message, now, to)
 
 
 def says_cancelled_too_early(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
-    if isinstance(message, Stop) and not message.wait and isinstance(after, Cancelling):
+    if isinstance(message, Stop) and not message.wait and isinstance(after, Ending):
         effects = tuple(
             replace(effect, answer=replace(effect.answer, verdict=Verdict.CANCELLED))
             if isinstance(effect, Reply)
@@ -140,7 +139,7 @@ def says_cancelled_too_early(state: State, message: Message, now: float, to: To)
 
 def calls_what_finished_cancelled(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
-    if isinstance(state, Cancelling) and isinstance(message, TurnEnded):
+    if isinstance(state, Ending) and isinstance(message, TurnEnded):
         effects = tuple(
             replace(effect, record=replace(effect.record, status=TurnStatus.CANCELLED))
             if isinstance(effect, EndTurn)
@@ -164,17 +163,17 @@ def forgets_the_early_cancel(state: State, message: Message, now: float, to: To)
 
 
 def quarantines_at_once(state: State, message: Message, now: float, to: To) -> Decision:
-    if isinstance(message, Tick) and isinstance(state, Cancelling):
-        state = replace(state, rung=Again(now))
+    if isinstance(message, Tick) and isinstance(state, Ending):
+        state = replace(state, phase=Again(now))
     return step(state, message, now, to)
 
 
 def starts_a_dropped_turn(state: State, message: Message, now: float, to: To) -> Decision:
     after, effects = step(state, message, now, to)
-    if not (isinstance(message, Stop) and isinstance(state, Cancelling) and isinstance(after, Cancelling)):
+    if not (isinstance(message, Stop) and isinstance(state, Ending) and isinstance(after, Ending)):
         return after, effects
-    if isinstance(state.then, Successor) and state.then.spec.fingerprint is None:
-        after = replace(after, then=state.then)
+    if state.line is not None and state.line.front is not None and state.line.front.spec.fingerprint is None:
+        after = replace(after, line=state.line)
     return after, effects
 
 
@@ -370,7 +369,7 @@ def test_moments_that_decide_count_relative_to_now() -> None:
 
 def test_states_of_another_type_or_with_another_asker_differ() -> None:
     asker = Address(0)
-    cancelling = turns.cancelling(running(1), USER, rung=Asked(START, START + 1))
+    cancelling = turns.cancelling(running(1), USER, phase=Asked(START, START + 1))
     assert not same(running(1), cancelling)
     assert not same(cancelling, replace(cancelling, asks=(Ask(asker, START, USER),)))
     asked = replace(cancelling, asks=(Ask(None, START, USER),))

@@ -7,7 +7,7 @@ import pytest
 
 from tests.actors.session import diagram
 from turnkeeper.actors.model.words import SessionState, TurnStatus
-from turnkeeper.actors.session.states import Cancelling, Closed, Idle, Queued, Running, State
+from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, Running, State
 from turnkeeper.actors.session.views import state_name
 
 
@@ -20,7 +20,7 @@ SESSION = diagram.session_moves()
 
 
 def test_every_state_is_a_type_with_a_public_name() -> None:
-    named = {Idle: "idle", Queued: "queued", Running: "running", Cancelling: "cancelling", Closed: "closed"}
+    named = {Idle: "idle", Queued: "queued", Running: "running", Ending: "cancelling", Closed: "closed"}
     assert set(typing.get_args(State)) == set(named)
     assert set(named.values()) == set(SessionState)
     for kind, name in named.items():

@@ -9,7 +9,9 @@ from tests import turns
 from tests.turns import memory, record, spec
 from turnkeeper.actors.model.records import Cancellation, LateEnd, Moment, Reason, TurnRecord
 from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
-from turnkeeper.actors.session.states import Again, Cancelling, Closed, Idle, Running, State, Successor
+from turnkeeper.actors.session.line import Line, Waiting
+from turnkeeper.actors.session.record import unstarted
+from turnkeeper.actors.session.states import Again, Closed, Ending, Idle, Running, State
 from turnkeeper.actors.session.views import (
     InFlight,
     current_turn,
@@ -17,11 +19,10 @@ from turnkeeper.actors.session.views import (
     queued_turns,
     record_of,
     timeline,
-    unstarted,
     view,
 )
 
-H = TypeVar("H", Running, Cancelling)
+H = TypeVar("H", Running, Ending)
 USER = Reason(CancelCode.USER_REQUEST, "ada")
 
 
@@ -29,9 +30,7 @@ OLD, LAST, FLED = record("old", 1), record("last", 3), record("fled", 2, TurnSta
 NEVER = record("never", None, TurnStatus.CANCELLED)
 MEMORY = memory(last_epoch=3, records=(OLD, LAST, NEVER), quarantined=(FLED,))
 RUNNING = turns.running(spec(fingerprint=b"f"), memory=MEMORY)
-CANCELLING = turns.cancelling(
-    RUNNING, USER, again_at=5.0, rung=Again(7.0), then=Successor(spec("next"), None)
-)
+CANCELLING = turns.cancelling(RUNNING, USER, again_at=5.0, phase=Again(7.0), front=Waiting(spec("next")))
 
 
 def waited(state: H, since: float) -> H:
@@ -56,7 +55,7 @@ def test_a_view_shows_the_state_and_what_is_remembered(name: SessionState, state
 
 
 @pytest.mark.parametrize("state", [RUNNING, CANCELLING])
-def test_a_turn_in_a_list_shows_what_its_record_shows(state: Running | Cancelling) -> None:
+def test_a_turn_in_a_list_shows_what_its_record_shows(state: Running | Ending) -> None:
     seen = InFlight(state)
     assert (seen.session_id, seen.owner) == ("s", "ada")
     record = record_of(state)
@@ -79,7 +78,7 @@ def test_a_new_session_has_no_turn() -> None:
 
 def test_only_a_successor_is_queued() -> None:
     assert queued_turns(CANCELLING) == (unstarted(spec("next"), TurnStatus.QUEUED),)
-    assert queued_turns(replace(CANCELLING, then=None)) == ()
+    assert queued_turns(replace(CANCELLING, line=None)) == ()
     assert queued_turns(RUNNING) == ()
 
 
@@ -92,7 +91,7 @@ def test_every_known_turn_is_found(turn_id: str) -> None:
 
 
 @pytest.mark.parametrize("state", [RUNNING, CANCELLING])
-def test_the_first_event_of_the_turn_in_flight_is_taken_from_the_caller(state: Running | Cancelling) -> None:
+def test_the_first_event_of_the_turn_in_flight_is_taken_from_the_caller(state: Running | Ending) -> None:
     assert record_of(state, first_event_at=2.5).first_event_at == 2.5
     for seen in (
         current_turn(state, 2.5),
@@ -107,7 +106,7 @@ def test_the_first_event_of_the_turn_in_flight_is_taken_from_the_caller(state: R
 def test_a_turn_that_waited_says_since_when_whatever_becomes_of_it() -> None:
     assert record_of(waited(RUNNING, 1.5)).queued_at == 1.5
     assert record_of(waited(CANCELLING, 1.5)).queued_at == 1.5
-    waits = replace(CANCELLING, then=Successor(spec("next"), None, 3.5))
+    waits = replace(CANCELLING, line=Line(Waiting(spec("next"), 1, 3.5)))
     assert [turn.queued_at for turn in queued_turns(waits)] == [3.5]
 
 

@@ -8,15 +8,15 @@ from tests.turns import cancelling, memory, record, running, spec
 from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import Reason, Returned, TurnId
 from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus
+from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.states import (
     Again,
     Ask,
     Asked,
-    Cancelling,
     EarlyCancel,
+    Ending,
     Idle,
     Running,
-    Successor,
 )
 from turnkeeper.actors.session.table import conditions
 from turnkeeper.actors.session.table.conditions import (
@@ -60,7 +60,7 @@ MEMORY = memory(
 )
 IDLE = Idle(MEMORY)
 RUNNING = running(spec(), deadline=9.0, memory=MEMORY)
-CANCELLING = cancelling(RUNNING, USER, rung=Asked(5.0, 7.0), then=Successor(spec("next"), None))
+CANCELLING = cancelling(RUNNING, USER, phase=Asked(5.0, 7.0), front=Waiting(spec("next")))
 CROWD = Idle(memory(quarantined=(FLED,) * MEMORY.home.limits.quarantined))
 
 
@@ -100,7 +100,7 @@ def send(turn_id: str, fingerprint: bytes | None = None, if_match: str | None = 
     return Submit(spec(turn_id, fingerprint=fingerprint), Strategy.INTERRUPT, if_match=if_match)
 
 
-def only(state: Idle | Running | Cancelling, message: object, now: float, among: list[When]) -> When:
+def only(state: Idle | Running | Ending, message: object, now: float, among: list[When]) -> When:
     """The one of these conditions that holds."""
     (found,) = [condition for condition in among if condition.holds(state, message, now)]
     return found
@@ -157,7 +157,7 @@ def test_a_tick_finds_what_is_due() -> None:
     assert only(CANCELLING, Tick(), 4.9, ladder) is BEFORE_RUNG
     assert only(CANCELLING, Tick(), 5.0, ladder) is AT_HALF
     assert only(CANCELLING, Tick(), 8.0, ladder) is AT_HALF
-    again = cancelling(RUNNING, USER, rung=Again(7.0))
+    again = cancelling(RUNNING, USER, phase=Again(7.0))
     assert only(again, Tick(), 6.9, ladder) is BEFORE_RUNG
     assert only(again, Tick(), 7.0, ladder) is AT_END
 

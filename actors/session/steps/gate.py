@@ -4,12 +4,11 @@ from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit
 from turnkeeper.actors.model.records import Cancellation, TurnSpec
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
-
-from .effects import Decision, EndTurn, Reply
-from .record import early_cancel, remember, unstarted
-from .refusals import crowded, precondition_failed, refuse, reused
-from .states import State
-from .views import current_turn, find_turn
+from turnkeeper.actors.session.effects import Decision, EndTurn, Reply
+from turnkeeper.actors.session.record import early_cancel, remember, unstarted
+from turnkeeper.actors.session.refusals import crowded, precondition_failed, refuse, reused
+from turnkeeper.actors.session.states import State
+from turnkeeper.actors.session.views import current_turn, find_turn
 
 
 def answered(state: State, message: Submit, now: float, to: ReplyAddress | None) -> Decision | None:

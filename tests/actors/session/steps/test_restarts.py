@@ -22,8 +22,8 @@ from turnkeeper.actors.session.effects import (
     SetTimer,
     StartTurn,
 )
-from turnkeeper.actors.session.restarts import needs_recovery
 from turnkeeper.actors.session.states import Idle, Queued
+from turnkeeper.actors.session.steps.restarts import needs_recovery
 from turnkeeper.actors.session.views import current_turn, queued_turns, state_name
 
 POLICIES = (("coder", OnRestart.CONTINUE), ("again", OnRestart.RERUN), ("once", OnRestart.INTERRUPT))

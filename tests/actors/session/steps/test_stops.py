@@ -27,7 +27,7 @@ from turnkeeper.actors.session.effects import (
     SetTimer,
     StartTurn,
 )
-from turnkeeper.actors.session.states import Cancelling, EarlyCancel, Idle
+from turnkeeper.actors.session.states import EarlyCancel, Ending, Idle
 
 
 def test_a_stop_cancels_and_is_answered_when_the_coroutine_has_ended(running: Session) -> None:
@@ -75,7 +75,7 @@ def test_a_second_stop_may_not_wait(running: Session) -> None:
 def test_many_stops_that_do_not_wait_are_remembered_once(running: Session) -> None:
     for _ in range(1000):
         running.stop(wait=False)
-    assert isinstance(running.state, Cancelling)
+    assert isinstance(running.state, Ending)
     assert len(running.state.asks) == 1
 
 

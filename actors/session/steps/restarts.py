@@ -1,0 +1,124 @@
+"""What becomes of a session's turns when their process has ended, and what a session does while one waits.
+
+A turn that ran is cut off: it ends as `interrupted`, or waits for its next attempt. A turn that waited for it
+starts. All that a session of an earlier process still owes to its readers is said in epochs drawn for that,
+because what was said last in the epoch that was cut off may have been seen and not be known here.
+"""
+
+from typing import assert_never
+
+from turnkeeper.actors.model.records import LateEnd
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.session.effects import Decision, Effect, EndTurn, NoteLateEnd
+from turnkeeper.actors.session.holding import (
+    cut_off,
+    drawn,
+    end_attempt,
+    end_waiting,
+    go,
+    let_go,
+    may_run_again,
+)
+from turnkeeper.actors.session.line import Line, Waiting, waiting_turns, with_front, without
+from turnkeeper.actors.session.record import record_of, remember
+from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued, Running, State
+
+INTERRUPTED = TurnStatus.INTERRUPTED
+
+# -- After a restart ----------------------------------------------------------------------------------
+
+
+def needs_recovery(state: State) -> bool:
+    """Whether a session that was loaded has to be sent a `Recover` before anything else."""
+    return not isinstance(state, Idle | Closed) or bool(state.memory.quarantined)
+
+
+def recover(state: State, now: float) -> Decision:
+    """Say what becomes of the turns of a session whose process is gone."""
+    memory, noted = _without_given_up(state.memory, now)
+    if noted:
+        state = replace(state, memory=memory)
+    if type(state) is Idle or type(state) is Closed:
+        return state, noted
+    if type(state) is Queued:
+        after, effects = _recover_queued(state, now)
+    elif type(state) is Running:
+        after, effects = _recover_running(state, now)
+    elif type(state) is Ending:
+        after, effects = _recover_ending(state, now)
+    else:
+        assert_never(state)
+    return after, (*noted, *effects)
+
+
+def _without_given_up(memory: Memory, now: float) -> tuple[Memory, tuple[Effect, ...]]:
+    """The coroutines that were given up have ended with their process."""
+    quarantined, notes = memory.quarantined, list[Effect]()
+    if not quarantined:
+        return memory, ()
+    memory = replace(memory, quarantined=())
+    late = LateEnd(INTERRUPTED, now)
+    for record in quarantined:
+        memory = remember(memory, replace(record, ended_late=late), now)
+        notes.append(NoteLateEnd(record.turn_id, late))
+    return memory, tuple(notes)
+
+
+def _recover_queued(state: Queued, now: float) -> Decision:
+    memory, line, effects = _sifted(state.memory, state.line, now)
+    after, more = go(memory, line, now)
+    return after, (*effects, *more)
+
+
+def _recover_running(state: Running, now: float) -> Decision:
+    turn = state.turn
+    if may_run_again(state.memory, turn):
+        memory, waiting = cut_off(turn, state.memory, now)
+        ended: Effect = end_attempt(memory, waiting, now, None, turn.spec.ended_to)
+        line = with_front(state.line, waiting)
+    else:
+        memory, ended = _interrupted(state, now)
+        line = state.line
+    memory, line, effects = _sifted(memory, line, now)
+    after, more = go(memory, line, now)
+    return after, (ended, *effects, *more)
+
+
+def _recover_ending(state: Ending, now: float) -> Decision:
+    """Its cancel was asked, so there is no other attempt. What it made way for starts."""
+    memory, end = _interrupted(state, now)
+    memory, line, effects = _sifted(memory, state.line, now)
+    return let_go(replace(state, line=line), memory, end.record, [end, *effects], now)
+
+
+def _interrupted(state: Running | Ending, now: float) -> tuple[Memory, EndTurn]:
+    turn = state.turn
+    record = replace(record_of(state, INTERRUPTED, now), epoch=drawn(turn.epoch, now))
+    return remember(state.memory, record, now), EndTurn(
+        record, None, turn.spec.ended_to, anew=True, spec=turn.spec
+    )
+
+
+# -- Those who wait -----------------------------------------------------------------------------------
+
+
+def _sifted(memory: Memory, line: Line | None, now: float) -> tuple[Memory, Line | None, tuple[Effect, ...]]:
+    """Who goes on waiting. Over are those whose agent is not there, or that were started often enough."""
+    effects: list[Effect] = []
+    for turn in waiting_turns(line):
+        if not _may_start(memory, turn):
+            memory, end = end_waiting(memory, turn, INTERRUPTED, now)
+            line = without(line, turn)
+            effects.append(end)
+        elif turn.attempt > 1:
+            # The more attempts there were, the longer it waits for the next one.
+            backoff = memory.home.limits.backoff * 2.0 ** (turn.attempt - 2)
+            line = with_front(line, replace(turn, not_before=now + backoff))
+    return memory, line, tuple(effects)
+
+
+def _may_start(memory: Memory, turn: Waiting) -> bool:
+    if turn.attempt > 1:
+        return may_run_again(memory, turn)
+    return memory.home.limits.on_restart_of(turn.spec.agent) is not None
