@@ -47,8 +47,8 @@ async def settle(passes: int = PASSES) -> None:
 class VirtualClock:
     """The time of a loop that does not wait: when nothing is left to do it is the next timer's time."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._now = self._began = loop.time()
+    def __init__(self, now: float) -> None:
+        self._now = self._began = now
 
     def time(self) -> float:
         return self._now
@@ -90,10 +90,10 @@ class _JumpingSelector:
 
 
 @asynccontextmanager
-async def virtual_time() -> AsyncIterator[VirtualClock]:
-    """Let time jump on the running loop."""
+async def virtual_time(began: float | None = None) -> AsyncIterator[VirtualClock]:
+    """Let time jump on the running loop. ``began``: what its clock shows at first; ``None``: its own time."""
     loop: Any = asyncio.get_running_loop()
-    clock = VirtualClock(loop)
+    clock = VirtualClock(loop.time() if began is None else began)
     selector = loop._selector
     loop._selector, loop.time = _JumpingSelector(selector, clock), clock.time
     try:

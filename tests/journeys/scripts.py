@@ -1,14 +1,19 @@
 """Scripts of what may come to a registry in any order, made up by Hypothesis, and how they are played."""
 
+import itertools
 import os
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 
+from tests.fakes import VirtualClock, virtual_time
 from tests.journeys.onlooker import ADA, BOB, ROOT, SESSIONS, End, Onlooker
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
@@ -166,6 +171,22 @@ def played(number: int) -> Callable[[Callable[[], None]], Callable[[], None]]:
         return seed(SEED + number)(few(play))
 
     return of
+
+
+#: The loop's time and the Unix time at which each play begins.
+BEGAN, ZERO = 1_000.0, 1_800_000_000.0
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[VirtualClock]:
+    """Where a script is played, and the same one in the same way: without the machine's clocks and dice."""
+    drawn = itertools.count(1)
+    async with virtual_time(BEGAN) as clock:
+        with (
+            patch.object(time, "time", lambda: ZERO + clock.time()),
+            patch.object(secrets, "token_hex", lambda size: f"{next(drawn):0{2 * size}x}"),
+        ):
+            yield clock
 
 
 class Play:

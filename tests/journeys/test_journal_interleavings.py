@@ -8,6 +8,7 @@ that, and another one finds in the journal what this one said.
 
 import asyncio
 import logging
+import time
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.actors.journal.slow import SlowJournal
-from tests.fakes import settle, virtual_time
+from tests.fakes import settle
 from tests.journeys.journal_onlooker import JournalOnlooker
 from tests.journeys.onlooker import ADA, SESSIONS, TINY
 from tests.journeys.planted import ROOM
@@ -35,6 +36,7 @@ from tests.journeys.scripts import (
     played,
     sessions,
     spans,
+    stage,
 )
 from tests.planting import Bug, changed
 from turnkeeper.actors.model.messages import SetTitle
@@ -91,8 +93,8 @@ async def play(
     *,
     lands_late: bool,
 ) -> None:
-    async with virtual_time() as clock:
-        journal = SlowJournal()
+    async with stage() as clock:
+        journal = SlowJournal(clock=time.time)
         onlooker = JournalOnlooker(clock, house, journal)
         agents = onlooker.agents.by_name()
         registry = onlooker.registry = SessionRegistry(agents, settings=house, journal=journal)

@@ -1,7 +1,9 @@
 """A journal whose appends are answered when a test lets them be, or are refused, or come too late."""
 
 import asyncio
+import time
 from collections import deque
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -15,8 +17,8 @@ from turnkeeper.actors.model.records import SessionId
 class SlowJournal(MemoryJournal):
     """In memory, on the loop, by script: `hold` and `let_go`, `is_down`, `is_gone`, `intrude`, `repeat`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        super().__init__(clock=clock)
         self.held: deque[Append] = deque()
         self.holds = False
         #: Whether it cannot write, and whether it cannot read.
