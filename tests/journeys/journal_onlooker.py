@@ -37,6 +37,7 @@ from turnkeeper.actors.model.messages import (
     SessionSummary,
     SessionView,
     SetTitle,
+    Subscribe,
     TurnEnd,
 )
 from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnRecord
@@ -45,6 +46,7 @@ from turnkeeper.actors.model.words import TERMINAL, CancelCode, SessionState, Tu
 from turnkeeper.actors.registry.directory import Entry as Known
 from turnkeeper.actors.registry.durable.journaled import LAST_RETRY, JournaledDecisions
 from turnkeeper.actors.registry.durable.outbox import size_of
+from turnkeeper.actors.registry.durable.past import PATIENCE
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Closed, Idle
@@ -56,8 +58,8 @@ class JournalOnlooker(Onlooker):
         self.journal = journal
         #: Whether the journal was held or down since all had been written.
         self.in_trouble = False
-        #: When it was down last.
-        self._down_at = -1.0
+        #: When it was down last, and when it held appends.
+        self._down_at = self._held_at = -1.0
         #: Sessions to which another process has appended, until this one has noticed.
         self._intruded: dict[str, int] = {}
         #: The turns that were to be cancelled when a cancel was asked for.
@@ -82,6 +84,12 @@ class JournalOnlooker(Onlooker):
         self.journal.hold()
         self.in_trouble = True
 
+    def land(self, count: int | None = None) -> None:
+        """Let so many appends land, or all, and those that come from now on."""
+        if self.journal.holds:
+            self._held_at = self._clock.time()
+        self.journal.let_go(count)
+
     def break_down(self, *, is_gone: bool) -> None:
         """Let each append fail from now on, and, if all of it is gone, also each load."""
         self.journal.is_down = self.in_trouble = True
@@ -97,7 +105,7 @@ class JournalOnlooker(Onlooker):
     async def mend(self) -> None:
         """Let the journal work again, and all that waits be written."""
         self.come_back()
-        self.journal.let_go()
+        self.land()
         await settle()
         await self._clock.advance(LAST_RETRY + self._settings.flush_interval)
         self._steady_since = self._clock.time()
@@ -289,7 +297,12 @@ class JournalOnlooker(Onlooker):
 
     def _is_answered_by_the_living(self, asked: Asked) -> None:
         if isinstance(asked.error, JournalDown):
-            down_at = self._clock.time() if self.journal.is_down else self._down_at
+            now = self._clock.time()
+            down_at = now if self.journal.is_down else self._down_at
+            if isinstance(asked.message, Subscribe):
+                # What it is to be given first was not written in all that time.
+                held_at = now if self.journal.holds else self._held_at
+                down_at = max(down_at, held_at - PATIENCE)
             assert asked.at <= down_at, f"{asked.message} was refused by a journal that works"
         else:
             super()._is_answered_by_the_living(asked)

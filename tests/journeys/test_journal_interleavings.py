@@ -65,9 +65,9 @@ class JournalPlay(Play):
             case "stall":
                 onlooker.stall()
             case "one lands":
-                onlooker.journal.let_go(1)
+                onlooker.land(1)
             case "all land":
-                onlooker.journal.let_go()
+                onlooker.land()
             case "break down":
                 onlooker.break_down(is_gone=deed.which == 0)
             case "come back":
