@@ -28,7 +28,7 @@ from turnkeeper.actors.model.words import (
     is_final,
 )
 from turnkeeper.web.http import codec
-from turnkeeper.web.http.body import SendBody
+from turnkeeper.web.http.body import CancelManyBody, SendBody
 from turnkeeper.web.http.problems import Code
 from turnkeeper.web.http.routes import OF_ALL, OF_BODIES, OF_PARAMETERS, OF_USERS, ROUTES, TAGS, Route
 from turnkeeper.web.openapi.operation import Who
@@ -174,6 +174,9 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "send-answer": lambda: members(codec.SendAnswer),
     "strategies": lambda: words(Strategy, "`multitask_strategy`"),
     "cancels": cancels,
+    "cancel-many-body": lambda: members(CancelManyBody),
+    "cancel-many-answer": lambda: members(codec.CancelManyAnswer),
+    "stopped": lambda: members(codec.StoppedTask),
     "active": lambda: members(codec.ActiveTask),
     "listed-session": lambda: members(codec.ListedSession),
     "listed": lambda: members(codec.ListedTask),

@@ -245,6 +245,15 @@ async def test_the_retry_example_sends_once_although_its_first_answer_is_lost(
     assert found == "an earlier try had arrived"
 
 
+async def test_the_example_stops_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    await load(EXAMPLES / "stop_many.py").main()
+    assert capsys.readouterr().out.splitlines() == [
+        "would stop s2 s4",
+        "ada {'cancelled': 3}",
+        "bob {'cancelled': 3}",
+    ]
+
+
 async def test_the_example_with_a_model_answers_and_closes_its_connections(
     aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -339,3 +348,29 @@ def test_the_curl_lines_of_the_page_on_retries_send_once(served: str) -> None:
     first, second = map(json.loads, done.stdout.splitlines())
     assert first["task_id"] == second["task_id"]
     assert (first["repeated"], second["repeated"]) == (False, True)
+
+
+def test_the_curl_lines_of_the_page_on_many_turns_stop_them(served: str) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    (lines,) = code_blocks((ROOT / "docs/howto/stop-many.md").read_text(), "bash")
+    # The agent of this server is called otherwise, and its turns have just been sent.
+    lines = lines.replace('"coder"', '"echo"').replace("600", "0").replace("127.0.0.1:8000", served)
+    send = f"""curl -s http://{served}/chat/SESSION/send -d '{{"message": "hello"}}'\n"""
+    looked, stopped, rest = lines.splitlines()
+    script = "\n".join(
+        [
+            *(send.replace("SESSION", name) for name in "ab"),
+            looked,
+            stopped,
+            send.replace("SESSION", "c"),
+            rest,
+        ]
+    )
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script], capture_output=True, text=True, timeout=120, check=True
+    )
+    *_, looked_at, of_coder, _sent, of_all = map(json.loads, done.stdout.splitlines())
+    assert (looked_at["matched"], looked_at["dry_run"], looked_at["cancelled"]) == (2, True, 0)
+    assert (of_coder["matched"], of_coder["cancelled"]) == (2, 2)
+    assert [each["log_id"] for each in of_all["results"]] == ["c"]

@@ -109,6 +109,10 @@ TOO_MANY_POLICIES: Final = Counter(
 SESSIONS_FORGOTTEN_EARLY: Final = Counter(
     "sessions_forgotten_early_total", "Sleeping sessions that were forgotten to make room for new ones."
 )
+BULK_CANCELS_TRUNCATED: Final = Counter(
+    "bulk_cancels_truncated_total",
+    "Bulk cancels that left turns alone because more matched than one may stop.",
+)
 HISTORY_FORGOTTEN: Final = Counter(
     "history_forgotten_total", "Sessions that the journal forgot because it had more than it may keep."
 )
@@ -153,6 +157,7 @@ COUNTERS: Final = (
     TOO_MUCH_KEPT,
     TOO_MANY_POLICIES,
     SESSIONS_FORGOTTEN_EARLY,
+    BULK_CANCELS_TRUNCATED,
     HISTORY_FORGOTTEN,
     JOURNAL_OVERFLOWS,
     APPENDS_NOT_LANDED,

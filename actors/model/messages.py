@@ -64,6 +64,38 @@ class CancelAnswer:
 
 
 @value
+class StoppedTurn:
+    """One turn of a bulk cancel, with what its cancel came to.
+
+    ``status`` is how the turn stood when it was found. ``verdict`` is ``None`` in a dry run, and where the
+    session refused the cancel: ``error`` is the code of that.
+    """
+
+    session_id: SessionId
+    turn_id: TurnId
+    owner: str
+    agent: str
+    status: TurnStatus
+    verdict: Verdict | None = None
+    settled_after_ms: float | None = None
+    error: str | None = None
+
+
+@value
+class CancelledMany:
+    """The answer to a bulk cancel: how many turns matched, and what came of each.
+
+    ``truncated`` of them are not among the ``results`` and were left alone. ``as_of`` is the moment of the
+    snapshot, in Unix seconds: no turn that was sent later was looked at.
+    """
+
+    matched: int
+    results: tuple[StoppedTurn, ...]
+    truncated: int
+    as_of: float
+
+
+@value
 class TurnEnd:
     """The end of a turn, with what its coroutine returned or raised."""
 
@@ -249,6 +281,35 @@ class Cancel(Query[CancelAnswer]):
     text: str | None = None
     code: CancelCode | None = None
     if_match: str | None = None
+
+
+@final
+@value
+class CancelMany(Query[CancelledMany]):
+    """Stop the turns, in flight or waiting, that every filter lets through; without any, ``all`` must be set.
+
+    They are the turns of a snapshot of the sessions that the asker may see. ``owner`` is whose session it is,
+    ``state`` the turn's status; ``older_than``: its send came more than so many seconds before the snapshot.
+    ``as_of``, of an earlier answer, takes the moment of that snapshot for this one. ``dry_run`` stops
+    nothing. At most ``limit`` turns are stopped (10,000). After ``within`` seconds those that have not
+    settled are ``requested``; with ``wait=False`` all are.
+    """
+
+    asker: Asker = HOST
+    all: bool = False
+    sessions: tuple[str, ...] | None = None
+    owner: str | None = None
+    agent: str | None = None
+    state: str | None = None
+    strategy: str | None = None
+    older_than: float | None = None
+    as_of: float | None = None
+    dry_run: bool = False
+    limit: int | None = None
+    wait: bool = True
+    within: float | None = None
+    text: str | None = None
+    code: CancelCode | None = None
 
 
 @final

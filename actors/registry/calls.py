@@ -5,7 +5,7 @@ from abc import abstractmethod
 from collections.abc import Generator, Mapping
 from typing import Any, TypeVar
 
-from turnkeeper.actors.events.streams import SessionStreams, asker_of
+from turnkeeper.actors.events.streams import asker_of
 from turnkeeper.actors.model.messages import (
     ActiveTurn,
     Cancel,
@@ -39,12 +39,13 @@ from turnkeeper.actors.policy.said import PolicyFields
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.turn.turn import current
 
+from .bulk.calls import BulkCalls
 from .receipt import Receipt
 
 R = TypeVar("R")
 
 
-class SessionCalls(SessionStreams):
+class SessionCalls(BulkCalls):
     """The calls to sessions. Each asks the registry's actor and awaits its answer.
 
     ``user`` is the user on whose behalf a call is made; ``None`` is the host's own code, which may see every

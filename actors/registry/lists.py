@@ -2,21 +2,24 @@
 
 from collections.abc import Iterator
 from itertools import chain
+from typing import TypeAlias, assert_never
 
 from turnkeeper.actors.admission.page import Page, check_limit
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.messages import (
+    ActiveTurn,
     Conversation,
     GetMessages,
     GetTurns,
+    ListActive,
     ListSessions,
     Retitle,
     SessionPage,
     SetTitle,
     TurnPage,
 )
-from turnkeeper.actors.model.records import SessionId, TurnId
+from turnkeeper.actors.model.records import Asker, SessionId, TurnId
 from turnkeeper.actors.model.title import check_title, title_of
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.runtime import ReplyTo, answer, in_batches
@@ -34,6 +37,41 @@ from .shared import Shared
 
 #: How many sessions of a user are gone through in one pass, to note their ids.
 LISTED = 2_500
+
+
+#: The questions about lists, and a title.
+Listing: TypeAlias = GetMessages | GetTurns | ListActive | ListSessions | SetTitle
+
+
+def answer_listing(shared: Shared, children: Children, message: Listing, to: ReplyTo) -> None:
+    """Answer one of them, or set the title. Raises `SessionError`."""
+    match message:
+        case GetMessages():
+            answer_messages(shared, children, message, to)
+        case GetTurns():
+            answer_turns(shared, children, message, to)
+        case ListActive():
+            answer_active(shared, message.asker, to)
+        case ListSessions():
+            answer_sessions(shared, message, to)
+        case SetTitle():
+            answer_set_title(shared, children, message, to)
+        case _:
+            assert_never(message)
+
+
+def answer_active(shared: Shared, asker: Asker, to: ReplyTo) -> None:
+    """Answer with the turns in flight that the asker may see, which may be very many."""
+    if to is None:
+        return
+    found = list[ActiveTurn]()
+
+    def look(turns: list[ActiveTurn]) -> None:
+        # For an admin without a look at each: that takes longer than all the rest.
+        found.extend(turns if asker.sees_all else [turn for turn in turns if turn.owner == asker.user])
+
+    turns: Iterator[ActiveTurn] = iter(shared.directory.in_flight(asker))
+    in_batches(shared.loop, turns, PASS, look, lambda: to.set(tuple(found)))
 
 
 def answer_sessions(shared: Shared, message: ListSessions, to: ReplyTo) -> None:

@@ -1,7 +1,7 @@
 """RegistryActor: the one actor that all messages from outside go to."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias, assert_never, get_args
 
@@ -10,10 +10,10 @@ from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
-    ActiveTurn,
     AwaitTurn,
     Cancel,
     CancelAnswer,
+    CancelMany,
     Cleanup,
     Close,
     FollowTurn,
@@ -45,27 +45,28 @@ from turnkeeper.actors.model.messages import (
     TaskExited,
     ToBeFreed,
 )
-from turnkeeper.actors.model.records import Asker, Reason, TurnId
+from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.policy.answers import policy_view, set_policy
 from turnkeeper.actors.policy.resolve import cancel_code, check_text, resolve_send
-from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, in_batches, refuse
+from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 
+from .bulk.cancels import BulkCancels
 from .children import Children, Closing
-from .directory import PASS
 from .durable.loading import Loading
 from .durable.retention import Retention
 from .durable.sealing import check_json
 from .ending import Ending
 from .housekeeping import Housekeeping
-from .lists import answer_messages, answer_sessions, answer_set_title, answer_turns, title_by
+from .lists import Listing, answer_listing, title_by
 from .opening import Opening
 from .shared import DEBUG, Shared
 
 Message: TypeAlias = (
     Send
     | Cancel
+    | CancelMany
     | SessionEnded
     | Subscribe
     | FollowTurn
@@ -105,20 +106,6 @@ def log_refusal(message: Any, error: TurnkeeperError) -> None:
         session, asker = getattr(message, "session_id", None), getattr(message, "asker", None)
         what = session, type(message).__name__, asker and asker.user, error.code, error
         logger.debug("session %.200s: %s by %s refused: %s: %s", *what)
-
-
-def answer_list(shared: Shared, asker: Asker, to: ReplyTo) -> None:
-    """Answer with the turns in flight that the asker may see, which may be very many."""
-    if to is None:
-        return
-    found = list[ActiveTurn]()
-
-    def look(turns: list[ActiveTurn]) -> None:
-        # For an admin without a look at each: that takes longer than all the rest.
-        found.extend(turns if asker.sees_all else [turn for turn in turns if turn.owner == asker.user])
-
-    turns: Iterator[ActiveTurn] = iter(shared.directory.in_flight(asker))
-    in_batches(shared.loop, turns, PASS, look, lambda: to.set(tuple(found)))
 
 
 def answer_policy(shared: Shared, children: Children, message: GetPolicy | SetPolicy) -> PolicyView | None:
@@ -161,6 +148,7 @@ class RegistryActor(AsyncioActor):
         #: Where there is a journal.
         self._loading = Loading.of(shared, self._children, self._handle)
         self._housekeeping = Housekeeping(shared, self._children, Retention.of(shared, self._loading))
+        self._bulk = BulkCancels(shared, self._handle)
         self._ending = Ending(shared, self._children)
 
     def on_start(self) -> None:
@@ -211,16 +199,10 @@ class RegistryActor(AsyncioActor):
             self._closing.close(message, reply_to)
         elif type(message) is GetSession or type(message) is GetTurn or type(message) is AwaitTurn:
             self._on_about(message, reply_to)
-        elif type(message) is GetMessages:
-            answer_messages(self._shared, self._children, message, reply_to)
-        elif type(message) is GetTurns:
-            answer_turns(self._shared, self._children, message, reply_to)
-        elif type(message) is ListActive:
-            answer_list(self._shared, message.asker, reply_to)
-        elif type(message) is ListSessions:
-            answer_sessions(self._shared, message, reply_to)
-        elif type(message) is SetTitle:
-            answer_set_title(self._shared, self._children, message, reply_to)
+        elif isinstance(message, Listing):
+            answer_listing(self._shared, self._children, message, reply_to)
+        elif type(message) is CancelMany:
+            self._bulk.begin(message, reply_to)
         elif type(message) is GetPolicy or type(message) is SetPolicy:
             answer(reply_to, answer_policy(self._shared, self._children, message))
         elif type(message) is GetCounts:
@@ -339,6 +321,7 @@ class RegistryActor(AsyncioActor):
         self._shared.flush_no_more()
         self._housekeeping.stop()
         self._opening.stop()
+        self._bulk.stop()
         self._ending.close()
 
     def why_unhandled(self, error: Exception) -> Exception:

@@ -20,7 +20,7 @@ class Patience(Generic[R]):
     """
 
     def __init__(self, seconds: float, late: R) -> None:
-        self._seconds = seconds
+        self.seconds = seconds
         self._late = late
         # When the time of each wait is up, the first one first.
         self._waits: dict[_Answer[R], float] = {}
@@ -34,7 +34,7 @@ class Patience(Generic[R]):
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = Timer(loop, self._ring)
-        self._waits[answer] = due = loop.time() + self._seconds
+        self._waits[answer] = due = loop.time() + self.seconds
         self._timer.set(due)
         try:
             return await answer

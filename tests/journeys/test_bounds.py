@@ -161,6 +161,14 @@ async def _event(house: House) -> None:
     await ended(house, "emit_large 3000")
 
 
+@bound("turns that one bulk cancel stops", meter.BULK_CANCELS_TRUNCATED)
+async def _bulk_cancel(house: House) -> None:
+    for session in ("a", "b"):
+        await house.sent(session, "wait")
+    answer = await house.post("/chat/cancel_send_tasks", json={"all": True, "limit": 1})
+    assert answer.body["truncated"] == 1
+
+
 @bound("a result in", meter.RESULTS_LEFT_OUT, log_bytes=2_000)
 async def _result(house: House) -> None:
     await ended(house, "return 3000")

@@ -9,9 +9,10 @@ from msgspec import Meta
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
-from turnkeeper.actors.model.messages import Send
+from turnkeeper.actors.model.messages import CancelMany, Send
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.words import Strategy
+from turnkeeper.actors.registry.bulk.which import LIVE, MOST
 from turnkeeper.actors.session.fields import MAX_SECONDS
 
 from .problems import Code, Problem
@@ -20,6 +21,8 @@ from .problems import Code, Problem
 MAX_NAME = 100
 #: How many sessions a ticket may be for.
 MAX_SESSIONS = 100
+#: How many sessions a bulk cancel may name.
+MAX_FILTERED = 1_000
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
 
@@ -107,9 +110,84 @@ class TitleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
+class CancelManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Which turns to stop: those that every filter lets through."""
+
+    log_ids: Annotated[
+        Annotated[list[_Id], Meta(min_length=1, max_length=MAX_FILTERED)] | None,
+        _rule(f"must be a list of 1 to {MAX_FILTERED} session ids", "Only turns of these sessions."),
+    ] = None
+    user: Annotated[
+        str | None,
+        _rule("must be a string", "Only turns in this user's sessions. Those of others only an admin stops."),
+    ] = None
+    agent: Annotated[str | None, _rule("must be a string", "Only turns of this agent.")] = None
+    state: Annotated[
+        Annotated[str, Meta(extra_json_schema={"enum": [each.value for each in LIVE]})] | None,
+        _rule(
+            f"must be one of: {', '.join(LIVE)}",
+            "Only turns in this state: `queued`, `running` or `cancelling`.",
+        ),
+    ] = None
+    strategy: Annotated[
+        Strategy | None,
+        _rule(f"must be one of: {', '.join(Strategy)}", "Only turns that were sent with this strategy."),
+    ] = None
+    older_than: Annotated[
+        Annotated[float, Meta(ge=0, le=MAX_SECONDS)] | None,
+        _rule(
+            f"must be a number of seconds from 0 to {MAX_SECONDS:.0f}",
+            "Only turns that were sent more than so many seconds ago.",
+        ),
+    ] = None
+    all: Annotated[
+        bool,
+        _rule(
+            "must be true or false",
+            "`true` where no filter is given, and all are meant. Filters hold all the same.",
+        ),
+    ] = False
+    dry_run: Annotated[
+        bool, _rule("must be true or false", "`true`: say which turns those are, and stop none.")
+    ] = False
+    limit: Annotated[
+        Annotated[int, Meta(ge=1, le=MOST)],
+        _rule(
+            f"must be a whole number from 1 to {MOST}",
+            f"How many turns to stop at most; if left out, {MOST:,}.",
+        ),
+    ] = MOST
+    as_of: Annotated[
+        float | None,
+        _rule(
+            "must be a moment in Unix seconds",
+            "The `as_of` of an earlier answer: no turn that was sent after that moment is stopped.",
+        ),
+    ] = None
+
+    def cancel(self, asker: Asker, *, wait: bool, within: float) -> CancelMany:
+        """The command that it asks for."""
+        return CancelMany(
+            asker,
+            self.all,
+            None if self.log_ids is None else tuple(self.log_ids),
+            self.user,
+            self.agent,
+            self.state,
+            self.strategy,
+            self.older_than,
+            self.as_of,
+            self.dry_run,
+            self.limit,
+            wait,
+            within,
+        )
+
+
 #: The JSON of a send: the parts of a message alone, or an object.
 SendJSON: TypeAlias = Annotated[list[Part], Meta(min_length=1)] | SendBody
 
+_CANCEL_MANY = msgspec.json.Decoder(CancelManyBody)
 _SEND = msgspec.json.Decoder(SendJSON)
 _STREAM = msgspec.json.Decoder(StreamBody)
 _TICKET = msgspec.json.Decoder(TicketBody)
@@ -132,6 +210,11 @@ def decode_send(body: bytes | bytearray) -> SendBody:
         said = SendBody(said) if isinstance(said, list) else said
     _check_message(said.message)
     return said
+
+
+def decode_cancel_many(body: bytes | bytearray) -> CancelManyBody:
+    """The body of a bulk cancel. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
+    return _decode(body, _CANCEL_MANY, CancelManyBody)
 
 
 def decode_ticket(body: bytes | bytearray) -> TicketBody:

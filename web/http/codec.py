@@ -185,6 +185,73 @@ def encode_cancel_session(log_id: str, answer: messages.CancelAnswer) -> Session
     return SessionCancelAnswer(verdict, log_id, verdict, _ms(answer.settled_after_ms), _turn(answer.turn))
 
 
+class StoppedTask(Struct, kw_only=True):
+    """One turn of a bulk cancel, with what its cancel came to."""
+
+    log_id: LogId
+    task_id: TaskId
+    user: Annotated[str, _is("Whose session it is.", "ada")]
+    agent: Annotated[str, _is("The name of its agent.", "default")]
+    task_status: Annotated[TurnStatus, _is("How the turn stood when it was found.", TurnStatus.RUNNING)]
+    verdict: Annotated[
+        Verdict | None,
+        _is("What its cancel came to; `null` in a dry run, and where it was refused.", Verdict.CANCELLED),
+    ]
+    settled_after_ms: Milliseconds
+    error: Annotated[str, _is("The code with which its cancel was refused.", "SESSION_LOST")] | UnsetType = (
+        UNSET
+    )
+
+
+class CancelManyAnswer(Struct, kw_only=True):
+    """What came of each turn of a bulk cancel."""
+
+    status: Ok = "ok"
+    matched: Annotated[int, _is("How many turns the filters let through.", 3)]
+    cancelled: Annotated[int, _is("How many of them have been cancelled.", 2)]
+    truncated: Annotated[
+        int, _is("How many of them are not in `results`, and were left alone: ask again.", 0)
+    ]
+    dry_run: Annotated[bool, _is("Nothing was stopped.", False)]
+    as_of: Annotated[
+        float,
+        _is(
+            "The moment of the snapshot, in Unix seconds: no turn that was sent later is stopped.",
+            1763842008.1,
+        ),
+    ]
+    results: Annotated[list[StoppedTask], _is("The turns, with what came of each.")]
+
+
+def encode_stopped(stopped: messages.StoppedTurn) -> StoppedTask:
+    """One turn of a bulk cancel."""
+    return StoppedTask(
+        log_id=stopped.session_id,
+        task_id=stopped.turn_id,
+        user=stopped.owner,
+        agent=stopped.agent,
+        task_status=stopped.status,
+        verdict=stopped.verdict,
+        settled_after_ms=_ms(stopped.settled_after_ms),
+        error=UNSET if stopped.error is None else stopped.error,
+    )
+
+
+def encode_cancelled_many(
+    answer: messages.CancelledMany, results: list[StoppedTask], *, dry_run: bool
+) -> CancelManyAnswer:
+    """The answer to a bulk cancel with these results."""
+    cancelled = sum(each.verdict is Verdict.CANCELLED for each in results)
+    return CancelManyAnswer(
+        matched=answer.matched,
+        cancelled=cancelled,
+        truncated=answer.truncated,
+        dry_run=dry_run,
+        as_of=answer.as_of,
+        results=results,
+    )
+
+
 class Moment(Struct, kw_only=True):
     """One step of a turn's timeline."""
 

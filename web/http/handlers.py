@@ -138,6 +138,19 @@ async def _cancel(
     return await mount.patience.ask(mount.registry.ref, message)
 
 
+async def cancel_many(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``POST /chat/cancel_send_tasks``."""
+    wait = WAIT.of(request)
+    said = body.decode_cancel_many(await mount.uploads.read(request, asker))
+    answer = await mount.registry.ask(said.cancel(asker, wait=wait, within=mount.patience.seconds))
+    results: list[codec.StoppedTask] = []
+    async for some in batches(answer.results, LISTED):
+        results += map(codec.encode_stopped, some)
+    still = any(each.verdict is Verdict.REQUESTED for each in results)
+    status = _STATUS[Verdict.REQUESTED if still else Verdict.CANCELLED]
+    return respond(codec.encode_cancelled_many(answer, results, dry_run=said.dry_run), status)
+
+
 def _status_of(verdict: Verdict) -> int:
     match verdict:
         case Verdict.REQUESTED:

@@ -8,7 +8,7 @@ from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, TEXT, Answer, Operation, Who
 
 from . import codec, handlers
-from .body import SendJSON, StreamBody, TicketBody, TitleBody
+from .body import CancelManyBody, SendJSON, StreamBody, TicketBody, TitleBody
 from .mount import Handler
 from .parameters import (
     BEFORE,
@@ -159,6 +159,28 @@ _TABLE = (
         about="Those without readers, now instead of after `idle_ttl`. Their turns and conversations stay "
         "known. The user's own; all of them for an admin.",
         answers={200: Answer(codec.CleanupAnswer, "The sessions that were put to sleep.")},
+    ),
+    Route(
+        method="POST",
+        path="/chat/cancel_send_tasks",
+        handler=handlers.cancel_many,
+        tag="turns",
+        summary="Cancel many turns",
+        about="Those in flight and those that wait, of which every filter holds; `all` where there is none. "
+        "The user's own; for an admin those of all users. A turn that is sent after the request has come is "
+        "never stopped. Answers when all have settled, at most `cancel_grace` + 0.5 seconds later.",
+        parameters=(WAIT,),
+        body=CancelManyBody,
+        examples={
+            "all of mine": {"all": True},
+            "what runs too long": {"older_than": 600, "state": "running"},
+            "a user's, only to see which": {"user": "ada", "dry_run": True},
+        },
+        answers={
+            200: Answer(codec.CancelManyAnswer, "What came of each."),
+            202: Answer(codec.CancelManyAnswer, "The same; some have not settled, and are `requested`."),
+        },
+        refusals=(Code.UNKNOWN_AGENT,),
     ),
     Route(
         method="POST",

@@ -12,10 +12,12 @@ from tests.fakes import done
 from tests.web.fakes_web import House, by_token, running, serving
 from turnkeeper.web import REGISTRY, Tokens, setup
 from turnkeeper.web.http.body import (
+    CancelManyBody,
     SendJSON,
     StreamBody,
     TicketBody,
     TitleBody,
+    decode_cancel_many,
     decode_send,
     decode_stream,
     decode_ticket,
@@ -74,6 +76,7 @@ def says_something(data: Any, schema: Any) -> bool:
 
 
 DECODERS: dict[Any, Any] = {
+    CancelManyBody: decode_cancel_many,
     SendJSON: decode_send,
     TicketBody: decode_ticket,
     TitleBody: decode_title,

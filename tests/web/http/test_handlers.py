@@ -581,6 +581,7 @@ async def test_an_id_outside_the_rule_is_refused_on_every_route_and_every_method
     taken = {
         ("GET", "/chat/active_send_tasks"),
         ("HEAD", "/chat/active_send_tasks"),
+        ("POST", "/chat/cancel_send_tasks"),
         ("POST", "/chat/cleanup_completed_tasks"),
         ("POST", "/chat/ticket"),
         ("GET", "/chat/events"),

@@ -62,6 +62,9 @@ TABLE: dict[tuple[str, str], Row] = {
         "200 200 200 401 401 403 401 401 401",
         unknown="/chat/unknown/cancel_send_task",
     ),
+    ("POST", "/chat/cancel_send_tasks"): Row(
+        "/chat/cancel_send_tasks", "200 200 200 401 401 403 401 401 401", {"log_ids": ["s"]}
+    ),
     ("GET", "/chat/{log_id}/active_tasks"): Row(
         "/chat/s/active_tasks", "200 200 200 401 401 403 401 401 401", unknown="/chat/unknown/active_tasks"
     ),

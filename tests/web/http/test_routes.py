@@ -4,7 +4,7 @@ from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.web.http.routes import ROUTES
 
 #: Reserved for routes to come.
-NO_ROUTE_YET = {"admission", "cancel_send_tasks"}
+NO_ROUTE_YET = {"admission"}
 
 
 def clashing(one: str, other: str) -> str | None:

@@ -1,0 +1,62 @@
+"""What one can ask about many turns, from code on the event loop."""
+
+from collections.abc import Iterable
+
+from turnkeeper.actors.events.streams import SessionStreams, asker_of
+from turnkeeper.actors.model.messages import CancelledMany, CancelMany
+from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.runtime import ask
+from turnkeeper.actors.turn.turn import current
+
+
+class BulkCalls(SessionStreams):
+    """The calls about many turns."""
+
+    async def cancel_many(
+        self,
+        *,
+        all: bool = False,  # noqa: A002  the word that is said over HTTP
+        sessions: Iterable[str] | None = None,
+        owner: str | None = None,
+        agent: str | None = None,
+        state: str | None = None,
+        strategy: str | None = None,
+        older_than: float | None = None,
+        as_of: float | None = None,
+        dry_run: bool = False,
+        limit: int | None = None,
+        user: str | None = None,
+        wait: bool = True,
+        within: float | None = None,
+        text: str | None = None,
+        code: CancelCode | None = None,
+    ) -> CancelledMany:
+        """Stop the turns, in flight or waiting, that every filter given lets through; ``all=True`` is none.
+
+        `CancelMany` says what each filter means. A snapshot comes first: a turn that is sent later is never
+        hit. Answered when all have settled, or after ``within`` seconds. Cancelling it takes nothing back.
+        Raises `InvalidRequest`, also for no filter at all, `UnknownAgent`, and `WaitsForItself` inside a
+        turn, unless ``wait=False`` or ``dry_run=True``.
+        """
+        turn = current.get()
+        if turn is not None and wait and not dry_run:
+            self.refuse_inside(turn.session_id, turn.turn_id, "use wait=False")
+        named = None if sessions is None else tuple(sessions)
+        message = CancelMany(
+            asker_of(user),
+            all,
+            named,
+            owner,
+            agent,
+            state,
+            strategy,
+            older_than,
+            as_of,
+            dry_run,
+            limit,
+            wait,
+            within,
+            text,
+            code,
+        )
+        return await ask(self.ref, message)
