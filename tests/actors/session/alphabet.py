@@ -155,7 +155,7 @@ def _restarts(state: State, facts: Facts) -> Iterator[Letter]:
         yield FAILS
         return
     yield RESTART
-    if facts.waiting is not None and facts.waiting_attempt > 1:
+    if facts.front is not None and facts.front.attempt > 1:
         yield OTHER_AGENTS
 
 
@@ -188,19 +188,24 @@ def _stale(facts: Facts) -> Iterator[TurnId]:
 
 
 def _unused(facts: Facts) -> TurnSpec:
-    """The first server-chosen id that nothing knows: reusing a forgotten one is a renaming."""
-    used: set[TurnId | None] = set()
+    """One whose server-chosen id nothing knows: reusing a forgotten one is a renaming.
+
+    Of which agent depends on how many ids are known, and not on which.
+    """
+    used: set[TurnId | None] = {turn.turn_id for turn in facts.line}
     for record in (*facts.kept, *(fled.record for fled in facts.fled)):
         used |= {record.turn_id, record.superseded_by}
-    used |= {spec.turn_id for spec in (facts.holder, facts.waiting) if spec is not None}
-    return next(spec for spec in SERVER_SPECS if spec.turn_id not in used)
+    if facts.holder is not None:
+        used.add(facts.holder.turn_id)
+    of_agent = SERVER_SPECS[len(used) % 2 :: 2]
+    return next(spec for spec in of_agent if spec.turn_id not in used)
 
 
 def _aimed_stops(facts: Facts) -> Iterator[Letter]:
     """Stops aimed at the holder, the successor and a finished turn, where none of `ALWAYS` is."""
     aims = {
         "the holder": facts.holder and facts.holder.turn_id,
-        "the successor": facts.waiting and facts.waiting.turn_id,
+        "the successor": facts.front and facts.front.turn_id,
         "a finished one": facts.kept[-1].turn_id if facts.kept else None,
         "a quarantined one": facts.fled[-1].record.turn_id if facts.fled else None,
     }
@@ -212,8 +217,8 @@ def _aimed_stops(facts: Facts) -> Iterator[Letter]:
         yield Letter("stop the holder if it matches", Stop(None, POLICY, if_match=facts.holder.turn_id))
         if facts.due() is not None:
             yield Letter("stop the holder, late", Stop(facts.holder.turn_id, USER), delay=GRACE)
-    if facts.waiting is not None:
-        yield Letter("stop the successor, not waiting", Stop(facts.waiting.turn_id, POLICY, wait=False))
+    if facts.front is not None:
+        yield Letter("stop the successor, not waiting", Stop(facts.front.turn_id, POLICY, wait=False))
     for record in facts.kept[-1:]:
         yield Letter("stop a finished one, not waiting", Stop(record.turn_id, USER, wait=False))
     for stale in _stale(facts):

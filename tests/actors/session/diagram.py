@@ -78,7 +78,7 @@ class TurnMoves:
 def _status(facts: Facts, turn_id: TurnId) -> str:
     if facts.holder is not None and facts.holder.turn_id == turn_id:
         return TurnStatus.RUNNING if facts.cause is None else TurnStatus.CANCELLING
-    if facts.waiting is not None and facts.waiting.turn_id == turn_id:
+    if facts.waits(turn_id) is not None:
         return TurnStatus.QUEUED
     return "sent"
 

@@ -49,6 +49,26 @@ class Fled(NamedTuple):
     record: TurnRecord
 
 
+class Waits(NamedTuple):
+    """A turn that waits, since when. It is not started before the moment ``not_before``.
+
+    ``attempt`` is the one that comes next: above 1, it had been started before.
+    """
+
+    spec: TurnSpec
+    since: float | None
+    attempt: int = 1
+    not_before: float | None = None
+
+    @property
+    def turn_id(self) -> TurnId:
+        return self.spec.turn_id
+
+    def is_due(self, now: float) -> bool:
+        """Whether its moment has come, if it waits for one."""
+        return self.not_before is None or now >= self.not_before
+
+
 class Early(NamedTuple):
     """A cancel that came before its send."""
 
@@ -78,11 +98,10 @@ class Facts:
     pressed: bool = False
     #: The first cancel that was more than a shutdown's: after a restart it is not run again.
     lasting: Cancellation | None = None
-    # -- The turn that waits: for the holder to let go, or to be started after a restart, at that moment
-    waiting: TurnSpec | None = None
-    waiting_since: float | None = None
-    waiting_attempt: int = 1
-    start_at: float | None = None
+    # -- Those who wait: the one that is called up, those behind it, and those that wait for a moment
+    front: Waits | None = None
+    rest: tuple[Waits, ...] = ()
+    later: tuple[Waits, ...] = ()
     # -- What is remembered
     fled: tuple[Fled, ...] = ()
     #: The last epoch whose coroutine is known to have ended: what a stale report names.
@@ -102,10 +121,34 @@ class Facts:
     def copy(self) -> "Facts":
         return Facts(*_values(self))
 
+    @property
+    def line(self) -> tuple[Waits, ...]:
+        """All that wait, in order."""
+        front = () if self.front is None else (self.front,)
+        return (*front, *self.rest, *self.later)
+
+    def waits(self, turn_id: TurnId | None) -> Waits | None:
+        """The turn of that id, if it waits."""
+        return next((each for each in self.line if each.turn_id == turn_id), None)
+
+    def leaves(self, turn_id: TurnId) -> None:
+        """A turn waits no longer."""
+        if self.front is not None and self.front.turn_id == turn_id:
+            self.front = None
+        self.rest = tuple([each for each in self.rest if each.turn_id != turn_id])
+        self.later = tuple([each for each in self.later if each.turn_id != turn_id])
+
     def due(self) -> float | None:
         """The moment at which the session must not be asleep."""
-        if self.holder is None:
-            return None if self.waiting is None or self.shut else self.start_at
+        moments = [each.not_before for each in self.later[:1] if not self.shut]
+        if self.holder is not None:
+            moments.append(self.holder_due())
+        elif self.front is not None and not self.shut:
+            moments.append(self.front.not_before)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def holder_due(self) -> float | None:
+        """The moment at which something happens to the turn that holds the session."""
         if self.cause is None:
             return self.deadline
         return self.half if self.again_at is None else self.end
@@ -116,13 +159,15 @@ class Facts:
             return SessionState.RUNNING if self.cause is None else SessionState.CANCELLING
         if self.shut:
             return SessionState.CLOSED
-        return SessionState.IDLE if self.waiting is None else SessionState.QUEUED
+        return SessionState.QUEUED if self.line else SessionState.IDLE
 
     def live(self, turn_id: TurnId | None) -> bool:
         """Whether a turn of that id runs or waits; a quarantined one counts."""
         if any(fled.record.turn_id == turn_id for fled in self.fled):
             return True
-        return any(spec is not None and spec.turn_id == turn_id for spec in (self.holder, self.waiting))
+        if self.holder is not None and self.holder.turn_id == turn_id:
+            return True
+        return self.waits(turn_id) is not None
 
     def early_cancel(self, turn_id: TurnId, now: float, limits: Limits) -> Early | None:
         """The cancel of that turn which came before its send and still counts."""
@@ -143,8 +188,9 @@ class Facts:
             again_at=None,
             pressed=False,
             lasting=lasting,
-            waiting=self.waiting and without_sender(self.waiting),
-            start_at=None,
+            front=self.front and _elsewhere(self.front)._replace(not_before=None),
+            rest=tuple([_elsewhere(each) for each in self.rest]),
+            later=tuple([_elsewhere(each) for each in self.later]),
             asked=(),
             timer=None,
             shut=closed,
@@ -176,7 +222,7 @@ class Facts:
             cancellation=cancellation,
             ended_at=ended_at,
             error=error,
-            superseded_by=None if self.waiting is None else self.waiting.turn_id,
+            superseded_by=None if self.front is None else self.front.turn_id,
             began=began,
             result=result,
             attempt=self.attempt,
@@ -184,33 +230,34 @@ class Facts:
 
     def waited(
         self,
+        turn: Waits,
         status: TurnStatus,
         ended_at: float | None = None,
         reason: Reason | None = None,
         superseded_by: TurnId | None = None,
     ) -> TurnRecord:
-        """The record of the turn that waits, which must be one."""
-        assert self.waiting is not None
+        """The record of a turn that waits."""
         asked = None if reason is None or ended_at is None else Cancellation(reason, ended_at)
-        before = self.waiting_attempt > 1
+        before = turn.attempt > 1
         return TurnRecord(
-            self.waiting.head,
+            turn.spec.head,
             self.last_epoch if before else None,
             status,
-            queued_at=self.waiting_since,
+            queued_at=turn.since,
             cancellation=asked,
             ended_at=ended_at,
             superseded_by=superseded_by,
             began=None if ended_at is None or before else False,
-            attempt=self.waiting_attempt,
+            attempt=turn.attempt,
         )
 
     def record(self, turn_id: TurnId | None) -> TurnRecord | None:
         """What must be known of that turn."""
         if self.holder is not None and self.holder.turn_id == turn_id:
             return self.held(TurnStatus.RUNNING if self.cause is None else TurnStatus.CANCELLING)
-        if self.waiting is not None and self.waiting.turn_id == turn_id:
-            return self.waited(TurnStatus.QUEUED)
+        waits = self.waits(turn_id)
+        if waits is not None:
+            return self.waited(waits, TurnStatus.QUEUED)
         ended = (*(fled.record for fled in self.fled), *self.kept)
         return next((record for record in ended if record.turn_id == turn_id), None)
 
@@ -218,8 +265,8 @@ class Facts:
         """The turn that holds the session, else the last one known to have held it."""
         if self.holder is not None:
             return self.holder.turn_id
-        if self.waiting is not None and self.waiting_attempt > 1:
-            return self.waiting.turn_id
+        if self.front is not None and self.front.attempt > 1:
+            return self.front.turn_id
         epoch, turn_id = -1, None
         for record in (*self.kept, *(fled.record for fled in self.fled)):
             if record.epoch is not None and record.epoch > epoch:
@@ -253,8 +300,12 @@ class Facts:
             return None
         if message.no_room is not None:
             return type(message.no_room)
-        busy = self.holder is not None or self.waiting is not None
+        busy = self.holder is not None or self.front is not None
         return SessionBusy if busy and message.strategy is Strategy.REJECT else None
+
+
+def _elsewhere(turn: Waits) -> Waits:
+    return turn._replace(spec=without_sender(turn.spec))
 
 
 def without_sender(spec: TurnSpec) -> TurnSpec:

@@ -9,7 +9,7 @@ The exhaustive search and the state machine of Hypothesis both use it.
 
 from typing import Any, NoReturn, assert_never
 
-from tests.actors.session.facts import Asked, Early, Facts, Fled, without_sender
+from tests.actors.session.facts import Asked, Early, Facts, Fled, Waits, without_sender
 from turnkeeper.actors.model.exceptions import SessionBusy, StageFailed
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
@@ -130,10 +130,8 @@ def observe_failure(
         raise Broken(f"{what}\n  the actor failed\n  after {after}\n  before {before}")
 
     ended = [fled.record for fled in facts.fled]
-    senders = []
-    if facts.waiting is not None:
-        ended.append(facts.waited(TurnStatus.INTERRUPTED, now))
-        senders.append(facts.waiting.ended_to)
+    ended += [facts.waited(turn, TurnStatus.INTERRUPTED, now) for turn in facts.line]
+    senders = [turn.spec.ended_to for turn in facts.line]
     if facts.holder is not None:
         ended.append(facts.held(TurnStatus.INTERRUPTED, now, None, first_event_at, began=True))
         senders.append(facts.holder.ended_to)
@@ -242,7 +240,7 @@ class _Step:
                 about = message.spec.turn_id
             elif isinstance(message, Stop):
                 about = message.turn_id
-                meant = facts.holder or facts.waiting
+                meant = facts.holder or facts.front
                 if about is None and meant is not None:
                     about = meant.turn_id
             facts.asked = (*facts.asked, Asked(self.to, type(message), about, self.now))
@@ -285,10 +283,11 @@ class _Step:
         if facts.shut:
             self._broken("a turn starts in a session that was closed")
         queued_at, attempt = None, 1
-        if spec == facts.waiting:
-            queued_at, attempt = facts.waiting_since, facts.waiting_attempt
-            self._waiting_starts()
-            facts.waiting = facts.start_at = None
+        waited = facts.waits(spec.turn_id)
+        if waited is not None and waited.spec == spec:
+            queued_at, attempt = waited.since, waited.attempt
+            self._waiting_starts(waited)
+            facts.leaves(spec.turn_id)
         elif not (isinstance(message, Submit) and message.spec is spec):
             self._broken(f"G2: {spec.turn_id} starts, which was not sent or has ended")
         elif self._early(spec.turn_id):
@@ -308,14 +307,16 @@ class _Step:
         facts.cause = facts.again_at = None
         facts.pressed, facts.lasting = False, None
 
-    def _waiting_starts(self) -> None:
+    def _waiting_starts(self, turn: Waits) -> None:
         """A turn that waited starts: it may be its first attempt, or another one."""
-        facts, was = self.facts, self.was
-        if facts.waiting_attempt == 1:
+        facts = self.facts
+        if turn is not (facts.front or next(iter(facts.rest), None)):
+            self._broken(f"{turn.turn_id} starts before those that wait in front of it")
+        if turn.attempt == 1:
             return
-        if facts.waiting_attempt > self._limits().attempts:
+        if turn.attempt > self._limits().attempts:
             self._broken("G11: one attempt too many")
-        if not isinstance(self.message, Tick) or was.start_at is None or self.now < was.start_at:
+        if not isinstance(self.message, Tick) or turn.not_before is None or self.now < turn.not_before:
             self._broken("G11: another attempt before its time")
 
     def _cancelled(self, effect: CancelTurn) -> None:
@@ -382,8 +383,9 @@ class _Step:
         interrupted = isinstance(message, Recover) and record.status is TurnStatus.INTERRUPTED
         if not (record.status is TurnStatus.CANCELLED or interrupted) or effect.outcome is not None:
             self._broken("G2: a turn that never started ends otherwise than cancelled")
-        if facts.waiting is not None and facts.waiting.turn_id == record.turn_id:
-            self._waiting_ended(effect, facts.waiting)
+        waited = facts.waits(record.turn_id)
+        if waited is not None:
+            self._waiting_ended(effect, waited)
         elif isinstance(message, Submit) and message.spec.turn_id == record.turn_id:
             self._born_dead(effect, message.spec)
         else:
@@ -424,13 +426,12 @@ class _Step:
             self._broken("G11: a turn is handed over without a shutdown")
         epoch, sender = self._anew(effect), holder.ended_to
         facts.over = facts.epoch
-        facts.waiting, facts.waiting_since = without_sender(holder), facts.queued_at
-        facts.waiting_attempt = facts.attempt + 1
-        facts.holder = None
-        if effect.record != facts.waited(TurnStatus.QUEUED) or effect.record.epoch != epoch:
+        again = Waits(without_sender(holder), facts.queued_at, facts.attempt + 1)
+        facts.front, facts.holder = again, None
+        if effect.record != facts.waited(again, TurnStatus.QUEUED) or effect.record.epoch != epoch:
             self._broken("G11: not the record of a turn that waits for its next attempt")
-        again = self._limits().on_restart_of(holder.agent) is OnRestart.RERUN
-        if effect.at != self.now or effect.ended_to is not sender or effect.from_start is not again:
+        from_start = self._limits().on_restart_of(holder.agent) is OnRestart.RERUN
+        if effect.at != self.now or effect.ended_to is not sender or effect.from_start is not from_start:
             self._broken("G11: a turn is cut off otherwise than it is")
         self.cut = holder
 
@@ -496,12 +497,12 @@ class _Step:
             case _:
                 assert_never(outcome)
 
-    def _waiting_ended(self, effect: EndTurn, waiting: TurnSpec) -> None:
+    def _waiting_ended(self, effect: EndTurn, waiting: Waits) -> None:
         by = None
         match self.message:
             case Submit(spec=spec, strategy=strategy):
                 by = spec.turn_id
-                dropped = spec is not waiting and strategy is Strategy.INTERRUPT
+                dropped = spec is not waiting.spec and strategy is Strategy.INTERRUPT
             case Stop(turn_id=aim):
                 dropped = aim in {None, waiting.turn_id}
             case Shut():
@@ -512,22 +513,21 @@ class _Step:
                 dropped = False
         if not dropped:
             self._broken(f"G2: the waiting {waiting.turn_id} is dropped without a reason")
-        if effect.anew != (self.facts.waiting_attempt > 1):
+        if effect.anew != (waiting.attempt > 1):
             self._broken("G7: an epoch is drawn for a turn without events, or none for one that has some")
         if effect.anew:
             self._anew(effect)
         reason = None if isinstance(self.message, Recover) else self._reason()
-        truth = self.facts.waited(effect.record.status, self.now, reason, by)
-        self._has_ended(effect, waiting, truth)
-        self.facts.waiting = self.facts.start_at = None
+        truth = self.facts.waited(waiting, effect.record.status, self.now, reason, by)
+        self._has_ended(effect, waiting.spec, truth)
+        self.facts.leaves(waiting.turn_id)
         self.remembered.append(effect.record)
 
-    def _goes_on(self, waiting: TurnSpec) -> bool:
+    def _goes_on(self, waiting: Waits) -> bool:
         """Whether a turn that waits has to be started after a restart."""
-        attempt = self.facts.waiting_attempt
-        if attempt == 1:
-            return waiting.agent in dict(self._limits().on_restart)
-        return self._runs_again(waiting, attempt - 1)
+        if waiting.attempt == 1:
+            return waiting.spec.agent in dict(self._limits().on_restart)
+        return self._runs_again(waiting.spec, waiting.attempt - 1)
 
     def _born_dead(self, effect: EndTurn, spec: TurnSpec) -> None:
         early = self._early(spec.turn_id)
@@ -557,12 +557,11 @@ class _Step:
         facts, message = self.facts, self.message
         if not isinstance(message, Submit) or effect.spec is not message.spec:
             self._broken("a turn is queued that was not sent")
-        if facts.holder is None or facts.cause is None or facts.shut or facts.waiting is not None:
+        if facts.holder is None or facts.cause is None or facts.shut or facts.front is not None:
             self._broken("a turn is queued behind nothing, or before another")
         if facts.live(effect.spec.turn_id):
             self._broken("G2: not a fresh queued turn")
-        facts.waiting, facts.waiting_attempt = message.spec, 1
-        facts.waiting_since = self.now
+        facts.front = Waits(message.spec, self.now)
         if effect.queued_at != self.now:
             self._broken("a turn waits since another moment")
 
@@ -629,15 +628,15 @@ class _Step:
                 epoch = facts.epoch
                 if not at_once:
                     superseded = self._superseded(holder)
-                elif self.was.holder is None and self.was.waiting is not None:
+                elif self.was.holder is None and self.was.front is not None:
                     took = (self.now - holder.submitted_at) * 1000.0
-                    superseded = Superseded(self.was.waiting.turn_id, Verdict.CANCELLED, took)
+                    superseded = Superseded(self.was.front.turn_id, Verdict.CANCELLED, took)
             case TurnStatus.QUEUED:
                 waits = isinstance(message, Submit) and message.wait
                 stays = self._shuts_down() and self._limits().durable
                 if not isinstance(message, Submit) and not stays:
                     self._broken("G3: a sender is to wait no longer, and its turn waits on")
-                if waits or facts.waiting is None or facts.waiting.turn_id != value.turn_id:
+                if waits or facts.waits(value.turn_id) is None:
                     self._broken("G3: the answer says queued, but it does not wait")
                 superseded = self._not_settled()
             case TurnStatus.CANCELLED:
@@ -706,7 +705,7 @@ class _Step:
         home, memory = self._home(), self.after.memory
         if self.facts.holder is not None:
             self._broken("G3: the answer says closed, but it is not")
-        queue = () if self.facts.waiting is None else (self.facts.waited(TurnStatus.QUEUED),)
+        queue = tuple([self.facts.waited(turn, TurnStatus.QUEUED) for turn in self.facts.line])
         known = (*memory.records, *memory.quarantined, *queue)
         turn = max((turn for turn in known if turn.epoch), key=lambda turn: turn.epoch or 0, default=None)
         return SessionView(
@@ -719,7 +718,7 @@ class _Step:
             self._broken("a refusal changes something")
         if effect.to is not None:
             self._answered(effect.to)
-        in_the_way = self.was.holder or self.was.waiting
+        in_the_way = self.was.holder or self.was.front
         named = effect.error.turn_id if isinstance(effect.error, SessionBusy) else None
         if named is not None and (in_the_way is None or in_the_way.turn_id != named):
             self._broken("G3: refused for a turn that is not in the way")
@@ -761,7 +760,7 @@ class _Step:
         elif was.holder is None:
             if facts.holder is not spec:
                 self._broken("an idle session does not start what is sent")
-        elif facts.waiting is not spec or facts.cause is None:
+        elif facts.front is None or facts.front.spec is not spec or facts.cause is None:
             self._broken("a send neither starts nor waits")
 
     def _after_stop(self, message: Stop) -> None:
@@ -769,10 +768,10 @@ class _Step:
         aimed = aim is None or self._holds(aim)
         if aimed and was.holder is not None and facts.cause is None:
             self._broken("a Stop did not stop")
-        if aim is None and facts.waiting is not None:
-            self._broken("an unaimed Stop leaves a turn waiting, which will start")
-        hit_waiting = was.waiting is not None and aim == was.waiting.turn_id
-        if hit_waiting and facts.waiting is not None:
+        if aim is None and facts.front is not None:
+            self._broken("an unaimed Stop leaves the turn that is called up, which will start")
+        hit_waiting = aim is not None and was.waits(aim) is not None
+        if hit_waiting and facts.waits(aim) is not None:
             self._broken("a Stop did not stop the waiting turn")
         if was.holder is not None and (aimed or hit_waiting) and message.reason.code in PRESSED:
             facts.pressed = True
@@ -780,6 +779,8 @@ class _Step:
             facts.lasting = facts.lasting or Cancellation(message.reason, self.now)
         if aim is not None and was.record(aim) is None:
             self._remember_early(aim, message.reason)
+            if len(self.after.memory.early) != len(facts.early):
+                self._broken("G8: an early cancel is kept for too long")
 
     def _remember_early(self, aim: TurnId, reason: Reason) -> None:
         limits = self._limits()
@@ -822,9 +823,9 @@ class _Step:
         facts.shutdown = facts.shutdown or (self._shuts_down() and not (was.shut and was.holder is None))
         facts.shut = True
         stays = self._shuts_down() and self._limits().durable
-        if (facts.waiting is not None and not stays) or (facts.holder is not None and facts.cause is None):
+        if (facts.line and not stays) or (facts.holder is not None and facts.cause is None):
             self._broken("closing leaves a turn alone")
-        if stays and was.waiting is not facts.waiting:
+        if stays and was.line != facts.line:
             self._broken("G11: a turn that waits is lost over a shutdown")
         if message.grace is not None and was.cause is not None:
             facts.end = min(facts.end, self.now + message.grace)
@@ -839,11 +840,12 @@ class _Step:
         self.remembered[:0] = lates
         if was.holder is not None and was.holder.turn_id not in self.ended and self.cut is not was.holder:
             self._broken("G11: a turn is lost whose process is gone")
-        waited = was.waiting
-        if waited is not None and facts.waiting is waited and (was.waiting_attempt == 1 or facts.shut):
+        front = facts.front
+        if front is not None and (front.attempt == 1 or facts.shut):
             self._broken("G11: a turn waits on for what has ended")
-        if facts.waiting is not None:
-            facts.start_at = self.now + limits.backoff * 2.0 ** (facts.waiting_attempt - 2)
+        if front is not None:
+            backoff = limits.backoff * 2.0 ** (front.attempt - 2)
+            facts.front = front._replace(not_before=self.now + backoff)
 
     def _all_is_noted(self) -> None:
         """What no other effect says of the session's state, and is to be there after a restart."""
@@ -890,10 +892,10 @@ class _Step:
         went = facts.holder is not was.holder and was.holder is not self.cut
         if went and was.holder is not None and was.holder.turn_id not in self.ended:
             self._broken("G2: a turn lets go of the session and has no end")
-        waited = was.waiting
-        gone = waited is not facts.waiting and waited != facts.holder
-        if waited is not None and gone and waited.turn_id not in self.ended:
-            self._broken("G2: a waiting turn is forgotten")
+        for turn in was.line:
+            started = facts.holder is not None and facts.holder.turn_id == turn.turn_id
+            if not started and facts.waits(turn.turn_id) is None and turn.turn_id not in self.ended:
+                self._broken("G2: a waiting turn is forgotten")
         due = facts.due()
         if due is None:
             facts.timer = None
@@ -917,7 +919,7 @@ class _Step:
     def _concerns(self, asked: Asked) -> bool:
         """Whether what the asker waits for can still come."""
         if asked.word is Submit:
-            return self.facts.waiting is not None and self.facts.waiting.turn_id == asked.turn_id
+            return self.facts.waits(asked.turn_id) is not None
         return self.facts.shut if asked.word is Shut else self._holds(asked.turn_id)
 
     # -- Small questions ----------------------------------------------------------------------------------

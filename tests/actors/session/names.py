@@ -1,23 +1,25 @@
 """When two sessions are the same to the search, but for names.
 
-Epochs are renumbered (only their order and equality matter), the moments that decide something count relative
-to now, and the moments that are only shown in records are reduced to whether they are set. Every field that
-is not named here is compared as it is, with its type: a new one can make the search larger, never blind.
+Epochs are renumbered (only their order and equality matter), and so are the turn ids that no letter names and
+the askers (only their equality matters). The moments that decide something count relative to now, and the
+moments that are only shown in records are reduced to whether they are set. Every field that is not named here
+is compared as it is, with its type: a new one can make the search larger, never blind.
 """
 
 from collections.abc import Callable
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-from tests.actors.session.alphabet import EARLY_TTL, RETENTION
-from tests.actors.session.facts import Facts
+from tests.actors.session.alphabet import EARLY_TTL, RETENTION, SERVER_SPECS, Address
+from tests.actors.session.facts import Facts, Waits
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
     LateEnd,
     Reason,
     TurnHead,
+    TurnId,
     TurnRecord,
     TurnSpec,
 )
@@ -35,8 +37,8 @@ from turnkeeper.actors.session.states import (
 )
 
 #: How a field takes part in a comparison. Moments that decide something count relative to now, those that
-#: are only shown count as set or not; epochs count by their order.
-DECIDES, SHOWN, EPOCH, AS_IT_IS = "decides", "shown", "epoch", "as it is"
+#: are only shown count as set or not; epochs count by their order, and names by whether they are the same.
+DECIDES, SHOWN, EPOCH, NAME, AS_IT_IS = "decides", "shown", "epoch", "name", "as it is"
 HOW: dict[tuple[type, str], str] = {
     (Waiting, "not_before"): DECIDES,
     (Running, "deadline"): DECIDES,
@@ -59,7 +61,12 @@ HOW: dict[tuple[type, str], str] = {
     (Holder, "epoch"): EPOCH,
     (TurnRecord, "epoch"): EPOCH,
     (Memory, "last_epoch"): EPOCH,
+    (TurnHead, "turn_id"): NAME,
+    (TurnRecord, "superseded_by"): NAME,
+    (EarlyCancel, "turn_id"): NAME,
 }
+#: The turn ids that stand for no more than themselves.
+RENAMED = frozenset(spec.turn_id for spec in SERVER_SPECS)
 #: From when on a moment that decides is as good as any earlier one.
 PAST = {EarlyCancel: -EARLY_TTL}
 #: Values that many states share, and in which no moment decides.
@@ -67,26 +74,48 @@ LASTING = frozenset({TurnRecord, TurnSpec, TurnHead, Holder, Cancellation, Reaso
 Field: TypeAlias = tuple[str, Callable[[Any], Any]]
 
 
+class _Found(NamedTuple):
+    """What stands for itself in a session and its facts, in the order in which it is met."""
+
+    epochs: list[Epoch]
+    names: list[Any]
+
+    def name(self, turn_id: TurnId | None) -> TurnId | None:
+        """What is left of a turn id when what may be renamed has been taken away."""
+        if turn_id not in RENAMED:
+            return turn_id
+        self.names.append(turn_id)
+        return None
+
+
 class Names:
     """Turns a session and its facts into a key that is equal when they are the same but for names."""
 
     def __init__(self) -> None:
         self._numbers: dict[Any, int] = {}
-        self._known: dict[int, tuple[object, int, list[Epoch]]] = {}
+        self._known: dict[int, tuple[object, int, _Found]] = {}
         self._plans: dict[type, list[Field]] = {}
 
     def key(self, state: State, facts: Facts, now: float) -> Any:
-        epochs: list[Epoch] = []
-        shape = (self._shape(state, now, epochs), self._facts(facts, now, epochs))
-        order = {epoch: n for n, epoch in enumerate(sorted(set(epochs)))}
-        return (shape, tuple([order[epoch] for epoch in epochs]))
+        found = _Found([], [])
+        shape = (self._shape(state, now, found), self._facts(facts, now, found))
+        order = {epoch: n for n, epoch in enumerate(sorted(set(found.epochs)))}
+        first = {name: n for n, name in enumerate(dict.fromkeys(found.names))}
+        return (
+            shape,
+            tuple([order[epoch] for epoch in found.epochs]),
+            tuple([first[name] for name in found.names]),
+        )
 
-    def _facts(self, facts: Facts, now: float, epochs: list[Epoch]) -> Any:
-        epochs += (facts.epoch if facts.holder is not None else 0, facts.over or 0, facts.last_epoch)
-        epochs += [fled.epoch for fled in facts.fled]
+    def _facts(self, facts: Facts, now: float, found: _Found) -> Any:
+        found.epochs.extend(
+            (facts.epoch if facts.holder is not None else 0, facts.over or 0, facts.last_epoch)
+        )
+        found.epochs.extend([fled.epoch for fled in facts.fled])
+        found.names.extend([asked.to for asked in facts.asked])
         cancelled = facts.cause is not None and facts.holder is not None
         return (
-            facts.holder and id(facts.holder),
+            facts.holder and self._once(facts.holder, found),
             None if facts.deadline is None or facts.holder is None else max(facts.deadline - now, 0.0),
             (facts.cause, max(facts.half - now, 0.0), max(facts.end - now, 0.0), facts.again_at is None)
             if cancelled
@@ -94,33 +123,41 @@ class Names:
             cancelled and facts.pressed,
             cancelled and facts.lasting and facts.lasting.reason,
             facts.attempt if facts.holder is not None else None,
-            facts.waiting and (id(facts.waiting), facts.waiting_attempt),
-            None if facts.waiting is None or facts.start_at is None else max(facts.start_at - now, 0.0),
-            tuple([fled.record.turn_id for fled in facts.fled]),
+            facts.front and self._waits(facts.front, now, found),
+            tuple([self._waits(turn, now, found) for turn in facts.rest]),
+            tuple([self._waits(turn, now, found) for turn in facts.later]),
+            tuple([found.name(fled.record.turn_id) for fled in facts.fled]),
             tuple([_age(record, now) for record in facts.kept]),
             tuple(
                 [
-                    (each.turn_id, each.reason, max(each.asked_at + EARLY_TTL - now, 0.0))
+                    (found.name(each.turn_id), each.reason, max(each.asked_at + EARLY_TTL - now, 0.0))
                     for each in facts.early
                 ]
             ),
-            tuple([(id(asked.to), asked.word, asked.turn_id) for asked in facts.asked]),
+            tuple([(asked.word, found.name(asked.turn_id)) for asked in facts.asked]),
             None if facts.timer is None else max(facts.timer - now, 0.0),
             facts.shut,
             facts.shutdown,
         )
 
-    def _shape(self, value: Any, now: float, epochs: list[Epoch]) -> Any:
+    def _waits(self, turn: Waits, now: float, found: _Found) -> Any:
+        moment = None if turn.not_before is None else max(turn.not_before - now, 0.0)
+        return self._once(turn.spec, found), turn.attempt, moment
+
+    def _shape(self, value: Any, now: float, found: _Found) -> Any:
         kind = type(value)
         if value is None or kind is str:
             return value
         if kind is tuple:
-            return tuple([self._shape(each, now, epochs) for each in value])
+            return tuple([self._shape(each, now, found) for each in value])
+        if kind is Address:
+            found.names.append(value)
+            return kind
         if kind in LASTING:
-            return self._once(value, epochs)
-        return self._fields(value, now, epochs) or (kind, value)
+            return self._once(value, found)
+        return self._fields(value, now, found) or (kind, value)
 
-    def _fields(self, value: Any, now: float, epochs: list[Epoch]) -> Any:
+    def _fields(self, value: Any, now: float, found: _Found) -> Any:
         """The fields of one of our values; nothing for what is none."""
         kind = type(value)
         plan = self._plans.get(kind)
@@ -132,25 +169,28 @@ class Names:
         for how, get in plan:
             part = get(value)
             if how is EPOCH:
-                epochs.append(-1 if part is None else part)
+                found.epochs.append(-1 if part is None else part)
+            elif how is NAME:
+                shape.append(found.name(part))
             elif how is DECIDES:
                 shape.append(None if part is None else max(part - now, PAST.get(kind, 0.0)))
             elif how is SHOWN:
                 shape.append(part is not None)
             else:
-                shape.append(self._shape(part, now, epochs))
+                shape.append(self._shape(part, now, found))
         return tuple(shape)
 
-    def _once(self, value: Any, epochs: list[Epoch]) -> int:
+    def _once(self, value: Any, found: _Found) -> int:
         """The number of a value that many states share: it is looked at once."""
         known = self._known.get(id(value))
         if known is None:
-            own: list[Epoch] = []
+            own = _Found([], [])
             shape = self._fields(value, 0.0, own)
             number = self._numbers.setdefault(shape, len(self._numbers))
             # Kept with the value itself, so that no other object gets its identity.
             known = self._known[id(value)] = (value, number, own)
-        epochs += known[2]
+        found.epochs.extend(known[2].epochs)
+        found.names.extend(known[2].names)
         return known[1]
 
 

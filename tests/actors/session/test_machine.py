@@ -524,11 +524,11 @@ class AnyLife(RuleBasedStateMachine):
         assert self.session.facts.holder is not None
         self.session.ask(Stop(self.session.facts.holder.turn_id, reason, wait))
 
-    @precondition(lambda self: self.session.facts.waiting is not None)
-    @rule(reason=REASONS, wait=st.booleans())
-    def stop_the_successor(self, reason: Reason, wait: bool) -> None:
-        assert self.session.facts.waiting is not None
-        self.session.ask(Stop(self.session.facts.waiting.turn_id, reason, wait))
+    @precondition(lambda self: self.session.facts.line)
+    @rule(reason=REASONS, wait=st.booleans(), data=st.data())
+    def stop_one_that_waits(self, reason: Reason, wait: bool, data: st.DataObject) -> None:
+        turn = data.draw(st.sampled_from(self.session.facts.line))
+        self.session.ask(Stop(turn.turn_id, reason, wait))
 
     @precondition(lambda self: self.session.facts.holder is not None)
     @rule(outcome=OUTCOMES)

@@ -8,7 +8,7 @@ import pytest
 
 from tests import turns
 from tests.actors.session import search as searching
-from tests.actors.session.alphabet import START, USER, A, Address, letters
+from tests.actors.session.alphabet import SERVER_SPECS, START, USER, A, Address, letters
 from tests.actors.session.facts import Facts
 from tests.actors.session.logged import Log
 from tests.actors.session.monitor import Broken
@@ -18,6 +18,7 @@ from tests.actors.session.rows import Table
 from tests.actors.session.search import SEEDS, StepFunction, search, searches
 from tests.planting import Bug, changed
 from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     CancelTurn,
@@ -202,7 +203,7 @@ def test_a_bug_of_the_list_can_still_be_planted(bug: Bug) -> None:
         (sleeps_through_the_ladder, "G6: nothing will wake"),
         (forgets_the_early_cancel, "G4"),
         (quarantines_at_once, "G6: given up before"),
-        (starts_a_dropped_turn, "G2: s1 "),
+        (starts_a_dropped_turn, "which neither ran nor waited"),
         (draws_an_epoch_twice, "G7: the epoch does not grow"),
     ],
     ids=lambda value: getattr(value, "__name__", None),
@@ -359,6 +360,31 @@ def test_epochs_are_renumbered_but_keep_their_order() -> None:
     before, after = idle(last_epoch=3).memory, idle(last_epoch=30).memory
     assert not same(running(7, memory=before), running(7))
     assert not same(running(7, memory=before), running(7, memory=after))
+
+
+def test_ids_that_no_letter_names_are_renamed_but_stay_apart() -> None:
+    """Of the same agent: of which one a turn is, decides."""
+    first, _, second = SERVER_SPECS[:3]
+    alone = idle().memory
+    assert same(turns.running(first, 1, memory=alone), turns.running(second, 1, memory=alone))
+    assert not same(turns.running(first, 1, memory=alone), turns.running(A, 1, memory=alone))
+    known = idle(records=(TurnRecord(first.head, 1, TurnStatus.COMPLETED),)).memory
+    itself = idle(records=(TurnRecord(first.head, 1, TurnStatus.COMPLETED, superseded_by=first.turn_id),))
+    other = idle(records=(TurnRecord(first.head, 1, TurnStatus.COMPLETED, superseded_by=second.turn_id),))
+    assert not same(itself, other)
+    assert not same(turns.running(first, 2, memory=known), turns.running(second, 2, memory=known))
+
+
+def test_askers_are_renamed_but_stay_apart() -> None:
+    cancelling = turns.cancelling(running(1), USER, phase=Asked(START, START + 1))
+    first, second = Address(1), Address(2)
+
+    def asked(*askers: Address) -> Ending:
+        return replace(cancelling, asks=tuple(Ask(to, START, USER) for to in askers))
+
+    assert same(asked(first), asked(second))
+    assert same(asked(first, second), asked(second, first))
+    assert not same(asked(first, second), asked(first, first))
 
 
 def test_moments_that_decide_count_relative_to_now() -> None:
