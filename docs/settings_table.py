@@ -33,7 +33,8 @@ Each setting is a keyword of `turnkeeper.web.WebSettings`; those about sessions 
 variable (`TURNKEEPER_CANCEL_GRACE` and so on) and a key of the file that `--config` names
 ([the command](command.md)); there, `None` is written `none`. Times are in seconds. A value out of range is
 refused at the start, with the setting's name, and so is an unknown key in the file. An unknown variable
-`TURNKEEPER_...` is reported on stderr.
+`TURNKEEPER_...` is reported on stderr. How turns are run can be said of single agents and users, too, in
+sections of that file: [set policies](../howto/set-policies.md).
 
 """
 

@@ -31,6 +31,7 @@ from turnkeeper.web import setup
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 README = (ROOT / "README.md").read_text()
+SET_POLICIES = (ROOT / "docs/howto/set-policies.md").read_text()
 
 
 def load(path: Path) -> ModuleType:
@@ -219,6 +220,18 @@ async def test_the_restart_example_goes_on_where_it_was_stopped(capsys: pytest.C
     ]
 
 
+async def test_the_policies_example_prints_what_its_page_says(capsys: pytest.CaptureFixture[str]) -> None:
+    await load(EXAMPLES / "policies.py").main()
+    said = "".join(f"{line.rstrip()}\n" for line in capsys.readouterr().out.splitlines())
+    assert [said] == code_blocks(SET_POLICIES, "text")
+
+
+def test_the_table_of_policies_is_what_the_code_says() -> None:
+    table = load(ROOT / "docs" / "policies_table.py")
+    text = table.PAGE.read_text()
+    assert text == table.page(text), "run python docs/policies_table.py"
+
+
 async def test_the_retry_example_sends_once_although_its_first_answer_is_lost(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -297,14 +310,14 @@ import sys
 from turnkeeper.web.agents import builtin as agents
 from turnkeeper.web.command import cli
 agents.WORD_PAUSE = 60.0
-sys.exit(cli.main(["serve", "--port", "0"]))
+sys.exit(cli.main(["serve", "--port", "0", *sys.argv[1:]]))
 """
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[str]:
-    """The address of a real `turnkeeper serve`."""
-    command = [sys.executable, "-c", SERVE]
+def served(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a real `turnkeeper serve`, with the options that its parameter has."""
+    command = [sys.executable, "-c", SERVE, *getattr(request, "param", ())]
     environ = {**os.environ, "TURNKEEPER_SHUTDOWN_DEADLINE": "3"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environ) as server:
         try:
@@ -374,3 +387,30 @@ def test_the_curl_lines_of_the_page_on_many_turns_stop_them(served: str) -> None
     assert (looked_at["matched"], looked_at["dry_run"], looked_at["cancelled"]) == (2, True, 0)
     assert (of_coder["matched"], of_coder["cancelled"]) == (2, 2)
     assert [each["log_id"] for each in of_all["results"]] == ["c"]
+
+
+@pytest.fixture
+def policed(tmp_path: Path) -> None:
+    """The file of the page on policies."""
+    (text,) = code_blocks(SET_POLICIES, "toml")
+    (tmp_path / "turnkeeper.toml").write_text(text)
+
+
+@pytest.mark.parametrize("served", [["--config", "turnkeeper.toml"]], indirect=True)
+def test_the_curl_lines_of_the_page_on_policies_do_what_it_says(policed: None, served: str) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    (script,) = code_blocks(SET_POLICIES, "bash")
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script.replace("127.0.0.1:8000", served)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    sent, shown, refused = map(json.loads, done.stdout.splitlines())
+    said = {"value": 60.0, "layer": "agent", "name": "echo"}
+    assert sent["capped"] == {"turn_timeout": {**said, "capped": 600.0}}
+    assert shown["policy"]["turn_timeout"] == {**said, "member": "timeout", "narrow_only": True}
+    assert shown["policy"]["queue_limit"]["name"] == "local"
+    assert (refused["status"], refused["code"], refused["field"]) == (403, "POLICY_NOT_ALLOWED", "on_restart")

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
@@ -39,8 +40,10 @@ def head(
     agent: str = "coder",
     submitted_at: float = 1.0,
     fingerprint: bytes | None = None,
+    own_policy: Policy | None = None,
 ) -> TurnHead:
-    return TurnHead(TurnId(turn_id), user, agent, submitted_at, fingerprint)
+    strategy = (own_policy or STANDARD).strategy
+    return TurnHead(TurnId(turn_id), user, agent, submitted_at, fingerprint, strategy, own_policy)
 
 
 def spec(
@@ -57,7 +60,7 @@ def spec(
 
 
 #: The fields of a record that are those of its head.
-OF_HEAD = ("user", "agent", "submitted_at", "fingerprint")
+OF_HEAD = ("user", "agent", "submitted_at", "fingerprint", "own_policy")
 
 
 def record(

@@ -10,7 +10,7 @@ from typing import Any, Protocol, final
 from turnkeeper.actors.runtime.query import Query as Query
 
 from .exceptions import AgentError, SessionError
-from .policy import Policy
+from .policy import Decided, Policy
 from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
 from .value import value
 from .words import CancelCode, CloseOn, Layer, SessionState, Strategy, TurnStatus, Verdict
@@ -41,7 +41,7 @@ class Accepted:
     """The answer to a send: its turn has started, is queued, or has ended already, as ``status`` says.
 
     ``repeated`` says that the turn was known before: this send was a retry and started nothing. ``began`` is
-    that of the turn's record.
+    that of the turn's record, ``own_policy`` that of its head.
     """
 
     session_id: SessionId
@@ -51,6 +51,12 @@ class Accepted:
     superseded: Superseded | None = None
     repeated: bool = False
     began: bool | None = None
+    own_policy: Policy | None = None
+
+    @property
+    def capped(self) -> Mapping[str, Decided]:
+        """The fields of its policy in which the turn got less than its send asked for, by their names."""
+        return {} if self.own_policy is None else self.own_policy.capped
 
 
 @value

@@ -31,6 +31,8 @@ class Layers:
         self._most_users = settings.max_user_policies
         if len(users) > self._most_users:
             raise InvalidRequest(f"at most {self._most_users} users may have a policy", field="users")
+        #: The longest ``cancel_grace`` that any layer says.
+        self.longest_grace = 0.0
         self._of_agents: dict[str, Base] = {}
         self._of_users: dict[tuple[str, str], Base] = {}
         self._work_out()
@@ -52,11 +54,6 @@ class Layers:
             known = base(agent, self._default, self._agents[agent], self._users[user])
             self._of_users[agent, user] = known
         return known
-
-    def longest(self, field: str) -> float:
-        """The most that any layer says of a field that is a number."""
-        layers = (self._default, *self._agents.values(), *self._users.values())
-        return float(max(each.fields[field] for each in layers if field in each.fields))
 
     def say(self, layer: Layer, name: str | None, fields: Any) -> Said:
         """From now on this layer says this and nothing else; the default one, above what the settings say.
@@ -92,6 +89,10 @@ class Layers:
         self._users[name] = new
 
     def _work_out(self) -> None:
+        every = (self._default, *self._agents.values(), *self._users.values())
+        self.longest_grace = max(
+            each.fields["cancel_grace"] for each in every if "cancel_grace" in each.fields
+        )
         self._of_users.clear()
         self._of_agents = {name: base(name, self._default, each) for name, each in self._agents.items()}
 

@@ -1,6 +1,7 @@
 """How long answers are waited for, with one alarm for all of them."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 from .future import AsyncioFuture
@@ -16,15 +17,21 @@ class Patience(Generic[R]):
     """Asks, and waits so many seconds for each answer; ``late`` is the answer where none comes in time.
 
     A timeout of its own for each wait would cost as much as many a question. As all wait equally long, the
-    one that asked first is the first whose time is up. Everything here belongs to one loop.
+    one that asked first is the first whose time is up; where ``span`` says less than it did, those that
+    asked since are answered with the last one that asked before. Everything here belongs to one loop.
     """
 
-    def __init__(self, seconds: float, late: R) -> None:
-        self.seconds = seconds
+    def __init__(self, span: Callable[[], float], late: R) -> None:
+        self._span = span
         self._late = late
         # When the time of each wait is up, the first one first.
         self._waits: dict[_Answer[R], float] = {}
         self._timer: Timer | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the next answer is waited for."""
+        return self._span()
 
     async def ask(self, ref: AsyncioRef[Any], query: Query[R]) -> R:
         """Ask at once, and return the answer. Whatever ends the wait, the actor goes on."""
@@ -34,7 +41,7 @@ class Patience(Generic[R]):
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = Timer(loop, self._ring)
-        self._waits[answer] = due = loop.time() + self.seconds
+        self._waits[answer] = due = loop.time() + self._span()
         self._timer.set(due)
         try:
             return await answer

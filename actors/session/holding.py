@@ -68,7 +68,9 @@ def start(
     epoch = drawn(memory.last_epoch, now)
     turn = Holder(spec, epoch, now, queued_at, attempt)
     started = StartTurn(spec, epoch, now, queued_at, attempt)
-    reply = Reply(to, Accepted(spec.session_id, spec.head.turn_id, epoch, RUNNING, superseded))
+    head = spec.head
+    answer = Accepted(spec.session_id, head.turn_id, epoch, RUNNING, superseded, own_policy=head.own_policy)
+    reply = Reply(to, answer)
     timeout = spec.timeout
     if timeout is None and line is None:
         return Running(memory, turn, None), (started, reply)
@@ -247,7 +249,15 @@ def accepted(spec: TurnSpec, status: TurnStatus, behind: Holder | None) -> Accep
     """The answer to a send whose turn waits for the one in flight, or waited for it in vain."""
     superseded = None if behind is None else Superseded(behind.spec.turn_id, Verdict.REQUESTED, None)
     began = None if status is TurnStatus.QUEUED else False
-    return Accepted(spec.session_id, spec.turn_id, None, status, superseded, began=began)
+    return Accepted(
+        spec.session_id,
+        spec.turn_id,
+        None,
+        status,
+        superseded,
+        began=began,
+        own_policy=spec.head.own_policy,
+    )
 
 
 # -- Closing ------------------------------------------------------------------------------------------

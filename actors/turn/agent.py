@@ -47,6 +47,11 @@ class Agent:
         self.policy: PolicyFields = policy
         self.record = record if record is None else flag(record, "record")
 
+    def saying(self, more: PolicyFields) -> "Agent":
+        """The same agent, of which more is said, field by field. Raises `InvalidRequest`."""
+        policy: PolicyFields = {**self.policy, **more}
+        return Agent(self.function, record=self.record, **policy)
+
     def __repr__(self) -> str:
         words = [f"{name}={value!r}" for name, value in self.policy.items()]
         return f"<Agent {', '.join((repr(self.function), *words))}>"

@@ -387,6 +387,7 @@ async def serving(
     token: str | None = None,
     metrics: bool = False,
     journal: Any = None,
+    users: Any = None,
     runner: Mapping[str, Any] | None = None,
     margin: float = PATIENCE,
     **settings: Any,
@@ -407,6 +408,7 @@ async def serving(
             settings=WebSettings(**{"slow_loop": 0, **settings}),
             metrics=metrics,
             journal=journal,
+            users=users,
         )
     scripted = list(agents.values()) if isinstance(agents, dict) else [agents]
     try:

@@ -1,6 +1,7 @@
 """The settings of `turnkeeper serve`, from all their layers, and where each came from.
 
-A flag overrides the environment, the environment overrides the file, the file overrides the default.
+A flag overrides the environment, the environment overrides the file, the file overrides the default. What is
+said about agents and users stands in the file alone: in its sections ``[agents.NAME]`` and ``[users.NAME]``.
 """
 
 import difflib
@@ -9,9 +10,13 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.policy import STANDARD
+from turnkeeper.actors.model.words import Layer
+from turnkeeper.actors.policy.said import ALLOW, DENY, PolicyFields, said
+from turnkeeper.actors.session.fields import FIELDS
 from turnkeeper.actors.session.settings import ENVIRONMENT_PREFIX
 from turnkeeper.web.http.access.tokens import Tokens, read_tokens
 from turnkeeper.web.http.settings import WebSettings
@@ -32,6 +37,10 @@ NUMBERS = frozenset({"temperature", "model_timeout"})
 TOKENS, TOKEN_FILE = "tokens", "token_file"
 #: The settings that can be ``none``: TOML has no word for it.
 OPTIONAL = frozenset(field.name for field in fields(WebSettings) if field.default is None)
+#: The sections of the file, each of which has one for each name, with the layer that it is.
+SECTIONS = {"agents": Layer.AGENT, "users": Layer.USER}
+#: What stands in one of those.
+POLICY_NAMES = (*FIELDS, ALLOW, DENY)
 NAMES = (*(field.name for field in fields(WebSettings)), *OPTIONS, TOKENS, TOKEN_FILE)
 #: Variables with the same prefix that are read elsewhere: by the commands that ask a server, and the audit.
 READ_ELSEWHERE = ("TURNKEEPER_CONFIG", "TURNKEEPER_URL", "TURNKEEPER_TOKEN", "TURNKEEPER_AUDIT_UPSTREAM")
@@ -55,6 +64,10 @@ class Config:
     options: Mapping[str, Any]
     """The options that are given or have a default."""
     tokens: tuple[str, ...]
+    agents: Mapping[str, PolicyFields]
+    """What the file says about agents, by their names."""
+    users: Mapping[str, PolicyFields]
+    """The same about users."""
     rows: tuple[Setting, ...]
     """Every setting, option and token with its source, for ``--show-config``. Tokens have no secrets here."""
 
@@ -68,7 +81,9 @@ def combine(path: str | None, environ: Mapping[str, str], flags: Mapping[str, An
     found |= {name: Setting(name, value, "default") for name, value in OPTIONS.items()}
     tokens: list[Setting] = []
     token_file: Setting | None = None
-    for given in (*_from_file(path), *_from_environment(environ), *_from_flags(flags)):
+    file = _read(path)
+    policies = list(_policies(file))
+    for given in (*_from_file(file), *_from_environment(environ), *_from_flags(flags)):
         if given.name == TOKENS:
             tokens += _tokens(given)
         elif given.name == TOKEN_FILE:
@@ -81,16 +96,30 @@ def combine(path: str | None, environ: Mapping[str, str], flags: Mapping[str, An
     settings = WebSettings(**{field.name: found[field.name].value for field in fields(WebSettings)})
     options = {name: found[name].value for name in OPTIONS if found[name].value is not None}
     secretless = (Setting("token", _without_secret(each.value), each.source) for each in tokens)
-    rows = (*found.values(), *secretless)
-    return Config(settings, options, tuple(each.value for each in tokens), rows)
+    rows = (*found.values(), *secretless, *(row for policy in policies for row in policy.rows()))
+    agents, users = ({each.name: each.fields for each in policies if each.kind == kind} for kind in SECTIONS)
+    return Config(settings, options, tuple(each.value for each in tokens), agents, users, rows)
 
 
 # -- Layers -----------------------------------------------------------------------------------------
 
 
-def _from_file(path: str | None) -> Iterator[Setting]:
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A settings file: what it says, and on which lines."""
+
+    path: str
+    data: Mapping[str, Any]
+    lines: Mapping[tuple[str, ...], int]
+
+    def source(self, *key: str) -> str:
+        """Where a key, or a section, begins."""
+        return f"{self.path} line {self.lines.get(key) or self.lines.get(key[:1], 1)}"
+
+
+def _read(path: str | None) -> _File | None:
     if path is None:
-        return
+        return None
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -98,12 +127,18 @@ def _from_file(path: str | None) -> Iterator[Setting]:
     except UnicodeDecodeError:
         raise InvalidRequest(f"cannot read {path}: it is not UTF-8", field="config") from None
     try:
-        data = tomllib.loads(text)
+        return _File(path, tomllib.loads(text), _lines(text))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidRequest(_broken(path, str(error)), field="config") from None
-    lines = _lines(text)
-    for key, value in data.items():
-        source = f"{path} line {lines.get(key, 1)}"
+
+
+def _from_file(file: _File | None) -> Iterator[Setting]:
+    if file is None:
+        return
+    for key, value in file.data.items():
+        if key in SECTIONS:
+            continue
+        source = file.source(key)
         name = key.replace("-", "_")
         if isinstance(value, dict) and name not in NAMES:
             text = f"{source}: there is no section {key[:100]!r}: settings go outside of sections"
@@ -115,10 +150,54 @@ def _from_file(path: str | None) -> Iterator[Setting]:
             if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
                 raise InvalidRequest(f"{source}: tokens must be a list of strings", field=TOKENS)
         elif name == TOKEN_FILE:
-            value = str(Path(path).parent / _text(name, value, source))  # noqa: PLW2901
+            value = str(Path(file.path).parent / _text(name, value, source))  # noqa: PLW2901
         elif name in OPTIONAL and value == "none":
             value = None  # noqa: PLW2901
         yield Setting(name, value, source)
+
+
+@dataclass(frozen=True, slots=True)
+class _Policy:
+    """What the file says about an agent or a user."""
+
+    kind: str
+    name: str
+    fields: PolicyFields
+    source: str
+
+    def rows(self) -> Iterator[Setting]:
+        """Each field, for ``--show-config``."""
+        for field, value in self.fields.items():
+            yield Setting(f"{self.kind}.{self.name}.{field}", value, self.source)
+
+
+def _policies(file: _File | None) -> Iterator[_Policy]:
+    """What stands in the sections of the file. Raises `InvalidRequest`, which names section and key."""
+    if file is None:
+        return
+    for kind, layer in SECTIONS.items():
+        sections = file.data.get(kind, {})
+        if not isinstance(sections, dict) or not all(isinstance(each, dict) for each in sections.values()):
+            raise InvalidRequest(f"{file.source(kind)}: {kind} are sections [{kind}.NAME]", field=kind)
+        for name, given in sections.items():
+            source = file.source(kind, name)
+            where = f"{source}, [{kind}.{name[:100]}]"
+            fields = dict(_policy_fields(given, where))
+            try:
+                said(layer, name, fields)
+            except InvalidRequest as error:
+                raise _located(error, where) from None
+            yield _Policy(kind, name, cast("PolicyFields", fields), source)
+
+
+def _policy_fields(given: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+    for key, value in given.items():
+        name = key.replace("-", "_")
+        if name not in POLICY_NAMES:
+            hint = _near(name, POLICY_NAMES)
+            raise InvalidRequest(f"{where}: there is no field {key[:100]!r}{hint}", field=key[:100])
+        may_be_none = name in FIELDS and getattr(STANDARD, name) is None
+        yield name, None if may_be_none and value == "none" else value
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[Setting]:
@@ -216,24 +295,43 @@ def _without_secret(token: str) -> str:
 # -- Lines ------------------------------------------------------------------------------------------
 
 
-def _lines(text: str) -> dict[str, int]:
-    """The line on which each top-level key begins, which tomllib does not report.
+def _lines(text: str) -> dict[tuple[str, ...], int]:
+    """The line on which each top-level key and each section begins, which tomllib does not report.
 
-    The text is parsed in ever longer pieces. A piece that ends inside a value is not TOML, so a key that
-    first appears in a piece began on the line after the last piece that was.
+    The text before the first section is parsed in ever longer pieces. A piece that ends inside a value is not
+    TOML, so a key that first appears in a piece began on the line after the last piece that was.
     """
-    begins: dict[str, int] = {}
+    begins: dict[tuple[str, ...], int] = {}
     lines = text.splitlines()
     whole = 0
     for end in range(1, len(lines) + 1):
+        if whole == end - 1 and lines[whole].lstrip().startswith("["):
+            break
         try:
             data = tomllib.loads("\n".join(lines[:end]))
         except (tomllib.TOMLDecodeError, RecursionError):
             continue
         for key in data:
-            begins.setdefault(key, whole + 1)
+            begins.setdefault((key,), whole + 1)
         whole = end
+    for number, line in enumerate(lines[whole:], whole + 1):
+        for section in _opened(line):
+            begins.setdefault(section, number)
     return begins
+
+
+def _opened(line: str) -> Iterator[tuple[str, ...]]:
+    """The sections that a line begins."""
+    if not line.lstrip().startswith("["):
+        return
+    try:
+        data = tomllib.loads(line)
+    except tomllib.TOMLDecodeError:
+        return
+    for key, inner in data.items():
+        yield (key,)
+        for name in inner if isinstance(inner, dict) else ():
+            yield key, name
 
 
 def _broken(path: str, complaint: str) -> str:

@@ -10,7 +10,8 @@ import click
 
 from turnkeeper.actors.journal.where import IN_MEMORY
 from turnkeeper.actors.model.exceptions import InvalidRequest, JournalNotOpened
-from turnkeeper.actors.turn.agent import AnyAgent
+from turnkeeper.actors.policy.said import PolicyFields
+from turnkeeper.actors.turn.agent import AnyAgent, agent_of
 from turnkeeper.web.agents.load import load_agents
 from turnkeeper.web.http.access.loopback import is_loopback
 from turnkeeper.web.http.access.tokens import Tokens
@@ -67,6 +68,19 @@ def _openai(options: dict[str, Any]) -> tuple[Agents, Closers]:
     return {"default": agent}, [close]
 
 
+def policed(agents: Agents, policies: Mapping[str, PolicyFields]) -> Agents:
+    """The agents, run as the file says. Raises `InvalidRequest` for one that there is not."""
+    for name in policies:
+        if name not in agents:
+            raise InvalidRequest(
+                f"[agents.{name[:100]}]: there is no such agent: they are {', '.join(agents)}", field="agents"
+            )
+    return {
+        name: agent_of(agent).saying(policies[name]) if name in policies else agent
+        for name, agent in agents.items()
+    }
+
+
 def launch(config: Config) -> int:
     """Run the server until SIGINT or SIGTERM; the exit code. Raises `CommandFailed`."""
     settings = config.settings
@@ -79,8 +93,9 @@ def launch(config: Config) -> int:
                 " add --token user:secret"
             )
         agents, close = agents_of(config.options)
+        agents, users = policed(agents, config.agents), config.users
         data = config.options["data"]
-        app = create_app(agents, authenticate=tokens or None, settings=settings, journal=data)
+        app = create_app(agents, authenticate=tokens or None, settings=settings, journal=data, users=users)
     except InvalidRequest as error:
         raise CommandFailed(ExitCode.USAGE, str(error)) from None
     app.on_cleanup.extend(close)

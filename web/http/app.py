@@ -102,7 +102,8 @@ def setup(
     scrape = _scrape(registry, streams) if metrics else None
     cors = Cors(origins(chosen.allow_origin, "allow_origin"), credentials=chosen.allow_credentials)
     who = authenticate or LocalOnly(cors)
-    patience = Patience(chosen.cancel_grace + handlers.CANCEL_MARGIN, CancelAnswer(Verdict.REQUESTED))
+    layers, margin = registry.layers, handlers.CANCEL_MARGIN
+    patience = Patience(lambda: layers.longest_grace + margin, CancelAnswer(Verdict.REQUESTED))
     mount = Mount(
         registry, chosen, who, streams, tickets, uploads, worker, cors, SeveralStreams(), patience, scrape
     )

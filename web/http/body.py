@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from operator import attrgetter
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar, get_args
 
 import msgspec
@@ -11,9 +12,10 @@ from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
 from turnkeeper.actors.model.messages import CancelMany, Send
 from turnkeeper.actors.model.records import Asker
-from turnkeeper.actors.model.words import Strategy
+from turnkeeper.actors.model.word import Word
+from turnkeeper.actors.model.words import OnDisconnect, OnFull, OnRestart, Priority, Strategy, WhoMayStop
 from turnkeeper.actors.registry.bulk.which import LIVE, MOST
-from turnkeeper.actors.session.fields import MAX_SECONDS
+from turnkeeper.actors.session.fields import FIELDS, MAX_SECONDS
 
 from .problems import Code, Problem
 
@@ -41,6 +43,18 @@ def _rule(must: str, meaning: str, **more: Any) -> Meta:
 _Id: TypeAlias = Annotated[str, Meta(extra_json_schema={"pattern": f"^{ID_PATTERN}$"})]
 
 
+_Least: TypeAlias = Annotated[int, Meta(ge=1)]
+_Span: TypeAlias = Annotated[float, Meta(ge=0, le=MAX_SECONDS)]
+_Limit: TypeAlias = Annotated[float, Meta(gt=0, le=MAX_SECONDS)]
+_SPAN = f"must be a number of seconds from 0 to {MAX_SECONDS:.0f}"
+_LIMIT = f"must be a number of seconds above 0 to {MAX_SECONDS:.0f}"
+_WHOLE = "must be a whole number from 1"
+
+
+def _words(kind: type[Word]) -> str:
+    return f"must be one of: {', '.join(kind)}"
+
+
 class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message, and how its turn is to be run."""
 
@@ -53,7 +67,7 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     multitask_strategy: Annotated[
         Strategy | None,
-        _rule(f"must be one of: {', '.join(Strategy)}", "What to do when a turn is in flight."),
+        _rule(_words(Strategy), "What to do when a turn is in flight."),
     ] = None
     task_id: Annotated[
         _Id | None,
@@ -63,11 +77,55 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     timeout: Annotated[
-        Annotated[float, Meta(gt=0, le=MAX_SECONDS)] | None,
-        _rule(
-            f"must be a number of seconds above 0 to {MAX_SECONDS:.0f}",
-            "After how many seconds the turn is cancelled, to end as `timed_out`.",
-        ),
+        _Limit | None,
+        _rule(_LIMIT, "After how many seconds the turn is cancelled, to end as `timed_out`."),
+    ] = None
+    cancel_grace: Annotated[
+        _Span | None, _rule(_SPAN, "How long the turn may take to end when it is cancelled.")
+    ] = None
+    stall_timeout: Annotated[
+        _Limit | None, _rule(_LIMIT, "How long the turn may emit nothing before it is cancelled.")
+    ] = None
+    wind_grace: Annotated[
+        _Span | None, _rule(_SPAN, "How long what is to be done at the turn's end may take.")
+    ] = None
+    queue_limit: Annotated[
+        Annotated[int, Meta(ge=0)] | None,
+        _rule("must be a whole number from 0", "Behind how many others the turn may wait, at most."),
+    ] = None
+    on_full: Annotated[
+        OnFull | None, _rule(_words(OnFull), "What becomes of the send when as many wait.")
+    ] = None
+    collapse_parts: Annotated[
+        Annotated[int, Meta(ge=2)] | None,
+        _rule("must be a whole number from 2", "How many messages may be joined into one, with `collapse`."),
+    ] = None
+    collapse_window: Annotated[
+        _Span | None, _rule(_SPAN, "How long the message waits for others to be joined with it.")
+    ] = None
+    priority: Annotated[
+        Priority | None, _rule(_words(Priority), "How urgent the turn is beside those of others.")
+    ] = None
+    max_in_flight: Annotated[
+        _Least | None, _rule(_WHOLE, "How many turns of the user may be in flight with this one.")
+    ] = None
+    max_events: Annotated[
+        _Least | None, _rule(_WHOLE, "How many events the turn may emit before it is cancelled.")
+    ] = None
+    max_event_bytes: Annotated[
+        _Least | None, _rule(_WHOLE, "How many bytes of events the turn may emit before it is cancelled.")
+    ] = None
+    on_disconnect: Annotated[
+        OnDisconnect | None, _rule(_words(OnDisconnect), "What becomes of the turn when no reader is left.")
+    ] = None
+    abandon_after: Annotated[
+        _Span | None, _rule(_SPAN, "For how long no reader may be there, with `on_disconnect`.")
+    ] = None
+    on_restart: Annotated[
+        OnRestart | None, _rule(_words(OnRestart), "What becomes of the turn when the server's process ends.")
+    ] = None
+    who_may_stop: Annotated[
+        WhoMayStop | None, _rule(_words(WhoMayStop), "Who may stop the turn, beside admins.")
     ] = None
 
     def send(self, log_id: str, asker: Asker, *, wait: bool, if_match: str | None, key: str | None) -> Send:
@@ -83,7 +141,22 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             wait,
             if_match=if_match,
             key=key,
+            policy=_policy(self),
         )
+
+
+#: What a send says of its turn's policy beside its strategy and timeout: the fields, as both call them.
+_POLICY = tuple(name for name, field in FIELDS.items() if field.member == name)
+_said = attrgetter(*_POLICY)
+_NOTHING = (None,) * len(_POLICY)
+
+
+def _policy(body: SendBody) -> dict[str, Any] | None:
+    """What else a send says of how its turn is run; ``None`` for nothing, as most do."""
+    values = _said(body)
+    if values == _NOTHING:
+        return None
+    return {name: value for name, value in zip(_POLICY, values, strict=True) if value is not None}
 
 
 class TicketBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -12,8 +12,10 @@ from turnkeeper.actors.events.wire import TurnData, to_json, turn_data
 from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import LoopLag
+from turnkeeper.actors.model.policy import Decided
 from turnkeeper.actors.model.records import TurnRecord
-from turnkeeper.actors.model.words import CancelCode, SessionState, Step, TurnStatus, Verdict
+from turnkeeper.actors.model.words import CancelCode, Layer, SessionState, Step, TurnStatus, Verdict
+from turnkeeper.actors.session.fields import FIELDS, Field
 from turnkeeper.actors.session.views import timeline
 
 from .problems import Code, Problem
@@ -44,6 +46,71 @@ Milliseconds: TypeAlias = Annotated[
 ]
 
 
+# -- Policies ---------------------------------------------------------------------------------------
+
+
+class DecidedField(Struct):
+    """What holds of one field of a policy, and which layer decided it."""
+
+    value: Annotated[Any, _is("Its value.", 60.0)]
+    layer: Annotated[Layer, _is("The layer that decided it.", Layer.AGENT)]
+    name: Annotated[str | None, _is("The agent's or user's name, if it is one of these.", "coder")]
+    capped: Annotated[float, _is("What the send asked for, if that was more.", 600.0)] | UnsetType = UNSET
+
+
+_DECIDED = {"turn_timeout": DecidedField(60.0, Layer.AGENT, "coder", 600.0)}
+
+
+class HeldField(Struct, kw_only=True):
+    """What holds of one field of a policy, which layer says so, and whether a send may say more."""
+
+    value: Annotated[Any, _is("Its value.", 60.0)]
+    layer: Annotated[Layer, _is("The layer that decided it.", Layer.AGENT)]
+    name: Annotated[str | None, _is("The agent's or user's name, if it is one of these.", "coder")]
+    member: Annotated[
+        str | None, _is("How a send may set it: this member of its body. `null` if it may not.", "timeout")
+    ]
+    narrow_only: Annotated[bool, _is("A send can only make it less.", True)]
+
+
+_HELD = {
+    "turn_timeout": HeldField(value=60.0, layer=Layer.AGENT, name="coder", member="timeout", narrow_only=True)
+}
+
+
+class PolicyAnswer(Struct, kw_only=True):
+    """How the turns are run that the session's user sends to an agent."""
+
+    status: Ok = "ok"
+    log_id: LogId
+    user: Annotated[str, _is("Whose session it is.", "ada")]
+    agent: Annotated[str, _is("The name of the agent.", "coder")]
+    policy: Annotated[dict[str, HeldField], _is("All fields, by their names.", _HELD)]
+
+
+def encode_policy(log_id: str, view: messages.PolicyView) -> PolicyAnswer:
+    """How the turns of a session's user are run."""
+    fields = {name: _held(field, view) for name, field in FIELDS.items()}
+    return PolicyAnswer(log_id=log_id, user=view.user, agent=view.agent, policy=fields)
+
+
+def _held(field: Field, view: messages.PolicyView) -> HeldField:
+    decided = view.policy.decided(field.name)
+    member = field.member if field.name in view.may_be_set else None
+    return HeldField(
+        value=decided.value,
+        layer=decided.layer,
+        name=decided.name,
+        member=member,
+        narrow_only=field.tighten,
+    )
+
+
+def _decided(decided: Decided) -> DecidedField:
+    capped = UNSET if decided.capped is None else decided.capped
+    return DecidedField(decided.value, decided.layer, decided.name, capped)
+
+
 # -- Turns ------------------------------------------------------------------------------------------
 
 
@@ -70,6 +137,16 @@ class SendAnswer(Struct, kw_only=True):
         Annotated[bool, _is("The agent's own function was entered; absent while that is not known.", False)]
         | UnsetType
     ) = UNSET
+    capped: (
+        Annotated[
+            dict[str, DecidedField],
+            _is(
+                "The fields of its policy in which it got less than the send asked for; absent if none.",
+                _DECIDED,
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
@@ -85,7 +162,12 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
         task_status=accepted.status,
         repeated=accepted.repeated,
         began=UNSET if accepted.began is None else accepted.began,
+        capped=UNSET if accepted.own_policy is None else _capped(accepted),
     )
+
+
+def _capped(accepted: messages.Accepted) -> dict[str, DecidedField] | UnsetType:
+    return {name: _decided(each) for name, each in accepted.capped.items()} or UNSET
 
 
 class CancelAnswer(Struct):
@@ -281,6 +363,10 @@ class TurnAnswer(TurnData):
         Any, _is("What it returned; `null` if it has not completed, or that is not JSON.", "done")
     ]
     result_left_out: Annotated[bool, _is("It returned more than `kept_result` bytes: they are gone.", False)]
+    policy: Annotated[
+        dict[str, DecidedField],
+        _is("How it is run, fixed when it was sent: the fields by their names.", _DECIDED),
+    ]
     timeline: Annotated[list[Moment], _is("What happened, in that order.", _TIMELINE)]
 
 
@@ -292,6 +378,7 @@ def encode_turn(log_id: str, record: TurnRecord) -> TurnAnswer:
         **turn_data(record),
         "result": Raw(_json_or_null(None if result is None else result.value).encode()),
         "result_left_out": result is not None and result.left_out,
+        "policy": {name: _decided(record.policy.decided(name)) for name in FIELDS},
         "timeline": [_moment(each) for each in timeline(record)],
     }
 

@@ -18,6 +18,7 @@ from turnkeeper.actors.model.messages import (
     Close,
     FollowTurn,
     GetMessages,
+    GetPolicy,
     GetSession,
     GetTurn,
     GetTurns,
@@ -34,6 +35,7 @@ from turnkeeper.web.openapi.operation import PROBLEM_JSON
 from . import body, codec
 from .mount import UNSEEN, Handler, Mount, cursors_of, respond
 from .parameters import (
+    AGENT,
     BEFORE,
     BEFORE_MESSAGE,
     CLOSE_ON,
@@ -190,6 +192,14 @@ async def make_id(_mount: Mount, _request: web.Request, _asker: Asker) -> web.St
 async def session(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}``."""
     return respond(codec.encode_session(await mount.registry.ask(GetSession(LOG_ID.of(request), asker))))
+
+
+async def policy(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``GET /chat/{log_id}/policy``."""
+    log_id = LOG_ID.of(request)
+    return respond(
+        codec.encode_policy(log_id, await mount.registry.ask(GetPolicy(log_id, AGENT.of(request), asker)))
+    )
 
 
 async def sessions(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:

@@ -240,6 +240,13 @@ LAST_IDS = Readable(
     "The id of the last event: each session goes on from there. It wins over `last_event_id`.",
     _read_text,
 )
+AGENT = Readable(
+    "agent",
+    Where.QUERY,
+    Annotated[str, _like("coder")],
+    "The name of the agent; if left out, the default one.",
+    _read_text,
+)
 USER = Readable(
     "user",
     Where.QUERY,

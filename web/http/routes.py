@@ -11,6 +11,7 @@ from . import codec, handlers
 from .body import CancelManyBody, SendJSON, StreamBody, TicketBody, TitleBody
 from .mount import Handler
 from .parameters import (
+    AGENT,
     BEFORE,
     BEFORE_MESSAGE,
     CLOSE_ON,
@@ -329,6 +330,18 @@ _TABLE = (
             Code.OWNER_NOT_KNOWN,
             Code.SESSION_LOST,
         ),
+    ),
+    Route(
+        method="GET",
+        path="/chat/{log_id}/policy",
+        handler=handlers.policy,
+        tag="sessions",
+        summary="How turns are run",
+        about="What holds for the turns that the session's user sends to an agent: each field, which layer "
+        "says so, and whether a send may set it.",
+        parameters=(LOG_ID, AGENT),
+        answers={200: Answer(codec.PolicyAnswer, "The policy.")},
+        refusals=(Code.UNKNOWN_SESSION, Code.UNKNOWN_AGENT, Code.SESSION_LOST),
     ),
     Route(
         method="GET",

@@ -48,7 +48,13 @@ def known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | 
         return refuse(state, to, reused(head.turn_id))
     session_id = message.spec.session_id
     accepted = Accepted(
-        session_id, head.turn_id, record.epoch, record.status, repeated=True, began=record.began
+        session_id,
+        head.turn_id,
+        record.epoch,
+        record.status,
+        repeated=True,
+        began=record.began,
+        own_policy=record.head.own_policy,
     )
     return state, (Reply(to, accepted),)
 
@@ -80,5 +86,12 @@ def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None
     record = unstarted(spec, TurnStatus.CANCELLED, cancellation=asked, ended_at=now)
     rest = tuple(other for other in memory.early if other is not early)
     memory = remember(replace(memory, early=rest), record, now)
-    accepted = Accepted(spec.session_id, spec.turn_id, None, TurnStatus.CANCELLED, began=False)
+    accepted = Accepted(
+        spec.session_id,
+        spec.turn_id,
+        None,
+        TurnStatus.CANCELLED,
+        began=False,
+        own_policy=spec.head.own_policy,
+    )
     return replace(state, memory=memory), (EndTurn(record, None, spec.ended_to), Reply(to, accepted))

@@ -116,9 +116,11 @@ def test_only_so_many_users_have_a_policy_of_their_own() -> None:
         layers({"ada": {}, "bob": {}}, max_user_policies=1)
 
 
-def test_the_longest_is_that_of_all_layers() -> None:
+def test_the_longest_grace_is_that_of_all_layers() -> None:
     found = layers({"ada": {"cancel_grace": 3}})
-    assert found.longest("cancel_grace") == 30
+    assert found.longest_grace == 30
     found.say(Layer.USER, "ada", {"cancel_grace": 40})
-    assert found.longest("cancel_grace") == 40
-    assert found.longest("wind_grace") == 5
+    assert found.longest_grace == 40
+    found.say(Layer.USER, "ada", {})
+    found.say(Layer.AGENT, "coder", {})
+    assert found.longest_grace == 5

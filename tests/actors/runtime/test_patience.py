@@ -32,7 +32,7 @@ def slow() -> tuple[AsyncioRef[Slow], list[Any]]:
 
 async def test_an_answer_that_comes_in_time_is_the_answer(clock: VirtualClock) -> None:
     ref, askers = slow()
-    asked = asyncio.create_task(Patience(5, late=-1).ask(ref, GetLength("hello")))
+    asked = asyncio.create_task(Patience(lambda: 5, late=-1).ask(ref, GetLength("hello")))
     await clock.advance(4)
     askers[0].set(7)
 
@@ -41,7 +41,7 @@ async def test_an_answer_that_comes_in_time_is_the_answer(clock: VirtualClock) -
 
 async def test_what_the_actor_raises_in_time_is_raised(clock: VirtualClock) -> None:
     ref, askers = slow()
-    asked = asyncio.create_task(Patience(5, late=-1).ask(ref, GetLength("hello")))
+    asked = asyncio.create_task(Patience(lambda: 5, late=-1).ask(ref, GetLength("hello")))
     await clock.advance(4)
     askers[0].set_exception((KeyError, KeyError("no"), None))
 
@@ -51,7 +51,7 @@ async def test_what_the_actor_raises_in_time_is_raised(clock: VirtualClock) -> N
 
 async def test_each_wait_ends_after_its_own_time_whichever_others_have_ended(clock: VirtualClock) -> None:
     ref, askers = slow()
-    patience, ended = Patience(5, late=-1), list[tuple[str, int, float]]()
+    patience, ended = Patience(lambda: 5, late=-1), list[tuple[str, int, float]]()
 
     async def ask(name: str) -> None:
         answer = await patience.ask(ref, GetLength(name))
@@ -69,7 +69,7 @@ async def test_each_wait_ends_after_its_own_time_whichever_others_have_ended(clo
 
 async def test_an_answer_or_a_refusal_that_comes_too_late_does_no_harm(clock: VirtualClock) -> None:
     ref, askers = slow()
-    patience = Patience(5, late=-1)
+    patience = Patience(lambda: 5, late=-1)
 
     assert await asyncio.gather(*(patience.ask(ref, GetLength(each)) for each in "ab")) == [-1, -1]
     askers[0].set(7)
@@ -82,7 +82,7 @@ async def test_an_answer_or_a_refusal_that_comes_too_late_does_no_harm(clock: Vi
 
 async def test_a_wait_that_is_given_up_leaves_nothing_behind(clock: VirtualClock) -> None:
     ref, askers = slow()
-    patience = Patience(5, late=-1)
+    patience = Patience(lambda: 5, late=-1)
     asked = asyncio.create_task(patience.ask(ref, GetLength("hello")))
     await clock.advance(1)
     asked.cancel()
@@ -92,3 +92,16 @@ async def test_a_wait_that_is_given_up_leaves_nothing_behind(clock: VirtualClock
     assert not patience._waits
     askers[0].set(7)
     await clock.advance(10)
+
+
+async def test_how_long_is_asked_anew_for_each_wait(clock: VirtualClock) -> None:
+    ref, _ = slow()
+    spans = iter((5, 9, 2))
+    patience = Patience(lambda: next(spans), late=-1)
+    began = clock.elapsed
+    first, second, third = (asyncio.create_task(patience.ask(ref, GetLength(each))) for each in "abc")
+
+    await first
+    assert round(clock.elapsed - began, 3) == 5
+    await asyncio.gather(second, third)  # a shorter one that was asked since ends with the one before it
+    assert round(clock.elapsed - began, 3) == 9

@@ -181,7 +181,7 @@ BUGS = (
         "    result = None\n    record",
     ),
     Bug("a turn that only waited began", "record", "None if ended_at is None else False", "None"),
-    Bug("a retry is not told whether its turn began", "steps/gate", ", began=record.began", ""),
+    Bug("a retry is not told whether its turn began", "steps/gate", "        began=record.began,\n", ""),
     # -- What is remembered
     Bug(
         "the record does not name the successor",

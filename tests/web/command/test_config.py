@@ -109,6 +109,56 @@ def test_the_agent_comes_from_any_layer(written: Written) -> None:
     assert combine(path, {"TURNKEEPER_AGENT": "b:b"}, {"agent": "c:c"}).options["agent"] == "c:c"
 
 
+# -- Agents and users -------------------------------------------------------------------------------
+
+
+def test_the_sections_say_how_the_turns_of_agents_and_users_are_run(written: Written) -> None:
+    path = written(
+        "port = 1\n[agents.coder]\nstrategy = 'reject'\ncancel-grace = 30\nturn_timeout = 'none'\n"
+        "[users.'ada@example.com']\nmax_in_flight = 2\nallow = ['priority']\n"
+    )
+    config = combine(path, {}, {})
+    assert config.agents == {"coder": {"strategy": "reject", "cancel_grace": 30, "turn_timeout": None}}
+    assert config.users == {"ada@example.com": {"max_in_flight": 2, "allow": ["priority"]}}
+    assert config.settings.port == 1
+    shown = {each.name: (each.value, each.source) for each in config.rows}
+    assert shown["agents.coder.cancel_grace"] == (30, f"{path} line 2")
+    assert shown["users.ada@example.com.max_in_flight"] == (2, f"{path} line 6")
+
+
+def test_without_sections_nothing_is_said_about_agents_and_users(written: Written) -> None:
+    assert (combine(None, {}, {}).agents, combine(written("port = 1\n"), {}, {}).users) == ({}, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[agents.coder]\nqueue_limits = 1\n", "line 1, [agents.coder]: there is no field 'queue_limits'"),
+        ("\n[agents.a]\n[agents.b]\nstrategy = 'queue'\n", "line 3, [agents.b]: strategy must be"),
+        ("[users.ada]\nqueue_limit = 'many'\n", "line 1, [users.ada]: queue_limit must be a whole number"),
+        ("[users.ada]\ncancel_grace = 'none'\n", "line 1, [users.ada]: cancel_grace must be a number"),
+        ("[users.ada]\nallow = 'priority'\n", "line 1, [users.ada]: allow must be names of: "),
+        ("[users.ada]\ndeny = ['patience']\n", "line 1, [users.ada]: deny must be names of: "),
+        ("port = 1\nagents = 3\n", "line 2: agents are sections [agents.NAME]"),
+        ("[users]\nada = 3\n", "line 1: users are sections [users.NAME]"),
+        ("agents = {coder = {patience = 1}}\n", "line 1, [agents.coder]: there is no field 'patience'"),
+        ("x = [\n[1],\n]\n[agents.coder]\n", "line 1: there is no setting 'x'"),
+        ("[agents.coder]\nstrategy = 'reject'\n[server]\n", "line 3: there is no section 'server'"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_in_a_section_is_reported_with_the_section_and_the_key(
+    written: Written, text: str, says: str
+) -> None:
+    path = written(text)
+    assert refusal(path).startswith(f"{path} {says}")
+
+
+def test_a_file_with_very_many_sections_is_read_at_once(written: Written) -> None:
+    users = "".join(f"[users.u{number}]\nmax_in_flight = 2\n" for number in range(3_000))
+    config = combine(written(users), {}, {})
+    assert len(config.users) == 3_000
+
+
 # -- What is refused --------------------------------------------------------------------------------
 
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 from turnkeeper.actors import InvalidRequest
+from turnkeeper.actors.turn.agent import agent_of
 from turnkeeper.web.agents.builtin import BUILT_IN
 from turnkeeper.web.command import cli
 from turnkeeper.web.command.exit_codes import CommandFailed, ExitCode
-from turnkeeper.web.command.launch import agents_of, configure, launch
+from turnkeeper.web.command.launch import agents_of, configure, launch, policed
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +49,24 @@ def test_an_agent_that_no_turn_could_run_is_a_usage_failure(tmp_path: Path) -> N
     with pytest.raises(CommandFailed, match="agent 'default' is a class: pass an instance") as failed:
         launch(configure(None, {"agent": "wrong_here:Agent"}))
 
+    assert failed.value.exit_code is ExitCode.USAGE
+
+
+def test_the_file_says_how_an_agent_is_run_above_what_its_code_says(tmp_path: Path) -> None:
+    (tmp_path / "said_here.py").write_text(
+        "from turnkeeper.actors import Agent\nasync def f(turn): ...\n"
+        "agents = {'a': Agent(f, cancel_grace=3, queue_limit=2), 'b': f}\n"
+    )
+    agents, _ = agents_of({"agent": "said_here:agents"})
+    found = policed(agents, {"a": {"cancel_grace": 9}})
+    assert agent_of(found["a"]).policy == {"cancel_grace": 9, "queue_limit": 2}
+    assert found["b"] is agents["b"]
+
+
+def test_a_section_about_an_agent_that_there_is_not_is_a_usage_failure(tmp_path: Path) -> None:
+    (tmp_path / "t.toml").write_text("[agents.codr]\nqueue_limit = 1\n")
+    with pytest.raises(CommandFailed, match=r"\[agents.codr\]: there is no such agent") as failed:
+        launch(configure("t.toml", {}))
     assert failed.value.exit_code is ExitCode.USAGE
 
 

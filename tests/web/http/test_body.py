@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from tests.web.fakes_web import any_json
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.messages import Send
+from turnkeeper.actors.model.records import HOST
 from turnkeeper.actors.model.words import Strategy
+from turnkeeper.actors.session.fields import FIELDS
 from turnkeeper.web.http.body import (
     MAX_SESSIONS,
     SendBody,
@@ -55,6 +58,47 @@ def test_an_object_says_the_message_and_how_to_run_it() -> None:
     }
 
     assert decode_send(json.dumps(body).encode()) == SendBody("hi", "coder", Strategy.REJECT, "t1", 1.5)
+
+
+OF_POLICY = {
+    "cancel_grace": 2.5,
+    "stall_timeout": 3.0,
+    "wind_grace": 0.0,
+    "queue_limit": 0,
+    "on_full": "drop_oldest",
+    "collapse_parts": 2,
+    "collapse_window": 1.0,
+    "priority": "background",
+    "max_in_flight": 1,
+    "max_events": 1,
+    "max_event_bytes": 1,
+    "on_disconnect": "cancel",
+    "abandon_after": 1.0,
+    "on_restart": "rerun",
+    "who_may_stop": "sender",
+}
+
+
+def sent(body: dict[str, Any]) -> Send:
+    said = decode_send(json.dumps({"message": "hi", **body}).encode())
+    return said.send("s1", HOST, wait=True, if_match=None, key=None)
+
+
+def test_an_object_says_more_of_the_policy_of_its_turn() -> None:
+    assert sent(OF_POLICY).policy == OF_POLICY
+    assert sent({"queue_limit": 0, "priority": None}).policy == {"queue_limit": 0}
+    assert sent({"multitask_strategy": "reject", "timeout": 5}).policy is None
+
+
+def test_every_field_of_a_policy_is_a_member_of_a_send() -> None:
+    assert {*OF_POLICY, "multitask_strategy", "timeout"} == {field.member for field in FIELDS.values()}
+    assert {field.member for field in FIELDS.values()} <= set(SendBody.__struct_fields__)
+
+
+@pytest.mark.parametrize("name", OF_POLICY)
+@pytest.mark.parametrize("odd", [-1, "soon", [], {}, True, 1.5e12])
+def test_a_value_that_a_field_of_a_policy_cannot_have_is_refused(name: str, odd: Any) -> None:
+    assert refusal(json.dumps({"message": "hi", name: odd}).encode()) == ("INVALID_REQUEST", name)
 
 
 @pytest.mark.parametrize(

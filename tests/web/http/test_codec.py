@@ -10,7 +10,14 @@ from tests import turns
 from tests.fakes import plain
 from tests.web.fakes_web import any_json
 from tests.web.http import shapes
-from turnkeeper.actors.model.messages import Accepted, CancelAnswer, Conversation, SessionView, Superseded
+from turnkeeper.actors.model.messages import (
+    Accepted,
+    CancelAnswer,
+    Conversation,
+    PolicyView,
+    SessionView,
+    Superseded,
+)
 from turnkeeper.actors.model.records import (
     Cancellation,
     KeptResult,
@@ -21,7 +28,12 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnRecord,
 )
-from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.model.words import CancelCode, Layer, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.policy.base import base, resolve
+from turnkeeper.actors.policy.said import default
+from turnkeeper.actors.policy.said import said as says
+from turnkeeper.actors.session.fields import FIELDS
+from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.views import InFlight
 from turnkeeper.web.http import codec
 
@@ -118,6 +130,50 @@ def test_all_active_tasks_are_listed_by_session() -> None:
             "agent": "echo",
         }.items()
     )
+
+
+def of_coder() -> Any:
+    return base("coder", default(Settings()), says(Layer.AGENT, "coder", {"turn_timeout": 60}))
+
+
+def test_a_policy_is_shown_with_the_layer_of_each_field_and_what_a_send_may_set() -> None:
+    coder = of_coder()
+    answer = answer_of(codec.encode_policy("s", PolicyView("coder", "ada", coder.policy, coder.may)))
+    assert (answer["log_id"], answer["user"], answer["agent"]) == ("s", "ada", "coder")
+    assert set(answer["policy"]) == set(FIELDS)
+    assert answer["policy"]["turn_timeout"] == {
+        "value": 60.0,
+        "layer": "agent",
+        "name": "coder",
+        "member": "timeout",
+        "narrow_only": True,
+    }
+    assert answer["policy"]["priority"] == {
+        "value": "normal",
+        "layer": "default",
+        "name": None,
+        "member": None,
+        "narrow_only": False,
+    }
+
+
+def test_a_send_is_answered_with_what_was_capped() -> None:
+    def answer(asked: float) -> Any:
+        policy = resolve(of_coder(), {"turn_timeout": asked})
+        accepted = Accepted(SessionId("s"), TurnId("t"), 8, TurnStatus.RUNNING, own_policy=policy)
+        return answer_of(codec.encode_accepted(accepted))
+
+    capped = {"value": 60.0, "layer": "agent", "name": "coder", "capped": 600.0}
+    assert answer(600)["capped"] == {"turn_timeout": capped}
+    assert "capped" not in answer(6)
+
+
+def test_a_turn_is_shown_with_the_layer_that_decided_each_field_of_its_policy() -> None:
+    policy = resolve(of_coder(), {"turn_timeout": 600, "stall_timeout": 5})
+    shown = answer_of(codec.encode_turn("s", record(own_policy=policy)))["policy"]
+    assert shown["turn_timeout"] == {"value": 60.0, "layer": "agent", "name": "coder", "capped": 600.0}
+    assert shown["stall_timeout"] == {"value": 5.0, "layer": "request", "name": None}
+    assert shown["strategy"] == {"value": "interrupt", "layer": "default", "name": None}
 
 
 def test_a_session_shows_its_newest_turns_first() -> None:
@@ -342,7 +398,9 @@ def test_a_session_is_answered_as_it_was(view: SessionView) -> None:
 
 @given(any_turn, strings)
 def test_a_turn_is_answered_as_it_was(turn: TurnRecord, log_id: str) -> None:
-    assert answer_of(codec.encode_turn(log_id, turn)) == as_it_was(shapes.encode_turn(log_id, turn))
+    answer = answer_of(codec.encode_turn(log_id, turn))
+    assert set(answer.pop("policy")) == set(FIELDS)
+    assert answer == as_it_was(shapes.encode_turn(log_id, turn))
 
 
 @given(st.lists(listed, max_size=3).map(tuple))

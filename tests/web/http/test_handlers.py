@@ -36,6 +36,7 @@ from turnkeeper.actors.model.exceptions import (
 )
 from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import WebSettings, setup
 from turnkeeper.web.agents import builtin as agents
@@ -121,6 +122,54 @@ async def test_a_send_may_name_its_turn_its_agent_its_strategy_and_its_timeout()
         assert turn["status"] == "timed_out"
         assert turn["reason"]["code"] == "timeout"
         assert turn["ended_at"] - turn["started_at"] >= 0.09
+
+
+async def test_a_send_says_how_its_turn_is_run_within_what_the_host_says() -> None:
+    agents = {"default": done, "coder": Agent(done, turn_timeout=60, allow=["priority"])}
+    async with serving(agents, authenticate=by_token, users={"ada": {"queue_limit": 3}}) as house:
+        said = {"timeout": 600, "stall_timeout": 5, "priority": "background", "agent": "coder"}
+        answer = await house.send("s", task_id="mine", token="ada-token", **said)
+        assert answer.status == 202
+        assert [*answer.body["capped"]] == ["turn_timeout"]
+        again = await house.send("s", task_id="mine", token="ada-token", agent="coder")
+        assert (again.body["repeated"], again.body["capped"]) == (True, answer.body["capped"])
+        policy = (await house.get("/chat/s/turns/mine", token="ada-token")).body["policy"]
+        assert policy["turn_timeout"] == {"value": 60.0, "layer": "agent", "name": "coder", "capped": 600.0}
+        assert policy["stall_timeout"] == {"value": 5.0, "layer": "request", "name": None}
+        assert policy["priority"] == {"value": "background", "layer": "request", "name": None}
+        assert policy["queue_limit"] == {"value": 3, "layer": "user", "name": "ada"}
+
+
+async def test_a_send_that_sets_what_is_the_hosts_alone_is_refused() -> None:
+    async with serving(Agent(done, deny=["strategy"])) as house:
+        for said in ({"priority": "background"}, {"multitask_strategy": "reject"}):
+            answer = await house.send("s", **said)
+            assert (answer.status, answer.code) == (403, "POLICY_NOT_ALLOWED")
+            assert [answer.body["field"]] == [*said]
+        assert (await house.get("/chat/s")).status == 404
+
+
+async def test_the_policy_of_a_session_is_that_of_its_users_sends() -> None:
+    agents = {"default": done, "coder": Agent(done, cancel_grace=30)}
+    async with serving(agents, authenticate=by_token, users={"ada": {"queue_limit": 3}}) as house:
+        await house.sent("s", token="ada-token")
+        for token in ("ada-token", "root-token"):
+            answer = (await house.get("/chat/s/policy?agent=coder", token=token)).body
+            assert (answer["user"], answer["agent"]) == ("ada", "coder")
+            assert answer["policy"]["cancel_grace"]["name"] == "coder"
+            assert answer["policy"]["queue_limit"]["layer"] == "user"
+            assert answer["policy"]["queue_limit"]["member"] is None
+        assert (await house.get("/chat/s/policy?agent=nobody", token="ada-token")).code == "UNKNOWN_AGENT"
+        assert (await house.get("/chat/s/policy", token="bob-token")).code == "UNKNOWN_SESSION"
+
+
+async def test_a_cancel_waits_through_the_longest_grace_that_any_layer_says() -> None:
+    agent = ScriptedAgent(swallows=1)
+    async with serving(Agent(agent, cancel_grace=0.4), cancel_grace=0.05, margin=0.3) as house:
+        await house.sent("s")
+        await agent.run()
+        answer = await house.post("/chat/s/cancel_send_task")
+        assert answer.body["verdict"] != "requested"
 
 
 async def test_a_second_send_supersedes_and_says_what_became_of_the_first() -> None:

@@ -89,6 +89,9 @@ TABLE: dict[tuple[str, str], Row] = {
         "200 404 200 401 401 403 200 401 401",
         unknown="/chat/unknown/turns/t/events",
     ),
+    ("GET", "/chat/{log_id}/policy"): Row(
+        "/chat/s/policy", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/policy"
+    ),
     ("GET", "/chat/{log_id}/messages"): Row(
         "/chat/s/messages", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/messages"
     ),
