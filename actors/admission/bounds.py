@@ -27,13 +27,16 @@ class Bound(NamedTuple):
     in_all: int
     error: type[SessionError]
 
-    def refusal(self, of_user: int, in_all: int, *, bounded: bool) -> SessionError | None:
+    def refusal(
+        self, of_user: int, in_all: int, *, bounded: bool, most: int | None = None
+    ) -> SessionError | None:
         """Why there may be no more, if that is so: that much there is of it already.
 
-        Only a ``bounded`` user has a bound of their own.
+        Only a ``bounded`` user has a bound of their own: ``most``, or the one of all users.
         """
-        if bounded and of_user >= self.per_user:
-            return self.error(f"a user has at most {self.per_user} {self.what}")
+        per_user = self.per_user if most is None else most
+        if bounded and of_user >= per_user:
+            return self.error(f"a user has at most {per_user} {self.what}")
         if in_all >= self.in_all:
             return self.error(f"there are at most {self.in_all} {self.what} in all")
         return None

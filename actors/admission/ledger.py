@@ -24,8 +24,8 @@ class Ledger(Generic[S]):
 
     def __init__(self, bounds: Bounds) -> None:
         self._bounds = bounds
-        # Looked up once: every send asks for these four.
-        self._turns, self._turns_in_all = bounds.turns.per_user, bounds.turns.in_all
+        # Looked up once: every send asks for these three.
+        self._turns_in_all = bounds.turns.in_all
         self._kept, self._kept_in_all = bounds.kept.per_user, min(bounds.kept.in_all, _SMALL)
         self._holdings: dict[str, Holdings[S]] = {}
         self.in_all = Amounts()
@@ -68,13 +68,16 @@ class Ledger(Generic[S]):
 
     # -- Whether there may be more ----------------------------------------------------------------------
 
-    def is_roomy(self, user: str, bounded: bool) -> bool:
-        """Whether `no_turn` and `no_byte` are surely both ``None``, without asking them: every send asks."""
+    def is_roomy(self, user: str, bounded: bool, most: int) -> bool:
+        """Whether `no_turn` and `no_byte` are surely both ``None``, without asking them: every send asks.
+
+        ``most`` is how many turns the user may have.
+        """
         in_all = self.in_all
         if in_all.turns >= self._turns_in_all or in_all.kept >= self._kept_in_all:
             return False
         holdings = self._holdings.get(user) if bounded else None
-        return holdings is None or (holdings.turns < self._turns and holdings.kept < self._kept)
+        return holdings is None or (holdings.turns < most and holdings.kept < self._kept)
 
     def no_session(self, user: str, *, bounded: bool) -> SessionError | None:
         """Why the user may have no other session."""
@@ -82,9 +85,10 @@ class Ledger(Generic[S]):
             self._amounts(user).sessions, self.in_all.sessions, bounded=bounded
         )
 
-    def no_turn(self, user: str, *, bounded: bool) -> SessionError | None:
-        """Why no other turn may start in the user's sessions."""
-        return self._bounds.turns.refusal(self._amounts(user).turns, self.in_all.turns, bounded=bounded)
+    def no_turn(self, user: str, *, bounded: bool, most: int) -> SessionError | None:
+        """Why no other turn may start in the user's sessions, who may have so many at ``most``."""
+        turns = self._amounts(user).turns
+        return self._bounds.turns.refusal(turns, self.in_all.turns, bounded=bounded, most=most)
 
     def no_stream(self, user: str, *, bounded: bool) -> SessionError | None:
         """Why the user may open no other stream."""

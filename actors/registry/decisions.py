@@ -24,6 +24,7 @@ from turnkeeper.actors.model.messages import (
     Tick,
     TurnEnded,
 )
+from turnkeeper.actors.model.policy import STANDARD
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, answer, refuse
 from turnkeeper.actors.session.effects import Effect, Refuse, Reply, addressees
@@ -133,9 +134,10 @@ class Decisions:
 
     def _with_room(self, before: State, message: Submit) -> Submit:
         """The send, with why there is no room for its turn, if there is none."""
-        if self._shared.directory.ledger.is_roomy(before.memory.home.owner, message.bounded):
+        most = (message.spec.head.own_policy or STANDARD).max_in_flight
+        if self._shared.directory.ledger.is_roomy(before.memory.home.owner, message.bounded, most):
             return message
-        return replace(message, no_room=self._no_room(before, message.bounded))
+        return replace(message, no_room=self._no_room(before, message.bounded, most))
 
     def _take(self, after: State, now: float) -> None:
         """Make this the session's state."""
@@ -145,12 +147,12 @@ class Decisions:
         if type(after) is Closed:
             self._close(after)
 
-    def _no_room(self, state: State, bounded: bool) -> SessionError | None:
+    def _no_room(self, state: State, bounded: bool, most: int) -> SessionError | None:
         """Why no other turn may start now. A turn that takes the place of another one needs none itself."""
         home, directory = state.memory.home, self._shared.directory
         if type(state) is Idle and home.session_id in directory.opening:
             return None  # its place was taken when the session was opened
-        no_turn = directory.ledger.no_turn(home.owner, bounded=bounded)
+        no_turn = directory.ledger.no_turn(home.owner, bounded=bounded, most=most)
         if no_turn is not None and type(state) is Idle:
             return no_turn
         return directory.ledger.no_byte(home.owner, bounded=bounded)

@@ -9,6 +9,7 @@ from turnkeeper.actors.admission.holdings import Holdings
 from turnkeeper.actors.model.exceptions import OwnerNotKnown, SessionIdTaken
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, OwnerFound, Send
+from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.runtime import ReplyTo, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
@@ -41,8 +42,10 @@ class Opening:
         #: What the host has answered, while the messages that have waited for it are handled.
         self._found: OwnerFound | None = None
 
-    def open(self, session: SessionId, message: Send, to: ReplyTo, now: float) -> Entry | None:
-        """Open a session for a send, which has to be forwarded to it then.
+    def open(
+        self, session: SessionId, message: Send, to: ReplyTo, now: float, policy: Policy
+    ) -> Entry | None:
+        """Open a session for a send with this policy, which has to be forwarded to it then.
 
         ``None``: the host has to be asked whose the id is, and the send will come again. Raises
         `SessionIdTaken`, `PreconditionFailed`, `OwnerNotKnown`, and what the bounds refuse.
@@ -62,15 +65,15 @@ class Opening:
             raise SessionIdTaken(f"session {session!r} is another user's")
         if message.if_match is not None:
             raise precondition_failed(message.if_match)
-        self._make_room(owner, bounded=asker.bounded)
+        self._make_room(owner, bounded=asker.bounded, most=policy.max_in_flight)
         return self._children.open(session, owner, now)
 
     # -- Room -------------------------------------------------------------------------------------------
 
-    def _make_room(self, owner: str, *, bounded: bool) -> None:
+    def _make_room(self, owner: str, *, bounded: bool, most: int) -> None:
         """See to it that there is room for one session more; those asleep give way. Raises `SessionError`."""
         ledger = self._directory.ledger
-        full = ledger.no_turn(owner, bounded=bounded)
+        full = ledger.no_turn(owner, bounded=bounded, most=most)
         if full is not None:
             raise full
         full = ledger.no_byte(owner, bounded=bounded)
@@ -117,7 +120,9 @@ class Opening:
 
     def _check_turn(self, message: Send) -> None:
         asker = message.asker
-        full = self._directory.ledger.no_turn(asker.user, bounded=asker.bounded)
+        # What the send itself says of it is looked at when the owner is known.
+        most = self._shared.layers.base(message.agent, asker.user).policy.max_in_flight
+        full = self._directory.ledger.no_turn(asker.user, bounded=asker.bounded, most=most)
         if full is not None:
             raise full
 

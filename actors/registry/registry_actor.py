@@ -247,7 +247,7 @@ class RegistryActor(AsyncioActor):
         if shared.journal is not None:
             check_json(submit.spec.message)
         if entry is None:
-            entry = self._opening.open(session, message, reply_to, now)
+            entry = self._opening.open(session, message, reply_to, now, submit.spec.policy)
             if entry is None:
                 return
         if submit.spec.head.fingerprint is not None:

@@ -25,6 +25,14 @@ def test_a_user_may_have_exactly_as_many_as_the_bound_says() -> None:
     assert [refused(count, count) for count in range(5)] == [False, False, False, True, True]
 
 
+def test_a_user_may_have_a_bound_of_their_own() -> None:
+    """G8."""
+    full = BOUND.refusal(1, 1, bounded=True, most=1)
+    assert str(full) == "a user has at most 1 turns in flight"
+    assert BOUND.refusal(3, 3, bounded=True, most=4) is None
+    assert BOUND.refusal(1, 10, bounded=True, most=4) is not None
+
+
 def test_there_may_be_exactly_as_many_in_all_as_the_bound_says() -> None:
     """G8."""
     assert [refused(0, count) for count in (8, 9, 10, 11)] == [False, False, True, True]

@@ -40,7 +40,8 @@ def test_a_user_at_the_bound_is_refused_and_another_one_is_not(ledger: Ledger[He
     take, question = KINDS[code]
 
     def refusal(user: str, *, bounded: bool = True) -> str | None:
-        error: SessionError | None = getattr(ledger, question)(user, bounded=bounded)
+        more = {"most": 2} if question == "no_turn" else {}
+        error: SessionError | None = getattr(ledger, question)(user, bounded=bounded, **more)
         return None if error is None else error.code
 
     assert refusal("ada") is None
@@ -60,8 +61,10 @@ def test_what_every_send_asks_says_the_same_as_the_two_questions(
 ) -> None:
     for number in range(4):
         for user in ("ada", "bob"):
-            refusals = ledger.no_turn(user, bounded=bounded), ledger.no_byte(user, bounded=bounded)
-            assert ledger.is_roomy(user, bounded) == (refusals == (None, None))
+            for most in (1, 2):
+                no_turn = ledger.no_turn(user, bounded=bounded, most=most)
+                refusals = no_turn, ledger.no_byte(user, bounded=bounded)
+                assert ledger.is_roomy(user, bounded, most) == (refusals == (None, None))
         holdings = ledger.of("ada" if number < 2 else "bob")
         if what == "turns":
             holdings.count_turns(1)
@@ -72,7 +75,7 @@ def test_what_every_send_asks_says_the_same_as_the_two_questions(
 def test_where_very_much_may_be_kept_the_two_questions_decide() -> None:
     ledger = Ledger[Held](Bounds.of(Settings(max_kept_in_all=2**31)))
     ledger.keep("ada", 2**30)
-    assert not ledger.is_roomy("bob", bounded=True)
+    assert not ledger.is_roomy("bob", bounded=True, most=2)
     assert ledger.no_byte("bob", bounded=True) is None
 
 

@@ -18,11 +18,12 @@ from turnkeeper.actors.model.exceptions import (
 )
 from turnkeeper.actors.model.messages import Accepted, Cancel, Send
 from turnkeeper.actors.model.records import HOST, Asker, TurnRecord
-from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.model.words import Layer, TurnStatus
 from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.performer import Performer
 from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_ACTOR
+from turnkeeper.actors.turn.agent import Agent
 
 ADA = Asker("ada")
 
@@ -211,6 +212,27 @@ async def test_a_user_has_exactly_as_many_turns_in_flight_as_the_bound_says() ->
         (await agent.run()).finish()
         await settle()
         await registry.send("s3", "hello", user="ada", agent="long")
+
+
+async def test_how_many_turns_a_user_has_in_flight_the_policy_of_the_send_says() -> None:
+    """G8: of the user, and narrower of an agent or of the send itself, where that may say it."""
+    agent = ScriptedAgent()
+    agents = {"default": agent, "coder": Agent(agent, max_in_flight=2, allow=["max_in_flight"])}
+    async with opened(agents, users={"bob": {"max_in_flight": 1}}, max_in_flight=3) as registry:
+        await registry.send("b0", "hello", user="bob", agent="coder")
+        with pytest.raises(TooManyTurns, match="at most 1 turns"):
+            await registry.send("b1", "hello", user="bob", agent="coder")
+        await registry.send("a0", "hello", user="ada", agent="coder")
+        with pytest.raises(TooManyTurns, match="at most 1 turns"):
+            await registry.send("a1", "hello", user="ada", agent="coder", policy={"max_in_flight": 1})
+        await registry.send("a1", "hello", user="ada", agent="coder", policy={"max_in_flight": 9})
+        with pytest.raises(TooManyTurns, match="at most 2 turns"):
+            await registry.send("a2", "hello", user="ada", agent="coder")
+        await registry.send("a2", "hello", user="ada")
+        with pytest.raises(TooManyTurns, match="at most 3 turns"):
+            await registry.send("a3", "hello", user="ada")
+        await registry.set_policy(Layer.USER, "ada", {"max_in_flight": 4})
+        await registry.send("a3", "hello", user="ada")
 
 
 async def test_a_turn_that_takes_the_place_of_another_one_needs_no_room_of_its_own() -> None:

@@ -22,7 +22,7 @@ from turnkeeper.actors.model.exceptions import (
 )
 from turnkeeper.actors.model.messages import Cancel, GetSession, Send
 from turnkeeper.actors.model.records import HOST, Asker, SessionId
-from turnkeeper.actors.model.words import TurnStatus, Verdict
+from turnkeeper.actors.model.words import Layer, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.turn import Turn
@@ -175,6 +175,19 @@ async def test_a_send_that_waits_for_the_hosts_word_counts_as_a_turn() -> None:
             answer.set_result(None)
         for each in (*waiting, others):
             assert (await each).status is TurnStatus.RUNNING
+
+
+async def test_how_many_sends_of_a_user_wait_for_the_hosts_word_the_users_policy_says() -> None:
+    """G8, G14."""
+    host = Host()
+    async with asking(host.later, max_in_flight=2) as registry:
+        await registry.set_policy(Layer.USER, "ada", {"max_in_flight": 1})
+        waiting = registry.ask(Send("s0", "x", ADA))
+        for session in ("s0", "s1"):
+            with pytest.raises(TooManyTurns):
+                await registry.send(session, "x", user="ada")
+        host.answers["s0"].set_result(None)
+        assert (await waiting).status is TurnStatus.RUNNING
 
 
 async def test_each_send_that_waits_for_the_hosts_word_about_one_id_counts() -> None:
