@@ -229,7 +229,8 @@ class Moment:
     """One step of a turn's timeline; ``ms`` counts from the turn's submission.
 
     ``reason`` is that of a cancel, ``status`` the turn's last one (of ``ended_late``: what its coroutine did
-    in the end), ``settled_after_ms`` how long after the cancel the turn let go of its session.
+    in the end), ``settled_after_ms`` how long after the cancel the turn let go of its session. ``decided_by``
+    are the fields of the turn's policy that are behind it.
     """
 
     step: Step
@@ -238,6 +239,7 @@ class Moment:
     reason: Reason | None = None
     status: TurnStatus | None = None
     settled_after_ms: float | None = None
+    decided_by: tuple[str, ...] = ()
 
 
 # -- How a coroutine ended ----------------------------------------------------------------------------

@@ -21,6 +21,7 @@ class Cause:
     Stop, so the session's streams end with the turn. ``supersedes``: another turn takes the session over.
     ``closes_as`` is why the streams end when the session is closed with this code; ``None``: as its last turn
     ended. ``lasts``: it counts after a restart as well, because it is about more than this process.
+    ``decided_by`` are the fields of the turn's policy that are behind it.
     """
 
     stopped_as: TurnStatus = TurnStatus.CANCELLED
@@ -28,6 +29,7 @@ class Cause:
     supersedes: bool = False
     closes_as: StreamEnd | None = None
     lasts: bool = True
+    decided_by: tuple[str, ...] = ()
 
 
 def _cause(code: CancelCode) -> Cause:
@@ -37,7 +39,7 @@ def _cause(code: CancelCode) -> Cause:
         case CancelCode.SUPERSEDED:
             return Cause(supersedes=True)
         case CancelCode.TIMEOUT:
-            return Cause(stopped_as=TurnStatus.TIMED_OUT)
+            return Cause(stopped_as=TurnStatus.TIMED_OUT, decided_by=("turn_timeout",))
         case CancelCode.SHUTDOWN:
             return Cause(closes_as=StreamEnd.SHUTDOWN, lasts=False)
         case (

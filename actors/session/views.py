@@ -211,19 +211,23 @@ def timeline(record: TurnRecord) -> tuple[Moment, ...]:
         reason: Reason | None = None,
         status: TurnStatus | None = None,
         after: float | None = None,
+        by: tuple[str, ...] = (),
     ) -> None:
         if at is not None:
-            moments.append(Moment(step, at, (at - began) * 1000.0, reason, status, after))
+            moments.append(Moment(step, at, (at - began) * 1000.0, reason, status, after, by))
 
+    reason = record.reason
+    cause = () if reason is None else CAUSES[reason.code].decided_by
+    given_up = ("cancel_grace",) if record.status is TurnStatus.UNRESPONSIVE else ()
     add(Step.SUBMITTED, began)
-    add(Step.QUEUED, record.queued_at)
+    add(Step.QUEUED, record.queued_at, by=("strategy",))
     add(Step.STARTED, record.started_at)
     add(Step.FIRST_EVENT, record.first_event_at)
-    add(Step.CANCEL_REQUESTED, asked, record.reason)
-    add(Step.CANCELLED_AGAIN, record.cancelled_again_at)
+    add(Step.CANCEL_REQUESTED, asked, reason, by=cause)
+    add(Step.CANCELLED_AGAIN, record.cancelled_again_at, by=("cancel_grace",))
     if asked is not None and ended is not None and record.started_at is not None:
         add(Step.SETTLED, ended, None, record.status, (ended - asked) * 1000.0)
-    add(Step.ENDED, ended, None, record.status)
+    add(Step.ENDED, ended, None, record.status, by=given_up)
     if record.ended_late is not None:
         add(Step.ENDED_LATE, record.ended_late.at, None, record.ended_late.outcome)
     # Stable: what happened in the same moment stays in the order above.

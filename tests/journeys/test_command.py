@@ -237,7 +237,7 @@ async def test_show_says_why_a_turn_ended() -> None:
         assert re.fullmatch(r"turn t2 ended after \d.*: cancelled: admin, by root", shown[1])
         assert [line.split(None, 3)[3] for line in shown[3:6]] == [
             "sent by ada, to the agent default",
-            "began to wait for another turn to settle",
+            "began to wait for another turn to settle (strategy is interrupt, said by the settings)",
             "started",
         ]
         assert re.match(r"t1 +ada +\S+ +.* cancelled: superseded by t2$", shown[-1])

@@ -28,7 +28,14 @@ from .launch import configure, launch
 from .outcomes import cancel_exit_code, verdict_text
 from .screen import Screen
 from .tables import sessions_table, settings_table, turns_table
-from .timeline import other_turns, other_turns_table, session_text, timeline_table, turn_text
+from .timeline import (
+    other_turns,
+    other_turns_table,
+    policy_table,
+    session_text,
+    timeline_table,
+    turn_text,
+)
 from .watch import NOTHING
 from .watch import watch as watch_turns
 
@@ -296,6 +303,9 @@ async def show(client: Client, screen: Screen, session: str, task: str | None, a
     if turn is not None:
         screen.line(turn_text(turn, now))
         screen.table(timeline_table(turn, now))
+        policy = policy_table(turn)
+        if policy is not None:
+            screen.table(policy)
     others = [] if found is None else other_turns(found)
     if others:
         screen.line("Its other turns:")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, assert_never
 
-from turnkeeper.actors.model.words import TERMINAL, Step, TurnStatus
+from turnkeeper.actors.model.words import TERMINAL, Layer, Step, TurnStatus
 
 from .outcomes import ending_text, status_of
 from .tables import Table
@@ -11,6 +11,7 @@ from .wording import moment, ms, span
 
 JSON: TypeAlias = Mapping[str, Any]
 _STEPS = {step.value: step for step in Step}
+_LAYERS = {layer.value: layer for layer in Layer}
 #: From how many seconds on the unit of a span is not milliseconds.
 LONG = 10.0
 
@@ -72,7 +73,8 @@ def _span(seconds: float) -> str:
 def timeline_table(turn: JSON, now: float) -> Table:
     """The steps of a turn: when each was, how long after the send, and what happened."""
     rows = [
-        (moment(each["at"], now), _span(each["ms"] / 1000.0), _step(each, turn)) for each in turn["timeline"]
+        (moment(each["at"], now), _span(each["ms"] / 1000.0), _step(each, turn) + _behind(each))
+        for each in turn["timeline"]
     ]
     return Table(("TIME", "AFTER", "WHAT"), rows)
 
@@ -105,6 +107,40 @@ def _step(each: JSON, turn: JSON) -> str:
             return str(each["step"])
         case _:
             assert_never(step)
+
+
+def _behind(each: JSON) -> str:
+    """The fields of the turn's policy that are behind a step."""
+    fields = each.get("decided_by", {})
+    said = [f"{name} is {field['value']}, said by {_layer(field)}" for name, field in fields.items()]
+    return f" ({'; '.join(said)})" if said else ""
+
+
+def _layer(field: JSON) -> str:
+    """Who decided a field of a policy."""
+    layer = _LAYERS.get(field["layer"])
+    match layer:
+        case Layer.DEFAULT:
+            return "the settings"
+        case Layer.AGENT | Layer.USER:
+            return f"the host, about the {layer} {field['name']}"
+        case Layer.REQUEST:
+            return "the send"
+        case None:
+            return str(field["layer"])
+        case _:
+            assert_never(layer)
+
+
+def policy_table(turn: JSON) -> Table | None:
+    """The fields of a turn's policy that the settings alone did not decide; ``None`` if they decided all."""
+    fields = turn.get("policy", {})  # an older server has none
+    rows = [
+        (name, str(field["value"]), _layer(field), "" if "capped" not in field else str(field["capped"]))
+        for name, field in fields.items()
+        if field["layer"] != Layer.DEFAULT or "capped" in field
+    ]
+    return Table(("POLICY", "VALUE", "SAID BY", "SENT WITH"), rows) if rows else None
 
 
 def other_turns(session: JSON) -> list[JSON]:

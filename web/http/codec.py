@@ -12,7 +12,7 @@ from turnkeeper.actors.events.wire import TurnData, to_json, turn_data
 from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import LoopLag
-from turnkeeper.actors.model.policy import Decided
+from turnkeeper.actors.model.policy import Decided, Policy
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import CancelCode, Layer, SessionState, Step, TurnStatus, Verdict
 from turnkeeper.actors.session.fields import FIELDS, Field
@@ -346,6 +346,10 @@ class Moment(Struct, kw_only=True):
     outcome: Annotated[TurnStatus, _is("Of a late end: as what it would have ended.")] | UnsetType = UNSET
     status: Annotated[TurnStatus, _is("Of an end: the status.", TurnStatus.CANCELLED)] | UnsetType = UNSET
     settled_after_ms: Annotated[float, _is("How long after the cancel it settled.", 0.4)] | UnsetType = UNSET
+    decided_by: (
+        Annotated[dict[str, DecidedField], _is("The fields of the turn's policy that are behind it.")]
+        | UnsetType
+    ) = UNSET
 
 
 _TIMELINE = [
@@ -379,7 +383,7 @@ def encode_turn(log_id: str, record: TurnRecord) -> TurnAnswer:
         "result": Raw(_json_or_null(None if result is None else result.value).encode()),
         "result_left_out": result is not None and result.left_out,
         "policy": {name: _decided(record.policy.decided(name)) for name in FIELDS},
-        "timeline": [_moment(each) for each in timeline(record)],
+        "timeline": [_moment(each, record.policy) for each in timeline(record)],
     }
 
 
@@ -399,7 +403,7 @@ def encode_turns(log_id: str, page: messages.TurnPage) -> TurnsAnswer:
     return TurnsAnswer(log_id=log_id, turns=[turn_data(turn) for turn in page.turns], before=page.before)
 
 
-def _moment(moment: records.Moment) -> Moment:
+def _moment(moment: records.Moment, policy: Policy) -> Moment:
     reason, status, late = moment.reason, moment.status, moment.step is Step.ENDED_LATE
     after = moment.settled_after_ms
     return Moment(
@@ -412,6 +416,7 @@ def _moment(moment: records.Moment) -> Moment:
         outcome=UNSET if status is None or not late else status,
         status=UNSET if status is None or late else status,
         settled_after_ms=UNSET if after is None else round(after, 3),
+        decided_by={name: _decided(policy.decided(name)) for name in moment.decided_by} or UNSET,
     )
 
 

@@ -7,6 +7,7 @@ from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped, 
 from turnkeeper.actors.model.words import TERMINAL, CancelCode, StreamEnd, TurnStatus, Verdict
 from turnkeeper.actors.session import consequences
 from turnkeeper.actors.session.consequences import CAUSES, ENDS, ended_late_as, error_of, settled_as
+from turnkeeper.actors.session.fields import FIELDS
 
 RAISED = Raised(ValueError("v"))
 
@@ -30,6 +31,11 @@ def test_a_verdict_says_cancelled_of_what_was_cancelled_and_of_nothing_else() ->
 def test_only_a_user_who_presses_stop_ends_the_streams() -> None:
     ending = {code for code, cause in CAUSES.items() if cause.ends_streams}
     assert ending == {CancelCode.USER_REQUEST, CancelCode.ADMIN}
+
+
+def test_what_a_policy_decided_names_its_fields() -> None:
+    assert CAUSES[CancelCode.TIMEOUT].decided_by == ("turn_timeout",)
+    assert {name for cause in CAUSES.values() for name in cause.decided_by} <= set(FIELDS)
 
 
 @pytest.mark.parametrize("code", CancelCode)

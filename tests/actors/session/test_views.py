@@ -138,13 +138,13 @@ def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to
     )
     assert timeline(fled) == (
         Moment("submitted", 1.0, 0.0),
-        Moment("queued", 1.25, 250.0),
+        Moment("queued", 1.25, 250.0, decided_by=("strategy",)),
         Moment("started", 2.0, 1000.0),
         Moment("first_event", 2.5, 1500.0),
         Moment("cancel_requested", 3.0, 2000.0, USER),
-        Moment("cancelled_again", 5.0, 4000.0),
+        Moment("cancelled_again", 5.0, 4000.0, decided_by=("cancel_grace",)),
         Moment("settled", 7.0, 6000.0, status=TurnStatus.UNRESPONSIVE, settled_after_ms=4000.0),
-        Moment("ended", 7.0, 6000.0, status=TurnStatus.UNRESPONSIVE),
+        Moment("ended", 7.0, 6000.0, status=TurnStatus.UNRESPONSIVE, decided_by=("cancel_grace",)),
         Moment("ended_late", 11.0, 10000.0, status=TurnStatus.COMPLETED),
     )
 

@@ -3,11 +3,13 @@ from typing import Any
 import pytest
 
 from tests.turns import record
+from turnkeeper.actors.model.policy import Mark, policy_of
 from turnkeeper.actors.model.records import Cancellation, LateEnd, Reason, TurnError, TurnId, TurnRecord
-from turnkeeper.actors.model.words import CancelCode, Step, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, Layer, Step, TurnStatus
 from turnkeeper.web.command.timeline import (
     other_turns,
     other_turns_table,
+    policy_table,
     session_text,
     timeline_table,
     turn_text,
@@ -40,17 +42,43 @@ def test_every_step_is_shown_in_words() -> None:
     )
     assert steps(whole) == [
         "sent by ada, to the agent coder",
-        "began to wait for another turn to settle",
+        "began to wait for another turn to settle (strategy is interrupt, said by the settings)",
         "started",
         "its agent emitted its first event",
         'asked to stop by bob: user_request, saying "too slow"',
-        "cancelled again: at half of the grace it had not stopped",
+        "cancelled again: at half of the grace it had not stopped"
+        " (cancel_grace is 5.0, said by the settings)",
         "let go of its session, 4000 ms after it was asked to stop",
-        "ended: unresponsive: user_request, by bob",
+        "ended: unresponsive: user_request, by bob (cancel_grace is 5.0, said by the settings)",
         "its coroutine has ended after all: completed",
     ]
     assert [each["step"] for each in shown(whole)["timeline"]] == list(Step)
     assert [row[1] for row in timeline_table(shown(whole), NOW).rows][-2:] == ["6000 ms", "59s"]
+
+
+def test_what_others_than_the_settings_decided_is_shown_with_who_said_it() -> None:
+    marks = (
+        Mark("turn_timeout", Layer.AGENT, "coder", 600.0),
+        Mark("queue_limit", Layer.USER, "ada"),
+        Mark("priority", Layer.REQUEST),
+    )
+    turn = record(own_policy=policy_of({"turn_timeout": 60.0, "queue_limit": 3}, marks))
+    table = policy_table(shown(turn))
+    assert table is not None
+    assert table.rows == [
+        ("turn_timeout", "60.0", "the host, about the agent coder", "600.0"),
+        ("queue_limit", "3", "the host, about the user ada", ""),
+        ("priority", "normal", "the send", ""),
+    ]
+    assert policy_table(shown(record())) is None
+    assert policy_table({}) is None, "of an older server"
+
+
+def test_a_layer_of_a_newer_server_is_shown_by_its_name() -> None:
+    field = {"value": 1, "layer": "tenant", "name": "acme"}
+    table = policy_table({"policy": {"queue_limit": field}})
+    assert table is not None
+    assert table.rows == [("queue_limit", "1", "tenant", "")]
 
 
 def test_a_turn_whose_agent_never_began_says_so() -> None:
@@ -68,7 +96,7 @@ def test_a_step_that_only_a_later_server_knows_is_shown_as_it_is() -> None:
 def test_a_cancel_without_a_user_is_shown_without_a_name() -> None:
     timed_out = Cancellation(Reason(CancelCode.TIMEOUT), 3.0)
     turn = record(status=TurnStatus.TIMED_OUT, started_at=1.0, cancellation=timed_out, ended_at=3.0)
-    assert "asked to stop: timeout" in steps(turn)
+    assert "asked to stop: timeout (turn_timeout is None, said by the settings)" in steps(turn)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,17 @@ def test_a_turn_is_shown_with_the_layer_that_decided_each_field_of_its_policy() 
     assert shown["strategy"] == {"value": "interrupt", "layer": "default", "name": None}
 
 
+def test_a_step_of_a_turn_names_what_its_policy_decided_and_who_said_so() -> None:
+    policy = resolve(of_coder(), {})
+    stop = Cancellation(Reason(CancelCode.TIMEOUT), 160.0, 162.5)
+    turn = record(own_policy=policy, status=TurnStatus.CANCELLING, started_at=100.0, cancellation=stop)
+    steps = answer_of(codec.encode_turn("s", turn))["timeline"]
+    assert {each["step"]: each["decided_by"] for each in steps if "decided_by" in each} == {
+        "cancel_requested": {"turn_timeout": {"value": 60.0, "layer": "agent", "name": "coder"}},
+        "cancelled_again": {"cancel_grace": {"value": 5.0, "layer": "default", "name": None}},
+    }
+
+
 def test_a_session_shows_its_newest_turns_first() -> None:
     older = record(status=TurnStatus.COMPLETED)
     newer = record("t2", 8, status=TurnStatus.CANCELLED, submitted_at=105.0)
@@ -287,6 +298,7 @@ def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:
         ("ended", 3000.0),
         ("ended_late", 10000.0),
     ]
+    grace = {"cancel_grace": {"value": 5.0, "layer": "default", "name": None}}
     assert answer["timeline"][2:5] == [
         {
             "step": "cancel_requested",
@@ -296,7 +308,7 @@ def test_the_timeline_of_a_turn_says_what_happened_when_and_why() -> None:
             "code": "user_request",
             "text": "enough",
         },
-        {"step": "cancelled_again", "at": 102.0, "ms": 2000.0},
+        {"step": "cancelled_again", "at": 102.0, "ms": 2000.0, "decided_by": grace},
         {
             "step": "settled",
             "at": 103.0,
@@ -400,6 +412,8 @@ def test_a_session_is_answered_as_it_was(view: SessionView) -> None:
 def test_a_turn_is_answered_as_it_was(turn: TurnRecord, log_id: str) -> None:
     answer = answer_of(codec.encode_turn(log_id, turn))
     assert set(answer.pop("policy")) == set(FIELDS)
+    for moment in answer["timeline"]:
+        moment.pop("decided_by", None)
     assert answer == as_it_was(shapes.encode_turn(log_id, turn))
 
 
