@@ -28,7 +28,12 @@ def encode(answer: Any) -> bytes:
     try:
         return _ENCODER.encode(answer) + b"\n"
     except UnicodeEncodeError:  # half of a surrogate pair, for which JSON has an escape
-        return json.dumps(msgspec.to_builtins(answer)).encode() + b"\n"
+        return json.dumps(msgspec.to_builtins(answer, enc_hook=_read)).encode() + b"\n"
+
+
+def _read(written: Raw) -> Any:
+    """What was written as JSON already."""
+    return json.loads(bytes(written))
 
 
 def _is(meaning: str, *examples: Any) -> Meta:

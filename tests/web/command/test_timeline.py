@@ -46,8 +46,10 @@ def test_every_step_is_shown_in_words() -> None:
         "started",
         "its agent emitted its first event",
         'asked to stop by bob: user_request, saying "too slow"',
-        "cancelled again: at half of the grace it had not stopped"
-        " (cancel_grace is 5.0, said by the settings)",
+        (
+            "cancelled again: at half of the grace it had not stopped"
+            " (cancel_grace is 5.0, said by the settings)"
+        ),
         "let go of its session, 4000 ms after it was asked to stop",
         "ended: unresponsive: user_request, by bob (cancel_grace is 5.0, said by the settings)",
         "its coroutine has ended after all: completed",

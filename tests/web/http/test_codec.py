@@ -48,6 +48,11 @@ def answer_of(answer: Any) -> Any:
     return json.loads(codec.encode(answer))
 
 
+def test_half_of_a_surrogate_pair_is_written_beside_what_was_written_already() -> None:
+    answer = answer_of(codec.encode_turn("s", record(user="\ud800", result=KeptResult([1, "x"], 9))))
+    assert (answer["user"], answer["result"]) == ("\ud800", [1, "x"])
+
+
 def test_an_accepted_send_names_its_task_and_what_it_superseded() -> None:
     alone = Accepted(SessionId("s"), TurnId("t2"), 8, TurnStatus.RUNNING)
     second = Accepted(
