@@ -294,7 +294,8 @@ class Cancel(Query[CancelAnswer]):
 class CancelMany(Query[CancelledMany]):
     """Stop the turns, in flight or waiting, that every filter lets through; without any, ``all`` must be set.
 
-    They are the turns of a snapshot of the sessions that the asker may see. ``owner`` is whose session it is,
+    They are the turns of a snapshot of the sessions that the asker may see. ``turns`` names some, each by its
+    session's id and its own: those that have ended do not match. ``owner`` is whose session it is,
     ``state`` the turn's status; ``older_than``: its send came more than so many seconds before the snapshot.
     ``as_of``, of an earlier answer, takes the moment of that snapshot for this one. ``dry_run`` stops
     nothing. At most ``limit`` turns are stopped (10,000). After ``within`` seconds those that have not
@@ -303,6 +304,7 @@ class CancelMany(Query[CancelledMany]):
 
     asker: Asker = HOST
     all: bool = False
+    turns: tuple[tuple[str, str], ...] | None = None
     sessions: tuple[str, ...] | None = None
     owner: str | None = None
     agent: str | None = None

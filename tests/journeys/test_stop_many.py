@@ -86,6 +86,9 @@ async def test_filters_are_combined_and_a_dry_run_only_says_which() -> None:
         assert await found(user="ada", agent="coder") == {"t-c"}
         assert await found(user="bob", agent="coder") == set()
         assert await found(strategy="interrupt", log_ids=["a", "c"]) == {"t-a"}
+        assert await found(turns=[{"log_id": "a", "task_id": "t-a"}, {"log_id": "c", "task_id": "x"}]) == {
+            "t-a"
+        }
         assert await found(state="running") == {"t-a", "t-b", "t-c"}
         assert await found(state="queued") == set()
         assert await found(older_than=3600) == set()
@@ -105,6 +108,10 @@ async def test_filters_are_combined_and_a_dry_run_only_says_which() -> None:
         ({"log_ids": []}, "INVALID_REQUEST", "log_ids"),
         ({"log_ids": ["s"] * (MAX_FILTERED + 1)}, "INVALID_REQUEST", "log_ids"),
         ({"log_ids": ["a/b"]}, "INVALID_REQUEST", "log_id"),
+        ({"turns": []}, "INVALID_REQUEST", "turns"),
+        ({"turns": [{"log_id": "a"}]}, "INVALID_REQUEST", "turns"),
+        ({"turns": [{"log_id": "a", "task_id": "t 1"}]}, "INVALID_REQUEST", "task_id"),
+        ({"turns": ["a"]}, "INVALID_REQUEST", "turns"),
         ({"log_ids": "a"}, "INVALID_REQUEST", "log_ids"),
         ({"user": 1}, "INVALID_REQUEST", "user"),
         ({"agent": "nobody"}, "UNKNOWN_AGENT", None),

@@ -36,6 +36,11 @@ class Client(Connection):
         path = [session, "cancel_send_task"] if task is None else [session, task, "cancel"]
         return await self.ask("POST", "chat", *path, query=None if wait else {"wait": "false"}, within=None)
 
+    async def cancel_many(self, *, wait: bool = True, **filters: Any) -> JSON:
+        """Cancel the turns that these members of the request's body let through; what came of each."""
+        query = None if wait else {"wait": "false"}
+        return await self.ask("POST", "chat", "cancel_send_tasks", body=filters, query=query, within=None)
+
     async def active(self) -> dict[str, JSON]:
         """The turns in flight, by session: the user's own, or all for an admin."""
         answer = await self.ask("GET", "chat", "active_send_tasks")

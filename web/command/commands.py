@@ -25,8 +25,8 @@ from . import follow, options
 from .exit_codes import ExitCode
 from .journal.commands import forget, journal
 from .launch import configure, launch
-from .outcomes import cancel_exit_code, verdict_text
 from .screen import Screen
+from .stopping.command import cancel
 from .tables import sessions_table, settings_table, turns_table
 from .timeline import (
     other_turns,
@@ -66,6 +66,7 @@ def turnkeeper() -> None:
 turnkeeper.add_command(audit)
 turnkeeper.add_command(journal)
 turnkeeper.add_command(forget)
+turnkeeper.add_command(cancel)
 
 # -- The server -------------------------------------------------------------------------------------
 
@@ -260,25 +261,6 @@ async def send(client: Client, screen: Screen, session: str, text: str, as_json:
         except UnicodeDecodeError:
             raise click.UsageError("standard input is not text") from None
     return await follow.send(client, screen, session, text, as_json=as_json, **more)
-
-
-@turnkeeper.command()
-@options.session
-@options.task
-@click.option("--no-wait", is_flag=True, help="Return at once, without waiting for the outcome.")
-@options.as_json
-@options.asks
-async def cancel(
-    client: Client, screen: Screen, session: str, task: str | None, no_wait: bool, as_json: bool
-) -> int:
-    """Stop what SESSION is running, or only TASK. Reports the outcome."""
-    await client.hello()
-    answer = await client.cancel(session, task, wait=not no_wait)
-    if as_json:
-        screen.json(answer)
-    else:
-        screen.line(verdict_text(answer))
-    return cancel_exit_code(answer, waited=not no_wait)
 
 
 @turnkeeper.command()

@@ -42,9 +42,10 @@ def asks(command: Callable[..., Coroutine[Any, Any, int]]) -> Callable[..., int]
     return click.option("--url", envvar="TURNKEEPER_URL", default=DEFAULT_URL, metavar="URL", help=where)(run)
 
 
-def _checked_session(_context: click.Context, _parameter: click.Parameter, text: str) -> str:
+def checked_session(_context: click.Context, _parameter: click.Parameter, text: str | None) -> str | None:
+    """A session's id, for a `click` option or argument. Raises `click.BadParameter`."""
     try:
-        return ids.session_id(text)
+        return None if text is None else ids.session_id(text)
     except InvalidRequest:
         raise click.BadParameter(f"must be {ids.ID_RULE}") from None
 
@@ -57,15 +58,15 @@ def checked_task(_context: click.Context, _parameter: click.Parameter, text: str
         raise click.BadParameter(f"must be {ids.ID_RULE}") from None
 
 
-def _checked_sessions(
-    context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]
-) -> list[str]:
-    return list(dict.fromkeys(_checked_session(context, parameter, text) for text in texts))
+def checked_sessions(context: click.Context, parameter: click.Parameter, texts: tuple[str, ...]) -> list[str]:
+    """The ids of several, each once. Raises `click.BadParameter`."""
+    found = (checked_session(context, parameter, text) for text in texts)
+    return list(dict.fromkeys(session for session in found if session is not None))
 
 
-session = click.argument("session", callback=_checked_session)
+session = click.argument("session", callback=checked_session)
 sessions = click.argument(
-    "sessions", metavar="SESSION...", nargs=-1, required=True, callback=_checked_sessions
+    "sessions", metavar="SESSION...", nargs=-1, required=True, callback=checked_sessions
 )
 task = click.argument("task", required=False, callback=checked_task)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -67,7 +67,7 @@ def turns_table(
                 "RUNS": "" if at is None else span(now - at),
             }
         )
-    return _fitting(PS_COLUMNS, width, rows, caption)
+    return fitting(PS_COLUMNS, width, rows, caption)
 
 
 def sessions_table(sessions: Sequence[Mapping[str, Any]], width: int, now: float | None = None) -> Table:
@@ -83,10 +83,10 @@ def sessions_table(sessions: Sequence[Mapping[str, Any]], width: int, now: float
         }
         for each in sessions
     ]
-    return _fitting(SESSIONS_COLUMNS, width, rows)
+    return fitting(SESSIONS_COLUMNS, width, rows)
 
 
-def _fitting(
+def fitting(
     columns: Mapping[str, int], width: int, rows: Sequence[Mapping[str, str]], caption: str = ""
 ) -> Table:
     """Rows of cells by their columns' names, with those columns that this width has room for."""

@@ -23,7 +23,7 @@ from .problems import Code, Problem
 MAX_NAME = 100
 #: How many sessions a ticket may be for.
 MAX_SESSIONS = 100
-#: How many sessions a bulk cancel may name.
+#: How many sessions, or turns, a bulk cancel may name.
 MAX_FILTERED = 1_000
 S = TypeVar("S", bound=msgspec.Struct)
 T = TypeVar("T")
@@ -183,9 +183,23 @@ class TitleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ]
 
 
+class NamedTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One turn."""
+
+    log_id: Annotated[_Id, Meta(description="The session.")]
+    task_id: Annotated[_Id, Meta(description="The turn.")]
+
+
 class CancelManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Which turns to stop: those that every filter lets through."""
 
+    turns: Annotated[
+        Annotated[list[NamedTurn], Meta(min_length=1, max_length=MAX_FILTERED)] | None,
+        _rule(
+            f"must be a list of 1 to {MAX_FILTERED} objects with a log_id and a task_id",
+            "Only these turns: `log_id` and `task_id` of each. One that has ended does not match.",
+        ),
+    ] = None
     log_ids: Annotated[
         Annotated[list[_Id], Meta(min_length=1, max_length=MAX_FILTERED)] | None,
         _rule(f"must be a list of 1 to {MAX_FILTERED} session ids", "Only turns of these sessions."),
@@ -243,6 +257,7 @@ class CancelManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return CancelMany(
             asker,
             self.all,
+            None if self.turns is None else tuple([(turn.log_id, turn.task_id) for turn in self.turns]),
             None if self.log_ids is None else tuple(self.log_ids),
             self.user,
             self.agent,

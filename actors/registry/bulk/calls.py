@@ -16,6 +16,7 @@ class BulkCalls(SessionStreams):
         self,
         *,
         all: bool = False,  # noqa: A002  the word that is said over HTTP
+        turns: Iterable[tuple[str, str]] | None = None,
         sessions: Iterable[str] | None = None,
         owner: str | None = None,
         agent: str | None = None,
@@ -41,10 +42,12 @@ class BulkCalls(SessionStreams):
         turn = current.get()
         if turn is not None and wait and not dry_run:
             self.refuse_inside(turn.session_id, turn.turn_id, "use wait=False")
+        these = None if turns is None else tuple(turns)
         named = None if sessions is None else tuple(sessions)
         message = CancelMany(
             asker_of(user),
             all,
+            these,
             named,
             owner,
             agent,

@@ -105,10 +105,10 @@ class _BulkCancel:
         directory, which = self._shared.directory, self._which
         for session in sessions:
             entry = directory.entries.get(session)
-            if entry is None or not which.takes_sessions_of(entry.owner):
+            if entry is None or not which.takes_session(session, entry.owner):
                 continue
             for turn in live_turns(directory, session):
-                if which.takes(turn):
+                if which.takes(session, turn):
                     if len(self._results) < self._limit:
                         found = StoppedTurn(session, turn.turn_id, entry.owner, turn.agent, turn.status)
                         self._results.append(found)

@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
 from turnkeeper.actors.model.messages import CancelMany
-from turnkeeper.actors.model.records import Asker, SessionId, TurnRecord
+from turnkeeper.actors.model.records import Asker, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.word import Word
 from turnkeeper.actors.model.words import Strategy, TurnStatus, is_terminal
@@ -26,11 +26,15 @@ W = TypeVar("W", bound=Word)
 
 @value
 class Which:
-    """The filters of one bulk cancel, checked. Each that is ``None`` lets every turn through."""
+    """The filters of one bulk cancel, checked. Each that is ``None`` lets every turn through.
+
+    ``turns`` and ``sessions`` keep the order in which they were named.
+    """
 
     asker: Asker
     as_of: float
-    sessions: tuple[SessionId, ...] | None
+    turns: dict[tuple[SessionId, TurnId], None] | None
+    sessions: dict[SessionId, None] | None
     owner: str | None
     agent: str | None
     state: TurnStatus | None
@@ -41,6 +45,7 @@ class Which:
     def of(cls, message: CancelMany, agents: Collection[str], now: float) -> "Which":
         """The filters of this message. Raises `InvalidRequest` and `UnknownAgent`."""
         said: tuple[Any, ...] = (
+            message.turns,
             message.sessions,
             message.owner,
             message.agent,
@@ -59,7 +64,8 @@ class Which:
         return cls(
             message.asker,
             now if message.as_of is None else min(now, _moment(message.as_of)),
-            None if message.sessions is None else tuple(dict.fromkeys(map(ids.session_id, message.sessions))),
+            None if message.turns is None else dict.fromkeys(map(_named_turn, message.turns)),
+            None if message.sessions is None else dict.fromkeys(map(ids.session_id, message.sessions)),
             message.owner,
             message.agent,
             _named(message.state, LIVE, "state"),
@@ -69,6 +75,8 @@ class Which:
 
     def candidates(self, directory: Directory) -> list[SessionId]:
         """Sessions among which are all that may have such a turn, each once: nothing but a copy of ids."""
+        if self.turns is not None:
+            return list(dict.fromkeys(session for session, _ in self.turns))
         if self.sessions is not None:
             return list(self.sessions)
         user = self.owner if self.asker.sees_all else self.asker.user
@@ -76,14 +84,19 @@ class Which:
             return [entry.session_id for entry in directory.ledger.sessions(user)]
         return [*directory.active, *directory.opening]
 
-    def takes_sessions_of(self, owner: str) -> bool:
-        """Whether turns in this user's sessions may be meant."""
-        return self.asker.may_see(owner) and self.owner in (None, owner)
+    def takes_session(self, session: SessionId, owner: str) -> bool:
+        """Whether turns in this session, which is that user's, may be meant."""
+        return (
+            self.asker.may_see(owner)
+            and self.owner in (None, owner)
+            and (self.sessions is None or session in self.sessions)
+        )
 
-    def takes(self, turn: TurnRecord) -> bool:
+    def takes(self, session: SessionId, turn: TurnRecord) -> bool:
         """Whether a turn that has not ended is meant, in a session that may be."""
         return (
-            turn.submitted_at <= self.as_of - self.older_than
+            (self.turns is None or (session, turn.turn_id) in self.turns)
+            and turn.submitted_at <= self.as_of - self.older_than
             and self.agent in (None, turn.agent)
             and self.state in (None, turn.status)
             and self.strategy in (None, turn.strategy)
@@ -102,6 +115,12 @@ def live_turns(directory: Directory, session: SessionId) -> Iterator[TurnRecord]
 def limit_of(message: CancelMany) -> int:
     """How many turns are to be stopped at most. Raises `InvalidRequest`."""
     return MOST if message.limit is None else whole(message.limit, "limit", 1)
+
+
+def _named_turn(pair: Any) -> tuple[SessionId, TurnId]:
+    if not isinstance(pair, tuple) or len(pair) != 2:
+        raise InvalidRequest("turns must be pairs of a session's id and a turn's", field="turns")
+    return ids.session_id(pair[0]), ids.turn_id(pair[1])
 
 
 def _moment(at: Any) -> float:

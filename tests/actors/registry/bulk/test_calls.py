@@ -23,6 +23,8 @@ async def test_each_word_of_the_call_is_one_of_the_message() -> None:
         assert await found(all=True) == ["a", "b", "c"]
         assert await found(sessions=(name for name in "ac")) == ["a", "c"]
         assert await found(owner="ada", agent="coder") == ["a"]
+        named = [(each.session_id, each.turn_id) for each in await registry.active(user="ada")]
+        assert sorted(await found(turns=named)) == ["a", "c"]
         assert await found(state="running", strategy="reject", older_than=0) == ["a", "b", "c"]
         assert await found(strategy="interrupt") == []
         assert await found(all=True, as_of=1.0) == []

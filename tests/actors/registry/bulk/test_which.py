@@ -17,6 +17,7 @@ from turnkeeper.actors.registry.directory import PASS, Directory, Entry
 
 ADA, ADMIN = Asker("ada"), Asker("root", sees_all=True)
 NOW = 1_000.0
+S = SessionId("s")
 
 
 def which(asker: Asker = HOST, **said: Any) -> Which:
@@ -44,7 +45,7 @@ def turn(
 def test_something_must_say_which_turns() -> None:
     assert refused() == "all"
     assert refused(all=False, dry_run=True, limit=5, as_of=5.0) == "all"
-    assert which(all=True).takes(turn())
+    assert which(all=True).takes(S, turn())
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,7 @@ def test_something_must_say_which_turns() -> None:
     [
         ("all", [1, "true", None]),
         ("sessions", [("a b",), ("turns",), (1,)]),
+        ("turns", [("s", "t"), ("st",), (["s", "t"],), (("s", "t", "u"),), (1,)]),
         ("owner", [1, b"ada", ["ada"]]),
         ("state", ["", "completed", "Running", 1, TurnStatus.FAILED]),
         ("strategy", ["", "queue", 1, []]),
@@ -91,39 +93,47 @@ def test_every_filter_must_let_a_turn_through() -> None:
         "strategy": Strategy.REJECT,
         "at": NOW - 100,
     }
-    assert meant.takes(turn(**right))
+    assert meant.takes(S, turn(**right))
     for wrong in (
         {"agent": "default"},
         {"status": TurnStatus.RUNNING},
         {"strategy": Strategy.INTERRUPT},
         {"at": NOW - 99},
     ):
-        assert not meant.takes(turn(**{**right, **wrong}))
+        assert not meant.takes(S, turn(**{**right, **wrong}))
 
 
 @pytest.mark.parametrize("state", LIVE)
 def test_each_state_of_a_turn_that_has_not_ended_can_be_meant(state: TurnStatus) -> None:
-    assert [status for status in LIVE if which(state=state.value).takes(turn(status=status))] == [state]
+    assert [status for status in LIVE if which(state=state.value).takes(S, turn(status=status))] == [state]
 
 
 def test_a_turn_that_was_sent_after_the_snapshot_is_never_meant() -> None:
-    assert which(all=True).takes(turn(at=NOW))
-    assert not which(all=True).takes(turn(at=NOW + 0.001))
+    assert which(all=True).takes(S, turn(at=NOW))
+    assert not which(all=True).takes(S, turn(at=NOW + 0.001))
 
 
 def test_a_snapshot_of_before_can_be_taken_up_and_none_of_later() -> None:
     before = which(as_of=NOW - 10, all=True, older_than=5)
-    assert (before.takes(turn(at=NOW - 15)), before.takes(turn(at=NOW - 14))) == (True, False)
+    assert (before.takes(S, turn(at=NOW - 15)), before.takes(S, turn(at=NOW - 14))) == (True, False)
     assert which(as_of=NOW + 10, all=True).as_of == NOW
 
 
 def test_other_users_sessions_are_an_admins_to_stop() -> None:
-    assert which(ADA, all=True).takes_sessions_of("ada")
-    assert not which(ADA, all=True).takes_sessions_of("bob")
-    assert not which(ADA, owner="bob").takes_sessions_of("bob")
-    assert which(ADMIN, all=True).takes_sessions_of("bob")
-    assert which(ADMIN, owner="bob").takes_sessions_of("bob")
-    assert not which(ADMIN, owner="bob").takes_sessions_of("ada")
+    assert which(ADA, all=True).takes_session(S, "ada")
+    assert not which(ADA, all=True).takes_session(S, "bob")
+    assert not which(ADA, owner="bob").takes_session(S, "bob")
+    assert which(ADMIN, all=True).takes_session(S, "bob")
+    assert which(ADMIN, owner="bob").takes_session(S, "bob")
+    assert not which(ADMIN, owner="bob").takes_session(S, "ada")
+
+
+def test_turns_can_be_named_each_in_its_session() -> None:
+    meant = which(turns=(("s", "t"), ("x", "other")), sessions=("s", "y"))
+    assert meant.takes(S, turn())
+    assert not meant.takes(SessionId("x"), turn())
+    assert meant.takes_session(S, "ada")
+    assert not meant.takes_session(SessionId("x"), "ada")
 
 
 # -- Sessions ---------------------------------------------------------------------------------------
@@ -146,7 +156,8 @@ def test_the_sessions_looked_at_are_the_users_own_or_all_that_are_busy_and_each_
     assert which(ADA, all=True).candidates(directory) == ["a0", "a1", "a2"]
     assert which(ADMIN, owner="bob").candidates(directory) == ["b"]
     assert sorted(which(ADMIN, all=True).candidates(directory)) == ["a0", "a1", "a2", "b"]
-    assert which(ADA, sessions=("b", "x", "b")).candidates(directory) == ["b", "x"]
+    assert which(ADA, sessions=("x", "b", "x")).candidates(directory) == ["x", "b"]
+    assert which(ADA, turns=(("a", "t"), ("a", "u"))).candidates(directory) == ["a"]
     assert which(ADA, owner="bob").candidates(directory) == ["a0", "a1", "a2"]
 
 

@@ -1,0 +1,1 @@
+"""``turnkeeper cancel``: one turn, or many."""
