@@ -18,7 +18,10 @@ from .turn import Turn
 
 
 class RunningTurns:
-    """The turns of one session that run. ``turn`` is the one that holds the session, ``task`` runs it."""
+    """The turns of one session that run.
+
+    ``turn`` is the one that holds the session. ``task`` runs it, until its end is on the way to the actor.
+    """
 
     __slots__ = ("_actor", "_quarantined", "task", "turn")
 
@@ -63,6 +66,8 @@ class RunningTurns:
         outcome = outcome_of(task)  # looked at in any case, or asyncio logs an error that was never retrieved
         quarantined = self._quarantined
         turn = self.turn if quarantined is None else quarantined.pop(task, self.turn)
+        if task is self.task:
+            self.task = None
         if turn is not None:
             if turn.exited is not None:
                 outcome = raised(turn.exited)
@@ -95,8 +100,8 @@ class RunningTurns:
         """The turn that holds the session did not stop: hold its task until it ends after all."""
         turn, task = self.turn, self.task
         self.turn = self.task = None
-        # It may have ended while this was being written down, and has said so.
-        if turn is not None and task is not None and not task.done():
+        # Its end may be on the way already, because it came while this was being written down.
+        if turn is not None and task is not None:
             if self._quarantined is None:
                 self._quarantined = {}
             self._quarantined[task] = turn
@@ -104,10 +109,14 @@ class RunningTurns:
     def abandon(self, orphaned: "set[asyncio.Future[Any]]") -> None:
         """The actor is gone: cancel what runs, and let ``orphaned`` hold it until it ends."""
         tasks = dict(self._quarantined or {})
-        if self.turn is not None and self.task is not None:
-            tasks[self.task] = self.turn
-        for task, turn in tasks.items():
+        turns = list(tasks.values())
+        if self.turn is not None:
+            turns.append(self.turn)
+            if self.task is not None:
+                tasks[self.task] = self.turn
+        for turn in turns:
             turn.over = turn.cancel_requested = True
+        for task in tasks:
             task.cancel()
             orphaned.add(task)
             task.add_done_callback(orphaned.discard)

@@ -118,6 +118,12 @@ BUGS = (
         "            pass",
     ),
     Bug(
+        "a turn that ends in the pass in which it is given up is held for ever",
+        "turn/running",
+        "        if turn is not None and task is not None:",
+        "        if turn is not None and task is not None and not task.done():",
+    ),
+    Bug(
         "a failed session does not cancel its turn",
         "turn/running",
         "            task.cancel()\n            orphaned.add(task)",

@@ -189,8 +189,8 @@ BUGS = (
     Bug(
         "a turn that ended while it was given up is held for ever",
         "turn/running",
-        "        if turn is not None and task is not None and not task.done():",
-        "        if turn is not None and task is not None:",
+        "        if task is self.task:",
+        "        if False:",
     ),
     Bug(
         "a shutdown waits for the disk",

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import Run, ScriptedAgent, VirtualClock, done, names, opened, settle, waiting
+from tests.fakes import FOREVER, Run, ScriptedAgent, VirtualClock, done, names, opened, settle, waiting
 from turnkeeper.actors.model.exceptions import AgentExited, TurnFailed
 from turnkeeper.actors.model.messages import Cancel, Send
 from turnkeeper.actors.model.records import TurnRecord
@@ -138,6 +138,26 @@ async def test_an_agent_is_not_called_for_a_turn_that_is_stopped_before_its_firs
         registry.ref.tell(Send("s1", "hello"))
         assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
     assert not called
+
+
+@pytest.mark.parametrize("passes", range(4))
+async def test_a_turn_that_ends_when_it_is_given_up_has_ended_late(passes: int, clock: VirtualClock) -> None:
+    """G6, G8: or it would be held, and count, for as long as its session is known."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(agent, cancel_grace=2, idle_ttl=10) as registry:
+        receipt, run = await started(registry, agent)
+        cancelling = asyncio.create_task(registry.cancel("s1", receipt.turn_id))
+        await clock.advance(1.5)
+        assert run.cancels == 2
+        clock.jump(1)
+        await settle(passes)  # its coroutine ends before the tick, in the same pass, or after it
+        run.finish("late")
+        verdict = (await cancelling).verdict
+        await settle()
+        record = await record_of(registry, receipt)
+        assert (verdict is Verdict.UNRESPONSIVE) == (record.ended_late is not None)
+        await clock.advance(60)
+        assert registry.directory.entries[receipt.session_id].actor is None
 
 
 # -- What a task of a turn's raises -----------------------------------------------------------------
