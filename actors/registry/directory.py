@@ -358,6 +358,13 @@ def came_to_nothing(directory: Directory, actor: Any, state: State, title: str |
         directory.report(actor, state, entry.touched_at)
 
 
+def renamed(directory: Directory, actor: Any, state: State, title: str) -> None:
+    """The session's actor has this title to write: what came to nothing meanwhile may have taken it away."""
+    entry = directory.living(actor, state.memory.home.session_id)
+    if entry is not None:
+        name(entry, title)
+
+
 def put_back(directory: Directory, entry: Entry, owner: str) -> None:
     """A session is in memory again, asleep."""
     directory.ledger.of(owner).add(entry)

@@ -46,7 +46,7 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose
-from turnkeeper.actors.registry.directory import came_to_nothing, reserve
+from turnkeeper.actors.registry.directory import came_to_nothing, renamed, reserve
 from turnkeeper.actors.registry.performer import Performer
 from turnkeeper.actors.registry.shared import DEBUG, Shared
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, refuse
@@ -152,6 +152,7 @@ class JournaledDecisions(Decisions):
     def retitle(self, message: Retitle, to: ReplyTo) -> None:
         """Write the session's title, and answer when it is durable."""
         self._cargo.add_title(message, to)
+        renamed(self._shared.directory, self._actor, self.state, message.title)
         self.flush()
 
     def _decide_waiting(self) -> None:
@@ -234,9 +235,8 @@ class JournaledDecisions(Decisions):
         self._cargo.landed(flight.packed)
         if flight.mail:
             now = self._shared.clock()
-            by = now - flight.decided_at
-            effects = said_late(flight.effects, by) if flight.after.memory.early else flight.effects
-            self._do(flight.mail, delayed(flight.after, by), effects, now)
+            after, effects = _from_now(flight, now)
+            self._do(flight.mail, after, effects, now)
 
     def _moved(self, flight: _Flight, message: Moved) -> None:
         """Take over what another has appended, and decide the same messages again. Raises `Diverged`."""
@@ -302,6 +302,12 @@ def _decided(
         effects += decided
         state = after
     return state, effects, entries
+
+
+def _from_now(flight: _Flight, now: float) -> tuple[State, tuple[Effect, ...]]:
+    """What was decided, in force from now on."""
+    after, effects, by = flight.after, flight.effects, now - flight.decided_at
+    return delayed(after, by), said_late(effects, by) if after.memory.early else effects
 
 
 def _opening(shared: Shared, home: Home, now: float) -> tuple[Entry, ...]:

@@ -15,8 +15,8 @@ from turnkeeper.actors.model.exceptions import (
     UnknownSession,
     UnknownTurn,
 )
-from turnkeeper.actors.model.messages import AwaitTurn, Subscribe
-from turnkeeper.actors.model.records import Reason, SessionId, TurnId
+from turnkeeper.actors.model.messages import AwaitTurn, SetTitle, Subscribe
+from turnkeeper.actors.model.records import Asker, Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
 from turnkeeper.actors.registry.durable import history
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -69,6 +69,27 @@ async def test_a_title_that_was_given_meanwhile_is_that_of_the_session_all_the_s
     async with opened(done, journal=journal) as registry:
         await registry.session("s1")
         assert registry.directory.entries[SessionId("s1")].title == "A name"
+
+
+async def test_a_title_that_was_given_when_the_first_send_was_refused_is_that_of_the_session(
+    clock: VirtualClock,
+) -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal) as registry:
+        journal.hold()
+        sending = asyncio.create_task(registry.send("s1", "hello", user="ada"))
+        await settle()
+        journal.is_down = True
+        # In one pass: the registry hears of the title, then the session of the refusal, then of the title.
+        naming = registry.ref.ask(SetTitle("s1", "A name", Asker("ada")), block=False)
+        journal.let_go()
+        for each in (sending, naming):
+            with pytest.raises(JournalDown):
+                await each
+        journal.is_down = False
+        await clock.advance(10)
+        assert registry.directory.entries[SessionId("s1")].title == "A name"
+        assert journal._logs[SessionId("s1")].title == "A name"
 
 
 async def test_a_session_is_named_after_the_first_send_that_was_written() -> None:
