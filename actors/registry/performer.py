@@ -174,13 +174,13 @@ def _left_by(shared: Shared, turn: Turn, record: TurnRecord, outcome: Outcome | 
     return Left(n, context.kept, changes)
 
 
-def _said_before(log: EventLog, turn_id: TurnId, policy: OnRestart | None, most: int) -> str:
+def _said_before(log: EventLog, turn_id: TurnId, on_restart: OnRestart, most: int) -> str:
     """The text that a turn has published, as far as it is kept: in its last attempt, or all if it goes on."""
     said = Said(most)
     first = log.started_at(turn_id)
     # Where its first event is no longer kept, nothing is of what came before it.
     for event in log.read(log.first if first is None else first, log.head):
-        if event.name == STARTED and policy is not OnRestart.CONTINUE:
+        if event.name == STARTED and on_restart is not OnRestart.CONTINUE:
             said = Said(most)
         elif event.name == DELTA and event.epoch is not None:
             said.hear(event.data)
@@ -195,8 +195,8 @@ def _left_cut_off(shared: Shared, log: EventLog, spec: TurnSpec, record: TurnRec
     home = state.memory.home
     given = shared.contexts.context_for(home.session_id, home.owner, record.agent).kept
     said = Said(shared.most_recorded)
-    policy = home.limits.on_restart_of(record.agent)
-    said.hear({"text": _said_before(log, record.turn_id, policy, shared.max_event_size)})
+    on_restart = spec.policy.on_restart
+    said.hear({"text": _said_before(log, record.turn_id, on_restart, shared.max_event_size)})
     reply, before = recorder.Reply(said, None, shared.most_recorded), given.transcript
     changes = recorded(Changes(before.count), before.messages, spec.message, reply, stopped=True)
     return Left(0, given, changes)
@@ -305,7 +305,7 @@ class Performer:
         name, owner = spec.head.agent, state.memory.home.owner
         agent = shared.agents[name]
         turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name], effect.attempt)
-        on_restart = state.memory.home.limits.on_restart_of(name)
+        on_restart = spec.policy.on_restart
         if effect.attempt > 1 and on_restart is OnRestart.CONTINUE:
             go_on_from(turn, _said_before(self.feed.log, turn.turn_id, on_restart, shared.max_event_size))
         # Published first: an eager task runs before the call that starts it returns.

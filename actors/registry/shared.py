@@ -118,8 +118,8 @@ class Shared:
     @property
     def limits(self) -> Limits:
         """What a session needs to know of the settings and the agents."""
-        on_restart = tuple((name, self.layers.base(name).policy.on_restart) for name in self.agents)
-        return replace(self.settings.limits, durable=self.journal is not None, on_restart=on_restart)
+        agents, durable = frozenset(self.agents), self.journal is not None
+        return replace(self.settings.limits, durable=durable, agents=agents)
 
     @property
     def loop_lag(self) -> LoopLag:

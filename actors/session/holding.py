@@ -159,7 +159,7 @@ def may_run_again(memory: Memory, turn: Holder | Waiting) -> bool:
     """Whether there is another attempt of a turn that was cut off, or is this one."""
     limits = memory.home.limits
     attempt = turn.attempt + 1 if type(turn) is Holder else turn.attempt
-    return is_run_again(limits.on_restart_of(turn.spec.agent)) and attempt <= limits.attempts
+    return is_run_again(limits.on_restart_of(turn.spec)) and attempt <= limits.attempts
 
 
 def cut_off(turn: Holder, memory: Memory, now: float) -> tuple[Memory, Waiting]:
@@ -193,7 +193,7 @@ def end_attempt(
     memory: Memory, waiting: Waiting, now: float, outcome: Outcome | None, ended_to: ReplyAddress | None
 ) -> EndAttempt:
     """End the attempt of a turn that waits for its next one since then."""
-    from_start = memory.home.limits.on_restart_of(waiting.spec.agent) is OnRestart.RERUN
+    from_start = memory.home.limits.on_restart_of(waiting.spec) is OnRestart.RERUN
     return EndAttempt(waiting_record(waiting, memory.last_epoch), now, outcome, ended_to, from_start)
 
 

@@ -25,9 +25,9 @@ class Limits:
     Of a turn's result it keeps at most ``result`` bytes. With ``quarantined`` turns that were given up and
     still run it takes no sends. `Settings.limits` makes it.
 
-    ``durable``: whether there is a journal, so that turns outlive their process. ``on_restart`` is what then
-    becomes of those of each agent, of which each is started at most ``attempts`` times; the second time
-    ``backoff`` seconds after the first was cut off, each later one after twice the time before.
+    ``durable``: whether there is a journal, so that turns outlive their process. Those of ``agents``, which
+    are there, may then be started again as their policies say, each at most ``attempts`` times in all; the
+    second time ``backoff`` seconds after the first was cut off, each later one after twice the time before.
     """
 
     kept_turns: int
@@ -39,11 +39,11 @@ class Limits:
     attempts: int = 3
     backoff: float = 1.0
     durable: bool = False
-    on_restart: tuple[tuple[str, OnRestart], ...] = ()
+    agents: frozenset[str] = frozenset()
 
-    def on_restart_of(self, agent: str) -> OnRestart | None:
-        """What becomes of a turn of this agent's when its process has ended; ``None`` if there is none."""
-        return dict(self.on_restart).get(agent)
+    def on_restart_of(self, turn: TurnSpec) -> OnRestart | None:
+        """What becomes of a turn when its process has ended; ``None`` if its agent is not there."""
+        return turn.policy.on_restart if turn.head.agent in self.agents else None
 
 
 @value

@@ -121,4 +121,4 @@ def _sifted(memory: Memory, line: Line | None, now: float) -> tuple[Memory, Line
 def _may_start(memory: Memory, turn: Waiting) -> bool:
     if turn.attempt > 1:
         return may_run_again(memory, turn)
-    return memory.home.limits.on_restart_of(turn.spec.agent) is not None
+    return memory.home.limits.on_restart_of(turn.spec) is not None

@@ -295,7 +295,7 @@ OF_NOTHING = When(
 
 
 def _policy(state: State, spec: TurnSpec) -> OnRestart | None:
-    return dict(state.memory.home.limits.on_restart).get(spec.agent)
+    return spec.policy.on_restart if spec.agent in state.memory.home.limits.agents else None
 
 
 def _has_another_attempt(state: State, message: Any, now: float) -> bool:

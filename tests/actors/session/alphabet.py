@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from tests.actors.session.facts import Facts
 from turnkeeper.actors.model.exceptions import TooManyTurns
 from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import (
     Outcome,
     Raised,
@@ -29,7 +30,8 @@ TIMEOUT = 3.0
 EARLY_TTL = 30.0
 RETENTION = 3_600.0
 SESSION = SessionId("s")
-#: What becomes of the turns of each agent after a restart. "gone" is an agent of the process before.
+#: What becomes of the turns of each agent after a restart, as was decided when they were sent. "gone" is an
+#: agent of the process before.
 POLICIES = {"goes on": OnRestart.CONTINUE, "begins again": OnRestart.RERUN, "ends": OnRestart.INTERRUPT}
 #: Enough of each to find them, and to see one forgotten: by number, and of the turns some by age.
 LIMITS = Limits(
@@ -39,7 +41,7 @@ LIMITS = Limits(
     early_cancel_ttl=EARLY_TTL,
     quarantined=2,
     result=1_000,
-    on_restart=tuple(POLICIES.items()),
+    agents=frozenset(POLICIES),
 )
 
 
@@ -82,7 +84,8 @@ class Address:
 def _spec(
     turn_id: str, agent: str, *, timeout: float | None = None, fingerprint: bytes | None = None
 ) -> TurnSpec:
-    head = TurnHead(TurnId(turn_id), "u", agent, START, fingerprint)
+    policy = Policy(on_restart=POLICIES.get(agent, OnRestart.RERUN))
+    head = TurnHead(TurnId(turn_id), "u", agent, START, fingerprint, policy.strategy, policy)
     return TurnSpec(head, SESSION, "hi", timeout, GRACE, ended_to=Address(f"for the end of {turn_id}"))
 
 
@@ -133,7 +136,7 @@ FAILS = Letter("the actor fails", Happening.FAILURE)
 #: Where there is one, another process loads the session: or the same one, when the actor has failed.
 RESTART = Letter("its process ends, another one loads it", Recover())
 OTHER_AGENTS = Letter(
-    "its process ends, one with other agents loads it", Recover(), limits=replace(DURABLE, on_restart=())
+    "its process ends, one with other agents loads it", Recover(), limits=replace(DURABLE, agents=frozenset())
 )
 
 

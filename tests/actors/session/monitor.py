@@ -25,6 +25,7 @@ from turnkeeper.actors.model.messages import (
     Tick,
     TurnEnded,
 )
+from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
@@ -408,7 +409,8 @@ class _Step:
     def _runs_again(self, spec: TurnSpec, attempt: int) -> bool:
         """Whether a turn that was cut off in that attempt has to be started again."""
         limits = self._limits()
-        again = dict(limits.on_restart).get(spec.agent) in (OnRestart.CONTINUE, OnRestart.RERUN)
+        said = spec.policy.on_restart in (OnRestart.CONTINUE, OnRestart.RERUN)
+        again = said and spec.agent in limits.agents
         return again and attempt < limits.attempts
 
     def _cut_off(self, effect: EndAttempt) -> None:
@@ -416,7 +418,7 @@ class _Step:
         if holder is None or facts.lasting is not None:
             self._broken("G11: a turn is to be run again that does not run, or whose cancel was asked")
         if not self._runs_again(holder, facts.attempt) or not self._limits().durable:
-            self._broken(f"G11: {holder.turn_id} is run again against its agent's word")
+            self._broken(f"G11: {holder.turn_id} is run again against its policy")
         if isinstance(message, TurnEnded):
             if not isinstance(message.outcome, Stopped) or effect.outcome is not message.outcome:
                 self._broken("G11: a turn is run again that has ended")
@@ -430,7 +432,7 @@ class _Step:
         facts.front, facts.holder = again, None
         if effect.record != facts.waited(again, TurnStatus.QUEUED) or effect.record.epoch != epoch:
             self._broken("G11: not the record of a turn that waits for its next attempt")
-        from_start = self._limits().on_restart_of(holder.agent) is OnRestart.RERUN
+        from_start = holder.policy.on_restart is OnRestart.RERUN
         if effect.at != self.now or effect.ended_to is not sender or effect.from_start is not from_start:
             self._broken("G11: a turn is cut off otherwise than it is")
         self.cut = holder
@@ -526,7 +528,7 @@ class _Step:
     def _goes_on(self, waiting: Waits) -> bool:
         """Whether a turn that waits has to be started after a restart."""
         if waiting.attempt == 1:
-            return waiting.spec.agent in dict(self._limits().on_restart)
+            return waiting.spec.agent in self._limits().agents
         return self._runs_again(waiting.spec, waiting.attempt - 1)
 
     def _born_dead(self, effect: EndTurn, spec: TurnSpec) -> None:
@@ -617,7 +619,13 @@ class _Step:
         if value.repeated:
             known = self._told_again(value.turn_id)
             return Accepted(
-                session_id, value.turn_id, known.epoch, known.status, repeated=True, began=known.began
+                session_id,
+                value.turn_id,
+                known.epoch,
+                known.status,
+                repeated=True,
+                began=known.began,
+                own_policy=known.head.own_policy,
             )
         superseded, epoch, began, at_once = None, None, None, asked.to is self.to
         match value.status:
@@ -646,7 +654,16 @@ class _Step:
                 began = False
             case _:
                 self._broken(f"G3: a send was accepted as {value.status}")
-        return Accepted(session_id, value.turn_id, epoch, value.status, superseded, began=began)
+        own = self._own_policy(value.turn_id)
+        return Accepted(
+            session_id, value.turn_id, epoch, value.status, superseded, began=began, own_policy=own
+        )
+
+    def _own_policy(self, turn_id: TurnId) -> Policy | None:
+        """The policy with which this turn was sent, which has ended now, or goes on."""
+        end, known = self.ended.get(turn_id), self.facts.record(turn_id)
+        record = known if end is None else end.record
+        return None if record is None else record.head.own_policy
 
     def _superseded(self, successor: TurnSpec) -> Superseded:
         """A send that waited gets a true answer about the turn that was in its way."""

@@ -385,8 +385,8 @@ BUGS = (
     Bug(
         "the waiting turn is dropped although its agent is there",
         "steps/restarts",
-        "on_restart_of(turn.spec.agent) is not None",
-        "on_restart_of(turn.spec.agent) is None",
+        "on_restart_of(turn.spec) is not None",
+        "on_restart_of(turn.spec) is None",
     ),
     # -- Beside the messages
     Bug(

@@ -1,5 +1,6 @@
 """One session and its story in a test; the monitor of the search watches every step."""
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from tests.actors.session.alphabet import Address
@@ -11,9 +12,10 @@ from tests.turns import LIMITS, memory, spec
 from turnkeeper.actors.journal.durable import durable, restored
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import Recover, ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import Outcome, Reason, Returned, TurnId, TurnRecord
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, Strategy
+from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy
 from turnkeeper.actors.session.effects import Effect, EndTurn, Refuse, Reply
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import Ending, Idle, Limits, Running, State
@@ -39,7 +41,11 @@ LOG = Log()
 class Session:
     """A session, the clock on its wall, and all that was ever answered to its askers."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, on_restart: Mapping[str, OnRestart] | None = None
+    ) -> None:
+        #: What becomes of the turns of an agent at a restart.
+        self.on_restart = on_restart or {}
         self.state: State = Idle(memory(limits=limits or LIMITS))
         self.facts = Facts()
         self.now = START
@@ -86,8 +92,10 @@ class Session:
         no_room: SessionError | None = None,
         agent: str = "coder",
     ) -> Address:
+        on_restart = self.on_restart.get(agent)
         sent = spec(
             turn_id,
+            own_policy=None if on_restart is None else Policy(on_restart=on_restart),
             submitted_at=self.now,
             timeout=timeout,
             grace=grace,

@@ -6,6 +6,7 @@ from tests.actors.session.alphabet import Address
 from tests.actors.session.stories import CLOSE, SHUTDOWN, USER
 from tests.turns import LIMITS, cancelling, memory, running, spec
 from turnkeeper.actors.model.messages import Accepted, SessionView, Superseded
+from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import Cancellation, TurnId
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import OnRestart, StreamEnd, TurnStatus, Verdict
@@ -16,7 +17,7 @@ from turnkeeper.actors.session.record import record_of
 from turnkeeper.actors.session.states import Closed, Closing, Holder, Idle, Running
 
 TO = Address("the sender")
-AGAIN = replace(LIMITS, on_restart=(("coder", OnRestart.RERUN),))
+AGAIN = replace(LIMITS, agents=frozenset({"coder"}))
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,8 @@ def test_a_turn_that_lets_go_leaves_an_idle_session() -> None:
     [(1, False, True), (2, False, True), (3, False, False), (3, True, True), (4, True, False)],
 )
 def test_a_turn_is_started_only_so_many_times(attempt: int, waits: bool, again: bool) -> None:
-    turn = Waiting(spec(), attempt) if waits else Holder(spec(), 1, 1.0, None, attempt)
+    one = spec(own_policy=Policy(on_restart=OnRestart.RERUN))
+    turn = Waiting(one, attempt) if waits else Holder(one, 1, 1.0, None, attempt)
     assert may_run_again(memory(limits=AGAIN), turn) is again
     assert not may_run_again(memory(), turn)
 

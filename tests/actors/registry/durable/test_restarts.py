@@ -31,13 +31,19 @@ async def open_on(
         scripted.release()
 
 
-async def killed(clock: VirtualClock, *said: str, lost: tuple[str, ...] = (), more: int = 0) -> MemoryJournal:
+async def killed(
+    clock: VirtualClock,
+    *said: str,
+    lost: tuple[str, ...] = (),
+    more: int = 0,
+    on_restart: str = "interrupt",
+) -> MemoryJournal:
     """What is left of a process that was killed while turn t1 ran, which had said this.
 
     What is ``lost`` was seen, and not written. So many turns waited behind it.
     """
     journal, agent = SlowJournal(), ScriptedAgent()
-    async with open_on(journal, agent) as registry:
+    async with open_on(journal, agent, on_restart) as registry:
         await registry.send("s1", "hello", turn_id="t1", user="ada")
         run = await agent.run()
         for text in said:
@@ -75,7 +81,7 @@ async def test_a_turn_that_ran_is_interrupted_and_says_what_of_it_is_kept(clock:
 
 @pytest.mark.parametrize("policy", ["rerun", "continue"])
 async def test_a_turn_is_started_again_and_reads_as_one(clock: VirtualClock, policy: str) -> None:
-    journal, agent = await killed(clock, "one ", "two ", lost=("three ",)), ScriptedAgent()
+    journal, agent = await killed(clock, "one ", "two ", lost=("three ",), on_restart=policy), ScriptedAgent()
     async with open_on(journal, agent, policy) as registry:
         await settle()
         waits = await registry.turn("s1", "t1")
@@ -106,7 +112,7 @@ async def test_a_turn_is_started_again_and_reads_as_one(clock: VirtualClock, pol
 
 
 async def test_a_turn_that_starts_over_leaves_what_its_last_attempt_had_said(clock: VirtualClock) -> None:
-    left, journal, agent = await killed(clock, "one "), SlowJournal(), ScriptedAgent()
+    left, journal, agent = await killed(clock, "one ", on_restart="rerun"), SlowJournal(), ScriptedAgent()
     journal._logs = left._logs
     async with open_on(journal, agent, "rerun") as registry:
         (await agent.run()).turn.emit("delta", {"text": "anew "})
@@ -146,7 +152,7 @@ async def test_a_cancel_of_a_turn_that_a_shutdown_handed_over_leaves_the_convers
 
 
 async def test_a_turn_that_is_cut_off_again_and_again_is_interrupted_in_the_end(clock: VirtualClock) -> None:
-    left = await killed(clock, "one ")
+    left = await killed(clock, "one ", on_restart="continue")
     for attempt in (2, 3):
         journal, agent = SlowJournal(), ScriptedAgent()
         journal._logs = left._logs
@@ -164,7 +170,7 @@ async def test_a_turn_that_is_cut_off_again_and_again_is_interrupted_in_the_end(
 
 
 async def test_what_waited_starts_after_what_was_interrupted(clock: VirtualClock) -> None:
-    journal, agent = await killed(clock, more=1), ScriptedAgent()
+    journal, agent = await killed(clock, more=1, on_restart="continue"), ScriptedAgent()
     async with open_on(journal, agent, "continue") as registry:
         run = await agent.run()
         assert (run.turn.turn_id, run.turn.attempt) == ("t2", 1)
@@ -186,6 +192,16 @@ async def test_the_policy_of_a_turn_outlives_its_process_and_the_hosts_word(cloc
             assert (await registry.turn("s1", "t1")).policy == expected
 
 
+@pytest.mark.parametrize(("sent_with", "status"), [("rerun", "queued"), ("interrupt", "interrupted")])
+async def test_what_becomes_of_a_turn_was_decided_when_it_was_sent(
+    clock: VirtualClock, sent_with: str, status: str
+) -> None:
+    journal, agent = await killed(clock, on_restart=sent_with), ScriptedAgent()
+    async with open_on(journal, agent, "interrupt" if sent_with == "rerun" else "rerun") as registry:
+        await settle()
+        assert (await registry.turn("s1", "t1")).status == status
+
+
 async def test_a_turn_whose_agent_is_gone_is_interrupted(clock: VirtualClock) -> None:
     journal = await killed(clock)
     async with opened({"another": Agent(ScriptedAgent())}, journal=journal) as registry:
@@ -193,7 +209,7 @@ async def test_a_turn_whose_agent_is_gone_is_interrupted(clock: VirtualClock) ->
 
 
 async def test_a_turn_that_waits_can_be_stopped_and_its_end_has_an_id(clock: VirtualClock) -> None:
-    journal, agent = await killed(clock, "one "), ScriptedAgent()
+    journal, agent = await killed(clock, "one ", on_restart="rerun"), ScriptedAgent()
     async with open_on(journal, agent, "rerun") as registry:
         answer = await registry.cancel("s1", "t1", user="ada")
         assert answer.verdict is Verdict.CANCELLED
@@ -271,7 +287,7 @@ async def test_without_a_journal_a_shutdown_cancels_whatever_the_policy(clock: V
 
 async def test_a_cursor_beyond_what_is_kept_is_no_gap(clock: VirtualClock) -> None:
     """G7: no id stands for two events, so a reader goes on where the log does."""
-    journal = await killed(clock, "one ", lost=("two ", "three "))
+    journal = await killed(clock, "one ", lost=("two ", "three "), on_restart="continue")
     agent = ScriptedAgent()
     async with open_on(journal, agent, "continue") as registry:
         first = (await told_now(registry))[0]
@@ -298,7 +314,7 @@ async def told_now(registry: SessionRegistry) -> list[Event]:
 
 
 async def test_a_cursor_far_beyond_is_a_gap_where_nothing_was_cut_off(clock: VirtualClock) -> None:
-    journal, agent = await killed(clock, "one "), ScriptedAgent()
+    journal, agent = await killed(clock, "one ", on_restart="continue"), ScriptedAgent()
     async with open_on(journal, agent, "continue") as registry:
         await agent.run()
         latest = (await told_now(registry))[-1]
@@ -310,7 +326,7 @@ async def test_a_cursor_far_beyond_is_a_gap_where_nothing_was_cut_off(clock: Vir
 
 
 async def test_a_reader_without_a_cursor_begins_with_the_first_attempt(clock: VirtualClock) -> None:
-    journal, agent = await killed(clock, "one "), ScriptedAgent()
+    journal, agent = await killed(clock, "one ", on_restart="continue"), ScriptedAgent()
     async with open_on(journal, agent, "continue") as registry:
         await agent.run()
         stream = await registry.subscribe("s1")
@@ -325,7 +341,7 @@ async def test_a_reader_without_a_cursor_begins_with_the_first_attempt(clock: Vi
 
 
 async def test_a_turn_is_followed_while_it_is_started_again(clock: VirtualClock) -> None:
-    journal, agent = await killed(clock, "one "), ScriptedAgent()
+    journal, agent = await killed(clock, "one ", on_restart="rerun"), ScriptedAgent()
     async with open_on(journal, agent, "rerun") as registry:
         following = asyncio.ensure_future(told(registry))
         run = await agent.run()
@@ -341,7 +357,7 @@ async def test_a_turn_is_followed_while_it_is_started_again(clock: VirtualClock)
 async def test_the_hosts_function_is_given_the_turn_and_the_attempt_if_it_asks_for_them(
     clock: VirtualClock,
 ) -> None:
-    journal, agent = await killed(clock), ScriptedAgent()
+    journal, agent = await killed(clock, on_restart="rerun"), ScriptedAgent()
     saved: list[tuple[str, int]] = []
 
     async def save(context: object, *, turn_id: str, attempt: int) -> None:

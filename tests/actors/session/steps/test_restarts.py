@@ -26,15 +26,15 @@ from turnkeeper.actors.session.states import Idle, Queued
 from turnkeeper.actors.session.steps.restarts import needs_recovery
 from turnkeeper.actors.session.views import current_turn, queued_turns, state_name
 
-POLICIES = (("coder", OnRestart.CONTINUE), ("again", OnRestart.RERUN), ("once", OnRestart.INTERRUPT))
-DURABLE = replace(LIMITS, durable=True, on_restart=POLICIES)
+POLICIES = {"coder": OnRestart.CONTINUE, "again": OnRestart.RERUN, "once": OnRestart.INTERRUPT}
+DURABLE = replace(LIMITS, durable=True, agents=frozenset(POLICIES))
 AGAIN = pytest.mark.parametrize("agent", ["coder", "again"])
 
 
 @pytest.fixture
 def session() -> Session:
     """A session with a journal."""
-    return Session(DURABLE)
+    return Session(DURABLE, POLICIES)
 
 
 @pytest.fixture
@@ -234,7 +234,7 @@ def test_a_shutdown_cancels_a_turn_that_is_not_run_again(session: Session, agent
 
 
 def test_a_shutdown_cancels_a_turn_without_a_journal() -> None:
-    session = Session(replace(DURABLE, durable=False))
+    session = Session(replace(DURABLE, durable=False), POLICIES)
     session.send("t1")
     session.shut(SHUTDOWN)
     assert session.end(Stopped()).status is TurnStatus.CANCELLED
@@ -352,7 +352,7 @@ def test_a_shutdown_leaves_it_waiting(waiting: Session) -> None:
     assert isinstance(waiting.state, Queued)
 
 
-def test_it_is_interrupted_if_the_next_process_has_another_policy(waiting: Session) -> None:
-    waiting.load(replace(DURABLE, on_restart=(("coder", OnRestart.INTERRUPT),)))
+def test_it_is_interrupted_if_the_next_process_lacks_its_agent(waiting: Session) -> None:
+    waiting.load(replace(DURABLE, agents=frozenset({"again"})))
     end = waiting.one(EndTurn)
     assert (end.record.status, end.anew) == (TurnStatus.INTERRUPTED, True)
