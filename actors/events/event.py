@@ -6,14 +6,23 @@ from typing import Any, Final, TypeAlias, assert_never
 import msgspec
 
 from turnkeeper.actors.model.exceptions import ReservedEvent
-from turnkeeper.actors.model.messages import SessionView, TurnEnd
+from turnkeeper.actors.model.messages import QueuedTurn, SessionView, TurnEnd
 from turnkeeper.actors.model.records import Epoch, Returned, TurnId, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.word import Word, word
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 
 from .shown import SURELY_SHOWN, shown
-from .wire import completed_data, gap_data, interrupted_data, snapshot_data, started_data, to_json, turn_data
+from .wire import (
+    completed_data,
+    gap_data,
+    interrupted_data,
+    places_data,
+    snapshot_data,
+    started_data,
+    to_json,
+    turn_data,
+)
 
 
 class EventName(Word):
@@ -27,6 +36,7 @@ class EventName(Word):
         "close", "the stream ends, or was to stay open and a turn was cancelled; a bare text, not JSON"
     )
     QUEUED = word("turn.queued", "a turn waits for the one before it to settle")
+    PLACES = word("turn.places", "the turns that wait have changed, or their order")
     STARTED = word("turn.started", "a turn holds the session")
     COMPLETED = word("turn.completed", "the turn ended as `completed`; `result` is `null` if it is not JSON")
     FAILED = word("turn.failed", "the turn ended as `failed`")
@@ -44,6 +54,7 @@ SNAPSHOT: Final[str] = EventName.SNAPSHOT
 GAP: Final[str] = EventName.GAP
 CLOSE: Final[str] = EventName.CLOSE
 QUEUED: Final[str] = EventName.QUEUED
+PLACES: Final[str] = EventName.PLACES
 STARTED: Final[str] = EventName.STARTED
 INTERRUPTED: Final[str] = EventName.INTERRUPTED
 #: The events whose data is plain text; that of all others is JSON.
@@ -252,6 +263,11 @@ def cut_off_event(record: TurnRecord, kept: str | None, n: int = 0, *, from_star
 def snapshot_event(view: SessionView, cursor: str) -> Event:
     """How a session stands, for a new reader. What comes next comes after ``cursor``."""
     return Event(SNAPSHOT, text=to_json(snapshot_data(view, cursor)))
+
+
+def places_event(queue: tuple[QueuedTurn, ...]) -> Event:
+    """Says which turns wait, and in which order."""
+    return Event(PLACES, text=to_json(places_data(queue)))
 
 
 #: Each `close`, by why it is written. One for all readers, so that it is encoded once.

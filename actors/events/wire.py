@@ -7,7 +7,7 @@ from typing import Annotated, Any, NotRequired, TypedDict
 from msgspec import Meta
 
 from turnkeeper.actors.model.exceptions import EventNotJson
-from turnkeeper.actors.model.messages import SessionView, TurnEnd
+from turnkeeper.actors.model.messages import QueuedTurn, SessionView, TurnEnd
 from turnkeeper.actors.model.records import (
     LateEnd,
     Reason,
@@ -193,6 +193,21 @@ class SnapshotData(TypedDict):
     cursor: str
 
 
+class PlaceData(TypedDict):
+    """A turn that waits: its place, and what it waits for."""
+
+    task_id: str
+    position: int | None
+    waits_for: str
+    not_before: float | None
+
+
+class PlacesData(TypedDict):
+    """The data of ``turn.places``: the turns that wait, in order."""
+
+    queue: list[PlaceData]
+
+
 class GapData(TypedDict):
     """The data of ``gap``."""
 
@@ -253,6 +268,21 @@ def snapshot_data(view: SessionView, cursor: str) -> SnapshotData:
         "queue": [turn_data(record) for record in view.queue],
         "cursor": cursor,
     }
+
+
+def place_data(queued: QueuedTurn) -> PlaceData:
+    """A turn that waits, as ``turn.places`` shows it."""
+    return {
+        "task_id": queued.turn.turn_id,
+        "position": queued.position,
+        "waits_for": queued.waits_for,
+        "not_before": queued.not_before,
+    }
+
+
+def places_data(queue: tuple[QueuedTurn, ...]) -> PlacesData:
+    """The data of ``turn.places``."""
+    return {"queue": [place_data(queued) for queued in queue]}
 
 
 def gap_data(since: str | None, min_available: str | None) -> GapData:

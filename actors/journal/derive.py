@@ -10,6 +10,7 @@ from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.session.consequences import CAUSES
 from turnkeeper.actors.session.effects import (
+    AnnouncePlaces,
     AnnounceQueued,
     CancelTurn,
     CloseStreams,
@@ -17,6 +18,7 @@ from turnkeeper.actors.session.effects import (
     Effect,
     EndAttempt,
     EndTurn,
+    MoveWaiting,
     NoteCancel,
     NoteClosed,
     NoteEarlyCancel,
@@ -36,6 +38,7 @@ from .entries import (
     Ended,
     EndedLate,
     Entry,
+    Placed,
     SessionClosed,
     Started,
     spec_of,
@@ -86,7 +89,10 @@ def entries_of(
         elif type(effect) is EndAttempt:
             entries.append(_cut_off(effect, last_id))
         elif type(effect) is AnnounceQueued:
-            entries.append(Accepted(spec_of(effect.spec), effect.queued_at))
+            spec = spec_of(effect.spec)
+            entries.append(Accepted(spec, effect.queued_at, effect.place, effect.not_before))
+        elif type(effect) is MoveWaiting:
+            entries.append(Placed(effect.turn_id, effect.place, effect.first))
         elif type(effect) is CancelTurn:
             if not effect.again and CAUSES[effect.reason.code].lasts:
                 entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
@@ -101,6 +107,7 @@ def entries_of(
             entries.append(SessionClosed(effect.reason, effect.closed_at))
         elif (
             type(effect) is Quarantine  # what the end of a turn says already
+            or type(effect) is AnnouncePlaces  # what the entries of those turns say already
             or type(effect) is SetTimer
             or type(effect) is CloseStreams
             or type(effect) is Reply

@@ -23,7 +23,7 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.model.words import Place, TurnStatus
 
 
 class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
@@ -74,10 +74,23 @@ class Titled(_Entry, frozen=True, tag="titled"):
 
 
 class Accepted(_Entry, frozen=True, tag="accepted"):
-    """A turn waits for the session; ``at`` is since when."""
+    """A turn waits for the session, at that ``place``; ``at`` is since when.
+
+    The last one there, or, of those that wait for a moment, by the moment ``not_before``.
+    """
 
     spec: Spec
     at: float
+    place: Place = Place.FRONT
+    not_before: float | None = None
+
+
+class Placed(_Entry, frozen=True, tag="placed"):
+    """A turn that waits does so at another place: the ``first`` or the last one there."""
+
+    turn_id: TurnId
+    place: Place
+    first: bool = False
 
 
 class Started(_Entry, frozen=True, tag="started"):
@@ -185,6 +198,7 @@ Entry: TypeAlias = (
     Opened
     | Titled
     | Accepted
+    | Placed
     | Started
     | Events
     | CancelAsked

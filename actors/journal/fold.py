@@ -10,7 +10,7 @@ from typing import assert_never
 from turnkeeper.actors.model.frozen import frozen
 from turnkeeper.actors.model.records import Cancellation, Epoch, KeptResult, TurnHead, TurnId, TurnRecord
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.model.words import Place, TurnStatus
 from turnkeeper.actors.session.record import remember, remember_cancel
 from turnkeeper.actors.session.states import EarlyCancel as Early
 from turnkeeper.actors.session.states import Home, Limits, Memory
@@ -29,6 +29,7 @@ from .entries import (
     Entry,
     Events,
     Opened,
+    Placed,
     SessionClosed,
     Started,
     Titled,
@@ -62,10 +63,14 @@ def _after(durable: Durable, entry: Entry, limits: Limits) -> Durable:
             return replace(durable, owner=owner)
         case Titled() | Events():
             return durable
-        case Accepted(spec, at):
-            if durable.front is not None:
-                raise ValueError(f"turn {spec.head.turn_id} is called up, and another one is already")
-            return replace(durable, front=OpenTurn(turn_spec(spec, durable.session_id), queued_at=at))
+        case Accepted(spec, at, place, not_before):
+            turn = OpenTurn(turn_spec(spec, durable.session_id), queued_at=at, not_before=not_before)
+            return _placed(durable, turn, place)
+        case Placed(turn_id, place, first):
+            waiting = _waiting(durable, turn_id)
+            if waiting is None:
+                raise ValueError(f"turn {turn_id} is moved, which does not wait")
+            return _placed(_without(durable, waiting), replace(waiting, not_before=None), place, first=first)
         case Started():
             return _started(durable, entry)
         case CancelAsked(turn_id, reason, at):
@@ -96,6 +101,22 @@ def _holder(durable: Durable, turn_id: TurnId) -> OpenTurn:
 
 def _waiting(durable: Durable, turn_id: TurnId) -> OpenTurn | None:
     return next((turn for turn in waiting_turns(durable) if turn.spec.turn_id == turn_id), None)
+
+
+def _placed(durable: Durable, turn: OpenTurn, place: Place, *, first: bool = False) -> Durable:
+    """It waits there: as the first or the last one, and for a moment in the order of those."""
+    match place:
+        case Place.FRONT:
+            if durable.front is not None:
+                raise ValueError(f"turn {turn.spec.turn_id} is called up, and another one is already")
+            return replace(durable, front=turn)
+        case Place.REST:
+            return replace(durable, rest=(turn, *durable.rest) if first else (*durable.rest, turn))
+        case Place.LATER:
+            later = sorted((*durable.later, turn), key=lambda each: each.not_before or 0.0)
+            return replace(durable, later=tuple(later))
+        case _:
+            assert_never(place)
 
 
 def _without(durable: Durable, turn: OpenTurn) -> Durable:

@@ -21,6 +21,7 @@ from .entries import (
     Entry,
     Events,
     Opened,
+    Placed,
     SessionClosed,
     Started,
     Titled,
@@ -42,7 +43,7 @@ def replay(before: Durable, entries: Iterable[Entry], sizes: Sizes) -> Iterator[
     """
     durable = only_open(before)
     for entry in entries:
-        if isinstance(entry, Accepted | Started | Ended | AttemptEnded):
+        if isinstance(entry, Accepted | Placed | Started | Ended | AttemptEnded):
             durable = fold(durable, [entry], _THE_LAST)
         yield from _events(entry, durable, sizes)
 
@@ -62,7 +63,7 @@ def _events(entry: Entry, after: Durable, sizes: Sizes) -> Iterator[Event]:
             yield _end(entry, after, sizes)
         case AttemptEnded(turn_id, kept=kept, from_start=from_start):
             yield cut_off_event(waiting_record(after, turn_id), kept, from_start=from_start)
-        case Opened() | Titled() | CancelAsked() | EarlyCancel() | EndedLate() | SessionClosed():
+        case Opened() | Titled() | Placed() | CancelAsked() | EarlyCancel() | EndedLate() | SessionClosed():
             pass
         case _:
             assert_never(entry)

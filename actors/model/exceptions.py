@@ -15,6 +15,7 @@
     |   +-- TooManyUnresponsive         too many turns of the session ignored being cancelled and still run
     |   +-- TooManySessions             there are as many sessions as there may be, of the user's or in all
     |   +-- TooManyTurns                ... as many turns in flight
+    |   +-- QueueFull                   as many turns wait for the session as may
     |   +-- TooManyStreams              ... as many streams
     |   +-- TooMuchKept                 ... as many bytes of events and messages
     |   +-- TurnIdReused                this turn id stands for another message already
@@ -114,6 +115,16 @@ class SessionBusy(SessionError):
     def __init__(self, text: str, *, turn_id: str | None = None) -> None:
         super().__init__(text)
         self.turn_id = turn_id
+
+
+class QueueFull(SessionError):
+    """As many turns wait for the session as the policy of the send allows: ``limit``."""
+
+    code = "QUEUE_FULL"
+
+    def __init__(self, text: str, *, limit: int | None = None) -> None:
+        super().__init__(text)
+        self.limit = limit
 
 
 class SessionClosed(SessionError):

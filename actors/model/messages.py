@@ -13,7 +13,7 @@ from .exceptions import AgentError, SessionError
 from .policy import Decided, Policy
 from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
 from .value import value
-from .words import CancelCode, CloseOn, Layer, SessionState, Strategy, TurnStatus, Verdict
+from .words import CancelCode, CloseOn, Layer, SessionState, Strategy, TurnStatus, Verdict, WaitsFor
 
 
 class ReplyAddress(Protocol):
@@ -42,6 +42,9 @@ class Accepted:
 
     ``repeated`` says that the turn was known before: this send was a retry and started nothing. ``began`` is
     that of the turn's record, ``own_policy`` that of its head.
+    Of a turn that waits, ``waits_for`` says for what, ``position`` is its place
+    among those that wait for the session: 0 if it is called up, from 1 behind that. ``not_before`` is the
+    moment before which it does not start.
     """
 
     session_id: SessionId
@@ -52,6 +55,9 @@ class Accepted:
     repeated: bool = False
     began: bool | None = None
     own_policy: Policy | None = None
+    position: int | None = None
+    waits_for: WaitsFor | None = None
+    not_before: float | None = None
 
     @property
     def capped(self) -> Mapping[str, Decided]:
@@ -61,12 +67,16 @@ class Accepted:
 
 @value
 class CancelAnswer:
-    """The answer to a cancel. ``turn`` is the turn it was about, if there was one."""
+    """The answer to a cancel. ``turn`` is the turn it was about, if there was one.
+
+    ``cleared`` are the turns that waited for the session and were cancelled with it, in their order.
+    """
 
     verdict: Verdict
     turn: TurnRecord | None = None
     settled_after_ms: float | None = None
     remembered_for: float | None = None
+    cleared: tuple[TurnId, ...] = ()
 
 
 @value
@@ -107,6 +117,19 @@ class TurnEnd:
 
     turn: TurnRecord
     outcome: Outcome | None
+
+
+@value
+class QueuedTurn:
+    """A turn that waits for its session: its record, its place, and what it waits for, as in `Accepted`.
+
+    ``position`` is 0 for the one that is called up, and ``None`` while it waits for a moment.
+    """
+
+    turn: TurnRecord
+    position: int | None
+    waits_for: WaitsFor
+    not_before: float | None = None
 
 
 @value
@@ -253,7 +276,8 @@ class Send(Query[Accepted]):
 
     ``key``, in place of a ``turn_id``, is an idempotency key: user, session and key make up that id.
     ``policy`` is what else the send says about how its turn is run: values by the names of a `Policy`'s
-    fields. ``wait=False`` answers at once instead of when the turn has started.
+    fields. ``wait=False`` answers at once instead of when the turn has started. ``after``: as if it were sent
+    so many seconds later; it is answered at once.
     """
 
     session_id: str
@@ -269,6 +293,7 @@ class Send(Query[Accepted]):
     if_match: str | None = None
     key: str | None = None
     policy: Mapping[str, Any] | None = None
+    after: float | None = None
 
 
 @final
@@ -277,7 +302,8 @@ class Cancel(Query[CancelAnswer]):
     """Stop the turn ``turn_id``, or, without one, whatever the session is doing.
 
     ``wait=False`` answers ``requested`` at once. ``code`` is ``user_request`` by default, and ``admin`` when
-    an admin stops another user's session.
+    an admin stops another user's session. ``queue`` says what becomes of the turns that wait: a word of
+    `QueueMode`, ``keep`` by default for a cancel that names a turn, and ``clear`` for one that does not.
     """
 
     session_id: str
@@ -287,6 +313,7 @@ class Cancel(Query[CancelAnswer]):
     text: str | None = None
     code: CancelCode | None = None
     if_match: str | None = None
+    queue: str | None = None
 
 
 @final
@@ -514,7 +541,8 @@ class Submit:
     """A send with everything resolved: what the registry makes of `Send`.
 
     ``bounded``: how much one user may have holds for its sender. ``no_room`` is why no other turn may start
-    now, or ``None``; the session's actor says it when the send is decided.
+    now, or ``None``; the session's actor says it when the send is decided. ``not_before``: it takes its place
+    at that moment, as if it were sent then.
     """
 
     spec: TurnSpec
@@ -523,17 +551,22 @@ class Submit:
     if_match: str | None = None
     bounded: bool = True
     no_room: SessionError | None = None
+    not_before: float | None = None
 
 
 @final
 @value
 class Stop:
-    """A cancel with its reason resolved: what the registry makes of `Cancel`."""
+    """A cancel with its reason resolved: what the registry makes of `Cancel`.
+
+    ``clear``: the turns that wait are cancelled, too.
+    """
 
     turn_id: TurnId | None
     reason: Reason
     wait: bool = True
     if_match: str | None = None
+    clear: bool = False
 
 
 @final

@@ -76,6 +76,29 @@ class Strategy(Word):
 
     INTERRUPT = word("interrupt", "cancel that turn, and start when it has settled")
     REJECT = word("reject", "refuse the send")
+    ENQUEUE = word("enqueue", "wait behind it, and behind those that wait already")
+
+
+class Place(Word):
+    """Where a turn waits for its session."""
+
+    FRONT = word("front", "it is called up: it starts as soon as nothing holds the session")
+    REST = word("rest", "it waits behind the one that is called up, first in, first out")
+    LATER = word("later", "it waits for a moment, and takes its place then")
+
+
+class WaitsFor(Word):
+    """What a turn waits for."""
+
+    SESSION_BUSY = word("session_busy", "other turns of its session come first")
+    NOT_BEFORE = word("not_before", "it is not to start before a moment")
+
+
+class QueueMode(Word):
+    """What a cancel does to the turns that wait for the session."""
+
+    KEEP = word("keep", "they go on waiting")
+    CLEAR = word("clear", "they are cancelled, too, if the turn that was aimed at is alive")
 
 
 class OnFull(Word):

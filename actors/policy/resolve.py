@@ -14,7 +14,8 @@ from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Send, Submit
 from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnHead, TurnId, TurnSpec
-from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.model.words import CancelCode, QueueMode
+from turnkeeper.actors.session.fields import seconds
 from turnkeeper.actors.session.settings import Settings
 
 from .base import kept, resolve
@@ -84,7 +85,21 @@ def resolve_send(
     spec = TurnSpec(
         head, session, message, policy.turn_timeout, policy.cancel_grace, send.options, send.ended_to, size
     )
-    return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded)
+    not_before = None if send.after is None else now + seconds(send.after, "after_seconds")
+    return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded, None, not_before)
+
+
+def clears(queue: QueueMode | str | None, turn_id: TurnId | None) -> bool:
+    """Whether a cancel clears away the turns that wait: one that names no turn does unless it says otherwise.
+
+    Raises `InvalidRequest`.
+    """
+    if queue is None:
+        return turn_id is None
+    try:
+        return QueueMode(queue) is QueueMode.CLEAR
+    except ValueError:
+        raise InvalidRequest(f"queue must be one of: {', '.join(QueueMode)}", field="queue") from None
 
 
 def _asked(send: Send) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from turnkeeper.actors.events.event import (
     Event,
     cut_off_event,
     end_event,
+    places_event,
     started_event,
 )
 from turnkeeper.actors.events.feed import Feed
@@ -33,6 +34,7 @@ from turnkeeper.actors.model.words import TERMINAL, OnRestart, StreamEnd, TurnSt
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, refuse
 from turnkeeper.actors.session.consequences import ENDS
 from turnkeeper.actors.session.effects import (
+    AnnouncePlaces,
     AnnounceQueued,
     CancelTurn,
     CloseStreams,
@@ -40,6 +42,7 @@ from turnkeeper.actors.session.effects import (
     Effect,
     EndAttempt,
     EndTurn,
+    MoveWaiting,
     NoteCancel,
     NoteClosed,
     NoteEarlyCancel,
@@ -53,7 +56,7 @@ from turnkeeper.actors.session.effects import (
 from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.states import Closed, State
-from turnkeeper.actors.session.views import owed_answers, was_superseded
+from turnkeeper.actors.session.views import owed_answers, queue_of, was_superseded
 from turnkeeper.actors.turn import recorder
 from turnkeeper.actors.turn.changes import Changes
 from turnkeeper.actors.turn.kept import Kept
@@ -215,6 +218,13 @@ def _end_without_turn(record: TurnRecord, kept: str | None) -> Event:
     return Event(END_NAMES[record.status], record.epoch, 0, None, record)
 
 
+def _announcement(effect: AnnounceQueued | AnnouncePlaces, state: State) -> Event:
+    """The event that says that a turn waits, or which ones do."""
+    if type(effect) is AnnouncePlaces:
+        return places_event(queue_of(state))
+    return Event(QUEUED, None, 0, None, unstarted(effect.spec, TurnStatus.QUEUED, effect.queued_at))
+
+
 def publish_ends(shared: Shared, feed: Feed, before: State, left: State) -> None:
     """Publish what is missing of the turns that end with a session's actor, which had failed ``before`` that.
 
@@ -270,9 +280,8 @@ class Performer:
                 self.turns.cancel(effect.reason, again=effect.again)
             elif type(effect) is SetTimer:
                 self._set_timer(effect.at)
-            elif type(effect) is AnnounceQueued:
-                queued = unstarted(effect.spec, TurnStatus.QUEUED, effect.queued_at)
-                self.feed.append(Event(QUEUED, None, 0, None, queued))
+            elif type(effect) is AnnounceQueued or type(effect) is AnnouncePlaces:
+                self.feed.append(_announcement(effect, state))
             elif type(effect) is Refuse:
                 self._refuse(effect, state)
             elif type(effect) is CloseStreams:
@@ -284,6 +293,7 @@ class Performer:
                 self._shared.meter.count(STALE_REPORTS)
             elif (
                 type(effect) is NoteCancel
+                or type(effect) is MoveWaiting
                 or type(effect) is NoteEarlyCancel
                 or type(effect) is NoteLateEnd
                 or type(effect) is NoteClosed

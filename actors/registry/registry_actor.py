@@ -48,7 +48,7 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.policy.answers import policy_view, set_policy
-from turnkeeper.actors.policy.resolve import cancel_code, check_text, resolve_send
+from turnkeeper.actors.policy.resolve import cancel_code, check_text, clears, resolve_send
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 
@@ -265,7 +265,8 @@ class RegistryActor(AsyncioActor):
         text = check_text(message.text)
         if entry is not None:
             reason = Reason(cancel_code(message.code, message.asker, entry.owner), user, text)
-            self._children.forward(entry, Stop(turn, reason, message.wait, message.if_match), reply_to)
+            clear = clears(message.queue, turn)
+            self._children.forward(entry, Stop(turn, reason, message.wait, message.if_match, clear), reply_to)
             return
         answer(reply_to, cancel_unopened(shared, self._early, message, turn, text))
 

@@ -9,7 +9,7 @@ from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import ReplyAddress
 from turnkeeper.actors.model.records import Epoch, LateEnd, Outcome, Reason, TurnId, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.model.words import StreamEnd
+from turnkeeper.actors.model.words import Place, StreamEnd
 
 from .states import EarlyCancel, State
 
@@ -85,10 +85,31 @@ class EndAttempt:
 @final
 @value
 class AnnounceQueued:
-    """Publish that a turn waits for its predecessor to settle."""
+    """Publish that a turn waits for its predecessor to settle, behind others, or for a moment.
+
+    ``place`` is where it waits.
+    """
 
     spec: TurnSpec
     queued_at: float
+    place: Place = Place.FRONT
+    not_before: float | None = None
+
+
+@final
+@value
+class MoveWaiting:
+    """Note that a turn which waits does so at another place: the ``first`` or last one there."""
+
+    turn_id: TurnId
+    place: Place
+    first: bool = False
+
+
+@final
+@value
+class AnnouncePlaces:
+    """Publish which turns wait behind the one that is called up, in their order: that has changed."""
 
 
 @final
@@ -177,6 +198,8 @@ Effect: TypeAlias = (
     | EndTurn
     | EndAttempt
     | AnnounceQueued
+    | MoveWaiting
+    | AnnouncePlaces
     | Reply
     | Refuse
     | SetTimer

@@ -20,11 +20,12 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import OnRestart, StreamEnd, TurnStatus, Verdict
+from turnkeeper.actors.model.words import OnRestart, StreamEnd, TurnStatus, Verdict, WaitsFor
 
 from .consequences import CAUSES, ENDS, error_of, is_run_again
 from .due import due, line_due
 from .effects import (
+    AnnouncePlaces,
     CloseStreams,
     Decision,
     Effect,
@@ -36,7 +37,7 @@ from .effects import (
     SetTimer,
     StartTurn,
 )
-from .line import Line, Waiting, called_up, with_front
+from .line import CALLED_UP, Line, Waiting, called_up, with_front
 from .record import kept_result, record_of, remember, unstarted, waiting_record
 from .states import Closed, Closing, Ending, Holder, Idle, Memory, Queued, Running
 from .views import lasting_cancel, view
@@ -93,7 +94,10 @@ def go(memory: Memory, line: Line | None, now: float, superseded: Superseded | N
     if front is None or (front.not_before is not None and now < front.not_before):
         moment = line_due(line)
         return Queued(memory, line), () if moment is None else (SetTimer(moment),)
-    return start(memory, front.spec, now, front.to, superseded, front.queued_at, front.attempt, behind)
+    running, effects = start(
+        memory, front.spec, now, front.to, superseded, front.queued_at, front.attempt, behind
+    )
+    return running, effects if line.front is front else (*effects, AnnouncePlaces())
 
 
 # -- The end of a turn --------------------------------------------------------------------------------
@@ -135,7 +139,8 @@ def let_go(state: Ending, memory: Memory, record: TurnRecord, effects: list[Effe
     ends_streams = False
     for ask in state.asks:
         if ask.to is not None:
-            effects.append(Reply(ask.to, CancelAnswer(end.verdict, record, (now - ask.at) * 1000.0)))
+            ms = (now - ask.at) * 1000.0
+            effects.append(Reply(ask.to, CancelAnswer(end.verdict, record, ms, None, ask.cleared)))
         ends_streams = ends_streams or CAUSES[ask.reason.code].ends_streams
     if state.closing is not None:
         closed, closing = close(memory, state.closing, line, end.stream, now)
@@ -248,15 +253,17 @@ def drop(
 def accepted(spec: TurnSpec, status: TurnStatus, behind: Holder | None) -> Accepted:
     """The answer to a send whose turn waits for the one in flight, or waited for it in vain."""
     superseded = None if behind is None else Superseded(behind.spec.turn_id, Verdict.REQUESTED, None)
-    began = None if status is TurnStatus.QUEUED else False
+    waits = status is TurnStatus.QUEUED
     return Accepted(
         spec.session_id,
         spec.turn_id,
         None,
         status,
         superseded,
-        began=began,
+        began=None if waits else False,
         own_policy=spec.head.own_policy,
+        position=CALLED_UP if waits else None,
+        waits_for=WaitsFor.SESSION_BUSY if waits else None,
     )
 
 

@@ -32,10 +32,8 @@ def enter(
 
 
 def climb(state: Ending, now: float) -> Decision | None:
-    """What a tick does on the ladder; ``None`` at its end, where the turn is given up."""
+    """What the tick of the next rung does; ``None`` at the end of the ladder, where the turn is given up."""
     phase = state.phase
-    if now < rung_due(phase):
-        return state, (SetTimer(next_due(state)),)
     match phase:
         case Asked(again_at, end_at):
             # A tick that comes late, because the loop was blocked, skips no rung and shortens none to

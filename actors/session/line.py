@@ -12,6 +12,9 @@ from turnkeeper.actors.model.messages import ReplyAddress
 from turnkeeper.actors.model.records import TurnId, TurnSpec
 from turnkeeper.actors.model.value import replace, value
 
+#: The position of the turn that is called up.
+CALLED_UP = 0
+
 
 @value
 class Waiting:
@@ -52,6 +55,13 @@ class Line:
         """The moment for which the first of those waits that wait for one."""
         return self.later[0].not_before if self.later else None
 
+    @property
+    def places(self) -> tuple[tuple[Waiting, int | None], ...]:
+        """All with their positions: `CALLED_UP`, from 1 behind that, none while they wait for a moment."""
+        front = () if self.front is None else ((self.front, CALLED_UP),)
+        rest = ((turn, place) for place, turn in enumerate(self.rest, 1))
+        return (*front, *rest, *((turn, None) for turn in self.later))
+
 
 def line_of(
     front: Waiting | None, rest: tuple[Waiting, ...] = (), later: tuple[Waiting, ...] = ()
@@ -90,6 +100,19 @@ def with_front(line: Line | None, turn: Waiting | None) -> Line | None:
     if line is None:
         return None if turn is None else Line(turn)
     return line_of(turn, line.rest, line.later)
+
+
+def behind(line: Line | None, turn: Waiting) -> Line:
+    """The line with this turn behind all that wait for their turn."""
+    return Line(None, (turn,)) if line is None else replace(line, rest=(*line.rest, turn))
+
+
+def for_a_moment(line: Line | None, turn: Waiting) -> Line:
+    """The line with this turn among those that wait for a moment; of the same one, the first that came."""
+    if line is None:
+        return Line(later=(turn,))
+    later = sorted((*line.later, turn), key=lambda each: each.not_before or 0.0)
+    return replace(line, later=tuple(later))
 
 
 def called_up(line: Line) -> tuple[Waiting | None, Line | None]:

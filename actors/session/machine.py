@@ -94,7 +94,7 @@ from turnkeeper.actors.model.words import CancelCode, TurnStatus
 
 from . import ladder, refusals
 from .consequences import ended_late_as, error_of, settled_as
-from .due import due
+from .due import due, rung_due
 from .effects import CountStale, Decision, EndTurn, NoteLateEnd, SetTimer
 from .holding import go, settle
 from .record import kept_result, record_of, remember
@@ -186,19 +186,28 @@ def _tick_running(state: Running, now: float) -> Decision:
     deadline = state.deadline
     if deadline is not None and now >= deadline:
         return ladder.enter(state, Reason(CancelCode.TIMEOUT), now, line=state.line)
-    moment = due(state)
-    return state, () if moment is None else (SetTimer(moment),)
+    return _tick_of_line(state, now)
 
 
 def _tick_queued(state: Queued, now: float) -> Decision:
-    moment = due(state)
-    if moment is None or now >= moment:
+    front = state.line.front
+    if front is not None and (front.not_before is None or now >= front.not_before):
         return go(state.memory, state.line, now)
-    return state, (SetTimer(moment),)
+    return _tick_of_line(state, now)
 
 
 def _tick_ending(state: Ending, message: Tick, now: float) -> Decision:
+    if now < rung_due(state.phase):
+        return _tick_of_line(state, now)
     return ladder.climb(state, now) or settle(state, message, TurnStatus.UNRESPONSIVE, None, now)
+
+
+def _tick_of_line(state: Running | Ending | Queued, now: float) -> Decision:
+    """Nothing else is due: place the first of those that wait for a moment, if that has come."""
+    moment = due(state)
+    if moment is None:
+        return state, ()
+    return (state, (SetTimer(moment),)) if now < moment else sends.come_due(state, now)
 
 
 # -- The end of a turn --------------------------------------------------------------------------------

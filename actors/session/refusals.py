@@ -4,6 +4,7 @@ from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import (
     IdempotencyKeyReused,
     PreconditionFailed,
+    QueueFull,
     SessionBusy,
     SessionClosed,
     SessionError,
@@ -29,6 +30,11 @@ def busy(turn: TurnSpec, *, waits: bool) -> SessionError:
     """A send that may neither take the place of this turn nor wait for it."""
     what = "waits to be started" if waits else "is in flight"
     return SessionBusy(f"a turn {what} in this session", turn_id=turn.turn_id)
+
+
+def queue_full(limit: int) -> SessionError:
+    """A send that may not wait, because as many wait already as may."""
+    return QueueFull(f"at most {limit} turns may wait for this session", limit=limit)
 
 
 def closed(state: Ending | Closed) -> SessionError:

@@ -122,11 +122,15 @@ Phase: TypeAlias = Asked | Again
 
 @value
 class Ask:
-    """A cancel of the turn in flight, answered with the verdict if ``to`` is set."""
+    """A cancel of the turn in flight, answered with the verdict if ``to`` is set.
+
+    ``cleared`` are the turns that waited and were cancelled with it.
+    """
 
     to: ReplyAddress | None
     at: float
     reason: Reason
+    cleared: tuple[TurnId, ...] = ()
 
 
 @final

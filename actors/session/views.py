@@ -4,7 +4,14 @@ from typing import assert_never
 
 import msgspec
 
-from turnkeeper.actors.model.messages import AwaitTurn, GetTurn, ReplyAddress, SessionView, TurnEnd
+from turnkeeper.actors.model.messages import (
+    AwaitTurn,
+    GetTurn,
+    QueuedTurn,
+    ReplyAddress,
+    SessionView,
+    TurnEnd,
+)
 from turnkeeper.actors.model.records import (
     Cancellation,
     Moment,
@@ -15,10 +22,10 @@ from turnkeeper.actors.model.records import (
     TurnOptions,
     TurnRecord,
 )
-from turnkeeper.actors.model.words import SessionState, Step, TurnStatus
+from turnkeeper.actors.model.words import SessionState, Step, TurnStatus, WaitsFor
 
 from .consequences import CAUSES
-from .line import Line, waiting_turns
+from .line import CALLED_UP, Line, Waiting, waiting_turns
 from .record import record_of, waiting_record
 from .states import Closed, Ending, Idle, Queued, Running, State
 
@@ -104,6 +111,25 @@ def queued_turns(state: State) -> tuple[TurnRecord, ...]:
         return ()
     last_epoch = state.memory.last_epoch
     return tuple([waiting_record(turn, last_epoch) for turn in line.turns])
+
+
+def queue_of(state: State) -> tuple[QueuedTurn, ...]:
+    """The turns that wait for the session, in order, each with its place and what it waits for."""
+    line, last_epoch = line_of(state), state.memory.last_epoch
+    if line is None:
+        return ()
+    return tuple(
+        [
+            QueuedTurn(waiting_record(turn, last_epoch), position, waits_for(turn, position), turn.not_before)
+            for turn, position in line.places
+        ]
+    )
+
+
+def waits_for(turn: Waiting, position: int | None) -> WaitsFor:
+    """What a turn at that place waits for."""
+    moment = position is None or (position == CALLED_UP and turn.not_before is not None)
+    return WaitsFor.NOT_BEFORE if moment else WaitsFor.SESSION_BUSY
 
 
 def turns_of(state: State) -> tuple[TurnRecord, ...]:

@@ -79,6 +79,7 @@ def _style_of(name: str) -> str:
             EventName.SNAPSHOT
             | EventName.CLOSE
             | EventName.QUEUED
+            | EventName.PLACES
             | EventName.STARTED
             | EventName.CANCELLED
             | EventName.TIMED_OUT

@@ -55,7 +55,7 @@ from turnkeeper.actors.session.effects import CancelTurn, Effect
 from turnkeeper.actors.session.ladder import delayed
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.record import early_cancel
-from turnkeeper.actors.session.states import Ending, Home, Idle, Running, State
+from turnkeeper.actors.session.states import Closed, Home, Idle, State
 from turnkeeper.actors.session.steps.stops import said_late
 
 from .cargo import Cargo, Packed
@@ -318,7 +318,7 @@ def _opening(shared: Shared, home: Home, now: float) -> tuple[Entry, ...]:
 
 def _place(shared: Shared, before: State, after: State) -> Holdings[Any] | None:
     """Take the place of a turn that the directory does not show before it has landed."""
-    if type(before) is not Idle or not (type(after) is Running or type(after) is Ending):
+    if type(before) is not Idle or type(after) is Idle or type(after) is Closed:
         return None
     return reserve(shared.directory, before.memory.home.session_id)
 

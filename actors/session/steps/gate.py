@@ -8,7 +8,7 @@ from turnkeeper.actors.session.effects import Decision, EndTurn, Reply
 from turnkeeper.actors.session.record import early_cancel, remember, unstarted
 from turnkeeper.actors.session.refusals import crowded, precondition_failed, refuse, reused
 from turnkeeper.actors.session.states import State
-from turnkeeper.actors.session.views import current_turn, find_turn
+from turnkeeper.actors.session.views import current_turn, find_turn, queue_of
 
 
 def answered(state: State, message: Submit, now: float, to: ReplyAddress | None) -> Decision | None:
@@ -56,6 +56,11 @@ def known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | 
         began=record.began,
         own_policy=record.head.own_policy,
     )
+    for each in queue_of(state):
+        if each.turn.turn_id == head.turn_id:
+            accepted = replace(
+                accepted, position=each.position, waits_for=each.waits_for, not_before=each.not_before
+            )
     return state, (Reply(to, accepted),)
 
 

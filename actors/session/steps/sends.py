@@ -1,27 +1,61 @@
-"""What a session does with a send, by its strategy, and with the turn that waits meanwhile."""
+"""What a session does with a send, by its strategy: now, or at the moment that it waits for."""
 
 from typing import assert_never
 
-from turnkeeper.actors.model.messages import ReplyAddress, Submit, Superseded
-from turnkeeper.actors.model.records import Cancellation, Reason
+from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit, Superseded
+from turnkeeper.actors.model.policy import Policy
+from turnkeeper.actors.model.records import Cancellation, Reason, TurnSpec
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus, Verdict
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    OnFull,
+    Place,
+    Strategy,
+    TurnStatus,
+    Verdict,
+    WaitsFor,
+)
 from turnkeeper.actors.session import ladder
-from turnkeeper.actors.session.effects import AnnounceQueued, Decision, Effect, Reply
+from turnkeeper.actors.session.due import due
+from turnkeeper.actors.session.effects import (
+    AnnouncePlaces,
+    AnnounceQueued,
+    Decision,
+    Effect,
+    MoveWaiting,
+    Reply,
+    SetTimer,
+)
 from turnkeeper.actors.session.holding import accepted, drop, go, start
-from turnkeeper.actors.session.line import Line, Waiting, front_of, with_front
-from turnkeeper.actors.session.refusals import busy, closed, refuse
-from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, Running
+from turnkeeper.actors.session.line import (
+    Line,
+    Waiting,
+    behind,
+    for_a_moment,
+    front_of,
+    with_front,
+    without,
+)
+from turnkeeper.actors.session.refusals import busy, closed, queue_full, refuse
+from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued, Running
+from turnkeeper.actors.session.views import line_of
 
 from . import gate
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us.
 QUEUED, SUPERSEDED = TurnStatus.QUEUED, CancelCode.SUPERSEDED
+#: A session that takes sends, and in which there is something in their way.
+Busy = Running | Ending | Queued
 
 
 def idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a send does where there is nothing in its way."""
-    return gate.answered(state, message, now, to) or start(state.memory, message.spec, now, to, None)
+    answered = gate.answered(state, message, now, to)
+    if answered is not None:
+        return answered
+    if message.not_before is not None:
+        return _wait_for_a_moment(state, message, message.not_before, now, to)
+    return start(state.memory, message.spec, now, to, None)
 
 
 def closed_session(state: Closed, message: Submit, to: ReplyAddress | None) -> Decision:
@@ -29,75 +63,188 @@ def closed_session(state: Closed, message: Submit, to: ReplyAddress | None) -> D
     return gate.known(state, message, to) or refuse(state, to, closed(state))
 
 
-def busy_session(
-    state: Running | Ending | Queued, message: Submit, now: float, to: ReplyAddress | None
-) -> Decision:
-    """Say what a send does to a session in which a turn is in flight, or waits to be started."""
+def busy_session(state: Busy, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
+    """Say what a send does to a session in which a turn is in flight, or some wait."""
     if type(state) is Ending and state.closing is not None:
         return gate.known(state, message, to) or refuse(state, to, closed(state))
     answered = gate.answered(state, message, now, to)
     if answered is not None:
         return answered
+    if message.not_before is not None:
+        return _wait_for_a_moment(state, message, message.not_before, now, to)
+    if type(state) is Queued and state.line.front is None:
+        # Nothing is in its way: those that wait for a moment are not there yet.
+        return start(state.memory, message.spec, now, to, None, line=state.line)
     match message.strategy:
         case Strategy.INTERRUPT:
-            if type(state) is Queued:
-                return _take_the_place(state, message, now, to)
             return _interrupt(state, message, now, to)
         case Strategy.REJECT:
-            return _reject(state, message, now, to)
+            return refuse(state, to, busy(_in_the_way(state), waits=type(state) is Queued))
+        case Strategy.ENQUEUE:
+            return _enqueue(state, message, now, to)
         case _:
             assert_never(message.strategy)
 
 
-def _reject(
-    state: Running | Ending | Queued, message: Submit, now: float, to: ReplyAddress | None
-) -> Decision:
-    """Refuse it, if there is a turn that holds the session or is called up to."""
-    if type(state) is Queued:
-        front = state.line.front
-        if front is not None:
-            return refuse(state, to, busy(front.spec, waits=True))
-        return start(state.memory, message.spec, now, to, None, line=state.line)
-    return refuse(state, to, busy(state.turn.spec, waits=False))
+def come_due(state: Busy, now: float) -> Decision:
+    """Place the first of those whose moment has come, by its strategy, as if it were sent now.
 
-
-def _interrupt(state: Running | Ending, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
-    """Cancel what is in flight, if that has not been done, and start once it has settled.
-
-    It takes the place of the turn that was called up before it, too; those behind that keep theirs.
+    Its sender was answered when it was accepted. One in each step: the next one finds what this one does.
     """
+    line = line_of(state)
+    if line is None or not line.later:
+        raise ValueError("no turn waits for a moment")
+    turn, line = replace(line.later[0], not_before=None), without(line, line.later[0])
+    if type(state) is Queued and front_of(line) is None:
+        started, effects = go(state.memory, with_front(line, turn), now)
+        return started, (*effects, AnnouncePlaces())
+    turn_id, strategy = turn.spec.turn_id, turn.spec.strategy
+    match strategy:
+        case Strategy.INTERRUPT:
+            after, effects = _take_the_place(state, line, turn, now)
+            if type(after) is not Running:
+                effects = (*effects, MoveWaiting(turn_id, Place.FRONT))
+        case Strategy.REJECT:
+            asked = Cancellation(Reason(CancelCode.POLICY, text="a turn was in flight"), now)
+            memory, effects = drop(state.memory, (turn,), asked, now)
+            after = _with_line(state, memory, line)
+        case Strategy.ENQUEUE:
+            after = _with_line(state, state.memory, behind(line, turn))
+            effects = (MoveWaiting(turn_id, Place.REST),)
+        case _:
+            assert_never(strategy)
+    moment = due(after)
+    timer = () if moment is None else (SetTimer(moment),)
+    return after, (*effects, AnnouncePlaces(), *timer)
+
+
+def _with_line(state: Busy | Idle, memory: Memory, line: Line | None) -> Busy | Idle:
+    """The same session, with those who wait in it."""
+    if type(state) is Queued or type(state) is Idle:
+        return Idle(memory) if line is None else Queued(memory, line)
+    return replace(state, memory=memory, line=line)
+
+
+# -- Taking the place of a turn -----------------------------------------------------------------------
+
+
+def _interrupt(state: Busy, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
     spec = message.spec
-    reason = Reason(SUPERSEDED, spec.head.user)
-    front = Waiting(spec, 1, now, to if message.wait else None)
-    after: Ending
-    effects: tuple[Effect, ...]
-    if type(state) is Running:
-        line = Line(front) if state.line is None else with_front(state.line, front)
-        after, effects = ladder.enter(state, reason, now, line=line)
-    elif type(state) is Ending:
-        memory, effects = state.memory, ()
-        before = front_of(state.line)
-        if before is not None:
-            asked = Cancellation(reason, now)
-            memory, effects = drop(memory, (before,), asked, now, spec.turn_id, state.turn)
-        after = replace(state, memory=memory, line=with_front(state.line, front))
-    else:
-        assert_never(state)
+    if type(state) is Queued:
+        return _take_the_place(state, state.line, Waiting(spec, 1, None, to), now)
+    after, effects = _take_the_place(
+        state, state.line, Waiting(spec, 1, now, to if message.wait else None), now
+    )
     announced = AnnounceQueued(spec, now)
     if message.wait:
         return after, (*effects, announced)
     return after, (*effects, announced, Reply(to, accepted(spec, QUEUED, state.turn)))
 
 
-def _take_the_place(state: Queued, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
-    """Start at once, in the place of the turn that waits to be tried again."""
-    spec, front, memory = message.spec, state.line.front, state.memory
-    turn = Waiting(spec, 1, None, to)
+def _take_the_place(state: Busy, line: Line | None, turn: Waiting, now: float) -> Decision:
+    """Cancel what is in flight, if that has not been done, and start once it has settled.
+
+    It takes the place of the turn that was called up before it, too; those behind that keep theirs.
+    """
+    spec = turn.spec
+    reason = Reason(SUPERSEDED, spec.head.user)
+    if type(state) is Running:
+        return ladder.enter(state, reason, now, line=Line(turn) if line is None else with_front(line, turn))
+    memory, before, line = state.memory, front_of(line), with_front(line, turn)
+    effects: tuple[Effect, ...] = ()
+    if before is not None:
+        holder = state.turn if type(state) is Ending else None
+        memory, effects = drop(memory, (before,), Cancellation(reason, now), now, spec.turn_id, holder)
+    if type(state) is Ending:
+        return replace(state, memory=memory, line=line), effects
+    superseded = None
+    if before is not None:
+        ms = (now - spec.submitted_at) * 1000.0
+        superseded = Superseded(before.spec.turn_id, Verdict.CANCELLED, ms)
+    started, more = go(memory, line, now, superseded)
+    return started, (*effects, *more)
+
+
+def _in_the_way(state: Busy) -> TurnSpec:
+    """The turn that holds the session, or is called up to."""
+    if type(state) is not Queued:
+        return state.turn.spec
+    front = state.line.front
     if front is None:
-        return go(memory, with_front(state.line, turn), now)
-    asked = Cancellation(Reason(SUPERSEDED, spec.user), now)
-    memory, dropped = drop(memory, (front,), asked, now, spec.turn_id)
-    ms = (now - spec.submitted_at) * 1000.0
-    superseded = Superseded(front.spec.turn_id, Verdict.CANCELLED, ms)
-    running, started = go(memory, with_front(state.line, turn), now, superseded)
-    return running, (*dropped, *started)
+        raise ValueError("nothing is in the way of a send")
+    return front.spec
+
+
+# -- Waiting behind others, and for a moment ----------------------------------------------------------
+
+
+def _enqueue(state: Busy, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
+    """Wait behind all that wait for their turn."""
+    spec = message.spec
+    found = _with_place(state, spec, now)
+    if found is None:
+        return refuse(state, to, queue_full(_policy(spec).queue_limit))
+    roomy, effects = found
+    line = behind(line_of(roomy), Waiting(spec, 1, now))
+    reply = Accepted(
+        spec.session_id,
+        spec.turn_id,
+        None,
+        QUEUED,
+        own_policy=spec.head.own_policy,
+        position=len(line.rest),
+        waits_for=WaitsFor.SESSION_BUSY,
+    )
+    announced = AnnounceQueued(spec, now, Place.REST), AnnouncePlaces()
+    return _with_line(roomy, roomy.memory, line), (*effects, *announced, Reply(to, reply))
+
+
+def _wait_for_a_moment(
+    state: Busy | Idle, message: Submit, moment: float, now: float, to: ReplyAddress | None
+) -> Decision:
+    """Take a place among those that wait for a moment, whatever the session is doing."""
+    spec = message.spec
+    found = _with_place(state, spec, now)
+    if found is None:
+        return refuse(state, to, queue_full(_policy(spec).queue_limit))
+    roomy, effects = found
+    line = for_a_moment(line_of(roomy), Waiting(spec, 1, now, None, moment))
+    reply = Accepted(
+        spec.session_id,
+        spec.turn_id,
+        None,
+        QUEUED,
+        own_policy=spec.head.own_policy,
+        waits_for=WaitsFor.NOT_BEFORE,
+        not_before=moment,
+    )
+    after = _with_line(roomy, roomy.memory, line)
+    announced = AnnounceQueued(spec, now, Place.LATER, moment), AnnouncePlaces()
+    first = due(after)
+    timer = SetTimer(moment if first is None else first)
+    return after, (*effects, *announced, timer, Reply(to, reply))
+
+
+def _with_place(
+    state: Busy | Idle, spec: TurnSpec, now: float
+) -> tuple[Busy | Idle, tuple[Effect, ...]] | None:
+    """The session with room for one more that waits; ``None`` if there is none, nor can be made."""
+    line, policy = line_of(state), _policy(spec)
+    if line is None or len(line.rest) + len(line.later) < policy.queue_limit:
+        return (state, ()) if policy.queue_limit else None
+    match policy.on_full:
+        case OnFull.REJECT:
+            return None
+        case OnFull.DROP_OLDEST:
+            own = [turn for turn in (*line.rest, *line.later) if turn.spec.user == spec.user]
+            if not own or not policy.queue_limit:
+                return None
+            asked = Cancellation(Reason(SUPERSEDED, spec.user), now)
+            memory, effects = drop(state.memory, (own[0],), asked, now, spec.turn_id)
+            return _with_line(state, memory, without(line, own[0])), effects
+        case _:
+            assert_never(policy.on_full)
+
+
+def _policy(spec: TurnSpec) -> Policy:
+    return spec.policy

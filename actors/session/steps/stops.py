@@ -7,6 +7,7 @@ from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.session import ladder
 from turnkeeper.actors.session.consequences import CAUSES, ENDS
 from turnkeeper.actors.session.effects import (
+    AnnouncePlaces,
     CloseStreams,
     Decision,
     Effect,
@@ -15,20 +16,31 @@ from turnkeeper.actors.session.effects import (
     Reply,
 )
 from turnkeeper.actors.session.holding import drop, go
-from turnkeeper.actors.session.line import Line, Waiting, find, front_of, without
+from turnkeeper.actors.session.line import Line, Waiting, find, front_of, waiting_turns, without
 from turnkeeper.actors.session.record import record_of, remember_cancel
-from turnkeeper.actors.session.states import Ask, Closed, EarlyCancel, Ending, Idle, Queued, Running, State
+from turnkeeper.actors.session.states import (
+    Ask,
+    Closed,
+    EarlyCancel,
+    Ending,
+    Holder,
+    Idle,
+    Memory,
+    Queued,
+    Running,
+    State,
+)
 from turnkeeper.actors.session.views import find_turn, lasting_cancel
 
 
 def at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
-    """Say what a cancel does where no turn is in flight."""
+    """Say what a cancel does where no turn is in flight, and none will be."""
     left = state.left if type(state) is Closed else None
-    waiting = _meant(left, message)
-    if type(state) is Closed and waiting is not None:
-        memory, dropped = drop(state.memory, (waiting,), Cancellation(message.reason, now), now)
-        after = replace(state, memory=memory, left=without(left, waiting))
-        return after, (*dropped, Reply(to, _dropped(after, waiting)))
+    meant, others = _meant(left, message)
+    if type(state) is Closed and (meant is not None or others):
+        memory, dropped, left = _drop(state.memory, left, meant, others, message, now)
+        after = replace(state, memory=memory, left=left)
+        return after, (*dropped, Reply(to, _dropped(after, meant, others)))
     if message.turn_id is None:
         return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
     return _other(state, message.turn_id, message, now, to)
@@ -36,15 +48,14 @@ def at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | 
 
 def queued(state: Queued, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a cancel does while turns only wait: the one that is meant is over at once."""
-    waiting = _meant(state.line, message)
-    if waiting is None:
+    meant, others = _meant(state.line, message)
+    if meant is None and not others:
         if message.turn_id is None:
             return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
         return _other(state, message.turn_id, message, now, to)
-    memory, dropped = drop(state.memory, (waiting,), Cancellation(message.reason, now), now)
-    line = without(state.line, waiting)
+    memory, dropped, line = _drop(state.memory, state.line, meant, others, message, now)
     after, effects = go(memory, line, now)
-    reply = Reply(to, _dropped(after, waiting))
+    reply = Reply(to, _dropped(after, meant, others))
     if type(after) is Idle and CAUSES[message.reason.code].ends_streams:
         return after, (*dropped, reply, CloseStreams(ENDS[TurnStatus.CANCELLED].stream))
     return after, (*dropped, reply, *effects)
@@ -53,15 +64,17 @@ def queued(state: Queued, message: Stop, now: float, to: ReplyAddress | None) ->
 def running(state: Running, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a cancel does while a turn runs: unless it names another one, the ladder begins."""
     if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
-        waiting = find(state.line, message.turn_id)
-        if waiting is None:
-            return _other(state, message.turn_id, message, now, to)
-        memory, dropped = drop(state.memory, (waiting,), Cancellation(message.reason, now), now)
-        after = replace(state, memory=memory, line=without(state.line, waiting))
-        return after, (*dropped, Reply(to, _dropped(after, waiting)))
-    asks = (Ask(to if message.wait else None, now, message.reason),)
-    ending, effects = ladder.enter(state, message.reason, now, asks, state.line)
-    return ending, (*effects, *_requested(ending, message, to))
+        return _waiting(state, message, now, to)
+    dropped: tuple[Effect, ...] = ()
+    cleared: tuple[TurnId, ...] = ()
+    line = state.line
+    if line is not None:
+        meant, others = _meant(line, message, state.turn)
+        memory, dropped, line = _drop(state.memory, line, meant, others, message, now)
+        state, cleared = replace(state, memory=memory), _ids(_both(meant, others))
+    asks = (Ask(to if message.wait else None, now, message.reason, cleared),)
+    ending, effects = ladder.enter(state, message.reason, now, asks, line)
+    return ending, (*effects, *dropped, *_requested(ending, message, to, cleared))
 
 
 def ending(state: Ending, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
@@ -69,38 +82,88 @@ def ending(state: Ending, message: Stop, now: float, to: ReplyAddress | None) ->
 
     Two cancels are one: the coroutine is not cancelled again, its ladder goes on.
     """
-    waiting = None if message.turn_id is None else find(state.line, message.turn_id)
-    if waiting is not None:
-        front = front_of(state.line)
-        after, effects = _without(state, waiting, message.reason, now)
-        if waiting is front:
-            # Nothing takes the turn's place: at its end the streams may end, too, if a person asked.
-            after = replace(after, asks=_joined(after.asks, Ask(None, now, message.reason)))
-        return after, (*effects, Reply(to, _dropped(after, waiting)))
     if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
-        return _other(state, message.turn_id, message, now, to)
-    effects = ()
+        return _waiting(state, message, now, to)
+    gone = _both(*_meant(state.line, message, state.turn))
     asked = state
-    front = front_of(state.line)
-    if message.turn_id is None and front is not None:
-        asked, effects = _without(state, front, message.reason, now)
-    asked = replace(asked, asks=_joined(asked.asks, Ask(to if message.wait else None, now, message.reason)))
-    return asked, (*_noted(state, message.reason, now), *effects, *_requested(asked, message, to))
+    dropped: tuple[Effect, ...] = ()
+    if gone:
+        # Over a shutdown the sender was answered already.
+        memory, dropped, line = _drop(state.memory, state.line, None, gone, message, now, state.turn)
+        asked = replace(state, memory=memory, line=line)
+    ask = Ask(to if message.wait else None, now, message.reason, _ids(gone))
+    asked = replace(asked, asks=_joined(asked.asks, ask))
+    return asked, (*_noted(state, message.reason, now), *dropped, *_requested(asked, message, to, _ids(gone)))
 
 
-def _meant(line: Line | None, message: Stop) -> Waiting | None:
-    """The waiting turn that a cancel is about where none is in flight: without a name, the one called up."""
-    return front_of(line) if message.turn_id is None else find(line, message.turn_id)
+def _waiting(state: Running | Ending, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
+    """A cancel that names another turn than the one in flight: it may be one that waits."""
+    meant, others = _meant(state.line, message)
+    if meant is None:
+        assert message.turn_id is not None, "or the turn in flight would be meant"
+        return _other(state, message.turn_id, message, now, to)
+    memory, dropped, line = _drop(state.memory, state.line, meant, others, message, now, state.turn)
+    after = replace(state, memory=memory, line=line)
+    if type(after) is Ending and front_of(state.line) is not None and front_of(line) is None:
+        # Nothing takes the turn's place: at its end the streams may end, too, if a person asked.
+        after = replace(after, asks=_joined(after.asks, Ask(None, now, message.reason)))
+    return after, (*dropped, Reply(to, _dropped(after, meant, others)))
 
 
-def _without(state: Ending, turn: Waiting, reason: Reason, now: float) -> tuple[Ending, tuple[Effect, ...]]:
-    # Over a shutdown its sender was answered already.
-    memory, effects = drop(state.memory, (turn,), Cancellation(reason, now), now, behind=state.turn)
-    return replace(state, memory=memory, line=without(state.line, turn)), effects
+# -- Those who wait -----------------------------------------------------------------------------------
 
 
-def _dropped(after: State, turn: Waiting) -> CancelAnswer:
-    return CancelAnswer(Verdict.CANCELLED, find_turn(after, turn.spec.turn_id), 0.0)
+def _meant(
+    line: Line | None, message: Stop, holder: Holder | None = None
+) -> tuple[Waiting | None, tuple[Waiting, ...]]:
+    """The waiting turn that a cancel is about, and those that it clears away as well.
+
+    Without a name it is about the one called up. A late one, whose turn is over, clears nothing: those that
+    wait came after it.
+    """
+    named = message.turn_id
+    meant = front_of(line) if named is None else find(line, named)
+    alive = named is None or meant is not None or (holder is not None and holder.spec.turn_id == named)
+    if not message.clear or not alive:
+        return meant, ()
+    return meant, tuple([turn for turn in waiting_turns(line) if turn is not meant])
+
+
+def _drop(
+    memory: Memory,
+    line: Line | None,
+    meant: Waiting | None,
+    others: tuple[Waiting, ...],
+    message: Stop,
+    now: float,
+    behind: Holder | None = None,
+) -> tuple[Memory, tuple[Effect, ...], Line | None]:
+    """Cancel these turns; what is left of the line."""
+    turns = _both(meant, others)
+    memory, effects = drop(memory, turns, Cancellation(message.reason, now), now, behind=behind)
+    places = line is not None and any(turn is not line.front for turn in turns)
+    for turn in turns:
+        line = without(line, turn)
+    return memory, (*effects, AnnouncePlaces()) if places else effects, line
+
+
+def _dropped(after: State, meant: Waiting | None, others: tuple[Waiting, ...]) -> CancelAnswer:
+    """The answer to a cancel of turns that waited."""
+    if meant is None:
+        return CancelAnswer(Verdict.NOT_RUNNING, cleared=_ids(others))
+    record = find_turn(after, meant.spec.turn_id)
+    return CancelAnswer(Verdict.CANCELLED, record, 0.0, cleared=_ids(others))
+
+
+def _both(meant: Waiting | None, others: tuple[Waiting, ...]) -> tuple[Waiting, ...]:
+    return others if meant is None else (meant, *others)
+
+
+def _ids(turns: tuple[Waiting, ...]) -> tuple[TurnId, ...]:
+    return tuple([turn.spec.turn_id for turn in turns])
+
+
+# -- The turn in flight -------------------------------------------------------------------------------
 
 
 def _noted(state: Ending, reason: Reason, now: float) -> tuple[Effect, ...]:
@@ -117,8 +180,12 @@ def _joined(asks: tuple[Ask, ...], ask: Ask) -> tuple[Ask, ...]:
     return (*asks, ask)
 
 
-def _requested(state: Ending, message: Stop, to: ReplyAddress | None) -> tuple[Effect, ...]:
-    return () if message.wait else (Reply(to, CancelAnswer(Verdict.REQUESTED, record_of(state))),)
+def _requested(
+    state: Ending, message: Stop, to: ReplyAddress | None, cleared: tuple[TurnId, ...]
+) -> tuple[Effect, ...]:
+    if message.wait:
+        return ()
+    return (Reply(to, CancelAnswer(Verdict.REQUESTED, record_of(state), cleared=cleared)),)
 
 
 def said_late(effects: tuple[Effect, ...], by: float) -> tuple[Effect, ...]:

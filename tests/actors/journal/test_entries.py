@@ -15,6 +15,7 @@ from turnkeeper.actors.journal.entries import (
     Entry,
     Events,
     Opened,
+    Placed,
     SessionClosed,
     Spec,
     Started,
@@ -30,7 +31,7 @@ from turnkeeper.actors.model.records import (
     TurnHead,
     TurnId,
 )
-from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, Place, Strategy, TurnStatus
 
 USER = Reason(CancelCode.USER_REQUEST, "ada", "no")
 HEAD = TurnHead(TurnId("t1"), "ada", "default", 1.0, b"\x00\xff")
@@ -161,6 +162,8 @@ EVER_SINCE = [
             began=False,
         ),
     ),
+    (b'{"kind":"placed","turn_id":"t2","place":"rest","first":true}', Placed(TurnId("t2"), Place.REST, True)),
+    (b'{"kind":"placed","turn_id":"t2","place":"front"}', Placed(TurnId("t2"), Place.FRONT)),
     (
         b'{"kind":"ended","turn_id":"t1","status":"interrupted","at":9.0,"n":0,"epoch":8,"kept":"7-3"}',
         Ended(TurnId("t1"), TurnStatus.INTERRUPTED, 9.0, n=0, epoch=8, kept="7-3"),

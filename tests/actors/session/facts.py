@@ -34,12 +34,13 @@ from turnkeeper.actors.session.states import Limits
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """An asker that waits for an answer: since when, and about which turn."""
+    """An asker that waits for an answer: since when, about which turn, and what its cancel cleared away."""
 
     to: ReplyAddress
     word: type
     turn_id: TurnId | None
     at: float
+    cleared: tuple[TurnId, ...] = ()
 
 
 class Fled(NamedTuple):

@@ -7,6 +7,7 @@ they say the same and that a refusal changed nothing.
 The exhaustive search and the state machine of Hypothesis both use it.
 """
 
+import dataclasses
 from typing import Any, NoReturn, assert_never
 
 from tests.actors.session.facts import Asked, Early, Facts, Fled, Waits, without_sender
@@ -41,6 +42,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import (
     TERMINAL,
     CancelCode,
@@ -49,6 +51,7 @@ from turnkeeper.actors.model.words import (
     Strategy,
     TurnStatus,
     Verdict,
+    WaitsFor,
 )
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
@@ -219,6 +222,11 @@ class _Step:
         self._all_is_remembered()
         self._all_is_consistent()
         self._all_are_answered()
+        if isinstance(self.message, Stop):
+            self.facts.asked = tuple(
+                dataclasses.replace(asked, cleared=self._cleared(asked)) if asked.to is self.to else asked
+                for asked in self.facts.asked
+            )
         return self.facts
 
     def _broken(self, what: str) -> NoReturn:
@@ -618,7 +626,7 @@ class _Step:
         facts, message, session_id = self.facts, self.message, self._home().session_id
         if value.repeated:
             known = self._told_again(value.turn_id)
-            return Accepted(
+            truth = Accepted(
                 session_id,
                 value.turn_id,
                 known.epoch,
@@ -626,6 +634,11 @@ class _Step:
                 repeated=True,
                 began=known.began,
                 own_policy=known.head.own_policy,
+            )
+            return (
+                truth
+                if known.status is not TurnStatus.QUEUED
+                else replace(truth, **self._place(value.turn_id))
             )
         superseded, epoch, began, at_once = None, None, None, asked.to is self.to
         match value.status:
@@ -655,9 +668,25 @@ class _Step:
             case _:
                 self._broken(f"G3: a send was accepted as {value.status}")
         own = self._own_policy(value.turn_id)
-        return Accepted(
+        truth = Accepted(
             session_id, value.turn_id, epoch, value.status, superseded, began=began, own_policy=own
         )
+        return (
+            truth if value.status is not TurnStatus.QUEUED else replace(truth, **self._place(value.turn_id))
+        )
+
+    def _place(self, turn_id: TurnId) -> dict[str, Any]:
+        """Where a turn waits, and for what."""
+        facts = self.facts
+        places: list[tuple[Waits | None, int | None]] = [(facts.front, 0)]
+        places += [(turn, place) for place, turn in enumerate(facts.rest, 1)]
+        places += [(turn, None) for turn in facts.later]
+        for turn, position in places:
+            if turn is not None and turn.spec.turn_id == turn_id:
+                for_moment = position is None or (position == 0 and turn.not_before is not None)
+                waits_for = WaitsFor.NOT_BEFORE if for_moment else WaitsFor.SESSION_BUSY
+                return {"position": position, "waits_for": waits_for, "not_before": turn.not_before}
+        raise Broken(f"G3: the answer says {turn_id} is queued, but it does not wait")
 
     def _own_policy(self, turn_id: TurnId) -> Policy | None:
         """The policy with which this turn was sent, which has ended now, or goes on."""
@@ -688,6 +717,15 @@ class _Step:
 
     def _verdict(self, asked: Asked, value: CancelAnswer) -> CancelAnswer:
         """What a cancel must be answered now."""
+        cleared = self._cleared(asked) if asked.to is self.to else asked.cleared
+        return replace(self._verdict_alone(asked, value), cleared=cleared)
+
+    def _cleared(self, asked: Asked) -> tuple[TurnId, ...]:
+        """The turns that waited and were cancelled with the one that this cancel is about."""
+        return tuple(turn_id for turn_id in self.ended if turn_id != asked.turn_id)
+
+    def _verdict_alone(self, asked: Asked, value: CancelAnswer) -> CancelAnswer:
+        """The same, but for what was cleared away."""
         facts, turn, message = self.facts, value.turn, self.message
         if turn is not None and turn.turn_id != asked.turn_id:
             self._broken(f"G4: asked about {asked.turn_id}, answered about {turn.turn_id}")

@@ -134,7 +134,12 @@ class Names:
                     for each in facts.early
                 ]
             ),
-            tuple([(asked.word, found.name(asked.turn_id)) for asked in facts.asked]),
+            tuple(
+                [
+                    (asked.word, found.name(asked.turn_id), tuple(map(found.name, asked.cleared)))
+                    for asked in facts.asked
+                ]
+            ),
             None if facts.timer is None else max(facts.timer - now, 0.0),
             facts.shut,
             facts.shutdown,

@@ -192,8 +192,8 @@ BUGS = (
     Bug(
         "a dropped turn does not name the one that took its place",
         "steps/sends",
-        "now, spec.turn_id, state.turn)",
-        "now, None, state.turn)",
+        "now, spec.turn_id, holder)",
+        "now, None, holder)",
     ),
     Bug(
         "the oldest records are kept",
@@ -243,8 +243,8 @@ BUGS = (
     Bug(
         "a turn that waited did not wait",
         "holding",
-        "superseded, front.queued_at, front.attempt, behind)",
-        "superseded, None, front.attempt, behind)",
+        "front.to, superseded, front.queued_at, front.attempt",
+        "front.to, superseded, None, front.attempt",
     ),
     # -- What is still there after a restart
     Bug(
@@ -348,8 +348,8 @@ BUGS = (
     Bug(
         "an attempt is made at once",
         "machine",
-        "if moment is None or now >= moment:",
-        "if True:",
+        "if front is not None and (front.not_before is None or now >= front.not_before):\n        return go",
+        "if front is not None:\n        return go",
     ),
     Bug(
         "the second attempt counts as the first",
@@ -373,8 +373,8 @@ BUGS = (
     Bug(
         "a send to a waiting session says nothing of the turn that waited",
         "steps/sends",
-        "turn), now, superseded)",
-        "turn), now, None)",
+        "go(memory, line, now, superseded)",
+        "go(memory, line, now, None)",
     ),
     Bug(
         "what was given up runs on after a restart",

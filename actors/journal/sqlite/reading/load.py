@@ -21,14 +21,12 @@ from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.transcript import Bound, Transcript
 
 from . import events, said
-from .queries import entries_of_turns, entry, folded, session
+from .queries import entries_of_open_turns, entries_of_turns, entry, folded, session
 
 
 class _Turn(msgspec.Struct, array_like=True):
     number: int
-    first: int
     last: int
-    open: int | None
 
 
 _turns: Final = msgspec.json.Decoder(list[_Turn])
@@ -53,13 +51,11 @@ def load(connection: sqlite3.Connection, session_id: SessionId, tail: Tail, size
 
 
 def _durable(connection: sqlite3.Connection, row: SessionRow, limits: Limits) -> Durable:
-    turns = _remembered(connection, row, limits.kept_turns)
-    entries = entries_of_turns(connection, [turn.number for turn in turns])
-    # Those that have ended in the order of their ends, and then the others in the order in which they came.
-    in_order = sorted(
-        turns, key=lambda turn: (turn.open is not None, turn.last if turn.open is None else turn.first)
-    )
-    durable = folded(Durable(row.id, row.owner), (entries[turn.number] for turn in in_order), limits)
+    ended = _remembered(connection, row, limits.kept_turns)
+    entries = entries_of_turns(connection, [turn.number for turn in ended])
+    # Those that have ended in the order of their ends. Of the others entry by entry: they stand in a line.
+    durable = folded(Durable(row.id, row.owner), (entries[turn.number] for turn in ended), limits)
+    durable = fold(durable, entries_of_open_turns(connection, row), limits)
     early = EARLY.decode(row.early)
     durable = fold(durable, (entry for entry, _ in early), limits)
     spent = {entry.turn_id for entry, is_spent in early if is_spent}
@@ -70,12 +66,12 @@ def _durable(connection: sqlite3.Connection, row: SessionRow, limits: Limits) ->
 
 
 def _remembered(connection: sqlite3.Connection, row: SessionRow, most: int) -> list[_Turn]:
-    """The last turns that have ended, so many if there are, and all that have not."""
+    """The last turns that have ended, so many if there are, in the order of their ends."""
     last = (
         "SELECT DISTINCT turn FROM (SELECT turn FROM entry WHERE session = ? AND turn IS NOT NULL "
         "ORDER BY position DESC LIMIT ?)"
     )
-    columns = "number, first, last, open"
+    columns = "number, last"
     looked_at = 4 * most
     while True:
         select = f"SELECT {columns} FROM turn WHERE number IN ({last}) AND open IS NULL"
@@ -84,8 +80,7 @@ def _remembered(connection: sqlite3.Connection, row: SessionRow, most: int) -> l
             break
         looked_at *= 4
     ended.sort(key=lambda turn: turn.last)
-    select = f"SELECT {columns} FROM turn WHERE session = ? AND open IS NOT NULL"
-    return [*ended[-most:], *rows(connection, columns, select, (row.number,), _turns)]
+    return ended[-most:]
 
 
 def _kept(connection: sqlite3.Connection, row: SessionRow, tail: Tail) -> Kept:

@@ -44,6 +44,16 @@ def entries_of_turns(connection: sqlite3.Connection, turns: Iterable[int]) -> di
     return found
 
 
+def entries_of_open_turns(connection: sqlite3.Connection, row: SessionRow) -> list[Entry]:
+    """All entries of a session's turns that have not ended, in the order in which they were written."""
+    select = (
+        "SELECT entry.body FROM turn JOIN entry ON entry.session = turn.session AND entry.turn = turn.number "
+        "WHERE turn.session = ? AND turn.open IS NOT NULL AND entry.position IS NOT NULL "
+        "ORDER BY entry.position"
+    )
+    return [decode(body) for (body,) in connection.execute(select, (row.number,))]
+
+
 def folded(durable: Durable, turns: Iterable[list[Entry]], limits: Limits) -> Durable:
     """What is durable after these turns, as if each had been sent when the one before it had ended.
 

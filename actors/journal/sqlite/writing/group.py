@@ -19,6 +19,7 @@ from turnkeeper.actors.journal.entries import (
     Entry,
     Events,
     Opened,
+    Placed,
     SessionClosed,
     Started,
     Titled,
@@ -117,6 +118,8 @@ class Group:
                 return self._ended(session, entry)
             case Accepted(spec):
                 return self._turn(session, spec.head)
+            case Placed(turn_id):
+                return session.turns[turn_id]
             case CancelAsked(turn_id):
                 turn = session.turns[turn_id]
                 turn.asked = 1

@@ -6,7 +6,7 @@ from tests.actors.session.stories import GRACE, Session
 from turnkeeper.actors.model.exceptions import SessionBusy
 from turnkeeper.actors.model.messages import Accepted, Superseded
 from turnkeeper.actors.model.records import Outcome, Raised, Reason, Returned, SessionId, Stopped, TurnId
-from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus, Verdict
+from turnkeeper.actors.model.words import CancelCode, Strategy, TurnStatus, Verdict, WaitsFor
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,
@@ -63,7 +63,15 @@ def test_a_send_learns_that_its_predecessor_finished_first(
 def test_a_send_that_does_not_wait_learns_that_a_cancel_was_requested(running: Session) -> None:
     asker = running.send("t2", wait=False)
     superseded = Superseded(TurnId("t1"), Verdict.REQUESTED, None)
-    expected = Accepted(SessionId("s"), TurnId("t2"), None, TurnStatus.QUEUED, superseded)
+    expected = Accepted(
+        SessionId("s"),
+        TurnId("t2"),
+        None,
+        TurnStatus.QUEUED,
+        superseded,
+        position=0,
+        waits_for=WaitsFor.SESSION_BUSY,
+    )
     assert running.answer(asker, Accepted) == expected
     running.end(Stopped())
     assert running.one(StartTurn).spec.turn_id == "t2"
