@@ -84,7 +84,8 @@ class StoppedTurn:
     """One turn of a bulk cancel, with what its cancel came to.
 
     ``status`` is how the turn stood when it was found. ``verdict`` is ``None`` in a dry run, and where the
-    session refused the cancel: ``error`` is the code of that.
+    session refused the cancel: ``error`` is the code of that. ``cleared`` are the turns that waited for the
+    session and were cancelled with it.
     """
 
     session_id: SessionId
@@ -95,6 +96,7 @@ class StoppedTurn:
     verdict: Verdict | None = None
     settled_after_ms: float | None = None
     error: str | None = None
+    cleared: tuple[TurnId, ...] = ()
 
 
 @value
@@ -326,7 +328,8 @@ class CancelMany(Query[CancelledMany]):
     ``state`` the turn's status; ``older_than``: its send came more than so many seconds before the snapshot.
     ``as_of``, of an earlier answer, takes the moment of that snapshot for this one. ``dry_run`` stops
     nothing. At most ``limit`` turns are stopped (10,000). After ``within`` seconds those that have not
-    settled are ``requested``; with ``wait=False`` all are.
+    settled are ``requested``; with ``wait=False`` all are. ``queue`` is that of each `Cancel`: those that
+    wait and do not match are kept, unless it is ``clear``.
     """
 
     asker: Asker = HOST
@@ -345,6 +348,7 @@ class CancelMany(Query[CancelledMany]):
     within: float | None = None
     text: str | None = None
     code: CancelCode | None = None
+    queue: str | None = None
 
 
 @final

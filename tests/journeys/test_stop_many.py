@@ -54,6 +54,7 @@ async def test_an_admin_stops_all_turns_and_each_has_its_verdict() -> None:
             "agent": "default",
             "task_status": "running",
             "verdict": "cancelled",
+            "cleared": [],
         }
         assert (second["log_id"], second["user"], second["verdict"]) == ("b", "bob", "cancelled")
         turn = (await house.get("/chat/a/turns/t-a")).body
@@ -123,6 +124,7 @@ async def test_filters_are_combined_and_a_dry_run_only_says_which() -> None:
         ({"all": True, "limit": 10_001}, "INVALID_REQUEST", "limit"),
         ({"all": True, "as_of": "now"}, "INVALID_REQUEST", "as_of"),
         ({"all": True, "dry_run": "no"}, "INVALID_REQUEST", "dry_run"),
+        ({"all": True, "queue": "drop"}, "INVALID_REQUEST", "queue"),
         ({"all": True, "users": ["ada"]}, "INVALID_REQUEST", "users"),
     ],
 )
@@ -142,6 +144,21 @@ async def test_a_body_that_is_no_object_stops_nothing(body: bytes) -> None:
         answer = await house.post(PATH, data=body, token=ROOT)
         assert (answer.status, answer.code in ("INVALID_JSON", "INVALID_REQUEST")) == (422, True)
         assert (await house.registry.counts()).turns_in_flight == 2
+
+
+async def test_turns_that_wait_and_do_not_match_go_on_or_are_cleared_as_is_said() -> None:
+    agent = ScriptedAgent()
+    async with busy(agent) as house:
+        for number in (1, 2):
+            task = f"w{number}"
+            await house.sent("a", task_id=task, multitask_strategy="enqueue", query="?wait=false")
+        kept = await stop(house, state="running", user="ada")
+        assert verdicts(kept) == {"t-a": "cancelled"}
+        assert (await house.get("/chat/a/turns/w1")).body["status"] == "running"
+        cleared = await stop(house, state="running", user="ada", queue="clear")
+        assert [(each["task_id"], each["cleared"]) for each in cleared.body["results"]] == [("w1", ["w2"])]
+        assert (await house.get("/chat/a/turns/w2")).body["status"] == "cancelled"
+        assert len(agent.runs) == 3
 
 
 async def test_what_has_not_settled_in_time_is_requested() -> None:

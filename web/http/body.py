@@ -13,7 +13,15 @@ from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
 from turnkeeper.actors.model.messages import CancelMany, Send
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.word import Word
-from turnkeeper.actors.model.words import OnDisconnect, OnFull, OnRestart, Priority, Strategy, WhoMayStop
+from turnkeeper.actors.model.words import (
+    OnDisconnect,
+    OnFull,
+    OnRestart,
+    Priority,
+    QueueMode,
+    Strategy,
+    WhoMayStop,
+)
 from turnkeeper.actors.registry.bulk.which import LIVE, MOST
 from turnkeeper.actors.session.fields import FIELDS, MAX_SECONDS
 
@@ -252,6 +260,15 @@ class CancelManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
 
+    queue: Annotated[
+        QueueMode | None,
+        _rule(
+            f"must be one of: {', '.join(QueueMode)}",
+            "`clear`: the turns that wait for those that are stopped are cancelled with them, whatever the "
+            "filters. If left out, `keep`.",
+        ),
+    ] = None
+
     def cancel(self, asker: Asker, *, wait: bool, within: float) -> CancelMany:
         """The command that it asks for."""
         return CancelMany(
@@ -269,6 +286,7 @@ class CancelManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             self.limit,
             wait,
             within,
+            queue=self.queue,
         )
 
 

@@ -285,6 +285,7 @@ class StoppedTask(Struct, kw_only=True):
         _is("What its cancel came to; `null` in a dry run, and where it was refused.", Verdict.CANCELLED),
     ]
     settled_after_ms: Milliseconds
+    cleared: Annotated[list[str], _is("The turns that waited and were cancelled with it.", [])]
     error: Annotated[str, _is("The code with which its cancel was refused.", "SESSION_LOST")] | UnsetType = (
         UNSET
     )
@@ -320,6 +321,7 @@ def encode_stopped(stopped: messages.StoppedTurn) -> StoppedTask:
         task_status=stopped.status,
         verdict=stopped.verdict,
         settled_after_ms=_ms(stopped.settled_after_ms),
+        cleared=list(stopped.cleared),
         error=UNSET if stopped.error is None else stopped.error,
     )
 

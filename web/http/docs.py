@@ -9,6 +9,7 @@ from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.words import (
     CancelCode,
     CloseOn,
+    QueueMode,
     SessionState,
     Step,
     Strategy,
@@ -41,7 +42,7 @@ BEARER = {
 
 
 #: The enums in the document, whose meanings stand beside their values.
-WORDS = (CancelCode, CloseOn, Code, SessionState, Step, Strategy, TurnStatus, Verdict)
+WORDS = (CancelCode, CloseOn, Code, QueueMode, SessionState, Step, Strategy, TurnStatus, Verdict)
 
 
 @cache

@@ -31,6 +31,7 @@ class BulkCalls(SessionStreams):
         within: float | None = None,
         text: str | None = None,
         code: CancelCode | None = None,
+        queue: str | None = None,
     ) -> CancelledMany:
         """Stop the turns, in flight or waiting, that every filter given lets through; ``all=True`` is none.
 
@@ -61,5 +62,6 @@ class BulkCalls(SessionStreams):
             within,
             text,
             code,
+            queue,
         )
         return await ask(self.ref, message)

@@ -169,7 +169,13 @@ class _BulkCancel:
         self._results[number] = replace(found, verdict=Verdict.REQUESTED)
         self._awaited += 1
         cancel = Cancel(
-            found.session_id, found.turn_id, message.asker, self._waits, message.text, message.code
+            found.session_id,
+            found.turn_id,
+            message.asker,
+            self._waits,
+            message.text,
+            message.code,
+            queue=message.queue,
         )
         to = _Answered(partial(self._answered, number))
         try:
@@ -188,7 +194,9 @@ class _BulkCancel:
             self._results[number] = replace(found, verdict=None, error=code)
         else:
             after = came.settled_after_ms
-            self._results[number] = replace(found, verdict=came.verdict, settled_after_ms=after)
+            self._results[number] = replace(
+                found, verdict=came.verdict, settled_after_ms=after, cleared=came.cleared
+            )
         self._go_on_later()
 
     def _overdue(self) -> None:

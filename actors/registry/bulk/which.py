@@ -10,7 +10,7 @@ from turnkeeper.actors.model.messages import CancelMany
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.word import Word
-from turnkeeper.actors.model.words import Strategy, TurnStatus, is_terminal
+from turnkeeper.actors.model.words import QueueMode, Strategy, TurnStatus, is_terminal
 from turnkeeper.actors.registry.directory import PASS, Directory
 from turnkeeper.actors.session.fields import seconds, whole
 from turnkeeper.actors.session.views import queued_turns
@@ -57,6 +57,7 @@ class Which:
             raise InvalidRequest("all must be true or false", field="all")
         if not message.all and all(each is None for each in said):
             raise InvalidRequest("all must be true where no filter says which turns to stop", field="all")
+        _named(message.queue, tuple(QueueMode), "queue")
         if message.agent is not None and message.agent not in agents:
             raise UnknownAgent(f"no agent is called {str(message.agent)[:MAX_NAME]!r}")
         if not isinstance(message.owner, str | None):

@@ -56,6 +56,7 @@ def test_something_must_say_which_turns() -> None:
         ("turns", [("s", "t"), ("st",), (["s", "t"],), (("s", "t", "u"),), (1,)]),
         ("owner", [1, b"ada", ["ada"]]),
         ("state", ["", "completed", "Running", 1, TurnStatus.FAILED]),
+        ("queue", ["", "drop", 1]),
         ("strategy", ["", "queue", 1, []]),
         ("older_than", [-1, math.nan, math.inf, "5", True, []]),
         ("as_of", [math.nan, math.inf, "5", True, []]),
