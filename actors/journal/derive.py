@@ -100,7 +100,7 @@ def entries_of(
             entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
         elif type(effect) is NoteEarlyCancel:
             early = effect.early
-            entries.append(EarlyCancel(early.turn_id, early.reason, early.asked_at))
+            entries.append(EarlyCancel(early.turn_id, early.reason, early.asked_at, early.asker))
         elif type(effect) is NoteLateEnd:
             entries.append(EndedLate(effect.turn_id, effect.late))
         elif type(effect) is NoteClosed:

@@ -126,11 +126,12 @@ class CancelAsked(_Entry, frozen=True, tag="cancel_asked"):
 
 
 class EarlyCancel(_Entry, frozen=True, tag="early_cancel"):
-    """A cancel came before its send."""
+    """A cancel came before its send; ``asker`` is a user who may not stop every turn."""
 
     turn_id: TurnId
     reason: Reason
     at: float
+    asker: str | None = None
 
 
 class Ended(_Entry, frozen=True, tag="ended"):

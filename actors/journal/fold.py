@@ -142,7 +142,7 @@ def _started(durable: Durable, entry: Started) -> Durable:
 
 
 def _cancelled_early(durable: Durable, entry: EarlyCancel, limits: Limits) -> Durable:
-    early = Early(entry.turn_id, entry.reason, entry.at)
+    early = Early(entry.turn_id, entry.reason, entry.at, entry.asker)
     return replace(durable, early=remember_cancel(durable.early, early, limits))
 
 

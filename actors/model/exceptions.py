@@ -20,6 +20,7 @@
     |   +-- TooMuchKept                 ... as many bytes of events and messages
     |   +-- TurnIdReused                this turn id stands for another message already
     |   |   +-- IdempotencyKeyReused    ... and it was made of an idempotency key
+    |   +-- NotYoursToStop              a cancel of a turn that its policy lets only others stop
     |   +-- PreconditionFailed          `If-Match` named another turn
     |   +-- SessionLost                 the session's actor failed; the session starts anew
     |   +-- InvalidRequest              a field breaks its rule; `field` names it
@@ -173,6 +174,16 @@ class IdempotencyKeyReused(TurnIdReused):
     """An idempotency key that already stands for another message of this user's in this session."""
 
     code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class NotYoursToStop(SessionError):
+    """A cancel of a turn that its policy lets only others stop. ``turn_id`` names it."""
+
+    code = "NOT_YOURS_TO_STOP"
+
+    def __init__(self, text: str, *, turn_id: str | None = None) -> None:
+        super().__init__(text)
+        self.turn_id = turn_id
 
 
 class PreconditionFailed(SessionError):

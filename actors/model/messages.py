@@ -563,7 +563,8 @@ class Submit:
 class Stop:
     """A cancel with its reason resolved: what the registry makes of `Cancel`.
 
-    ``clear``: the turns that wait are cancelled, too.
+    ``clear``: the turns that wait are cancelled, too. ``asker`` is the user who asks, and who may stop only
+    what its policy lets that user stop; ``None`` may stop every turn.
     """
 
     turn_id: TurnId | None
@@ -571,6 +572,7 @@ class Stop:
     wait: bool = True
     if_match: str | None = None
     clear: bool = False
+    asker: str | None = None
 
 
 @final

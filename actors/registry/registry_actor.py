@@ -266,7 +266,9 @@ class RegistryActor(AsyncioActor):
         if entry is not None:
             reason = Reason(cancel_code(message.code, message.asker, entry.owner), user, text)
             clear = clears(message.queue, turn)
-            self._children.forward(entry, Stop(turn, reason, message.wait, message.if_match, clear), reply_to)
+            asker = None if message.asker.sees_all else user
+            stop = Stop(turn, reason, message.wait, message.if_match, clear, asker)
+            self._children.forward(entry, stop, reply_to)
             return
         answer(reply_to, cancel_unopened(shared, self._early, message, turn, text))
 

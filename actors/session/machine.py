@@ -143,6 +143,8 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
     if type(message) is Stop:
         if message.if_match is not None and not gate.matches(state, message.if_match):
             return refuse(state, to, refusals.precondition_failed(message.if_match))
+        if message.asker is not None and (turn := stops.forbidden(state, message)) is not None:
+            return refuse(state, to, refusals.not_yours_to_stop(turn))
         if type(state) is Running:
             return stops.running(state, message, now, to)
         if type(state) is Ending:

@@ -3,6 +3,7 @@
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import (
     IdempotencyKeyReused,
+    NotYoursToStop,
     PreconditionFailed,
     QueueFull,
     SessionBusy,
@@ -59,6 +60,12 @@ def reused(turn_id: TurnId) -> SessionError:
 def precondition_failed(if_match: str) -> SessionError:
     """A message that was meant for another turn than the session's current or last one."""
     return PreconditionFailed(f"turn {if_match!r} is not the session's current or last turn")
+
+
+def not_yours_to_stop(turn: TurnSpec) -> SessionError:
+    """A cancel by a user who may not stop this turn."""
+    turn_id = turn.turn_id
+    return NotYoursToStop(f"turn {turn_id!r} may be stopped by its sender only", turn_id=turn_id)
 
 
 def unknown_turn(turn_id: str) -> UnknownTurn:

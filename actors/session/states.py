@@ -57,11 +57,12 @@ class Home:
 
 @value
 class EarlyCancel:
-    """A cancel that came before its send."""
+    """A cancel that came before its send, ``asker`` as in `Stop`."""
 
     turn_id: TurnId
     reason: Reason
     asked_at: float
+    asker: str | None = None
 
 
 @value

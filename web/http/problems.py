@@ -41,6 +41,11 @@ class Code(StrEnum):
         403,
         "a send may not set this field of its turn's policy; `field` names it",
     )
+    NOT_YOURS_TO_STOP = (
+        errors.NotYoursToStop.code,
+        403,
+        "the policy of the turn lets only its sender, and admins, stop it; `task_id` names it",
+    )
     FOREIGN_PEER = "FOREIGN_PEER", 403, "a server without tokens was asked from another machine"
     FOREIGN_HOST = "FOREIGN_HOST", 403, "a server without tokens was asked under a name that is not loopback"
     FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a page asked whose origin `allow_origin` does not name"
@@ -245,7 +250,7 @@ def problem_of(error: BaseException) -> Problem:
 def _refusal(error: errors.SessionError, code: Code) -> Problem:
     headers = RETRY_AFTER if code.status in (429, 503) else None
     match error:
-        case errors.SessionBusy(turn_id=str(turn_id)):
+        case errors.SessionBusy(turn_id=str(turn_id)) | errors.NotYoursToStop(turn_id=str(turn_id)):
             return Problem(code, str(error), task_id=turn_id)
         case errors.InvalidRequest(field=str(field)):
             name = HTTP_NAMES.get(field, field)

@@ -7,6 +7,7 @@ from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.session.effects import Decision, EndTurn, Reply
 from turnkeeper.actors.session.record import early_cancel, remember, unstarted
 from turnkeeper.actors.session.refusals import crowded, precondition_failed, refuse, reused
+from turnkeeper.actors.session.rights import may_stop
 from turnkeeper.actors.session.states import State
 from turnkeeper.actors.session.views import current_turn, find_turn, queue_of
 
@@ -85,7 +86,7 @@ def _born_dead(state: State, spec: TurnSpec, now: float, to: ReplyAddress | None
     """A turn whose cancel came before its send is accepted, and over."""
     memory = state.memory
     early = early_cancel(memory, spec.turn_id, now)
-    if early is None:
+    if early is None or not may_stop(spec, memory.home.owner, early.asker):
         return None
     asked = Cancellation(early.reason, early.asked_at)
     record = unstarted(spec, TurnStatus.CANCELLED, cancellation=asked, ended_at=now)

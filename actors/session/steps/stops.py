@@ -1,7 +1,7 @@
 """What a session does with a cancel, by the turn that it names and by what the session is doing."""
 
 from turnkeeper.actors.model.messages import CancelAnswer, ReplyAddress, Stop
-from turnkeeper.actors.model.records import Cancellation, Reason, TurnId
+from turnkeeper.actors.model.records import Cancellation, Reason, TurnId, TurnSpec
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.session import ladder
@@ -18,6 +18,7 @@ from turnkeeper.actors.session.effects import (
 from turnkeeper.actors.session.holding import drop, go
 from turnkeeper.actors.session.line import Line, Waiting, find, front_of, waiting_turns, without
 from turnkeeper.actors.session.record import record_of, remember_cancel
+from turnkeeper.actors.session.rights import may_stop
 from turnkeeper.actors.session.states import (
     Ask,
     Closed,
@@ -30,13 +31,13 @@ from turnkeeper.actors.session.states import (
     Running,
     State,
 )
-from turnkeeper.actors.session.views import find_turn, lasting_cancel
+from turnkeeper.actors.session.views import find_turn, lasting_cancel, line_of
 
 
 def at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a cancel does where no turn is in flight, and none will be."""
     left = state.left if type(state) is Closed else None
-    meant, others = _meant(left, message)
+    meant, others = _meant(state, left, message)
     if type(state) is Closed and (meant is not None or others):
         memory, dropped, left = _drop(state.memory, left, meant, others, message, now)
         after = replace(state, memory=memory, left=left)
@@ -48,7 +49,7 @@ def at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | 
 
 def queued(state: Queued, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a cancel does while turns only wait: the one that is meant is over at once."""
-    meant, others = _meant(state.line, message)
+    meant, others = _meant(state, state.line, message)
     if meant is None and not others:
         if message.turn_id is None:
             return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
@@ -69,7 +70,7 @@ def running(state: Running, message: Stop, now: float, to: ReplyAddress | None) 
     cleared: tuple[TurnId, ...] = ()
     line = state.line
     if line is not None:
-        meant, others = _meant(line, message, state.turn)
+        meant, others = _meant(state, line, message, state.turn)
         memory, dropped, line = _drop(state.memory, line, meant, others, message, now)
         state, cleared = replace(state, memory=memory), _ids(_both(meant, others))
     asks = (Ask(to if message.wait else None, now, message.reason, cleared),)
@@ -84,7 +85,7 @@ def ending(state: Ending, message: Stop, now: float, to: ReplyAddress | None) ->
     """
     if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
         return _waiting(state, message, now, to)
-    gone = _both(*_meant(state.line, message, state.turn))
+    gone = _both(*_meant(state, state.line, message, state.turn))
     asked = state
     dropped: tuple[Effect, ...] = ()
     if gone:
@@ -98,7 +99,7 @@ def ending(state: Ending, message: Stop, now: float, to: ReplyAddress | None) ->
 
 def _waiting(state: Running | Ending, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """A cancel that names another turn than the one in flight: it may be one that waits."""
-    meant, others = _meant(state.line, message)
+    meant, others = _meant(state, state.line, message)
     if meant is None:
         assert message.turn_id is not None, "or the turn in flight would be meant"
         return _other(state, message.turn_id, message, now, to)
@@ -113,8 +114,26 @@ def _waiting(state: Running | Ending, message: Stop, now: float, to: ReplyAddres
 # -- Those who wait -----------------------------------------------------------------------------------
 
 
+def forbidden(state: State, message: Stop) -> TurnSpec | None:
+    """The turn that a cancel is about, if its asker may not stop it.
+
+    Without a name that is the turn in flight, or else the one called up: of the others, such a cancel leaves
+    alone those that its asker may not stop.
+    """
+    turn = _aimed_at(state, message.turn_id)
+    return None if turn is None or may_stop(turn, state.memory.home.owner, message.asker) else turn
+
+
+def _aimed_at(state: State, named: TurnId | None) -> TurnSpec | None:
+    if isinstance(state, Running | Ending) and named in (None, state.turn.spec.turn_id):
+        return state.turn.spec
+    line = line_of(state)
+    waiting = front_of(line) if named is None else find(line, named)
+    return None if waiting is None else waiting.spec
+
+
 def _meant(
-    line: Line | None, message: Stop, holder: Holder | None = None
+    state: State, line: Line | None, message: Stop, holder: Holder | None = None
 ) -> tuple[Waiting | None, tuple[Waiting, ...]]:
     """The waiting turn that a cancel is about, and those that it clears away as well.
 
@@ -122,11 +141,21 @@ def _meant(
     wait came after it.
     """
     named = message.turn_id
+    if message.asker is not None:
+        line = _stoppable(line, state.memory.home.owner, message.asker)
     meant = front_of(line) if named is None else find(line, named)
     alive = named is None or meant is not None or (holder is not None and holder.spec.turn_id == named)
     if not message.clear or not alive:
         return meant, ()
     return meant, tuple([turn for turn in waiting_turns(line) if turn is not meant])
+
+
+def _stoppable(line: Line | None, owner: str, asker: str) -> Line | None:
+    """Those of the line that this user may stop."""
+    for turn in waiting_turns(line):
+        if not may_stop(turn.spec, owner, asker):
+            line = without(line, turn)
+    return line
 
 
 def _drop(
@@ -209,7 +238,7 @@ def _other(state: State, turn_id: TurnId, message: Stop, now: float, to: ReplyAd
         verdict = Verdict.UNRESPONSIVE if fled else Verdict.FINISHED_FIRST
         return state, (Reply(to, CancelAnswer(verdict, record, 0.0)),)
     limits = memory.home.limits
-    early = EarlyCancel(turn_id, message.reason, now)
+    early = EarlyCancel(turn_id, message.reason, now, message.asker)
     kept = remember_cancel(memory.early, early, limits)
     answer = CancelAnswer(Verdict.NOT_RUNNING, remembered_for=limits.early_cancel_ttl)
     return replace(state, memory=replace(memory, early=kept)), (NoteEarlyCancel(early), Reply(to, answer))

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import Epoch, Stopped, TurnSpec
-from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy
+from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, WhoMayStop
 from turnkeeper.actors.session.consequences import CAUSES
 from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.states import (
@@ -22,7 +22,7 @@ from turnkeeper.actors.session.states import (
     Running,
     State,
 )
-from turnkeeper.actors.session.views import current_turn, find_turn
+from turnkeeper.actors.session.views import current_turn, find_turn, line_of
 
 #: Whether a condition holds: asked with the state, the message and now.
 Test: TypeAlias = Callable[[Any, Any, float], bool]
@@ -175,9 +175,37 @@ WAITS = When("the asker waits", lambda state, message, now: message.wait, opposi
 # -- Of a cancel --------------------------------------------------------------------------------------
 
 
+def _may_not(state: State, stop: Stop) -> bool:
+    """Whether its asker may not stop the turn that it is about: the one in flight, or the one that waits."""
+    turn: Holder | Waiting | None = None
+    if isinstance(state, Running | Ending) and stop.turn_id in (None, state.turn.spec.turn_id):
+        turn = state.turn
+    else:
+        line = line_of(state)
+        waiting = () if line is None else line.turns
+        named = [each for each in waiting if each.spec.turn_id == stop.turn_id]
+        turn = next(iter(named), None if stop.turn_id is not None or line is None else line.front)
+    return turn is not None and _is_anothers(state, turn, stop)
+
+
+def _is_anothers(state: State, turn: Holder | Waiting, stop: Stop) -> bool:
+    by_owner = turn.spec.policy.who_may_stop is WhoMayStop.OWNER
+    return stop.asker not in (None, state.memory.home.owner if by_owner else turn.spec.user)
+
+
+def _spares(state: State, stop: Stop, now: float) -> bool:
+    waiting = _successor(state) or _left(state)
+    return waiting is not None and _is_anothers(state, waiting, stop)
+
+
 def _aims(text: str, test: Callable[[State, str | None], bool]) -> When:
-    """A cancel whose precondition holds, by the turn that it names."""
-    return When(text, lambda state, stop, now: not _fails(state, stop) and test(state, stop.turn_id))
+    """A cancel that is not refused, by the turn that it names."""
+    return When(
+        text,
+        lambda state, stop, now: (
+            not _fails(state, stop) and not _may_not(state, stop) and test(state, stop.turn_id)
+        ),
+    )
 
 
 def _is_holder(state: State, turn_id: str | None) -> bool:
@@ -201,6 +229,13 @@ def _is_over(state: State, turn_id: str | None) -> bool:
 
 
 STOP_MISSES = When("`If-Match` fails", lambda state, stop, now: _fails(state, stop))
+FORBIDDEN = When(
+    "the turn's policy lets another user stop it",
+    lambda state, stop, now: not _fails(state, stop) and _may_not(state, stop),
+)
+SPARES = When(
+    "its asker may not stop the one that waits", _spares, opposite="its asker may stop the one that waits"
+)
 UNAIMED = _aims("it names no turn", lambda state, turn_id: turn_id is None)
 AT_HOLDER = _aims("it names the turn in flight", _is_holder)
 AT_HOLDER_OR_ALL = _aims(
