@@ -262,7 +262,7 @@ _TABLE = (
                 codec.SessionCancelAnswer, "The cancel was requested, and its outcome not waited for."
             ),
         },
-        refusals=(Code.PRECONDITION_FAILED, Code.SESSION_LOST),
+        refusals=(Code.NOT_YOURS_TO_STOP, Code.PRECONDITION_FAILED, Code.SESSION_LOST),
     ),
     Route(
         method="POST",
@@ -282,7 +282,7 @@ _TABLE = (
                 PROBLEM_JSON,
             ),
         },
-        refusals=(Code.PRECONDITION_FAILED, Code.SESSION_LOST),
+        refusals=(Code.NOT_YOURS_TO_STOP, Code.PRECONDITION_FAILED, Code.SESSION_LOST),
     ),
     Route(
         method="GET",

@@ -129,10 +129,16 @@ def _crowded(state: State) -> bool:
     return len(state.memory.quarantined) >= state.memory.home.limits.quarantined
 
 
+def _is_barred(state: State, turn: TurnSpec, asker: str | None) -> bool:
+    """Whether this asker may not stop that turn."""
+    by_owner = turn.policy.who_may_stop is WhoMayStop.OWNER
+    return asker not in (None, state.memory.home.owner if by_owner else turn.user)
+
+
 def _early(state: State, send: Submit, now: float) -> bool:
-    ttl = state.memory.home.limits.early_cancel_ttl
-    early = state.memory.early
-    return any(each.turn_id == send.spec.turn_id and now < each.asked_at + ttl for each in early)
+    ttl, spec = state.memory.home.limits.early_cancel_ttl, send.spec
+    fresh = [each for each in state.memory.early if now < each.asked_at + ttl]
+    return any(each.turn_id == spec.turn_id and not _is_barred(state, spec, each.asker) for each in fresh)
 
 
 def _may_start(state: State, send: Submit, now: float) -> bool:
@@ -185,17 +191,12 @@ def _may_not(state: State, stop: Stop) -> bool:
         waiting = () if line is None else line.turns
         named = [each for each in waiting if each.spec.turn_id == stop.turn_id]
         turn = next(iter(named), None if stop.turn_id is not None or line is None else line.front)
-    return turn is not None and _is_anothers(state, turn, stop)
-
-
-def _is_anothers(state: State, turn: Holder | Waiting, stop: Stop) -> bool:
-    by_owner = turn.spec.policy.who_may_stop is WhoMayStop.OWNER
-    return stop.asker not in (None, state.memory.home.owner if by_owner else turn.spec.user)
+    return turn is not None and _is_barred(state, turn.spec, stop.asker)
 
 
 def _spares(state: State, stop: Stop, now: float) -> bool:
     waiting = _successor(state) or _left(state)
-    return waiting is not None and _is_anothers(state, waiting, stop)
+    return waiting is not None and _is_barred(state, waiting.spec, stop.asker)
 
 
 def _aims(text: str, test: Callable[[State, str | None], bool]) -> When:

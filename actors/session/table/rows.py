@@ -344,16 +344,8 @@ STOPS = (
         Ending,
         (EndTurn, Reply),
     ),
-    Row(Ending, Stop, "the waiting turn is left", UNAIMED & SPARES & WAITS, Ending, (), (NoteCancel,)),
-    Row(
-        Ending,
-        Stop,
-        "the waiting turn is left",
-        UNAIMED & SPARES & ~WAITS,
-        Ending,
-        (Reply,),
-        (NoteCancel,),
-    ),
+    Row(Ending, Stop, "the waiting turn is left", UNAIMED & SPARES & WAITS, Ending),
+    Row(Ending, Stop, "the waiting turn is left", UNAIMED & SPARES & ~WAITS, Ending, (Reply,)),
 )
 
 #: A moment that the session asked for, or any other.

@@ -20,7 +20,7 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy
+from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, WhoMayStop
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import Closed, Idle, Limits, State
 
@@ -30,6 +30,8 @@ TIMEOUT = 3.0
 EARLY_TTL = 30.0
 RETENTION = 3_600.0
 SESSION = SessionId("s")
+#: The user whose session it is, and an admin who sends what only they may stop.
+OWNER, OTHER = "u", "root"
 #: What becomes of the turns of each agent after a restart, as was decided when they were sent. "gone" is an
 #: agent of the process before.
 POLICIES = {"goes on": OnRestart.CONTINUE, "begins again": OnRestart.RERUN, "ends": OnRestart.INTERRUPT}
@@ -82,22 +84,35 @@ class Address:
 
 
 def _spec(
-    turn_id: str, agent: str, *, timeout: float | None = None, fingerprint: bytes | None = None
+    turn_id: str,
+    agent: str,
+    *,
+    user: str = OWNER,
+    who_may_stop: WhoMayStop = WhoMayStop.OWNER,
+    timeout: float | None = None,
+    fingerprint: bytes | None = None,
 ) -> TurnSpec:
-    policy = Policy(on_restart=POLICIES.get(agent, OnRestart.RERUN))
-    head = TurnHead(TurnId(turn_id), "u", agent, START, fingerprint, policy.strategy, policy)
+    policy = Policy(on_restart=POLICIES.get(agent, OnRestart.RERUN), who_may_stop=who_may_stop)
+    head = TurnHead(TurnId(turn_id), user, agent, START, fingerprint, policy.strategy, policy)
     return TurnSpec(head, SESSION, "hi", timeout, GRACE, ended_to=Address(f"for the end of {turn_id}"))
 
 
 INTERRUPT, REJECT = Strategy.INTERRUPT, Strategy.REJECT
 A = _spec("a", "gone", fingerprint=b"1")
 A_OTHER = _spec("a", "gone", fingerprint=b"2")
-B = _spec("b", "begins again", fingerprint=b"1", timeout=TIMEOUT)
+B = _spec(
+    "b",
+    "begins again",
+    user=OTHER,
+    who_may_stop=WhoMayStop.SENDER,
+    fingerprint=b"1",
+    timeout=TIMEOUT,
+)
 #: Sends whose ids the server chose: always one that is not in use.
 SERVER_SPECS = tuple(_spec(f"s{n}", "goes on" if n % 2 else "ends") for n in range(1, 20))
 ASKERS = tuple(Address(n) for n in range(20))
 
-USER = Reason(CancelCode.USER_REQUEST, "u")
+USER = Reason(CancelCode.USER_REQUEST, OWNER)
 ADMIN = Reason(CancelCode.ADMIN, "root")
 GONE = Reason(CancelCode.CLIENT_DISCONNECTED)
 POLICY = Reason(CancelCode.POLICY)
@@ -126,6 +141,8 @@ ALWAYS = (
     Letter("stop, the client has gone", Stop(None, GONE, wait=False)),
     Letter("stop a", Stop(TurnId("a"), USER)),
     Letter("stop b", Stop(TurnId("b"), USER)),
+    Letter("stop as the owner", Stop(None, USER, asker=OWNER)),
+    Letter("stop b as the owner", Stop(TurnId("b"), USER, asker=OWNER)),
     Letter("stop if another turn matches", Stop(None, USER, if_match="x")),
     Letter("close", Shut(CLOSE)),
     Letter("shut down within 1 s", Shut(SHUTDOWN, 1.0)),
@@ -220,6 +237,8 @@ def _aimed_stops(facts: Facts) -> Iterator[Letter]:
         yield Letter("stop the holder if it matches", Stop(None, POLICY, if_match=facts.holder.turn_id))
         if facts.due() is not None:
             yield Letter("stop the holder, late", Stop(facts.holder.turn_id, USER), delay=GRACE)
+    if facts.front is not None and facts.front.spec.turn_id == B.turn_id:
+        yield Letter("stop as the owner, not waiting", Stop(None, USER, wait=False, asker=OWNER))
     if facts.front is not None:
         yield Letter("stop the successor, not waiting", Stop(facts.front.turn_id, POLICY, wait=False))
     for record in facts.kept[-1:]:

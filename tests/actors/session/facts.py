@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from turnkeeper.actors.model.exceptions import (
+    NotYoursToStop,
     PreconditionFailed,
     SessionBusy,
     SessionClosed,
@@ -28,7 +29,7 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace as changed
-from turnkeeper.actors.model.words import SessionState, Strategy, TurnStatus
+from turnkeeper.actors.model.words import SessionState, Strategy, TurnStatus, WhoMayStop
 from turnkeeper.actors.session.states import Limits
 
 
@@ -76,6 +77,13 @@ class Early(NamedTuple):
     turn_id: TurnId
     reason: Reason
     asked_at: float
+    asker: str | None = None
+
+
+def may_stop(turn: TurnSpec, owner: str, asker: str | None) -> bool:
+    """Whether this asker may stop that turn."""
+    stops = {WhoMayStop.OWNER: owner, WhoMayStop.SENDER: turn.user}[turn.policy.who_may_stop]
+    return asker in (None, stops)
 
 
 @dataclass(slots=True)
@@ -170,12 +178,19 @@ class Facts:
             return True
         return self.waits(turn_id) is not None
 
-    def early_cancel(self, turn_id: TurnId, now: float, limits: Limits) -> Early | None:
+    def early_cancel(self, turn: TurnSpec, now: float, limits: Limits, owner: str) -> Early | None:
         """The cancel of that turn which came before its send and still counts."""
         for early in self.early:
-            if early.turn_id == turn_id and now < early.asked_at + limits.early_cancel_ttl:
-                return early
+            if early.turn_id == turn.turn_id and now < early.asked_at + limits.early_cancel_ttl:
+                return early if may_stop(turn, owner, early.asker) else None
         return None
+
+    def meant(self, stop: Stop) -> TurnSpec | None:
+        """The turn, in flight or waiting, that a cancel is about."""
+        if self.holder is not None and stop.turn_id in (None, self.holder.turn_id):
+            return self.holder
+        waits = self.front if stop.turn_id is None else self.waits(stop.turn_id)
+        return None if waits is None else waits.spec
 
     def restarted(self) -> "Facts":
         """What another process knows: nothing of the askers, of the timers, or of a shutdown."""
@@ -284,10 +299,15 @@ class Facts:
         """The turn that a send repeats, by the id that its client chose."""
         return None if send.spec.fingerprint is None else self.record(send.spec.turn_id)
 
-    def refusal(self, message: Submit | Stop, now: float, limits: Limits) -> type[SessionError] | None:
+    def refusal(
+        self, message: Submit | Stop, now: float, limits: Limits, owner: str
+    ) -> type[SessionError] | None:
         """With which error it must be refused. The first reason counts."""
         if isinstance(message, Stop):
-            return PreconditionFailed if self.misses(message) else None
+            if self.misses(message):
+                return PreconditionFailed
+            meant = self.meant(message)
+            return None if meant is None or may_stop(meant, owner, message.asker) else NotYoursToStop
         known = self.repeated(message)
         if known is not None:
             return None if known.fingerprint == message.spec.fingerprint else TurnIdReused
@@ -297,7 +317,7 @@ class Facts:
             return SessionClosed
         if len(self.fled) >= limits.quarantined:
             return TooManyUnresponsive
-        if self.early_cancel(message.spec.turn_id, now, limits) is not None:
+        if self.early_cancel(message.spec, now, limits, owner) is not None:
             return None
         if message.no_room is not None:
             return type(message.no_room)

@@ -10,7 +10,7 @@ The exhaustive search and the state machine of Hypothesis both use it.
 import dataclasses
 from typing import Any, NoReturn, assert_never
 
-from tests.actors.session.facts import Asked, Early, Facts, Fled, Waits, without_sender
+from tests.actors.session.facts import Asked, Early, Facts, Fled, Waits, may_stop, without_sender
 from turnkeeper.actors.model.exceptions import SessionBusy, StageFailed
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
@@ -299,7 +299,7 @@ class _Step:
             facts.leaves(spec.turn_id)
         elif not (isinstance(message, Submit) and message.spec is spec):
             self._broken(f"G2: {spec.turn_id} starts, which was not sent or has ended")
-        elif self._early(spec.turn_id):
+        elif self._early(spec):
             self._broken(f"G4: {spec.turn_id} starts although its cancel came before it")
         if facts.live(spec.turn_id):
             self._broken(f"G2: {spec.turn_id} starts a second time")
@@ -335,6 +335,8 @@ class _Step:
             self._broken(f"G4: epoch {effect.epoch} is cancelled, which does not hold the session")
         if isinstance(message, Stop) and message.turn_id not in {None, facts.holder.turn_id}:
             self._broken(f"G4: a Stop aimed at {message.turn_id} hits {facts.holder.turn_id}")
+        if not self._may_stop(facts.holder):
+            self._broken(f"{facts.holder.turn_id} is stopped by a user who may not")
         if facts.cause is None:
             self._cancelled_first(facts.holder)
         elif not isinstance(message, Tick) or facts.again_at is not None or self.now < facts.half:
@@ -514,7 +516,7 @@ class _Step:
                 by = spec.turn_id
                 dropped = spec is not waiting.spec and strategy is Strategy.INTERRUPT
             case Stop(turn_id=aim):
-                dropped = aim in {None, waiting.turn_id}
+                dropped = aim in {None, waiting.turn_id} and self._may_stop(waiting.spec)
             case Shut():
                 dropped = not self._shuts_down() or not self._limits().durable
             case Recover():
@@ -540,7 +542,7 @@ class _Step:
         return self._runs_again(waiting.spec, waiting.attempt - 1)
 
     def _born_dead(self, effect: EndTurn, spec: TurnSpec) -> None:
-        early = self._early(spec.turn_id)
+        early = self._early(spec)
         if early is None:
             self._broken("G2: a send is over at once without a cancel")
         asked = Cancellation(early.reason, early.asked_at)
@@ -783,7 +785,7 @@ class _Step:
     def _message_has_had_its_effect(self) -> None:
         message = self.message
         if isinstance(message, Submit | Stop):
-            owed = self.was.refusal(message, self.now, self._limits())
+            owed = self.was.refusal(message, self.now, self._limits(), self._home().owner)
             if self.refused is not owed:
                 self._broken(f"refused with {self.refused}, where {owed} is due")
         if self.refused is not None or self.repeated:
@@ -808,7 +810,7 @@ class _Step:
         facts, was, spec = self.facts, self.was, message.spec
         if was.repeated(message) is not None:
             self._broken("a send that was known is taken as new")
-        if self._early(spec.turn_id):
+        if self._early(spec):
             facts.early = tuple(early for early in facts.early if early.turn_id != spec.turn_id)
             if spec.turn_id not in self.ended:
                 self._broken("G4: an early cancel does not count")
@@ -823,7 +825,7 @@ class _Step:
         aimed = aim is None or self._holds(aim)
         if aimed and was.holder is not None and facts.cause is None:
             self._broken("a Stop did not stop")
-        if aim is None and facts.front is not None:
+        if aim is None and facts.front is not None and self._may_stop(facts.front.spec):
             self._broken("an unaimed Stop leaves the turn that is called up, which will start")
         hit_waiting = aim is not None and was.waits(aim) is not None
         if hit_waiting and facts.waits(aim) is not None:
@@ -833,14 +835,14 @@ class _Step:
         if was.holder is not None and aimed and message.reason.code is not CancelCode.SHUTDOWN:
             facts.lasting = facts.lasting or Cancellation(message.reason, self.now)
         if aim is not None and was.record(aim) is None:
-            self._remember_early(aim, message.reason)
+            self._remember_early(aim, message)
             if len(self.after.memory.early) != len(facts.early):
                 self._broken("G8: an early cancel is kept for too long")
 
-    def _remember_early(self, aim: TurnId, reason: Reason) -> None:
+    def _remember_early(self, aim: TurnId, stop: Stop) -> None:
         limits = self._limits()
         fresh = tuple(early for early in self._fresh() if early.turn_id != aim)
-        self.facts.early = (*fresh, Early(aim, reason, self.now))[-limits.early_cancels :]
+        self.facts.early = (*fresh, Early(aim, stop.reason, self.now, stop.asker))[-limits.early_cancels :]
 
     def _after_turn_ended(self, message: TurnEnded) -> None:
         facts = self.facts
@@ -911,7 +913,7 @@ class _Step:
                 due.append(NoteCancel(facts.holder.turn_id, message.reason, now))
             aim = message.turn_id
             if aim is not None and was.record(aim) is None:
-                due.append(NoteEarlyCancel(EarlyCancel(aim, message.reason, now)))
+                due.append(NoteEarlyCancel(EarlyCancel(aim, message.reason, now, message.asker)))
         fled = self._fled(message.epoch) if isinstance(message, TurnEnded) else None
         if fled is not None and isinstance(message, TurnEnded):
             due.append(NoteLateEnd(fled.record.turn_id, LateEnd(LATE_STATUS[type(message.outcome)], now)))
@@ -994,8 +996,13 @@ class _Step:
     def _fled(self, epoch: Epoch) -> Fled | None:
         return next((fled for fled in self.was.fled if fled.epoch == epoch), None)
 
-    def _early(self, turn_id: TurnId) -> Early | None:
-        return self.was.early_cancel(turn_id, self.now, self._limits())
+    def _early(self, turn: TurnSpec) -> Early | None:
+        return self.was.early_cancel(turn, self.now, self._limits(), self._home().owner)
+
+    def _may_stop(self, turn: TurnSpec) -> bool:
+        """Whether the asker of this cancel may stop that turn."""
+        asker = self.message.asker if isinstance(self.message, Stop) else None
+        return may_stop(turn, self._home().owner, asker)
 
     def _fresh(self) -> tuple[Early, ...]:
         return self._fresh_in(self.facts.early)
@@ -1004,7 +1011,7 @@ class _Step:
         ttl = self._limits().early_cancel_ttl
         return tuple(
             [
-                Early(each.turn_id, each.reason, each.asked_at)
+                Early(each.turn_id, each.reason, each.asked_at, each.asker)
                 for each in early
                 if self.now < each.asked_at + ttl
             ]

@@ -130,7 +130,12 @@ class Names:
             tuple([_age(record, now) for record in facts.kept]),
             tuple(
                 [
-                    (found.name(each.turn_id), each.reason, max(each.asked_at + EARLY_TTL - now, 0.0))
+                    (
+                        found.name(each.turn_id),
+                        each.reason,
+                        each.asker,
+                        max(each.asked_at + EARLY_TTL - now, 0.0),
+                    )
                     for each in facts.early
                 ]
             ),

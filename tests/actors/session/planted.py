@@ -388,6 +388,31 @@ BUGS = (
         "on_restart_of(turn.spec) is not None",
         "on_restart_of(turn.spec) is None",
     ),
+    # -- Who may stop what
+    Bug(
+        "a turn is stopped by a user who may not",
+        "machine",
+        "if message.asker is not None and",
+        "if message.asker is None and",
+    ),
+    Bug(
+        "the owner may stop every turn, whatever its policy says",
+        "rights",
+        "asker == turn.head.user",
+        "asker == owner",
+    ),
+    Bug(
+        "a Stop takes a waiting turn with it that its asker may not stop",
+        "steps/stops",
+        "        if not may_stop(turn.spec, owner, asker):\n            line = without(line, turn)",
+        "        pass",
+    ),
+    Bug(
+        "a cancel before its send counts although its asker may not stop the turn",
+        "steps/gate",
+        " or not may_stop(spec, memory.home.owner, early.asker)",
+        "",
+    ),
     # -- Beside the messages
     Bug(
         "a failure forgets the turn that waits",

@@ -29,6 +29,7 @@ from tests.actors.session.alphabet import (
     ASKERS,
     DURABLE,
     LIMITS,
+    OWNER,
     RESTART,
     SAID,
     SESSION,
@@ -283,7 +284,7 @@ class _Search:
 
 def start(limits: Limits = LIMITS) -> Node:
     """A new session."""
-    return Node(Idle(Memory(Home(SESSION, "u", limits))), Facts(), START, -1, "")
+    return Node(Idle(Memory(Home(SESSION, OWNER, limits))), Facts(), START, -1, "")
 
 
 def grown(seed: tuple[str, ...], limits: Limits = LIMITS) -> Node:

@@ -12,10 +12,10 @@ from tests.turns import LIMITS, memory, spec
 from turnkeeper.actors.journal.durable import durable, restored
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import Recover, ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
-from turnkeeper.actors.model.policy import Policy
+from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.records import Outcome, Reason, Returned, TurnId, TurnRecord
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy
+from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, WhoMayStop
 from turnkeeper.actors.session.effects import Effect, EndTurn, Refuse, Reply
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import Ending, Idle, Limits, Running, State
@@ -91,11 +91,15 @@ class Session:
         if_match: str | None = None,
         no_room: SessionError | None = None,
         agent: str = "coder",
+        user: str = "ada",
+        who_may_stop: WhoMayStop = WhoMayStop.OWNER,
     ) -> Address:
-        on_restart = self.on_restart.get(agent)
+        on_restart = self.on_restart.get(agent, OnRestart.INTERRUPT)
+        policy = Policy(on_restart=on_restart, who_may_stop=who_may_stop)
         sent = spec(
             turn_id,
-            own_policy=None if on_restart is None else Policy(on_restart=on_restart),
+            user=user,
+            own_policy=None if policy == STANDARD else policy,
             submitted_at=self.now,
             timeout=timeout,
             grace=grace,
@@ -111,8 +115,11 @@ class Session:
         *,
         wait: bool = True,
         if_match: str | None = None,
+        clear: bool = False,
+        asker: str | None = None,
     ) -> Address:
-        return self.ask(Stop(None if turn_id is None else TurnId(turn_id), reason, wait, if_match))
+        named = None if turn_id is None else TurnId(turn_id)
+        return self.ask(Stop(named, reason, wait, if_match, clear, asker))
 
     def shut(self, reason: Reason = CLOSE, grace: float | None = None) -> Address:
         return self.ask(Shut(reason, grace))

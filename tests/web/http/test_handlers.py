@@ -163,6 +163,20 @@ async def test_the_policy_of_a_session_is_that_of_its_users_sends() -> None:
         assert (await house.get("/chat/s/policy", token="bob-token")).code == "UNKNOWN_SESSION"
 
 
+async def test_a_turn_that_only_its_sender_may_stop_is_not_stopped_by_its_sessions_owner() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, authenticate=by_token, who_may_stop="sender") as house:
+        await house.sent("s", "hello", task_id="t1", token="ada-token")
+        await agent.run()
+        await house.sent("s", "I look into it", task_id="t2", token="root-token")
+        for path in ("/chat/s/t2/cancel", "/chat/s/cancel_send_task"):
+            answer = await house.post(path, token="ada-token")
+            assert (answer.status, answer.code) == (403, "NOT_YOURS_TO_STOP")
+            assert answer.body["task_id"] == "t2"
+        assert (await house.get("/chat/s/turns/t2", token="ada-token")).body["status"] == "running"
+        assert (await house.post("/chat/s/t2/cancel", token="root-token")).body["verdict"] == "cancelled"
+
+
 async def test_a_cancel_waits_through_the_longest_grace_that_any_layer_says() -> None:
     agent = ScriptedAgent(swallows=1)
     async with serving(Agent(agent, cancel_grace=0.4), cancel_grace=0.05, margin=0.3) as house:

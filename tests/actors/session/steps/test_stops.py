@@ -1,14 +1,20 @@
 """What a session does with a cancel."""
 
+from typing import Any
+
 import pytest
 
 from tests.actors.session.stories import ADMIN, POLICY, SHUTDOWN, USER, Session
+from tests.turns import memory, spec
+from tests.turns import running as running_state
+from turnkeeper.actors.model.exceptions import NotYoursToStop
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
     Stop,
     TurnEnded,
 )
+from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import (
     Outcome,
     Raised,
@@ -16,7 +22,8 @@ from turnkeeper.actors.model.records import (
     Stopped,
     TurnId,
 )
-from turnkeeper.actors.model.words import TurnStatus, Verdict
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import TurnStatus, Verdict, WhoMayStop
 from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
@@ -27,7 +34,9 @@ from turnkeeper.actors.session.effects import (
     SetTimer,
     StartTurn,
 )
-from turnkeeper.actors.session.states import EarlyCancel, Ending, Idle
+from turnkeeper.actors.session.line import Line, Waiting
+from turnkeeper.actors.session.machine import step
+from turnkeeper.actors.session.states import EarlyCancel, Ending, Idle, Running
 
 
 def test_a_stop_cancels_and_is_answered_when_the_coroutine_has_ended(running: Session) -> None:
@@ -165,3 +174,75 @@ def test_a_turn_can_be_stopped_without_a_reply_address(running: Session) -> None
     running.tell(Stop(None, USER))
     running.end(Stopped())
     assert running.did() == [EndTurn, CloseStreams]
+
+
+# -- Who may stop what --------------------------------------------------------------------------------
+
+SENDER = WhoMayStop.SENDER
+
+
+def sent_by_root(session: Session, turn_id: str, **more: Any) -> None:
+    session.send(turn_id, user="root", who_may_stop=SENDER, wait=False, **more)
+
+
+@pytest.mark.parametrize("aim", ["t1", None])
+def test_a_turn_is_not_stopped_by_a_user_whom_its_policy_does_not_name(
+    session: Session, aim: str | None
+) -> None:
+    sent_by_root(session, "t1")
+    before = session.state
+    refused = session.answer(session.stop(aim, asker="ada"), NotYoursToStop)
+    assert refused.turn_id == "t1"
+    assert session.state is before
+    session.stop(aim, asker="root")
+    assert session.did() == [CancelTurn, SetTimer]
+
+
+def test_an_admin_stops_every_turn(session: Session) -> None:
+    sent_by_root(session, "t1")
+    session.stop(reason=ADMIN)
+    assert session.did() == [CancelTurn, SetTimer]
+
+
+def test_a_waiting_turn_is_not_dropped_by_a_user_who_may_not_stop_it(running: Session) -> None:
+    sent_by_root(running, "t2")
+    assert isinstance(running.answer(running.stop("t2", asker="ada"), NotYoursToStop), NotYoursToStop)
+    running.stop("t2", asker="root")
+    assert EndTurn in running.did()
+
+
+def test_a_stop_without_a_name_leaves_the_turn_that_waits_to_those_who_may_stop_it(running: Session) -> None:
+    sent_by_root(running, "t2")
+    asker = running.stop(asker="ada")
+    running.end(Stopped())
+    assert running.answer(asker, CancelAnswer).verdict is Verdict.CANCELLED
+    assert running.did() == [EndTurn, Reply, StartTurn]
+    assert isinstance(running.state, Running)
+    assert running.state.turn.spec.turn_id == "t2"
+
+
+def test_a_clear_leaves_what_its_asker_may_not_stop(session: Session) -> None:
+    """Not watched by the monitor: its letters know no line of three."""
+    one, two, three = spec("t1"), spec("t2"), spec("t3", user="root", own_policy=Policy(who_may_stop=SENDER))
+    line = Line(None, (Waiting(two), Waiting(three)))
+    state = replace(running_state(one, memory=memory()), line=line)
+    stop = Stop(TurnId("t1"), USER, clear=True, asker="ada")
+    after, _ = step(state, stop, 5.0)
+    assert isinstance(after, Ending)
+    assert after.line == Line(None, (Waiting(three),))
+    everything, _ = step(state, replace(stop, asker=None), 5.0)
+    assert isinstance(everything, Ending)
+    assert everything.line is None
+
+
+def test_a_cancel_that_came_first_counts_only_for_a_turn_that_its_asker_may_stop(session: Session) -> None:
+    session.stop("t1", asker="ada")
+    sent_by_root(session, "t1", fingerprint=b"1")
+    assert isinstance(session.state, Running)
+
+
+def test_a_cancel_that_came_first_says_in_the_log_who_asked(session: Session) -> None:
+    session.stop("t1", asker="ada")
+    early = EarlyCancel(TurnId("t1"), USER, session.now, "ada")
+    assert session.state.memory.early == (early,)
+    assert session.effects[0] == NoteEarlyCancel(early)
