@@ -135,11 +135,11 @@ class JournaledDecisions(Decisions):
             message = checked(message, self._performer)
         elif type(message) is Stop or type(message) is Tick or type(message) is Shut:
             _deliver(message, self.state, self._performer, self._shared.clock())
-        elif type(message) is Submit and self._flight is not None:
-            self._waiting.extend(_cancelled_early(message, self._flight.after, self._shared.clock()))
-        self._waiting.append((message, to))
         if self._flight is None:
+            self._waiting.append((message, to))
             self._decide_waiting()
+        else:
+            self._waiting.extend(_for_later([(message, to)], self._flight.after, self._shared.clock()))
 
     def flush(self) -> None:
         """Write what waits to be written, when nothing is on its way."""
@@ -241,7 +241,7 @@ class JournaledDecisions(Decisions):
     def _moved(self, flight: _Flight, message: Moved) -> None:
         """Take over what another has appended, and decide the same messages again. Raises `Diverged`."""
         self._head = message.head
-        self._waiting.extendleft(reversed(flight.mail))
+        self._waiting.extendleft(reversed(_for_later(flight.mail, self.state, flight.decided_at)))
         self._cargo.put_back(flight.packed)
         self._flush_due = True
         now = self._shared.clock()
@@ -333,11 +333,16 @@ def _deliver(message: Stop | Tick | Shut, state: State, performer: Performer, no
             performer.turns.cancel(effect.reason)
 
 
-def _cancelled_early(message: Submit, state: State, now: float) -> list[Mail]:
-    """The cancel that came before this send, once more: when the send is decided that may have expired."""
-    turn_id = message.spec.turn_id
-    early = early_cancel(state.memory, turn_id, now)
-    return [] if early is None else [(Stop(turn_id, early.reason, wait=False), None)]
+def _for_later(mail: Iterable[Mail], state: State, now: float) -> list[Mail]:
+    """The mail, to be decided later: each send behind its early cancel, which may have expired then."""
+    later: list[Mail] = []
+    for message, to in mail:
+        if type(message) is Submit:
+            early = early_cancel(state.memory, message.spec.turn_id, now)
+            if early is not None:
+                later.append((Stop(early.turn_id, early.reason, wait=False), None))
+        later.append((message, to))
+    return later
 
 
 def _may_be_refused(message: Shut) -> bool:

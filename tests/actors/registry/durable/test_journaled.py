@@ -7,10 +7,10 @@ import pytest
 
 from tests.actors.journal.slow import SlowJournal
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, plain, settle
-from turnkeeper.actors.journal.entries import CancelAsked
+from turnkeeper.actors.journal.entries import CancelAsked, EarlyCancel
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import InvalidRequest, JournalDown, TurnOver, UnknownSession
-from turnkeeper.actors.model.records import Reason
+from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.turn.turn import Turn
 
@@ -275,6 +275,22 @@ async def test_a_stalled_disk_does_not_eat_the_time_for_which_an_early_cancel_co
         assert (await (await sending).ended()).status is TurnStatus.CANCELLED
         assert (await cancelling).verdict is Verdict.NOT_RUNNING
         assert len(agent.runs) == 1
+
+
+async def test_a_send_whose_cancel_came_first_is_over_also_when_it_is_decided_anew(
+    clock: VirtualClock,
+) -> None:
+    """G4: another process was first, and that was known late."""
+    journal = SlowJournal()
+    async with opened(done, journal=journal, early_cancel_ttl=30) as registry:
+        await (await registry.send("s1", "hello", user="ada")).ended()
+        await registry.cancel("s1", "t1", user="ada")
+        journal.hold()
+        journal.intrude("s1", EarlyCancel(TurnId("t2"), Reason(CancelCode.USER_REQUEST, "ada"), 0.0))
+        sending = asyncio.create_task(registry.send("s1", "late", user="ada", turn_id="t1"))
+        await clock.advance(70)
+        journal.let_go()
+        assert (await (await sending).ended()).status is TurnStatus.CANCELLED
 
 
 @pytest.mark.parametrize(
