@@ -15,6 +15,7 @@ from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
     CountStale,
+    EditWaiting,
     Effect,
     EndAttempt,
     EndTurn,
@@ -35,6 +36,7 @@ from .entries import (
     AttemptEnded,
     CancelAsked,
     EarlyCancel,
+    Edited,
     Ended,
     EndedLate,
     Entry,
@@ -42,6 +44,7 @@ from .entries import (
     SessionClosed,
     Started,
     spec_of,
+    written_message,
 )
 
 
@@ -93,6 +96,10 @@ def entries_of(
             entries.append(Accepted(spec, effect.queued_at, effect.place, effect.not_before))
         elif type(effect) is MoveWaiting:
             entries.append(Placed(effect.turn_id, effect.place, effect.first))
+        elif type(effect) is EditWaiting:
+            edited = effect.spec
+            message = written_message(edited.message)
+            entries.append(Edited(edited.turn_id, message, edited.size, effect.joined))
         elif type(effect) is CancelTurn:
             if not effect.again and CAUSES[effect.reason.code].lasts:
                 entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))

@@ -40,7 +40,8 @@ from turnkeeper.actors.session.views import line_of as line_in
 @value
 class OpenTurn:
     """A turn that has not ended. ``epoch`` and ``started_at`` are those of its attempt, if that has started.
-    Of one that waits ``attempt`` is the one that comes next, and ``not_before`` the moment it waits for.
+    Of one that waits ``attempt`` is the one that comes next, ``not_before`` the moment it waits for, and
+    ``joined`` how many messages make up its own.
 
     Its spec has no address to answer, and no options: those were another process's.
     """
@@ -52,6 +53,7 @@ class OpenTurn:
     attempt: int = 1
     cancellation: Cancellation | None = None
     not_before: float | None = None
+    joined: int = 1
 
 
 @value
@@ -174,13 +176,19 @@ def _held(turn: Holder, cancellation: Cancellation | None) -> OpenTurn:
 
 
 def _waiting(turn: OpenTurn) -> Waiting:
-    return Waiting(turn.spec, turn.attempt, turn.queued_at, None, turn.not_before)
+    return Waiting(turn.spec, turn.attempt, turn.queued_at, None, turn.not_before, turn.joined)
 
 
 def _waits(turn: Waiting) -> OpenTurn:
     # When another attempt is due is decided anew in each process.
     not_before = turn.not_before if turn.attempt == 1 else None
-    return OpenTurn(_spec(turn.spec), queued_at=turn.queued_at, attempt=turn.attempt, not_before=not_before)
+    return OpenTurn(
+        _spec(turn.spec),
+        queued_at=turn.queued_at,
+        attempt=turn.attempt,
+        not_before=not_before,
+        joined=turn.joined,
+    )
 
 
 def _first(cancellation: Cancellation | None) -> Cancellation | None:

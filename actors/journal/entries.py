@@ -43,16 +43,20 @@ class Spec(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int = 0
 
 
+def written_message(message: Any) -> Any:
+    """A message as an entry has it. Raises `EventNotJson` for one that JSON cannot say."""
+    if type(message) is str and message.isascii():
+        return message
+    # Not by the encoder of entries: that says null where it should refuse, and refuses what events show.
+    return msgspec.Raw(to_json(message).encode())
+
+
 def spec_of(turn: TurnSpec) -> Spec:
     """A turn's spec without what is of this process: where its sender waits, and its options.
 
     Raises `EventNotJson` for a message that JSON cannot say.
     """
-    message = turn.message
-    if type(message) is not str or not message.isascii():
-        # Not by the encoder of entries: that says null where it should refuse, and refuses what events show.
-        message = msgspec.Raw(to_json(message).encode())
-    return Spec(turn.head, message, turn.grace, turn.timeout, turn.size)
+    return Spec(turn.head, written_message(turn.message), turn.grace, turn.timeout, turn.size)
 
 
 def turn_spec(spec: Spec, session_id: SessionId) -> TurnSpec:
@@ -91,6 +95,18 @@ class Placed(_Entry, frozen=True, tag="placed"):
     turn_id: TurnId
     place: Place
     first: bool = False
+
+
+class Edited(_Entry, frozen=True, tag="edited"):
+    """The message of a turn that waits is another one, made up of ``joined`` that were sent.
+
+    ``message`` and ``size`` are as in `Spec`. The turn's fingerprint stays that of the message first sent.
+    """
+
+    turn_id: TurnId
+    message: Any
+    size: int = 0
+    joined: int = 1
 
 
 class Started(_Entry, frozen=True, tag="started"):
@@ -200,6 +216,7 @@ Entry: TypeAlias = (
     | Titled
     | Accepted
     | Placed
+    | Edited
     | Started
     | Events
     | CancelAsked

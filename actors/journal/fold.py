@@ -24,6 +24,7 @@ from .entries import (
     AttemptEnded,
     CancelAsked,
     EarlyCancel,
+    Edited,
     Ended,
     EndedLate,
     Entry,
@@ -71,6 +72,8 @@ def _after(durable: Durable, entry: Entry, limits: Limits) -> Durable:
             if waiting is None:
                 raise ValueError(f"turn {turn_id} is moved, which does not wait")
             return _placed(_without(durable, waiting), replace(waiting, not_before=None), place, first=first)
+        case Edited():
+            return _edited(durable, entry)
         case Started():
             return _started(durable, entry)
         case CancelAsked(turn_id, reason, at):
@@ -127,6 +130,19 @@ def _without(durable: Durable, turn: OpenTurn) -> Durable:
     return replace(durable, front=front, rest=rest, later=later)
 
 
+def _edited(durable: Durable, entry: Edited) -> Durable:
+    """It says something else, at its place."""
+    before = _waiting(durable, entry.turn_id)
+    if before is None:
+        raise ValueError(f"turn {entry.turn_id} is edited, which does not wait")
+    spec = replace(before.spec, message=read(entry.message), size=entry.size)
+    after = replace(before, spec=spec, joined=entry.joined)
+    rest = tuple([after if turn is before else turn for turn in durable.rest])
+    later = tuple([after if turn is before else turn for turn in durable.later])
+    front = after if durable.front is before else durable.front
+    return replace(durable, front=front, rest=rest, later=later)
+
+
 def _started(durable: Durable, entry: Started) -> Durable:
     if durable.holder is not None:
         raise ValueError(f"turn {entry.turn_id} starts while another one holds the session")
@@ -137,7 +153,9 @@ def _started(durable: Durable, entry: Started) -> Durable:
         if waiting is None:
             raise ValueError(f"turn {entry.turn_id} starts, which was not accepted")
         turn, durable = waiting, _without(durable, waiting)
-    turn = replace(turn, epoch=entry.epoch, started_at=entry.at, attempt=entry.attempt, not_before=None)
+    turn = replace(
+        turn, epoch=entry.epoch, started_at=entry.at, attempt=entry.attempt, not_before=None, joined=1
+    )
     return replace(durable, holder=turn, last_epoch=entry.epoch)
 
 

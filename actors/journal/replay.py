@@ -16,6 +16,7 @@ from .entries import (
     AttemptEnded,
     CancelAsked,
     EarlyCancel,
+    Edited,
     Ended,
     EndedLate,
     Entry,
@@ -43,7 +44,7 @@ def replay(before: Durable, entries: Iterable[Entry], sizes: Sizes) -> Iterator[
     """
     durable = only_open(before)
     for entry in entries:
-        if isinstance(entry, Accepted | Placed | Started | Ended | AttemptEnded):
+        if isinstance(entry, Accepted | Placed | Edited | Started | Ended | AttemptEnded):
             durable = fold(durable, [entry], _THE_LAST)
         yield from _events(entry, durable, sizes)
 
@@ -63,7 +64,9 @@ def _events(entry: Entry, after: Durable, sizes: Sizes) -> Iterator[Event]:
             yield _end(entry, after, sizes)
         case AttemptEnded(turn_id, kept=kept, from_start=from_start):
             yield cut_off_event(waiting_record(after, turn_id), kept, from_start=from_start)
-        case Opened() | Titled() | Placed() | CancelAsked() | EarlyCancel() | EndedLate() | SessionClosed():
+        case Opened() | Titled() | Placed() | Edited() | CancelAsked() | EarlyCancel() | EndedLate():
+            pass
+        case SessionClosed():
             pass
         case _:
             assert_never(entry)

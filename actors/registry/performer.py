@@ -39,6 +39,7 @@ from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
     CountStale,
+    EditWaiting,
     Effect,
     EndAttempt,
     EndTurn,
@@ -294,6 +295,7 @@ class Performer:
             elif (
                 type(effect) is NoteCancel
                 or type(effect) is MoveWaiting
+                or type(effect) is EditWaiting
                 or type(effect) is NoteEarlyCancel
                 or type(effect) is NoteLateEnd
                 or type(effect) is NoteClosed

@@ -108,6 +108,18 @@ class MoveWaiting:
 
 @final
 @value
+class EditWaiting:
+    """Note that the message of a turn which waits is the one in ``spec`` now.
+
+    ``joined`` is how many messages make it up.
+    """
+
+    spec: TurnSpec
+    joined: int = 1
+
+
+@final
+@value
 class AnnouncePlaces:
     """Publish which turns wait behind the one that is called up, in their order: that has changed."""
 
@@ -199,6 +211,7 @@ Effect: TypeAlias = (
     | EndAttempt
     | AnnounceQueued
     | MoveWaiting
+    | EditWaiting
     | AnnouncePlaces
     | Reply
     | Refuse

@@ -21,7 +21,8 @@ class Waiting:
     """A turn that waits.
 
     ``attempt`` is the one that comes next: above 1, it had been started before. It is not started before the
-    moment ``not_before``. ``to`` is where its sender waits for its start.
+    moment ``not_before``. ``to`` is where its sender waits for its start. ``joined`` counts the
+    messages that make up its own.
     """
 
     spec: TurnSpec
@@ -29,6 +30,7 @@ class Waiting:
     queued_at: float | None = None
     to: ReplyAddress | None = None
     not_before: float | None = None
+    joined: int = 1
 
 
 @value

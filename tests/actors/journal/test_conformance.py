@@ -11,6 +11,7 @@ from turnkeeper.actors.journal.entries import (
     AttemptEnded,
     CancelAsked,
     EarlyCancel,
+    Edited,
     EndedLate,
     SessionClosed,
     Started,
@@ -139,6 +140,16 @@ async def test_a_turn_that_waits_and_the_one_it_waits_for_are_loaded(journal: Jo
         (1, 1, "turn.completed"),
         (2, 0, "turn.started"),
     ]
+
+
+async def test_a_turn_that_waits_is_loaded_with_the_message_that_it_has_now(journal: Journal) -> None:
+    head = await head_after(journal, "s1", None, opened(), started("t1", 1), accepted("t2", 2.0))
+    await head_after(journal, "s1", head, Edited(TurnId("t2"), raw(["hello", "there"]), 300, 2))
+    loaded = await journal.load(S1, TAIL)
+    assert loaded is not None
+    front = loaded.durable.front
+    assert front is not None
+    assert (front.spec.message, front.spec.size, front.joined) == (["hello", "there"], 300, 2)
 
 
 async def test_a_turn_that_was_given_up_is_remembered_when_it_has_ended(journal: Journal) -> None:

@@ -10,6 +10,7 @@ from turnkeeper.actors.journal.entries import (
     AttemptEnded,
     CancelAsked,
     EarlyCancel,
+    Edited,
     Ended,
     EndedLate,
     Entry,
@@ -164,6 +165,11 @@ EVER_SINCE = [
     ),
     (b'{"kind":"placed","turn_id":"t2","place":"rest","first":true}', Placed(TurnId("t2"), Place.REST, True)),
     (b'{"kind":"placed","turn_id":"t2","place":"front"}', Placed(TurnId("t2"), Place.FRONT)),
+    (b'{"kind":"edited","turn_id":"t2","message":"hi"}', Edited(TurnId("t2"), "hi")),
+    (
+        b'{"kind":"edited","turn_id":"t2","message":[{"type":"text","text":"hi"}],"size":300,"joined":2}',
+        Edited(TurnId("t2"), [{"type": "text", "text": "hi"}], 300, 2),
+    ),
     (
         b'{"kind":"ended","turn_id":"t1","status":"interrupted","at":9.0,"n":0,"epoch":8,"kept":"7-3"}',
         Ended(TurnId("t1"), TurnStatus.INTERRUPTED, 9.0, n=0, epoch=8, kept="7-3"),

@@ -17,10 +17,12 @@ from tests.planting import Bug, changed
 from tests.turns import LIMITS, head, record
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.journal.derive import entries_of
-from turnkeeper.actors.journal.durable import Durable, OpenTurn, durable
+from turnkeeper.actors.journal.durable import Durable, OpenTurn, durable, waiting_turns
 from turnkeeper.actors.journal.entries import (
+    Accepted,
     AttemptEnded,
     CancelAsked,
+    Edited,
     Ended,
     EndedLate,
     Entry,
@@ -37,7 +39,7 @@ from turnkeeper.actors.journal.fold import fold, fold_kept
 from turnkeeper.actors.model.messages import Submit, TurnEnded
 from turnkeeper.actors.model.records import LateEnd, Reason, Returned, SessionId, TurnId
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, Place, TurnStatus
 from turnkeeper.actors.session.effects import Effect
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import State
@@ -76,6 +78,23 @@ def test_a_turn_that_was_interrupted_uses_up_an_epoch_of_its_own() -> None:
     assert left == replace(OPENED, last_epoch=8, records=(interrupted,))
 
 
+@pytest.mark.parametrize("place", Place)
+def test_a_turn_that_waits_says_something_else_at_its_place(place: Place) -> None:
+    t2, t3 = Spec(head("t2", fingerprint=b"2"), "hi", 4.0), Spec(head("t3"), "there", 4.0)
+    waiting = [Accepted(t2, 3.0, place, 9.0), Accepted(t3, 3.0, Place.REST)]
+    before = fold(HELD, waiting, LIMITS)
+    after = fold(before, [Edited(TurnId("t2"), [{"text": "hi"}], 300, 2)], LIMITS)
+    (was,) = [turn for turn in waiting_turns(before) if turn.spec.turn_id == "t2"]
+    spec = replace(was.spec, message=[{"text": "hi"}], size=300)
+    edited = tuple(
+        [replace(was, spec=spec, joined=2) if turn is was else turn for turn in waiting_turns(before)]
+    )
+    assert waiting_turns(after) == edited
+    assert fold(
+        after, [Ended(T1, TurnStatus.COMPLETED, 4.0), Started(TurnId("t2"), 8, 4.0)], LIMITS
+    ).holder == OpenTurn(spec, 8, 4.0, queued_at=3.0)
+
+
 @pytest.mark.parametrize(
     ("before", "entry", "why"),
     [
@@ -85,6 +104,7 @@ def test_a_turn_that_was_interrupted_uses_up_an_epoch_of_its_own() -> None:
         (HELD, Started(TurnId("t2"), 8, 1.0, SPEC), "t2 starts while another one holds the session"),
         (OPENED, Ended(T1, TurnStatus.COMPLETED, 1.0), "t1 ends, which was not open"),
         (OPENED, EndedLate(T1, LateEnd(TurnStatus.COMPLETED, 1.0)), "t1 ends late, which was not given up"),
+        (HELD, Edited(T1, "hi"), "t1 is edited, which does not wait"),
         (OPENED, AttemptEnded(T1, 7, 1.0), "t1 does not hold the session"),
     ],
 )

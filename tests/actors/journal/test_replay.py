@@ -15,6 +15,7 @@ from turnkeeper.actors.journal.durable import Durable, OpenTurn
 from turnkeeper.actors.journal.entries import (
     Accepted,
     AttemptEnded,
+    Edited,
     Ended,
     Entry,
     Events,
@@ -123,6 +124,7 @@ LOG: list[Entry] = [
     Started(T1, 7, 1.0, Spec(head("t1"), "hi", 4.0)),
     Events(7, 1, (("word", msgspec.Raw(b"1")), ("word", msgspec.Raw(b"2")))),
     Accepted(Spec(head("t2"), "hi again", 4.0), 2.0),
+    Edited(T2, "hi all"),
     Ended(T1, TurnStatus.UNRESPONSIVE, 3.0, n=3, superseded_by=T2),
     Started(T2, 8, 3.0),
     Ended(T2, TurnStatus.COMPLETED, 4.0, n=1, result="done"),
@@ -138,13 +140,13 @@ def test_a_log_can_be_replayed_from_any_entry_on(at: int) -> None:
 
 def test_only_the_turns_that_are_open_have_to_be_known() -> None:
     first = OpenTurn(turn_spec(Spec(head("t1"), None, 4.0), SESSION), 7, 1.0)
-    (ended,) = replay(Durable(SESSION, holder=first), LOG[4:5], SIZES)
+    (ended,) = replay(Durable(SESSION, holder=first), LOG[5:6], SIZES)
     assert (ended.id, json.loads(ended.json)["superseded_by"]) == ("7-3", "t2")
 
 
 def test_a_turn_that_is_not_known_cannot_be_replayed() -> None:
     with pytest.raises(ValueError, match="t2 starts, which was not accepted"):
-        list(replay(NOTHING, LOG[5:], SIZES))
+        list(replay(NOTHING, LOG[6:], SIZES))
 
 
 def test_the_end_of_an_attempt_is_the_first_event_of_an_epoch_of_its_own() -> None:

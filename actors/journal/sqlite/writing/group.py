@@ -14,6 +14,7 @@ from turnkeeper.actors.journal.entries import (
     AttemptEnded,
     CancelAsked,
     EarlyCancel,
+    Edited,
     Ended,
     EndedLate,
     Entry,
@@ -118,7 +119,7 @@ class Group:
                 return self._ended(session, entry)
             case Accepted(spec):
                 return self._turn(session, spec.head)
-            case Placed(turn_id):
+            case Placed(turn_id) | Edited(turn_id):
                 return session.turns[turn_id]
             case CancelAsked(turn_id):
                 turn = session.turns[turn_id]
