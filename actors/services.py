@@ -37,9 +37,10 @@ async def send_message_to_agent(
     The agent is the one ``context.agent_name`` names, else the default. ``user`` is a name, a mapping with a
     ``user`` or ``username``, or an object with one.
 
-    Raises what the agent raised, and `TurnCancelled` when the turn ran out of time. When it was cancelled or
-    superseded, raises `asyncio.CancelledError`, but `TurnCancelled` inside another turn, for which
-    CancelledError means that it is to stop itself. `WaitsForItself` is raised in a turn of that session.
+    Raises what the agent raised, and `TurnCancelled` when the turn ran out of time, stalled or emitted more
+    than it may. When it was cancelled or superseded, raises `asyncio.CancelledError`, but `TurnCancelled`
+    inside another turn, for which CancelledError means that it is to stop itself. `WaitsForItself` is raised
+    in a turn of that session.
     Cancelling this call cancels the turn.
     """
     registry = open_registry()
@@ -66,7 +67,7 @@ async def send_message_to_agent(
     failure, reason = failure_of(end), end.turn.reason
     if isinstance(failure, TurnFailed) and failure.__cause__ is not None:
         raise failure.__cause__
-    ran_out = reason is not None and CAUSES[reason.code].stopped_as is TurnStatus.TIMED_OUT
+    ran_out = reason is not None and CAUSES[reason.code].ran_out
     if isinstance(failure, TurnCancelled) and not ran_out and current.get() is None:
         raise asyncio.CancelledError(failure.status)
     return result_of(end)

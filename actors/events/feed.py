@@ -53,12 +53,14 @@ def _uncounted() -> None:
 class Feed:
     """One session's events. A session without readers keeps no more than its log."""
 
-    __slots__ = ("_host", "log", "outbox", "readers")
+    __slots__ = ("_host", "log", "outbox", "readers", "recalls")
 
     def __init__(self, host: FeedHost, log: EventLog | None = None) -> None:
         self._host = host
         #: ``None`` while nothing reads.
         self.readers: Readers | None = None
+        #: How many more wait for what a journal has.
+        self.recalls = 0
         self.log = EventLog() if log is None else log
         #: Where emitted events wait for a journal; ``None`` without one.
         self.outbox: Outbox | None = None
@@ -71,6 +73,11 @@ class Feed:
             self.readers.published(self.log.head)
 
     # -- Readers ----------------------------------------------------------------------------------------
+
+    @property
+    def is_read(self) -> bool:
+        """Whether it has readers, or is about to have one."""
+        return self.readers is not None or self.recalls > 0
 
     @property
     def reader_count(self) -> int:

@@ -73,7 +73,7 @@ class ReasonData(TypedDict):
 
     code: Annotated[CancelCode, _is("Why.", CancelCode.USER_REQUEST)]
     by: Annotated[str | None, _is("Which user requested it.", "ada")]
-    text: Annotated[str | None, _is("In that user's own words.", None)]
+    text: Annotated[str | None, _is("In that user's own words, or in turnkeeper's.", None)]
 
 
 class ErrorData(TypedDict):

@@ -20,6 +20,19 @@ UNRESPONSIVE: Final = Counter(
 STALE_REPORTS: Final = Counter(
     "stale_reports_total", "Reports of a turn's end that came when the turn no longer held its session."
 )
+BUDGETS_EXCEEDED: Final = Counter(
+    "budgets_exceeded_total", "Turns that were cancelled because they emitted more than they may."
+)
+EVENTS_OVER_BUDGET: Final = Counter(
+    "events_over_budget_total",
+    "Events that were dropped because their turn had exceeded its budget and was being cancelled for that.",
+)
+TURNS_STALLED: Final = Counter(
+    "turns_stalled_total", "Turns that were cancelled because they emitted nothing for too long."
+)
+TURNS_ABANDONED: Final = Counter(
+    "turns_abandoned_total", "Turns that were cancelled because they had no reader for too long."
+)
 SUPERSEDED: Final = Counter("superseded_total", "Turns whose place a newer message took, started or not.")
 GAPS: Final = Counter("gaps_total", "Readers whose cursor could not be continued from, and who got a gap.")
 SUBSCRIBER_OVERFLOW: Final = Counter(
@@ -127,6 +140,10 @@ APPENDS_NOT_LANDED: Final = Counter(
 COUNTERS: Final = (
     UNRESPONSIVE,
     STALE_REPORTS,
+    BUDGETS_EXCEEDED,
+    EVENTS_OVER_BUDGET,
+    TURNS_STALLED,
+    TURNS_ABANDONED,
     SUPERSEDED,
     GAPS,
     SUBSCRIBER_OVERFLOW,

@@ -109,10 +109,10 @@ class OnFull(Word):
 
 
 class OnDisconnect(Word):
-    """What becomes of a turn that has no reader any more."""
+    """What becomes of a turn that has no reader, and whose end no caller waits for."""
 
     CONTINUE = word("continue", "it goes on")
-    CANCEL = word("cancel", "it is cancelled, if no reader comes for a while")
+    CANCEL = word("cancel", "it is cancelled, once that has been so for as long as `abandon_after` says")
 
 
 class Priority(Word):
@@ -152,8 +152,12 @@ class CancelCode(Word):
 
     USER_REQUEST = word("user_request", "the user, or the host on the user's behalf, asked for it")
     SUPERSEDED = word("superseded", "a newer message took its place")
-    CLIENT_DISCONNECTED = word("client_disconnected", "the client went away")
+    CLIENT_DISCONNECTED = word(
+        "client_disconnected", "the client went away, or it had no reader for as long as `abandon_after` says"
+    )
     TIMEOUT = word("timeout", "its time was up")
+    BUDGET_EXCEEDED = word("budget_exceeded", "it emitted more than it may; the text says more of what")
+    STALLED = word("stalled", "it emitted nothing for as long as `stall_timeout` says")
     SHUTDOWN = word("shutdown", "the server shut down")
     ADMIN = word("admin", "an admin who is not the owner asked for it")
     POLICY = word("policy", "a rule of the host's")

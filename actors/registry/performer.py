@@ -1,6 +1,7 @@
 """Performs the effects of a session's decisions: the one place where a session touches the world."""
 
 import logging
+from functools import partial
 from typing import Any, Final, assert_never
 
 from turnkeeper.actors.events.event import (
@@ -31,7 +32,7 @@ from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
 from turnkeeper.actors.model.records import Outcome, Raised, Returned, SessionId, TurnId, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import TERMINAL, OnRestart, StreamEnd, TurnStatus
-from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, refuse
+from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, is_awaited, refuse
 from turnkeeper.actors.session.consequences import ENDS
 from turnkeeper.actors.session.effects import (
     AnnouncePlaces,
@@ -60,10 +61,12 @@ from turnkeeper.actors.session.states import Closed, State
 from turnkeeper.actors.session.views import owed_answers, queue_of, was_superseded
 from turnkeeper.actors.turn import recorder
 from turnkeeper.actors.turn.changes import Changes
+from turnkeeper.actors.turn.guard.guard import Guard
+from turnkeeper.actors.turn.guard.terms import terms_of
 from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.recorder import DELTA, Said, recorded
 from turnkeeper.actors.turn.running import RunningTurns
-from turnkeeper.actors.turn.turn import Turn, go_on_from, reply_of
+from turnkeeper.actors.turn.turn import Turn, current, go_on_from, reply_of
 from turnkeeper.actors.turn.waiters import Waiters
 
 from .recovery import missing_terminal_events
@@ -238,6 +241,23 @@ def publish_ends(shared: Shared, feed: Feed, before: State, left: State) -> None
             log_end(left.memory.home.session_id, record, None)
 
 
+def _guard_of(turn: Turn, shared: Shared, performer: "Performer") -> Guard | None:
+    """What holds a turn to its terms; ``None`` where there are none, as in the standard policy."""
+    terms = terms_of(turn.spec.policy)
+    if terms is None:
+        return None
+    stop, is_read = partial(performer.turns.stop, turn), partial(_is_read, performer, turn.spec)
+    return Guard(terms, shared.loop, shared.meter, stop, lambda: current.get() is turn, is_read)
+
+
+def _is_read(performer: "Performer", spec: TurnSpec) -> bool:
+    """Whether there is a reader of the session, or an asker that waits for the end of this turn."""
+    if performer.feed.is_read or is_awaited(spec.ended_to):
+        return True
+    waiters = performer._waiters
+    return waiters is not None and waiters.wait_for(spec.turn_id)
+
+
 class Performer:
     """The hands of one session, and what they hold: running turns, events, a timer, waiting askers."""
 
@@ -262,7 +282,7 @@ class Performer:
     @property
     def busy(self) -> bool:
         """Whether there are readers, askers that wait for a turn, or quarantined turns that still run."""
-        return bool(self.feed.readers or self.turns.quarantined or self._waiters)
+        return bool(self.feed.is_read or self.turns.quarantined or self._waiters)
 
     def perform(self, effects: tuple[Effect, ...], state: State) -> None:
         """Do what was decided, in order. ``state`` is the one that was decided along with it."""
@@ -317,6 +337,7 @@ class Performer:
         name, owner = spec.head.agent, state.memory.home.owner
         agent = shared.agents[name]
         turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name], effect.attempt)
+        turn.guard = None if spec.head.own_policy is None else _guard_of(turn, shared, self)
         on_restart = spec.policy.on_restart
         if effect.attempt > 1 and on_restart is OnRestart.CONTINUE:
             go_on_from(turn, _said_before(self.feed.log, turn.turn_id, on_restart, shared.max_event_size))

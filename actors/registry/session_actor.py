@@ -72,8 +72,6 @@ class SessionActor(AsyncioActor):
     registered = False
     #: Whether a handler has raised. Only an instance that has failed has one of its own.
     _failed = False
-    #: How many readers wait for what the journal has.
-    _recalls = 0
 
     def __init__(
         self,
@@ -170,7 +168,7 @@ class SessionActor(AsyncioActor):
             return
         self._decisions.flush()
         recall = Recall(self._shared, journal, session_id, log, asker.user)
-        self._recalls += 1
+        self._performer.feed.recalls += 1
         self._shared.answer_later(self._recalled(message, recall, record), reply_to)
 
     async def _recalled(
@@ -179,7 +177,7 @@ class SessionActor(AsyncioActor):
         try:
             found, record = await recall.read(message, record)
         finally:
-            self._recalls -= 1
+            self._performer.feed.recalls -= 1
         state = self._decisions.state
         if not self._actor_ref.is_alive() or (isinstance(state, Closed) and state.for_good is None):
             raise SessionLost(LOST) if self._failed else shutting_down()
@@ -210,6 +208,7 @@ class SessionActor(AsyncioActor):
             self._actor_ref.tell_if_alive(Unsubscribe(reader))
 
     def _count_readers(self) -> None:
+        self._performer.turns.readers_changed()
         shared, home = self._shared, self._decisions.state.memory.home
         count = self._performer.feed.reader_count
         shared.directory.followed(self._actor_ref, home.session_id, count, shared.clock())
@@ -220,7 +219,7 @@ class SessionActor(AsyncioActor):
         """Go to sleep if there is nothing to do: hand over what is to be remembered, and stop."""
         state = self._decisions.state
         session_id = state.memory.home.session_id
-        busy = self._performer.busy or self._recalls or not self._decisions.settled
+        busy = self._performer.busy or not self._decisions.settled
         if busy or not self.actor_inbox.empty() or not isinstance(state, Idle | Closed):
             self._shared.report(Slept(self._actor_ref, session_id, None, None))
             return

@@ -22,11 +22,12 @@ Pykka's documented behaviour is kept; `docs/reference/pykka.md` lists where it c
 from .actor import AsyncioActor, ask, forward
 from .answers import answer, answer_foreign, refuse
 from .batches import batches, in_batches
+from .countdown import Countdown
 from .errors import BlockingCallOnLoop, LoopClosed, RuntimeMisuse, TurnkeeperError
 from .future import AsyncioFuture
 from .loop_watch import LoopWatch
 from .patience import Patience
-from .promise import ActorLoopClosed
+from .promise import ActorLoopClosed, is_awaited
 from .query import Query
 from .ref import AsyncioRef, request_stop
 from .run_queue import ReplyTo
@@ -38,6 +39,7 @@ __all__ = [
     "AsyncioFuture",
     "AsyncioRef",
     "BlockingCallOnLoop",
+    "Countdown",
     "LoopClosed",
     "LoopWatch",
     "Patience",
@@ -52,6 +54,7 @@ __all__ = [
     "batches",
     "forward",
     "in_batches",
+    "is_awaited",
     "refuse",
     "request_stop",
 ]

@@ -273,9 +273,7 @@ class Promise(pykka.Future[T]):
                 waiters = self._waiters = [waiters]
             elif len(waiters) & (len(waiters) - 1) == 0:
                 # Now and then drop those that gave up, or polling with a timeout would pile them up.
-                waiters[:] = [
-                    each for each in waiters if not (isinstance(each[1], asyncio.Future) and each[1].done())
-                ]
+                waiters[:] = [each for each in waiters if _waits(each)]
             waiters.append(waiter)
 
     def _forget(self, waiter: Waiter) -> None:
@@ -284,3 +282,18 @@ class Promise(pykka.Future[T]):
                 self._waiters = None
             elif isinstance(self._waiters, list) and waiter in self._waiters:
                 self._waiters.remove(waiter)
+
+
+def _waits(waiter: Waiter) -> bool:
+    """Whether it has not given up. A thread that does is forgotten at once."""
+    return not (isinstance(waiter[1], asyncio.Future) and waiter[1].done())
+
+
+def is_awaited(to: Any) -> bool:
+    """Whether a task or a thread waits for an answer there now, as far as can be known: else it does."""
+    if not isinstance(to, Promise):
+        return to is not None
+    waiters = to._waiters
+    if waiters is None or to.done():
+        return False
+    return any(map(_waits, list(waiters) if isinstance(waiters, list) else (waiters,)))

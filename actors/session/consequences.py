@@ -22,6 +22,7 @@ class Cause:
     ``closes_as`` is why the streams end when the session is closed with this code; ``None``: as its last turn
     ended. ``lasts``: it counts after a restart as well, because it is about more than this process.
     ``decided_by`` are the fields of the turn's policy that are behind it.
+    ``ran_out``: the turn has used up what it had, and no one asked for its end.
     """
 
     stopped_as: TurnStatus = TurnStatus.CANCELLED
@@ -30,6 +31,7 @@ class Cause:
     closes_as: StreamEnd | None = None
     lasts: bool = True
     decided_by: tuple[str, ...] = ()
+    ran_out: bool = False
 
 
 def _cause(code: CancelCode) -> Cause:
@@ -39,7 +41,11 @@ def _cause(code: CancelCode) -> Cause:
         case CancelCode.SUPERSEDED:
             return Cause(supersedes=True)
         case CancelCode.TIMEOUT:
-            return Cause(stopped_as=TurnStatus.TIMED_OUT, decided_by=("turn_timeout",))
+            return Cause(stopped_as=TurnStatus.TIMED_OUT, decided_by=("turn_timeout",), ran_out=True)
+        case CancelCode.BUDGET_EXCEEDED:
+            return Cause(decided_by=("max_events", "max_event_bytes"), ran_out=True)
+        case CancelCode.STALLED:
+            return Cause(decided_by=("stall_timeout",), ran_out=True)
         case CancelCode.SHUTDOWN:
             return Cause(closes_as=StreamEnd.SHUTDOWN, lasts=False)
         case (

@@ -8,7 +8,7 @@ neither its coroutine nor that coroutine's ``finally``, so nothing that has to h
 import asyncio
 from typing import Any
 
-from turnkeeper.actors.model.messages import TaskExited, TurnEnded
+from turnkeeper.actors.model.messages import Stop, TaskExited, TurnEnded
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.runtime import AsyncioRef
 
@@ -47,6 +47,11 @@ class RunningTurns:
         """Whether the agent of the turn that holds the session was entered so far, if there is one."""
         return None if self.turn is None else self.turn.began
 
+    def readers_changed(self) -> None:
+        """A reader has come, or one has gone."""
+        if self.turn is not None and self.turn.guard is not None:
+            self.turn.guard.readers_changed()
+
     def start(
         self,
         turn: Turn,
@@ -73,6 +78,20 @@ class RunningTurns:
                 outcome = raised(turn.exited)
             ended = TurnEnded(turn.epoch, outcome, turn.first_event_at, turn.began)
             self._actor.tell_if_alive(ended, now=True)
+
+    def stop(self, turn: Turn, reason: Reason, raised_in: "asyncio.Task[Any] | None" = None) -> bool:
+        """Have the actor stop this turn, unless it was asked to stop before, or is over; whether it is asked.
+
+        In the task ``raised_in`` CancelledError is raised next. Where the turn runs in it, that delivers its
+        cancellation: another one would cut its cleanup short.
+        """
+        if self.turn is not turn or turn.cancel_requested:
+            return False
+        if raised_in is not None and raised_in is (self.task or raised_in):
+            turn.ask_to_stop(reason)
+        turn.cancel_requested = True  # it emits on before it is stopped
+        self._actor.tell_if_alive(Stop(turn.turn_id, reason, wait=False))
+        return True
 
     def cancel(self, reason: Reason, *, again: bool = False) -> None:
         """Deliver a cancellation to the coroutine of the turn that holds the session: once, and ``again``."""
@@ -115,7 +134,8 @@ class RunningTurns:
             if self.task is not None:
                 tasks[self.task] = self.turn
         for turn in turns:
-            turn.over = turn.cancel_requested = True
+            turn.close()
+            turn.cancel_requested = True
         for task in tasks:
             task.cancel()
             orphaned.add(task)

@@ -24,6 +24,7 @@ from turnkeeper.actors.model.value import replace
 
 from .context import OwnContext, clear_cancel, flag_cancel
 from .context_store import ContextStore
+from .guard.guard import Guard
 from .recorder import DELTA, Reply, Said
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class TurnHost(Protocol):
 class _Specified:
     """What a turn knows from the send that it is for."""
 
-    __slots__ = ()
+    __slots__ = ("spec",)
     spec: TurnSpec
 
     @property
@@ -134,6 +135,15 @@ class _Specified:
         """What the caller of `send_message_to_agent` allowed; ``None`` if it said nothing."""
         return None if self.spec.options is None else self.spec.options.max_iterations
 
+    @property
+    def brought_context(self) -> Any:
+        """The context that the caller brought, to be used as it is; ``None`` if it brought none."""
+        return None if self.spec.options is None else self.spec.options.context
+
+    def replace_message(self, message: Any) -> None:
+        """Give the agent another message than the one that was sent."""
+        self.spec = replace(self.spec, message=message)
+
 
 class Turn(_Specified, Generic[C]):
     """One run of the host's coroutine, for one message.
@@ -153,12 +163,12 @@ class Turn(_Specified, Generic[C]):
         "epoch",
         "exited",
         "first_event_at",
+        "guard",
         "n",
         "over",
         "owner",
         "partial",
         "reason",
-        "spec",
     )
 
     def __init__(
@@ -199,6 +209,8 @@ class Turn(_Specified, Generic[C]):
         self.exited: AgentError | None = None
         #: Whether the turn has let go of its session.
         self.over = False
+        #: What holds it to its terms; ``None`` where there are none.
+        self.guard: Guard | None = None
 
     @property
     def context(self) -> C:
@@ -225,6 +237,8 @@ class Turn(_Specified, Generic[C]):
         Raises `TurnOver` once the turn is over, `ReservedEvent` for a name of turnkeeper's own,
         `EventNotJson` for data that is not JSON or is larger than ``log_bytes``, and
         `WrongThread` off the loop's thread (use ``loop.call_soon_threadsafe(turn.emit, ...)`` there).
+        Raises CancelledError beyond ``max_events`` or ``max_event_bytes``: the turn is cancelled for that.
+        What it emits while it cleans up is published still, up to a little more.
         """
         host = self._host
         if get_ident() != host.thread:
@@ -235,6 +249,8 @@ class Turn(_Specified, Generic[C]):
         text = to_json(data)
         if len(text) > host.max_event_size:
             raise _too_large(len(text), host)
+        if self.guard is not None and not self.guard.admits(self.n, text):
+            return
         if self.first_event_at is None:
             self.first_event_at = host.clock()
         self.n += 1
@@ -279,15 +295,6 @@ class Turn(_Specified, Generic[C]):
 
     # -- for turnkeeper's own use ---------------------------------------------------------------------
 
-    @property
-    def brought_context(self) -> Any:
-        """The context that the caller brought, to be used as it is; ``None`` if it brought none."""
-        return None if self.spec.options is None else self.spec.options.context
-
-    def replace_message(self, message: Any) -> None:
-        """Give the agent another message than the one that was sent."""
-        self.spec = replace(self.spec, message=message)
-
     def ask_to_stop(self, reason: Reason) -> None:
         """Note that a cancel was asked, where code that reads flags looks for it."""
         self.reason = reason
@@ -302,6 +309,9 @@ class Turn(_Specified, Generic[C]):
     def close(self) -> int:
         """Publish and keep nothing of it any more; return the number of the event that ends it."""
         self.over = True
+        if self.guard is not None:
+            self.guard.rest()
+            self.guard = None
         self.n += 1
         return self.n
 

@@ -2,7 +2,7 @@
 
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import TurnId
-from turnkeeper.actors.runtime import ReplyTo, answer, refuse
+from turnkeeper.actors.runtime import ReplyTo, answer, is_awaited, refuse
 
 
 class Waiters:
@@ -19,6 +19,10 @@ class Waiters:
     def add(self, turn_id: TurnId, to: ReplyTo) -> None:
         """Answer this one, too, when the turn ends."""
         self._waiting.setdefault(turn_id, []).append(to)
+
+    def wait_for(self, turn_id: TurnId) -> bool:
+        """Whether one of them waits for this turn, and has not given up."""
+        return any(map(is_awaited, self._waiting.get(turn_id, ())))
 
     def answer(self, end: TurnEnd) -> None:
         """The turn has ended: answer all that waited for it."""

@@ -41,7 +41,7 @@ from turnkeeper.actors.model.messages import (
     TurnEnd,
 )
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId
-from turnkeeper.actors.model.words import TERMINAL, CloseOn, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.model.words import TERMINAL, CancelCode, CloseOn, SessionState, TurnStatus, Verdict
 from turnkeeper.actors.registry.directory import size_of_title
 from turnkeeper.actors.registry.front import SessionRegistry, open_registry
 from turnkeeper.actors.runtime import AsyncioFuture
@@ -49,6 +49,7 @@ from turnkeeper.actors.session.line import waiting_turns
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Closed
 from turnkeeper.actors.session.views import line_of
+from turnkeeper.actors.turn.guard.budget import LAST_EVENTS
 from turnkeeper.actors.turn.turn import Turn
 
 ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
@@ -138,6 +139,10 @@ class Onlooker:
         self._closes: list[tuple[str, int, int]] = []
         #: Readers that end with the turn that was replaced.
         self._replaced: list[tuple[str, int]] = []
+        #: Runs that may yet be stopped, or were since he looked last.
+        self._unjudged: list[Run] = []
+        #: When each turn had a reader last, as far as he has looked, or when it began.
+        self._read_at: dict[Turn, float] = {}
         #: What was wrong where an AssertionError would not have been noticed.
         self._wrong: list[str] = []
 
@@ -153,6 +158,7 @@ class Onlooker:
         for other in self.living:
             if other.turn.session_id == turn.session_id and not self._has_let_go(other.turn):
                 self._wrong.append(f"G1: {turn} began while {other.turn} held the session")
+        self._unjudged.append(run)
         self._epochs[turn.session_id].add(turn.epoch)
         self._touched[turn.session_id] = self._clock.time()
 
@@ -160,6 +166,11 @@ class Onlooker:
         """Whether a coroutine that lives was given up: only after a whole grace, also by a failed session."""
         cut_off_at = self._cut_off.get(turn)
         return turn.over and (cut_off_at is None or self._clock.time() >= cut_off_at + self._grace)
+
+    @property
+    def now(self) -> float:
+        """The time on the loop's clock."""
+        return self._clock.time()
 
     def _holding(self, session: str) -> list[Run]:
         return [run for run in self.living if run.turn.session_id == session and not run.turn.over]
@@ -286,6 +297,7 @@ class Onlooker:
             self._compare_holdings()
             self._every_wait_has_its_reason(views)
         self._cancels_come_when_they_are_due()
+        self._turns_use_up_what_they_may()
         self._ends_are_true()
         self._check_readers()
         self._check_generators()
@@ -420,6 +432,44 @@ class Onlooker:
                     assert len(run.cancelled_at) > 1, f"{run.turn} was not cancelled again"
                 if now >= since + self._grace + 2 * TINY:
                     assert run.turn.over, f"{run.turn} ignores its grace and holds its session"
+
+    def _turns_use_up_what_they_may(self) -> None:
+        """G8: a turn is stopped that emits too much, nothing for too long, or is without a reader for long.
+
+        Not before that, and at most half of that time later.
+        """
+        settings = self._settings
+        for run in self.living:
+            turn, asked = run.turn, run.cancelled_at
+            is_read = any(not each.gone and each.session == turn.session_id for each in self.readers)
+            if not asked and (is_read or turn not in self._read_at):
+                self._read_at[turn] = self.now if is_read else run.started_at
+            if settings.max_events is not None:
+                assert turn.over or turn.n <= settings.max_events + LAST_EVENTS, f"{turn} emits on"
+            for since, seconds in self._waits_of(run):
+                if not asked and seconds is not None:
+                    due = max(since, self._steady_since) + 1.5 * seconds
+                    assert self.now < due + TINY, f"{turn} is not stopped"
+        for run in self._unjudged:
+            if run.cancelled_at and run.turn.reason is not None:
+                self._stopped_for_a_reason(run, run.turn.reason.code)
+        self._unjudged = [run for run in self.living if not run.cancelled_at]
+
+    def _waits_of(self, run: Run) -> tuple[tuple[float, float | None], ...]:
+        """Since when a run emits nothing, and is without a reader, and for how long each may be."""
+        settings = self._settings
+        alone = settings.abandon_after if settings.on_disconnect == "cancel" else None
+        return (run.heard_at, settings.stall_timeout), (self._read_at.get(run.turn, 0.0), alone)
+
+    def _stopped_for_a_reason(self, run: Run, code: CancelCode) -> None:
+        silent, alone = self._waits_of(run)
+        stalled_or_left = {CancelCode.STALLED: silent, CancelCode.CLIENT_DISCONNECTED: alone}
+        if code in stalled_or_left:
+            since, seconds = stalled_or_left[code]
+            assert seconds is not None
+            assert run.cancelled_at[0] > since + seconds - TINY, f"{run.turn} was stopped too soon"
+        elif code is CancelCode.BUDGET_EXCEEDED:
+            assert run.turn.n >= (self._settings.max_events or 0), f"{run.turn} might have emitted more"
 
     def _ends_are_true(self) -> None:
         """G2: each end is reported once, and the terminal event says the same."""

@@ -17,7 +17,8 @@ class Run:
     def __init__(self, turn: Turn, clock: VirtualClock) -> None:
         self.turn = turn
         self.do: str = turn.message["do"]
-        self.started_at = clock.time()
+        #: When it began, and when it emitted something last.
+        self.started_at = self.heard_at = clock.time()
         #: When a cancellation reached the coroutine.
         self.cancelled_at: list[float] = []
         #: Whether a task of the turn's has raised what would have ended the process.

@@ -48,7 +48,13 @@ HOUSE = Settings(
 )
 #: The same with so little room that sends and streams are refused.
 FULL_HOUSE = replace(HOUSE, max_in_flight=1, max_streams=2, max_kept=1_500)
-#: More than a log keeps, and more than the readers' lags are looked at after.
+#: The same with turns that may neither emit much, nor be silent or without a reader for long.
+STRICT_HOUSES = (
+    replace(HOUSE, max_events=40, stall_timeout=5.0),
+    replace(HOUSE, on_disconnect="cancel", abandon_after=8.0),
+)
+#: More than a log keeps, more than a turn may emit in a strict house, and more than the readers' lags are
+#: looked at after.
 FLOOD = 70
 DOINGS = (
     "wait",
@@ -151,7 +157,7 @@ batches = batches_of(MESSAGES, DEEDS)
 spans = st.sampled_from([0.0, 0.0, 1.0, GRACE + 0.1, 70.0, 700.0])
 #: Whether the registry is drained before it is stopped, and within how many seconds.
 drains = st.sampled_from([None, HOUSE.shutdown_deadline, 0.5])
-houses = st.sampled_from([HOUSE, FULL_HOUSE])
+houses = st.sampled_from([HOUSE, FULL_HOUSE, *STRICT_HOUSES])
 
 
 def again(test: str) -> str:
@@ -245,6 +251,8 @@ class Play:
                     for _ in range(1 if deed.what == "emit" else FLOOD):
                         if not turn.over:
                             turn.emit("word", deed.which)
+                    if not turn.cancel_requested:
+                        run.heard_at = self.onlooker.now
                 case "exit":
                     self.onlooker.exit(run)
                 case "cancel it":

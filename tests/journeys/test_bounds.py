@@ -85,6 +85,13 @@ async def agent(turn: Turn) -> list[str] | None:
         case "emit_large":
             with pytest.raises(EventNotJson):
                 turn.emit("word", "x" * int(amount))
+        case "overflow":
+            try:
+                for _ in range(int(amount)):
+                    turn.emit("word")
+            finally:
+                for _ in range(int(amount)):
+                    turn.emit("word")
         case "flood":
             for _ in range(int(amount)):
                 turn.emit("flood", "x" * 60_000)
@@ -167,6 +174,28 @@ async def _bulk_cancel(house: House) -> None:
         await house.sent(session, "wait")
     answer = await house.post("/chat/cancel_send_tasks", json={"all": True, "limit": 1})
     assert answer.body["truncated"] == 1
+
+
+@bound("what a turn emits", meter.BUDGETS_EXCEEDED, meter.EVENTS_OVER_BUDGET, max_events=3)
+async def _budget(house: House) -> None:
+    task = await ended(house, "overflow 40")
+    turn = (await house.get(f"/chat/s/turns/{task}")).body
+    assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "budget_exceeded")
+    assert turn["reason"]["text"] == "more than 3 events"
+
+
+@bound("a turn that emits nothing", meter.TURNS_STALLED, stall_timeout=0.1)
+async def _stalled(house: House) -> None:
+    task = await ended(house, "wait")
+    turn = (await house.get(f"/chat/s/turns/{task}")).body
+    assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "stalled")
+
+
+@bound("a turn without a reader", meter.TURNS_ABANDONED, on_disconnect="cancel", abandon_after=0.1)
+async def _abandoned(house: House) -> None:
+    task = await ended(house, "wait")
+    turn = (await house.get(f"/chat/s/turns/{task}")).body
+    assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "client_disconnected")
 
 
 @bound("a result in", meter.RESULTS_LEFT_OUT, log_bytes=2_000)

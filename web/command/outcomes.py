@@ -88,9 +88,14 @@ def ending_text(turn: Mapping[str, Any], why: str | None = None) -> str:
     if turn.get("superseded_by"):
         return f"{words}: superseded by {turn['superseded_by']}"
     if reason.get("code"):
-        by = f", by {turn['by']}" if turn.get("by") else ""
+        by = f", by {turn['by']}" if turn.get("by") else _own_words(reason)
         return f"{words}: {reason['code']}{by}"
     return words
+
+
+def _own_words(reason: Mapping[str, Any]) -> str:
+    """What the server itself says of a cancel that no user has asked for."""
+    return f", {reason['text']}" if reason.get("text") else ""
 
 
 def ending_exit_code(turn: Mapping[str, Any], *, stopped: bool) -> ExitCode:

@@ -93,8 +93,8 @@ def _step(each: JSON, turn: JSON) -> str:
             return "its agent emitted its first event"
         case Step.CANCEL_REQUESTED:
             by = f" by {each['by']}" if each.get("by") else ""
-            text = f', saying "{each["text"]}"' if each.get("text") else ""
-            return f"asked to stop{by}: {each['code']}{text}"
+            said = f', saying "{each["text"]}"' if by else f", {each.get('text')}"
+            return f"asked to stop{by}: {each['code']}{said if each.get('text') else ''}"
         case Step.CANCELLED_AGAIN:
             return "cancelled again: at half of the grace it had not stopped"
         case Step.SETTLED:

@@ -423,7 +423,13 @@ def _moment(moment: records.Moment, policy: Policy) -> Moment:
         outcome=UNSET if status is None or not late else status,
         status=UNSET if status is None or late else status,
         settled_after_ms=UNSET if after is None else round(after, 3),
-        decided_by={name: _decided(policy.decided(name)) for name in moment.decided_by} or UNSET,
+        decided_by={
+            # Of two bounds, the one that there is.
+            name: _decided(policy.decided(name))
+            for name in moment.decided_by
+            if getattr(policy, name) is not None
+        }
+        or UNSET,
     )
 
 

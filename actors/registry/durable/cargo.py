@@ -9,7 +9,7 @@ from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.journal.entries import Entry, Events, Titled
 from turnkeeper.actors.metrics.meter import JOURNAL_OVERFLOWS
 from turnkeeper.actors.model.exceptions import SessionError
-from turnkeeper.actors.model.messages import Flush, Retitle, Stop
+from turnkeeper.actors.model.messages import Flush, Retitle
 from turnkeeper.actors.model.records import Reason
 from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.registry.shared import Shared
@@ -114,8 +114,5 @@ class Cargo:
     def events_overflow(self) -> None:
         """Stop the turn, which emits what cannot be written."""
         turn = self._turns.turn
-        if turn is not None and not turn.cancel_requested:
+        if turn is not None and self._turns.stop(turn, Reason(CancelCode.JOURNAL_LOST)):
             self._shared.meter.count(JOURNAL_OVERFLOWS)
-            turn.cancel_requested = True  # it emits on before it is stopped
-            reason = Reason(CancelCode.JOURNAL_LOST)
-            self._actor.tell_if_alive(Stop(turn.turn_id, reason, wait=False))

@@ -14,7 +14,7 @@ from tests.actors.runtime.waits import Thread, fail, turns, until_somebody_waits
 from turnkeeper.actors.runtime import promise
 from turnkeeper.actors.runtime.errors import BlockingCallOnLoop
 from turnkeeper.actors.runtime.future import AsyncioFuture
-from turnkeeper.actors.runtime.promise import ActorLoopClosed
+from turnkeeper.actors.runtime.promise import ActorLoopClosed, is_awaited
 
 
 class Source:
@@ -88,6 +88,44 @@ async def test_setting_after_the_only_wait_was_cancelled_is_no_error() -> None:
     future.set(3)
 
     assert future.get() == 3
+
+
+async def test_it_is_awaited_as_long_as_a_task_or_a_thread_waits() -> None:
+    future = AsyncioFuture[int]()
+    assert not is_awaited(future)
+    first, second = (asyncio.ensure_future(_awaiting(future)) for _ in range(2))
+    await turns()
+    assert is_awaited(future)
+    first.cancel()
+    await turns()
+    assert is_awaited(future)
+    second.cancel()
+    await turns()
+    assert not is_awaited(future)
+    last = asyncio.ensure_future(_awaiting(future))
+    await turns()
+    assert is_awaited(future)
+    future.set(1)
+    assert not is_awaited(future)
+    assert await last == 1
+
+
+def test_a_thread_that_has_given_up_waits_no_longer() -> None:
+    future = AsyncioFuture[int]()
+    waiting = Thread(lambda: future.get(timeout=60))
+    until_somebody_waits_for(future)
+    assert is_awaited(future)
+    future.set(1)
+    assert waiting.result() == 1
+    assert not is_awaited(future)
+    late = AsyncioFuture[int]()
+    with pytest.raises(pykka.Timeout):
+        late.get(timeout=0.01)
+    assert not is_awaited(late)
+
+
+async def _awaiting(future: AsyncioFuture[int]) -> int:
+    return await future
 
 
 async def test_polling_with_a_timeout_does_not_pile_up_waits() -> None:

@@ -1,9 +1,11 @@
 """Those who wait for the end of a turn of one session."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
+from tests.fakes import settle
 from turnkeeper.actors.model.exceptions import ShuttingDown
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import TurnHead, TurnId, TurnRecord
@@ -37,6 +39,22 @@ def test_the_end_of_a_turn_that_is_not_waited_for_changes_nothing() -> None:
     waiters, (address,) = waiting("t1")
     waiters.answer(end_of("t2"))
     assert not address.done()
+
+
+async def test_a_turn_is_waited_for_until_the_last_one_gives_up() -> None:
+    waiters, (address, _) = waiting("t1", "t2")
+    assert not waiters.wait_for(TurnId("t1"))
+    wait = asyncio.ensure_future(answer_of(address))
+    await settle()
+    assert waiters.wait_for(TurnId("t1"))
+    assert not waiters.wait_for(TurnId("t2"))
+    wait.cancel()
+    await settle()
+    assert not waiters.wait_for(TurnId("t1"))
+
+
+async def answer_of(address: AsyncioFuture[Any]) -> Any:
+    return await address
 
 
 def test_when_the_last_one_was_answered_none_waits() -> None:

@@ -22,6 +22,18 @@ from turnkeeper.web.command.outcomes import cancel_exit_code, ending_exit_code, 
             "failed: stage_failed (msg:censor, ValueError)",
         ),
         ({"status": "cancelled", "reason": {"code": "admin"}, "by": "root"}, "cancelled: admin, by root"),
+        (
+            {
+                "status": "cancelled",
+                "reason": {"code": "user_request", "by": "ada", "text": "enough"},
+                "by": "ada",
+            },
+            "cancelled: user_request, by ada",
+        ),
+        (
+            {"status": "cancelled", "reason": {"code": "stalled", "by": None, "text": "no event for 30 s"}},
+            "cancelled: stalled, no event for 30 s",
+        ),
         ({"status": "interrupted"}, "interrupted"),
         (
             {"status": "cancelled", "superseded_by": "t2", "began": False},

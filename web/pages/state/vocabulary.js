@@ -24,6 +24,8 @@ export const CANCEL_CODES = {
   superseded: "Replaced by the next message",
   client_disconnected: "The client went away",
   timeout: "Out of time",
+  budget_exceeded: "It emitted more than it may",
+  stalled: "It emitted nothing for too long",
   shutdown: "The server shut down",
   admin: "Stopped by an admin",
   policy: "Stopped by a rule",

@@ -69,15 +69,16 @@ const neverBegan = ({ record }) => record?.began === false;
 function cancelOf({ answer, record, status }) {
   if (answer || !record?.reason) return answer ?? {};
   const ms = (record.ended_at - record.cancel_requested_at) * 1000;
-  return { cause: record.reason.code, verdict: rowOf(status).verdict, ms };
+  const { code, by, text } = record.reason;
+  return { cause: code, detail: !by && text, verdict: rowOf(status).verdict, ms };
 }
 
 function becauseOf(turn) {
-  const { cause, verdict, ms } = cancelOf(turn);
+  const { cause, detail, verdict, ms } = cancelOf(turn);
   if (!cause) return "";
   const [never, late] = [neverBegan(turn), turn.record?.cancel_requested_at];
   const wording = verdict === "timed_out" ? timedOut : VERDICTS[verdict];
-  return `${CANCEL_CODES[cause] ?? cause}: ${wording?.({ ms, never, late }) ?? verdict}.`;
+  return `${CANCEL_CODES[cause] ?? cause}${detail ? ` (${detail})` : ""}: ${wording?.({ ms, never, late }) ?? verdict}.`;
 }
 
 // What failed, in words if the agent has given some.

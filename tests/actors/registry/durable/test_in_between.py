@@ -1,12 +1,14 @@
 """What happens between a decision and its landing: each of these was wrong once, or could be."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.journal.entries import CancelAsked, EarlyCancel
 from turnkeeper.actors.model.exceptions import (
     JournalDown,
@@ -20,6 +22,7 @@ from turnkeeper.actors.model.records import Asker, Reason, SessionId, TurnId
 from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
 from turnkeeper.actors.registry.durable import history
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 
 STOP = Reason(CancelCode.USER_REQUEST, "ada")
@@ -347,3 +350,112 @@ async def test_who_waits_for_a_session_that_is_forgotten_hears_that_it_is_unknow
         await settle()
         with pytest.raises(UnknownSession):
             await registry.session("s1")
+
+
+# -- What a turn may use up -------------------------------------------------------------------------
+
+
+async def test_a_journal_that_stands_still_makes_no_turn_silent(clock: VirtualClock) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal, stall_timeout=30, idle_ttl=10_000) as registry:
+        journal.hold()
+        sending = asyncio.create_task(registry.send("s1", "hello", turn_id="t1"))
+        await clock.advance(1000)
+        journal.let_go()
+        await sending
+        journal.hold()
+        run = await agent.run()
+        for _ in range(5):
+            run.turn.emit("word")
+            await clock.advance(29)
+        assert run.cancels == 0
+        await clock.advance(1)
+        assert run.cancels == 1
+        journal.let_go()
+        await settle()
+        record = await registry.turn("s1", "t1")
+        assert record.reason is not None
+        assert (record.status, record.reason.code) == (TurnStatus.CANCELLED, CancelCode.STALLED)
+
+
+async def test_a_turn_that_exceeds_its_budget_is_cancelled_once_while_nothing_can_be_written(
+    clock: VirtualClock,
+) -> None:
+    cleaned: list[int] = []
+
+    async def agent(turn: Turn) -> None:
+        try:
+            while True:
+                turn.emit("word")
+        finally:
+            await asyncio.sleep(3)
+            cleaned.append(turn.n)
+
+    journal = SlowJournal()
+    async with opened(agent, journal=journal, max_events=3) as registry:
+        receipt = await registry.send("s1", "hello", turn_id="t1")
+        journal.hold()
+        await clock.advance(100)
+        assert cleaned == [3]
+        journal.let_go()
+        record = await receipt.ended()
+        assert record.reason is not None
+        assert (record.status, record.reason.code) == (TurnStatus.CANCELLED, CancelCode.BUDGET_EXCEEDED)
+        events = [event async for event in registry.turn_events("s1", "t1")]
+        assert [event.n for event in events if event.epoch is not None] == [0, 1, 2, 3, 4]
+
+
+class SlowToRead(SlowJournal):
+    """Events are read from it once a test lets them be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = asyncio.Event()
+        self.reads.set()
+
+    async def read(self, *args: Any) -> AsyncIterator[Event]:  # type: ignore[override]
+        await self.reads.wait()
+        async for event in super().read(*args):
+            yield event
+
+
+async def test_a_reader_who_waits_for_the_journal_is_one(clock: VirtualClock) -> None:
+    journal, agent = SlowToRead(), ScriptedAgent()
+    settings = {"on_disconnect": "cancel", "abandon_after": 40, "log_events": 3}
+    async with opened(agent, journal=journal, **settings) as registry:
+        await registry.send("s1", "hello", turn_id="t1")
+        run = await agent.run()
+        for _ in range(10):
+            run.turn.emit("word")
+        journal.reads.clear()
+        following = asyncio.create_task(registry.subscribe("s1", after="0"))
+        await clock.advance(1000)
+        assert run.cancels == 0
+        journal.reads.set()
+        (await following).close()
+        await clock.advance(39)
+        assert run.cancels == 0
+        await clock.advance(1)
+        assert run.cancels == 1
+
+
+async def test_after_a_restart_the_time_without_a_reader_begins_anew(clock: VirtualClock) -> None:
+    """G11."""
+    settings: dict[str, Any] = {"on_disconnect": "cancel", "abandon_after": 40, "attempt_backoff": 0}
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(Agent(agent, on_restart="rerun"), journal=journal, **settings) as registry:
+        await registry.send("s1", "hello", turn_id="t1")
+        await clock.advance(39)
+        left = journal.after_a_kill()
+        agent.release()
+    again = ScriptedAgent()
+    async with opened(Agent(again, on_restart="rerun"), journal=left, **settings) as registry:
+        run = await again.run()
+        assert run.turn.attempt == 2
+        await clock.advance(39)
+        assert run.cancels == 0
+        await clock.advance(1)
+        record = await registry.turn("s1", "t1")
+        assert record.reason is not None
+        assert (record.status, record.attempt) == (TurnStatus.CANCELLED, 2)
+        assert record.reason.code is CancelCode.CLIENT_DISCONNECTED

@@ -1,0 +1,42 @@
+"""What a turn may use up, beside its time. Pure."""
+
+from typing import assert_never
+
+from turnkeeper.actors.model.policy import Policy
+from turnkeeper.actors.model.value import value
+from turnkeeper.actors.model.words import OnDisconnect
+
+
+@value
+class Terms:
+    """What a turn may use up. ``None``: as much as it likes.
+
+    ``stall_timeout`` is for how many seconds it may emit nothing, ``abandon_after`` for how many it may have
+    no reader.
+    """
+
+    max_events: int | None = None
+    max_event_bytes: int | None = None
+    stall_timeout: float | None = None
+    abandon_after: float | None = None
+
+
+#: Those of most turns.
+FREE = Terms()
+
+
+def terms_of(policy: Policy) -> Terms | None:
+    """The terms that this policy comes to; ``None`` if there is nothing to watch."""
+    alone = _alone(policy.on_disconnect, policy.abandon_after)
+    terms = Terms(policy.max_events, policy.max_event_bytes, policy.stall_timeout, alone)
+    return None if terms == FREE else terms
+
+
+def _alone(on_disconnect: OnDisconnect, abandon_after: float) -> float | None:
+    match on_disconnect:
+        case OnDisconnect.CANCEL:
+            return abandon_after
+        case OnDisconnect.CONTINUE:
+            return None
+        case _:
+            assert_never(on_disconnect)
