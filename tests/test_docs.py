@@ -267,6 +267,35 @@ async def test_the_example_stops_what_it_says(capsys: pytest.CaptureFixture[str]
     ]
 
 
+async def test_the_example_of_bounds_says_why_each_turn_was_stopped(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await load(EXAMPLES / "bounded.py").main()
+    assert capsys.readouterr().out.splitlines() == [
+        "babble cancelled budget_exceeded: more than 100 events",
+        "hang cancelled stalled: no event for 0.5 s",
+        "lonely cancelled client_disconnected: no reader for 0.5 s",
+    ]
+
+
+def test_the_curl_lines_about_bounds_do_what_they_say(served: str, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    page = (ROOT / "docs" / "howto" / "bound-a-turn.md").read_text()
+    block = page.split("<!-- curl: a test runs these lines -->")[1]
+    script = code_blocks(block, "console")[0].replace("127.0.0.1:8000", served)
+    over = f"until curl -s http://{served}/chat/s2/turns/t2 | grep -q 'ended_at\":[0-9]'; do sleep 0.02; done"
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script.replace("sleep 2", over)],
+        capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True,
+    )  # fmt: skip
+    stalled = re.search(r"^event: turn.cancelled\ndata: (.+)$", done.stdout, re.MULTILINE)
+    assert stalled is not None
+    assert json.loads(stalled[1])["reason"] == {"code": "stalled", "by": None, "text": "no event for 0.1 s"}
+    abandoned = json.loads(done.stdout.splitlines()[-1])
+    assert abandoned["reason"] == {"code": "client_disconnected", "by": None, "text": "no reader for 0.5 s"}
+
+
 async def test_the_example_with_a_model_answers_and_closes_its_connections(
     aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
