@@ -33,7 +33,8 @@ class Layers:
             raise InvalidRequest(f"at most {self._most_users} users may have a policy", field="users")
         #: The longest ``cancel_grace`` that any layer says.
         self.longest_grace = 0.0
-        self._of_agents: dict[str, Base] = {}
+        #: By the agent's name; the default one also by none.
+        self._of_agents: dict[str | None, Base] = {}
         self._of_users: dict[tuple[str, str], Base] = {}
         self._work_out()
 
@@ -42,17 +43,17 @@ class Layers:
 
         Raises `UnknownAgent`.
         """
-        if agent is None:
-            agent = self.default_agent
-        of_agent = self._of_agents.get(agent) if isinstance(agent, str) else None
-        if of_agent is None:
-            raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}")
+        try:
+            found = self._of_agents[agent]
+        except (KeyError, TypeError):
+            raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}") from None
         if not self._users or user is None or user not in self._users:
-            return of_agent
-        known = self._of_users.get((agent, user))
+            return found
+        name = found.agent
+        known = self._of_users.get((name, user))
         if known is None:
-            known = base(agent, self._default, self._agents[agent], self._users[user])
-            self._of_users[agent, user] = known
+            known = base(name, self._default, self._agents[name], self._users[user])
+            self._of_users[name, user] = known
         return known
 
     def say(self, layer: Layer, name: str | None, fields: Any) -> Said:
@@ -95,6 +96,7 @@ class Layers:
         )
         self._of_users.clear()
         self._of_agents = {name: base(name, self._default, each) for name, each in self._agents.items()}
+        self._of_agents[None] = self._of_agents[self.default_agent]
 
 
 def _refuse_name(name: str | None, layer: Layer) -> None:
