@@ -361,8 +361,7 @@ class Performer:
                 self._sealed = None
             self.feed.append(_end_without_turn(record, self.cut_off() if effect.anew else None))
         else:
-            left = self._sealed
-            self._sealed = None
+            left, self._sealed = self._sealed, None
             if left is None:
                 left = _left_by(self._shared, turn, record, outcome, state)
             if left.changes is not None:
