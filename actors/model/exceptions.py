@@ -15,6 +15,7 @@
     |   +-- TooManyUnresponsive         too many turns of the session ignored being cancelled and still run
     |   +-- TooManySessions             there are as many sessions as there may be, of the user's or in all
     |   +-- TooManyTurns                ... as many turns in flight
+    |   +-- NotWaiting                  the turn that is to be moved or edited has started, or has ended
     |   +-- QueueFull                   as many turns wait for the session as may
     |   +-- TooManyStreams              ... as many streams
     |   +-- TooMuchKept                 ... as many bytes of events and messages
@@ -126,6 +127,12 @@ class QueueFull(SessionError):
     def __init__(self, text: str, *, limit: int | None = None) -> None:
         super().__init__(text)
         self.limit = limit
+
+
+class NotWaiting(SessionError):
+    """The turn does not wait for its session any more, or is called up: it cannot be moved or edited."""
+
+    code = "NOT_WAITING"
 
 
 class SessionClosed(SessionError):

@@ -13,7 +13,7 @@ from .exceptions import AgentError, SessionError
 from .policy import Decided, Policy
 from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
 from .value import value
-from .words import CancelCode, CloseOn, Layer, SessionState, Strategy, TurnStatus, Verdict, WaitsFor
+from .words import CancelCode, CloseOn, Layer, MoveTo, SessionState, Strategy, TurnStatus, Verdict, WaitsFor
 
 
 class ReplyAddress(Protocol):
@@ -468,6 +468,22 @@ class Cleanup(Query[tuple[SessionId, ...]]):
 
 @final
 @value
+class ChangeQueued(Query[tuple[QueuedTurn, ...]]):
+    """Move a turn that waits behind others or for a moment, or have it say something else; never both.
+
+    ``to`` is a word of `MoveTo`. A turn that waited for a moment takes its place at once. With another
+    ``message`` it keeps its place. Answered with the turns that wait then.
+    """
+
+    session_id: str
+    turn_id: str
+    asker: Asker = HOST
+    to: str | None = None
+    message: Any = None
+
+
+@final
+@value
 class GetPolicy(Query[PolicyView]):
     """How the turns are run that the session's owner sends to ``agent``, or to the default one."""
 
@@ -558,6 +574,14 @@ class Submit:
     not_before: float | None = None
 
 
+@value
+class Edit:
+    """What a turn's message becomes, and about how many bytes of memory that takes, as in `TurnSpec`."""
+
+    message: Any
+    size: int = 0
+
+
 @final
 @value
 class Stop:
@@ -582,6 +606,20 @@ class Shut:
 
     reason: Reason
     grace: float | None = None
+
+
+@final
+@value
+class Rearrange:
+    """A turn that waits is moved, ``to`` there, or its message is ``edited``: what is made of `ChangeQueued`.
+
+    ``by`` is the user who asks. An edited turn keeps its place, and the fingerprint of what was sent.
+    """
+
+    turn_id: TurnId
+    by: str
+    to: MoveTo | None = None
+    edited: Edit | None = None
 
 
 @final

@@ -94,6 +94,14 @@ class WaitsFor(Word):
     NOT_BEFORE = word("not_before", "it is not to start before a moment")
 
 
+class MoveTo(Word):
+    """Where a turn that waits is moved."""
+
+    FIRST = word("first", "before all that wait behind the one that is called up")
+    LAST = word("last", "behind all that wait for their turn")
+    NOW = word("now", "it takes the place of the turn in flight, as if it were sent now to interrupt that")
+
+
 class QueueMode(Word):
     """What a cancel does to the turns that wait for the session."""
 

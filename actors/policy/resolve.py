@@ -12,9 +12,9 @@ from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.content import plain
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.footprint import footprint
-from turnkeeper.actors.model.messages import Send, Submit
+from turnkeeper.actors.model.messages import ChangeQueued, Edit, Rearrange, Send, Submit
 from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnHead, TurnId, TurnSpec
-from turnkeeper.actors.model.words import CancelCode, QueueMode
+from turnkeeper.actors.model.words import CancelCode, MoveTo, QueueMode
 from turnkeeper.actors.session.fields import seconds
 from turnkeeper.actors.session.settings import Settings
 
@@ -81,12 +81,30 @@ def resolve_send(
         turn_id, digest = ids.keyed_turn_id(user, session, send.key), fingerprint([message, agent])
     strategy = policy.strategy
     head = TurnHead(turn_id, user, agent, now, digest, strategy, noted)
-    size = 0 if type(message) is str and len(message) <= SMALL_TEXT else footprint(message)
+    size = _size(message)
     spec = TurnSpec(
         head, session, message, policy.turn_timeout, policy.cancel_grace, send.options, send.ended_to, size
     )
     not_before = None if send.after is None else now + seconds(send.after, "after_seconds")
     return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded, None, not_before)
+
+
+def rearrangement(change: ChangeQueued, settings: Settings) -> Rearrange:
+    """What is asked of a turn that waits. Raises `InvalidRequest` and `MessageTooLarge`."""
+    turn_id, user = ids.turn_id(change.turn_id), change.asker.user
+    if (change.to is None) == (change.message is None):
+        raise InvalidRequest("a waiting turn is either moved or given another message", field="move")
+    if change.to is None:
+        message = plain(change.message, settings.message_text, settings.message_parts)
+        return Rearrange(turn_id, user, None, Edit(message, _size(message)))
+    try:
+        return Rearrange(turn_id, user, MoveTo(change.to))
+    except ValueError:
+        raise InvalidRequest(f"move must be one of: {', '.join(MoveTo)}", field="move") from None
+
+
+def _size(message: Any) -> int:
+    return 0 if type(message) is str and len(message) <= SMALL_TEXT else footprint(message)
 
 
 def clears(queue: QueueMode | str | None, turn_id: TurnId | None) -> bool:

@@ -14,6 +14,7 @@ from turnkeeper.actors.model.exceptions import SessionError, SessionLost
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     CancelAnswer,
+    Rearrange,
     Recover,
     ReplyAddress,
     Retitle,
@@ -70,6 +71,8 @@ def _asked_by(before: State, message: Message, to: ReplyAddress | None) -> str |
     match message:
         case Submit():
             return message.spec.user
+        case Rearrange():
+            return message.by
         case Stop() | Shut():
             return message.reason.by
         case TurnEnded() | Tick() | Recover():

@@ -14,6 +14,7 @@ from turnkeeper.actors.model.messages import (
     Cancel,
     CancelAnswer,
     CancelMany,
+    ChangeQueued,
     Cleanup,
     Close,
     FollowTurn,
@@ -48,7 +49,7 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.policy.answers import policy_view, set_policy
-from turnkeeper.actors.policy.resolve import cancel_code, check_text, clears, resolve_send
+from turnkeeper.actors.policy.resolve import cancel_code, check_text, clears, rearrangement, resolve_send
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 
@@ -79,6 +80,7 @@ Message: TypeAlias = (
     | ListActive
     | ListSessions
     | SetTitle
+    | ChangeQueued
     | GetPolicy
     | SetPolicy
     | GetCounts
@@ -115,6 +117,14 @@ def answer_policy(shared: Shared, children: Children, message: GetPolicy | SetPo
         return None
     _, owner = children.remembered(message.session_id, message.asker)
     return policy_view(shared.layers, message, owner)
+
+
+def change_queued(shared: Shared, children: Children, message: ChangeQueued, reply_to: ReplyTo) -> None:
+    """Have a session move a turn that waits, or change its message."""
+    change = rearrangement(message, shared.settings)
+    if shared.journal is not None and change.edited is not None:
+        check_json(change.edited.message)
+    children.forward(children.known(message.session_id, message.asker), change, reply_to)
 
 
 def cancel_unopened(
@@ -199,6 +209,8 @@ class RegistryActor(AsyncioActor):
             self._closing.close(message, reply_to)
         elif type(message) is GetSession or type(message) is GetTurn or type(message) is AwaitTurn:
             self._on_about(message, reply_to)
+        elif type(message) is ChangeQueued:
+            change_queued(self._shared, self._children, message, reply_to)
         elif isinstance(message, Listing):
             answer_listing(self._shared, self._children, message, reply_to)
         elif type(message) is CancelMany:
@@ -262,10 +274,9 @@ class RegistryActor(AsyncioActor):
         shared, user = self._shared, message.asker.user
         entry = shared.directory.find(message.session_id, message.asker)
         turn = None if message.turn_id is None else ids.turn_id(message.turn_id)
-        text = check_text(message.text)
+        text, clear = check_text(message.text), clears(message.queue, turn)
         if entry is not None:
             reason = Reason(cancel_code(message.code, message.asker, entry.owner), user, text)
-            clear = clears(message.queue, turn)
             asker = None if message.asker.sees_all else user
             stop = Stop(turn, reason, message.wait, message.if_match, clear, asker)
             self._children.forward(entry, stop, reply_to)

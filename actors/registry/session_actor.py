@@ -15,6 +15,7 @@ from turnkeeper.actors.model.messages import (
     FollowTurn,
     GetSession,
     GetTurn,
+    Rearrange,
     Recover,
     Retitle,
     SessionFailed,
@@ -46,7 +47,7 @@ from .recovery import when_ended
 from .shared import Shared
 
 #: The messages that the session decides, as they come.
-DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut, Recover})
+DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut, Rearrange, Recover})
 #: The other messages that a session's actor understands.
 MESSAGES: Final = (
     Landed,

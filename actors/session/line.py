@@ -109,6 +109,18 @@ def behind(line: Line | None, turn: Waiting) -> Line:
     return Line(None, (turn,)) if line is None else replace(line, rest=(*line.rest, turn))
 
 
+def in_front(line: Line | None, turn: Waiting) -> Line:
+    """The line with this turn before all that wait behind the one that is called up."""
+    return Line(None, (turn,)) if line is None else replace(line, rest=(turn, *line.rest))
+
+
+def instead(line: Line, turn: Waiting, other: Waiting) -> Line:
+    """The line with the ``other`` one in this turn's place, behind the one that is called up."""
+    rest = tuple([other if each is turn else each for each in line.rest])
+    later = tuple([other if each is turn else each for each in line.later])
+    return replace(line, rest=rest, later=later)
+
+
 def for_a_moment(line: Line | None, turn: Waiting) -> Line:
     """The line with this turn among those that wait for a moment; of the same one, the first that came."""
     if line is None:

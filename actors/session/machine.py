@@ -87,7 +87,16 @@ What is weak
 
 from typing import TypeAlias, assert_never
 
-from turnkeeper.actors.model.messages import Recover, ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import (
+    Rearrange,
+    Recover,
+    ReplyAddress,
+    Shut,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+)
 from turnkeeper.actors.model.records import LateEnd, Reason, Returned
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
@@ -100,10 +109,10 @@ from .holding import go, settle
 from .record import kept_result, record_of, remember
 from .refusals import refuse
 from .states import Closed, Ending, Idle, Queued, Running, State
-from .steps import closes, gate, restarts, sends, stops
+from .steps import closes, gate, rearranging, restarts, sends, stops
 from .views import queued_turns
 
-Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut | Recover
+Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut | Rearrange | Recover
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
 COMPLETED, FAILED = TurnStatus.COMPLETED, TurnStatus.FAILED
@@ -176,6 +185,8 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
         if type(state) is Closed:
             return closes.closed(state, message, now, to)
         assert_never(state)
+    if type(message) is Rearrange:
+        return rearranging.rearrange(state, message, now, to)
     if type(message) is Recover:
         return restarts.recover(state, now)
     assert_never(message)

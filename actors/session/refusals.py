@@ -3,6 +3,7 @@
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import (
     IdempotencyKeyReused,
+    NotWaiting,
     NotYoursToStop,
     PreconditionFailed,
     QueueFull,
@@ -36,6 +37,11 @@ def busy(turn: TurnSpec, *, waits: bool) -> SessionError:
 def queue_full(limit: int) -> SessionError:
     """A send that may not wait, because as many wait already as may."""
     return QueueFull(f"at most {limit} turns may wait for this session", limit=limit)
+
+
+def not_waiting(turn_id: TurnId) -> SessionError:
+    """A turn that is to be moved or edited, and does not wait behind others or for a moment."""
+    return NotWaiting(f"turn {turn_id!r} does not wait behind others or for a moment")
 
 
 def closed(state: Ending | Closed) -> SessionError:

@@ -68,8 +68,8 @@ BUGS = (
     Bug(
         "a refused send is tried again",
         "registry/durable/journaled",
-        "            case Submit():\n                refuse(to, error)",
-        "            case Submit():\n                refuse(to, error)\n"
+        "            case Submit() | Rearrange():\n                refuse(to, error)",
+        "            case Submit() | Rearrange():\n                refuse(to, error)\n"
         "                facts.append((message, None))",
     ),
     Bug(

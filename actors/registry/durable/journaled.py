@@ -35,6 +35,7 @@ from turnkeeper.actors.model.exceptions import JournalDown, SessionError, Sessio
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     Flush,
+    Rearrange,
     Recover,
     Recovered,
     Retitle,
@@ -355,7 +356,7 @@ def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
     facts: list[Mail] = []
     for message, to in mail:
         match message:
-            case Submit():
+            case Submit() | Rearrange():
                 refuse(to, error)
             case Shut():
                 if _may_be_refused(message):

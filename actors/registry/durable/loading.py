@@ -16,6 +16,7 @@ from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
+    ChangeQueued,
     Close,
     FollowTurn,
     GetMessages,
@@ -46,6 +47,7 @@ ABOUT_A_SESSION: Final = frozenset(
         Subscribe,
         FollowTurn,
         GetSession,
+        ChangeQueued,
         GetTurn,
         AwaitTurn,
         GetMessages,

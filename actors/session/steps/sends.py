@@ -101,15 +101,15 @@ def come_due(state: Busy, now: float) -> Decision:
     turn_id, strategy = turn.spec.turn_id, turn.spec.strategy
     match strategy:
         case Strategy.INTERRUPT:
-            after, effects = _take_the_place(state, line, turn, now)
+            after, effects = take_the_place(state, line, turn, now)
             if type(after) is not Running:
                 effects = (*effects, MoveWaiting(turn_id, Place.FRONT))
         case Strategy.REJECT:
             asked = Cancellation(Reason(CancelCode.POLICY, text="a turn was in flight"), now)
             memory, effects = drop(state.memory, (turn,), asked, now)
-            after = _with_line(state, memory, line)
+            after = with_line(state, memory, line)
         case Strategy.ENQUEUE:
-            after = _with_line(state, state.memory, behind(line, turn))
+            after = with_line(state, state.memory, behind(line, turn))
             effects = (MoveWaiting(turn_id, Place.REST),)
         case _:
             assert_never(strategy)
@@ -118,7 +118,7 @@ def come_due(state: Busy, now: float) -> Decision:
     return after, (*effects, AnnouncePlaces(), *timer)
 
 
-def _with_line(state: Busy | Idle, memory: Memory, line: Line | None) -> Busy | Idle:
+def with_line(state: Busy | Idle, memory: Memory, line: Line | None) -> Busy | Idle:
     """The same session, with those who wait in it."""
     if type(state) is Queued or type(state) is Idle:
         return Idle(memory) if line is None else Queued(memory, line)
@@ -131,8 +131,8 @@ def _with_line(state: Busy | Idle, memory: Memory, line: Line | None) -> Busy | 
 def _interrupt(state: Busy, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
     spec = message.spec
     if type(state) is Queued:
-        return _take_the_place(state, state.line, Waiting(spec, 1, None, to), now)
-    after, effects = _take_the_place(
+        return take_the_place(state, state.line, Waiting(spec, 1, None, to), now)
+    after, effects = take_the_place(
         state, state.line, Waiting(spec, 1, now, to if message.wait else None), now
     )
     announced = AnnounceQueued(spec, now)
@@ -141,7 +141,7 @@ def _interrupt(state: Busy, message: Submit, now: float, to: ReplyAddress | None
     return after, (*effects, announced, Reply(to, accepted(spec, QUEUED, state.turn)))
 
 
-def _take_the_place(state: Busy, line: Line | None, turn: Waiting, now: float) -> Decision:
+def take_the_place(state: Busy, line: Line | None, turn: Waiting, now: float) -> Decision:
     """Cancel what is in flight, if that has not been done, and start once it has settled.
 
     It takes the place of the turn that was called up before it, too; those behind that keep theirs.
@@ -196,7 +196,7 @@ def _enqueue(state: Busy, message: Submit, now: float, to: ReplyAddress | None) 
         waits_for=WaitsFor.SESSION_BUSY,
     )
     announced = AnnounceQueued(spec, now, Place.REST), AnnouncePlaces()
-    return _with_line(roomy, roomy.memory, line), (*effects, *announced, Reply(to, reply))
+    return with_line(roomy, roomy.memory, line), (*effects, *announced, Reply(to, reply))
 
 
 def _wait_for_a_moment(
@@ -218,7 +218,7 @@ def _wait_for_a_moment(
         waits_for=WaitsFor.NOT_BEFORE,
         not_before=moment,
     )
-    after = _with_line(roomy, roomy.memory, line)
+    after = with_line(roomy, roomy.memory, line)
     announced = AnnounceQueued(spec, now, Place.LATER, moment), AnnouncePlaces()
     first = due(after)
     timer = SetTimer(moment if first is None else first)
@@ -241,7 +241,7 @@ def _with_place(
                 return None
             asked = Cancellation(Reason(SUPERSEDED, spec.user), now)
             memory, effects = drop(state.memory, (own[0],), asked, now, spec.turn_id)
-            return _with_line(state, memory, without(line, own[0])), effects
+            return with_line(state, memory, without(line, own[0])), effects
         case _:
             assert_never(policy.on_full)
 

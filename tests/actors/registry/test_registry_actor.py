@@ -443,6 +443,7 @@ NOT_SENT = {
     "ReplyAddress",
     "SessionPage",
     "SessionSummary",
+    "Edit",
     "QueuedTurn",
     "SessionView",
     "StoppedTurn",

@@ -46,6 +46,7 @@ from turnkeeper.actors.session.table.rows import ROWS, Row
 from turnkeeper.actors.session.views import find_turn
 
 To: TypeAlias = ReplyAddress | None
+pytestmark = pytest.mark.exhaustive
 
 
 @pytest.mark.timeout(200)

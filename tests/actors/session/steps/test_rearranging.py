@@ -1,0 +1,124 @@
+"""Turns that wait are moved, and made to say something else."""
+
+import pytest
+
+from tests.turns import cancelling, memory, running, spec
+from turnkeeper.actors.model.messages import Edit, QueuedTurn, Rearrange
+from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import CancelCode, MoveTo, Place
+from turnkeeper.actors.session.effects import (
+    AnnouncePlaces,
+    CancelTurn,
+    EditWaiting,
+    EndTurn,
+    MoveWaiting,
+    Refuse,
+    Reply,
+    StartTurn,
+)
+from turnkeeper.actors.session.line import Line, Waiting, waiting_turns
+from turnkeeper.actors.session.machine import step
+from turnkeeper.actors.session.states import Closed, Closing, Ending, Idle, Queued, Running, State
+from turnkeeper.actors.session.views import line_of
+
+SHUTDOWN = Reason(CancelCode.SHUTDOWN)
+MEMORY = memory()
+B, C, D = Waiting(spec("b"), 1, 1.0), Waiting(spec("c"), 1, 2.0), Waiting(spec("d"), 1, 3.0, None, 99.0)
+LINE = Line(None, (B, C), (D,))
+RUNNING = replace(running(spec("a"), memory=MEMORY), line=LINE)
+FRONT = Waiting(spec("f"), 1, 3.0)
+ENDING = replace(cancelling(running(spec("a"), memory=MEMORY), SHUTDOWN), line=replace(LINE, front=FRONT))
+
+
+def moved(state: State, turn_id: str, to: MoveTo) -> tuple[State, tuple[object, ...]]:
+    return step(state, Rearrange(TurnId(turn_id), "ada", to), 5.0)
+
+
+def order(state: State) -> list[str]:
+    return [turn.spec.turn_id for turn in waiting_turns(line_of(state))]
+
+
+@pytest.mark.parametrize(
+    ("turn_id", "to", "expected"),
+    [
+        ("c", MoveTo.FIRST, "cbd"),
+        ("b", MoveTo.FIRST, "bcd"),
+        ("d", MoveTo.FIRST, "dbc"),
+        ("b", MoveTo.LAST, "cbd"),
+        ("d", MoveTo.LAST, "bcd"),
+    ],
+)
+def test_a_turn_is_moved_among_those_that_wait(turn_id: str, to: MoveTo, expected: str) -> None:
+    after, effects = moved(RUNNING, turn_id, to)
+    assert isinstance(after, Running)
+    assert "".join(order(after)) == expected
+    kinds = [type(effect) for effect in effects]
+    assert kinds[:2] == [MoveWaiting, AnnouncePlaces]
+    reply = effects[-1]
+    assert isinstance(reply, Reply)
+    assert "".join(queued.turn.turn_id for queued in reply.answer) == expected
+    assert all(type(queued) is QueuedTurn for queued in reply.answer)
+
+
+def test_one_that_waited_for_a_moment_waits_for_its_turn_from_then_on() -> None:
+    after, _ = moved(RUNNING, "d", MoveTo.LAST)
+    assert isinstance(after, Running)
+    assert after.line == Line(None, (B, C, replace(D, not_before=None)))
+
+
+def test_one_that_is_to_come_now_takes_the_place_of_the_turn_in_flight() -> None:
+    after, effects = moved(RUNNING, "c", MoveTo.NOW)
+    assert isinstance(after, Ending)
+    assert after.line == Line(C, (B,), (D,))
+    assert after.cancellation.reason.code is CancelCode.SUPERSEDED
+    assert isinstance(effects[0], CancelTurn)
+    assert MoveWaiting(TurnId("c"), Place.FRONT) in effects
+
+
+def test_one_that_is_to_come_now_takes_the_place_of_the_one_called_up_too() -> None:
+    after, effects = moved(ENDING, "c", MoveTo.NOW)
+    assert isinstance(after, Ending)
+    assert after.line == Line(C, (B,), (D,))
+    (ended,) = [effect for effect in effects if isinstance(effect, EndTurn)]
+    assert (ended.record.turn_id, ended.record.superseded_by) == ("f", "c")
+
+
+@pytest.mark.parametrize("to", MoveTo)
+def test_where_nothing_is_in_its_way_a_turn_that_is_moved_starts(to: MoveTo) -> None:
+    after, effects = moved(Queued(MEMORY, Line(later=(D,))), "d", to)
+    assert isinstance(after, Running)
+    assert (after.turn.spec.turn_id, after.line) == ("d", None)
+    assert isinstance(effects[0], StartTurn)
+
+
+def test_an_edited_turn_keeps_its_place_and_what_it_is_known_by() -> None:
+    other = replace(C, spec=spec("c", fingerprint=b"f"))
+    state = replace(RUNNING, line=Line(None, (B, other), (D,)))
+    after, effects = step(state, Rearrange(TurnId("c"), "ada", None, Edit("other words", 7)), 5.0)
+    assert isinstance(after, Running)
+    assert after.line is not None
+    edited = after.line.rest[1].spec
+    assert (edited.message, edited.size, edited.fingerprint) == ("other words", 7, b"f")
+    assert order(after) == ["b", "c", "d"]
+    assert EditWaiting(edited) in effects
+
+
+@pytest.mark.parametrize(
+    ("state", "turn_id", "code"),
+    [
+        (RUNNING, "a", "NOT_WAITING"),
+        (RUNNING, "x", "UNKNOWN_TURN"),
+        (Idle(MEMORY), "x", "UNKNOWN_TURN"),
+        (ENDING, "f", "NOT_WAITING"),
+        (replace(ENDING, closing=Closing(SHUTDOWN, ())), "b", "SESSION_CLOSED"),
+        (Closed(MEMORY, SHUTDOWN, left=LINE), "b", "SESSION_CLOSED"),
+    ],
+)
+def test_only_a_turn_that_waits_behind_others_or_for_a_moment_is_moved(
+    state: State, turn_id: str, code: str
+) -> None:
+    after, (refused,) = moved(state, turn_id, MoveTo.FIRST)
+    assert after is state
+    assert isinstance(refused, Refuse)
+    assert refused.error.code == code
