@@ -11,6 +11,7 @@ from turnkeeper.actors.session.effects import (
     CloseStreams,
     Decision,
     Effect,
+    EndTurn,
     NoteCancel,
     NoteEarlyCancel,
     Reply,
@@ -41,7 +42,7 @@ def at_rest(state: Idle | Closed, message: Stop, now: float, to: ReplyAddress | 
     if type(state) is Closed and (meant is not None or others):
         memory, dropped, left = _drop(state.memory, left, meant, others, message, now)
         after = replace(state, memory=memory, left=left)
-        return after, (*dropped, Reply(to, _dropped(after, meant, others)))
+        return after, (*dropped, Reply(to, _dropped(dropped, meant, others)))
     if message.turn_id is None:
         return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
     return _other(state, message.turn_id, message, now, to)
@@ -56,7 +57,7 @@ def queued(state: Queued, message: Stop, now: float, to: ReplyAddress | None) ->
         return _other(state, message.turn_id, message, now, to)
     memory, dropped, line = _drop(state.memory, state.line, meant, others, message, now)
     after, effects = go(memory, line, now)
-    reply = Reply(to, _dropped(after, meant, others))
+    reply = Reply(to, _dropped(dropped, meant, others))
     if type(after) is Idle and CAUSES[message.reason.code].ends_streams:
         return after, (*dropped, reply, CloseStreams(ENDS[TurnStatus.CANCELLED].stream))
     return after, (*dropped, reply, *effects)
@@ -108,7 +109,7 @@ def _waiting(state: Running | Ending, message: Stop, now: float, to: ReplyAddres
     if type(after) is Ending and front_of(state.line) is not None and front_of(line) is None:
         # Nothing takes the turn's place: at its end the streams may end, too, if a person asked.
         after = replace(after, asks=_joined(after.asks, Ask(None, now, message.reason)))
-    return after, (*dropped, Reply(to, _dropped(after, meant, others)))
+    return after, (*dropped, Reply(to, _dropped(dropped, meant, others)))
 
 
 # -- Those who wait -----------------------------------------------------------------------------------
@@ -176,11 +177,12 @@ def _drop(
     return memory, (*effects, AnnouncePlaces()) if places else effects, line
 
 
-def _dropped(after: State, meant: Waiting | None, others: tuple[Waiting, ...]) -> CancelAnswer:
-    """The answer to a cancel of turns that waited."""
+def _dropped(effects: tuple[Effect, ...], meant: Waiting | None, others: tuple[Waiting, ...]) -> CancelAnswer:
+    """The answer to a cancel of turns that waited; ``effects`` are those of their ends."""
     if meant is None:
         return CancelAnswer(Verdict.NOT_RUNNING, cleared=_ids(others))
-    record = find_turn(after, meant.spec.turn_id)
+    # Not from the memory, which may have let go of it again where many others were cleared away.
+    record = next(each.record for each in effects if type(each) is EndTurn)
     return CancelAnswer(Verdict.CANCELLED, record, 0.0, cleared=_ids(others))
 
 

@@ -110,6 +110,8 @@ B = _spec(
 )
 #: Sends whose ids the server chose: always one that is not in use.
 SERVER_SPECS = tuple(_spec(f"s{n}", "goes on" if n % 2 else "ends") for n in range(1, 20))
+#: The turn ids that stand for no more than themselves: no letter names them.
+RENAMED = frozenset(spec.turn_id for spec in SERVER_SPECS)
 ASKERS = tuple(Address(n) for n in range(20))
 
 USER = Reason(CancelCode.USER_REQUEST, OWNER)
@@ -207,16 +209,24 @@ def _stale(facts: Facts) -> Iterator[TurnId]:
             return
 
 
+def used_ids(facts: Facts) -> set[TurnId | None]:
+    """The ids of all turns that something is known of."""
+    used: set[TurnId | None] = {turn.turn_id for turn in facts.line}
+    for record in (*facts.kept, *(fled.record for fled in facts.fled)):
+        used |= {record.turn_id, record.superseded_by}
+    for asked in facts.asked:
+        used.update(asked.cleared)
+    if facts.holder is not None:
+        used.add(facts.holder.turn_id)
+    return used
+
+
 def _unused(facts: Facts) -> TurnSpec:
     """One whose server-chosen id nothing knows: reusing a forgotten one is a renaming.
 
     Of which agent depends on how many ids are known, and not on which.
     """
-    used: set[TurnId | None] = {turn.turn_id for turn in facts.line}
-    for record in (*facts.kept, *(fled.record for fled in facts.fled)):
-        used |= {record.turn_id, record.superseded_by}
-    if facts.holder is not None:
-        used.add(facts.holder.turn_id)
+    used = used_ids(facts)
     of_agent = SERVER_SPECS[len(used) % 2 :: 2]
     return next(spec for spec in of_agent if spec.turn_id not in used)
 

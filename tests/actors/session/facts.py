@@ -11,6 +11,7 @@ from typing import NamedTuple
 from turnkeeper.actors.model.exceptions import (
     NotYoursToStop,
     PreconditionFailed,
+    QueueFull,
     SessionBusy,
     SessionClosed,
     SessionError,
@@ -18,6 +19,7 @@ from turnkeeper.actors.model.exceptions import (
     TurnIdReused,
 )
 from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit
+from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
@@ -29,7 +31,7 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace as changed
-from turnkeeper.actors.model.words import SessionState, Strategy, TurnStatus, WhoMayStop
+from turnkeeper.actors.model.words import OnFull, SessionState, Strategy, TurnStatus, WhoMayStop
 from turnkeeper.actors.session.states import Limits
 
 
@@ -146,6 +148,17 @@ class Facts:
             self.front = None
         self.rest = tuple([each for each in self.rest if each.turn_id != turn_id])
         self.later = tuple([each for each in self.later if each.turn_id != turn_id])
+
+    def is_full_for(self, spec: TurnSpec) -> bool:
+        """Whether as many turns wait as may. The one that is called up does not count."""
+        return len(self.rest) + len(self.later) >= policy_of(spec).queue_limit
+
+    def makes_room_for(self, spec: TurnSpec) -> Waits | None:
+        """The turn that is dropped where as many wait as may."""
+        policy = policy_of(spec)
+        if policy.on_full is OnFull.REJECT or policy.queue_limit == 0:
+            return None
+        return next((turn for turn in (*self.rest, *self.later) if turn.spec.user == spec.user), None)
 
     def due(self) -> float | None:
         """The moment at which the session must not be asleep."""
@@ -322,7 +335,20 @@ class Facts:
         if message.no_room is not None:
             return type(message.no_room)
         busy = self.holder is not None or self.front is not None
+        if waits_for_a_moment(message, now) or (busy and message.strategy is Strategy.ENQUEUE):
+            room = not self.is_full_for(message.spec) or self.makes_room_for(message.spec) is not None
+            return None if room else QueueFull
         return SessionBusy if busy and message.strategy is Strategy.REJECT else None
+
+
+def policy_of(spec: TurnSpec) -> Policy:
+    """How the turn is run."""
+    return spec.head.own_policy or STANDARD
+
+
+def waits_for_a_moment(send: Submit, now: float) -> bool:
+    """Whether it takes its place later, as if it were sent then."""
+    return send.not_before is not None and send.not_before > now
 
 
 def _elsewhere(turn: Waits) -> Waits:

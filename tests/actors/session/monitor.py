@@ -7,10 +7,19 @@ they say the same and that a refusal changed nothing.
 The exhaustive search and the state machine of Hypothesis both use it.
 """
 
-import dataclasses
 from typing import Any, NoReturn, assert_never
 
-from tests.actors.session.facts import Asked, Early, Facts, Fled, Waits, may_stop, without_sender
+from tests.actors.session.courses import Courses, cleared_by, comes_due, course_of
+from tests.actors.session.facts import (
+    Asked,
+    Early,
+    Facts,
+    Fled,
+    Waits,
+    may_stop,
+    waits_for_a_moment,
+    without_sender,
+)
 from turnkeeper.actors.model.exceptions import SessionBusy, StageFailed
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
@@ -47,6 +56,7 @@ from turnkeeper.actors.model.words import (
     TERMINAL,
     CancelCode,
     OnRestart,
+    Place,
     SessionState,
     Strategy,
     TurnStatus,
@@ -54,13 +64,16 @@ from turnkeeper.actors.model.words import (
     WaitsFor,
 )
 from turnkeeper.actors.session.effects import (
+    AnnouncePlaces,
     AnnounceQueued,
     CancelTurn,
     CloseStreams,
     CountStale,
+    EditWaiting,
     Effect,
     EndAttempt,
     EndTurn,
+    MoveWaiting,
     NoteCancel,
     NoteClosed,
     NoteEarlyCancel,
@@ -71,9 +84,10 @@ from turnkeeper.actors.session.effects import (
     SetTimer,
     StartTurn,
 )
+from turnkeeper.actors.session.line import Line
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import Closed, EarlyCancel, Limits, State
-from turnkeeper.actors.session.views import state_name
+from turnkeeper.actors.session.views import line_of, state_name
 
 LATE_STATUS = {
     Returned: TurnStatus.COMPLETED,
@@ -209,6 +223,10 @@ class _Step:
         self.closes = 0
         self.notes: list[Effect] = []
         self.refused: type | None = None
+        self.starts: TurnId | None = None
+        #: The turn that waited for a moment which has come, and how often the places are announced.
+        self.placed = comes_due(was, message, now)
+        self.announced = 0
         self.repeated = False
         #: The turn that was cut off and will be run again.
         self.cut: TurnSpec | None = None
@@ -218,15 +236,11 @@ class _Step:
         for effect in self.effects:
             self._effect(effect)
         self._message_has_had_its_effect()
+        self._line_takes_its_course()
         self._all_is_noted()
         self._all_is_remembered()
         self._all_is_consistent()
         self._all_are_answered()
-        if isinstance(self.message, Stop):
-            self.facts.asked = tuple(
-                dataclasses.replace(asked, cleared=self._cleared(asked)) if asked.to is self.to else asked
-                for asked in self.facts.asked
-            )
         return self.facts
 
     def _broken(self, what: str) -> NoReturn:
@@ -244,7 +258,7 @@ class _Step:
             if facts.asked:
                 self._broken("an asker of another process")
         elif self.to is not None and not isinstance(message, TurnEnded):
-            about = None
+            about, cleared = None, tuple[TurnId, ...]()
             if isinstance(message, Submit):
                 about = message.spec.turn_id
             elif isinstance(message, Stop):
@@ -252,7 +266,8 @@ class _Step:
                 meant = facts.holder or facts.front
                 if about is None and meant is not None:
                     about = meant.turn_id
-            facts.asked = (*facts.asked, Asked(self.to, type(message), about, self.now))
+                cleared = cleared_by(facts, message, self._home().owner)
+            facts.asked = (*facts.asked, Asked(self.to, type(message), about, self.now, cleared))
 
     # -- The effects --------------------------------------------------------------------------------------
 
@@ -270,6 +285,12 @@ class _Step:
                 self._quarantined(effect)
             case AnnounceQueued():
                 self._queued(effect)
+            case MoveWaiting():
+                self._moved(effect)
+            case EditWaiting():
+                self._broken("a turn that waits says something else, which no message asks for")
+            case AnnouncePlaces():
+                self.announced += 1
             case Reply():
                 self._replied(effect)
             case Refuse():
@@ -291,6 +312,7 @@ class _Step:
             self._broken(f"G1: {spec.turn_id} starts while {facts.holder.turn_id} holds the session")
         if facts.shut:
             self._broken("a turn starts in a session that was closed")
+        self.starts = spec.turn_id
         queued_at, attempt = None, 1
         waited = facts.waits(spec.turn_id)
         if waited is not None and waited.spec == spec:
@@ -318,9 +340,6 @@ class _Step:
 
     def _waiting_starts(self, turn: Waits) -> None:
         """A turn that waited starts: it may be its first attempt, or another one."""
-        facts = self.facts
-        if turn is not (facts.front or next(iter(facts.rest), None)):
-            self._broken(f"{turn.turn_id} starts before those that wait in front of it")
         if turn.attempt == 1:
             return
         if turn.attempt > self._limits().attempts:
@@ -356,7 +375,9 @@ class _Step:
         facts, message = self.facts, self.message
         if isinstance(message, Submit) and message.strategy is not Strategy.INTERRUPT:
             self._broken("a send that must not interrupt cancels")
-        if isinstance(message, Tick) and (facts.deadline is None or self.now < facts.deadline):
+        interrupted = self.placed is not None and self.placed.spec.strategy is Strategy.INTERRUPT
+        timed_out = facts.deadline is not None and self.now >= facts.deadline
+        if isinstance(message, Tick) and not (interrupted or timed_out):
             self._broken("a turn is cancelled whose time is not up")
         grace = holder.grace
         if isinstance(message, Shut) and message.grace is not None:
@@ -377,6 +398,8 @@ class _Step:
             case Stop(reason=reason) | Shut(reason=reason):
                 return reason
             case Tick():
+                if self.placed is not None:
+                    return Reason(CancelCode.SUPERSEDED, self.placed.spec.user)
                 return Reason(CancelCode.TIMEOUT)
             case TurnEnded() | Recover():
                 return self._broken("the end of a turn cancels another one")
@@ -510,26 +533,28 @@ class _Step:
                 assert_never(outcome)
 
     def _waiting_ended(self, effect: EndTurn, waiting: Waits) -> None:
-        by = None
+        by = reason = None
         match self.message:
-            case Submit(spec=spec, strategy=strategy):
-                by = spec.turn_id
-                dropped = spec is not waiting.spec and strategy is Strategy.INTERRUPT
-            case Stop(turn_id=aim):
-                dropped = aim in {None, waiting.turn_id} and self._may_stop(waiting.spec)
+            case Submit(spec=spec):
+                by, reason = spec.turn_id, self._reason()
+            case Stop():
+                reason = self._reason()
+                if not self._may_stop(waiting.spec):
+                    self._broken(f"{waiting.turn_id} is stopped by a user who may not")
             case Shut():
-                dropped = not self._shuts_down() or not self._limits().durable
+                reason = self._reason()
+            case Tick() if waiting is self.placed:
+                reason = Reason(CancelCode.POLICY, text="a turn was in flight")
+            case Tick() if self.placed is not None:
+                by, reason = self.placed.turn_id, self._reason()
             case Recover():
-                dropped = not self._goes_on(waiting)
+                pass
             case _:
-                dropped = False
-        if not dropped:
-            self._broken(f"G2: the waiting {waiting.turn_id} is dropped without a reason")
+                self._broken(f"G2: the waiting {waiting.turn_id} is dropped without a reason")
         if effect.anew != (waiting.attempt > 1):
             self._broken("G7: an epoch is drawn for a turn without events, or none for one that has some")
         if effect.anew:
             self._anew(effect)
-        reason = None if isinstance(self.message, Recover) else self._reason()
         truth = self.facts.waited(waiting, effect.record.status, self.now, reason, by)
         self._has_ended(effect, waiting.spec, truth)
         self.facts.leaves(waiting.turn_id)
@@ -569,13 +594,37 @@ class _Step:
         facts, message = self.facts, self.message
         if not isinstance(message, Submit) or effect.spec is not message.spec:
             self._broken("a turn is queued that was not sent")
-        if facts.holder is None or facts.cause is None or facts.shut or facts.front is not None:
-            self._broken("a turn is queued behind nothing, or before another")
-        if facts.live(effect.spec.turn_id):
+        if facts.shut or facts.live(effect.spec.turn_id):
             self._broken("G2: not a fresh queued turn")
-        facts.front = Waits(message.spec, self.now)
         if effect.queued_at != self.now:
             self._broken("a turn waits since another moment")
+        moment = message.not_before if waits_for_a_moment(message, self.now) else None
+        if effect.not_before != moment:
+            self._broken("a turn waits for another moment")
+        self._waits_at(Waits(message.spec, self.now, 1, moment), effect.place)
+
+    def _moved(self, effect: MoveWaiting) -> None:
+        """A turn goes on waiting, at another place."""
+        turn = self.facts.waits(effect.turn_id)
+        if turn is None:
+            self._broken("a turn is moved that does not wait")
+        self.facts.leaves(effect.turn_id)
+        self._waits_at(turn._replace(not_before=None), effect.place, first=effect.first)
+
+    def _waits_at(self, turn: Waits, place: Place, *, first: bool = False) -> None:
+        facts = self.facts
+        match place:
+            case Place.FRONT:
+                if facts.front is not None:
+                    self._broken("G2: two turns are called up")
+                facts.front = turn
+            case Place.REST:
+                facts.rest = (turn, *facts.rest) if first else (*facts.rest, turn)
+            case Place.LATER:
+                later = sorted((*facts.later, turn), key=lambda each: each.not_before or 0.0)
+                facts.later = tuple(later)
+            case _:
+                assert_never(place)
 
     def _closed_streams(self, effect: CloseStreams) -> None:
         self.closes += 1
@@ -659,9 +708,10 @@ class _Step:
                 stays = self._shuts_down() and self._limits().durable
                 if not isinstance(message, Submit) and not stays:
                     self._broken("G3: a sender is to wait no longer, and its turn waits on")
-                if waits or facts.waits(value.turn_id) is None:
+                turn = facts.waits(value.turn_id)
+                if turn is None or (waits and turn is facts.front):
                     self._broken("G3: the answer says queued, but it does not wait")
-                superseded = self._not_settled()
+                superseded = self._not_settled() if turn is facts.front else None
             case TurnStatus.CANCELLED:
                 if value.turn_id not in self.ended:
                     self._broken("G3: the answer says cancelled, but it was not")
@@ -719,15 +769,6 @@ class _Step:
 
     def _verdict(self, asked: Asked, value: CancelAnswer) -> CancelAnswer:
         """What a cancel must be answered now."""
-        cleared = self._cleared(asked) if asked.to is self.to else asked.cleared
-        return replace(self._verdict_alone(asked, value), cleared=cleared)
-
-    def _cleared(self, asked: Asked) -> tuple[TurnId, ...]:
-        """The turns that waited and were cancelled with the one that this cancel is about."""
-        return tuple(turn_id for turn_id in self.ended if turn_id != asked.turn_id)
-
-    def _verdict_alone(self, asked: Asked, value: CancelAnswer) -> CancelAnswer:
-        """The same, but for what was cleared away."""
         facts, turn, message = self.facts, value.turn, self.message
         if turn is not None and turn.turn_id != asked.turn_id:
             self._broken(f"G4: asked about {asked.turn_id}, answered about {turn.turn_id}")
@@ -736,22 +777,22 @@ class _Step:
             verdict = VERDICTS[end.record.status]
             # A turn that waited is over at once; one that ran, after so long.
             settled = 0.0 if end.record.epoch is None else (self.now - asked.at) * 1000.0
-            truth = CancelAnswer(verdict, end.record, settled)
+            truth = CancelAnswer(verdict, end.record, settled, None, asked.cleared)
         elif self._holds(asked.turn_id):
             if isinstance(message, Stop) and message.wait:
                 self._broken(f"G3: {value.verdict} is not the truth about a turn that has not settled")
-            truth = CancelAnswer(Verdict.REQUESTED, facts.held(TurnStatus.CANCELLING))
+            truth = CancelAnswer(Verdict.REQUESTED, facts.held(TurnStatus.CANCELLING), cleared=asked.cleared)
         else:
-            truth = self._long_over(asked.turn_id)
+            truth = self._long_over(asked)
         if truth.verdict is not value.verdict:
             self._broken(f"G3: {value.verdict} is not the truth about {asked.turn_id}")
         return truth
 
-    def _long_over(self, turn_id: TurnId | None) -> CancelAnswer:
-        """The answer about a turn that was over before, or that is not known."""
-        known = self.facts.record(turn_id)
-        if turn_id is None:
-            return CancelAnswer(Verdict.NOT_RUNNING)
+    def _long_over(self, asked: Asked) -> CancelAnswer:
+        """The answer about a turn that was over before, or that is not known; or about none."""
+        known = self.facts.record(asked.turn_id)
+        if asked.turn_id is None:
+            return CancelAnswer(Verdict.NOT_RUNNING, cleared=asked.cleared)
         if known is None:
             return CancelAnswer(Verdict.NOT_RUNNING, remembered_for=self._limits().early_cancel_ttl)
         fled = known.status is TurnStatus.UNRESPONSIVE and known.ended_late is None
@@ -814,10 +855,7 @@ class _Step:
             facts.early = tuple(early for early in facts.early if early.turn_id != spec.turn_id)
             if spec.turn_id not in self.ended:
                 self._broken("G4: an early cancel does not count")
-        elif was.holder is None:
-            if facts.holder is not spec:
-                self._broken("an idle session does not start what is sent")
-        elif facts.front is None or facts.front.spec is not spec or facts.cause is None:
+        elif facts.waits(spec.turn_id) is None and facts.holder is not spec:
             self._broken("a send neither starts nor waits")
 
     def _after_stop(self, message: Stop) -> None:
@@ -825,12 +863,9 @@ class _Step:
         aimed = aim is None or self._holds(aim)
         if aimed and was.holder is not None and facts.cause is None:
             self._broken("a Stop did not stop")
-        if aim is None and facts.front is not None and self._may_stop(facts.front.spec):
-            self._broken("an unaimed Stop leaves the turn that is called up, which will start")
-        hit_waiting = aim is not None and was.waits(aim) is not None
-        if hit_waiting and facts.waits(aim) is not None:
-            self._broken("a Stop did not stop the waiting turn")
-        if was.holder is not None and (aimed or hit_waiting) and message.reason.code in PRESSED:
+        # With the turn that was to take its place, what ends the streams is the end of the holder.
+        alone = was.front is not None and facts.front is None
+        if was.holder is not None and (aimed or alone) and message.reason.code in PRESSED:
             facts.pressed = True
         if was.holder is not None and aimed and message.reason.code is not CancelCode.SHUTDOWN:
             facts.lasting = facts.lasting or Cancellation(message.reason, self.now)
@@ -866,6 +901,8 @@ class _Step:
         if due is None or now < due:
             if any(not isinstance(effect, SetTimer) for effect in self.effects):
                 self._broken("G6: something happens before it is due")
+        elif self.placed is not None:
+            return  # what it does is its course
         elif was.holder is None:
             if self.facts.holder is None:
                 self._broken("G11: an attempt that is due is not made")
@@ -882,8 +919,6 @@ class _Step:
         stays = self._shuts_down() and self._limits().durable
         if (facts.line and not stays) or (facts.holder is not None and facts.cause is None):
             self._broken("closing leaves a turn alone")
-        if stays and was.line != facts.line:
-            self._broken("G11: a turn that waits is lost over a shutdown")
         if message.grace is not None and was.cause is not None:
             facts.end = min(facts.end, self.now + message.grace)
             facts.half = min(facts.half, self.now + message.grace / 2)
@@ -898,11 +933,33 @@ class _Step:
         if was.holder is not None and was.holder.turn_id not in self.ended and self.cut is not was.holder:
             self._broken("G11: a turn is lost whose process is gone")
         front = facts.front
-        if front is not None and (front.attempt == 1 or facts.shut):
-            self._broken("G11: a turn waits on for what has ended")
-        if front is not None:
+        if front is not None and not facts.shut:
             backoff = limits.backoff * 2.0 ** (front.attempt - 2)
             facts.front = front._replace(not_before=self.now + backoff)
+
+    def _line_takes_its_course(self) -> None:
+        """Those who wait: who starts, who is dropped, who is left, and in which order."""
+        facts, was, message = self.facts, self.was, self.message
+        idle = self.refused is not None or self.repeated
+        idle = idle or (isinstance(message, Submit) and self._early(message.spec) is not None)
+        ended = was.holder is None or was.holder.turn_id in self.ended or self.cut is was.holder
+        cut = facts.front if self.cut is not None else None
+        courses = Courses(was, self.now, self._home(), free=ended, cut=cut)
+        due = course_of(was) if idle else courses.after(message)
+        dropped = tuple([turn_id for turn_id in self.ended if was.waits(turn_id) is not None])
+        taken = course_of(facts)._replace(starts=self.starts, dropped=dropped)
+        if taken != due:
+            self._broken(f"G2: those who wait take the course\n  {taken}\n  and not\n  {due}")
+        before, after = course_of(was), course_of(facts)
+        changed = (before.rest, before.later) != (after.rest, after.later)
+        # Of a session that is closed, or was read again, readers hear everything anew.
+        anew = facts.shut or isinstance(message, Recover)
+        if self.announced > changed or (changed and not self.announced and not anew):
+            self._broken("readers do not hear of the places, or for nothing")
+        line = line_of(self.after) or Line()
+        said = [(turn.spec, turn.queued_at, turn.attempt, turn.not_before) for turn in line.turns]
+        if said != [tuple(turn) for turn in facts.line] or len(line.rest) != len(facts.rest):
+            self._broken(f"the session has another line, and not {facts.line}")
 
     def _all_is_noted(self) -> None:
         """What no other effect says of the session's state, and is to be there after a restart."""
@@ -949,17 +1006,13 @@ class _Step:
         went = facts.holder is not was.holder and was.holder is not self.cut
         if went and was.holder is not None and was.holder.turn_id not in self.ended:
             self._broken("G2: a turn lets go of the session and has no end")
-        for turn in was.line:
-            started = facts.holder is not None and facts.holder.turn_id == turn.turn_id
-            if not started and facts.waits(turn.turn_id) is None and turn.turn_id not in self.ended:
-                self._broken("G2: a waiting turn is forgotten")
         due = facts.due()
         if due is None:
             facts.timer = None
         elif facts.timer is None or facts.timer > max(due, self.now):
             self._broken("G6: nothing will wake the session when it is due")
         closed = facts.state() is SessionState.CLOSED and was.state() is not SessionState.CLOSED
-        rests = was.holder is not None and facts.state() is SessionState.IDLE
+        rests = was.holder is not None and facts.state() in (SessionState.IDLE, SessionState.QUEUED)
         presses = isinstance(self.message, Stop) and self.message.reason.code in PRESSED
         dropped = was.state() is SessionState.QUEUED and facts.state() is SessionState.IDLE and presses
         if self.closes != (closed or (rests and was.pressed) or dropped):

@@ -11,7 +11,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from tests.actors.session.alphabet import EARLY_TTL, RETENTION, SERVER_SPECS, Address
+from tests.actors.session.alphabet import EARLY_TTL, RENAMED, RETENTION, Address
 from tests.actors.session.facts import Facts, Waits
 from turnkeeper.actors.model.records import (
     Cancellation,
@@ -23,6 +23,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.states import (
     Again,
@@ -38,7 +39,7 @@ from turnkeeper.actors.session.states import (
 
 #: How a field takes part in a comparison. Moments that decide something count relative to now, those that
 #: are only shown count as set or not; epochs count by their order, and names by whether they are the same.
-DECIDES, SHOWN, EPOCH, NAME, AS_IT_IS = "decides", "shown", "epoch", "name", "as it is"
+DECIDES, SHOWN, EPOCH, NAME, NAMES, AS_IT_IS = "decides", "shown", "epoch", "name", "names", "as it is"
 HOW: dict[tuple[type, str], str] = {
     (Waiting, "not_before"): DECIDES,
     (Running, "deadline"): DECIDES,
@@ -64,9 +65,8 @@ HOW: dict[tuple[type, str], str] = {
     (TurnHead, "turn_id"): NAME,
     (TurnRecord, "superseded_by"): NAME,
     (EarlyCancel, "turn_id"): NAME,
+    (Ask, "cleared"): NAMES,
 }
-#: The turn ids that stand for no more than themselves.
-RENAMED = frozenset(spec.turn_id for spec in SERVER_SPECS)
 #: From when on a moment that decides is as good as any earlier one.
 PAST = {EarlyCancel: -EARLY_TTL}
 #: Values that many states share, and in which no moment decides.
@@ -91,13 +91,17 @@ class _Found(NamedTuple):
 class Names:
     """Turns a session and its facts into a key that is equal when they are the same but for names."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, remembers: bool = True) -> None:
+        #: Whether it matters what is remembered of turns that have ended.
+        self._remembers = remembers
         self._numbers: dict[Any, int] = {}
         self._known: dict[int, tuple[object, int, _Found]] = {}
         self._plans: dict[type, list[Field]] = {}
 
     def key(self, state: State, facts: Facts, now: float) -> Any:
         found = _Found([], [])
+        if not self._remembers:
+            state = replace(state, memory=replace(state.memory, records=(), results=0))
         shape = (self._shape(state, now, found), self._facts(facts, now, found))
         order = {epoch: n for n, epoch in enumerate(sorted(set(found.epochs)))}
         first = {name: n for n, name in enumerate(dict.fromkeys(found.names))}
@@ -127,7 +131,7 @@ class Names:
             tuple([self._waits(turn, now, found) for turn in facts.rest]),
             tuple([self._waits(turn, now, found) for turn in facts.later]),
             tuple([found.name(fled.record.turn_id) for fled in facts.fled]),
-            tuple([_age(record, now) for record in facts.kept]),
+            tuple([_age(record, now) for record in facts.kept if self._remembers]),
             tuple(
                 [
                     (
@@ -182,6 +186,8 @@ class Names:
                 found.epochs.append(-1 if part is None else part)
             elif how is NAME:
                 shape.append(found.name(part))
+            elif how is NAMES:
+                shape.append(tuple([found.name(each) for each in part]))
             elif how is DECIDES:
                 shape.append(None if part is None else max(part - now, PAST.get(kind, 0.0)))
             elif how is SHOWN:

@@ -14,10 +14,12 @@ is forgotten and opened again.
 
     python -m tests.actors.session.search             all seeds, as in the tests
     python -m tests.actors.session.search --deeper 1  one message more
+    python -m tests.actors.session.search --closed    the small alphabets, until nothing new is met
 """
 
 import argparse
 import gc
+import itertools
 import sys
 import time
 from collections import defaultdict
@@ -39,6 +41,7 @@ from tests.actors.session.alphabet import (
     Letter,
     letters,
 )
+from tests.actors.session.alphabets import ALPHABETS, Letters
 from tests.actors.session.facts import Facts
 from tests.actors.session.logged import Log, check_restored
 from tests.actors.session.monitor import Broken, observe, observe_failure
@@ -81,7 +84,7 @@ class Node(NamedTuple):
 class Figures:
     """What a search has seen."""
 
-    depth: int
+    depth: int | None
     states: int = 0
     transitions: int = 0
     paths: int = 0
@@ -91,9 +94,11 @@ class Figures:
 
     def __str__(self) -> str:
         rate = self.transitions / self.seconds if self.seconds else 0.0
+        depth = "any length" if self.depth is None else f"depth {self.depth}"
+        covering = "" if self.depth is None else f", covering {self.paths:,} paths"
         return (
-            f"depth {self.depth}: {self.states:,} distinct states, {self.transitions:,} transitions, "
-            f"covering {self.paths:,} paths; {self.drained:,} drained; {self.seconds:.1f} s ({rate:,.0f}/s)"
+            f"{depth}: {self.states:,} distinct states, {self.transitions:,} transitions{covering}; "
+            f"{self.drained:,} drained; {self.seconds:.1f} s ({rate:,.0f}/s)"
         )
 
 
@@ -142,7 +147,7 @@ SEEDS = {
 
 
 def search(
-    depth: int,
+    depth: int | None,
     step: StepFunction = step,
     witness: Witness | None = None,
     *,
@@ -150,30 +155,44 @@ def search(
     log: Log | None = None,
     seed: tuple[str, ...] = (),
     limits: Limits = LIMITS,
+    letters: Letters = letters,
 ) -> Figures:
     """Explore all sequences of ``depth`` messages after ``seed``; stop at the first broken guarantee.
 
-    Or at the first transition outside the ``table``, or which the ``log`` does not have, if there is one.
+    Without a depth, all of any length: until nothing is met that is not known. Or at the first transition
+    outside the ``table``, or which the ``log`` does not have, if there is one.
     """
-    return _Search(depth, step, witness, table, log, grown(seed, limits)).run()
+    return _Search(
+        depth,
+        step,
+        witness,
+        table,
+        log,
+        grown(seed, limits, letters),
+        letters,
+        Names(remembers=depth is not None),
+    ).run()
 
 
 class _Search:
     def __init__(
         self,
-        depth: int,
+        depth: int | None,
         step: StepFunction,
         witness: Witness | None,
         table: Table | None,
         log: Log | None,
         first: Node,
+        letters: Letters,
+        names: Names,
     ) -> None:
         self.figures = Figures(depth)
         self.step = step
         self.witness = witness
         self.table = table
         self.log = log
-        self.names = Names()
+        self.letters = letters
+        self.names = names
         self.nodes = [first]
         self.numbers = {self.names.key(first.state, first.facts, first.now): 0}
         #: Of each expanded node the nodes it leads to; of those of the last layer only how many.
@@ -193,12 +212,14 @@ class _Search:
         return figures
 
     def _run(self) -> None:
-        first = 0
-        for layer in range(self.figures.depth):
+        first, depth = 0, self.figures.depth
+        for layer in itertools.count() if depth is None else range(depth):
             last = len(self.nodes)
             for number in range(first, last):
-                if not self._expand(number, leaves=layer == self.figures.depth - 1):
+                if not self._expand(number, leaves=depth is not None and layer == depth - 1):
                     return
+            if first == last:
+                return
             first = last
         self.figures.paths = self._paths()
 
@@ -213,7 +234,7 @@ class _Search:
             return False
         targets: list[int] = []
         taken = 0
-        for letter in letters(node.state, node.facts, node.now):
+        for letter in self.letters(node.state, node.facts, node.now):
             reached = self._take(number, node, letter)
             if reached is None:
                 return False
@@ -242,12 +263,15 @@ class _Search:
         return number
 
     def _drain(self, number: int, node: Node) -> bool:
-        """No asker waits forever: the timer alone brings every cancelled turn to its end."""
+        """No asker waits forever: the timer alone brings every cancelled turn to its end.
+
+        By two ticks, one for each turn that waits for a moment, and one that was set for what is gone.
+        """
         if not isinstance(node.state, Ending):
             return True
         self.figures.drained += 1
         holder, reached = node.facts.holder, node
-        for _ in range(2):
+        for _ in range(3 + len(node.facts.later)):
             if reached.facts.holder is not holder:
                 break
             wait = max(0.0, (reached.facts.timer or reached.now) - reached.now)
@@ -256,7 +280,7 @@ class _Search:
                 return False
             reached = ticked
         if reached.facts.holder is holder:
-            self.figures.found = Found(self._path(number), "G6: two ticks do not end a cancelled turn")
+            self.figures.found = Found(self._path(number), "G6: its ticks do not end a cancelled turn")
             return False
         return True
 
@@ -268,9 +292,9 @@ class _Search:
         return tuple(reversed(path))
 
     def _paths(self) -> int:
-        """How many sequences of ``depth`` messages there are: counted forward along the edges."""
+        """How many sequences of that depth there are: counted forward along the edges."""
         counts = {0: 1}
-        for _ in range(self.figures.depth - 1):
+        for _ in range((self.figures.depth or 1) - 1):
             following: dict[int, int] = defaultdict(int)
             for number, count in counts.items():
                 for target in self.edges[number]:
@@ -287,7 +311,7 @@ def start(limits: Limits = LIMITS) -> Node:
     return Node(Idle(Memory(Home(SESSION, OWNER, limits))), Facts(), START, -1, "")
 
 
-def grown(seed: tuple[str, ...], limits: Limits = LIMITS) -> Node:
+def grown(seed: tuple[str, ...], limits: Limits = LIMITS, letters: Letters = letters) -> Node:
     """Where the letters of these names lead from a new session."""
     node = start(limits)
     for name in seed:
@@ -354,21 +378,35 @@ def searches(
         yield name, search(depth + deeper, step, witness, table=table, log=Log(), seed=path, limits=limits)
 
 
+def small_searches(only: str = "", depth: int | None = None) -> Iterator[tuple[str, Figures]]:
+    """One search of each small alphabet whose name has that text in it: to that depth, or to its end."""
+    for name, each in ALPHABETS.items():
+        if only in name:
+            yield name, search(depth, log=Log(), limits=each.limits, letters=each.letters)
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--deeper", type=int, default=0, help="how many messages more than in the tests")
     parser.add_argument("--first", action="store_true", help="stop at the first seed that finds something")
+    parser.add_argument("--closed", action="store_true", help="the small alphabets, to their ends")
+    parser.add_argument("--small", type=int, metavar="DEPTH", help="the small alphabets, to that depth")
+    parser.add_argument("--only", default="", metavar="TEXT", help="of the small ones those so named")
     given = parser.parse_args(arguments)
     table, found = Table(), False
-    for name, figures in searches(given.deeper, table):
+    small = given.closed or given.small is not None
+    seen = small_searches(given.only, given.small) if small else searches(given.deeper, table)
+    for name, figures in seen:
         print(f"{name}, {figures}")
         if figures.found is not None:
             found = True
             print(figures.found)
             if given.first:
                 return 1
+    if small:
+        return int(found)
     print(table)
     return 0 if not found and table.covered else 1
 

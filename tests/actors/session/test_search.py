@@ -7,8 +7,10 @@ from typing import TypeAlias
 import pytest
 
 from tests import turns
+from tests.actors.session import planted_line
 from tests.actors.session import search as searching
 from tests.actors.session.alphabet import SERVER_SPECS, START, USER, A, Address, letters
+from tests.actors.session.alphabets import ALPHABETS
 from tests.actors.session.facts import Facts
 from tests.actors.session.logged import Log
 from tests.actors.session.monitor import Broken
@@ -55,6 +57,16 @@ def test_no_sequence_after_a_seed_breaks_a_guarantee_or_leaves_the_table_or_the_
     path, depth, limits = SEEDS[seed]
     figures = search(depth, table=Table(), log=Log(), seed=path, limits=limits)
     print(f"\n{seed}, {figures}")
+    assert figures.found is None, str(figures.found)
+
+
+@pytest.mark.timeout(200)
+@pytest.mark.parametrize("name", ALPHABETS)
+def test_no_sequence_of_a_small_alphabet_breaks_a_guarantee_or_leaves_the_log(name: str) -> None:
+    """To their ends they are searched by hand: ``python -m tests.actors.session.search --closed``."""
+    alphabet = ALPHABETS[name]
+    figures = search(4, log=Log(), limits=alphabet.limits, letters=alphabet.letters)
+    print(f"\n{name}, {figures}")
     assert figures.found is None, str(figures.found)
 
 
@@ -185,7 +197,7 @@ def draws_an_epoch_twice(state: State, message: Message, now: float, to: To) -> 
     return step(state, message, now, to)
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
+@pytest.mark.parametrize("bug", [*BUGS, *planted_line.BUGS], ids=lambda bug: bug.name)
 def test_a_bug_of_the_list_can_still_be_planted(bug: Bug) -> None:
     """Whether the search finds it takes minutes to say: ``python -m tests.actors.session.planted``."""
     compile(changed(bug, ROOM), bug.file, "exec")
@@ -204,7 +216,7 @@ def test_a_bug_of_the_list_can_still_be_planted(bug: Bug) -> None:
         (sleeps_through_the_ladder, "G6: nothing will wake"),
         (forgets_the_early_cancel, "G4"),
         (quarantines_at_once, "G6: given up before"),
-        (starts_a_dropped_turn, "which neither ran nor waited"),
+        (starts_a_dropped_turn, "the session has another line"),
         (draws_an_epoch_twice, "G7: the epoch does not grow"),
     ],
     ids=lambda value: getattr(value, "__name__", None),

@@ -1,0 +1,194 @@
+"""Small alphabets, each about one thing, with so few letters and bounds that the search comes to an end.
+
+There is no longest sequence in them: whatever is sent and however often, no session is met that is not known.
+What keeps them small: few turns are remembered and may wait, and no more than two askers wait at a time.
+"""
+
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import NamedTuple, TypeAlias
+
+from tests.actors.session.alphabet import (
+    BACKOFF,
+    CLOSE,
+    EARLY_TTL,
+    FAILS,
+    GRACE,
+    POLICIES,
+    RESTART,
+    RETENTION,
+    SESSION,
+    SHUTDOWN,
+    START,
+    USER,
+    Address,
+    Letter,
+    used_ids,
+)
+from tests.actors.session.facts import Facts
+from turnkeeper.actors.model.messages import Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.policy import Policy
+from turnkeeper.actors.model.records import Returned, Stopped, TurnHead, TurnId, TurnSpec
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import OnFull, Strategy, WhoMayStop
+from turnkeeper.actors.session.states import Limits, State
+
+Letters: TypeAlias = Callable[[State, Facts, float], list[Letter]]
+
+#: One turn of each kind is remembered.
+SMALL = Limits(
+    kept_turns=1,
+    turn_retention=RETENTION,
+    early_cancels=1,
+    early_cancel_ttl=EARLY_TTL,
+    quarantined=1,
+    result=1_000,
+    attempts=2,
+    backoff=BACKOFF,
+    agents=frozenset(POLICIES),
+)
+SMALL_DURABLE = replace(SMALL, durable=True)
+INTERRUPT, REJECT, ENQUEUE = Strategy.INTERRUPT, Strategy.REJECT, Strategy.ENQUEUE
+
+
+class Kind(NamedTuple):
+    """What the sends of one letter have in common."""
+
+    strategy: Strategy
+    user: str = "u"
+    agent: str = "ends"
+    queue_limit: int = 2
+    on_full: OnFull = OnFull.REJECT
+    after: float | None = None
+    wait: bool = True
+    who_may_stop: WhoMayStop = WhoMayStop.OWNER
+
+    def __str__(self) -> str:
+        again = "" if self.agent == "ends" else f", {self.agent}"
+        moment = "" if self.after is None else f" after {self.after:.0f} s"
+        drops = ", dropping the oldest" if self.on_full is OnFull.DROP_OLDEST else ""
+        waits = "" if self.wait else ", not waiting"
+        return f"{self.user} sends: {self.strategy}{drops}{moment}{again}{waits}"
+
+
+@cache
+def spec_of(kind: Kind, turn_id: str, fingerprint: bytes | None = None) -> TurnSpec:
+    """A turn of this kind: the same object for the same one."""
+    policy = Policy(
+        kind.strategy,
+        queue_limit=kind.queue_limit,
+        on_full=kind.on_full,
+        on_restart=POLICIES[kind.agent],
+        who_may_stop=kind.who_may_stop,
+    )
+    head = TurnHead(TurnId(turn_id), kind.user, kind.agent, START, fingerprint, kind.strategy, policy)
+    return TurnSpec(head, SESSION, "hi", None, GRACE, ended_to=Address(f"for the end of {turn_id}"))
+
+
+def sends(facts: Facts, now: float, *kinds: Kind) -> Iterator[Letter]:
+    """A send of each kind, of a turn that nothing is known of."""
+    used = used_ids(facts)
+    turn_id = next(name for name in (f"s{n}" for n in range(1, 20)) if name not in used)
+    for kind in kinds:
+        moment = None if kind.after is None else now + kind.after
+        yield Letter(str(kind), Submit(spec_of(kind, turn_id), kind.strategy, kind.wait, not_before=moment))
+
+
+def stops(facts: Facts) -> Iterator[Letter]:
+    """Cancels of all there is, of the turn in flight, and of one at each place; each also clearing."""
+    aims: dict[str, TurnId | None] = {"": None}
+    if facts.holder is not None:
+        aims[" the holder"] = facts.holder.turn_id
+    for place, turns in (("front", (facts.front,)), ("rest", facts.rest), ("later", facts.later)):
+        if turns and turns[-1] is not None:
+            aims[f" the last one of {place}"] = turns[-1].turn_id
+    for name, aim in aims.items():
+        yield Letter(f"stop{name}", Stop(aim, USER, wait=False))
+        if facts.line:
+            yield Letter(f"stop{name}, clearing", Stop(aim, USER, wait=False, clear=True))
+    if not facts.asked:
+        yield Letter("stop, waiting, clearing", Stop(None, USER, clear=True))
+
+
+def late_stops(facts: Facts) -> Iterator[Letter]:
+    """Cancels of what is over: they clear nothing."""
+    for record in (*facts.kept[-1:], *(fled.record for fled in facts.fled)):
+        yield Letter("stop a finished one, clearing", Stop(record.turn_id, USER, wait=False, clear=True))
+
+
+def ends(facts: Facts) -> Iterator[Letter]:
+    """The ends of the coroutines there are."""
+    if facts.holder is not None:
+        yield Letter("the holder returned", TurnEnded(facts.epoch, Returned("r")))
+        yield Letter("the holder stopped", TurnEnded(facts.epoch, Stopped()))
+    for fled in facts.fled:
+        yield Letter("the quarantined one returned", TurnEnded(fled.epoch, Returned("r")))
+
+
+def ticks(facts: Facts, now: float) -> Iterator[Letter]:
+    """What is due comes at its moment."""
+    if facts.timer is not None:
+        yield Letter("the due tick", Tick(), max(0.0, facts.timer - now))
+
+
+def shuts(facts: Facts) -> Iterator[Letter]:
+    """A close, and a shutdown."""
+    if len(facts.asked) < 2:
+        yield Letter("close", Shut(CLOSE))
+        yield Letter("shut down within 1 s", Shut(SHUTDOWN, 1.0))
+
+
+def process(state: State) -> Letter:
+    """What ends the process, or all that there is of the session in it."""
+    return RESTART if state.memory.home.limits.durable else FAILS
+
+
+# -- The alphabets ------------------------------------------------------------------------------------
+
+
+SENDS = Kind(INTERRUPT), Kind(REJECT), Kind(ENQUEUE), Kind(ENQUEUE, "v", on_full=OnFull.DROP_OLDEST)
+
+
+def queue(state: State, facts: Facts, now: float) -> list[Letter]:
+    """Sends of all strategies, of two users, one of whom takes the places of earlier ones."""
+    return [*sends(facts, now, *SENDS), *stops(facts), *late_stops(facts), *ends(facts)]
+
+
+def short_queue(state: State, facts: Facts, now: float) -> list[Letter]:
+    """One may wait. Turns are given up, sessions are closed and lost."""
+    kinds = Kind(INTERRUPT, wait=False), Kind(ENQUEUE, queue_limit=1)
+    return [
+        *sends(facts, now, *kinds),
+        *stops(facts),
+        *ends(facts),
+        *ticks(facts, now),
+        *shuts(facts),
+        process(state),
+    ]
+
+
+def later(state: State, facts: Facts, now: float) -> list[Letter]:
+    """Sends that take their place later, by each strategy."""
+    kinds = (
+        Kind(INTERRUPT, wait=False),
+        Kind(INTERRUPT, after=1.0),
+        Kind(ENQUEUE, after=2.0),
+        Kind(REJECT, after=3.0),
+    )
+    return [*sends(facts, now, *kinds), *stops(facts), *ends(facts), *ticks(facts, now), process(state)]
+
+
+class Alphabet(NamedTuple):
+    """Letters that are searched until nothing new is found, from a new session with these limits."""
+
+    letters: Letters
+    limits: Limits
+
+
+ALPHABETS = {
+    "queue": Alphabet(queue, SMALL),
+    "short queue": Alphabet(short_queue, SMALL),
+    "short queue, durable": Alphabet(short_queue, SMALL_DURABLE),
+    "later": Alphabet(later, SMALL),
+    "later, durable": Alphabet(later, SMALL_DURABLE),
+}

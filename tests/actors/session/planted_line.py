@@ -1,0 +1,124 @@
+"""Plants bugs among those who wait, and asks the search of the small alphabets whether it finds them.
+
+python -m tests.actors.session.planted_line            all of them, as a table; fails if one is not found
+python -m tests.actors.session.planted_line "clear"    those whose names contain the text
+"""
+
+import sys
+
+from tests.actors.session.planted import ROOM, said
+from tests.planting import Bug, Check, report
+
+BUGS = (
+    Bug(
+        "the last one starts first",
+        "line",
+        "return line.rest[0], line_of(None, line.rest[1:], line.later)",
+        "return line.rest[-1], line_of(None, line.rest[:-1], line.later)",
+    ),
+    Bug(
+        "one that starts goes on waiting",
+        "line",
+        "return line.rest[0], line_of(None, line.rest[1:], line.later)",
+        "return line.rest[0], line_of(None, line.rest, line.later)",
+    ),
+    Bug(
+        "those behind the one called up are lost",
+        "line",
+        "Line(None, line.rest, line.later)",
+        "line_of(None, (), line.later)",
+    ),
+    Bug(
+        "an interrupting send clears the line",
+        "line",
+        "return line_of(turn, line.rest, line.later)",
+        "return line_of(turn, (), line.later)",
+    ),
+    Bug("enqueued before the others", "line", "rest=(*line.rest, turn))", "rest=(turn, *line.rest))"),
+    Bug(
+        "the one sent last comes due first",
+        "line",
+        "sorted((*line.later, turn), key=lambda each: each.not_before or 0.0)",
+        "(turn, *line.later)",
+    ),
+    Bug(
+        "the one called up counts in the limit",
+        "steps/sends",
+        "len(line.rest) + len(line.later) <",
+        "len(line.turns) <",
+    ),
+    Bug(
+        "those that wait for a moment take no room",
+        "steps/sends",
+        "len(line.rest) + len(line.later) <",
+        "len(line.rest) <",
+    ),
+    Bug("one more may wait", "steps/sends", "len(line.later) < policy", "len(line.later) <= policy"),
+    Bug(
+        "another user's is dropped to make room",
+        "steps/sends",
+        "if turn.spec.user == spec.user]",
+        "if turn]",
+    ),
+    Bug("the newest is dropped to make room", "steps/sends", "(own[0],)", "(own[-1],)"),
+    Bug(
+        "the position counts from 0",
+        "steps/sends",
+        "position=len(line.rest),",
+        "position=len(line.rest) - 1,",
+    ),
+    Bug(
+        "one that comes due goes on waiting for its moment",
+        "steps/sends",
+        "turn, line = replace(line.later[0], not_before=None), without(line, line.later[0])",
+        "turn, line = replace(line.later[0], not_before=None), line",
+    ),
+    Bug(
+        "one that comes due waits in two places after a restart",
+        "steps/sends",
+        "effects = (MoveWaiting(turn_id, Place.REST),)",
+        "effects = ()",
+    ),
+    Bug(
+        "one that rejects interrupts when its moment comes",
+        "steps/sends",
+        "turn_id, strategy = turn.spec.turn_id, turn.spec.strategy",
+        "turn_id, strategy = turn.spec.turn_id, Strategy.INTERRUPT",
+    ),
+    Bug(
+        "a late Stop clears those that came after its turn",
+        "steps/stops",
+        "if not message.clear or not alive:",
+        "if not message.clear:",
+    ),
+    Bug("keep clears", "steps/stops", "if not message.clear or not alive:", "if not alive:"),
+    Bug("clear keeps", "steps/stops", "if not message.clear or not alive:", "if True:"),
+    Bug(
+        "what a Stop has cleared is not said",
+        "steps/stops",
+        "CancelAnswer(Verdict.CANCELLED, record, 0.0, cleared=_ids(others))",
+        "CancelAnswer(Verdict.CANCELLED, record, 0.0)",
+    ),
+    Bug(
+        "the streams end although the next one starts",
+        "holding",
+        "if ends_streams and (line is None or line.next is None):",
+        "if ends_streams:",
+    ),
+    Bug(
+        "the next one does not start when a turn has returned",
+        "machine",
+        "    after, effects = go(memory, state.line, now)\n    return after, (ended, *effects)",
+        "    return Queued(memory, state.line), (ended,)",
+    ),
+    Bug(
+        "a closed session keeps its line",
+        "steps/closes",
+        "behind=holder)\n    return memory, None, effects",
+        "behind=holder)\n    return memory, line, effects",
+    ),
+)
+SEARCH = Check(ROOM, ("-m", "tests.actors.session.search", "--first", "--small", "6"), said)
+
+if __name__ == "__main__":
+    sys.exit(report(__doc__, BUGS, SEARCH))
