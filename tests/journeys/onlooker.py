@@ -135,6 +135,8 @@ class Onlooker:
         self._touched: dict[str, float] = {}
         #: The turns that were cancelled and had not been sent yet: since when, and until when that counts.
         self._early: dict[tuple[str, str], tuple[float, float]] = {}
+        #: The last question that may have come to a session before that was freed.
+        self._freed_after: dict[str, int] = {}
         #: Readers that are to see a `close` after the turn of that epoch: those asked for before that number.
         self._closes: list[tuple[str, int, int]] = []
         #: Readers that end with the turn that was replaced.
@@ -252,11 +254,15 @@ class Onlooker:
         now, session = self._clock.time(), asked.session
         match message, answer:
             case Cancel(asker=asker, turn_id=str(turn)), CancelAnswer(Verdict.NOT_RUNNING) if asker == ADA:
+                if asked.number <= self._freed_after.get(message.session_id, 0):
+                    return  # the session that answers is forgotten already, with what it remembers
                 until = max(now + (answer.remembered_for or 0.0), asked.at + EARLY_TTL)
                 self._early[message.session_id, turn] = asked.at, until
             case Close(), _:
                 # What a closed session remembers is gone as soon as it is forgotten.
                 self._early = {key: at for key, at in self._early.items() if key[0] != message.session_id}
+                if message.free:
+                    self._freed_after[message.session_id] = self._number
             case Send(turn_id=str(turn)), Accepted(repeated=False, status=status):
                 since, until = self._early.pop((message.session_id, turn), (0.0, 0.0))
                 # Of a session that failed meanwhile it is looked at when that has been read again.
