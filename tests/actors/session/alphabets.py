@@ -26,11 +26,11 @@ from tests.actors.session.alphabet import (
     used_ids,
 )
 from tests.actors.session.facts import Facts
-from turnkeeper.actors.model.messages import Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Edit, Rearrange, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import Returned, Stopped, TurnHead, TurnId, TurnSpec
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import OnFull, Strategy, WhoMayStop
+from turnkeeper.actors.model.words import MoveTo, OnFull, Strategy, WhoMayStop
 from turnkeeper.actors.session.states import Limits, State
 
 Letters: TypeAlias = Callable[[State, Facts, float], list[Letter]]
@@ -178,6 +178,24 @@ def later(state: State, facts: Facts, now: float) -> list[Letter]:
     return [*sends(facts, now, *kinds), *stops(facts), *ends(facts), *ticks(facts, now), process(state)]
 
 
+def move(state: State, facts: Facts, now: float) -> list[Letter]:
+    """Those that wait are moved, and made to say something else."""
+    kinds = Kind(INTERRUPT, wait=False), Kind(ENQUEUE), Kind(ENQUEUE, after=2.0)
+    return [*sends(facts, now, *kinds), *moves(facts), *ends(facts), *ticks(facts, now), process(state)]
+
+
+def moves(facts: Facts) -> Iterator[Letter]:
+    """One at each place is moved to each place, and edited."""
+    places = {"front": (facts.front,), "rest": facts.rest, "later": facts.later}
+    aims = {name: turns[-1].turn_id for name, turns in places.items() if turns and turns[-1] is not None}
+    if facts.holder is not None:
+        aims["those that run"] = facts.holder.turn_id
+    for name, aim in aims.items():
+        for to in MoveTo:
+            yield Letter(f"move the last one of {name}: {to}", Rearrange(aim, "u", to))
+        yield Letter(f"edit the last one of {name}", Rearrange(aim, "u", None, Edit("ho", 2)))
+
+
 class Alphabet(NamedTuple):
     """Letters that are searched until nothing new is found, from a new session with these limits."""
 
@@ -190,5 +208,7 @@ ALPHABETS = {
     "short queue": Alphabet(short_queue, SMALL),
     "short queue, durable": Alphabet(short_queue, SMALL_DURABLE),
     "later": Alphabet(later, SMALL),
+    "move": Alphabet(move, SMALL),
+    "move, durable": Alphabet(move, SMALL_DURABLE),
     "later, durable": Alphabet(later, SMALL_DURABLE),
 }

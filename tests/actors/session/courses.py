@@ -3,9 +3,9 @@
 from typing import NamedTuple, assert_never
 
 from tests.actors.session.facts import Facts, Waits, may_stop, waits_for_a_moment
-from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Rearrange, Recover, Shut, Stop, Submit, Tick, TurnEnded
 from turnkeeper.actors.model.records import TurnId
-from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy
+from turnkeeper.actors.model.words import CancelCode, MoveTo, OnRestart, Strategy
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import Home
 
@@ -87,6 +87,8 @@ class Courses:
                 self._drop(*dropped_by(self.was, message, self.owner))
             case Shut():
                 self._shut(message)
+            case Rearrange():
+                self._rearranged(message)
             case Recover():
                 self._recovered()
             case Tick():
@@ -139,6 +141,26 @@ class Courses:
                 self.dropped.append(turn.turn_id)
             case _:
                 assert_never(strategy)
+
+    def _rearranged(self, message: Rearrange) -> None:
+        turn = self.was.waits(message.turn_id)
+        assert turn is not None, "it is refused"
+        if message.to is None:
+            return
+        self._leaves(turn)
+        turn = turn._replace(not_before=None)
+        if self.free and self.front is None:
+            self.front = turn
+            return
+        match message.to:
+            case MoveTo.FIRST:
+                self.rest = (turn, *self.rest)
+            case MoveTo.LAST:
+                self.rest = (*self.rest, turn)
+            case MoveTo.NOW:
+                self._place(turn, Strategy.INTERRUPT, sent=False)
+            case _:
+                assert_never(message.to)
 
     def _make_room(self, turn: Waits) -> None:
         if self.was.is_full_for(turn.spec):

@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from turnkeeper.actors.model.exceptions import (
+    NotWaiting,
     NotYoursToStop,
     PreconditionFailed,
     QueueFull,
@@ -17,8 +18,9 @@ from turnkeeper.actors.model.exceptions import (
     SessionError,
     TooManyUnresponsive,
     TurnIdReused,
+    UnknownTurn,
 )
-from turnkeeper.actors.model.messages import ReplyAddress, Stop, Submit
+from turnkeeper.actors.model.messages import Rearrange, ReplyAddress, Stop, Submit
 from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.records import (
     Cancellation,
@@ -313,9 +315,15 @@ class Facts:
         return None if send.spec.fingerprint is None else self.record(send.spec.turn_id)
 
     def refusal(
-        self, message: Submit | Stop, now: float, limits: Limits, owner: str
+        self, message: Submit | Stop | Rearrange, now: float, limits: Limits, owner: str
     ) -> type[SessionError] | None:
         """With which error it must be refused. The first reason counts."""
+        if isinstance(message, Rearrange):
+            if self.shut:
+                return SessionClosed
+            if any(turn.turn_id == message.turn_id for turn in (*self.rest, *self.later)):
+                return None
+            return UnknownTurn if self.record(message.turn_id) is None else NotWaiting
         if isinstance(message, Stop):
             if self.misses(message):
                 return PreconditionFailed

@@ -25,6 +25,7 @@ from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
+    Rearrange,
     Recover,
     ReplyAddress,
     SessionView,
@@ -55,6 +56,7 @@ from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import (
     TERMINAL,
     CancelCode,
+    MoveTo,
     OnRestart,
     Place,
     SessionState,
@@ -227,6 +229,7 @@ class _Step:
         #: The turn that waited for a moment which has come, and how often the places are announced.
         self.placed = comes_due(was, message, now)
         self.announced = 0
+        self.edited = False
         self.repeated = False
         #: The turn that was cut off and will be run again.
         self.cut: TurnSpec | None = None
@@ -261,6 +264,8 @@ class _Step:
             about, cleared = None, tuple[TurnId, ...]()
             if isinstance(message, Submit):
                 about = message.spec.turn_id
+            elif isinstance(message, Rearrange):
+                about = message.turn_id
             elif isinstance(message, Stop):
                 about = message.turn_id
                 meant = facts.holder or facts.front
@@ -288,7 +293,7 @@ class _Step:
             case MoveWaiting():
                 self._moved(effect)
             case EditWaiting():
-                self._broken("a turn that waits says something else, which no message asks for")
+                self._edited(effect)
             case AnnouncePlaces():
                 self.announced += 1
             case Reply():
@@ -373,6 +378,8 @@ class _Step:
 
     def _cancelled_first(self, holder: TurnSpec) -> None:
         facts, message = self.facts, self.message
+        if isinstance(message, Rearrange) and message.to is not MoveTo.NOW:
+            self._broken("a turn that is only moved cancels")
         if isinstance(message, Submit) and message.strategy is not Strategy.INTERRUPT:
             self._broken("a send that must not interrupt cancels")
         interrupted = self.placed is not None and self.placed.spec.strategy is Strategy.INTERRUPT
@@ -397,6 +404,8 @@ class _Step:
                 return Reason(CancelCode.SUPERSEDED, spec.user)
             case Stop(reason=reason) | Shut(reason=reason):
                 return reason
+            case Rearrange(by=by):
+                return Reason(CancelCode.SUPERSEDED, by)
             case Tick():
                 if self.placed is not None:
                     return Reason(CancelCode.SUPERSEDED, self.placed.spec.user)
@@ -543,6 +552,8 @@ class _Step:
                     self._broken(f"{waiting.turn_id} is stopped by a user who may not")
             case Shut():
                 reason = self._reason()
+            case Rearrange(turn_id=by):
+                reason = self._reason()
             case Tick() if waiting is self.placed:
                 reason = Reason(CancelCode.POLICY, text="a turn was in flight")
             case Tick() if self.placed is not None:
@@ -611,6 +622,19 @@ class _Step:
         self.facts.leaves(effect.turn_id)
         self._waits_at(turn._replace(not_before=None), effect.place, first=effect.first)
 
+    def _edited(self, effect: EditWaiting) -> None:
+        """A turn that waits says something else from now on; all else of it stays."""
+        facts, message = self.facts, self.message
+        turn = facts.waits(effect.spec.turn_id)
+        if turn is None or not isinstance(message, Rearrange) or message.edited is None:
+            self._broken("a turn that waits says something else, which no message asks for")
+        spec = replace(turn.spec, message=message.edited.message, size=message.edited.size)
+        if effect.spec != spec:
+            self._broken("a turn that waits says something else than it is to say")
+        facts.rest = tuple([each._replace(spec=spec) if each is turn else each for each in facts.rest])
+        facts.later = tuple([each._replace(spec=spec) if each is turn else each for each in facts.later])
+        self.edited = True
+
     def _waits_at(self, turn: Waits, place: Place, *, first: bool = False) -> None:
         facts = self.facts
         match place:
@@ -665,6 +689,10 @@ class _Step:
             truth: Any = self._accepted(asked, value)
         elif isinstance(value, CancelAnswer) and asked.word is Stop:
             truth = self._verdict(asked, value)
+        elif asked.word is Rearrange:
+            truth = value
+            if [each.turn.turn_id for each in value] != [turn.turn_id for turn in self.facts.line]:
+                self._broken("G3: not those that wait")
         elif isinstance(value, SessionView) and asked.word is Shut:
             truth = self._view()
         else:
@@ -825,7 +853,7 @@ class _Step:
 
     def _message_has_had_its_effect(self) -> None:
         message = self.message
-        if isinstance(message, Submit | Stop):
+        if isinstance(message, Submit | Stop | Rearrange):
             owed = self.was.refusal(message, self.now, self._limits(), self._home().owner)
             if self.refused is not owed:
                 self._broken(f"refused with {self.refused}, where {owed} is due")
@@ -842,6 +870,9 @@ class _Step:
                 self._after_tick()
             case Shut():
                 self._after_shut(message)
+            case Rearrange():
+                if message.edited is not None and not self.edited:
+                    self._broken("a turn that waits does not say something else")
             case Recover():
                 self._after_recover()
             case _:
@@ -954,7 +985,8 @@ class _Step:
         changed = (before.rest, before.later) != (after.rest, after.later)
         # Of a session that is closed, or was read again, readers hear everything anew.
         anew = facts.shut or isinstance(message, Recover)
-        if self.announced > changed or (changed and not self.announced and not anew):
+        moved = isinstance(message, Rearrange) and message.to is not None and self.refused is None
+        if self.announced > (changed or moved) or (changed and not self.announced and not anew):
             self._broken("readers do not hear of the places, or for nothing")
         line = line_of(self.after) or Line()
         said = [(turn.spec, turn.queued_at, turn.attempt, turn.not_before) for turn in line.turns]

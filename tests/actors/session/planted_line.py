@@ -117,6 +117,36 @@ BUGS = (
         "behind=holder)\n    return memory, None, effects",
         "behind=holder)\n    return memory, line, effects",
     ),
+    Bug(
+        "one that is moved first stands last",
+        "steps/rearranging",
+        "in_front(others, turn)",
+        "behind(others, turn)",
+    ),
+    Bug(
+        "one that was moved first stands last after a restart",
+        "steps/rearranging",
+        "Place.REST, first=True",
+        "Place.REST",
+    ),
+    Bug(
+        "one that is to come now is still waiting behind",
+        "steps/rearranging",
+        "take_the_place(state, others, turn, now)",
+        "take_the_place(state, line, turn, now)",
+    ),
+    Bug(
+        "the one that is called up can be moved",
+        "steps/rearranging",
+        "or turn is front_of(line)",
+        "or False",
+    ),
+    Bug(
+        "an edited turn loses its size",
+        "steps/rearranging",
+        "message=edit.message, size=edit.size",
+        "message=edit.message",
+    ),
 )
 SEARCH = Check(ROOM, ("-m", "tests.actors.session.search", "--first", "--small", "6"), said)
 
