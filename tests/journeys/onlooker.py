@@ -447,7 +447,9 @@ class Onlooker:
         settings = self._settings
         for run in self.living:
             turn, asked = run.turn, run.cancelled_at
-            is_read = any(not each.gone and each.session == turn.session_id for each in self.readers)
+            # Another user's reader waits for a session of his own.
+            own = [each for each in self.readers if each.session == turn.session_id and each.asker != BOB]
+            is_read = any(not each.gone for each in own)
             if not asked and (is_read or turn not in self._read_at):
                 self._read_at[turn] = self.now if is_read else run.started_at
             if settings.max_events is not None:
