@@ -47,6 +47,7 @@ class EventName(Word):
         "the turn ended as `interrupted`, or with `will_continue` was cut off and will be started again",
     )
     UNRESPONSIVE = word("turn.unresponsive", "the turn ended as `unresponsive`")
+    MERGED = word("turn.merged", "the turn ended as `merged`: the turn `merged_into` has its message")
 
 
 # Looked up once: on Python 3.11 each lookup on an enum costs 0.1 us, and every turn passes here.
@@ -75,6 +76,8 @@ def _end_name(status: TurnStatus) -> EventName:
             return EventName.INTERRUPTED
         case TurnStatus.UNRESPONSIVE:
             return EventName.UNRESPONSIVE
+        case TurnStatus.MERGED:
+            return EventName.MERGED
         case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
             raise ValueError(f"no event ends a turn that is {status}")
         case _:

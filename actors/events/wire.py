@@ -108,6 +108,9 @@ class TurnData(TypedDict):
     reason: Annotated[ReasonData | None, _is("Why its cancel was requested.")]
     by: Annotated[str | None, _is("The same as `reason.by`.", "ada")]
     superseded_by: Annotated[TurnId | None, _is("The turn that took its place.", None)]
+    merged_into: NotRequired[
+        Annotated[TurnId, _is("The turn that has its message; only of one that is `merged`.", "t0")]
+    ]
     error: Annotated[ErrorData | None, _is("Why it failed.", None)]
     ended_late: Annotated[LateEndData | None, _is("How it ended after it was given up.", None)]
     usage: Annotated[None, _is("For what the agent reports of its use; not yet in use.", None)]
@@ -139,6 +142,8 @@ def turn_data(record: TurnRecord) -> TurnData:
     }
     if record.began is not None:
         data["began"] = record.began
+    if record.merged_into is not None:
+        data["merged_into"] = record.merged_into
     return data
 
 

@@ -95,7 +95,7 @@ def entries_of(
             spec = spec_of(effect.spec)
             entries.append(Accepted(spec, effect.queued_at, effect.place, effect.not_before))
         elif type(effect) is MoveWaiting:
-            entries.append(Placed(effect.turn_id, effect.place, effect.first))
+            entries.append(Placed(effect.turn_id, effect.place, effect.first, effect.not_before))
         elif type(effect) is EditWaiting:
             edited = effect.spec
             message = written_message(edited.message)
@@ -172,4 +172,5 @@ def _ended(effect: EndTurn, sealed: Sealed) -> Ended:
         keep=sealed.keep,
         add=sealed.add,
         data=sealed.data,
+        merged_into=record.merged_into,
     )

@@ -41,7 +41,7 @@ from turnkeeper.actors.session.views import line_of as line_in
 class OpenTurn:
     """A turn that has not ended. ``epoch`` and ``started_at`` are those of its attempt, if that has started.
     Of one that waits ``attempt`` is the one that comes next, ``not_before`` the moment it waits for, and
-    ``joined`` how many messages make up its own.
+    ``joined`` how many messages make up its own; with ``collects`` others may join it until that moment.
 
     Its spec has no address to answer, and no options: those were another process's.
     """
@@ -54,6 +54,7 @@ class OpenTurn:
     cancellation: Cancellation | None = None
     not_before: float | None = None
     joined: int = 1
+    collects: bool = False
 
 
 @value
@@ -176,7 +177,7 @@ def _held(turn: Holder, cancellation: Cancellation | None) -> OpenTurn:
 
 
 def _waiting(turn: OpenTurn) -> Waiting:
-    return Waiting(turn.spec, turn.attempt, turn.queued_at, None, turn.not_before, turn.joined)
+    return Waiting(turn.spec, turn.attempt, turn.queued_at, None, turn.not_before, turn.joined, turn.collects)
 
 
 def _waits(turn: Waiting) -> OpenTurn:
@@ -188,6 +189,7 @@ def _waits(turn: Waiting) -> OpenTurn:
         attempt=turn.attempt,
         not_before=not_before,
         joined=turn.joined,
+        collects=turn.collects,
     )
 
 

@@ -90,11 +90,15 @@ class Accepted(_Entry, frozen=True, tag="accepted"):
 
 
 class Placed(_Entry, frozen=True, tag="placed"):
-    """A turn that waits does so at another place: the ``first`` or the last one there."""
+    """A turn that waits does so at another place: the ``first`` or the last one there.
+
+    ``not_before`` is as in `Accepted`.
+    """
 
     turn_id: TurnId
     place: Place
     first: bool = False
+    not_before: float | None = None
 
 
 class Edited(_Entry, frozen=True, tag="edited"):
@@ -161,6 +165,7 @@ class Ended(_Entry, frozen=True, tag="ended"):
     ``keep`` messages of the conversation are left, counted from the very first one, and ``add`` come after
     them; ``None`` for a turn that left the messages alone. ``data`` is the context's, if it was changed.
     All three may be given as JSON (`msgspec.Raw`), and are what that says when the entry is read.
+    ``merged_into`` is the turn that its message has joined.
     """
 
     turn_id: TurnId
@@ -181,6 +186,7 @@ class Ended(_Entry, frozen=True, tag="ended"):
     keep: int | None = None
     add: Any = None
     data: Any = None
+    merged_into: TurnId | None = None
 
 
 class AttemptEnded(_Entry, frozen=True, tag="attempt_ended"):

@@ -67,11 +67,12 @@ def _after(durable: Durable, entry: Entry, limits: Limits) -> Durable:
         case Accepted(spec, at, place, not_before):
             turn = OpenTurn(turn_spec(spec, durable.session_id), queued_at=at, not_before=not_before)
             return _placed(durable, turn, place)
-        case Placed(turn_id, place, first):
+        case Placed(turn_id, place, first, not_before):
             waiting = _waiting(durable, turn_id)
             if waiting is None:
                 raise ValueError(f"turn {turn_id} is moved, which does not wait")
-            return _placed(_without(durable, waiting), replace(waiting, not_before=None), place, first=first)
+            moved = replace(waiting, not_before=not_before)
+            return _placed(_without(durable, waiting), moved, place, first=first)
         case Edited():
             return _edited(durable, entry)
         case Started():
@@ -108,6 +109,7 @@ def _waiting(durable: Durable, turn_id: TurnId) -> OpenTurn | None:
 
 def _placed(durable: Durable, turn: OpenTurn, place: Place, *, first: bool = False) -> Durable:
     """It waits there: as the first or the last one, and for a moment in the order of those."""
+    turn = replace(turn, collects=place is Place.WINDOW)
     match place:
         case Place.FRONT:
             if durable.front is not None:
@@ -115,7 +117,7 @@ def _placed(durable: Durable, turn: OpenTurn, place: Place, *, first: bool = Fal
             return replace(durable, front=turn)
         case Place.REST:
             return replace(durable, rest=(turn, *durable.rest) if first else (*durable.rest, turn))
-        case Place.LATER:
+        case Place.LATER | Place.WINDOW:
             later = sorted((*durable.later, turn), key=lambda each: each.not_before or 0.0)
             return replace(durable, later=tuple(later))
         case _:
@@ -153,9 +155,8 @@ def _started(durable: Durable, entry: Started) -> Durable:
         if waiting is None:
             raise ValueError(f"turn {entry.turn_id} starts, which was not accepted")
         turn, durable = waiting, _without(durable, waiting)
-    turn = replace(
-        turn, epoch=entry.epoch, started_at=entry.at, attempt=entry.attempt, not_before=None, joined=1
-    )
+    # As it stands now, without what only those have that wait.
+    turn = OpenTurn(turn.spec, entry.epoch, entry.at, turn.queued_at, entry.attempt)
     return replace(durable, holder=turn, last_epoch=entry.epoch)
 
 
@@ -211,6 +212,7 @@ def _record(entry: Ended, head: TurnHead, turn: OpenTurn | None) -> TurnRecord:
         entry.began,
         _result(entry),
         1 if turn is None else turn.attempt,
+        entry.merged_into,
     )
 
 

@@ -60,6 +60,24 @@ def _is_empty(part: Part) -> bool:
     return dict.get(part, "text") == "" and dict.get(part, "type", "text") == "text"
 
 
+def joined(first: Any, second: Any, most_text: int, most_parts: int) -> list[Part] | None:
+    """The parts of both messages, in order; a text is a part. Both are plain.
+
+    ``None`` if they cannot be joined: one is neither text nor parts, or together they are too large for one
+    message, as in `plain`.
+    """
+    if not isinstance(first, str | list) or not isinstance(second, str | list):
+        return None
+    parts = [*_parts(first), *_parts(second)]
+    if len(parts) > most_parts or sum(map(_text_size, parts)) > most_text:
+        return None
+    return parts
+
+
+def _parts(message: str | list[Part]) -> list[Part]:
+    return [{"type": "text", "text": message}] if isinstance(message, str) else message
+
+
 def text_or_parts(message: Any) -> Any:
     """The message as a text, if it has nothing but text, else as it is."""
     if isinstance(message, list) and message and all(map(_is_text, message)):

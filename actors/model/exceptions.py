@@ -35,6 +35,7 @@
     +-- TooManyPolicies                 as many users have a policy of their own as may
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
+    |   +-- TurnMerged                  ... as `merged`: another turn has its message
     |   +-- TurnFailed                  ... as `failed`; `__cause__` is what the agent raised
     +-- ResultNotKept                   the turn has completed, but its result was too large to be kept
     +-- JournalNotOpened                the journal cannot be opened
@@ -307,6 +308,17 @@ class TurnCancelled(TurnNotCompleted):
 
     code = "TURN_CANCELLED"
     expected = True
+
+
+class TurnMerged(TurnNotCompleted):
+    """The turn ended as ``merged``: its message is part of the one of the turn ``merged_into``."""
+
+    code = "TURN_MERGED"
+    expected = True
+
+    def __init__(self, text: str, *, turn_id: str, status: str, merged_into: str | None) -> None:
+        super().__init__(text, turn_id=turn_id, status=status)
+        self.merged_into = merged_into
 
 
 class TurnFailed(TurnNotCompleted):

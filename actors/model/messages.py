@@ -44,7 +44,8 @@ class Accepted:
     that of the turn's record, ``own_policy`` that of its head.
     Of a turn that waits, ``waits_for`` says for what, ``position`` is its place
     among those that wait for the session: 0 if it is called up, from 1 behind that. ``not_before`` is the
-    moment before which it does not start.
+    moment before which it does not start. ``merged_into`` is the turn that its message has joined, if it has:
+    then there is none of its own.
     """
 
     session_id: SessionId
@@ -58,6 +59,7 @@ class Accepted:
     position: int | None = None
     waits_for: WaitsFor | None = None
     not_before: float | None = None
+    merged_into: TurnId | None = None
 
     @property
     def capped(self) -> Mapping[str, Decided]:

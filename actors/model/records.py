@@ -190,7 +190,7 @@ class TurnRecord(_Headed):
     ``result`` is what a turn that has completed returned, ``None`` included. ``attempt`` counts how often it
     was started: more than once only where the process that ran it has ended. Of a turn that waits it is the
     attempt that comes next. ``epoch`` is the last one in which the turn said anything, and the moments are
-    those of its last attempt.
+    those of its last attempt. ``merged_into`` is the turn that has the message of one that is ``merged``.
     """
 
     head: TurnHead
@@ -207,6 +207,7 @@ class TurnRecord(_Headed):
     began: bool | None = None
     result: KeptResult | None = None
     attempt: int = 1
+    merged_into: TurnId | None = None
 
     @property
     def reason(self) -> Reason | None:

@@ -34,6 +34,7 @@ class TurnStatus(Word):
         "unresponsive",
         "the coroutine ignored being cancelled for the whole grace, and was quarantined",
     )
+    MERGED = word("merged", "its message joined another one that waited: it never began")
 
 
 def is_terminal(status: TurnStatus) -> bool:
@@ -48,6 +49,7 @@ def is_terminal(status: TurnStatus) -> bool:
             | TurnStatus.TIMED_OUT
             | TurnStatus.INTERRUPTED
             | TurnStatus.UNRESPONSIVE
+            | TurnStatus.MERGED
         ):
             return True
         case _:
@@ -77,6 +79,7 @@ class Strategy(Word):
     INTERRUPT = word("interrupt", "cancel that turn, and start when it has settled")
     REJECT = word("reject", "refuse the send")
     ENQUEUE = word("enqueue", "wait behind it, and behind those that wait already")
+    COLLAPSE = word("collapse", "join the last message of the same sender that waits, else wait for others")
 
 
 class Place(Word):
@@ -85,6 +88,7 @@ class Place(Word):
     FRONT = word("front", "it is called up: it starts as soon as nothing holds the session")
     REST = word("rest", "it waits behind the one that is called up, first in, first out")
     LATER = word("later", "it waits for a moment, and takes its place then")
+    WINDOW = word("window", "the same, and messages that come until then may join it")
 
 
 class WaitsFor(Word):

@@ -93,7 +93,7 @@ def count_end(meter: Meter, record: TurnRecord) -> None:
 
 def _end_level(status: TurnStatus) -> int:
     match status:
-        case TurnStatus.COMPLETED | TurnStatus.CANCELLED | TurnStatus.TIMED_OUT:
+        case TurnStatus.COMPLETED | TurnStatus.CANCELLED | TurnStatus.TIMED_OUT | TurnStatus.MERGED:
             return logging.INFO
         case TurnStatus.INTERRUPTED | TurnStatus.UNRESPONSIVE:
             return logging.WARNING

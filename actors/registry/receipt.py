@@ -11,6 +11,7 @@ from turnkeeper.actors.model.exceptions import (
     ResultNotKept,
     TurnCancelled,
     TurnFailed,
+    TurnMerged,
     TurnNotCompleted,
 )
 from turnkeeper.actors.model.messages import Accepted, AwaitTurn, Superseded, TurnEnd
@@ -36,6 +37,10 @@ def failure_of(end: TurnEnd) -> TurnNotCompleted | None:
             return failed
         case TurnStatus.CANCELLED | TurnStatus.TIMED_OUT | TurnStatus.INTERRUPTED | TurnStatus.UNRESPONSIVE:
             return TurnCancelled(f"turn {turn_id} ended as {status}", turn_id=turn_id, status=status)
+        case TurnStatus.MERGED:
+            into = record.merged_into
+            text = f"turn {turn_id} ended as merged: turn {into} has its message"
+            return TurnMerged(text, turn_id=turn_id, status=status, merged_into=into)
         case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
             raise ValueError(f"turn {turn_id} is {status}, which is no end")
         case _:
@@ -132,6 +137,11 @@ class Receipt(msgspec.Struct, eq=False):
         """Whether this send was a retry of one that had been accepted: it started nothing."""
         return self._accepted.repeated
 
+    @property
+    def merged_into(self) -> TurnId | None:
+        """The turn that has this message, if it joined that one when it was sent."""
+        return self._accepted.merged_into
+
     async def ended(self) -> TurnRecord:
         """Wait for the turn's end and return its record, however it ended.
 
@@ -144,6 +154,7 @@ class Receipt(msgspec.Struct, eq=False):
 
         Raises `TurnFailed` (its ``__cause__`` is what the agent raised), `TurnCancelled` (also for
         ``timed_out`` and ``unresponsive``; but CancelledError in a turn that was asked to stop as well),
+        `TurnMerged` where its message joined another turn's, which it names,
         `WaitsForItself` inside that very turn, and `ResultNotKept` for a retried send whose turn had
         completed with a result larger than ``kept_result``. Cancelling the wait leaves the turn alone.
         """

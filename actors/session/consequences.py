@@ -93,7 +93,13 @@ def _end(status: TurnStatus) -> End:
             return End(Verdict.CANCELLED, StreamEnd.TASK_CANCELLED)
         case TurnStatus.UNRESPONSIVE:
             return End(Verdict.UNRESPONSIVE, StreamEnd.TASK_UNRESPONSIVE)
-        case TurnStatus.COMPLETED | TurnStatus.FAILED | TurnStatus.TIMED_OUT | TurnStatus.INTERRUPTED:
+        case (
+            TurnStatus.COMPLETED
+            | TurnStatus.FAILED
+            | TurnStatus.TIMED_OUT
+            | TurnStatus.INTERRUPTED
+            | TurnStatus.MERGED
+        ):
             return End(Verdict.FINISHED_FIRST, StreamEnd.TASK_FINISHED)
         case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
             raise ValueError(f"a turn that is {status} has not ended")

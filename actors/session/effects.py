@@ -99,11 +99,15 @@ class AnnounceQueued:
 @final
 @value
 class MoveWaiting:
-    """Note that a turn which waits does so at another place: the ``first`` or last one there."""
+    """Note that a turn which waits does so at another place: the ``first`` or last one there.
+
+    Of those that wait for a moment, by the moment ``not_before``.
+    """
 
     turn_id: TurnId
     place: Place
     first: bool = False
+    not_before: float | None = None
 
 
 @final

@@ -229,6 +229,13 @@ def end_waiting(
     return remember(memory, record, now), EndTurn(record, None, spec.ended_to, anew=True, spec=spec)
 
 
+def merge(memory: Memory, turn: Waiting, into: TurnId, now: float) -> tuple[Memory, EndTurn]:
+    """End a turn whose message another one has: it never begins."""
+    ended = unstarted(turn.spec, TurnStatus.MERGED, turn.queued_at, None, now)
+    record = replace(ended, merged_into=into)
+    return remember(memory, record, now), EndTurn(record, None, turn.spec.ended_to)
+
+
 def drop(
     memory: Memory,
     turns: tuple[Waiting, ...],
@@ -239,7 +246,7 @@ def drop(
 ) -> tuple[Memory, tuple[Effect, ...]]:
     """Cancel turns that wait, and answer their senders: they never begin. ``behind`` is who held the session.
 
-    The only end of a turn that waits, but for a restart's.
+    The only end of a turn that waits, but for a restart's and for a `merge`.
     """
     effects: list[Effect] = []
     for turn in turns:

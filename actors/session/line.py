@@ -22,7 +22,7 @@ class Waiting:
 
     ``attempt`` is the one that comes next: above 1, it had been started before. It is not started before the
     moment ``not_before``. ``to`` is where its sender waits for its start. ``joined`` counts the
-    messages that make up its own.
+    messages that make up its own; with ``collects`` others may join it until that moment.
     """
 
     spec: TurnSpec
@@ -31,6 +31,7 @@ class Waiting:
     to: ReplyAddress | None = None
     not_before: float | None = None
     joined: int = 1
+    collects: bool = False
 
 
 @value

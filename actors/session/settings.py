@@ -233,6 +233,8 @@ class Settings(PolicySettings):
             early_cancel_ttl=self.early_cancel_ttl,
             quarantined=self.unresponsive_per_session,
             result=self.kept_result,
+            message_text=self.message_text,
+            message_parts=self.message_parts,
             attempts=self.max_attempts,
             backoff=self.attempt_backoff,
         )

@@ -22,6 +22,7 @@ from .line import Line
 class Limits:
     """How much a session remembers: finished turns, for how long, and early cancels, for how long.
 
+    Messages are joined as long as they have ``message_text`` bytes of text and ``message_parts`` parts.
     Of a turn's result it keeps at most ``result`` bytes. With ``quarantined`` turns that were given up and
     still run it takes no sends. `Settings.limits` makes it.
 
@@ -40,6 +41,8 @@ class Limits:
     backoff: float = 1.0
     durable: bool = False
     agents: frozenset[str] = frozenset()
+    message_text: int = 1_048_576
+    message_parts: int = 1_000
 
     def on_restart_of(self, turn: TurnSpec) -> OnRestart | None:
         """What becomes of a turn when its process has ended; ``None`` if its agent is not there."""

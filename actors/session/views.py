@@ -253,7 +253,8 @@ def timeline(record: TurnRecord) -> tuple[Moment, ...]:
     add(Step.CANCELLED_AGAIN, record.cancelled_again_at, by=("cancel_grace",))
     if asked is not None and ended is not None and record.started_at is not None:
         add(Step.SETTLED, ended, None, record.status, (ended - asked) * 1000.0)
-    add(Step.ENDED, ended, None, record.status, by=given_up)
+    merged = ("strategy",) if record.status is TurnStatus.MERGED else given_up
+    add(Step.ENDED, ended, None, record.status, by=merged)
     if record.ended_late is not None:
         add(Step.ENDED_LATE, record.ended_late.at, None, record.ended_late.outcome)
     # Stable: what happened in the same moment stays in the order above.

@@ -49,7 +49,13 @@ def _finished_first(turn: Mapping[str, Any]) -> str:
     words = _words(turn)
     status = status_of(turn)
     match status:
-        case TurnStatus.CANCELLED | TurnStatus.TIMED_OUT | TurnStatus.UNRESPONSIVE | TurnStatus.INTERRUPTED:
+        case (
+            TurnStatus.CANCELLED
+            | TurnStatus.TIMED_OUT
+            | TurnStatus.UNRESPONSIVE
+            | TurnStatus.INTERRUPTED
+            | TurnStatus.MERGED
+        ):
             return f"had ended already: {words}"
         case TurnStatus.COMPLETED | TurnStatus.FAILED | None:
             return f"finished before it could be stopped: {words}"
@@ -85,6 +91,8 @@ def ending_text(turn: Mapping[str, Any], why: str | None = None) -> str:
         where = ", ".join(error[name] for name in ("stage", "type") if error.get(name))
         more = f": {why}" if why else f" ({where})" if where else ""
         return f"{words}: {error['code']}{more}"
+    if turn.get("merged_into"):
+        return f"{words}: into turn {turn['merged_into']}"
     if turn.get("superseded_by"):
         return f"{words}: superseded by {turn['superseded_by']}"
     if reason.get("code"):
@@ -108,7 +116,7 @@ def ending_exit_code(turn: Mapping[str, Any], *, stopped: bool) -> ExitCode:
             return ExitCode.UNRESPONSIVE
         case TurnStatus.CANCELLED:
             return ExitCode.INTERRUPTED if stopped else ExitCode.FAILED
-        case TurnStatus.FAILED | TurnStatus.TIMED_OUT | TurnStatus.INTERRUPTED | None:
+        case TurnStatus.FAILED | TurnStatus.TIMED_OUT | TurnStatus.INTERRUPTED | TurnStatus.MERGED | None:
             return ExitCode.FAILED
         case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
             raise ValueError(f"the turn has not ended: {turn['status']}")

@@ -84,6 +84,7 @@ def _style_of(name: str) -> str:
             | EventName.CANCELLED
             | EventName.TIMED_OUT
             | EventName.INTERRUPTED
+            | EventName.MERGED
             | None  # an agent's own
         ):
             return "cyan"

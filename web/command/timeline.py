@@ -40,6 +40,7 @@ def _became(turn: JSON, now: float) -> str:
             | TurnStatus.TIMED_OUT
             | TurnStatus.INTERRUPTED
             | TurnStatus.UNRESPONSIVE
+            | TurnStatus.MERGED
         ):
             return f"ended after {_took(turn, now)}: {ending_text(turn)}"
         case TurnStatus.QUEUED:

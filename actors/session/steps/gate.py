@@ -56,6 +56,7 @@ def known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | 
         repeated=True,
         began=record.began,
         own_policy=record.head.own_policy,
+        merged_into=record.merged_into,
     )
     for each in queue_of(state):
         if each.turn.turn_id == head.turn_id:

@@ -5,14 +5,12 @@ from typing import assert_never
 from turnkeeper.actors.model.messages import Edit, Rearrange, ReplyAddress
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import MoveTo, Place
-from turnkeeper.actors.session.due import due
 from turnkeeper.actors.session.effects import (
     AnnouncePlaces,
     Decision,
     EditWaiting,
     MoveWaiting,
     Reply,
-    SetTimer,
 )
 from turnkeeper.actors.session.holding import go
 from turnkeeper.actors.session.line import (
@@ -30,7 +28,7 @@ from turnkeeper.actors.session.refusals import closed, not_waiting, refuse, unkn
 from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, Running, State
 from turnkeeper.actors.session.views import find_turn, line_of, queue_of
 
-from .sends import Busy, take_the_place, with_line
+from .sends import Busy, placed, take_the_place, with_line
 
 
 def rearrange(state: State, message: Rearrange, now: float, to: ReplyAddress | None) -> Decision:
@@ -64,7 +62,8 @@ def _edited(state: Busy, line: Line, turn: Waiting, edit: Edit) -> Decision:
 
 def _moved(state: Busy, line: Line, turn: Waiting, to: MoveTo, now: float) -> Decision:
     """It waits for its turn from now on, at another place; where nothing is in its way it starts."""
-    turn_id, others, turn = turn.spec.turn_id, without(line, turn), replace(turn, not_before=None)
+    turn_id, others = turn.spec.turn_id, without(line, turn)
+    turn = replace(turn, not_before=None, collects=False)
     if type(state) is Queued and front_of(others) is None:
         started, effects = go(state.memory, with_front(others, turn), now)
         return started, (*effects, AnnouncePlaces())
@@ -82,6 +81,4 @@ def _moved(state: Busy, line: Line, turn: Waiting, to: MoveTo, now: float) -> De
                 effects = (*effects, MoveWaiting(turn_id, Place.FRONT))
         case _:
             assert_never(to)
-    moment = due(after)
-    timer = () if moment is None else (SetTimer(moment),)
-    return after, (*effects, AnnouncePlaces(), *timer)
+    return placed(after, effects)

@@ -37,13 +37,14 @@ from turnkeeper.actors.session.line import (
     without,
 )
 from turnkeeper.actors.session.refusals import busy, closed, queue_full, refuse
-from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued, Running
+from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued, Running, State
 from turnkeeper.actors.session.views import line_of
 
 from . import gate
+from .joins import join
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us.
-QUEUED, SUPERSEDED = TurnStatus.QUEUED, CancelCode.SUPERSEDED
+QUEUED, SUPERSEDED, COLLAPSE = TurnStatus.QUEUED, CancelCode.SUPERSEDED, Strategy.COLLAPSE
 #: A session that takes sends, and in which there is something in their way.
 Busy = Running | Ending | Queued
 
@@ -55,6 +56,8 @@ def idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> D
         return answered
     if message.not_before is not None:
         return _wait_for_a_moment(state, message, message.not_before, now, to)
+    if message.strategy is COLLAPSE:
+        return _collapse(state, message, now, to)
     return start(state.memory, message.spec, now, to, None)
 
 
@@ -72,7 +75,7 @@ def busy_session(state: Busy, message: Submit, now: float, to: ReplyAddress | No
         return answered
     if message.not_before is not None:
         return _wait_for_a_moment(state, message, message.not_before, now, to)
-    if type(state) is Queued and state.line.front is None:
+    if type(state) is Queued and state.line.front is None and message.strategy is not COLLAPSE:
         # Nothing is in its way: those that wait for a moment are not there yet.
         return start(state.memory, message.spec, now, to, None, line=state.line)
     match message.strategy:
@@ -82,6 +85,8 @@ def busy_session(state: Busy, message: Submit, now: float, to: ReplyAddress | No
             return refuse(state, to, busy(_in_the_way(state), waits=type(state) is Queued))
         case Strategy.ENQUEUE:
             return _enqueue(state, message, now, to)
+        case Strategy.COLLAPSE:
+            return _collapse(state, message, now, to)
         case _:
             assert_never(message.strategy)
 
@@ -94,7 +99,12 @@ def come_due(state: Busy, now: float) -> Decision:
     line = line_of(state)
     if line is None or not line.later:
         raise ValueError("no turn waits for a moment")
-    turn, line = replace(line.later[0], not_before=None), without(line, line.later[0])
+    first = line.later[0]
+    turn, line = replace(first, not_before=None, collects=False), without(line, first)
+    if turn.spec.strategy is COLLAPSE and not first.collects:
+        gathered = _gather(state, line, turn, now)
+        if gathered is not None:
+            return placed(*gathered)
     if type(state) is Queued and front_of(line) is None:
         started, effects = go(state.memory, with_front(line, turn), now)
         return started, (*effects, AnnouncePlaces())
@@ -108,11 +118,16 @@ def come_due(state: Busy, now: float) -> Decision:
             asked = Cancellation(Reason(CancelCode.POLICY, text="a turn was in flight"), now)
             memory, effects = drop(state.memory, (turn,), asked, now)
             after = with_line(state, memory, line)
-        case Strategy.ENQUEUE:
+        case Strategy.ENQUEUE | Strategy.COLLAPSE:
             after = with_line(state, state.memory, behind(line, turn))
             effects = (MoveWaiting(turn_id, Place.REST),)
         case _:
             assert_never(strategy)
+    return placed(after, effects)
+
+
+def placed(after: State, effects: tuple[Effect, ...]) -> Decision:
+    """One that waited for a moment has its place now; the session looks again when the next one has come."""
     moment = due(after)
     timer = () if moment is None else (SetTimer(moment),)
     return after, (*effects, AnnouncePlaces(), *timer)
@@ -200,7 +215,12 @@ def _enqueue(state: Busy, message: Submit, now: float, to: ReplyAddress | None) 
 
 
 def _wait_for_a_moment(
-    state: Busy | Idle, message: Submit, moment: float, now: float, to: ReplyAddress | None
+    state: Busy | Idle,
+    message: Submit,
+    moment: float,
+    now: float,
+    to: ReplyAddress | None,
+    place: Place = Place.LATER,
 ) -> Decision:
     """Take a place among those that wait for a moment, whatever the session is doing."""
     spec = message.spec
@@ -208,7 +228,7 @@ def _wait_for_a_moment(
     if found is None:
         return refuse(state, to, queue_full(_policy(spec).queue_limit))
     roomy, effects = found
-    line = for_a_moment(line_of(roomy), Waiting(spec, 1, now, None, moment))
+    line = for_a_moment(line_of(roomy), Waiting(spec, 1, now, None, moment, collects=place is Place.WINDOW))
     reply = Accepted(
         spec.session_id,
         spec.turn_id,
@@ -219,10 +239,58 @@ def _wait_for_a_moment(
         not_before=moment,
     )
     after = with_line(roomy, roomy.memory, line)
-    announced = AnnounceQueued(spec, now, Place.LATER, moment), AnnouncePlaces()
+    announced = AnnounceQueued(spec, now, place, moment), AnnouncePlaces()
     first = due(after)
     timer = SetTimer(moment if first is None else first)
     return after, (*effects, *announced, timer, Reply(to, reply))
+
+
+def _collapse(state: Busy | Idle, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
+    """Join the last message that waits of the same sender and agent.
+
+    Where there is none: wait in its window for those that join it, and without a window start if nothing is
+    in its way, else wait behind the others.
+    """
+    spec, line = message.spec, line_of(state)
+    found = join(state.memory, line, Waiting(spec), now)
+    if found is not None:
+        memory, line, effects, into = found
+        reply = Accepted(
+            spec.session_id,
+            spec.turn_id,
+            None,
+            TurnStatus.MERGED,
+            began=False,
+            own_policy=spec.head.own_policy,
+            merged_into=into,
+        )
+        return with_line(state, memory, line), (*effects, Reply(to, reply))
+    window = spec.policy.collapse_window
+    if window > 0.0:
+        return _wait_for_a_moment(state, message, now + window, now, to, Place.WINDOW)
+    if type(state) is Idle or (type(state) is Queued and state.line.front is None):
+        return start(state.memory, spec, now, to, None, line=line)
+    return _enqueue(state, message, now, to)
+
+
+def _gather(
+    state: Busy, line: Line | None, turn: Waiting, now: float
+) -> tuple[Busy | Idle, tuple[Effect, ...]] | None:
+    """What `_collapse` does with a message that was sent for this moment, whose sender has been answered.
+
+    ``None`` if it neither joins another one nor waits for those that join it.
+    """
+    found = join(state.memory, line, turn, now)
+    if found is not None:
+        memory, line, effects, _ = found
+        return with_line(state, memory, line), effects
+    window = turn.spec.policy.collapse_window
+    if window <= 0.0:
+        return None
+    moment, head = now + window, turn.spec.head
+    line = for_a_moment(line, replace(turn, not_before=moment, collects=True))
+    moved = MoveWaiting(head.turn_id, Place.WINDOW, not_before=moment)
+    return with_line(state, state.memory, line), (moved,)
 
 
 def _with_place(

@@ -141,7 +141,7 @@ def test_what_became_of_a_turn_is_shown_in_a_line(fields: dict[str, Any], text: 
 
 
 def test_a_status_that_only_a_later_server_knows_is_shown_as_it_is() -> None:
-    assert turn_text({**shown(record("t1")), "status": "merged"}, NOW) == "turn t1 is merged"
+    assert turn_text({**shown(record("t1")), "status": "paused"}, NOW) == "turn t1 is paused"
 
 
 def session(**fields: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ export const STATUSES = {
   timed_out: { kind: "bad", verdict: "timed_out", again: true, text: ({ because }) => `Timed out. ${because}` },
   interrupted: { kind: "bad", verdict: "finished_first", again: true, text: ({ because }) => `Interrupted: the server failed or was restarted. ${because}` },
   unresponsive: { kind: "bad", verdict: "unresponsive", again: true, text: ({ because }) => `Unresponsive. ${because}` },
+  merged: { kind: "calm", verdict: "finished_first", text: () => "Joined with the message before it." },
 };
 
 // Why a turn was cancelled.
@@ -59,6 +60,7 @@ export const EVENTS = [
   "turn.timed_out",
   "turn.interrupted",
   "turn.unresponsive",
+  "turn.merged",
 ];
 
 // What a `close` says, and when more of the session follows: `now` on this stream, `later` on a new one, or `never`.

@@ -1,0 +1,63 @@
+"""How a message joins another one that waits. Pure."""
+
+from turnkeeper.actors.model.content import joined
+from turnkeeper.actors.model.footprint import footprint
+from turnkeeper.actors.model.records import TurnId, TurnOptions, TurnSpec
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import Strategy
+from turnkeeper.actors.session.effects import EditWaiting, Effect
+from turnkeeper.actors.session.holding import merge
+from turnkeeper.actors.session.line import Line, Waiting, instead
+from turnkeeper.actors.session.states import Limits, Memory
+
+
+def join(
+    memory: Memory, line: Line | None, turn: Waiting, now: float
+) -> tuple[Memory, Line, tuple[Effect, ...], TurnId] | None:
+    """Let the message of a turn join the last one that waits of the same sender and agent.
+
+    The turn, which is not in the line, ends; the last of the answer is the one that has its message now.
+    ``None`` if there is none that takes it.
+    """
+    taker = None if line is None else _last(line, turn.spec)
+    if line is None or taker is None:
+        return None
+    both = _both(taker, turn, memory.home.limits)
+    if both is None:
+        return None
+    into = taker.spec.head.turn_id
+    memory, ended = merge(memory, turn, into, now)
+    return memory, instead(line, taker, both), (EditWaiting(both.spec, both.joined), ended), into
+
+
+def _last(line: Line, spec: TurnSpec) -> Waiting | None:
+    """The last that it may join: of the same sender and agent, behind the one called up or in its window."""
+    head = spec.head
+    for turn in reversed((*line.rest, *[each for each in line.later if each.collects])):
+        other = turn.spec.head
+        if other.strategy is Strategy.COLLAPSE and other.user == head.user and other.agent == head.agent:
+            return turn
+    return None
+
+
+def _both(taker: Waiting, turn: Waiting, limits: Limits) -> Waiting | None:
+    """The one turn with the message of the other one behind its own; ``None`` if that is too much.
+
+    How it is run stays as its own send said.
+    """
+    count = taker.joined + turn.joined
+    spec, other = taker.spec, turn.spec
+    if count > spec.policy.collapse_parts or not _alike(spec.options, other.options):
+        return None
+    message = joined(spec.message, other.message, limits.message_text, limits.message_parts)
+    if message is None:
+        return None
+    both = replace(spec, message=message, size=footprint(message))
+    return replace(taker, spec=both, joined=count)
+
+
+def _alike(one: TurnOptions | None, other: TurnOptions | None) -> bool:
+    """Whether both were handed the same: what a caller hands to a turn is not for a message without it."""
+    if one is None or other is None:
+        return one is other
+    return one.max_iterations == other.max_iterations and one.context is other.context
