@@ -175,7 +175,14 @@ def later(state: State, facts: Facts, now: float) -> list[Letter]:
         Kind(ENQUEUE, after=2.0),
         Kind(REJECT, after=3.0),
     )
-    return [*sends(facts, now, *kinds), *stops(facts), *ends(facts), *ticks(facts, now), process(state)]
+    return [
+        *sends(facts, now, *kinds),
+        *stops(facts),
+        *late_stops(facts),
+        *ends(facts),
+        *ticks(facts, now),
+        process(state),
+    ]
 
 
 def move(state: State, facts: Facts, now: float) -> list[Letter]:
