@@ -338,9 +338,9 @@ class Performer:
         agent = shared.agents[name]
         turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name], effect.attempt)
         turn.guard = None if spec.head.own_policy is None else _guard_of(turn, shared, self)
-        on_restart = spec.policy.on_restart
-        if effect.attempt > 1 and on_restart is OnRestart.CONTINUE:
-            go_on_from(turn, _said_before(self.feed.log, turn.turn_id, on_restart, shared.max_event_size))
+        if effect.attempt > 1 and spec.policy.on_restart is OnRestart.CONTINUE:
+            on_restart, most = spec.policy.on_restart, shared.max_event_size
+            go_on_from(turn, _said_before(self.feed.log, turn.turn_id, on_restart, most))
         # Published first: an eager task runs before the call that starts it returns.
         most_of_part, most = shared.max_shown_part, shared.max_shown
         event, elided = started_event(spec, effect.epoch, most_of_part, most, effect.attempt)

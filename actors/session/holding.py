@@ -90,7 +90,9 @@ def go(memory: Memory, line: Line | None, now: float, superseded: Superseded | N
     """
     if line is None:
         return Idle(memory), ()
-    front, behind = called_up(line)
+    front, behind = line.front, None
+    if front is None or line.rest or line.later:  # else the usual one without a call: it alone waits
+        front, behind = called_up(line)
     if front is None or (front.not_before is not None and now < front.not_before):
         moment = line_due(line)
         return Queued(memory, line), () if moment is None else (SetTimer(moment),)

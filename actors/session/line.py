@@ -133,9 +133,7 @@ def for_a_moment(line: Line | None, turn: Waiting) -> Line:
 def called_up(line: Line) -> tuple[Waiting | None, Line | None]:
     """The turn that starts next, and the line behind it."""
     if line.front is not None:
-        # The usual one without a call: it alone waits.
-        behind = None if not line.rest and not line.later else Line(None, line.rest, line.later)
-        return line.front, behind
+        return line.front, line_of(None, line.rest, line.later)
     if line.rest:
         return line.rest[0], line_of(None, line.rest[1:], line.later)
     return None, line

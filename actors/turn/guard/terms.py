@@ -1,6 +1,6 @@
 """What a turn may use up, beside its time. Pure."""
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.value import value
@@ -21,15 +21,18 @@ class Terms:
     abandon_after: float | None = None
 
 
-#: Those of most turns.
-FREE = Terms()
+#: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us.
+CONTINUE: Final = OnDisconnect.CONTINUE
 
 
 def terms_of(policy: Policy) -> Terms | None:
     """The terms that this policy comes to; ``None`` if there is nothing to watch."""
-    alone = _alone(policy.on_disconnect, policy.abandon_after)
-    terms = Terms(policy.max_events, policy.max_event_bytes, policy.stall_timeout, alone)
-    return None if terms == FREE else terms
+    events, size, stall = policy.max_events, policy.max_event_bytes, policy.stall_timeout
+    alone = None if policy.on_disconnect is CONTINUE else _alone(policy.on_disconnect, policy.abandon_after)
+    # Most turns have none, and every turn passes here.
+    if events is None and size is None and stall is None and alone is None:
+        return None
+    return Terms(events, size, stall, alone)
 
 
 def _alone(on_disconnect: OnDisconnect, abandon_after: float) -> float | None:
