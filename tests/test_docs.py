@@ -31,6 +31,7 @@ from turnkeeper.web import setup
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
 README = (ROOT / "README.md").read_text()
+JOIN_MESSAGES = (ROOT / "docs/howto/join-messages.md").read_text()
 SET_POLICIES = (ROOT / "docs/howto/set-policies.md").read_text()
 
 
@@ -265,6 +266,25 @@ async def test_the_example_stops_what_it_says(capsys: pytest.CaptureFixture[str]
         "ada {'cancelled': 3}",
         "bob {'cancelled': 3}",
     ]
+
+
+async def test_the_example_of_joined_messages_prints_what_its_page_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await load(EXAMPLES / "collapse.py").main()
+    assert [capsys.readouterr().out] == code_blocks(JOIN_MESSAGES, "text")
+
+
+def test_the_curl_line_about_joined_messages_does_what_it_says(served: str, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    (line,) = code_blocks(JOIN_MESSAGES, "bash")
+    command = line.replace("http://127.0.0.1:8000", served).replace("curl ", "curl -s ")
+    statuses = []
+    for _ in range(3):
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=20)
+        statuses.append(json.loads(done.stdout)["task_status"])
+    assert statuses == ["running", "queued", "merged"]
 
 
 async def test_the_example_of_bounds_says_why_each_turn_was_stopped(

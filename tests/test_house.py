@@ -74,6 +74,7 @@ TESTS_OF_MORE = {
     "actors/journal/test_conformance.py": "what every journal does",
     "actors/session/test_search.py": "the exhaustive search over machine.py",
     "actors/test_cancelling_on_asyncio.py": "what goes wrong when cancelling on asyncio, row by row",
+    "actors/test_joining_messages.py": "the strategy collapse, from a send to its end and over a restart",
     "actors/test_waiting_in_a_turn.py": "every way in which a turn waits for another one",
     "web/openapi/test_docs_page.py": "the page at /docs in a browser",
     "web/pages/test_old_client.py": "a chat page from before turnkeeper, in a browser",

@@ -152,6 +152,10 @@ class SendAnswer(Struct, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    merged_into: (
+        Annotated[str, _is("The turn that its message has joined; only of one that is `merged`.", "t0")]
+        | UnsetType
+    ) = UNSET
 
 
 def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
@@ -168,6 +172,7 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
         repeated=accepted.repeated,
         began=UNSET if accepted.began is None else accepted.began,
         capped=UNSET if accepted.own_policy is None else _capped(accepted),
+        merged_into=UNSET if accepted.merged_into is None else accepted.merged_into,
     )
 
 

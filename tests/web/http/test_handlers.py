@@ -186,6 +186,23 @@ async def test_a_cancel_waits_through_the_longest_grace_that_any_layer_says() ->
         assert answer.body["verdict"] != "requested"
 
 
+async def test_a_send_whose_message_joins_another_one_names_the_turn_that_has_it() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        await house.sent("s", task_id="t1")
+        collapses = {"multitask_strategy": "collapse"}
+        await house.sent("s", "wait", task_id="t2", **collapses)
+        for repeated in (False, True):
+            answer = await house.send("s", "and look there", task_id="t3", **collapses)
+            assert answer.body["task_status"] == "merged"
+            assert (answer.body["merged_into"], answer.body["repeated"]) == ("t2", repeated)
+        turn = (await house.get("/chat/s/turns/t3")).body
+        assert (turn["status"], turn["merged_into"]) == ("merged", "t2")
+        assert "merged_into" not in (await house.get("/chat/s/turns/t2")).body
+        answer = await house.post("/chat/s/t3/cancel")
+        assert (answer.body["verdict"], answer.body["turn"]["merged_into"]) == ("finished_first", "t2")
+
+
 async def test_a_second_send_supersedes_and_says_what_became_of_the_first() -> None:
     agent = ScriptedAgent()
     async with serving(agent) as house:

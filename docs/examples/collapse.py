@@ -1,0 +1,27 @@
+"""What a person writes while the agent is busy becomes one message: the strategy collapse."""
+
+import asyncio
+
+from turnkeeper.actors import Agent, SessionRegistry, Turn, TurnMerged
+
+
+async def answer(turn: Turn) -> str:
+    await asyncio.sleep(0.2)  # a model that thinks
+    parts = [turn.message] if isinstance(turn.message, str) else [part["text"] for part in turn.message]
+    return f"read {len(parts)}: {' / '.join(parts)}"
+
+
+async def main() -> None:
+    async with SessionRegistry({"chat": Agent(answer, strategy="collapse")}) as registry:
+        said = ("hello", "one more thing", "no, two", "sorry")
+        receipts = [await registry.send("s1", text) for text in said]
+        for text, receipt in zip(said, receipts, strict=True):
+            try:
+                print(f"{text}:", await receipt.result())
+            except TurnMerged as error:
+                number = [each.turn_id for each in receipts].index(error.merged_into)
+                print(f"{text}: joined {said[number]!r}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
