@@ -155,6 +155,7 @@ from .model.words import (
     OnRestart,
     Priority,
     QueueMode,
+    Rollback,
     SessionState,
     Step,
     Strategy,
@@ -173,6 +174,7 @@ from .session.views import timeline
 from .turn.agent import Agent, AgentFunction
 from .turn.context import Context
 from .turn.turn import Turn
+from .turn.undo.hooks import UndoneTurn
 
 __all__ = [
     # events.event
@@ -311,6 +313,7 @@ __all__ = [
     "OnRestart",
     "Priority",
     "QueueMode",
+    "Rollback",
     "SessionState",
     "Step",
     "Strategy",
@@ -342,4 +345,5 @@ __all__ = [
     "Context",
     # turn.turn
     "Turn",
+    "UndoneTurn",
 ]

@@ -227,6 +227,7 @@ async def opened(
     save_context: Any = None,
     journal: Any = None,
     users: Any = None,
+    on_rollback: Any = None,
     **settings: Any,
 ) -> AsyncIterator[SessionRegistry]:
     """An open registry; ``settings`` are those of `Settings`. Its loop is watched if they say so."""
@@ -237,6 +238,7 @@ async def opened(
         save_context=save_context,
         journal=journal,
         users=users,
+        on_rollback=on_rollback,
     )
     scripted = agents.values() if isinstance(agents, dict) else (agents,)
     try:

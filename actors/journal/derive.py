@@ -15,6 +15,7 @@ from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
     CountStale,
+    CutWinding,
     EditWaiting,
     Effect,
     EndAttempt,
@@ -24,11 +25,13 @@ from turnkeeper.actors.session.effects import (
     NoteClosed,
     NoteEarlyCancel,
     NoteLateEnd,
+    NoteUndo,
     Quarantine,
     Refuse,
     Reply,
     SetTimer,
     StartTurn,
+    WindUp,
 )
 
 from .entries import (
@@ -43,6 +46,7 @@ from .entries import (
     Placed,
     SessionClosed,
     Started,
+    UndoAsked,
     spec_of,
     written_message,
 )
@@ -105,6 +109,8 @@ def entries_of(
                 entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
         elif type(effect) is NoteCancel:
             entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
+        elif type(effect) is NoteUndo:
+            entries.append(UndoAsked(effect.turn_id, effect.asked_at))
         elif type(effect) is NoteEarlyCancel:
             early = effect.early
             entries.append(EarlyCancel(early.turn_id, early.reason, early.asked_at, early.asker))
@@ -114,6 +120,8 @@ def entries_of(
             entries.append(SessionClosed(effect.reason, effect.closed_at))
         elif (
             type(effect) is Quarantine  # what the end of a turn says already
+            or type(effect) is WindUp
+            or type(effect) is CutWinding
             or type(effect) is AnnouncePlaces  # what the entries of those turns say already
             or type(effect) is SetTimer
             or type(effect) is CloseStreams
@@ -173,4 +181,5 @@ def _ended(effect: EndTurn, sealed: Sealed) -> Ended:
         add=sealed.add,
         data=sealed.data,
         merged_into=record.merged_into,
+        rollback=record.rollback,
     )

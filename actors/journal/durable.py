@@ -42,6 +42,7 @@ class OpenTurn:
     """A turn that has not ended. ``epoch`` and ``started_at`` are those of its attempt, if that has started.
     Of one that waits ``attempt`` is the one that comes next, ``not_before`` the moment it waits for, and
     ``joined`` how many messages make up its own; with ``collects`` others may join it until that moment.
+    ``undo`` is since when it is to be undone, if it is.
 
     Its spec has no address to answer, and no options: those were another process's.
     """
@@ -55,6 +56,7 @@ class OpenTurn:
     not_before: float | None = None
     joined: int = 1
     collects: bool = False
+    undo: float | None = None
 
 
 @value
@@ -113,7 +115,7 @@ def durable(state: State) -> Durable:
     holder = closed = None
     if isinstance(state, Running | Ending):
         last_epoch = state.turn.epoch
-        holder = _held(state.turn, _first(lasting_cancel(state)) if type(state) is Ending else None)
+        holder = _held(state)
     elif type(state) is Closed:
         closed = state.for_good
     home, line = memory.home, line_in(state) or Line()
@@ -155,7 +157,7 @@ def restored(durable: Durable, home: Home) -> State:
         asked = Cancellation(Reason(CancelCode.SUPERSEDED, front.spec.user), front.spec.submitted_at)
     if asked is not None:
         phase = Asked(asked.asked_at + spec.grace / 2, asked.asked_at + spec.grace)
-        return Ending(memory, turn, asked, phase, (), line)
+        return Ending(memory, turn, asked, phase, (), line, None, holder.undo)
     return Running(memory, turn, None if spec.timeout is None else holder.started_at + spec.timeout, line)
 
 
@@ -165,7 +167,11 @@ def _line(durable: Durable) -> Line | None:
     return line_of(front, tuple(rest), tuple(later))
 
 
-def _held(turn: Holder, cancellation: Cancellation | None) -> OpenTurn:
+def _held(state: Running | Ending) -> OpenTurn:
+    turn = state.turn
+    cancellation = undo = None
+    if type(state) is Ending:
+        cancellation, undo = _first(lasting_cancel(state)), state.undo
     return OpenTurn(
         _spec(turn.spec),
         turn.epoch,
@@ -173,6 +179,7 @@ def _held(turn: Holder, cancellation: Cancellation | None) -> OpenTurn:
         turn.queued_at,
         turn.attempt,
         cancellation,
+        undo=undo,
     )
 
 

@@ -23,7 +23,7 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import Place, TurnStatus
+from turnkeeper.actors.model.words import Place, Rollback, TurnStatus
 
 
 class _Entry(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
@@ -145,6 +145,13 @@ class CancelAsked(_Entry, frozen=True, tag="cancel_asked"):
     at: float
 
 
+class UndoAsked(_Entry, frozen=True, tag="undo_asked"):
+    """The turn that holds the session, and was asked to stop, is to be undone: no change of it is kept."""
+
+    turn_id: TurnId
+    at: float
+
+
 class EarlyCancel(_Entry, frozen=True, tag="early_cancel"):
     """A cancel came before its send; ``asker`` is a user who may not stop every turn."""
 
@@ -166,6 +173,7 @@ class Ended(_Entry, frozen=True, tag="ended"):
     them; ``None`` for a turn that left the messages alone. ``data`` is the context's, if it was changed.
     All three may be given as JSON (`msgspec.Raw`), and are what that says when the entry is read.
     ``merged_into`` is the turn that its message has joined.
+    ``rollback`` is how far it was undone, if it was.
     """
 
     turn_id: TurnId
@@ -187,6 +195,7 @@ class Ended(_Entry, frozen=True, tag="ended"):
     add: Any = None
     data: Any = None
     merged_into: TurnId | None = None
+    rollback: Rollback | None = None
 
 
 class AttemptEnded(_Entry, frozen=True, tag="attempt_ended"):
@@ -226,6 +235,7 @@ Entry: TypeAlias = (
     | Started
     | Events
     | CancelAsked
+    | UndoAsked
     | EarlyCancel
     | Ended
     | AttemptEnded

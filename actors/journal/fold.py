@@ -34,6 +34,7 @@ from .entries import (
     SessionClosed,
     Started,
     Titled,
+    UndoAsked,
     read,
     turn_spec,
 )
@@ -80,6 +81,8 @@ def _after(durable: Durable, entry: Entry, limits: Limits) -> Durable:
         case CancelAsked(turn_id, reason, at):
             holder = _holder(durable, turn_id)
             return replace(durable, holder=replace(holder, cancellation=Cancellation(reason, at)))
+        case UndoAsked(turn_id, at):
+            return replace(durable, holder=replace(_holder(durable, turn_id), undo=at))
         case EarlyCancel():
             return _cancelled_early(durable, entry, limits)
         case Ended():
@@ -213,6 +216,7 @@ def _record(entry: Ended, head: TurnHead, turn: OpenTurn | None) -> TurnRecord:
         _result(entry),
         1 if turn is None else turn.attempt,
         entry.merged_into,
+        entry.rollback,
     )
 
 

@@ -9,9 +9,9 @@ from turnkeeper.actors.session import ladder
 from turnkeeper.actors.session.effects import Decision, Effect
 from turnkeeper.actors.session.record import remember_cancel
 from turnkeeper.actors.session.states import EarlyCancel as Early
-from turnkeeper.actors.session.states import Running, State
+from turnkeeper.actors.session.states import Ending, Running, State
 
-from .entries import CancelAsked, EarlyCancel, Entry, Events, Titled
+from .entries import CancelAsked, EarlyCancel, Entry, Events, Titled, UndoAsked
 
 
 class Diverged(Exception):
@@ -31,6 +31,9 @@ def taken_over(state: State, entries: tuple[Entry, ...], now: float) -> Decision
                     # It was asked for when the log says; its grace begins only now.
                     state = replace(asked, cancellation=replace(asked.cancellation, asked_at=entry.at))
                     effects += more
+            case UndoAsked():
+                if type(state) is Ending and state.turn.spec.turn_id == entry.turn_id:
+                    state = replace(state, undo=entry.at)
             case EarlyCancel():
                 memory = state.memory
                 early = Early(entry.turn_id, entry.reason, entry.at)

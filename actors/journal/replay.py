@@ -26,6 +26,7 @@ from .entries import (
     SessionClosed,
     Started,
     Titled,
+    UndoAsked,
     read,
 )
 from .fold import fold
@@ -64,9 +65,9 @@ def _events(entry: Entry, after: Durable, sizes: Sizes) -> Iterator[Event]:
             yield _end(entry, after, sizes)
         case AttemptEnded(turn_id, kept=kept, from_start=from_start):
             yield cut_off_event(waiting_record(after, turn_id), kept, from_start=from_start)
-        case Opened() | Titled() | Placed() | Edited() | CancelAsked() | EarlyCancel() | EndedLate():
+        case Opened() | Titled() | Placed() | Edited() | CancelAsked() | UndoAsked() | EarlyCancel():
             pass
-        case SessionClosed():
+        case EndedLate() | SessionClosed():
             pass
         case _:
             assert_never(entry)

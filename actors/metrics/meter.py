@@ -129,6 +129,13 @@ BULK_CANCELS_TRUNCATED: Final = Counter(
 HISTORY_FORGOTTEN: Final = Counter(
     "history_forgotten_total", "Sessions that the journal forgot because it had more than it may keep."
 )
+ROLLBACK_HOOKS_FAILED: Final = Counter(
+    "rollback_hooks_failed_total", "Hooks that failed when they were to undo a turn."
+)
+ROLLBACK_HOOKS_OVERDUE: Final = Counter(
+    "rollback_hooks_overdue_total",
+    "Hooks that were cancelled, or not begun, because to undo their turn took too long.",
+)
 JOURNAL_OVERFLOWS: Final = Counter(
     "journal_overflows_total",
     "Turns that were cancelled because too many bytes of events waited to be written into the journal.",
@@ -176,6 +183,8 @@ COUNTERS: Final = (
     SESSIONS_FORGOTTEN_EARLY,
     BULK_CANCELS_TRUNCATED,
     HISTORY_FORGOTTEN,
+    ROLLBACK_HOOKS_FAILED,
+    ROLLBACK_HOOKS_OVERDUE,
     JOURNAL_OVERFLOWS,
     APPENDS_NOT_LANDED,
 )

@@ -13,7 +13,18 @@ from .exceptions import AgentError, SessionError
 from .policy import Decided, Policy
 from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
 from .value import value
-from .words import CancelCode, CloseOn, Layer, MoveTo, SessionState, Strategy, TurnStatus, Verdict, WaitsFor
+from .words import (
+    CancelCode,
+    CloseOn,
+    Layer,
+    MoveTo,
+    Rollback,
+    SessionState,
+    Strategy,
+    TurnStatus,
+    Verdict,
+    WaitsFor,
+)
 
 
 class ReplyAddress(Protocol):
@@ -29,11 +40,17 @@ class ReplyAddress(Protocol):
 
 @value
 class Superseded:
-    """What became of the turn that was in flight when a send came."""
+    """What became of the turn that was in flight when a send came; ``rollback`` is how far it was undone."""
 
     turn_id: TurnId
     verdict: Verdict
     settled_after_ms: float | None
+    rollback: Rollback | None = None
+
+    @property
+    def rolled_back(self) -> bool | None:
+        """Whether all of it was undone; ``None`` while that is not known."""
+        return None if self.verdict is Verdict.REQUESTED else self.rollback is Rollback.DONE
 
 
 @value
@@ -654,6 +671,15 @@ class TurnEnded:
     outcome: Outcome
     first_event_at: float | None = None
     began: bool | None = None
+
+
+@final
+@value
+class WoundUp:
+    """What undoes the turn with this epoch has been run; so many of its hooks ``failed``."""
+
+    epoch: Epoch
+    failed: int = 0
 
 
 @final

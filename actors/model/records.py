@@ -8,7 +8,7 @@ from typing import Any, NewType, TypeAlias, final
 
 from .policy import STANDARD, Policy
 from .value import value
-from .words import CancelCode, Step, Strategy, TurnStatus
+from .words import CancelCode, Rollback, Step, Strategy, TurnStatus
 
 #: Names a session: 1 to 200 of ``A-Z a-z 0-9 . _ : @ -`` (``log_id`` over HTTP).
 SessionId = NewType("SessionId", str)
@@ -191,6 +191,7 @@ class TurnRecord(_Headed):
     was started: more than once only where the process that ran it has ended. Of a turn that waits it is the
     attempt that comes next. ``epoch`` is the last one in which the turn said anything, and the moments are
     those of its last attempt. ``merged_into`` is the turn that has the message of one that is ``merged``.
+    ``rollback`` is how far it was undone, if it was.
     """
 
     head: TurnHead
@@ -208,6 +209,7 @@ class TurnRecord(_Headed):
     result: KeptResult | None = None
     attempt: int = 1
     merged_into: TurnId | None = None
+    rollback: Rollback | None = None
 
     @property
     def reason(self) -> Reason | None:

@@ -80,6 +80,16 @@ class Strategy(Word):
     REJECT = word("reject", "refuse the send")
     ENQUEUE = word("enqueue", "wait behind it, and behind those that wait already")
     COLLAPSE = word("collapse", "join the last message of the same sender that waits, else wait for others")
+    ROLLBACK = word("rollback", "interrupt, and undo that turn: the conversation is as it was before it")
+
+
+class Rollback(Word):
+    """How far a turn was undone."""
+
+    DONE = word("done", "nothing it did to the conversation was kept, and every hook ran to its end")
+    PARTLY = word(
+        "partly", "nothing it did to the conversation was kept, but a hook failed, took too long or was lost"
+    )
 
 
 class Place(Word):

@@ -31,7 +31,7 @@ class Layers:
         self._most_users = settings.max_user_policies
         if len(users) > self._most_users:
             raise InvalidRequest(f"at most {self._most_users} users may have a policy", field="users")
-        #: The longest ``cancel_grace`` that any layer says.
+        #: The longest ``cancel_grace`` that any layer says, and the longest ``wind_grace``, together.
         self.longest_grace = 0.0
         #: By the agent's name; the default one also by none.
         self._of_agents: dict[str | None, Base] = {}
@@ -91,8 +91,9 @@ class Layers:
 
     def _work_out(self) -> None:
         every = (self._default, *self._agents.values(), *self._users.values())
-        self.longest_grace = max(
-            each.fields["cancel_grace"] for each in every if "cancel_grace" in each.fields
+        graces = "cancel_grace", "wind_grace"
+        self.longest_grace = sum(
+            max(each.fields[grace] for each in every if grace in each.fields) for grace in graces
         )
         self._of_users.clear()
         self._of_agents = {name: base(name, self._default, each) for name, each in self._agents.items()}

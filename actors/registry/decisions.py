@@ -24,6 +24,7 @@ from turnkeeper.actors.model.messages import (
     Submit,
     Tick,
     TurnEnded,
+    WoundUp,
 )
 from turnkeeper.actors.model.policy import STANDARD
 from turnkeeper.actors.model.value import replace
@@ -75,7 +76,7 @@ def _asked_by(before: State, message: Message, to: ReplyAddress | None) -> str |
             return message.by
         case Stop() | Shut():
             return message.reason.by
-        case TurnEnded() | Tick() | Recover():
+        case TurnEnded() | Tick() | WoundUp() | Recover():
             return None
         case _:
             assert_never(message)

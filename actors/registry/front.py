@@ -14,6 +14,7 @@ from turnkeeper.actors.admission.bounds import Bounds
 from turnkeeper.actors.journal.where import AnyJournal, journal_of
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
+from turnkeeper.actors.model.functions import check_function
 from turnkeeper.actors.model.messages import LoopLag, Recovering, Shutdown
 from turnkeeper.actors.model.records import Epoch, SessionId
 from turnkeeper.actors.model.words import Layer
@@ -30,7 +31,6 @@ from turnkeeper.actors.turn.agent import (
     SaveContext,
     agent_of,
     check_agent,
-    check_function,
     check_save,
     keyed,
 )
@@ -38,6 +38,7 @@ from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline, S
 from turnkeeper.actors.turn.transcript import Bound
 from turnkeeper.actors.turn.turn import refuse_to_wait_for_itself
+from turnkeeper.actors.turn.undo.hooks import OnRollback
 
 from .calls import SessionCalls
 from .directory import Directory
@@ -60,6 +61,10 @@ class SessionRegistry(SessionCalls):
 
     ``users`` says how the turns of some users are run, by their names: each as an `Agent` says it of its own.
 
+    ``on_rollback`` is called with each turn that is undone (an `UndoneTurn`), after the hooks that the turn
+    itself has registered; after a restart, too, for a turn that was to be undone when its process ended. It
+    may be a coroutine function. If the process ends while it runs, it is called again for the same turn.
+
     Everything here belongs to the loop's thread. Other threads use `ref`: ``registry.ref.ask(Cancel("s1"),
     timeout=5)`` or ``registry.ref.tell(...)``.
     """
@@ -74,6 +79,7 @@ class SessionRegistry(SessionCalls):
         owner_of: OwnerOf | None = None,
         journal: AnyJournal | None = None,
         users: Mapping[str, PolicyFields] | None = None,
+        on_rollback: OnRollback | None = None,
     ) -> None:
         by_name: dict[Any, Any] = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
         if not by_name or not all(isinstance(name, str) for name in by_name):
@@ -86,6 +92,8 @@ class SessionRegistry(SessionCalls):
             check_save(save_context)
         if owner_of is not None:
             check_function(owner_of, "owner_of", "a session")
+        if on_rollback is not None:
+            check_function(on_rollback, "on_rollback", "an undone turn")
         check_settings(settings, Settings)
         self._agents: dict[str, Agent] = {name: agent_of(agent) for name, agent in by_name.items()}
         default_agent = "default" if "default" in by_name else next(iter(by_name))
@@ -108,6 +116,7 @@ class SessionRegistry(SessionCalls):
         self._load_context = load_context
         self._save_context = None if save_context is None else keyed(save_context)
         self._owner_of = owner_of
+        self._on_rollback = on_rollback
         self._stages = Pipeline()
         self._shared: Shared | None = None
         self._ref: AsyncioRef[RegistryActor] | None = None
@@ -161,6 +170,7 @@ class SessionRegistry(SessionCalls):
             load_context=self._load_context,
             save_context=self._save_context,
             owner_of=self._owner_of,
+            on_rollback=self._on_rollback,
             journal=self.journal,
             incarnation=self.incarnation,
         )

@@ -1,6 +1,7 @@
 """Performs the effects of a session's decisions: the one place where a session touches the world."""
 
 import logging
+from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -21,6 +22,8 @@ from turnkeeper.actors.metrics.meter import (
     MESSAGES_ELIDED,
     RESULTS_LEFT_OUT,
     RESULTS_NOT_KEPT,
+    ROLLBACK_HOOKS_FAILED,
+    ROLLBACK_HOOKS_OVERDUE,
     STALE_REPORTS,
     UNRESPONSIVE,
     Meter,
@@ -28,8 +31,16 @@ from turnkeeper.actors.metrics.meter import (
 from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
-from turnkeeper.actors.model.records import Outcome, Raised, Returned, SessionId, TurnId, TurnRecord, TurnSpec
+from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd, WoundUp
+from turnkeeper.actors.model.records import (
+    Outcome,
+    Raised,
+    Returned,
+    SessionId,
+    TurnId,
+    TurnRecord,
+    TurnSpec,
+)
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import TERMINAL, OnRestart, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, is_awaited, refuse
@@ -40,6 +51,7 @@ from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
     CountStale,
+    CutWinding,
     EditWaiting,
     Effect,
     EndAttempt,
@@ -49,11 +61,13 @@ from turnkeeper.actors.session.effects import (
     NoteClosed,
     NoteEarlyCancel,
     NoteLateEnd,
+    NoteUndo,
     Quarantine,
     Refuse,
     Reply,
     SetTimer,
     StartTurn,
+    WindUp,
 )
 from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.refusals import shutting_down
@@ -67,6 +81,8 @@ from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.recorder import DELTA, Said, recorded
 from turnkeeper.actors.turn.running import RunningTurns
 from turnkeeper.actors.turn.turn import Turn, current, go_on_from, reply_of
+from turnkeeper.actors.turn.undo.hooks import Hook, UndoneTurn
+from turnkeeper.actors.turn.undo.unwinding import Unwinding
 from turnkeeper.actors.turn.waiters import Waiters
 
 from .recovery import missing_terminal_events
@@ -158,12 +174,14 @@ class Left:
 
 
 def _left_by(shared: Shared, turn: Turn, record: TurnRecord, outcome: Outcome | None, state: State) -> Left:
-    """Close the turn. It leaves no conversation where the host keeps that, or it is to be forgotten.
+    """Close the turn. It leaves no conversation where the host keeps that, it is undone, or to be forgotten.
 
     Without an outcome the turn was given up: what it has changed is refused, and what it has published is
     recorded all the same.
     """
     n = turn.n if turn.over else turn.close()
+    if record.rollback is not None:
+        return Left(n)
     context = turn.own_context
     if shared.load_context is not None or (type(state) is Closed and state.for_good is not None):
         return Left(n)
@@ -197,7 +215,8 @@ def _said_before(log: EventLog, turn_id: TurnId, on_restart: OnRestart, most: in
 def _left_cut_off(shared: Shared, log: EventLog, spec: TurnSpec, record: TurnRecord, state: State) -> Left:
     """What a turn leaves whose process is gone: its message, and what it had published of its reply."""
     closed = type(state) is Closed and state.for_good is not None
-    if shared.load_context is not None or closed or not shared.records.get(record.agent, False):
+    undone = record.rollback is not None
+    if shared.load_context is not None or closed or undone or not shared.records.get(record.agent, False):
         return Left(0)
     home = state.memory.home
     given = shared.contexts.context_for(home.session_id, home.owner, record.agent).kept
@@ -241,6 +260,41 @@ def publish_ends(shared: Shared, feed: Feed, before: State, left: State) -> None
             log_end(left.memory.home.session_id, record, None)
 
 
+def _refuse(effect: Refuse, state: State, shared: Shared) -> None:
+    shared.count_refusal(effect.error)
+    if isinstance(effect.error, TooMuchKept):
+        shared.report(KeptTooMuch(state.memory.home.owner))
+    refuse(effect.to, effect.error)
+
+
+def _close_streams(feed: Feed, end: StreamEnd, state: State) -> None:
+    feed.end(end)
+    if type(state) is Closed and state.for_good is not None:
+        # Streams that the end of a turn leaves open end with its session; at a shutdown, with the server.
+        feed.end(StreamEnd.SESSION_CLOSED)
+
+
+def _turn_of(effect: StartTurn, state: State, shared: Shared, feed: Feed) -> Turn:
+    """The turn that starts; if it goes on, with what it had said before."""
+    spec, name = effect.spec, effect.spec.head.agent
+    turn = Turn(
+        spec, effect.epoch, state.memory.home.owner, shared, feed, shared.records[name], effect.attempt
+    )
+    on_restart = spec.policy.on_restart
+    if effect.attempt > 1 and on_restart is OnRestart.CONTINUE:
+        go_on_from(turn, _said_before(feed.log, turn.turn_id, on_restart, shared.max_event_size))
+    return turn
+
+
+def _start_of(effect: StartTurn, shared: Shared) -> Event:
+    """The event that a turn was started."""
+    most_of_part, most = shared.max_shown_part, shared.max_shown
+    event, elided = started_event(effect.spec, effect.epoch, most_of_part, most, effect.attempt)
+    if elided:
+        shared.meter.count(MESSAGES_ELIDED)
+    return event
+
+
 def _guard_of(turn: Turn, shared: Shared, performer: "Performer") -> Guard | None:
     """What holds a turn to its terms; ``None`` where there are none, as in the standard policy."""
     terms = terms_of(turn.spec.policy)
@@ -258,10 +312,51 @@ def _is_read(performer: "Performer", spec: TurnSpec) -> bool:
     return waiters is not None and waiters.wait_for(spec.turn_id)
 
 
+def wind_up(
+    effect: WindUp, state: State, shared: Shared, turn: Turn | None, actor: AsyncioRef[Any]
+) -> Unwinding | None:
+    """Run the hooks of the registry, and those of the ``turn``, if it runs in this process."""
+    host, hooks, spec, epoch = shared.on_rollback, list[Hook](), effect.spec, effect.epoch
+    if host is not None:
+        undone = UndoneTurn(
+            spec.session_id,
+            spec.head.turn_id,
+            state.memory.home.owner,
+            spec.head.user,
+            spec.head.agent,
+            spec.message,
+            effect.status,
+            effect.reason,
+            effect.attempt,
+        )
+        hooks.append(partial(host, undone))
+    if turn is not None and turn.epoch == epoch:
+        turn.close()
+        turn.own_undo.runs = True
+        hooks += turn.own_undo.hooks
+    if not hooks:
+        actor.tell_if_alive(WoundUp(epoch))
+        return None
+
+    def report(failed: int) -> None:
+        if failed:
+            shared.meter.count(ROLLBACK_HOOKS_FAILED, failed)
+        actor.tell_if_alive(WoundUp(epoch, failed), now=True)
+
+    name = f"turn {spec.head.turn_id} of session {spec.session_id}"
+    context = copy_context()
+    context.run(current.set, turn)
+    unwinding = Unwinding(name, hooks, report, shared.loop, context)
+    # It is held there until it has ended, whatever its session makes of it.
+    shared.orphaned_tasks.add(unwinding.task)
+    unwinding.task.add_done_callback(shared.orphaned_tasks.discard)
+    return unwinding
+
+
 class Performer:
     """The hands of one session, and what they hold: running turns, events, a timer, waiting askers."""
 
-    __slots__ = ("_actor", "_sealed", "_shared", "_timer", "_waiters", "feed", "turns")
+    __slots__ = ("_actor", "_sealed", "_shared", "_timer", "_unwinding", "_waiters", "feed", "turns")
 
     def __init__(self, shared: Shared, actor: AsyncioRef[Any], feed: Feed) -> None:
         self._shared = shared
@@ -269,6 +364,8 @@ class Performer:
         # Most sessions never have these.
         self._timer: Timer | None = None
         self._waiters: Waiters | None = None
+        #: What runs to undo the turn that has stopped.
+        self._unwinding: Unwinding | None = None
         #: What the turn leaves whose end is decided, until that is done.
         self._sealed: Left | None = None
         self.feed = feed
@@ -304,12 +401,18 @@ class Performer:
             elif type(effect) is AnnounceQueued or type(effect) is AnnouncePlaces:
                 self.feed.append(_announcement(effect, state))
             elif type(effect) is Refuse:
-                self._refuse(effect, state)
+                _refuse(effect, state, self._shared)
             elif type(effect) is CloseStreams:
-                self._close_streams(effect.end, state)
+                _close_streams(self.feed, effect.end, state)
             elif type(effect) is Quarantine:
                 self._shared.meter.count(UNRESPONSIVE)
                 self.turns.quarantine()
+            elif type(effect) is WindUp:
+                self._unwinding = wind_up(effect, state, self._shared, self.turns.turn, self._actor)
+            elif type(effect) is CutWinding:
+                self._cut_winding()
+            elif type(effect) is NoteUndo:
+                self.turns.wish_undone()
             elif type(effect) is CountStale:
                 self._shared.meter.count(STALE_REPORTS)
             elif (
@@ -324,30 +427,16 @@ class Performer:
             else:
                 assert_never(effect)
 
-    def _refuse(self, effect: Refuse, state: State) -> None:
-        self._shared.count_refusal(effect.error)
-        if isinstance(effect.error, TooMuchKept):
-            self._shared.report(KeptTooMuch(state.memory.home.owner))
-        refuse(effect.to, effect.error)
-
     # -- Turns ------------------------------------------------------------------------------------------
 
     def _start_turn(self, effect: StartTurn, state: State) -> None:
         shared, spec = self._shared, effect.spec
-        name, owner = spec.head.agent, state.memory.home.owner
-        agent = shared.agents[name]
-        turn = Turn(spec, effect.epoch, owner, shared, self.feed, shared.records[name], effect.attempt)
+        turn = _turn_of(effect, state, shared, self.feed)
         turn.guard = None if spec.head.own_policy is None else _guard_of(turn, shared, self)
-        if effect.attempt > 1 and spec.policy.on_restart is OnRestart.CONTINUE:
-            on_restart, most = spec.policy.on_restart, shared.max_event_size
-            go_on_from(turn, _said_before(self.feed.log, turn.turn_id, on_restart, most))
         # Published first: an eager task runs before the call that starts it returns.
-        most_of_part, most = shared.max_shown_part, shared.max_shown
-        event, elided = started_event(spec, effect.epoch, most_of_part, most, effect.attempt)
-        if elided:
-            shared.meter.count(MESSAGES_ELIDED)
-        self.feed.append(event)
+        self.feed.append(_start_of(effect, shared))
         load, save = shared.load_context, shared.save_context
+        agent = shared.agents[spec.head.agent]
         self.turns.start(turn, agent.function, shared.loop, load, save, shared.around)
 
     def _end_turn(self, effect: EndTurn, state: State) -> None:
@@ -404,11 +493,10 @@ class Performer:
             turn.close()
         return None if last is None else last.id
 
-    def _close_streams(self, end: StreamEnd, state: State) -> None:
-        self.feed.end(end)
-        if type(state) is Closed and state.for_good is not None:
-            # Streams that the end of a turn leaves open end with its session; at a shutdown, with the server.
-            self.feed.end(StreamEnd.SESSION_CLOSED)
+    def _cut_winding(self) -> None:
+        if self._unwinding is not None:
+            self._shared.meter.count(ROLLBACK_HOOKS_OVERDUE, self._unwinding.cut())
+            self._unwinding = None
 
     def seal(self, effect: EndTurn, state: State) -> Left | None:
         """Its end is decided: nothing more is published of the turn that this ends; what it leaves.
@@ -453,6 +541,7 @@ class Performer:
         """The actor is gone: cancel every turn, answer every asker, end every stream."""
         self.forget_timer()
         self.turns.abandon(self._shared.orphaned_tasks)
+        self._cut_winding()
         if self._waiters is not None:
             self._waiters.refuse(error)
         for to in owed_answers(state):

@@ -29,6 +29,7 @@ from turnkeeper.actors.model.messages import (
     Tick,
     TurnEnded,
     Unsubscribe,
+    WoundUp,
 )
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd
@@ -47,7 +48,7 @@ from .recovery import when_ended
 from .shared import Shared
 
 #: The messages that the session decides, as they come.
-DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut, Rearrange, Recover})
+DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut, Rearrange, WoundUp, Recover})
 #: The other messages that a session's actor understands.
 MESSAGES: Final = (
     Landed,

@@ -27,6 +27,7 @@ from turnkeeper.actors.session.states import Limits
 from turnkeeper.actors.turn.agent import Agent, LoadContext, OwnerOf, SaveTurn
 from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline
+from turnkeeper.actors.turn.undo.hooks import OnRollback
 from turnkeeper.actors.turn.whose import log_stall
 
 from .directory import Directory, Entry, name
@@ -66,6 +67,7 @@ class Shared:
     owner_of: OwnerOf | None = None
     load_context: LoadContext | None = None
     save_context: SaveTurn | None = None
+    on_rollback: OnRollback | None = None
     meter: Meter = field(default_factory=Meter)
     #: The registry actor's ref, once that is made.
     registry: AsyncioRef[Any] | None = None

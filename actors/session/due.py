@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from .line import Line
-from .states import Again, Asked, Closed, Ending, Idle, Phase, Queued, Running, State
+from .states import Again, Asked, Closed, Ending, Idle, Phase, Queued, Running, State, Winding
 
 
 def due(state: State) -> float | None:
@@ -27,12 +27,14 @@ def line_due(line: Line) -> float | None:
 
 
 def rung_due(phase: Phase) -> float:
-    """When the next rung of the ladder is due."""
+    """When the next rung of the ladder is due, or the time is up for what undoes the turn."""
     match phase:
         case Asked():
             return phase.again_at
         case Again():
             return phase.end_at
+        case Winding():
+            return phase.until
         case _:
             assert_never(phase)
 

@@ -9,7 +9,7 @@ from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import ReplyAddress
 from turnkeeper.actors.model.records import Epoch, LateEnd, Outcome, Reason, TurnId, TurnRecord, TurnSpec
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.model.words import Place, StreamEnd
+from turnkeeper.actors.model.words import Place, StreamEnd, TurnStatus
 
 from .states import EarlyCancel, State
 
@@ -80,6 +80,29 @@ class EndAttempt:
     outcome: Outcome | None = None
     ended_to: ReplyAddress | None = None
     from_start: bool = False
+
+
+@final
+@value
+class WindUp:
+    """Run what undoes a turn, and report `WoundUp`: nothing more of the turn is published meanwhile.
+
+    ``status`` and ``reason`` are how and why it was stopped, ``attempt`` how often it had been started.
+    """
+
+    spec: TurnSpec
+    epoch: Epoch
+    status: TurnStatus
+    reason: Reason
+    attempt: int = 1
+
+
+@final
+@value
+class CutWinding:
+    """Stop what undoes the turn of this epoch: its time is up."""
+
+    epoch: Epoch
 
 
 @final
@@ -183,6 +206,15 @@ class NoteCancel:
 
 @final
 @value
+class NoteUndo:
+    """Note that the turn which holds the session is to be undone, and that none of its changes is kept."""
+
+    turn_id: TurnId
+    asked_at: float
+
+
+@final
+@value
 class NoteEarlyCancel:
     """Note that a cancel came before its send."""
 
@@ -213,6 +245,8 @@ Effect: TypeAlias = (
     | Quarantine
     | EndTurn
     | EndAttempt
+    | WindUp
+    | CutWinding
     | AnnounceQueued
     | MoveWaiting
     | EditWaiting
@@ -223,6 +257,7 @@ Effect: TypeAlias = (
     | CloseStreams
     | CountStale
     | NoteCancel
+    | NoteUndo
     | NoteEarlyCancel
     | NoteLateEnd
     | NoteClosed

@@ -13,6 +13,7 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    LateEnd,
     Outcome,
     Stopped,
     TurnId,
@@ -20,9 +21,9 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import OnRestart, StreamEnd, TurnStatus, Verdict, WaitsFor
+from turnkeeper.actors.model.words import OnRestart, Rollback, StreamEnd, TurnStatus, Verdict, WaitsFor
 
-from .consequences import CAUSES, ENDS, error_of, is_run_again
+from .consequences import CAUSES, ENDS, ended_late_as, error_of, is_run_again
 from .due import due, line_due
 from .effects import (
     AnnouncePlaces,
@@ -32,6 +33,7 @@ from .effects import (
     EndAttempt,
     EndTurn,
     NoteClosed,
+    NoteLateEnd,
     Quarantine,
     Reply,
     SetTimer,
@@ -39,7 +41,7 @@ from .effects import (
 )
 from .line import CALLED_UP, Line, Waiting, called_up, with_front
 from .record import kept_result, record_of, remember, unstarted, waiting_record
-from .states import Closed, Closing, Ending, Holder, Idle, Memory, Queued, Running
+from .states import Closed, Closing, Ending, Holder, Idle, Memory, Queued, Running, Winding
 from .views import lasting_cancel, view
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
@@ -106,11 +108,17 @@ def go(memory: Memory, line: Line | None, now: float, superseded: Superseded | N
 
 
 def settle(
-    state: Ending, message: TurnEnded | Tick, status: TurnStatus, outcome: Outcome | None, now: float
+    state: Ending,
+    message: TurnEnded | Tick | Winding,
+    status: TurnStatus,
+    outcome: Outcome | None,
+    now: float,
+    rollback: Rollback | None = None,
 ) -> Decision:
     """The cancelled turn lets go of the session.
 
-    ``outcome`` is ``None`` for a turn that is given up: its coroutine still runs.
+    ``outcome`` is ``None`` for a turn that is given up: its coroutine still runs. ``rollback`` is how far it
+    was undone, if it was to be.
     """
     closing = state.closing
     stopped = outcome is None or type(outcome) is Stopped
@@ -119,13 +127,20 @@ def settle(
     error = error_of(outcome) if status is TurnStatus.FAILED else None
     result = kept_result(outcome, state.memory)
     record = record_of(state, status, now, error, message.first_event_at, message.began, result)
+    if rollback is not None:
+        record = replace(record, rollback=rollback)
     effects: list[Effect] = [EndTurn(record, outcome, state.turn.spec.ended_to)]
     if outcome is None:
         # Over, but not out: it counts against the bound until its coroutine ends, which is noted then.
         epoch = state.turn.epoch
         effects.append(Quarantine(epoch))
-        quarantined = (*state.memory.quarantined, record)
-        memory = replace(state.memory, last_epoch=epoch, quarantined=quarantined)
+        if type(message) is Winding and message.late is not None:
+            late = LateEnd(ended_late_as(message.late.outcome), now)
+            memory = remember(state.memory, replace(record, ended_late=late), now)
+            effects.append(NoteLateEnd(record.turn_id, late))
+        else:
+            quarantined = (*state.memory.quarantined, record)
+            memory = replace(state.memory, last_epoch=epoch, quarantined=quarantined)
     else:
         memory = remember(state.memory, record, now)
     return let_go(state, memory, record, effects, now)
@@ -154,7 +169,8 @@ def let_go(state: Ending, memory: Memory, record: TurnRecord, effects: list[Effe
             effects.append(CloseStreams(end.stream))
         after, more = go(memory, line, now)
         return after, (*effects, *more)
-    superseded = Superseded(record.head.turn_id, end.verdict, (now - front.spec.submitted_at) * 1000.0)
+    ms = (now - front.spec.submitted_at) * 1000.0
+    superseded = Superseded(record.head.turn_id, end.verdict, ms, record.rollback)
     after, more = go(memory, line, now, superseded)
     return after, (*effects, *more)
 
@@ -204,6 +220,16 @@ def end_attempt(
     return EndAttempt(waiting_record(waiting, memory.last_epoch), now, outcome, ended_to, from_start)
 
 
+def interrupted(
+    state: Running | Ending, now: float, rollback: Rollback | None = None
+) -> tuple[Memory, EndTurn]:
+    """End a turn whose process is gone; ``rollback`` is how far it was undone, if it was to be."""
+    turn, spec = state.turn, state.turn.spec
+    record = record_of(state, TurnStatus.INTERRUPTED, now)
+    record = replace(record, epoch=drawn(turn.epoch, now), rollback=rollback)
+    return remember(state.memory, record, now), EndTurn(record, None, spec.ended_to, anew=True, spec=spec)
+
+
 def end_waiting(
     memory: Memory,
     turn: Waiting,
@@ -211,10 +237,13 @@ def end_waiting(
     now: float,
     asked: Cancellation | None = None,
     by: TurnId | None = None,
+    *,
+    undo: bool = False,
 ) -> tuple[Memory, EndTurn]:
     """End a turn that waits to be started.
 
-    One that was started before has shown itself to readers, so its end has an id, in an epoch of its own.
+    One that was started before has shown itself to readers, so its end has an id, in an epoch of its own. If
+    it is to be undone, nothing of it is kept; what it had registered besides is gone with its process.
     """
     spec = turn.spec
     if turn.attempt == 1:
@@ -227,6 +256,7 @@ def end_waiting(
         cancellation=asked,
         ended_at=now,
         superseded_by=by,
+        rollback=Rollback.PARTLY if undo else None,
     )
     return remember(memory, record, now), EndTurn(record, None, spec.ended_to, anew=True, spec=spec)
 
@@ -245,6 +275,8 @@ def drop(
     now: float,
     by: TurnId | None = None,
     behind: Holder | None = None,
+    *,
+    undo: bool = False,
 ) -> tuple[Memory, tuple[Effect, ...]]:
     """Cancel turns that wait, and answer their senders: they never begin. ``behind`` is who held the session.
 
@@ -252,7 +284,7 @@ def drop(
     """
     effects: list[Effect] = []
     for turn in turns:
-        memory, end = end_waiting(memory, turn, TurnStatus.CANCELLED, now, asked, by)
+        memory, end = end_waiting(memory, turn, TurnStatus.CANCELLED, now, asked, by, undo=undo)
         effects.append(end)
         if turn.to is not None:
             effects.append(Reply(turn.to, accepted(turn.spec, TurnStatus.CANCELLED, behind)))

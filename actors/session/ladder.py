@@ -9,7 +9,7 @@ from . import line as lines
 from .due import due, rung_due
 from .effects import CancelTurn, Decision, Effect, SetTimer
 from .line import Line
-from .states import Again, Ask, Asked, Closed, Closing, Ending, Idle, Phase, Queued, Running, State
+from .states import Again, Ask, Asked, Closed, Closing, Ending, Idle, Phase, Queued, Running, State, Winding
 
 
 def enter(
@@ -44,7 +44,7 @@ def climb(state: Ending, now: float) -> Decision | None:
             turn, asked_at = state.turn, cancellation.asked_at
             cancel = CancelTurn(turn.spec.turn_id, turn.epoch, cancellation.reason, asked_at, again=True)
             return climbed, (cancel, SetTimer(next_due(climbed)))
-        case Again():
+        case Again() | Winding():
             return None
         case _:
             assert_never(phase)
@@ -73,6 +73,8 @@ def _later(phase: Phase, by: float) -> Phase:
             return Asked(again_at + by, end_at + by)
         case Again(end_at):
             return Again(end_at + by)
+        case Winding():
+            return replace(phase, until=phase.until + by)
         case _:
             assert_never(phase)
 
@@ -90,5 +92,7 @@ def shortened(phase: Phase, now: float, grace: float) -> Phase:
             return Asked(min(again_at, now + grace / 2), min(end_at, now + grace))
         case Again(end_at):
             return Again(min(end_at, now + grace))
+        case Winding():
+            return replace(phase, until=min(phase.until, now + grace))
         case _:
             assert_never(phase)

@@ -96,23 +96,24 @@ from turnkeeper.actors.model.messages import (
     Submit,
     Tick,
     TurnEnded,
+    WoundUp,
 )
 from turnkeeper.actors.model.records import LateEnd, Reason, Returned
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, Rollback, TurnStatus
 
 from . import ladder, refusals
 from .consequences import ended_late_as, error_of, settled_as
 from .due import due, rung_due
-from .effects import CountStale, Decision, EndTurn, NoteLateEnd, SetTimer
+from .effects import CountStale, CutWinding, Decision, EndTurn, NoteLateEnd, SetTimer
 from .holding import go, settle
 from .record import kept_result, record_of, remember
 from .refusals import refuse
-from .states import Closed, Ending, Idle, Queued, Running, State
-from .steps import closes, gate, rearranging, restarts, sends, stops
+from .states import Closed, Ending, Idle, Queued, Running, State, Winding
+from .steps import closes, gate, rearranging, restarts, rollbacks, sends, stops
 from .views import queued_turns
 
-Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut | Rearrange | Recover
+Message: TypeAlias = Submit | TurnEnded | Stop | Tick | Shut | Rearrange | WoundUp | Recover
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
 COMPLETED, FAILED = TurnStatus.COMPLETED, TurnStatus.FAILED
@@ -144,6 +145,8 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
         if type(state) is Ending:
             if message.epoch != state.turn.epoch:
                 return _ended_late(state, message, now)
+            if state.undo is not None:
+                return rollbacks.ended(state, message, now)
             status = settled_as(message.outcome, state.cancellation.reason.code)
             return settle(state, message, status, message.outcome, now)
         if type(state) is Idle or type(state) is Queued or type(state) is Closed:
@@ -187,6 +190,11 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
         assert_never(state)
     if type(message) is Rearrange:
         return rearranging.rearrange(state, message, now, to)
+    if type(message) is WoundUp:
+        if type(state) is Ending and state.turn.epoch == message.epoch and type(state.phase) is Winding:
+            rollback = Rollback.PARTLY if message.failed else Rollback.DONE
+            return rollbacks.over(state, state.phase, rollback, now)
+        return state, (CountStale(),)
     if type(message) is Recover:
         return restarts.recover(state, now)
     assert_never(message)
@@ -212,7 +220,16 @@ def _tick_queued(state: Queued, now: float) -> Decision:
 def _tick_ending(state: Ending, message: Tick, now: float) -> Decision:
     if now < rung_due(state.phase):
         return _tick_of_line(state, now)
-    return ladder.climb(state, now) or settle(state, message, TurnStatus.UNRESPONSIVE, None, now)
+    climbed = ladder.climb(state, now)
+    if climbed is not None:
+        return climbed
+    if state.undo is None:
+        return settle(state, message, TurnStatus.UNRESPONSIVE, None, now)
+    phase = state.phase
+    if type(phase) is not Winding:
+        return rollbacks.begin(state, TurnStatus.UNRESPONSIVE, now, message)
+    after, effects = rollbacks.over(state, phase, Rollback.PARTLY, now)
+    return after, (CutWinding(state.turn.epoch), *effects)
 
 
 def _tick_of_line(state: Running | Ending | Queued, now: float) -> Decision:
@@ -274,5 +291,7 @@ def after_failure(
         memory = remember(memory, interrupted, now)
     if isinstance(state, Running | Ending):
         record = record_of(state, TurnStatus.INTERRUPTED, now, None, first_event_at, began)
+        if type(state) is Ending and state.undo is not None:
+            record = replace(record, rollback=Rollback.PARTLY)
         memory = remember(memory, record, now)
     return replace(state, memory=memory, left=None) if type(state) is Closed else Idle(memory)

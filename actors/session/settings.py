@@ -31,7 +31,7 @@ class PolicySettings:
     stall_timeout: float | None = None
     """How long a turn may emit nothing before it is cancelled. ``None``: as long as it likes."""
     wind_grace: float = 5.0
-    """How long what is to be done at a turn's end, such as its hooks, may take."""
+    """How long the hooks of a turn that is undone may take, all together. Then they are cancelled."""
     queue_limit: int = 32
     """How many turns may wait for a session behind the one in flight."""
     on_full: str = "reject"

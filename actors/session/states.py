@@ -2,10 +2,11 @@
 
 from typing import TypeAlias, final
 
-from turnkeeper.actors.model.messages import ReplyAddress
+from turnkeeper.actors.model.messages import ReplyAddress, TurnEnded
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    Outcome,
     Reason,
     SessionId,
     TurnId,
@@ -13,7 +14,7 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.model.words import OnRestart
+from turnkeeper.actors.model.words import OnRestart, TurnStatus
 
 from .line import Line
 
@@ -117,8 +118,25 @@ class Again:
     end_at: float
 
 
+@final
+@value
+class Winding:
+    """Its coroutine has ended, or was given up, and what it did is being undone: at most until ``until``.
+
+    ``status`` and ``outcome`` are how it ended, ``first_event_at`` and ``began`` what is known of it besides.
+    ``late`` is the report of a coroutine that was given up and has ended meanwhile.
+    """
+
+    until: float
+    status: TurnStatus
+    outcome: Outcome | None = None
+    first_event_at: float | None = None
+    began: bool | None = None
+    late: TurnEnded | None = None
+
+
 #: How far a turn is on its way out.
-Phase: TypeAlias = Asked | Again
+Phase: TypeAlias = Asked | Again | Winding
 
 
 # -- Those who wait for its end -----------------------------------------------------------------------
@@ -143,11 +161,13 @@ class Closing:
     """The session is closed once its turn has settled; ``to`` are answered when it is.
 
     ``for_good`` is why it will still be closed after a restart, if it will: a shutdown closes it for now.
+    ``by`` is the moment at which even a turn that is to be undone has settled, if the close says one.
     """
 
     reason: Reason
     to: tuple[ReplyAddress | None, ...]
     for_good: Reason | None = None
+    by: float | None = None
 
 
 # -- The states ---------------------------------------------------------------------------------------
@@ -187,6 +207,7 @@ class Ending:
     """A turn is on its way out and still holds the session: until it settles, or is given up.
 
     What follows is the close, if there is a ``closing``: then those in the ``line`` wait for another process.
+    ``undo`` is since when what it did is to be undone before that, if it is.
     """
 
     memory: Memory
@@ -196,6 +217,7 @@ class Ending:
     asks: tuple[Ask, ...] = ()
     line: Line | None = None
     closing: Closing | None = None
+    undo: float | None = None
 
 
 @final

@@ -2,10 +2,9 @@
 
 import inspect
 from collections.abc import AsyncIterable, Awaitable, Callable
-from functools import partial
 from typing import Any, TypeAlias, Unpack
 
-from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.functions import check_callable, check_function
 from turnkeeper.actors.model.records import SessionId, TurnId
 from turnkeeper.actors.model.words import Layer
 from turnkeeper.actors.policy.said import PolicyFields, said
@@ -69,7 +68,7 @@ def agent_of(agent: AnyAgent) -> Agent:
 def check_agent(name: str, agent: object) -> None:
     """Raise `InvalidRequest` for what no turn could ever run. Whether it is async shows when it is called."""
     function = agent.function if isinstance(agent, Agent) else agent
-    _check(function, "agents", f"agent {name!r}", "one turn")
+    check_callable(function, "agents", f"agent {name!r}", "one turn")
 
 
 def keyed(save: SaveContext) -> SaveTurn:
@@ -96,48 +95,3 @@ def _key_of(save: object) -> tuple[str, ...]:
 def check_save(save: object) -> None:
     """Raise `InvalidRequest` for a ``save_context`` that cannot be called."""
     check_function(save, "save_context", "a context", names=_key_of(save))
-
-
-def check_function(function: object, field: str, *arguments: str, names: tuple[str, ...] = ()) -> None:
-    """Raise `InvalidRequest` for what cannot be called with these arguments, or answers with a generator.
-
-    ``names`` are those of arguments that are handed over by their names.
-    """
-    _check(function, field, field, *arguments, names=names)
-    if inspect.isasyncgenfunction(function):
-        raise InvalidRequest(f"{field} is an async generator function: it must return", field=field)
-
-
-def _check(function: object, field: str, what: str, *arguments: str, names: tuple[str, ...] = ()) -> None:
-    if inspect.isclass(function):
-        raise InvalidRequest(f"{what} is a class: pass an instance", field=field)
-    if not callable(function):
-        raise InvalidRequest(f"{what} cannot be called", field=field)
-    if _is_plain_generator(function):
-        raise InvalidRequest(f"{what} is a generator function that is not async", field=field)
-    if not takes(function, len(arguments), names):
-        raise InvalidRequest(f"{what} cannot be called with {' and '.join(arguments)}", field=field)
-
-
-def takes(function: Any, count: int, names: tuple[str, ...] = ()) -> bool:
-    """Whether it can be called with so many arguments by position, and those of these names.
-
-    One that does not tell is believed.
-    """
-    try:
-        # Of a decorated function it is the decorator's that is called.
-        inspect.signature(function, follow_wrapped=False).bind(*[None] * count, **dict.fromkeys(names))
-    except TypeError:
-        return False
-    except ValueError:
-        return True  # a builtin without a signature
-    return True
-
-
-def _is_plain_generator(function: Any) -> bool:
-    while isinstance(function, partial):
-        function = function.func
-    called = function if inspect.isroutine(function) else type(function).__call__
-    # What `types.coroutine` has decorated can be awaited.
-    awaitable = getattr(getattr(called, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE
-    return inspect.isgeneratorfunction(called) and not awaitable

@@ -16,8 +16,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, StageFailed, WrongThread
+from turnkeeper.actors.model.functions import takes
 
-from .agent import AgentFunction, takes
+from .agent import AgentFunction
 from .run import enter
 from .turn import Turn
 

@@ -68,7 +68,10 @@ async def _with_hooks(
     save: SaveTurn | None,
     around: Around | None,
 ) -> Any:
-    """Run the agent, and the stages around it, between the host's ``load_context`` and ``save_context``."""
+    """Run the agent, and the stages around it, between the host's ``load_context`` and ``save_context``.
+
+    What a turn that is to be undone has made of the context is not saved.
+    """
     if load is not None:
         try:
             context = await load(turn.session_id, turn.owner)
@@ -84,7 +87,8 @@ async def _with_hooks(
         outcome = raised(error)
         raise
     finally:
-        if save is not None and not turn.over:
+        undone = turn.undo is not None and turn.undo.wished
+        if save is not None and not turn.over and not undone:
             _write_down(turn, outcome)
             try:
                 await save(turn.context, turn.turn_id, turn.attempt)

@@ -102,6 +102,11 @@ class RunningTurns:
         if self.task is not None:
             self.task.cancel(str(reason.code))
 
+    def wish_undone(self) -> None:
+        """The turn that holds the session is to be undone, once it has stopped."""
+        if self.turn is not None:
+            self.turn.own_undo.wished = True
+
     def exited(self, message: TaskExited) -> None:
         """A task of the turn that holds the session would have ended the process: the turn ends with that.
 

@@ -18,6 +18,7 @@ from turnkeeper.actors.model.exceptions import (
     WaitsForItself,
     WrongThread,
 )
+from turnkeeper.actors.model.functions import check_function
 from turnkeeper.actors.model.messages import TaskExited
 from turnkeeper.actors.model.records import Epoch, Reason, SessionId, TurnId, TurnSpec
 from turnkeeper.actors.model.value import replace
@@ -26,6 +27,7 @@ from .context import OwnContext, clear_cancel, flag_cancel
 from .context_store import ContextStore
 from .guard.guard import Guard
 from .recorder import DELTA, Reply, Said
+from .undo.hooks import Hook, Undo
 
 if TYPE_CHECKING:
     # Its default is for the type checkers, which bring this module along: `Turn` alone is `Turn[Any]`.
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     C = _TypeVar("C", default=Any)
 else:
     C = TypeVar("C")
+
+H = TypeVar("H", bound=Hook)
 
 #: The turn whose task (or a task started by it) is running.
 current: ContextVar["Turn | None"] = ContextVar("turnkeeper_turn", default=None)
@@ -145,7 +149,48 @@ class _Specified:
         self.spec = replace(self.spec, message=message)
 
 
-class Turn(_Specified, Generic[C]):
+class _Undoable(_Specified):
+    """What a turn knows of its being undone."""
+
+    __slots__ = ("undo",)
+    _host: TurnHost
+    over: bool
+    undo: Undo | None
+
+    def on_rollback(self, hook: H) -> H:
+        """Have this function called if the turn is undone, because a message was sent that rolls it back.
+
+        It is called without arguments, and may be a coroutine function. The one registered last is called
+        first, once the turn has stopped; all together have ``wind_grace`` seconds. Can be a decorator. It is
+        lost with the process: the ``on_rollback`` of a registry is not. Raises `InvalidRequest`, `TurnOver`
+        once the turn has ended or is being undone, and `WrongThread` off the loop's thread.
+        """
+        if get_ident() != self._host.thread:
+            text = "on_rollback belongs on the loop: loop.call_soon_threadsafe(turn.on_rollback, hook)"
+            raise WrongThread(text)
+        if self.over:
+            raise TurnOver(f"turn {self.turn_id} is over: nothing will undo it")
+        check_function(hook, "on_rollback")
+        self.own_undo.hooks.append(hook)
+        return hook
+
+    # -- for turnkeeper's own use ---------------------------------------------------------------------
+
+    @property
+    def own_undo(self) -> Undo:
+        """What is to be done to undo it."""
+        if self.undo is None:
+            self.undo = Undo()
+        return self.undo
+
+    def is_awaited_by_itself(self, host: TurnHost | None, session_id: str, turn_id: str | None) -> bool:
+        """Whether this turn, if it waited for that turn (or any turn) of the session, waited for itself."""
+        undone = self.undo is not None and self.undo.runs  # it still holds its session
+        same = self._host is host and self.spec.session_id == session_id and (undone or not self.over)
+        return same and turn_id in (None, self.spec.turn_id)
+
+
+class Turn(_Undoable, Generic[C]):
     """One run of the host's coroutine, for one message.
 
     Where the type of the context is known, an agent's parameter may say so: ``turn: Turn[Context]``.
@@ -207,10 +252,12 @@ class Turn(_Specified, Generic[C]):
         self.first_event_at: float | None = None
         #: What one of its tasks raised that would have ended the process: the turn ends with it.
         self.exited: AgentError | None = None
-        #: Whether the turn has let go of its session.
+        #: Whether nothing more of it is published: it has let go of its session, or is being undone.
         self.over = False
         #: What holds it to its terms; ``None`` where there are none.
         self.guard: Guard | None = None
+        #: What is to be done to undo it, if anything is.
+        self.undo: Undo | None = None
 
     @property
     def context(self) -> C:
@@ -329,11 +376,6 @@ class Turn(_Specified, Generic[C]):
     def runs_in(self, host: TurnHost) -> bool:
         """Whether it is a turn of this registry's."""
         return self._host is host
-
-    def is_awaited_by_itself(self, host: TurnHost | None, session_id: str, turn_id: str | None) -> bool:
-        """Whether this turn, if it waited for that turn (or any turn) of the session, waited for itself."""
-        same = self._host is host and self.spec.session_id == session_id and not self.over
-        return same and turn_id in (None, self.spec.turn_id)
 
     def bring(self, context: Any) -> None:
         """Use what the host's ``load_context`` gave, without flags of an earlier turn."""

@@ -9,13 +9,15 @@ from aiohttp import web
 
 from turnkeeper.actors.journal.where import AnyJournal
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest
+from turnkeeper.actors.model.functions import check_function
 from turnkeeper.actors.model.messages import CancelAnswer
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.policy.said import PolicyFields
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.runtime.patience import Patience
 from turnkeeper.actors.session.settings import check_settings
-from turnkeeper.actors.turn.agent import AnyAgent, LoadContext, OwnerOf, SaveContext, check_function
+from turnkeeper.actors.turn.agent import AnyAgent, LoadContext, OwnerOf, SaveContext
+from turnkeeper.actors.turn.undo.hooks import OnRollback
 from turnkeeper.web.openapi.operation import TEXT, Who
 from turnkeeper.web.pages.assets import add_pages
 
@@ -54,6 +56,7 @@ def setup(
     owner_of: OwnerOf | None = None,
     journal: AnyJournal | None = None,
     users: Mapping[str, PolicyFields] | None = None,
+    on_rollback: OnRollback | None = None,
 ) -> SessionRegistry:
     """Mount turnkeeper in an aiohttp app, under ``prefix``; the registry lives as long as the app.
 
@@ -70,6 +73,9 @@ def setup(
     which raises `JournalNotOpened` where that cannot be done.
 
     ``users`` says how the turns of some users are run, by their names: each as an `Agent` says it of its own.
+
+    ``on_rollback(undone)`` is called with each turn that is undone (an `UndoneTurn`), after the hooks that
+    the turn itself has registered. It may be a coroutine function.
 
     Raises `AlreadyStarted` for a second mount under the same prefix, and `InvalidRequest` for a prefix
     that is not ``""`` or ``/like/this``, and for agents, functions and settings that could not work.
@@ -94,6 +100,7 @@ def setup(
         owner_of=owner_of,
         journal=journal,
         users=users,
+        on_rollback=on_rollback,
     )
     streams = Streams(chosen, registry.meter)
     tickets = Tickets(chosen.ticket_ttl, time.monotonic)

@@ -44,6 +44,7 @@ from turnkeeper.actors.model.messages import (
     Submit,
     Tick,
     TurnEnded,
+    WoundUp,
 )
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose
@@ -367,7 +368,7 @@ def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
                 text = f"{error}; the turn was asked to stop, and that will be written down later"
                 refuse(to, JournalDown(text))
                 facts.append((message, None))
-            case TurnEnded() | Tick() | Recover():
+            case TurnEnded() | Tick() | WoundUp() | Recover():
                 facts.append((message, to))
             case _:
                 assert_never(message)

@@ -50,7 +50,7 @@ def failure_of(turn: Turn) -> Raised | None:
 def checked(message: TurnEnded, performer: Performer) -> TurnEnded:
     """The end of a turn; of one that leaves what cannot be written it is a failure. To be asked once."""
     turn = performer.turns.turn
-    if turn is None or message.epoch != turn.epoch:
+    if turn is None or message.epoch != turn.epoch or (turn.undo is not None and turn.undo.wished):
         return message
     failure = failure_of(turn)
     return message if failure is None else replace(message, outcome=failure)

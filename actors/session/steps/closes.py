@@ -9,7 +9,17 @@ from turnkeeper.actors.session.consequences import CAUSES, ENDS
 from turnkeeper.actors.session.effects import Decision, Effect, NoteClosed, Reply, SetTimer
 from turnkeeper.actors.session.holding import accepted, close, drop
 from turnkeeper.actors.session.line import Line, line_of, waiting_turns
-from turnkeeper.actors.session.states import Closed, Closing, Ending, Holder, Idle, Memory, Queued, Running
+from turnkeeper.actors.session.states import (
+    Closed,
+    Closing,
+    Ending,
+    Holder,
+    Idle,
+    Memory,
+    Queued,
+    Running,
+    Winding,
+)
 from turnkeeper.actors.session.views import view
 
 
@@ -44,11 +54,17 @@ def ending(state: Ending, message: Shut, now: float, to: ReplyAddress | None) ->
     if before is not None:
         # A close that comes after a shutdown does not change why the streams end.
         reason = closing.reason if CAUSES[before.reason.code].closes_as is None else before.reason
-        closing = Closing(reason, (*before.to, to), before.for_good or closing.for_good)
+        closing = Closing(reason, (*before.to, to), before.for_good or closing.for_good, before.by)
     phase = state.phase
     if message.grace is not None:
         # A shutdown may leave less time than the turn's grace; it never leaves more.
-        phase = ladder.shortened(phase, now, message.grace)
+        grace = message.grace
+        if state.undo is not None:
+            # What undoes the turn has as long as is left to the turn itself.
+            by = now + grace if closing.by is None else min(closing.by, now + grace)
+            closing = replace(closing, by=by)
+            grace = grace if type(phase) is Winding else grace / 2
+        phase = ladder.shortened(phase, now, grace)
     shut = replace(state, memory=memory, line=left, closing=closing, phase=phase)
     return shut, (*effects, SetTimer(ladder.next_due(shut)))
 

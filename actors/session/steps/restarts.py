@@ -10,19 +10,21 @@ from typing import assert_never
 from turnkeeper.actors.model.records import LateEnd
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
-from turnkeeper.actors.session.effects import Decision, Effect, EndTurn, NoteLateEnd
+from turnkeeper.actors.session.effects import Decision, Effect, NoteLateEnd
 from turnkeeper.actors.session.holding import (
     cut_off,
-    drawn,
     end_attempt,
     end_waiting,
     go,
+    interrupted,
     let_go,
     may_run_again,
 )
 from turnkeeper.actors.session.line import Line, Waiting, waiting_turns, with_front, without
-from turnkeeper.actors.session.record import record_of, remember
+from turnkeeper.actors.session.record import remember
 from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued, Running, State
+
+from . import rollbacks
 
 INTERRUPTED = TurnStatus.INTERRUPTED
 
@@ -78,7 +80,7 @@ def _recover_running(state: Running, now: float) -> Decision:
         ended: Effect = end_attempt(memory, waiting, now, None, turn.spec.ended_to)
         line = with_front(state.line, waiting)
     else:
-        memory, ended = _interrupted(state, now)
+        memory, ended = interrupted(state, now)
         line = state.line
     memory, line, effects = _sifted(memory, line, now)
     after, more = go(memory, line, now)
@@ -86,18 +88,14 @@ def _recover_running(state: Running, now: float) -> Decision:
 
 
 def _recover_ending(state: Ending, now: float) -> Decision:
-    """Its cancel was asked, so there is no other attempt. What it made way for starts."""
-    memory, end = _interrupted(state, now)
+    """Its cancel was asked, so there is no other attempt. It may have to be undone; then the next starts."""
+    if state.undo is not None:
+        memory, line, effects = _sifted(state.memory, state.line, now)
+        after, more = rollbacks.begin(replace(state, memory=memory, line=line), INTERRUPTED, now)
+        return after, (*effects, *more)
+    memory, end = interrupted(state, now)
     memory, line, effects = _sifted(memory, state.line, now)
     return let_go(replace(state, line=line), memory, end.record, [end, *effects], now)
-
-
-def _interrupted(state: Running | Ending, now: float) -> tuple[Memory, EndTurn]:
-    turn = state.turn
-    record = replace(record_of(state, INTERRUPTED, now), epoch=drawn(turn.epoch, now))
-    return remember(state.memory, record, now), EndTurn(
-        record, None, turn.spec.ended_to, anew=True, spec=turn.spec
-    )
 
 
 # -- Those who wait -----------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ from turnkeeper.actors.session.refusals import busy, closed, queue_full, refuse
 from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued, Running, State
 from turnkeeper.actors.session.views import line_of
 
-from . import gate
+from . import gate, rollbacks
 from .joins import join
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us.
@@ -81,6 +81,8 @@ def busy_session(state: Busy, message: Submit, now: float, to: ReplyAddress | No
     match message.strategy:
         case Strategy.INTERRUPT:
             return _interrupt(state, message, now, to)
+        case Strategy.ROLLBACK:
+            return _interrupt(state, message, now, to, undo=True)
         case Strategy.REJECT:
             return refuse(state, to, busy(_in_the_way(state), waits=type(state) is Queued))
         case Strategy.ENQUEUE:
@@ -110,8 +112,9 @@ def come_due(state: Busy, now: float) -> Decision:
         return started, (*effects, AnnouncePlaces())
     turn_id, strategy = turn.spec.turn_id, turn.spec.strategy
     match strategy:
-        case Strategy.INTERRUPT:
-            after, effects = take_the_place(state, line, turn, now)
+        case Strategy.INTERRUPT | Strategy.ROLLBACK:
+            undo = strategy is Strategy.ROLLBACK
+            after, effects = take_the_place(state, line, turn, now, undo=undo)
             if type(after) is not Running:
                 effects = (*effects, MoveWaiting(turn_id, Place.FRONT))
         case Strategy.REJECT:
@@ -143,39 +146,48 @@ def with_line(state: Busy | Idle, memory: Memory, line: Line | None) -> Busy | I
 # -- Taking the place of a turn -----------------------------------------------------------------------
 
 
-def _interrupt(state: Busy, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
+def _interrupt(
+    state: Busy, message: Submit, now: float, to: ReplyAddress | None, *, undo: bool = False
+) -> Decision:
     spec = message.spec
     if type(state) is Queued:
-        return take_the_place(state, state.line, Waiting(spec, 1, None, to), now)
-    after, effects = take_the_place(
-        state, state.line, Waiting(spec, 1, now, to if message.wait else None), now
-    )
+        return take_the_place(state, state.line, Waiting(spec, 1, None, to), now, undo=undo)
+    turn = Waiting(spec, 1, now, to if message.wait else None)
+    after, effects = take_the_place(state, state.line, turn, now, undo=undo)
     announced = AnnounceQueued(spec, now)
     if message.wait:
         return after, (*effects, announced)
     return after, (*effects, announced, Reply(to, accepted(spec, QUEUED, state.turn)))
 
 
-def take_the_place(state: Busy, line: Line | None, turn: Waiting, now: float) -> Decision:
+def take_the_place(
+    state: Busy, line: Line | None, turn: Waiting, now: float, *, undo: bool = False
+) -> Decision:
     """Cancel what is in flight, if that has not been done, and start once it has settled.
 
-    It takes the place of the turn that was called up before it, too; those behind that keep theirs.
+    It takes the place of the turn that was called up before it, too; those behind that keep theirs. ``undo``:
+    what has started of these is undone.
     """
     spec = turn.spec
     reason = Reason(SUPERSEDED, spec.head.user)
     if type(state) is Running:
-        return ladder.enter(state, reason, now, line=Line(turn) if line is None else with_front(line, turn))
+        line = Line(turn) if line is None else with_front(line, turn)
+        entered = ladder.enter(state, reason, now, line=line)
+        return rollbacks.wished(entered, now) if undo else entered
     memory, before, line = state.memory, front_of(line), with_front(line, turn)
     effects: tuple[Effect, ...] = ()
     if before is not None:
         holder = state.turn if type(state) is Ending else None
-        memory, effects = drop(memory, (before,), Cancellation(reason, now), now, spec.turn_id, holder)
+        asked = Cancellation(reason, now)
+        memory, effects = drop(memory, (before,), asked, now, spec.turn_id, holder, undo=undo)
     if type(state) is Ending:
-        return replace(state, memory=memory, line=line), effects
+        ending = replace(state, memory=memory, line=line), effects
+        return rollbacks.wished(ending, now) if undo else ending
     superseded = None
     if before is not None:
         ms = (now - spec.submitted_at) * 1000.0
-        superseded = Superseded(before.spec.turn_id, Verdict.CANCELLED, ms)
+        rollback = memory.records[-1].rollback
+        superseded = Superseded(before.spec.turn_id, Verdict.CANCELLED, ms, rollback)
     started, more = go(memory, line, now, superseded)
     return started, (*effects, *more)
 

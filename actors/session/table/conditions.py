@@ -7,9 +7,9 @@ opinion and not an echo.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.records import Epoch, Stopped, TurnSpec
-from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, WhoMayStop
+from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, TurnStatus, WhoMayStop
 from turnkeeper.actors.session.consequences import CAUSES
 from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.states import (
@@ -18,9 +18,11 @@ from turnkeeper.actors.session.states import (
     Closed,
     Ending,
     Holder,
+    Phase,
     Queued,
     Running,
     State,
+    Winding,
 )
 from turnkeeper.actors.session.views import current_turn, find_turn, line_of
 
@@ -145,6 +147,21 @@ def _may_start(state: State, send: Submit, now: float) -> bool:
     return _new(state, send) and not _crowded(state) and not _early(state, send, now)
 
 
+def _in_flight(state: State) -> bool:
+    """Whether there is a turn that it may yet be wished to undo."""
+    return isinstance(state, Running) or (isinstance(state, Ending) and state.undo is None)
+
+
+def _interrupts(state: State, send: Submit, now: float) -> bool:
+    """Whether it takes the place of a turn; what cannot be undone, or is to be anyway, it interrupts."""
+    again = send.strategy is Strategy.ROLLBACK and not _in_flight(state)
+    return send.strategy is Strategy.INTERRUPT or again
+
+
+def _rolls_back(state: State, send: Submit, now: float) -> bool:
+    return send.strategy is Strategy.ROLLBACK and _in_flight(state)
+
+
 REPEATED = When("its turn id is known, and the message", _repeated)
 REUSED = When("its turn id is known, for another message", _reused)
 MISSES = When(
@@ -168,7 +185,8 @@ TAKEN = When(
     "it may become a turn",
     lambda state, send, now: _may_start(state, send, now) and send.no_room is None,
 )
-INTERRUPTS = When("it interrupts", lambda state, send, now: send.strategy is Strategy.INTERRUPT)
+INTERRUPTS = When("it interrupts", _interrupts)
+ROLLS_BACK = When("it rolls back", _rolls_back)
 REJECTS = When("it rejects", lambda state, send, now: send.strategy is Strategy.REJECT)
 TIMED = When(
     "it has a timeout",
@@ -282,7 +300,13 @@ LASTS_ALREADY = When(
 
 
 def _rung_due(state: Ending, now: float) -> bool:
-    return now >= (state.phase.again_at if isinstance(state.phase, Asked) else state.phase.end_at)
+    match state.phase:
+        case Asked(again_at):
+            return now >= again_at
+        case Again(end_at):
+            return now >= end_at
+        case Winding(until):
+            return now >= until
 
 
 def _front_due(state: Queued, now: float) -> bool:
@@ -307,6 +331,41 @@ AT_HALF = When(
 AT_END = When(
     "at the end of the grace",
     lambda state, tick, now: isinstance(state.phase, Again) and _rung_due(state, now),
+)
+
+AT_CUT = When(
+    "when there is no more time to undo the turn",
+    lambda state, tick, now: isinstance(state.phase, Winding) and _rung_due(state, now),
+)
+
+# -- Of a turn that is to be undone -------------------------------------------------------------------
+
+UNDONE = When(
+    "the turn is to be undone",
+    lambda state, message, now: state.undo is not None,
+    opposite="the turn is not to be undone",
+)
+STOPPING = When("it has not stopped yet", lambda state, message, now: not isinstance(state.phase, Winding))
+FLED_BEFORE = When(
+    "it was given up before",
+    lambda state, message, now: _fled_before(state.phase),
+)
+STOPPED_BEFORE = When(
+    "it has stopped before",
+    lambda state, message, now: isinstance(state.phase, Winding) and not _fled_before(state.phase),
+)
+
+
+def _fled_before(phase: Phase) -> bool:
+    return isinstance(phase, Winding) and phase.status is TurnStatus.UNRESPONSIVE and phase.late is None
+
+
+def _is_wound_up(state: State, wound: WoundUp, now: float) -> bool:
+    return _held_by(state, wound.epoch) and isinstance(state, Ending) and isinstance(state.phase, Winding)
+
+
+OF_UNDONE = When(
+    "it is the turn that is being undone", _is_wound_up, opposite="it is no turn that is being undone"
 )
 
 # -- Of the end of a coroutine ------------------------------------------------------------------------

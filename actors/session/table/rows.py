@@ -11,13 +11,14 @@ of rows; a new condition stands in `conditions`.
 from collections.abc import Iterator
 from typing import Any
 
-from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
     CancelTurn,
     CloseStreams,
     CountStale,
+    CutWinding,
     Effect,
     EndAttempt,
     EndTurn,
@@ -25,17 +26,20 @@ from turnkeeper.actors.session.effects import (
     NoteClosed,
     NoteEarlyCancel,
     NoteLateEnd,
+    NoteUndo,
     Quarantine,
     Refuse,
     Reply,
     SetTimer,
     StartTurn,
+    WindUp,
 )
 from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, Running, State
 
 from .conditions import (
     AGAIN,
     ALWAYS,
+    AT_CUT,
     AT_DEADLINE,
     AT_DUE,
     AT_END,
@@ -55,6 +59,7 @@ from .conditions import (
     CROWDED,
     FIRST,
     FLED,
+    FLED_BEFORE,
     FORBIDDEN,
     HANDED_OVER,
     HAS_AGENT,
@@ -71,17 +76,22 @@ from .conditions import (
     OF_GIVEN_UP,
     OF_HOLDER,
     OF_NOTHING,
+    OF_UNDONE,
     PRESSED,
     PRESSES,
     REJECTS,
     REPEATED,
     REUSED,
+    ROLLS_BACK,
     SPARES,
     STAYS,
     STOP_MISSES,
+    STOPPED_BEFORE,
+    STOPPING,
     TAKEN,
     TIMED,
     UNAIMED,
+    UNDONE,
     WAITS,
     When,
 )
@@ -142,6 +152,39 @@ def _notes(
     """The same row for several states, none of which is left, but which remember something."""
     for state in states:
         yield Row(state, message, name, when, state, must)
+
+
+def _undone(message: type[Any], name: str, when: When, *must: type[Effect]) -> Iterator[Row]:
+    """What follows when a turn has been undone, as far as it could be: as after any other end."""
+    late = (Quarantine, NoteLateEnd)
+    yield Row(Ending, message, name, when & NOTHING & ~PRESSED, Idle, (*must, EndTurn), (Reply, *late))
+    yield Row(
+        Ending,
+        message,
+        f"{name}, the streams end",
+        when & NOTHING & PRESSED,
+        Idle,
+        (*must, EndTurn, CloseStreams),
+        (Reply, *late),
+    )
+    yield Row(
+        Ending,
+        message,
+        f"{name}, the next one starts",
+        when & NEXT,
+        Running,
+        (*must, EndTurn, StartTurn, Reply),
+        (Reply, SetTimer, *late),
+    )
+    yield Row(
+        Ending,
+        message,
+        f"{name}, the session is closed",
+        when & CLOSES,
+        Closed,
+        (*must, EndTurn, CloseStreams),
+        (Reply, NoteClosed, *late),
+    )
 
 
 #: A send: first the gate, which is the same in every state.
@@ -362,7 +405,7 @@ TICKS = (
         Ending,
         Tick,
         "the turn is given up",
-        AT_END & NOTHING & ~PRESSED,
+        AT_END & ~UNDONE & NOTHING & ~PRESSED,
         Idle,
         (EndTurn, Quarantine),
         (Reply,),
@@ -371,7 +414,7 @@ TICKS = (
         Ending,
         Tick,
         "the turn is given up, the streams end",
-        AT_END & NOTHING & PRESSED,
+        AT_END & ~UNDONE & NOTHING & PRESSED,
         Idle,
         (EndTurn, Quarantine, CloseStreams),
         (Reply,),
@@ -380,7 +423,7 @@ TICKS = (
         Ending,
         Tick,
         "the turn is given up, the next one starts",
-        AT_END & NEXT,
+        AT_END & ~UNDONE & NEXT,
         Running,
         (EndTurn, Quarantine, StartTurn, Reply),
         (Reply, SetTimer),
@@ -389,7 +432,7 @@ TICKS = (
         Ending,
         Tick,
         "the turn is given up, the session is closed",
-        AT_END & CLOSES & ~HANDED_OVER,
+        AT_END & ~UNDONE & CLOSES & ~HANDED_OVER,
         Closed,
         (EndTurn, Quarantine, CloseStreams),
         (Reply, NoteClosed),
@@ -398,7 +441,7 @@ TICKS = (
         Ending,
         Tick,
         "the turn is given up, and goes on elsewhere",
-        AT_END & CLOSES & HANDED_OVER,
+        AT_END & ~UNDONE & CLOSES & HANDED_OVER,
         Closed,
         (EndAttempt, Quarantine, CloseStreams),
         (Reply,),
@@ -412,7 +455,7 @@ REPORTS = (
         Ending,
         TurnEnded,
         "the turn has settled",
-        OF_HOLDER & NOTHING & ~PRESSED,
+        OF_HOLDER & ~UNDONE & NOTHING & ~PRESSED,
         Idle,
         (EndTurn,),
         (Reply,),
@@ -421,7 +464,7 @@ REPORTS = (
         Ending,
         TurnEnded,
         "the turn has settled, the streams end",
-        OF_HOLDER & NOTHING & PRESSED,
+        OF_HOLDER & ~UNDONE & NOTHING & PRESSED,
         Idle,
         (EndTurn, CloseStreams),
         (Reply,),
@@ -430,7 +473,7 @@ REPORTS = (
         Ending,
         TurnEnded,
         "the turn has settled, the next one starts",
-        OF_HOLDER & NEXT,
+        OF_HOLDER & ~UNDONE & NEXT,
         Running,
         (EndTurn, StartTurn, Reply),
         (Reply, SetTimer),
@@ -439,7 +482,7 @@ REPORTS = (
         Ending,
         TurnEnded,
         "the turn has settled, the session is closed",
-        OF_HOLDER & CLOSES & ~HANDED_OVER,
+        OF_HOLDER & ~UNDONE & CLOSES & ~HANDED_OVER,
         Closed,
         (EndTurn, CloseStreams),
         (Reply, NoteClosed),
@@ -448,7 +491,7 @@ REPORTS = (
         Ending,
         TurnEnded,
         "the turn has settled, and goes on elsewhere",
-        OF_HOLDER & CLOSES & HANDED_OVER,
+        OF_HOLDER & ~UNDONE & CLOSES & HANDED_OVER,
         Closed,
         (EndAttempt, CloseStreams),
         (Reply,),
@@ -540,12 +583,12 @@ RECOVERIES = (
         (NoteLateEnd,),
     ),
     Row(Running, Recover, "the turn was interrupted", ~AGAIN, Idle, (EndTurn,), (NoteLateEnd,)),
-    Row(Ending, Recover, "the turn was interrupted", NOTHING, Idle, (EndTurn,), (NoteLateEnd,)),
+    Row(Ending, Recover, "the turn was interrupted", ~UNDONE & NOTHING, Idle, (EndTurn,), (NoteLateEnd,)),
     Row(
         Ending,
         Recover,
         "the turn was interrupted, the next one starts",
-        NEXT & HAS_AGENT,
+        ~UNDONE & NEXT & HAS_AGENT,
         Running,
         (EndTurn, StartTurn, Reply),
         (SetTimer, NoteLateEnd),
@@ -554,11 +597,114 @@ RECOVERIES = (
         Ending,
         Recover,
         "the turn was interrupted, the next one is over",
-        NEXT & ~HAS_AGENT,
+        ~UNDONE & NEXT & ~HAS_AGENT,
         Idle,
         (EndTurn, EndTurn),
         (NoteLateEnd,),
     ),
 )
 
-ROWS: tuple[Row, ...] = (*SENDS, *STOPS, *TICKS, *REPORTS, *SHUTS, *RECOVERIES)
+#: A send that has the turn undone whose place it takes.
+ROLLBACKS = (
+    Row(
+        Running,
+        Submit,
+        "the turn supersedes, the one before it is to be undone",
+        TAKEN & ROLLS_BACK & WAITS,
+        Ending,
+        (NoteUndo, CancelTurn, SetTimer, AnnounceQueued),
+    ),
+    Row(
+        Running,
+        Submit,
+        "the turn supersedes, the one before it is to be undone",
+        TAKEN & ROLLS_BACK & ~WAITS,
+        Ending,
+        (NoteUndo, CancelTurn, SetTimer, AnnounceQueued, Reply),
+    ),
+    Row(
+        Ending,
+        Submit,
+        "the turn waits for the same end, and has it undone",
+        TAKEN & ~CLOSES & ROLLS_BACK & ~NEXT & WAITS,
+        Ending,
+        (NoteUndo, AnnounceQueued),
+    ),
+    Row(
+        Ending,
+        Submit,
+        "the turn waits for the same end, and has it undone",
+        TAKEN & ~CLOSES & ROLLS_BACK & ~NEXT & ~WAITS,
+        Ending,
+        (NoteUndo, AnnounceQueued, Reply),
+    ),
+    Row(
+        Ending,
+        Submit,
+        "the turn replaces the one that waits, and has the one in flight undone",
+        TAKEN & ROLLS_BACK & NEXT & WAITS,
+        Ending,
+        (NoteUndo, EndTurn, AnnounceQueued),
+        (Reply,),
+    ),
+    Row(
+        Ending,
+        Submit,
+        "the turn replaces the one that waits, and has the one in flight undone",
+        TAKEN & ROLLS_BACK & NEXT & ~WAITS,
+        Ending,
+        (NoteUndo, EndTurn, AnnounceQueued, Reply),
+        (Reply,),
+    ),
+)
+
+#: What becomes of a turn that is undone.
+UNDOING = (
+    Row(Ending, Tick, "the turn is given up, and undone", AT_END & UNDONE, Ending, (WindUp, SetTimer)),
+    Row(
+        Ending,
+        TurnEnded,
+        "the turn has stopped, and is undone",
+        OF_HOLDER & UNDONE & STOPPING,
+        Ending,
+        (WindUp, SetTimer),
+    ),
+    Row(
+        Ending,
+        TurnEnded,
+        "a late end, to be noted once it is undone",
+        OF_HOLDER & UNDONE & FLED_BEFORE,
+        Ending,
+    ),
+    *_stays(
+        (Ending,),
+        TurnEnded,
+        "a stale report is counted",
+        OF_HOLDER & UNDONE & STOPPED_BEFORE,
+        CountStale,
+    ),
+    *_stays((Ending,), WoundUp, "a stale report is counted", ~OF_UNDONE, CountStale),
+    *_stays((Idle, Queued, Running, Closed), WoundUp, "a stale report is counted", ALWAYS, CountStale),
+    *_undone(WoundUp, "the turn has been undone", OF_UNDONE),
+    *_undone(Tick, "there was no time to undo all of the turn", AT_CUT, CutWinding),
+    Row(
+        Ending,
+        Recover,
+        "the turn was interrupted, and is undone",
+        UNDONE,
+        Ending,
+        (WindUp, SetTimer),
+        (EndTurn, NoteLateEnd),
+    ),
+)
+
+ROWS: tuple[Row, ...] = (
+    *SENDS,
+    *ROLLBACKS,
+    *STOPS,
+    *TICKS,
+    *REPORTS,
+    *UNDOING,
+    *SHUTS,
+    *RECOVERIES,
+)

@@ -21,6 +21,7 @@ from turnkeeper.actors.journal.entries import (
     Spec,
     Started,
     Titled,
+    UndoAsked,
     decode,
     encode,
 )
@@ -32,7 +33,7 @@ from turnkeeper.actors.model.records import (
     TurnHead,
     TurnId,
 )
-from turnkeeper.actors.model.words import CancelCode, Place, Strategy, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, Place, Rollback, Strategy, TurnStatus
 
 USER = Reason(CancelCode.USER_REQUEST, "ada", "no")
 HEAD = TurnHead(TurnId("t1"), "ada", "default", 1.0, b"\x00\xff")
@@ -111,6 +112,10 @@ EVER_SINCE = [
         CancelAsked(TurnId("t1"), USER, 3.0),
     ),
     (
+        b'{"kind":"undo_asked","turn_id":"t1","at":3.0}',
+        UndoAsked(TurnId("t1"), 3.0),
+    ),
+    (
         b'{"kind":"early_cancel","turn_id":"t3","reason":{"code":"policy"},"at":3.0}',
         EarlyCancel(TurnId("t3"), Reason(CancelCode.POLICY), 3.0),
     ),
@@ -173,6 +178,10 @@ EVER_SINCE = [
     (
         b'{"kind":"ended","turn_id":"t1","status":"interrupted","at":9.0,"n":0,"epoch":8,"kept":"7-3"}',
         Ended(TurnId("t1"), TurnStatus.INTERRUPTED, 9.0, n=0, epoch=8, kept="7-3"),
+    ),
+    (
+        b'{"kind":"ended","turn_id":"t1","status":"cancelled","at":9.0,"n":4,"rollback":"partly"}',
+        Ended(TurnId("t1"), TurnStatus.CANCELLED, 9.0, n=4, rollback=Rollback.PARTLY),
     ),
     (
         b'{"kind":"attempt_ended","turn_id":"t1","epoch":8,"at":9.0,"kept":"7-3"}',

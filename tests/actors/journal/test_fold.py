@@ -31,6 +31,7 @@ from turnkeeper.actors.journal.entries import (
     Spec,
     Started,
     Titled,
+    UndoAsked,
     decode,
     encode,
     turn_spec,
@@ -39,7 +40,7 @@ from turnkeeper.actors.journal.fold import fold, fold_kept
 from turnkeeper.actors.model.messages import Submit, TurnEnded
 from turnkeeper.actors.model.records import LateEnd, Reason, Returned, SessionId, TurnId
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, Place, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, Place, Rollback, TurnStatus
 from turnkeeper.actors.session.effects import Effect
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import State
@@ -71,6 +72,14 @@ def test_a_turn_that_is_tried_again_waits_and_starts_with_what_it_was_sent_with(
     assert started == replace(OPENED, last_epoch=9, holder=replace(waits, epoch=9, started_at=4.0))
 
 
+def test_a_turn_that_is_to_be_undone_ends_as_far_undone_as_its_entry_says() -> None:
+    asked = fold(HELD, [CancelAsked(T1, USER, 2.5), UndoAsked(T1, 2.5)], LIMITS)
+    assert asked.holder is not None
+    assert asked.holder.undo
+    left = fold(asked, [Ended(T1, TurnStatus.CANCELLED, 3.0, n=1, rollback=Rollback.DONE)], LIMITS)
+    assert left.records[0].rollback is Rollback.DONE
+
+
 def test_a_turn_that_was_interrupted_uses_up_an_epoch_of_its_own() -> None:
     ended = Ended(T1, TurnStatus.INTERRUPTED, 3.0, n=0, epoch=8, kept="7-3")
     left = fold(HELD, [ended], LIMITS)
@@ -100,6 +109,7 @@ def test_a_turn_that_waits_says_something_else_at_its_place(place: Place) -> Non
     [
         (OPENED, CancelAsked(T1, USER, 1.0), "t1 does not hold the session"),
         (HELD, CancelAsked(TurnId("t2"), USER, 1.0), "t2 does not hold the session"),
+        (OPENED, UndoAsked(T1, 1.0), "t1 does not hold the session"),
         (OPENED, Started(T1, 7, 1.0), "t1 starts, which was not accepted"),
         (HELD, Started(TurnId("t2"), 8, 1.0, SPEC), "t2 starts while another one holds the session"),
         (OPENED, Ended(T1, TurnStatus.COMPLETED, 1.0), "t1 ends, which was not open"),

@@ -118,9 +118,9 @@ def test_only_so_many_users_have_a_policy_of_their_own() -> None:
 
 def test_the_longest_grace_is_that_of_all_layers() -> None:
     found = layers({"ada": {"cancel_grace": 3}})
-    assert found.longest_grace == 30
+    assert found.longest_grace == 35
     found.say(Layer.USER, "ada", {"cancel_grace": 40})
-    assert found.longest_grace == 40
+    assert found.longest_grace == 45
     found.say(Layer.USER, "ada", {})
     found.say(Layer.AGENT, "coder", {})
-    assert found.longest_grace == 5
+    assert found.longest_grace == 10

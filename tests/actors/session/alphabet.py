@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from tests.actors.session.facts import Facts
 from turnkeeper.actors.model.exceptions import TooManyTurns
-from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import (
     Outcome,
@@ -97,7 +97,7 @@ def _spec(
     return TurnSpec(head, SESSION, "hi", timeout, GRACE, ended_to=Address(f"for the end of {turn_id}"))
 
 
-INTERRUPT, REJECT = Strategy.INTERRUPT, Strategy.REJECT
+INTERRUPT, REJECT, ROLLBACK = Strategy.INTERRUPT, Strategy.REJECT, Strategy.ROLLBACK
 A = _spec("a", "gone", fingerprint=b"1")
 A_OTHER = _spec("a", "gone", fingerprint=b"2")
 B = _spec(
@@ -167,6 +167,7 @@ def letters(state: State, facts: Facts, now: float) -> list[Letter]:
         *_sends(facts),
         *_aimed_stops(facts),
         *_ends(facts),
+        *_undoing(facts),
         *_ticks(facts, now),
         *_rests(state, facts),
     ]
@@ -277,6 +278,20 @@ def _ends(facts: Facts) -> Iterator[Letter]:
         yield Letter(
             "the holder returned, long after", TurnEnded(facts.epoch, Returned("r")), delay=RETENTION
         )
+
+
+def _undoing(facts: Facts) -> Iterator[Letter]:
+    """A send that rolls back, and what becomes of that."""
+    if facts.holder is not None or facts.front is not None:
+        yield Letter("send, rolling back", Submit(_unused(facts), ROLLBACK))
+        yield Letter("send, rolling back, not waiting", Submit(_unused(facts), ROLLBACK, wait=False))
+    if facts.winds is not None:
+        yield Letter("it is undone", WoundUp(facts.epoch))
+        yield Letter("it is undone in part", WoundUp(facts.epoch, 1))
+    elif facts.undo:
+        yield Letter("it is undone too soon", WoundUp(facts.epoch))
+    if facts.over is not None:
+        yield Letter("a finished one is undone", WoundUp(facts.over))
 
 
 def _ticks(facts: Facts, now: float) -> Iterator[Letter]:

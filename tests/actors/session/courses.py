@@ -3,7 +3,7 @@
 from typing import NamedTuple, assert_never
 
 from tests.actors.session.facts import Facts, Waits, may_stop, waits_for_a_moment
-from turnkeeper.actors.model.messages import Rearrange, Recover, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Rearrange, Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import CancelCode, MoveTo, OnRestart, Strategy
 from turnkeeper.actors.session.machine import Message
@@ -96,7 +96,7 @@ class Courses:
                 if turn is not None:
                     self.later = self.later[1:]
                     self._place(turn._replace(not_before=None), turn.spec.strategy, sent=False)
-            case TurnEnded():
+            case TurnEnded() | WoundUp():
                 pass
             case _:
                 assert_never(message)
@@ -129,7 +129,7 @@ class Courses:
             self.front = turn
             return
         match strategy:
-            case Strategy.INTERRUPT:
+            case Strategy.INTERRUPT | Strategy.ROLLBACK:
                 if self.front is not None:
                     self._drop(self.front)
                 self.front = turn

@@ -26,6 +26,7 @@ from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
     KeptResult,
+    Outcome,
     Reason,
     TurnError,
     TurnId,
@@ -33,7 +34,7 @@ from turnkeeper.actors.model.records import (
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace as changed
-from turnkeeper.actors.model.words import OnFull, SessionState, Strategy, TurnStatus, WhoMayStop
+from turnkeeper.actors.model.words import OnFull, Rollback, SessionState, Strategy, TurnStatus, WhoMayStop
 from turnkeeper.actors.session.states import Limits
 
 
@@ -75,6 +76,20 @@ class Waits(NamedTuple):
         return self.not_before is None or now >= self.not_before
 
 
+class Winds(NamedTuple):
+    """A turn that has stopped as this, or was given up, and is being undone until that moment.
+
+    ``late`` is how its coroutine ended after it was given up, if it has.
+    """
+
+    until: float
+    status: TurnStatus
+    outcome: Outcome | None = None
+    first_event_at: float | None = None
+    began: bool | None = None
+    late: Outcome | None = None
+
+
 class Early(NamedTuple):
     """A cancel that came before its send."""
 
@@ -111,6 +126,10 @@ class Facts:
     pressed: bool = False
     #: The first cancel that was more than a shutdown's: after a restart it is not run again.
     lasting: Cancellation | None = None
+    #: It is to be undone: how far that is, and by when a shutdown wants it to be over.
+    undo: bool = False
+    winds: Winds | None = None
+    by: float | None = None
     # -- Those who wait: the one that is called up, those behind it, and those that wait for a moment
     front: Waits | None = None
     rest: tuple[Waits, ...] = ()
@@ -173,6 +192,8 @@ class Facts:
 
     def holder_due(self) -> float | None:
         """The moment at which something happens to the turn that holds the session."""
+        if self.winds is not None:
+            return self.winds.until
         if self.cause is None:
             return self.deadline
         return self.half if self.again_at is None else self.end
@@ -219,6 +240,9 @@ class Facts:
             again_at=None,
             pressed=False,
             lasting=lasting,
+            undo=self.undo and self.holder is not None,
+            winds=None,
+            by=None,
             front=self.front and _elsewhere(self.front)._replace(not_before=None),
             rest=tuple([_elsewhere(each) for each in self.rest]),
             later=tuple([_elsewhere(each) for each in self.later]),
@@ -239,6 +263,7 @@ class Facts:
         first_event_at: float | None = None,
         began: bool | None = None,
         result: KeptResult | None = None,
+        rollback: Rollback | None = None,
     ) -> TurnRecord:
         """The record of the turn that holds the session, which must be one."""
         assert self.holder is not None
@@ -257,6 +282,7 @@ class Facts:
             began=began,
             result=result,
             attempt=self.attempt,
+            rollback=rollback,
         )
 
     def waited(
@@ -266,8 +292,10 @@ class Facts:
         ended_at: float | None = None,
         reason: Reason | None = None,
         superseded_by: TurnId | None = None,
+        *,
+        undone: bool = False,
     ) -> TurnRecord:
-        """The record of a turn that waits."""
+        """The record of a turn that waits; ``undone``: as far as that is possible to what ran elsewhere."""
         asked = None if reason is None or ended_at is None else Cancellation(reason, ended_at)
         before = turn.attempt > 1
         return TurnRecord(
@@ -280,6 +308,7 @@ class Facts:
             superseded_by=superseded_by,
             began=None if ended_at is None or before else False,
             attempt=turn.attempt,
+            rollback=Rollback.PARTLY if undone and before else None,
         )
 
     def record(self, turn_id: TurnId | None) -> TurnRecord | None:

@@ -16,6 +16,7 @@ from tests.actors.session.facts import (
     Facts,
     Fled,
     Waits,
+    Winds,
     may_stop,
     waits_for_a_moment,
     without_sender,
@@ -35,6 +36,7 @@ from turnkeeper.actors.model.messages import (
     Superseded,
     Tick,
     TurnEnded,
+    WoundUp,
 )
 from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import (
@@ -59,6 +61,7 @@ from turnkeeper.actors.model.words import (
     MoveTo,
     OnRestart,
     Place,
+    Rollback,
     SessionState,
     Strategy,
     TurnStatus,
@@ -71,6 +74,7 @@ from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
     CountStale,
+    CutWinding,
     EditWaiting,
     Effect,
     EndAttempt,
@@ -80,11 +84,13 @@ from turnkeeper.actors.session.effects import (
     NoteClosed,
     NoteEarlyCancel,
     NoteLateEnd,
+    NoteUndo,
     Quarantine,
     Refuse,
     Reply,
     SetTimer,
     StartTurn,
+    WindUp,
 )
 from turnkeeper.actors.session.line import Line
 from turnkeeper.actors.session.machine import Message
@@ -99,7 +105,12 @@ LATE_STATUS = {
 CLOSE_TEXTS: dict[str, set[TurnStatus | None]] = {
     "Task cancelled": {TurnStatus.CANCELLED},
     "Task unresponsive": {TurnStatus.UNRESPONSIVE},
-    "Task finished": {TurnStatus.COMPLETED, TurnStatus.FAILED, TurnStatus.TIMED_OUT},
+    "Task finished": {
+        TurnStatus.COMPLETED,
+        TurnStatus.FAILED,
+        TurnStatus.TIMED_OUT,
+        TurnStatus.INTERRUPTED,
+    },
     "Session closed": {None},
 }
 #: The verdict that a waiting asker gets of a turn that ended as this.
@@ -113,6 +124,8 @@ VERDICTS = {
 }
 #: The reasons of a Stop that a person pressed: it ends the streams.
 PRESSED = {CancelCode.USER_REQUEST, CancelCode.ADMIN}
+#: The strategies that take the place of a turn.
+TAKES_OVER = {Strategy.INTERRUPT, Strategy.ROLLBACK}
 
 
 class Broken(AssertionError):
@@ -153,7 +166,9 @@ def observe_failure(
     ended += [facts.waited(turn, TurnStatus.INTERRUPTED, now) for turn in facts.line]
     senders = [turn.spec.ended_to for turn in facts.line]
     if facts.holder is not None:
-        ended.append(facts.held(TurnStatus.INTERRUPTED, now, None, first_event_at, began=True))
+        partly = Rollback.PARTLY if facts.undo else None
+        interrupted = facts.held(TurnStatus.INTERRUPTED, now, None, first_event_at, began=True)
+        ended.append(interrupted if partly is None else replace(interrupted, rollback=partly))
         senders.append(facts.holder.ended_to)
     waits = [*senders, *(asked.to for asked in facts.asked)]
     if sorted(id(to) for to in owed if to is not None) != sorted(id(to) for to in waits if to is not None):
@@ -231,6 +246,8 @@ class _Step:
         self.announced = 0
         self.edited = False
         self.repeated = False
+        #: Whether what undoes the turn has been cut short.
+        self.cut_short = False
         #: The turn that was cut off and will be run again.
         self.cut: TurnSpec | None = None
 
@@ -260,7 +277,7 @@ class _Step:
         elif isinstance(message, Recover):
             if facts.asked:
                 self._broken("an asker of another process")
-        elif self.to is not None and not isinstance(message, TurnEnded):
+        elif self.to is not None and not isinstance(message, TurnEnded | WoundUp):
             about, cleared = None, tuple[TurnId, ...]()
             if isinstance(message, Submit):
                 about = message.spec.turn_id
@@ -306,7 +323,13 @@ class _Step:
                 self._closed_streams(effect)
             case CountStale():
                 self._counted_stale()
-            case NoteCancel() | NoteEarlyCancel() | NoteLateEnd() | NoteClosed():
+            case WindUp():
+                self._is_undone(effect)
+            case CutWinding():
+                self.cut_short = True
+                if effect.epoch != self.was.epoch or self.was.winds is None:
+                    self._broken("G6: what does not run is cut short")
+            case NoteUndo() | NoteCancel() | NoteEarlyCancel() | NoteLateEnd() | NoteClosed():
                 self.notes.append(effect)
             case _:
                 assert_never(effect)
@@ -342,6 +365,7 @@ class _Step:
         facts.deadline = None if spec.timeout is None else self.now + spec.timeout
         facts.cause = facts.again_at = None
         facts.pressed, facts.lasting = False, None
+        facts.undo, facts.winds, facts.by = False, None, None
 
     def _waiting_starts(self, turn: Waits) -> None:
         """A turn that waited starts: it may be its first attempt, or another one."""
@@ -380,9 +404,9 @@ class _Step:
         facts, message = self.facts, self.message
         if isinstance(message, Rearrange) and message.to is not MoveTo.NOW:
             self._broken("a turn that is only moved cancels")
-        if isinstance(message, Submit) and message.strategy is not Strategy.INTERRUPT:
+        if isinstance(message, Submit) and message.strategy not in TAKES_OVER:
             self._broken("a send that must not interrupt cancels")
-        interrupted = self.placed is not None and self.placed.spec.strategy is Strategy.INTERRUPT
+        interrupted = self.placed is not None and self.placed.spec.strategy in TAKES_OVER
         timed_out = facts.deadline is not None and self.now >= facts.deadline
         if isinstance(message, Tick) and not (interrupted or timed_out):
             self._broken("a turn is cancelled whose time is not up")
@@ -410,7 +434,7 @@ class _Step:
                 if self.placed is not None:
                     return Reason(CancelCode.SUPERSEDED, self.placed.spec.user)
                 return Reason(CancelCode.TIMEOUT)
-            case TurnEnded() | Recover():
+            case TurnEnded() | WoundUp() | Recover():
                 return self._broken("the end of a turn cancels another one")
             case _:
                 assert_never(self.message)
@@ -482,6 +506,9 @@ class _Step:
     def _holder_ended(self, effect: EndTurn, holder: TurnSpec) -> None:
         facts, record, message = self.facts, effect.record, self.message
         error = None
+        if facts.undo or isinstance(message, WoundUp):
+            self._undone_ended(effect, holder)
+            return
         if isinstance(message, Recover):
             self._holder_interrupted(effect, holder)
             return
@@ -512,6 +539,55 @@ class _Step:
         if isinstance(message, TurnEnded):
             facts.holder = None
             self.remembered.append(record)
+
+    def _is_undone(self, effect: WindUp) -> None:
+        """A turn has stopped, or was given up, and now it is undone."""
+        facts, message, holder = self.facts, self.message, self.facts.holder
+        if holder is None or facts.cause is None or not facts.undo or facts.winds is not None:
+            self._broken("a turn is undone that is not to be, or is twice")
+        if isinstance(message, TurnEnded) and message.epoch == facts.epoch:
+            status = self._status(message.outcome)
+            facts.over = facts.epoch
+            said = message.outcome, message.first_event_at, message.began
+        elif isinstance(message, Tick) and facts.again_at is not None and self.now >= facts.end:
+            status, said = TurnStatus.UNRESPONSIVE, (None, message.first_event_at, message.began)
+        elif isinstance(message, Recover):
+            status, said = TurnStatus.INTERRUPTED, (None, None, None)
+            facts.over = facts.epoch
+        else:
+            self._broken("G6: a turn is undone that has not stopped")
+        if effect != WindUp(holder, facts.epoch, status, facts.cause, facts.attempt):
+            self._broken("a turn is undone otherwise than it is")
+        until = self.now + holder.policy.wind_grace
+        facts.winds = Winds(until if facts.by is None else min(until, facts.by), status, *said)
+
+    def _undone_ended(self, effect: EndTurn, holder: TurnSpec) -> None:
+        """A turn that was to be undone has been, as far as there was time."""
+        facts, winds, message = self.facts, self.was.winds, self.message
+        if winds is None:
+            self._broken("a turn ends that is to be undone, and was not")
+        if isinstance(message, WoundUp) and message.epoch == facts.epoch:
+            rollback = Rollback.PARTLY if message.failed else Rollback.DONE
+        elif isinstance(message, Tick) and self.now >= winds.until and self.cut_short:
+            rollback = Rollback.PARTLY
+        else:
+            self._broken("a turn ends that is still being undone")
+        if effect.outcome is not winds.outcome or effect.record.status is not winds.status:
+            self._broken("G2: not how the turn ended")
+        error = _error(winds.outcome) if winds.status is TurnStatus.FAILED and winds.outcome else None
+        before = facts.epoch
+        if winds.status is TurnStatus.INTERRUPTED:
+            # What it had registered itself is gone with its process.
+            rollback, facts.epoch = Rollback.PARTLY, self._anew(effect)
+        if effect.anew is not (winds.status is TurnStatus.INTERRUPTED):
+            self._broken("G7: an epoch of its own for the end of a turn that ran here, or none for another")
+        result = _kept(winds.outcome, self._limits())
+        of_it = error, winds.first_event_at, winds.began, result, rollback
+        self._has_ended(effect, holder, facts.held(winds.status, self.now, *of_it))
+        facts.epoch, facts.winds = before, None
+        if winds.status is not TurnStatus.UNRESPONSIVE:
+            facts.holder = None
+            self.remembered.append(effect.record)
 
     def _holder_interrupted(self, effect: EndTurn, holder: TurnSpec) -> None:
         """The process is gone in which it ran."""
@@ -566,7 +642,8 @@ class _Step:
             self._broken("G7: an epoch is drawn for a turn without events, or none for one that has some")
         if effect.anew:
             self._anew(effect)
-        truth = self.facts.waited(waiting, effect.record.status, self.now, reason, by)
+        undone = isinstance(self.message, Submit) and self.message.strategy is Strategy.ROLLBACK
+        truth = self.facts.waited(waiting, effect.record.status, self.now, reason, by, undone=undone)
         self._has_ended(effect, waiting.spec, truth)
         self.facts.leaves(waiting.turn_id)
         self.remembered.append(effect.record)
@@ -666,8 +743,16 @@ class _Step:
 
     def _counted_stale(self) -> None:
         message = self.message
-        if not isinstance(message, TurnEnded) or len(self.effects) != 1 or self.after != self.before:
+        if len(self.effects) != 1 or self.after != self.before:
             self._broken("a stale report changes something")
+        if isinstance(message, WoundUp):
+            if self.was.winds is not None and self._is_holder(message.epoch):
+                self._broken("a report is called stale that is not")
+            return
+        if not isinstance(message, TurnEnded):
+            self._broken("what is no report is called stale")
+        if self._has_stopped(message.epoch):
+            return
         if self._is_holder(message.epoch) or self._fled(message.epoch) is not None:
             self._broken("a report is called stale that is not")
 
@@ -730,7 +815,9 @@ class _Step:
                     superseded = self._superseded(holder)
                 elif self.was.holder is None and self.was.front is not None:
                     took = (self.now - holder.submitted_at) * 1000.0
-                    superseded = Superseded(self.was.front.turn_id, Verdict.CANCELLED, took)
+                    turn_id = self.was.front.turn_id
+                    rollback = self.ended[turn_id].record.rollback
+                    superseded = Superseded(turn_id, Verdict.CANCELLED, took, rollback)
             case TurnStatus.QUEUED:
                 waits = isinstance(message, Submit) and message.wait
                 stays = self._shuts_down() and self._limits().durable
@@ -779,8 +866,9 @@ class _Step:
         if self.was.holder is None or self.was.holder.turn_id not in self.ended:
             self._broken("G3: a predecessor that has not ended")
         turn_id = self.was.holder.turn_id
-        verdict = VERDICTS[self.ended[turn_id].record.status]
-        return Superseded(turn_id, verdict, (self.now - successor.submitted_at) * 1000.0)
+        record = self.ended[turn_id].record
+        ms = (self.now - successor.submitted_at) * 1000.0
+        return Superseded(turn_id, VERDICTS[record.status], ms, record.rollback)
 
     def _not_settled(self) -> Superseded | None:
         holder = self.facts.holder
@@ -873,6 +961,8 @@ class _Step:
             case Rearrange():
                 if message.edited is not None and not self.edited:
                     self._broken("a turn that waits does not say something else")
+            case WoundUp():
+                self._after_wound_up(message)
             case Recover():
                 self._after_recover()
             case _:
@@ -888,6 +978,8 @@ class _Step:
                 self._broken("G4: an early cancel does not count")
         elif facts.waits(spec.turn_id) is None and facts.holder is not spec:
             self._broken("a send neither starts nor waits")
+        elif message.strategy is Strategy.ROLLBACK and facts.holder is was.holder is not None:
+            facts.undo = facts.undo or (facts.front is not None and facts.front.spec is spec)
 
     def _after_stop(self, message: Stop) -> None:
         facts, was, aim = self.facts, self.was, message.turn_id
@@ -913,7 +1005,14 @@ class _Step:
     def _after_turn_ended(self, message: TurnEnded) -> None:
         facts = self.facts
         fled = self._fled(message.epoch)
-        if self._is_holder(message.epoch):
+        if self._has_stopped(message.epoch):
+            if self.effects != (CountStale(),):
+                self._broken("a turn that has stopped stops again")
+        elif self._is_holder(message.epoch) and self.was.winds is not None:
+            if self.effects:
+                self._broken("G6: something of a late end is published")
+            facts.winds = self.was.winds._replace(late=message.outcome)
+        elif self._is_holder(message.epoch):
             if facts.over != message.epoch:
                 self._broken("G2: the holder has ended, and the session does not say so")
         elif fled is not None:
@@ -937,11 +1036,44 @@ class _Step:
         elif was.holder is None:
             if self.facts.holder is None:
                 self._broken("G11: an attempt that is due is not made")
+        elif was.undo and was.again_at is not None and was.winds is None:
+            if self.facts.winds is None:
+                self._broken("G6: at the end of its ladder a turn is not undone")
+        elif was.winds is not None:
+            self._noted_late(was.winds)
+            if was.holder.turn_id not in self.ended:
+                self._broken("G6: a turn is being undone for too long")
         elif was.cause is not None and was.again_at is not None:
             if was.holder is None or not (was.holder.turn_id in self.ended or self.cut is was.holder):
                 self._broken("G6: at the end of its ladder a turn is not quarantined")
         elif self.cancels != 1:
             self._broken("G6: a cancel that is due is not delivered")
+
+    def _after_wound_up(self, message: WoundUp) -> None:
+        winds = self.was.winds
+        if winds is None or not self._is_holder(message.epoch):
+            if self.effects != (CountStale(),):
+                self._broken("a stale report is not counted as one")
+            return
+        self._noted_late(winds)
+        if self.was.holder is None or self.was.holder.turn_id not in self.ended:
+            self._broken("a turn that has been undone does not end")
+
+    def _noted_late(self, winds: Winds) -> None:
+        """The end of a coroutine that came late, but before there was a record, is noted with that."""
+        facts, epoch = self.facts, self.was.epoch
+        if winds.late is not None:
+            fled = next(fled for fled in facts.fled if fled.epoch == epoch)
+            facts.fled = tuple(other for other in facts.fled if other is not fled)
+            facts.over = epoch
+            self.remembered.append(_noted(fled.record, LateEnd(LATE_STATUS[type(winds.late)], self.now)))
+
+    def _has_stopped(self, epoch: Epoch) -> bool:
+        """Whether it is that of a turn which is being undone, and whose coroutine has ended."""
+        winds = self.was.winds
+        if winds is None or not self._is_holder(epoch):
+            return False
+        return winds.status is not TurnStatus.UNRESPONSIVE or winds.late is not None
 
     def _after_shut(self, message: Shut) -> None:
         facts, was = self.facts, self.was
@@ -951,8 +1083,14 @@ class _Step:
         if (facts.line and not stays) or (facts.holder is not None and facts.cause is None):
             self._broken("closing leaves a turn alone")
         if message.grace is not None and was.cause is not None:
-            facts.end = min(facts.end, self.now + message.grace)
-            facts.half = min(facts.half, self.now + message.grace / 2)
+            grace, by = message.grace, self.now + message.grace
+            if was.undo:
+                facts.by = by if was.by is None else min(was.by, by)
+                grace /= 2
+            facts.end = min(facts.end, self.now + grace)
+            facts.half = min(facts.half, self.now + grace / 2)
+            if was.winds is not None:
+                facts.winds = was.winds._replace(until=min(was.winds.until, by))
 
     def _after_recover(self) -> None:
         facts, was, limits = self.facts, self.was, self._limits()
@@ -961,10 +1099,13 @@ class _Step:
         facts.fled = ()
         lates = [_noted(fled.record, LateEnd(TurnStatus.INTERRUPTED, self.now)) for fled in was.fled]
         self.remembered[:0] = lates
-        if was.holder is not None and was.holder.turn_id not in self.ended and self.cut is not was.holder:
+        if was.undo and facts.winds is None:
+            self._broken("G11: a turn that was to be undone is not")
+        ended = was.holder is None or was.holder.turn_id in self.ended or facts.winds is not None
+        if not ended and self.cut is not was.holder:
             self._broken("G11: a turn is lost whose process is gone")
         front = facts.front
-        if front is not None and not facts.shut:
+        if front is not None and not facts.shut and front.attempt > 1:
             backoff = limits.backoff * 2.0 ** (front.attempt - 2)
             facts.front = front._replace(not_before=self.now + backoff)
 
@@ -997,6 +1138,8 @@ class _Step:
         """What no other effect says of the session's state, and is to be there after a restart."""
         facts, was, message, now = self.facts, self.was, self.message, self.now
         due: list[Effect] = []
+        if facts.undo and not was.undo and facts.holder is not None:
+            due.append(NoteUndo(facts.holder.turn_id, now))
         if isinstance(message, Stop) and self.refused is None:
             if was.cause is not None and facts.lasting and not was.lasting and facts.holder is not None:
                 due.append(NoteCancel(facts.holder.turn_id, message.reason, now))
@@ -1006,6 +1149,9 @@ class _Step:
         fled = self._fled(message.epoch) if isinstance(message, TurnEnded) else None
         if fled is not None and isinstance(message, TurnEnded):
             due.append(NoteLateEnd(fled.record.turn_id, LateEnd(LATE_STATUS[type(message.outcome)], now)))
+        late_end = None if was.winds is None or facts.winds is not None else was.winds.late
+        if late_end is not None and was.holder is not None and not isinstance(message, Recover):
+            due.append(NoteLateEnd(was.holder.turn_id, LateEnd(LATE_STATUS[type(late_end)], now)))
         if isinstance(message, Recover):
             late = LateEnd(TurnStatus.INTERRUPTED, now)
             due += [NoteLateEnd(fled.record.turn_id, late) for fled in was.fled]
@@ -1146,4 +1292,6 @@ def _noted(record: TurnRecord, late: LateEnd) -> TurnRecord:
         record.began,
         record.result,
         record.attempt,
+        record.merged_into,
+        record.rollback,
     )

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from tests.actors.session.alphabet import EARLY_TTL, RENAMED, RETENTION, Address
 from tests.actors.session.facts import Facts, Waits
+from turnkeeper.actors.model.messages import TurnEnded
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
@@ -29,12 +30,15 @@ from turnkeeper.actors.session.states import (
     Again,
     Ask,
     Asked,
+    Closing,
     EarlyCancel,
+    Ending,
     Holder,
     Home,
     Memory,
     Running,
     State,
+    Winding,
 )
 
 #: How a field takes part in a comparison. Moments that decide something count relative to now, those that
@@ -46,6 +50,8 @@ HOW: dict[tuple[type, str], str] = {
     (Asked, "again_at"): DECIDES,
     (Asked, "end_at"): DECIDES,
     (Again, "end_at"): DECIDES,
+    (Winding, "until"): DECIDES,
+    (Closing, "by"): DECIDES,
     (EarlyCancel, "asked_at"): DECIDES,
     (TurnHead, "submitted_at"): SHOWN,
     (Holder, "queued_at"): SHOWN,
@@ -58,6 +64,10 @@ HOW: dict[tuple[type, str], str] = {
     (TurnRecord, "ended_at"): SHOWN,
     (LateEnd, "at"): SHOWN,
     (Ask, "at"): SHOWN,
+    (Ending, "undo"): SHOWN,
+    (Winding, "first_event_at"): SHOWN,
+    (TurnEnded, "first_event_at"): SHOWN,
+    (TurnEnded, "epoch"): EPOCH,
     (Waiting, "queued_at"): SHOWN,
     (Holder, "epoch"): EPOCH,
     (TurnRecord, "epoch"): EPOCH,
@@ -127,6 +137,7 @@ class Names:
             cancelled and facts.pressed,
             cancelled and facts.lasting and facts.lasting.reason,
             facts.attempt if facts.holder is not None else None,
+            facts.undo and self._undo(facts, now),
             facts.front and self._waits(facts.front, now, found),
             tuple([self._waits(turn, now, found) for turn in facts.rest]),
             tuple([self._waits(turn, now, found) for turn in facts.later]),
@@ -153,6 +164,11 @@ class Names:
             facts.shut,
             facts.shutdown,
         )
+
+    def _undo(self, facts: Facts, now: float) -> Any:
+        winds, by = facts.winds, facts.by
+        winding = None if winds is None else (max(winds.until - now, 0.0), *winds[1:3], *winds[4:])
+        return (winding, None if by is None else max(by - now, 0.0))
 
     def _waits(self, turn: Waits, now: float, found: _Found) -> Any:
         moment = None if turn.not_before is None else max(turn.not_before - now, 0.0)

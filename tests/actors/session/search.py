@@ -4,7 +4,8 @@ A search begins at a new session or at a seed: where a few messages have brought
 to the same session and the same facts of the monitor are merged (`names` says what counts as the same), so
 that each distinct pair is expanded once, however many paths lead to it.
 
-A pair that is cancelling is also drained: left alone but for its timer it must come to rest within two ticks.
+A pair that is cancelling is also drained: left alone but for its timer it must come to rest within two ticks,
+and within three if its turn is to be undone.
 
 Each step is also held against the transition table: it takes exactly one row and does what the row says. And
 against the session's log: what its entries say, written and read again, is what is durable after it.
@@ -48,7 +49,7 @@ from tests.actors.session.monitor import Broken, observe, observe_failure
 from tests.actors.session.names import Names
 from tests.actors.session.rows import Table, Taken
 from turnkeeper.actors.journal.durable import durable, restored
-from turnkeeper.actors.model.messages import Recover, ReplyAddress, Tick, TurnEnded
+from turnkeeper.actors.model.messages import Recover, ReplyAddress, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.registry.directory import last_epoch
 from turnkeeper.actors.session.effects import Decision, Effect
@@ -141,6 +142,15 @@ SEEDS = {
         ("send", "stop", *GIVE_UP, "send b, rejecting", "shut down within 1 s"), 3, DURABLE
     ),
     "given up, and closed": Seed(("send", "stop", *GIVE_UP, "close"), 3, DURABLE),
+    "to be undone": Seed(("send", "send, rolling back"), 3),
+    "to be undone, and closing": Seed(("send", "send, rolling back", "shut down within 1 s"), 3, DURABLE),
+    "being undone": Seed(("send b, rejecting", "stop", "send, rolling back", "the holder returned"), 3),
+    "being undone, given up": Seed(("send", "send, rolling back", *GIVE_UP), 3),
+    "being undone, ended late": Seed(("send", "send, rolling back", *GIVE_UP, "the holder returned"), 3),
+    "being undone after a restart": Seed(("send", "send, rolling back, not waiting", LOADS), 3, DURABLE),
+    "being undone after a restart that finds one given up": Seed(
+        ("send", "stop", *GIVE_UP, "send", "send, rolling back", LOADS), 2, DURABLE
+    ),
     "failed": Seed(("send a", "send b, not waiting", "the actor fails"), 4),
     "new": Seed((), 5),
 }
@@ -337,7 +347,7 @@ def take(
         home = state.memory.home
         home = replace(home, limits=letter.limits or home.limits)
         state, facts = restored(durable(state), home), facts.restarted()
-    to = None if isinstance(message, Tick | TurnEnded | Recover) else _free_asker(facts)
+    to = None if isinstance(message, Tick | TurnEnded | WoundUp | Recover) else _free_asker(facts)
     after, effects = step(state, message, now, to)
     facts = observe(facts, state, message, now, to, after, effects)
     if log is not None:

@@ -24,6 +24,7 @@ from turnkeeper.actors.journal.entries import (
     SessionClosed,
     Started,
     Titled,
+    UndoAsked,
 )
 from turnkeeper.actors.journal.sqlite.rows import GIVEN_UP, IN_FLIGHT, SessionRow, TurnRow, new_session
 from turnkeeper.actors.model.records import Epoch, SessionId, TurnHead
@@ -125,6 +126,8 @@ class Group:
                 turn = session.turns[turn_id]
                 turn.asked = 1
                 return turn
+            case UndoAsked(turn_id):
+                return session.turns[turn_id]
             case AttemptEnded(turn_id, epoch, at):
                 turn = session.turns[turn_id]
                 session.epoch, turn.epoch = epoch, None

@@ -13,7 +13,7 @@ from turnkeeper.actors.model.words import CancelCode, Strategy, StreamEnd, Verdi
 from turnkeeper.actors.session.effects import CloseStreams, CountStale, Effect, EndTurn, Reply, SetTimer
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import Closed, Idle, Running, State
-from turnkeeper.actors.session.table.conditions import ALWAYS, INTERRUPTS, REJECTS
+from turnkeeper.actors.session.table.conditions import ALWAYS, INTERRUPTS, REJECTS, ROLLS_BACK
 from turnkeeper.actors.session.table.rows import ROWS, Row
 
 IDLE = start().state
@@ -45,7 +45,11 @@ def test_every_effect_stands_in_the_table() -> None:
 
 def test_every_strategy_has_its_rows() -> None:
     """A member that is added to `Strategy` has to be given a condition, and rows."""
-    asked = {Strategy.INTERRUPT: INTERRUPTS, Strategy.REJECT: REJECTS}
+    asked = {
+        Strategy.INTERRUPT: INTERRUPTS,
+        Strategy.REJECT: REJECTS,
+        Strategy.ROLLBACK: ROLLS_BACK,
+    }
     assert set(asked) == set(Strategy)
     for condition in asked.values():
         (test,) = condition.tests

@@ -1,0 +1,56 @@
+"""Whether what a host hands over is a function that can be called as it will be."""
+
+import inspect
+from functools import partial
+from typing import Any
+
+from .exceptions import InvalidRequest
+
+
+def check_function(function: object, field: str, *arguments: str, names: tuple[str, ...] = ()) -> None:
+    """Raise `InvalidRequest` for what cannot be called with these arguments, or answers with a generator.
+
+    ``names`` are those of arguments that are handed over by their names.
+    """
+    check_callable(function, field, field, *arguments, names=names)
+    if inspect.isasyncgenfunction(function):
+        raise InvalidRequest(f"{field} is an async generator function: it must return", field=field)
+
+
+def check_callable(
+    function: object, field: str, what: str, *arguments: str, names: tuple[str, ...] = ()
+) -> None:
+    """Raise `InvalidRequest` for ``what`` cannot be called with these arguments, as in `check_function`."""
+    if inspect.isclass(function):
+        raise InvalidRequest(f"{what} is a class: pass an instance", field=field)
+    if not callable(function):
+        raise InvalidRequest(f"{what} cannot be called", field=field)
+    if _is_plain_generator(function):
+        raise InvalidRequest(f"{what} is a generator function that is not async", field=field)
+    if not takes(function, len(arguments), names):
+        given = f"with {' and '.join(arguments)}" if arguments else "without arguments"
+        raise InvalidRequest(f"{what} cannot be called {given}", field=field)
+
+
+def takes(function: Any, count: int, names: tuple[str, ...] = ()) -> bool:
+    """Whether it can be called with so many arguments by position, and those of these names.
+
+    One that does not tell is believed.
+    """
+    try:
+        # Of a decorated function it is the decorator's that is called.
+        inspect.signature(function, follow_wrapped=False).bind(*[None] * count, **dict.fromkeys(names))
+    except TypeError:
+        return False
+    except ValueError:
+        return True  # a builtin without a signature
+    return True
+
+
+def _is_plain_generator(function: Any) -> bool:
+    while isinstance(function, partial):
+        function = function.func
+    called = function if inspect.isroutine(function) else type(function).__call__
+    # What `types.coroutine` has decorated can be awaited.
+    awaitable = getattr(getattr(called, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE
+    return inspect.isgeneratorfunction(called) and not awaitable

@@ -1,0 +1,1 @@
+"""What undoes a turn: the hooks that were registered for that, and how they are run."""
