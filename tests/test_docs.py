@@ -316,6 +316,30 @@ def test_the_curl_lines_about_bounds_do_what_they_say(served: str, tmp_path: Pat
     assert abandoned["reason"] == {"code": "client_disconnected", "by": None, "text": "no reader for 0.5 s"}
 
 
+async def test_the_example_of_undoing_leaves_nothing_of_the_turn(capsys: pytest.CaptureFixture[str]) -> None:
+    await load(EXAMPLES / "undo.py").main()
+    assert capsys.readouterr().out.splitlines() == [
+        "True ordered apples ['apples']",
+        "['apples', 'ordered apples']",
+    ]
+
+
+def test_the_curl_lines_about_undoing_do_what_they_say(served: str, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    page = (ROOT / "docs" / "howto" / "undo-a-turn.md").read_text()
+    block = page.split("<!-- curl: a test runs these lines -->")[1]
+    script = code_blocks(block, "console")[0].replace("127.0.0.1:8000", served)
+    answers = []
+    for command in script.splitlines():
+        done = subprocess.run(
+            command, shell=True, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=True
+        )
+        answers.append(json.loads(done.stdout))
+    assert answers[1]["superseded"]["rolled_back"] is True
+    assert (answers[2]["status"], answers[2]["rolled_back"]) == ("cancelled", True)
+
+
 async def test_the_example_with_a_model_answers_and_closes_its_connections(
     aiohttp_client: AiohttpClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, Rollback, SessionState, TurnStatus
 
 #: How much of a client's cursor is repeated to it.
 MAX_CURSOR = 100
@@ -117,6 +117,8 @@ class TurnData(TypedDict):
     began: NotRequired[
         Annotated[bool, _is("The agent's own function was entered; absent while that is not known.", True)]
     ]
+    rolled_back: NotRequired[Annotated[bool, _is("All of it was undone; absent unless it was to be.", True)]]
+    rollback: NotRequired[Annotated[Rollback, _is("How far it was undone, if it was.", Rollback.DONE)]]
 
 
 def turn_data(record: TurnRecord) -> TurnData:
@@ -144,6 +146,9 @@ def turn_data(record: TurnRecord) -> TurnData:
         data["began"] = record.began
     if record.merged_into is not None:
         data["merged_into"] = record.merged_into
+    if record.rollback is not None:
+        data["rolled_back"] = record.rollback is Rollback.DONE
+        data["rollback"] = record.rollback
     return data
 
 

@@ -125,6 +125,9 @@ class SupersededTurn(Struct):
     task_id: Annotated[str, _is("The turn.", "t0")]
     verdict: Annotated[Verdict, _is("What its cancel came to.", Verdict.CANCELLED)]
     settled_after_ms: Milliseconds
+    rolled_back: Annotated[
+        bool | None, _is("All of it was undone, as by a send that rolls back; `null` if not known.", False)
+    ]
 
 
 class SendAnswer(Struct, kw_only=True):
@@ -163,7 +166,7 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
     lost = accepted.superseded
     superseded = None
     if lost is not None:
-        superseded = SupersededTurn(lost.turn_id, lost.verdict, _ms(lost.settled_after_ms))
+        superseded = SupersededTurn(lost.turn_id, lost.verdict, _ms(lost.settled_after_ms), lost.rolled_back)
     return SendAnswer(
         task_id=accepted.turn_id,
         superseded=superseded,

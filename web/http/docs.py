@@ -9,7 +9,9 @@ from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.words import (
     CancelCode,
     CloseOn,
+    Layer,
     QueueMode,
+    Rollback,
     SessionState,
     Step,
     Strategy,
@@ -42,7 +44,19 @@ BEARER = {
 
 
 #: The enums in the document, whose meanings stand beside their values.
-WORDS = (CancelCode, CloseOn, Code, QueueMode, SessionState, Step, Strategy, TurnStatus, Verdict)
+WORDS = (
+    CancelCode,
+    CloseOn,
+    Code,
+    Layer,
+    QueueMode,
+    Rollback,
+    SessionState,
+    Step,
+    Strategy,
+    TurnStatus,
+    Verdict,
+)
 
 
 @cache

@@ -27,6 +27,7 @@ def encode_accepted(accepted: Accepted) -> JSON:
             "task_id": superseded.turn_id,
             "verdict": superseded.verdict.value,
             "settled_after_ms": _ms(superseded.settled_after_ms),
+            "rolled_back": superseded.rolled_back,
         },
         "log_id": accepted.session_id,
         "task_status": accepted.status.value,

@@ -66,7 +66,12 @@ def test_an_accepted_send_names_its_task_and_what_it_superseded() -> None:
     assert answer_of(codec.encode_accepted(alone))["superseded"] is None
     answer = answer_of(codec.encode_accepted(second))
     assert (answer["status"], answer["task_id"]) == ("ok", "t2")
-    assert answer["superseded"] == {"task_id": "t1", "verdict": "cancelled", "settled_after_ms": 12.346}
+    assert answer["superseded"] == {
+        "task_id": "t1",
+        "verdict": "cancelled",
+        "settled_after_ms": 12.346,
+        "rolled_back": False,
+    }
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,16 @@ async def test_a_second_send_supersedes_and_says_what_became_of_the_first() -> N
         assert turn["reason"]["code"] == "superseded"
 
 
+async def test_a_send_that_rolls_back_says_so_and_so_does_the_turn_that_it_has_undone() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        first = await house.sent("s")
+        answer = await house.send("s", multitask_strategy="rollback")
+        assert answer.body["superseded"]["rolled_back"] is True
+        turn = (await house.get(f"/chat/s/turns/{first}")).body
+        assert (turn["status"], turn["rolled_back"], turn["rollback"]) == ("cancelled", True, "done")
+
+
 async def test_a_send_that_does_not_wait_is_answered_while_its_predecessor_still_holds_the_session() -> None:
     agent = ScriptedAgent(swallows=FOREVER)
     async with serving(agent) as house:
@@ -230,6 +240,7 @@ async def test_a_send_that_does_not_wait_is_answered_while_its_predecessor_still
             "task_id": first,
             "verdict": "requested",
             "settled_after_ms": None,
+            "rolled_back": None,
         }
         assert answer.body["task_status"] == "queued"
         session = (await house.get("/chat/s")).body
