@@ -214,7 +214,7 @@ def used_ids(facts: Facts) -> set[TurnId | None]:
     """The ids of all turns that something is known of."""
     used: set[TurnId | None] = {turn.turn_id for turn in facts.line}
     for record in (*facts.kept, *(fled.record for fled in facts.fled)):
-        used |= {record.turn_id, record.superseded_by}
+        used |= {record.turn_id, record.superseded_by, record.merged_into}
     for asked in facts.asked:
         used.update(asked.cleared)
     if facts.holder is not None:

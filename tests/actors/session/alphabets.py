@@ -49,6 +49,7 @@ SMALL = Limits(
 )
 SMALL_DURABLE = replace(SMALL, durable=True)
 INTERRUPT, REJECT, ENQUEUE = Strategy.INTERRUPT, Strategy.REJECT, Strategy.ENQUEUE
+COLLAPSE = Strategy.COLLAPSE
 
 
 class Kind(NamedTuple):
@@ -62,12 +63,14 @@ class Kind(NamedTuple):
     after: float | None = None
     wait: bool = True
     who_may_stop: WhoMayStop = WhoMayStop.OWNER
+    window: float = 0.0
 
     def __str__(self) -> str:
         again = "" if self.agent == "ends" else f", {self.agent}"
         moment = "" if self.after is None else f" after {self.after:.0f} s"
         drops = ", dropping the oldest" if self.on_full is OnFull.DROP_OLDEST else ""
         waits = "" if self.wait else ", not waiting"
+        waits += f" in a window of {self.window:.0f} s" if self.window else ""
         return f"{self.user} sends: {self.strategy}{drops}{moment}{again}{waits}"
 
 
@@ -78,6 +81,8 @@ def spec_of(kind: Kind, turn_id: str, fingerprint: bytes | None = None) -> TurnS
         kind.strategy,
         queue_limit=kind.queue_limit,
         on_full=kind.on_full,
+        collapse_parts=2,
+        collapse_window=kind.window,
         on_restart=POLICIES[kind.agent],
         who_may_stop=kind.who_may_stop,
     )
@@ -203,6 +208,23 @@ def moves(facts: Facts) -> Iterator[Letter]:
         yield Letter(f"edit the last one of {name}", Rearrange(aim, "u", None, Edit("ho", 2)))
 
 
+def collapse(state: State, facts: Facts, now: float) -> list[Letter]:
+    """Messages that become one: in a window and without, sent for now and for later, of two users."""
+    kinds = (
+        Kind(COLLAPSE),
+        Kind(COLLAPSE, "v", on_full=OnFull.DROP_OLDEST),
+        Kind(COLLAPSE, window=2.0),
+        Kind(COLLAPSE, after=1.0, window=2.0),
+    )
+    return [*sends(facts, now, *kinds), *ends(facts), *ticks(facts, now), process(state)]
+
+
+def collapse_and_move(state: State, facts: Facts, now: float) -> list[Letter]:
+    """What others may join, or have joined, is moved and edited, and makes way."""
+    kinds = Kind(COLLAPSE, window=2.0), Kind(INTERRUPT, wait=False)
+    return [*sends(facts, now, *kinds), *moves(facts), *ends(facts), *ticks(facts, now)]
+
+
 class Alphabet(NamedTuple):
     """Letters that are searched until nothing new is found, from a new session with these limits."""
 
@@ -218,4 +240,7 @@ ALPHABETS = {
     "move": Alphabet(move, SMALL),
     "move, durable": Alphabet(move, SMALL_DURABLE),
     "later, durable": Alphabet(later, SMALL_DURABLE),
+    "collapse": Alphabet(collapse, SMALL),
+    "collapse and move": Alphabet(collapse_and_move, SMALL),
+    "collapse, durable": Alphabet(collapse, SMALL_DURABLE),
 }

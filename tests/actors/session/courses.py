@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, assert_never
 
-from tests.actors.session.facts import Facts, Waits, may_stop, waits_for_a_moment
+from tests.actors.session.facts import Facts, Waits, may_stop, taker_of, waits_for_a_moment
 from turnkeeper.actors.model.messages import Rearrange, Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import CancelCode, MoveTo, OnRestart, Strategy
@@ -95,7 +95,7 @@ class Courses:
                 turn = comes_due(self.was, message, self.now)
                 if turn is not None:
                     self.later = self.later[1:]
-                    self._place(turn._replace(not_before=None), turn.spec.strategy, sent=False)
+                    self._comes_due(turn)
             case TurnEnded() | WoundUp():
                 pass
             case _:
@@ -121,8 +121,30 @@ class Courses:
             self._make_room(turn)
             turn = turn._replace(not_before=send.not_before)
             self.later = tuple(sorted((*self.later, turn), key=lambda each: each.not_before or 0.0))
+        elif send.strategy is Strategy.COLLAPSE:
+            self._collapse(turn, sent=True)
         else:
             self._place(turn, send.strategy, sent=True)
+
+    def _comes_due(self, due: Waits) -> None:
+        turn = due._replace(not_before=None, collects=False)
+        if turn.spec.strategy is Strategy.COLLAPSE and not due.collects:
+            self._collapse(turn, sent=False)
+        else:
+            self._place(turn, turn.spec.strategy, sent=False)
+
+    def _collapse(self, turn: Waits, *, sent: bool) -> None:
+        window = turn.spec.policy.collapse_window
+        if taker_of(self.rest, self.later, turn.spec) is not None:
+            if not sent:
+                self.dropped.append(turn.turn_id)
+        elif window > 0.0:
+            if sent:
+                self._make_room(turn)
+            turn = turn._replace(not_before=self.now + window, collects=True)
+            self.later = tuple(sorted((*self.later, turn), key=lambda each: each.not_before or 0.0))
+        else:
+            self._place(turn, Strategy.COLLAPSE, sent=sent)
 
     def _place(self, turn: Waits, strategy: Strategy, *, sent: bool) -> None:
         if self.free and self.front is None:
@@ -133,7 +155,7 @@ class Courses:
                 if self.front is not None:
                     self._drop(self.front)
                 self.front = turn
-            case Strategy.ENQUEUE:
+            case Strategy.ENQUEUE | Strategy.COLLAPSE:
                 if sent:
                     self._make_room(turn)
                 self.rest = (*self.rest, turn)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias, get_args
 
 from tests.actors.session.facts import Facts
-from tests.actors.session.search import Node, searches
+from tests.actors.session.search import Node, searches, small_searches
 from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.session.effects import (
@@ -86,7 +86,8 @@ def _status(facts: Facts, turn_id: TurnId) -> str:
 def turn_moves() -> dict[tuple[str, str], set[str]]:
     """What searches of one message less than in the tests see: every move there is."""
     turn = TurnMoves()
-    for _, figures in searches(-1, witness=turn.witness):
+    seen = [*searches(-1, witness=turn.witness), *small_searches("collapse", 3, turn.witness)]
+    for _, figures in seen:
         assert figures.found is None, str(figures.found)
     return turn.moves
 
@@ -119,6 +120,7 @@ TURN: dict[str, Box] = {
     TurnStatus.UNRESPONSIVE: Box(590, 530, final=True),
     TurnStatus.CANCELLED: Box(590, 580, final=True),
     TurnStatus.INTERRUPTED: Box(590, 630, final=True),
+    TurnStatus.MERGED: Box(590, 680, final=True),
 }
 STYLE = """\
   <style>
@@ -134,14 +136,14 @@ STYLE = """\
       <path d="M0 0 L8 4 L0 8 z" fill="#555"/>
     </marker>
   </defs>
-  <rect width="680" height="670" style="fill: #fff; stroke: none"/>"""
+  <rect width="680" height="720" style="fill: #fff; stroke: none"/>"""
 
 
 def picture(session: Moves, turn: Moves) -> str:
     """Both diagrams as one SVG."""
     return "\n".join(
         [
-            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 680 670" role="img">',
+            '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 680 720" role="img">',
             "  <title>The states of a session and of its turns</title>",
             STYLE,
             '  <text class="title" x="32" y="20">A session</text>',

@@ -6,7 +6,7 @@ and the effects that followed, so that what a session says can be held against t
 
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from turnkeeper.actors.model.exceptions import (
     NotWaiting,
@@ -59,13 +59,16 @@ class Fled(NamedTuple):
 class Waits(NamedTuple):
     """A turn that waits, since when. It is not started before the moment ``not_before``.
 
-    ``attempt`` is the one that comes next: above 1, it had been started before.
+    ``attempt`` is the one that comes next: above 1, it had been started before. ``joined`` messages make up
+    its own; with ``collects`` others may join it until its moment.
     """
 
     spec: TurnSpec
     since: float | None
     attempt: int = 1
     not_before: float | None = None
+    joined: int = 1
+    collects: bool = False
 
     @property
     def turn_id(self) -> TurnId:
@@ -372,7 +375,11 @@ class Facts:
         if message.no_room is not None:
             return type(message.no_room)
         busy = self.holder is not None or self.front is not None
-        if waits_for_a_moment(message, now) or (busy and message.strategy is Strategy.ENQUEUE):
+        if message.strategy is Strategy.COLLAPSE and not waits_for_a_moment(message, now):
+            if taker_of(self.rest, self.later, message.spec) is not None:
+                return None
+            busy = busy or policy_of(message.spec).collapse_window > 0.0
+        if waits_for_a_moment(message, now) or (busy and message.strategy in QUEUES):
             room = not self.is_full_for(message.spec) or self.makes_room_for(message.spec) is not None
             return None if room else QueueFull
         return SessionBusy if busy and message.strategy is Strategy.REJECT else None
@@ -381,6 +388,29 @@ class Facts:
 def policy_of(spec: TurnSpec) -> Policy:
     """How the turn is run."""
     return spec.head.own_policy or STANDARD
+
+
+#: The strategies of sends that wait behind others.
+QUEUES = {Strategy.ENQUEUE, Strategy.COLLAPSE}
+
+
+def taker_of(rest: tuple[Waits, ...], later: tuple[Waits, ...], spec: TurnSpec) -> Waits | None:
+    """The turn that the message of this one joins: the last of its kind, if that may have one more."""
+    there = [*rest, *[turn for turn in later if turn.collects]]
+    of_kind = [
+        turn
+        for turn in there
+        if policy_of(turn.spec).strategy is Strategy.COLLAPSE
+        and (turn.spec.user, turn.spec.agent) == (spec.user, spec.agent)
+    ]
+    if not of_kind or of_kind[-1].joined >= policy_of(of_kind[-1].spec).collapse_parts:
+        return None
+    return of_kind[-1]
+
+
+def parts_of(message: Any) -> list[Any]:
+    """A message as parts."""
+    return [{"type": "text", "text": message}] if isinstance(message, str) else list(message)
 
 
 def waits_for_a_moment(send: Submit, now: float) -> bool:

@@ -18,6 +18,8 @@ from tests.actors.session.facts import (
     Waits,
     Winds,
     may_stop,
+    parts_of,
+    taker_of,
     waits_for_a_moment,
     without_sender,
 )
@@ -245,6 +247,8 @@ class _Step:
         self.placed = comes_due(was, message, now)
         self.announced = 0
         self.edited = False
+        #: The turn that the message of another one has joined.
+        self.taker: TurnId | None = None
         self.repeated = False
         #: Whether what undoes the turn has been cut short.
         self.cut_short = False
@@ -447,6 +451,9 @@ class _Step:
         if facts.holder is not None and facts.holder.turn_id == record.turn_id:
             self._holder_ended(effect, facts.holder)
             return
+        if record.status is TurnStatus.MERGED:
+            self._merged(effect)
+            return
         interrupted = isinstance(message, Recover) and record.status is TurnStatus.INTERRUPTED
         if not (record.status is TurnStatus.CANCELLED or interrupted) or effect.outcome is not None:
             self._broken("G2: a turn that never started ends otherwise than cancelled")
@@ -648,6 +655,32 @@ class _Step:
         self.facts.leaves(waiting.turn_id)
         self.remembered.append(effect.record)
 
+    def _merged(self, effect: EndTurn) -> None:
+        """Another turn has its message: that has been said before."""
+        turn = self._joins()
+        if turn is None or self.taker is None or effect.anew or effect.outcome is not None:
+            self._broken("a turn ends as merged whose message no other one has")
+        if effect.record.turn_id != turn.turn_id:
+            self._broken("another turn ends as merged than the one whose message has joined")
+        truth = TurnRecord(
+            turn.spec.head,
+            None,
+            TurnStatus.MERGED,
+            queued_at=None if self.placed is None else turn.since,
+            ended_at=self.now,
+            began=False,
+            merged_into=self.taker,
+        )
+        self._has_ended(effect, turn.spec, truth)
+        self.facts.leaves(turn.turn_id)
+        self.remembered.append(effect.record)
+
+    def _joins(self) -> Waits | None:
+        """The turn whose message may join another one now."""
+        if isinstance(self.message, Submit):
+            return Waits(self.message.spec, self.now)
+        return self.placed
+
     def _goes_on(self, waiting: Waits) -> bool:
         """Whether a turn that waits has to be started after a restart."""
         if waiting.attempt == 1:
@@ -687,6 +720,11 @@ class _Step:
         if effect.queued_at != self.now:
             self._broken("a turn waits since another moment")
         moment = message.not_before if waits_for_a_moment(message, self.now) else None
+        window = message.spec.policy.collapse_window if message.strategy is Strategy.COLLAPSE else 0.0
+        if moment is None and window > 0.0:
+            moment = self.now + window
+        elif effect.place is Place.WINDOW:
+            self._broken("a turn waits in a window that it does not have")
         if effect.not_before != moment:
             self._broken("a turn waits for another moment")
         self._waits_at(Waits(message.spec, self.now, 1, moment), effect.place)
@@ -696,24 +734,53 @@ class _Step:
         turn = self.facts.waits(effect.turn_id)
         if turn is None:
             self._broken("a turn is moved that does not wait")
+        moment = None
+        if effect.place is Place.WINDOW:
+            if turn is not self.placed or turn.collects:
+                self._broken("a turn waits in a window for another time")
+            moment = self.now + turn.spec.policy.collapse_window
+        if effect.not_before != moment:
+            self._broken("a turn is moved to another moment")
         self.facts.leaves(effect.turn_id)
-        self._waits_at(turn._replace(not_before=None), effect.place, first=effect.first)
+        self._waits_at(turn._replace(not_before=moment), effect.place, first=effect.first)
 
     def _edited(self, effect: EditWaiting) -> None:
         """A turn that waits says something else from now on; all else of it stays."""
         facts, message = self.facts, self.message
         turn = facts.waits(effect.spec.turn_id)
+        if turn is not None and isinstance(message, Submit | Tick):
+            self._joined(effect, turn)
+            return
         if turn is None or not isinstance(message, Rearrange) or message.edited is None:
             self._broken("a turn that waits says something else, which no message asks for")
         spec = replace(turn.spec, message=message.edited.message, size=message.edited.size)
-        if effect.spec != spec:
+        if (effect.spec, effect.joined) != (spec, turn.joined):
             self._broken("a turn that waits says something else than it is to say")
-        facts.rest = tuple([each._replace(spec=spec) if each is turn else each for each in facts.rest])
-        facts.later = tuple([each._replace(spec=spec) if each is turn else each for each in facts.later])
+        self._is_now(turn, turn._replace(spec=effect.spec))
         self.edited = True
 
-    def _waits_at(self, turn: Waits, place: Place, *, first: bool = False) -> None:
+    def _joined(self, effect: EditWaiting, turn: Waits) -> None:
+        """The message of another turn joins it, behind its own; all else of it stays."""
+        joins = self._joins()
+        if joins is None or self.taker is not None:
+            self._broken("a turn that waits says something else, and no message joins it")
+        behind = tuple([each for each in self.facts.later if each is not self.placed])
+        if taker_of(self.facts.rest, behind, joins.spec) is not turn:
+            self._broken("a message joins a turn that does not take it")
+        message = [*parts_of(turn.spec.message), *parts_of(joins.spec.message)]
+        spec = replace(turn.spec, message=message, size=footprint(message))
+        if (effect.spec, effect.joined) != (spec, turn.joined + 1):
+            self._broken("a turn does not say what both said")
+        self._is_now(turn, turn._replace(spec=effect.spec, joined=effect.joined))
+        self.taker = turn.turn_id
+
+    def _is_now(self, turn: Waits, changed: Waits) -> None:
         facts = self.facts
+        facts.rest = tuple([changed if each is turn else each for each in facts.rest])
+        facts.later = tuple([changed if each is turn else each for each in facts.later])
+
+    def _waits_at(self, turn: Waits, place: Place, *, first: bool = False) -> None:
+        facts, turn = self.facts, turn._replace(collects=place is Place.WINDOW)
         match place:
             case Place.FRONT:
                 if facts.front is not None:
@@ -721,7 +788,7 @@ class _Step:
                 facts.front = turn
             case Place.REST:
                 facts.rest = (turn, *facts.rest) if first else (*facts.rest, turn)
-            case Place.LATER:
+            case Place.LATER | Place.WINDOW:
                 later = sorted((*facts.later, turn), key=lambda each: each.not_before or 0.0)
                 facts.later = tuple(later)
             case _:
@@ -798,6 +865,7 @@ class _Step:
                 repeated=True,
                 began=known.began,
                 own_policy=known.head.own_policy,
+                merged_into=known.merged_into,
             )
             return (
                 truth
@@ -805,6 +873,7 @@ class _Step:
                 else replace(truth, **self._place(value.turn_id))
             )
         superseded, epoch, began, at_once = None, None, None, asked.to is self.to
+        into: TurnId | None = None
         match value.status:
             case TurnStatus.RUNNING:
                 holder = facts.holder
@@ -832,11 +901,22 @@ class _Step:
                     self._broken("G3: the answer says cancelled, but it was not")
                 superseded = None if at_once else self._not_settled()
                 began = False
+            case TurnStatus.MERGED:
+                if value.turn_id not in self.ended or not at_once:
+                    self._broken("G3: the answer says merged, but it was not")
+                began, into = False, self.taker
             case _:
                 self._broken(f"G3: a send was accepted as {value.status}")
         own = self._own_policy(value.turn_id)
         truth = Accepted(
-            session_id, value.turn_id, epoch, value.status, superseded, began=began, own_policy=own
+            session_id,
+            value.turn_id,
+            epoch,
+            value.status,
+            superseded,
+            began=began,
+            own_policy=own,
+            merged_into=into,
         )
         return (
             truth if value.status is not TurnStatus.QUEUED else replace(truth, **self._place(value.turn_id))
@@ -976,6 +1056,9 @@ class _Step:
             facts.early = tuple(early for early in facts.early if early.turn_id != spec.turn_id)
             if spec.turn_id not in self.ended:
                 self._broken("G4: an early cancel does not count")
+        elif self.taker is not None:
+            if spec.turn_id not in self.ended:
+                self._broken("G2: a message has joined another one, and has no end")
         elif facts.waits(spec.turn_id) is None and facts.holder is not spec:
             self._broken("a send neither starts nor waits")
         elif message.strategy is Strategy.ROLLBACK and facts.holder is was.holder is not None:
@@ -1127,10 +1210,14 @@ class _Step:
         # Of a session that is closed, or was read again, readers hear everything anew.
         anew = facts.shut or isinstance(message, Recover)
         moved = isinstance(message, Rearrange) and message.to is not None and self.refused is None
+        moved = moved or self.placed is not None
         if self.announced > (changed or moved) or (changed and not self.announced and not anew):
             self._broken("readers do not hear of the places, or for nothing")
         line = line_of(self.after) or Line()
-        said = [(turn.spec, turn.queued_at, turn.attempt, turn.not_before) for turn in line.turns]
+        said = [
+            (turn.spec, turn.queued_at, turn.attempt, turn.not_before, turn.joined, turn.collects)
+            for turn in line.turns
+        ]
         if said != [tuple(turn) for turn in facts.line] or len(line.rest) != len(facts.rest):
             self._broken(f"the session has another line, and not {facts.line}")
 

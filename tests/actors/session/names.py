@@ -74,6 +74,7 @@ HOW: dict[tuple[type, str], str] = {
     (Memory, "last_epoch"): EPOCH,
     (TurnHead, "turn_id"): NAME,
     (TurnRecord, "superseded_by"): NAME,
+    (TurnRecord, "merged_into"): NAME,
     (EarlyCancel, "turn_id"): NAME,
     (Ask, "cleared"): NAMES,
 }
@@ -172,7 +173,7 @@ class Names:
 
     def _waits(self, turn: Waits, now: float, found: _Found) -> Any:
         moment = None if turn.not_before is None else max(turn.not_before - now, 0.0)
-        return self._once(turn.spec, found), turn.attempt, moment
+        return self._once(turn.spec, found), turn.attempt, moment, turn.joined, turn.collects
 
     def _shape(self, value: Any, now: float, found: _Found) -> Any:
         kind = type(value)
@@ -180,6 +181,8 @@ class Names:
             return value
         if kind is tuple:
             return tuple([self._shape(each, now, found) for each in value])
+        if kind is list:
+            return repr(value)
         if kind is Address:
             found.names.append(value)
             return kind

@@ -10,6 +10,33 @@ from tests.actors.session.planted import ROOM, said
 from tests.planting import Bug, Check, report
 
 BUGS = (
+    # -- Messages that become one
+    Bug("it joins another sender's message", "steps/joins", "other.user == head.user", "other.user"),
+    Bug("it joins a message that was sent for later", "steps/joins", "if each.collects]", "]"),
+    Bug("one too many joins", "steps/joins", "count > spec.policy", "count - 1 > spec.policy"),
+    Bug("what has joined before is not counted", "steps/joins", "joined=count", "joined=taker.joined"),
+    Bug(
+        "it is put before what it joins",
+        "steps/joins",
+        "(spec.message, other.message,",
+        "(other.message, spec.message,",
+    ),
+    Bug("it is said to have joined itself", "steps/joins", "into = taker.", "into = turn."),
+    Bug("the log does not have it", "steps/joins", "(EditWaiting(both.spec, both.joined), ", "(*(), "),
+    Bug(
+        "a message for later starts its window when it is sent",
+        "steps/sends",
+        "    if turn.spec.strategy is COLLAPSE and not first.collects:",
+        "    if False:",
+    ),
+    Bug(
+        "the window starts anew with each message",
+        "steps/joins",
+        "joined=count)",
+        "joined=count, not_before=taker.not_before and taker.not_before + 1.0)",
+    ),
+    Bug("a moved one is still in its window", "steps/rearranging", ", collects=False", ""),
+    # -- Their order
     Bug(
         "the last one starts first",
         "line",
@@ -70,8 +97,8 @@ BUGS = (
     Bug(
         "one that comes due goes on waiting for its moment",
         "steps/sends",
-        "turn, line = replace(line.later[0], not_before=None), without(line, line.later[0])",
-        "turn, line = replace(line.later[0], not_before=None), line",
+        "turn, line = replace(first, not_before=None, collects=False), without(line, first)",
+        "turn, line = replace(first, not_before=None, collects=False), line",
     ),
     Bug(
         "one that comes due waits in two places after a restart",

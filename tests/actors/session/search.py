@@ -388,11 +388,13 @@ def searches(
         yield name, search(depth + deeper, step, witness, table=table, log=Log(), seed=path, limits=limits)
 
 
-def small_searches(only: str = "", depth: int | None = None) -> Iterator[tuple[str, Figures]]:
+def small_searches(
+    only: str = "", depth: int | None = None, witness: Witness | None = None
+) -> Iterator[tuple[str, Figures]]:
     """One search of each small alphabet whose name has that text in it: to that depth, or to its end."""
     for name, each in ALPHABETS.items():
         if only in name:
-            yield name, search(depth, log=Log(), limits=each.limits, letters=each.letters)
+            yield name, search(depth, step, witness, log=Log(), limits=each.limits, letters=each.letters)
 
 
 def main(arguments: list[str] | None = None) -> int:
