@@ -76,7 +76,8 @@ async def send_message_to_agent(
 async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str, Any]:
     """Stop what the session does, and return what it came to once it has stopped.
 
-    ``{"status": <verdict>, "log_id", "settled_after_ms", "turn"}``. Inside the very turn it would stop, it
+    ``{"status": <verdict>, "log_id", "settled_after_ms", "turn", "cleared"}``: the last are the turns that
+    waited, which are cancelled as well. Inside the very turn it would stop, it
     does not wait: the verdict is ``requested``, and the turn is cancelled where it awaits next. Cancelling
     the wait does not take the cancel back.
     """
@@ -92,6 +93,7 @@ async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str,
         "log_id": log_id,
         "settled_after_ms": answer.settled_after_ms,
         "turn": answer.turn and turn_data(answer.turn),
+        "cleared": list(answer.cleared),
     }
 
 

@@ -287,6 +287,38 @@ def test_the_curl_line_about_joined_messages_does_what_it_says(served: str, tmp_
     assert statuses == ["running", "queued", "merged"]
 
 
+async def test_the_example_of_a_queue_moves_and_clears_it(capsys: pytest.CaptureFixture[str]) -> None:
+    await load(EXAMPLES / "queue_messages.py").main()
+    assert capsys.readouterr().out.splitlines() == [
+        "food queued",
+        "rain queued",
+        "costs queued",
+        "1: The costs?",
+        "2: Where to eat?",
+        "3: If it rains?",
+        "cancelled costs food rain",
+    ]
+
+
+def test_the_curl_lines_about_the_queue_do_what_they_say(served: str, tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    page = (ROOT / "docs" / "howto" / "queue-messages.md").read_text()
+    block = page.split("<!-- curl: a test runs these lines -->")[1]
+    script = code_blocks(block, "console")[0].replace("127.0.0.1:8000", served).replace("$ ", "")
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script.replace("curl ", "curl -s ")],
+        capture_output=True, text=True, cwd=tmp_path, timeout=120, check=True,
+    )  # fmt: skip
+    _, food, rain, queue, moved, edited, one, cleared = map(json.loads, done.stdout.splitlines())
+    assert (food["position"], food["waits_for"], rain["waits_for"]) == (1, "session_busy", "not_before")
+    orders = [[each["task_id"] for each in answer["queue"]] for answer in (queue, moved, edited)]
+    assert orders == [["food", "rain"], ["rain", "food"], ["rain", "food"]]
+    assert edited["queue"][1]["message"] == "and where to drink?"
+    assert (one["verdict"], one["cleared"]) == ("cancelled", [])
+    assert (cleared["verdict"], cleared["cleared"]) == ("cancelled", ["food"])
+
+
 async def test_the_example_of_bounds_says_why_each_turn_was_stopped(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

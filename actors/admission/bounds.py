@@ -7,6 +7,7 @@ from turnkeeper.actors.metrics import meter
 from turnkeeper.actors.metrics.meter import Counter
 from turnkeeper.actors.model.exceptions import (
     MessageTooLarge,
+    QueueFull,
     SessionError,
     TitleTooLong,
     TooManyPolicies,
@@ -68,6 +69,7 @@ COUNTERS: Final[Mapping[type[Exception], Counter]] = {
     TooManyStreams: meter.TOO_MANY_STREAMS,
     TooMuchKept: meter.TOO_MUCH_KEPT,
     TooManyPolicies: meter.TOO_MANY_POLICIES,
+    QueueFull: meter.QUEUE_FULL,
     TooManyUnresponsive: meter.TOO_MANY_UNRESPONSIVE,
     MessageTooLarge: meter.MESSAGES_TOO_LARGE,
     TitleTooLong: meter.TITLES_TOO_LONG,

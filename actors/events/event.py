@@ -263,9 +263,9 @@ def cut_off_event(record: TurnRecord, kept: str | None, n: int = 0, *, from_star
     return Event(INTERRUPTED, record.epoch, n, None, CutOff(record, kept, from_start))
 
 
-def snapshot_event(view: SessionView, cursor: str) -> Event:
+def snapshot_event(view: SessionView, queue: tuple[QueuedTurn, ...], cursor: str) -> Event:
     """How a session stands, for a new reader. What comes next comes after ``cursor``."""
-    return Event(SNAPSHOT, text=to_json(snapshot_data(view, cursor)))
+    return Event(SNAPSHOT, text=to_json(snapshot_data(view, queue, cursor)))
 
 
 def places_event(queue: tuple[QueuedTurn, ...]) -> Event:

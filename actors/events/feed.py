@@ -10,7 +10,7 @@ from turnkeeper.actors.model.records import Epoch, TurnRecord
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Closed, Ending, Running, State
-from turnkeeper.actors.session.views import view
+from turnkeeper.actors.session.views import queue_of, view
 
 from .event import Event, gap_event, snapshot_event
 from .log import EventLog, Gap, Past
@@ -111,7 +111,7 @@ class Feed:
             # Nothing will follow: what is kept brings its reader to a cursor that can be continued from.
             position = self.log.first
         if prelude or cursor is None or self.log.head == 0:
-            prelude.append(snapshot_event(view(state), self.log.cursor_at(position)))
+            prelude.append(snapshot_event(view(state), queue_of(state), self.log.cursor_at(position)))
         return self._subscription(position, prelude, on_end, close_on, self._count_overflow)
 
     def _subscription(

@@ -18,7 +18,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
-from turnkeeper.actors.model.words import CancelCode, Rollback, SessionState, TurnStatus
+from turnkeeper.actors.model.words import CancelCode, Rollback, SessionState, TurnStatus, WaitsFor
 
 #: How much of a client's cursor is repeated to it.
 MAX_CURSOR = 100
@@ -167,6 +167,19 @@ def _late_end_data(late: LateEnd) -> LateEndData:
     return {"outcome": late.outcome, "at": late.at}
 
 
+class QueuedTurnData(TurnData):
+    """A turn that waits, with its place and what it waits for."""
+
+    position: Annotated[
+        int | None,
+        _is("Its place: 0 if it is called up, from 1 behind that; `null` while it waits for a moment.", 1),
+    ]
+    waits_for: Annotated[WaitsFor, _is("What it waits for.", WaitsFor.SESSION_BUSY)]
+    not_before: Annotated[
+        float | None, _is("The moment that it waits for, in Unix seconds, if it does.", None)
+    ]
+
+
 class StartedData(TypedDict):
     """The data of ``turn.started``."""
 
@@ -199,16 +212,16 @@ class SnapshotData(TypedDict):
     session: SessionId
     state: SessionState
     turn: TurnData | None
-    queue: list[TurnData]
+    queue: list[QueuedTurnData]
     cursor: str
 
 
 class PlaceData(TypedDict):
     """A turn that waits: its place, and what it waits for."""
 
-    task_id: str
+    task_id: TurnId
     position: int | None
-    waits_for: str
+    waits_for: WaitsFor
     not_before: float | None
 
 
@@ -268,15 +281,28 @@ def _or_null(data: Any) -> Any:
     return data
 
 
-def snapshot_data(view: SessionView, cursor: str) -> SnapshotData:
-    """The data of ``snapshot``: the session as it stands. What comes next comes after ``cursor``."""
+def snapshot_data(view: SessionView, queue: tuple[QueuedTurn, ...], cursor: str) -> SnapshotData:
+    """The data of ``snapshot``: the session as it stands, with those that wait for it.
+
+    What comes next comes after ``cursor``.
+    """
     turn = view.turn
     return {
         "session": view.session_id,
         "state": view.state,
         "turn": None if turn is None else turn_data(turn),
-        "queue": [turn_data(record) for record in view.queue],
+        "queue": [queued_data(queued) for queued in queue],
         "cursor": cursor,
+    }
+
+
+def queued_data(queued: QueuedTurn) -> QueuedTurnData:
+    """A turn that waits, as ``snapshot`` and answers show it."""
+    return {
+        **turn_data(queued.turn),
+        "position": queued.position,
+        "waits_for": queued.waits_for,
+        "not_before": queued.not_before,
     }
 
 

@@ -100,6 +100,9 @@ TOO_MANY_UPLOADS: Final = Counter(
 UPLOADS_FULL: Final = Counter(
     "uploads_full_total", "Requests that were refused because all together sent too many large bodies."
 )
+QUEUE_FULL: Final = Counter(
+    "queue_full_total", "Sends that were refused because too many turns waited for their session."
+)
 TOO_MANY_UNRESPONSIVE: Final = Counter(
     "too_many_unresponsive_total",
     "Sends that were refused because too many turns of their session did not stop.",
@@ -174,6 +177,7 @@ COUNTERS: Final = (
     BODIES_TOO_SLOW,
     TOO_MANY_UPLOADS,
     UPLOADS_FULL,
+    QUEUE_FULL,
     TOO_MANY_UNRESPONSIVE,
     TOO_MANY_SESSIONS,
     TOO_MANY_TURNS,

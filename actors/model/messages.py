@@ -144,13 +144,15 @@ class TurnEnd:
 class QueuedTurn:
     """A turn that waits for its session: its record, its place, and what it waits for, as in `Accepted`.
 
-    ``position`` is 0 for the one that is called up, and ``None`` while it waits for a moment.
+    ``position`` is 0 for the one that is called up, and ``None`` while it waits for a moment. ``message`` is
+    what it will be given.
     """
 
     turn: TurnRecord
     position: int | None
     waits_for: WaitsFor
     not_before: float | None = None
+    message: Any = None
 
 
 @value
@@ -402,6 +404,15 @@ class GetTurn(Query[TurnRecord]):
 
     session_id: str
     turn_id: str
+    asker: Asker = HOST
+
+
+@final
+@value
+class GetQueue(Query[tuple[QueuedTurn, ...]]):
+    """The turns that wait for a session, in order."""
+
+    session_id: str
     asker: Asker = HOST
 
 

@@ -112,10 +112,13 @@ def clears(queue: QueueMode | str | None, turn_id: TurnId | None) -> bool:
 
     Raises `InvalidRequest`.
     """
-    if queue is None:
-        return turn_id is None
+    return turn_id is None if queue is None else queue_mode(queue) is QueueMode.CLEAR
+
+
+def queue_mode(queue: Any) -> QueueMode:
+    """What a cancel does to the turns that wait, by its name. Raises `InvalidRequest`."""
     try:
-        return QueueMode(queue) is QueueMode.CLEAR
+        return QueueMode(queue)
     except ValueError:
         raise InvalidRequest(f"queue must be one of: {', '.join(QueueMode)}", field="queue") from None
 

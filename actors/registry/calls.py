@@ -34,7 +34,7 @@ from turnkeeper.actors.model.messages import (
     TurnPage,
 )
 from turnkeeper.actors.model.records import HOST, Asker, Epoch, SessionId, TurnOptions, TurnRecord
-from turnkeeper.actors.model.words import CancelCode, Layer, SessionState
+from turnkeeper.actors.model.words import CancelCode, Layer, QueueMode, SessionState
 from turnkeeper.actors.policy.said import PolicyFields
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
 from turnkeeper.actors.turn.turn import current
@@ -75,6 +75,7 @@ class SessionCalls(BulkCalls):
         if_match: str | None = None,
         key: str | None = None,
         policy: Mapping[str, Any] | None = None,
+        after: float | None = None,
     ) -> Receipt:
         """Send a message: run one turn. Returns once it has started (``wait=False``: at once).
 
@@ -85,7 +86,8 @@ class SessionCalls(BulkCalls):
         turn of the user's in the session. ``timeout`` is in seconds. ``if_match`` is the id of the turn that
         must be the session's current or last one, or else it raises `PreconditionFailed`. ``policy`` is what
         else is said of how the turn is run, such as ``{"stall_timeout": 20}``: fields that a send may set.
-        Bounds, ``timeout`` among them, can only be narrowed. Raises `SessionError`. Cancelling it does not
+        Bounds, ``timeout`` among them, can only be narrowed. ``after``: as if it were sent so many seconds
+        later; it returns at once. Raises `SessionError`. Cancelling it does not
         take the send back.
         """
         inside = current.get() is not None
@@ -107,6 +109,7 @@ class SessionCalls(BulkCalls):
             if_match,
             key,
             policy,
+            after,
         )
         asked = _ask_now(self.ref, send, inside)
         ended.source = asked.source
@@ -124,17 +127,19 @@ class SessionCalls(BulkCalls):
         wait: bool = True,
         text: str | None = None,
         code: CancelCode | None = None,
+        queue: QueueMode | str | None = None,
     ) -> CancelAnswer:
         """Stop a turn, or whatever the session does, and return what it came to.
 
-        Answered when the turn has settled, at most ``cancel_grace`` seconds later (``wait=False``: at
-        once, ``requested``). Cancelling it does not take the cancel back. Raises `WaitsForItself` inside
-        the turn it would stop, unless ``wait=False``.
+        ``queue`` is what becomes of the turns that wait: by default a cancel that names its turn keeps them,
+        and one that does not clears them. Answered when the turn has settled, at most ``cancel_grace``
+        seconds later (``wait=False``: at once, ``requested``). Cancelling it does not take the cancel
+        back. Raises `WaitsForItself` inside the turn it would stop, unless ``wait=False``.
         """
         inside = current.get() is not None
         if inside and wait:
             self.refuse_inside(session_id, turn_id, "use wait=False")
-        cancel = Cancel(session_id, turn_id, asker_of(user), wait, text, code)
+        cancel = Cancel(session_id, turn_id, asker_of(user), wait, text, code, queue=queue)
         return await _ask_now(self.ref, cancel, inside)
 
     async def close(self, session_id: str, *, user: str | None = None, free: bool = False) -> SessionView:

@@ -21,6 +21,7 @@ from turnkeeper.actors.model.messages import (
     GetCounts,
     GetMessages,
     GetPolicy,
+    GetQueue,
     GetSession,
     GetTurn,
     GetTurns,
@@ -74,6 +75,7 @@ Message: TypeAlias = (
     | Close
     | GetSession
     | GetTurn
+    | GetQueue
     | AwaitTurn
     | GetMessages
     | GetTurns
@@ -207,7 +209,7 @@ class RegistryActor(AsyncioActor):
             self._on_follow(message, reply_to)
         elif type(message) is Close:
             self._closing.close(message, reply_to)
-        elif type(message) is GetSession or type(message) is GetTurn or type(message) is AwaitTurn:
+        elif isinstance(message, GetSession | GetTurn | AwaitTurn | GetQueue):
             self._on_about(message, reply_to)
         elif type(message) is ChangeQueued:
             change_queued(self._shared, self._children, message, reply_to)
@@ -283,7 +285,7 @@ class RegistryActor(AsyncioActor):
             return
         answer(reply_to, cancel_unopened(shared, self._early, message, turn, text))
 
-    def _on_about(self, message: GetSession | GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
+    def _on_about(self, message: GetSession | GetTurn | AwaitTurn | GetQueue, reply_to: ReplyTo) -> None:
         if reply_to is not None:
             entry = self._children.known(message.session_id, message.asker)
             self._children.forward(entry, message, reply_to)

@@ -13,6 +13,7 @@ from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Flush,
     FollowTurn,
+    GetQueue,
     GetSession,
     GetTurn,
     Rearrange,
@@ -37,7 +38,7 @@ from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer
 from turnkeeper.actors.session.machine import after_failure
 from turnkeeper.actors.session.refusals import shutting_down, unknown, unknown_turn
 from turnkeeper.actors.session.states import Closed, Idle, State
-from turnkeeper.actors.session.views import answer_about, find_turn, view
+from turnkeeper.actors.session.views import answer_about, find_turn, queue_of, view
 
 from .decisions import LOST, Decisions
 from .durable import history
@@ -59,6 +60,7 @@ MESSAGES: Final = (
     FollowTurn,
     Unsubscribe,
     GetSession,
+    GetQueue,
     GetTurn,
     AwaitTurn,
     Sleep,
@@ -124,6 +126,8 @@ class SessionActor(AsyncioActor):
             case GetSession():
                 readers, turns = self._performer.feed.reader_count, self._performer.turns
                 answer(reply_to, view(self._decisions.state, readers, turns.first_event_at, turns.began))
+            case GetQueue():
+                answer(reply_to, queue_of(self._decisions.state))
             case GetTurn() | AwaitTurn():
                 self._answer_turn(message, reply_to)
             case Sleep():
@@ -247,8 +251,7 @@ class SessionActor(AsyncioActor):
     ) -> None:
         """A handler of ours raised: cancel what runs, and answer every asker."""
         self._failed = True
-        state, feed = self._decisions.state, self._performer.feed
-        turns = self._performer.turns
+        state, feed, turns = self._decisions.state, self._performer.feed, self._performer.turns
         turn, task = turns.turn, turns.task
         left = after_failure(state, self._shared.clock(), turns.first_event_at, turns.began)
         failed = SessionFailed(self._actor_ref, left.memory.home.session_id, left, feed.log)

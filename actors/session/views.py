@@ -120,7 +120,13 @@ def queue_of(state: State) -> tuple[QueuedTurn, ...]:
         return ()
     return tuple(
         [
-            QueuedTurn(waiting_record(turn, last_epoch), position, waits_for(turn, position), turn.not_before)
+            QueuedTurn(
+                waiting_record(turn, last_epoch),
+                position,
+                waits_for(turn, position),
+                turn.not_before,
+                turn.spec.message,
+            )
             for turn, position in line.places
         ]
     )

@@ -152,7 +152,13 @@ async def test_a_turn_that_runs_out_of_time_raises_turn_cancelled(script: Script
 
 async def test_a_cancel_without_a_turn_says_not_running(registry: SessionRegistry) -> None:
     answer = await services.cancel_active_send_task("unknown")
-    assert answer == {"status": "not_running", "log_id": "unknown", "settled_after_ms": None, "turn": None}
+    assert answer == {
+        "status": "not_running",
+        "log_id": "unknown",
+        "settled_after_ms": None,
+        "turn": None,
+        "cleared": [],
+    }
 
 
 @pytest.mark.parametrize("as_task", [False, True], ids=["in the turn", "in a task of it"])
@@ -197,7 +203,9 @@ async def test_a_tool_stops_its_own_session_only_for_a_user_who_may(registry: Se
 
     async with SessionRegistry(agent) as other:
         assert await (await other.send("s1", "hi", user="ada")).result() == "went on"
-    assert answers == [{"status": "not_running", "log_id": "s1", "settled_after_ms": None, "turn": None}]
+    assert answers == [
+        {"status": "not_running", "log_id": "s1", "settled_after_ms": None, "turn": None, "cleared": []}
+    ]
 
 
 async def test_a_turn_cannot_wait_for_an_answer_of_its_own_session() -> None:

@@ -41,7 +41,7 @@ NO_BOUND = {
 #: Refusals for another reason than that something is too much, too large or too slow.
 NO_MATTER_OF_HOW_MUCH = {
     Code.MALFORMED_REQUEST, Code.BODY_INCOMPLETE, Code.UNAUTHORIZED, Code.SCOPE_MISSING, Code.FOREIGN_PEER,
-    Code.POLICY_NOT_ALLOWED, Code.NOT_YOURS_TO_STOP,
+    Code.POLICY_NOT_ALLOWED, Code.NOT_YOURS_TO_STOP, Code.NOT_WAITING,
     Code.FOREIGN_HOST, Code.FOREIGN_ORIGIN, Code.FORWARDED, Code.UNKNOWN_SESSION, Code.UNKNOWN_TURN,
     Code.UNKNOWN_STREAM, Code.NOT_FOUND, Code.TURN_OF_ANOTHER_PROCESS, Code.METHOD_NOT_ALLOWED,
     Code.SESSION_ID_TAKEN,
@@ -232,7 +232,7 @@ async def _stuck_write(house: House) -> None:
         await until(lambda: house.counted(meter.STREAMS_STUCK.name))
 
 
-@bound("sends that wait", meter.SUPERSEDED, agent=lambda: ScriptedAgent(swallows=1), cancel_grace=60)
+@bound("sends that interrupt", meter.SUPERSEDED, agent=lambda: ScriptedAgent(swallows=1), cancel_grace=60)
 async def _waiting_sends(house: House) -> None:
     for task in ("t1", "t2", "t3"):
         await house.send("s", task_id=task, query="?wait=false")
@@ -252,6 +252,20 @@ async def _quarantined(house: House) -> None:
     await house.sent("s")
     assert (await house.post("/chat/s/cancel_send_task")).body["verdict"] == "unresponsive"
     assert (await house.send("s")).status == 429
+
+
+@bound(
+    "sends that wait behind others",
+    meter.QUEUE_FULL,
+    codes=(Code.QUEUE_FULL,),
+    agent=ScriptedAgent,
+    queue_limit=1,
+)
+async def _queue(house: House) -> None:
+    for _ in range(2):
+        await house.sent("s", multitask_strategy="enqueue")
+    answer = await house.send("s", multitask_strategy="enqueue")
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
 
 
 @bound("cancels that came", meter.EARLY_CANCELS_DROPPED, early_cancels_per_user=1)

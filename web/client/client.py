@@ -31,10 +31,18 @@ class Client(Connection):
         body |= {"message": text, "task_id": task}
         return await self.ask("POST", "chat", session, "send", body=body, within=None)
 
-    async def cancel(self, session: str, task: str | None = None, *, wait: bool = True) -> JSON:
-        """Cancel a turn, or whichever turn the session runs; the answer's ``verdict`` is the outcome."""
+    async def cancel(
+        self, session: str, task: str | None = None, *, wait: bool = True, queue: str | None = None
+    ) -> JSON:
+        """Cancel a turn, or whatever the session does; the answer's ``verdict`` is the outcome.
+
+        ``queue`` is what becomes of the turns that wait: ``keep`` or ``clear``.
+        """
         path = [session, "cancel_send_task"] if task is None else [session, task, "cancel"]
-        return await self.ask("POST", "chat", *path, query=None if wait else {"wait": "false"}, within=None)
+        query = {} if wait else {"wait": "false"}
+        if queue is not None:
+            query["queue"] = queue
+        return await self.ask("POST", "chat", *path, query=query or None, within=None)
 
     async def cancel_many(self, *, wait: bool = True, **filters: Any) -> JSON:
         """Cancel the turns that these members of the request's body let through; what came of each."""

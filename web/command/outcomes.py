@@ -1,6 +1,6 @@
 """What a cancel came to, and how a turn ended: in words, and as the command's exit code. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from turnkeeper.actors.model.words import TurnStatus, Verdict
@@ -81,6 +81,12 @@ def cancel_exit_code(answer: Mapping[str, Any], *, waited: bool) -> ExitCode:
             return ExitCode.FAILED
         case _:
             assert_never(verdict)
+
+
+def cleared_text(cleared: Sequence[str]) -> str:
+    """Which turns that waited were cancelled with another one."""
+    which = f"{len(cleared)} turns" if len(cleared) > 1 else "a turn"
+    return f"and {which} that waited: {', '.join(cleared)}"
 
 
 def ending_text(turn: Mapping[str, Any], why: str | None = None) -> str:

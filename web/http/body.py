@@ -10,10 +10,11 @@ from msgspec import Meta
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
-from turnkeeper.actors.model.messages import CancelMany, Send
+from turnkeeper.actors.model.messages import CancelMany, ChangeQueued, Send
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.word import Word
 from turnkeeper.actors.model.words import (
+    MoveTo,
     OnDisconnect,
     OnFull,
     OnRestart,
@@ -88,6 +89,9 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         _Limit | None,
         _rule(_LIMIT, "After how many seconds the turn is cancelled, to end as `timed_out`."),
     ] = None
+    after_seconds: Annotated[
+        _Span | None, _rule(_SPAN, "Treat it as if it were sent so many seconds later; answered at once.")
+    ] = None
     cancel_grace: Annotated[
         _Span | None, _rule(_SPAN, "How long the turn may take to end when it is cancelled.")
     ] = None
@@ -150,6 +154,7 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             if_match=if_match,
             key=key,
             policy=_policy(self),
+            after=self.after_seconds,
         )
 
 
@@ -189,6 +194,20 @@ class TitleBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     title: Annotated[
         Annotated[str, Meta(min_length=1)], _rule("must be a string that is not empty", "The new title.")
     ]
+
+
+class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is to be changed of a turn that waits: its place or its message."""
+
+    move: Annotated[MoveTo | None, _rule(_words(MoveTo), "Where it is moved.")] = None
+    message: Annotated[
+        str | list[Part] | None,
+        _rule("must be a string, or a list of at least one part", "What it will be given instead."),
+    ] = None
+
+    def change(self, log_id: str, task_id: str, asker: Asker) -> ChangeQueued:
+        """The command that it asks for."""
+        return ChangeQueued(log_id, task_id, asker, self.move, self.message)
 
 
 class NamedTurn(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -294,6 +313,7 @@ class CancelManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 SendJSON: TypeAlias = Annotated[list[Part], Meta(min_length=1)] | SendBody
 
 _CANCEL_MANY = msgspec.json.Decoder(CancelManyBody)
+_CHANGE = msgspec.json.Decoder(ChangeBody)
 _SEND = msgspec.json.Decoder(SendJSON)
 _STREAM = msgspec.json.Decoder(StreamBody)
 _TICKET = msgspec.json.Decoder(TicketBody)
@@ -321,6 +341,14 @@ def decode_send(body: bytes | bytearray) -> SendBody:
 def decode_cancel_many(body: bytes | bytearray) -> CancelManyBody:
     """The body of a bulk cancel. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
     return _decode(body, _CANCEL_MANY, CancelManyBody)
+
+
+def decode_change(body: bytes | bytearray) -> ChangeBody:
+    """The body of a change of a turn. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
+    said = _decode(body, _CHANGE, ChangeBody)
+    if said.message is not None:
+        _check_message(said.message)
+    return said
 
 
 def decode_ticket(body: bytes | bytearray) -> TicketBody:

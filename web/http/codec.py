@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal, TypeAlias, assert_never
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from turnkeeper.actors.events.shown import shown_as_kept
-from turnkeeper.actors.events.wire import TurnData, to_json, turn_data
+from turnkeeper.actors.events.shown import shown, shown_as_kept
+from turnkeeper.actors.events.wire import QueuedTurnData, TurnData, queued_data, to_json, turn_data
 from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import LoopLag
 from turnkeeper.actors.model.policy import Decided, Policy
 from turnkeeper.actors.model.records import TurnRecord
-from turnkeeper.actors.model.words import CancelCode, Layer, SessionState, Step, TurnStatus, Verdict
+from turnkeeper.actors.model.words import CancelCode, Layer, SessionState, Step, TurnStatus, Verdict, WaitsFor
 from turnkeeper.actors.session.fields import FIELDS, Field
 from turnkeeper.actors.session.views import timeline
 
@@ -145,6 +145,17 @@ class SendAnswer(Struct, kw_only=True):
         Annotated[bool, _is("The agent's own function was entered; absent while that is not known.", False)]
         | UnsetType
     ) = UNSET
+    position: (
+        Annotated[int, _is("Its place if it waits for the session: 0 if it is called up, from 1 behind.", 1)]
+        | UnsetType
+    ) = UNSET
+    waits_for: (
+        Annotated[WaitsFor, _is("What it waits for, if it does.", WaitsFor.SESSION_BUSY)] | UnsetType
+    ) = UNSET
+    not_before: (
+        Annotated[float, _is("The moment that it waits for, in Unix seconds, if it does.", 1763842068.1)]
+        | UnsetType
+    ) = UNSET
     capped: (
         Annotated[
             dict[str, DecidedField],
@@ -174,6 +185,9 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
         task_status=accepted.status,
         repeated=accepted.repeated,
         began=UNSET if accepted.began is None else accepted.began,
+        position=UNSET if accepted.position is None else accepted.position,
+        waits_for=UNSET if accepted.waits_for is None else accepted.waits_for,
+        not_before=UNSET if accepted.not_before is None else accepted.not_before,
         capped=UNSET if accepted.own_policy is None else _capped(accepted),
         merged_into=UNSET if accepted.merged_into is None else accepted.merged_into,
     )
@@ -181,6 +195,12 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
 
 def _capped(accepted: messages.Accepted) -> dict[str, DecidedField] | UnsetType:
     return {name: _decided(each) for name, each in accepted.capped.items()} or UNSET
+
+
+Cleared: TypeAlias = Annotated[
+    list[str],
+    _is("The turns that waited and were cancelled with it, in their order (`queue=clear`).", ["t2"]),
+]
 
 
 class CancelAnswer(Struct):
@@ -191,6 +211,7 @@ class CancelAnswer(Struct):
     verdict: Annotated[Verdict, _is("What the cancel came to.", Verdict.CANCELLED)]
     settled_after_ms: Milliseconds
     turn: Annotated[TurnData | None, _is("The turn.")]
+    cleared: Cleared
 
 
 class UnknownTurnProblem(Struct, kw_only=True):
@@ -212,6 +233,7 @@ class UnknownTurnProblem(Struct, kw_only=True):
     ) = UNSET
     settled_after_ms: Annotated[None, _is("Nothing settled.", None)] = None
     turn: Annotated[None, _is("There is none.", None)] = None
+    cleared: Annotated[list[str], _is("None were.", [])] = []
 
 
 class SessionCancelAnswer(Struct):
@@ -222,6 +244,7 @@ class SessionCancelAnswer(Struct):
     verdict: Annotated[Verdict, _is("The same.", Verdict.CANCELLED)]
     settled_after_ms: Milliseconds
     turn: Annotated[TurnData | None, _is("The turn that was cancelled, if there was one.")]
+    cleared: Cleared
 
 
 def cancel_words(verdict: Verdict) -> tuple[Literal["ok", "error"], str]:
@@ -244,7 +267,8 @@ def cancel_words(verdict: Verdict) -> tuple[Literal["ok", "error"], str]:
 def encode_cancel(answer: messages.CancelAnswer) -> CancelAnswer:
     """The answer to a cancel that named its turn."""
     status, message = cancel_words(answer.verdict)
-    return CancelAnswer(status, message, answer.verdict, _ms(answer.settled_after_ms), _turn(answer.turn))
+    after = _ms(answer.settled_after_ms)
+    return CancelAnswer(status, message, answer.verdict, after, _turn(answer.turn), list(answer.cleared))
 
 
 def encode_unknown_turn(answer: messages.CancelAnswer) -> UnknownTurnProblem:
@@ -276,8 +300,8 @@ def encode_turn_of_another_process() -> UnknownTurnProblem:
 
 def encode_cancel_session(log_id: str, answer: messages.CancelAnswer) -> SessionCancelAnswer:
     """The answer to a cancel of whatever the session does."""
-    verdict = answer.verdict
-    return SessionCancelAnswer(verdict, log_id, verdict, _ms(answer.settled_after_ms), _turn(answer.turn))
+    verdict, after = answer.verdict, _ms(answer.settled_after_ms)
+    return SessionCancelAnswer(verdict, log_id, verdict, after, _turn(answer.turn), list(answer.cleared))
 
 
 class StoppedTask(Struct, kw_only=True):
@@ -418,6 +442,35 @@ def encode_turns(log_id: str, page: messages.TurnPage) -> TurnsAnswer:
     return TurnsAnswer(log_id=log_id, turns=[turn_data(turn) for turn in page.turns], before=page.before)
 
 
+class WaitingTurn(QueuedTurnData):
+    """A turn that waits, with what it will be given."""
+
+    message: Annotated[
+        Any, _is("Its message, as in `turn.started`: of a large part only its type and size.", "and then?")
+    ]
+
+
+class QueueAnswer(Struct, kw_only=True):
+    """The turns that wait for a session."""
+
+    status: Ok = "ok"
+    log_id: LogId
+    queue: Annotated[list[WaitingTurn], _is("The turns, in the order in which they start.", [])]
+
+
+def encode_queue(
+    log_id: str, queue: Iterable[messages.QueuedTurn], most: int, most_of_part: int
+) -> QueueAnswer:
+    """The turns that wait for a session, with about ``most`` bytes of their messages in all."""
+    waiting: list[WaitingTurn] = []
+    for queued in queue:
+        of_message = shown(queued.message, most_of_part, most)
+        most = max(0, most - of_message.size)
+        text = Raw(_json_or_null(of_message.message).encode())
+        waiting.append({**queued_data(queued), "message": text})
+    return QueueAnswer(log_id=log_id, queue=waiting)
+
+
 def _moment(moment: records.Moment, policy: Policy) -> Moment:
     reason, status, late = moment.reason, moment.status, moment.step is Step.ENDED_LATE
     after = moment.settled_after_ms
@@ -454,7 +507,7 @@ class ActiveTask(Struct):
         Annotated[float | None, _is("When it started, in Unix seconds.", 1763842008.124)] | UnsetType
     ) = UNSET
     router_tasks: (
-        Annotated[list[str], _is("The turn, and the one that waits for it.", ["t1"])] | UnsetType
+        Annotated[list[str], _is("The turn, and those that wait for the session.", ["t1"])] | UnsetType
     ) = UNSET
     task_id: TaskId | UnsetType = UNSET
 
@@ -614,7 +667,7 @@ class SessionAnswer(Struct):
     user: Annotated[str, _is("Whose it is.", "ada")]
     state: Annotated[SessionState, _is("How it stands.", SessionState.IDLE)]
     turn: Annotated[TurnData | None, _is("The turn that holds the session, or else the last one that did.")]
-    queue: Annotated[list[TurnData], _is("The turns that wait.", [])]
+    queue: Annotated[list[TurnData], _is("The turns that wait, in order.", [])]
     recent_turns: Annotated[list[TurnData], _is("The turns that have ended, the newest first.", [])]
     unresponsive_turns: Annotated[list[TurnData], _is("The turns that were given up and still run.", [])]
     subscribers: Annotated[int, _is("How many streams are open on it.", 1)]

@@ -10,6 +10,11 @@ from turnkeeper.actors.model.words import (
     CancelCode,
     CloseOn,
     Layer,
+    MoveTo,
+    OnDisconnect,
+    OnFull,
+    OnRestart,
+    Priority,
     QueueMode,
     Rollback,
     SessionState,
@@ -17,6 +22,8 @@ from turnkeeper.actors.model.words import (
     Strategy,
     TurnStatus,
     Verdict,
+    WaitsFor,
+    WhoMayStop,
 )
 from turnkeeper.web.openapi import page
 from turnkeeper.web.openapi.document import document
@@ -49,6 +56,11 @@ WORDS = (
     CloseOn,
     Code,
     Layer,
+    MoveTo,
+    OnDisconnect,
+    OnFull,
+    OnRestart,
+    Priority,
     QueueMode,
     Rollback,
     SessionState,
@@ -56,6 +68,8 @@ WORDS = (
     Strategy,
     TurnStatus,
     Verdict,
+    WaitsFor,
+    WhoMayStop,
 )
 
 

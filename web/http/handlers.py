@@ -19,11 +19,13 @@ from turnkeeper.actors.model.messages import (
     FollowTurn,
     GetMessages,
     GetPolicy,
+    GetQueue,
     GetSession,
     GetTurn,
     GetTurns,
     ListActive,
     ListSessions,
+    QueuedTurn,
     SetTitle,
     Subscribe,
 )
@@ -48,6 +50,7 @@ from .parameters import (
     LIMIT,
     LOG_ID,
     LOG_IDS,
+    QUEUE,
     STATE,
     STREAM,
     STREAM_NAME,
@@ -136,7 +139,8 @@ async def cancel_session(mount: Mount, request: web.Request, asker: Asker) -> we
 async def _cancel(
     mount: Mount, request: web.Request, log_id: SessionId, turn_id: TurnId | None, asker: Asker
 ) -> CancelAnswer:
-    message = Cancel(log_id, turn_id, asker, WAIT.of(request), if_match=IF_MATCH.of(request))
+    wait, if_match, queue = WAIT.of(request), IF_MATCH.of(request), QUEUE.of(request)
+    message = Cancel(log_id, turn_id, asker, wait, if_match=if_match, queue=queue)
     return await mount.patience.ask(mount.registry.ref, message)
 
 
@@ -178,6 +182,24 @@ async def turns(mount: Mount, request: web.Request, asker: Asker) -> web.StreamR
     log_id = LOG_ID.of(request)
     page = await mount.registry.ask(GetTurns(log_id, asker, BEFORE.of(request), LIMIT.of(request)))
     return respond(codec.encode_turns(log_id, page))
+
+
+async def queue(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``GET /chat/{log_id}/queue``."""
+    log_id = LOG_ID.of(request)
+    return _queue(mount, log_id, await mount.registry.ask(GetQueue(log_id, asker)))
+
+
+async def change_queued(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``PATCH /chat/{log_id}/turns/{task_id}``."""
+    log_id, task_id = LOG_ID.of(request), TASK_ID.of(request)
+    said = body.decode_change(await mount.uploads.read(request, asker))
+    return _queue(mount, log_id, await mount.registry.ask(said.change(log_id, task_id, asker)))
+
+
+def _queue(mount: Mount, log_id: SessionId, waiting: tuple[QueuedTurn, ...]) -> web.StreamResponse:
+    settings = mount.settings
+    return respond(codec.encode_queue(log_id, waiting, settings.log_bytes // 2, settings.shown_part))
 
 
 # -- Sessions ---------------------------------------------------------------------------------------

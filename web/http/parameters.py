@@ -14,7 +14,8 @@ from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.records import SessionId, TurnId
-from turnkeeper.actors.model.words import CloseOn, SessionState
+from turnkeeper.actors.model.words import CloseOn, QueueMode, SessionState
+from turnkeeper.actors.policy.resolve import queue_mode
 from turnkeeper.actors.registry.lists import state_named
 from turnkeeper.web.openapi.operation import Parameter, Where
 
@@ -150,6 +151,14 @@ WAIT = Readable(
     Annotated[bool, _like(default=True)],
     "`false`: answer at once, instead of when the turn has started or settled.",
     _true_unless("wait"),
+)
+QUEUE = Readable(
+    "queue",
+    Where.QUERY,
+    Annotated[QueueMode, _like("clear")],
+    "What becomes of the turns that wait for the session; if left out, `keep` where the path names a turn, "
+    "else `clear`.",
+    lambda text: None if text is None else queue_mode(text),
 )
 FREE = Readable(
     "free",

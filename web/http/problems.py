@@ -69,6 +69,11 @@ class Code(StrEnum):
         "a turn is in flight and the strategy is `reject`; `task_id` names it",
     )
     SESSION_CLOSED = errors.SessionClosed.code, 409, "the session was closed"
+    NOT_WAITING = (
+        errors.NotWaiting.code,
+        409,
+        "the turn has started, has ended or is called up: it cannot be moved or edited",
+    )
     EVENTS_LOST = (
         errors.EventsLost.code,
         410,
@@ -100,6 +105,11 @@ class Code(StrEnum):
         errors.IdempotencyKeyReused.code,
         422,
         "the `Idempotency-Key` stands for another message already",
+    )
+    QUEUE_FULL = (
+        errors.QueueFull.code,
+        429,
+        "as many turns wait for the session as `queue_limit` says; with `on_full` it makes room for itself",
     )
     TOO_MANY_UNRESPONSIVE = (
         errors.TooManyUnresponsive.code,

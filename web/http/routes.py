@@ -8,7 +8,7 @@ from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, TEXT, Answer, Operation, Who
 
 from . import codec, handlers
-from .body import CancelManyBody, SendJSON, StreamBody, TicketBody, TitleBody
+from .body import CancelManyBody, ChangeBody, SendJSON, StreamBody, TicketBody, TitleBody
 from .mount import Handler
 from .parameters import (
     AGENT,
@@ -25,6 +25,7 @@ from .parameters import (
     LIMIT,
     LOG_ID,
     LOG_IDS,
+    QUEUE,
     STATE,
     STREAM,
     STREAM_NAME,
@@ -212,12 +213,14 @@ _TABLE = (
         summary="Send a message",
         about="Cancels the turn in flight and starts when that has settled, or does as `multitask_strategy` "
         "says. Answers once the turn has started, or has ended already because it was superseded or "
-        "cancelled while it waited.",
+        "cancelled while it waited; at once if it is to wait behind others, or for a moment.",
         parameters=(LOG_ID, WAIT, IF_MATCH, IDEMPOTENCY_KEY),
         body=SendJSON,
         examples={
             "a text": {"message": "hello"},
             "a list of parts": [{"type": "text", "text": "hello"}],
+            "behind those that wait": {"message": "and then?", "multitask_strategy": "enqueue"},
+            "later": {"message": "how is it going?", "after_seconds": 60},
             "with options": {
                 "message": "hello",
                 "multitask_strategy": "reject",
@@ -239,6 +242,7 @@ _TABLE = (
             Code.POLICY_NOT_ALLOWED,
             Code.TURN_ID_REUSED,
             Code.IDEMPOTENCY_KEY_REUSED,
+            Code.QUEUE_FULL,
             Code.TOO_MANY_UNRESPONSIVE,
             Code.TOO_MANY_SESSIONS,
             Code.TOO_MANY_TURNS,
@@ -253,9 +257,9 @@ _TABLE = (
         handler=handlers.cancel_session,
         tag="turns",
         summary="Cancel whatever a session does",
-        about="The turn in flight, and a send that waits for it. Answers when the turn has settled, at most "
-        "`cancel_grace` + 0.5 seconds later.",
-        parameters=(LOG_ID, WAIT, IF_MATCH),
+        about="The turn in flight, and those that wait, unless `queue=keep`. Answers when the turn has "
+        "settled, at most `cancel_grace` + 0.5 seconds later.",
+        parameters=(LOG_ID, WAIT, QUEUE, IF_MATCH),
         answers={
             200: Answer(codec.SessionCancelAnswer, "What the cancel came to."),
             202: Answer(
@@ -270,9 +274,10 @@ _TABLE = (
         handler=handlers.cancel,
         tag="turns",
         summary="Cancel one turn",
-        about="That turn and no other one. Answers when it has settled, at most `cancel_grace` + 0.5 seconds "
+        about="That turn, in flight or waiting, and no other one. With `queue=clear` also those that wait, "
+        "unless it had ended before. Answers when it has settled, at most `cancel_grace` + 0.5 seconds "
         "later.",
-        parameters=(LOG_ID, TASK_ID, WAIT, IF_MATCH),
+        parameters=(LOG_ID, TASK_ID, WAIT, QUEUE, IF_MATCH),
         answers={
             200: Answer(codec.CancelAnswer, "What the cancel came to."),
             202: Answer(codec.CancelAnswer, "The cancel was requested, and its outcome not waited for."),
@@ -342,6 +347,41 @@ _TABLE = (
         parameters=(LOG_ID, AGENT),
         answers={200: Answer(codec.PolicyAnswer, "The policy.")},
         refusals=(Code.UNKNOWN_SESSION, Code.UNKNOWN_AGENT, Code.SESSION_LOST),
+    ),
+    Route(
+        method="GET",
+        path="/chat/{log_id}/queue",
+        handler=handlers.queue,
+        tag="turns",
+        summary="The turns that wait",
+        about="In the order in which they start, each with its place and what it waits for.",
+        parameters=(LOG_ID,),
+        answers={200: Answer(codec.QueueAnswer, "The turns that wait.")},
+        refusals=(Code.UNKNOWN_SESSION, Code.SESSION_LOST),
+    ),
+    Route(
+        method="PATCH",
+        path="/chat/{log_id}/turns/{task_id}",
+        handler=handlers.change_queued,
+        tag="turns",
+        summary="Move or edit a turn that waits",
+        about="Either of them. One that waited for a moment takes the place that it is moved to at once. An "
+        "edited one keeps its place, and is still known by what it was sent with.",
+        parameters=(LOG_ID, TASK_ID),
+        body=ChangeBody,
+        examples={
+            "to the head of the queue": {"move": "first"},
+            "in place of the turn in flight": {"move": "now"},
+            "something else": {"message": "rather in Rome"},
+        },
+        answers={200: Answer(codec.QueueAnswer, "The turns that wait now.")},
+        refusals=(
+            Code.UNKNOWN_SESSION,
+            Code.UNKNOWN_TURN,
+            Code.NOT_WAITING,
+            Code.SESSION_CLOSED,
+            Code.SESSION_LOST,
+        ),
     ),
     Route(
         method="GET",

@@ -1,10 +1,11 @@
 """What one can ask about many turns, from code on the event loop."""
 
 from collections.abc import Iterable
+from typing import Any
 
 from turnkeeper.actors.events.streams import SessionStreams, asker_of
-from turnkeeper.actors.model.messages import CancelledMany, CancelMany
-from turnkeeper.actors.model.words import CancelCode
+from turnkeeper.actors.model.messages import CancelledMany, CancelMany, ChangeQueued, GetQueue, QueuedTurn
+from turnkeeper.actors.model.words import CancelCode, MoveTo
 from turnkeeper.actors.runtime import ask
 from turnkeeper.actors.turn.turn import current
 
@@ -65,3 +66,24 @@ class BulkCalls(SessionStreams):
             queue,
         )
         return await ask(self.ref, message)
+
+    async def queue(self, session_id: str, *, user: str | None = None) -> tuple[QueuedTurn, ...]:
+        """The turns that wait for the session, in order. Raises `UnknownSession`."""
+        return await ask(self.ref, GetQueue(session_id, asker_of(user)))
+
+    async def move(
+        self, session_id: str, turn_id: str, to: MoveTo | str, *, user: str | None = None
+    ) -> tuple[QueuedTurn, ...]:
+        """Move a turn that waits: ``first``, ``last``, or ``now``, in the place of the turn in flight.
+
+        Returns those that wait then. Raises `UnknownSession`, `UnknownTurn`, `SessionClosed`,
+        `InvalidRequest`, and `NotWaiting` for one that has started, has ended or is called up.
+        Cancelling it does not take the move back.
+        """
+        return await ask(self.ref, ChangeQueued(session_id, turn_id, asker_of(user), to))
+
+    async def edit(
+        self, session_id: str, turn_id: str, message: Any, *, user: str | None = None
+    ) -> tuple[QueuedTurn, ...]:
+        """Give a turn that waits another message; it keeps its place. Returns and raises as `move` does."""
+        return await ask(self.ref, ChangeQueued(session_id, turn_id, asker_of(user), None, message))

@@ -21,6 +21,7 @@ from turnkeeper.actors.model.messages import (
     FollowTurn,
     GetMessages,
     GetPolicy,
+    GetQueue,
     GetSession,
     GetTurn,
     GetTurns,
@@ -53,6 +54,7 @@ ABOUT_A_SESSION: Final = frozenset(
         GetMessages,
         GetTurns,
         GetPolicy,
+        GetQueue,
         SetTitle,
     }
 )

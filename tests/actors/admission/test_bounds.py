@@ -6,6 +6,7 @@ from turnkeeper.actors.admission.bounds import COUNTERS, Bound, Bounds
 from turnkeeper.actors.metrics.meter import COUNTERS as ALL_COUNTERS
 from turnkeeper.actors.model.exceptions import (
     MessageTooLarge,
+    QueueFull,
     TitleTooLong,
     TooManyPolicies,
     TooManyTurns,
@@ -63,7 +64,7 @@ def test_each_bound_is_a_setting_with_a_code_and_a_counter_of_its_own() -> None:
         "TOO_MANY_STREAMS",
         "TOO_MUCH_KEPT",
     ]
-    others = {MessageTooLarge, TitleTooLong, TooManyUnresponsive, TooManyPolicies}
+    others = {MessageTooLarge, TitleTooLong, QueueFull, TooManyUnresponsive, TooManyPolicies}
     assert {bound.error for bound in bounds} | others == set(COUNTERS)
     assert len(set(COUNTERS.values())) == len(COUNTERS)
     assert set(COUNTERS.values()) < set(ALL_COUNTERS)

@@ -61,6 +61,7 @@ def _cancelled(answer: CancelAnswer) -> JSON:
         "verdict": answer.verdict.value,
         "settled_after_ms": _ms(answer.settled_after_ms),
         "turn": answer.turn and turn_data(answer.turn),
+        "cleared": list(answer.cleared),
     }
 
 

@@ -13,11 +13,13 @@ from tests.web.fakes_web import House, by_token, running, serving
 from turnkeeper.web import REGISTRY, Tokens, setup
 from turnkeeper.web.http.body import (
     CancelManyBody,
+    ChangeBody,
     SendJSON,
     StreamBody,
     TicketBody,
     TitleBody,
     decode_cancel_many,
+    decode_change,
     decode_send,
     decode_stream,
     decode_ticket,
@@ -79,6 +81,7 @@ DECODERS: dict[Any, Any] = {
     CancelManyBody: decode_cancel_many,
     SendJSON: decode_send,
     TicketBody: decode_ticket,
+    ChangeBody: decode_change,
     TitleBody: decode_title,
     StreamBody: decode_stream,
 }

@@ -84,6 +84,15 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/chat/{log_id}/turns/{task_id}"): Row(
         "/chat/s/turns/t", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/turns/t"
     ),
+    ("PATCH", "/chat/{log_id}/turns/{task_id}"): Row(
+        "/chat/s/turns/t",
+        "409 404 409 401 401 403 401 401 401",
+        {"move": "first"},
+        unknown="/chat/unknown/turns/t",
+    ),
+    ("GET", "/chat/{log_id}/queue"): Row(
+        "/chat/s/queue", "200 404 200 401 401 403 401 401 401", unknown="/chat/unknown/queue"
+    ),
     ("GET", "/chat/{log_id}/turns/{task_id}/events"): Row(
         "/chat/s/turns/t/events",
         "200 404 200 401 401 403 200 401 401",
@@ -147,7 +156,9 @@ async def test_every_route_answers_every_role_as_the_table_says(
         answer = await tickets.ask(house, role, route[0], row.path, row.body)
 
         assert answer.status == row.code(role), answer.text
-        if answer.status >= 400 and answer.status != 404:
+        if answer.status == 409 and "/turns/" in row.path:
+            assert answer.code == "NOT_WAITING"
+        elif answer.status >= 400 and answer.status != 404:
             expected = {401: "UNAUTHORIZED", 403: "SCOPE_MISSING", 409: "SESSION_ID_TAKEN"}[answer.status]
             assert answer.code == expected
         if answer.status == 401:

@@ -4,10 +4,10 @@ from typing import Any
 
 import click
 
-from turnkeeper.actors.model.words import Strategy, TurnStatus, is_terminal
+from turnkeeper.actors.model.words import QueueMode, Strategy, TurnStatus, is_terminal
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.command import options
-from turnkeeper.web.command.outcomes import cancel_exit_code, verdict_text
+from turnkeeper.web.command.outcomes import cancel_exit_code, cleared_text, verdict_text
 from turnkeeper.web.command.screen import Screen
 
 from .duration import checked_span
@@ -45,6 +45,12 @@ _STATES = [status.value for status in TurnStatus if not is_terminal(status)]
 @click.option("--all", "everything", is_flag=True, help="All turns: your own, or everyone's for an admin.")
 @click.option("--dry-run", is_flag=True, help="Only show which turns those are.")
 @click.option("--yes", "-y", is_flag=True, help="Stop several without asking.")
+@click.option(
+    "--queue",
+    type=click.Choice([each.value for each in QueueMode]),
+    metavar="|".join(QueueMode),
+    help="What becomes of the turns that wait; without it, clear for SESSION alone, else keep.",
+)
 @click.option("--no-wait", is_flag=True, help="Return at once, without waiting for the outcome.")
 @options.as_json
 @options.asks
@@ -56,6 +62,7 @@ async def cancel(
     everything: bool,
     dry_run: bool,
     yes: bool,
+    queue: str | None,
     no_wait: bool,
     as_json: bool,
     **filters: Any,
@@ -72,14 +79,16 @@ async def cancel(
         if not given:
             raise click.UsageError("say what to stop: SESSION, options such as --user, or --all")
         return await stop_many(
-            client, screen, given, dry_run=dry_run, yes=yes, wait=not no_wait, as_json=as_json
+            client, screen, given, queue=queue, dry_run=dry_run, yes=yes, wait=not no_wait, as_json=as_json
         )
     if given or dry_run:
         raise click.UsageError("SESSION stands alone: use --session SESSION with other options")
     await client.hello()
-    answer = await client.cancel(session, task, wait=not no_wait)
+    answer = await client.cancel(session, task, wait=not no_wait, queue=queue)
     if as_json:
         screen.json(answer)
     else:
         screen.line(verdict_text(answer))
+        if cleared := answer.get("cleared"):
+            screen.line(cleared_text(cleared))
     return int(cancel_exit_code(answer, waited=not no_wait))

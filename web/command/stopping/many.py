@@ -22,6 +22,7 @@ async def stop_many(
     screen: Screen,
     filters: Mapping[str, Any],
     *,
+    queue: str | None,
     dry_run: bool,
     yes: bool,
     wait: bool,
@@ -29,7 +30,8 @@ async def stop_many(
 ) -> ExitCode:
     """Stop the turns that the filters let through; ``dry_run``: only show them.
 
-    If they are several, a person at a terminal is asked first, unless ``yes``. Raises `ClientError`.
+    If they are several, a person at a terminal is asked first, unless ``yes``. ``queue`` is what
+    becomes of those that wait and were not found: ``keep`` or ``clear``. Raises `ClientError`.
     Cancelling it leaves those running that were not asked to stop.
     """
     await client.hello()
@@ -49,7 +51,7 @@ async def stop_many(
             screen.note("nothing was stopped")
             return ExitCode.FAILED
     with screen.progress("stopping") as progress:
-        turns = await _stopped(client, turns, progress, wait=wait)
+        turns = await _stopped(client, turns, progress, wait=wait, queue=queue)
     cancelled = sum(each["verdict"] == "cancelled" for each in turns)
     answer = {**found, "dry_run": False, "cancelled": cancelled, "results": turns}
     _show(screen, answer, outcomes_table, as_json=as_json)
@@ -66,7 +68,12 @@ def _show(
 
 
 async def _stopped(
-    client: Client, turns: Sequence[Turn], progress: Callable[[int, int], None], *, wait: bool
+    client: Client,
+    turns: Sequence[Turn],
+    progress: Callable[[int, int], None],
+    *,
+    wait: bool,
+    queue: str | None,
 ) -> list[Turn]:
     """The turns with what came of each; as they were found if they have ended meanwhile."""
     outcomes: dict[tuple[str, str], Turn] = {}
@@ -77,7 +84,7 @@ async def _stopped(
         nonlocal done
         for chunk in chunks:
             named = [{"log_id": each["log_id"], "task_id": each["task_id"]} for each in chunk]
-            answer = await client.cancel_many(turns=named, wait=wait)
+            answer = await client.cancel_many(turns=named, wait=wait, queue=queue)
             outcomes.update({_name(each): each for each in answer["results"]})
             done += len(chunk)
             progress(done, len(turns))

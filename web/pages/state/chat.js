@@ -22,6 +22,8 @@ export class Chat {
   // Turns {id, epoch, message, agent, text, marks, status, record, answer, stopping, detail, cut, why, goesOn}, and
   // {note, gap}. `marks` are how long the text was after each event; `goesOn` is between two attempts.
   items = [];
+  // The turns that wait for the session: {task_id, position, waits_for, not_before}, in order.
+  queue = [];
   cursor = null;
   draft = "";
   // The last messages that the server kept, as {turns, upTo, known, omitted}: all up to the event `upTo`, `omitted`
@@ -92,6 +94,7 @@ export class Chat {
     if (name === "gap") this.#onGap();
     else if (name === "snapshot") this.#onSnapshot(data);
     else if (name === "turn.started") this.#onStarted(this.#turnFor(data.task_id, epoch), data, epoch);
+    else if (name === "turn.places") this.queue = data.queue;
     else if (name === "delta") this.#onDelta(this.#turnFor(null, epoch), data, id);
     else if (name === "upstream_error") this.#turnFor(null, epoch).why = typeof data?.message === "string" ? data.message : "";
     else if (name === "turn.interrupted") this.#onInterrupted(this.#turnFor(data.task_id, epoch), data);
@@ -132,6 +135,7 @@ export class Chat {
 
   // After a gap the snapshot counts: a turn that it does not have is gone.
   #onSnapshot({ turn, queue }) {
+    this.queue = queue;
     for (const ours of this.items.filter((item) => isInFlight(item) && item.status !== "sending")) {
       const record = [turn, ...queue].find((each) => each?.task_id === ours.id);
       if (record) this.#onRecord(ours, record);

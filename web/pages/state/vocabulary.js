@@ -53,6 +53,7 @@ export const EVENTS = [
   "gap",
   "close",
   "turn.queued",
+  "turn.places",
   "turn.started",
   "turn.completed",
   "turn.failed",
