@@ -15,12 +15,12 @@ async def main() -> None:
     async with SessionRegistry({"chat": Agent(answer, strategy="collapse")}) as registry:
         said = ("hello", "one more thing", "no, two", "sorry")
         receipts = [await registry.send("s1", text) for text in said]
+        texts = {str(receipt.turn_id): text for text, receipt in zip(said, receipts, strict=True)}
         for text, receipt in zip(said, receipts, strict=True):
             try:
                 print(f"{text}:", await receipt.result())
             except TurnMerged as error:
-                number = [each.turn_id for each in receipts].index(error.merged_into)
-                print(f"{text}: joined {said[number]!r}")
+                print(f"{text}: joined {texts[str(error.merged_into)]!r}")
 
 
 if __name__ == "__main__":
