@@ -15,6 +15,43 @@ from tests.planting import Bug, Check, report
 ROOM = "session"
 
 BUGS = (
+    # -- What is undone
+    Bug(
+        "undone: the next turn starts first",
+        "steps/rollbacks",
+        "    after = replace(state, phase=phase)\n",
+        "    return settle(state, phase, status, phase.outcome, now)\n"
+        "    after = replace(state, phase=phase)\n",
+    ),
+    Bug(
+        "undone: a hook that failed does not count",
+        "machine",
+        "Rollback.PARTLY if message.failed else",
+        "Rollback.DONE if message.failed else",
+    ),
+    Bug(
+        "undone: what takes too long is not cut short",
+        "machine",
+        "(CutWinding(state.turn.epoch), *effects)",
+        "effects",
+    ),
+    Bug(
+        "undone: a shutdown leaves all its time", "steps/rollbacks", "until = min(until, closing.by)", "pass"
+    ),
+    Bug("undone: a late end is forgotten", "steps/rollbacks", "replace(phase, late=message)", "phase"),
+    Bug("undone: a restart forgets it", "steps/restarts", "if state.undo is not None:", "if False:"),
+    Bug(
+        "undone: it is said for each send",
+        "steps/rollbacks",
+        "is not Ending or state.undo is not None:",
+        "is not Ending:",
+    ),
+    Bug(
+        "undone: the wish is not noted",
+        "steps/rollbacks",
+        "(NoteUndo(state.turn.spec.turn_id, now), *effects)",
+        "effects",
+    ),
     # -- How long it took, and until when
     Bug("seconds for milliseconds", "holding", "(now - ask.at) * 1000.0", "now - ask.at"),
     Bug(

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
-from tests.fakes import ScriptedAgent, VirtualClock, names, opened, settle, waiting
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, names, opened, settle, waiting
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import EventsLost, ShuttingDown
 from turnkeeper.actors.model.policy import Decided
-from turnkeeper.actors.model.words import Layer, OnRestart, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.model.words import Layer, OnRestart, Rollback, SessionState, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.undo.hooks import UndoneTurn
 
 
 @asynccontextmanager
@@ -414,3 +415,37 @@ async def test_readers_learn_whether_the_next_attempt_says_everything_again(
             assert cut.data["from_start"] is says
             stream.close()
             agent.release()
+
+
+# -- A turn that was to be undone -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["while it stopped", "while it was undone"])
+async def test_a_turn_that_was_to_be_undone_is_undone_in_the_next_process(
+    clock: VirtualClock, stopped: bool
+) -> None:
+    journal, agent, undone = SlowJournal(), ScriptedAgent(swallows=0 if stopped else FOREVER), list[str]()
+
+    async def hangs(turn: UndoneTurn) -> None:
+        await asyncio.Event().wait()
+
+    async with open_on(journal, agent, on_rollback=hangs) as registry:
+        await registry.send("s1", "hello", turn_id="t1", user="ada")
+        run = await agent.run()
+        run.turn.emit("delta", {"text": "half"})
+        await clock.advance(1.0)
+        await registry.send("s1", "instead", turn_id="t2", strategy="rollback", wait=False)
+        await clock.advance(0.5)
+        left = journal.after_a_kill()
+        agent.release()
+
+    async with open_on(
+        left, ScriptedAgent(), on_rollback=lambda turn: undone.append(f"{turn.turn_id} {turn.status}")
+    ) as registry:
+        await settle()
+        record = await registry.turn("s1", "t1")
+        assert (record.status, record.rollback) == (TurnStatus.INTERRUPTED, Rollback.PARTLY)
+        assert (await registry.turn("s1", "t2")).status is TurnStatus.RUNNING
+        assert undone == ["t1 interrupted"]
+        assert (await registry.messages("s1")).messages == ()
+        assert names(await told(registry))[-1] == "turn.interrupted"
