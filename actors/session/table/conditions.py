@@ -7,24 +7,34 @@ opinion and not an echo.
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from turnkeeper.actors.model.messages import Stop, Submit, Tick, TurnEnded, WoundUp
+from turnkeeper.actors.model.content import joined
+from turnkeeper.actors.model.messages import Rearrange, Stop, Submit, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.records import Epoch, Stopped, TurnSpec
-from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, TurnStatus, WhoMayStop
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    MoveTo,
+    OnFull,
+    OnRestart,
+    Strategy,
+    TurnStatus,
+    WhoMayStop,
+)
 from turnkeeper.actors.session.consequences import CAUSES
-from turnkeeper.actors.session.line import Waiting
+from turnkeeper.actors.session.line import Line, Waiting
 from turnkeeper.actors.session.states import (
     Again,
     Asked,
     Closed,
     Ending,
     Holder,
+    Idle,
     Phase,
     Queued,
     Running,
     State,
     Winding,
 )
-from turnkeeper.actors.session.views import current_turn, find_turn, line_of
+from turnkeeper.actors.session.views import current_turn, find_turn
 
 #: Whether a condition holds: asked with the state, the message and now.
 Test: TypeAlias = Callable[[Any, Any, float], bool]
@@ -58,39 +68,62 @@ class When:
 
 ALWAYS = When("")
 
-# -- What comes after the turn in flight --------------------------------------------------------------
+# -- Who waits ----------------------------------------------------------------------------------------
 
 
-def _successor(state: State) -> Waiting | None:
-    if not isinstance(state, Ending) or state.closing is not None or state.line is None:
-        return None
-    return state.line.front
+def _line(state: State) -> Line | None:
+    """Those that wait in this process, or for another one."""
+    if isinstance(state, Closed):
+        return state.left
+    return None if isinstance(state, Idle) else state.line
 
 
-def _left(state: State) -> Waiting | None:
-    if isinstance(state, Ending):
-        line = None if state.closing is None else state.line
-    else:
-        line = state.left if isinstance(state, Closed) else None
+def _turns(state: State) -> list[Waiting]:
+    line = _line(state)
+    if line is None:
+        return []
+    return [*([] if line.front is None else [line.front]), *line.rest, *line.later]
+
+
+def _front(state: State) -> Waiting | None:
+    line = _line(state)
     return None if line is None else line.front
 
 
+def _closes(state: State) -> bool:
+    return isinstance(state, Ending) and state.closing is not None
+
+
+SOME = When(
+    "some wait",
+    lambda state, message, now: bool(_turns(state)),
+    opposite="none waits",
+)
+CALLED = When(
+    "a turn is called up",
+    lambda state, message, now: _front(state) is not None,
+    opposite="no turn is called up",
+)
 CLOSES = When(
     "the session is to be closed",
-    lambda state, message, now: state.closing is not None,
+    lambda state, message, now: _closes(state),
     opposite="the session is not to be closed",
 )
 NEXT = When(
-    "another turn waits",
-    lambda state, message, now: _successor(state) is not None,
-    opposite="no other turn waits",
+    "another turn is next",
+    lambda state, message, now: bool(_turns(state)) and not _is_later(_line(state)) and not _closes(state),
 )
-NOTHING = When("nothing follows", lambda state, message, now: state.closing is None and state.line is None)
-LEFT = When(
-    "a turn waits for another process",
-    lambda state, message, now: _left(state) is not None,
-    opposite="none waits for another process",
+BIDES = When(
+    "those that wait do so for a moment",
+    lambda state, message, now: _is_later(_line(state)) and not _closes(state),
 )
+NOTHING = When("nothing follows", lambda state, message, now: _line(state) is None and not _closes(state))
+
+
+def _is_later(line: Line | None) -> bool:
+    return line is not None and line.front is None and not line.rest
+
+
 PRESSED = When(
     "a person pressed Stop",
     lambda state, message, now: any(CAUSES[ask.reason.code].ends_streams for ask in state.asks),
@@ -147,21 +180,6 @@ def _may_start(state: State, send: Submit, now: float) -> bool:
     return _new(state, send) and not _crowded(state) and not _early(state, send, now)
 
 
-def _in_flight(state: State) -> bool:
-    """Whether there is a turn that it may yet be wished to undo."""
-    return isinstance(state, Running) or (isinstance(state, Ending) and state.undo is None)
-
-
-def _interrupts(state: State, send: Submit, now: float) -> bool:
-    """Whether it takes the place of a turn; what cannot be undone, or is to be anyway, it interrupts."""
-    again = send.strategy is Strategy.ROLLBACK and not _in_flight(state)
-    return send.strategy is Strategy.INTERRUPT or again
-
-
-def _rolls_back(state: State, send: Submit, now: float) -> bool:
-    return send.strategy is Strategy.ROLLBACK and _in_flight(state)
-
-
 REPEATED = When("its turn id is known, and the message", _repeated)
 REUSED = When("its turn id is known, for another message", _reused)
 MISSES = When(
@@ -185,9 +203,73 @@ TAKEN = When(
     "it may become a turn",
     lambda state, send, now: _may_start(state, send, now) and send.no_room is None,
 )
+
+
+def _joins(state: State, spec: TurnSpec, parts: int) -> bool:
+    """Whether the last one that waits of the same sender and agent, and collapses, takes that message."""
+    line = _line(state)
+    behind = [] if line is None else [*line.rest, *(turn for turn in line.later if turn.collects)]
+    whose = spec.user, spec.agent, Strategy.COLLAPSE
+    kin = [turn for turn in behind if (turn.spec.user, turn.spec.agent, turn.spec.strategy) == whose]
+    if not kin:
+        return False
+    last, limits = kin[-1], state.memory.home.limits
+    handed = [
+        None if o is None else (o.max_iterations, id(o.context)) for o in (last.spec.options, spec.options)
+    ]
+    fits = joined(last.spec.message, spec.message, limits.message_text, limits.message_parts) is not None
+    return fits and handed[0] == handed[1] and last.joined + parts <= last.spec.policy.collapse_parts
+
+
+def _collapses(state: State, send: Submit) -> bool:
+    now = send.not_before is None and send.strategy is Strategy.COLLAPSE
+    return now and _joins(state, send.spec, 1)
+
+
+def _delays(state: State, send: Submit) -> bool:
+    """Whether it waits for a moment: its own, or the end of the window in which others may join it."""
+    collects = send.strategy is Strategy.COLLAPSE and send.spec.policy.collapse_window > 0
+    return send.not_before is not None or (collects and not _collapses(state, send))
+
+
+def _has_no_place(state: State, send: Submit, now: float) -> bool:
+    policy, line = send.spec.policy, _line(state)
+    waiting = [] if line is None else [*line.rest, *line.later]
+    own = any(turn.spec.user == send.spec.user for turn in waiting)
+    makes_room = own and policy.on_full is OnFull.DROP_OLDEST
+    return policy.queue_limit == 0 or (len(waiting) >= policy.queue_limit and not makes_room)
+
+
+def _now(*strategies: Strategy) -> Test:
+    """Of a send that neither joins another one nor waits for a moment."""
+    return lambda state, send, now: (
+        send.strategy in strategies and not _delays(state, send) and not _collapses(state, send)
+    )
+
+
+def _undoes(state: State) -> bool:
+    """Whether there is a turn in flight that is not to be undone yet."""
+    return isinstance(state, Running) or (isinstance(state, Ending) and state.undo is None)
+
+
+def _rolls_back(state: State, send: Submit, now: float) -> bool:
+    return _undoes(state) and _now(Strategy.ROLLBACK)(state, send, now)
+
+
+def _interrupts(state: State, send: Submit, now: float) -> bool:
+    """Whether it takes the place of a turn; what cannot be undone, or is to be anyway, it interrupts."""
+    interrupts = _now(Strategy.INTERRUPT, Strategy.ROLLBACK)(state, send, now)
+    return interrupts and not _rolls_back(state, send, now)
+
+
+AT_ONCE = When("it is for now", _now(*Strategy))
 INTERRUPTS = When("it interrupts", _interrupts)
 ROLLS_BACK = When("it rolls back", _rolls_back)
-REJECTS = When("it rejects", lambda state, send, now: send.strategy is Strategy.REJECT)
+REJECTS = When("it rejects", _now(Strategy.REJECT))
+QUEUES = When("it enqueues, or collapses alone", _now(Strategy.ENQUEUE, Strategy.COLLAPSE))
+JOINS = When("it collapses with one that waits", lambda state, send, now: _collapses(state, send))
+DELAYS = When("it is for a moment", lambda state, send, now: _delays(state, send))
+FULL = When("there is no place for it", _has_no_place, opposite="there is a place for it")
 TIMED = When(
     "it has a timeout",
     lambda state, send, now: send.spec.timeout is not None,
@@ -205,16 +287,33 @@ def _may_not(state: State, stop: Stop) -> bool:
     if isinstance(state, Running | Ending) and stop.turn_id in (None, state.turn.spec.turn_id):
         turn = state.turn
     else:
-        line = line_of(state)
-        waiting = () if line is None else line.turns
-        named = [each for each in waiting if each.spec.turn_id == stop.turn_id]
-        turn = next(iter(named), None if stop.turn_id is not None or line is None else line.front)
+        named = [each for each in _turns(state) if each.spec.turn_id == stop.turn_id]
+        turn = next(iter(named), None if stop.turn_id is not None else _front(state))
     return turn is not None and _is_barred(state, turn.spec, stop.asker)
 
 
-def _spares(state: State, stop: Stop, now: float) -> bool:
-    waiting = _successor(state) or _left(state)
-    return waiting is not None and _is_barred(state, waiting.spec, stop.asker)
+def _dropped(state: State, stop: Stop) -> list[Waiting]:
+    """Those that wait, and do so no more after this cancel."""
+    theirs = [turn for turn in _turns(state) if not _is_barred(state, turn.spec, stop.asker)]
+    if stop.turn_id is None:
+        meant = [turn for turn in theirs if turn is _front(state)]
+    else:
+        meant = [turn for turn in theirs if turn.spec.turn_id == stop.turn_id]
+    is_late = stop.turn_id is not None and not meant and not _is_holder(state, stop.turn_id)
+    return theirs if stop.clear and not is_late else meant
+
+
+def _first_left(state: State, stop: Stop) -> tuple[bool, Waiting | None]:
+    """Whether any go on waiting after this cancel, and the one that is next then."""
+    dropped = _dropped(state, stop)
+    left, line = [turn for turn in _turns(state) if turn not in dropped], _line(state)
+    later = () if line is None else line.later
+    return bool(left), next((turn for turn in left if turn not in later), None)
+
+
+def _frees(state: State, stop: Stop, now: float) -> bool:
+    _, first = _first_left(state, stop)
+    return first is not None and (first.not_before is None or now >= first.not_before)
 
 
 def _aims(text: str, test: Callable[[State, str | None], bool]) -> When:
@@ -231,19 +330,12 @@ def _is_holder(state: State, turn_id: str | None) -> bool:
     return isinstance(state, Running | Ending) and state.turn.spec.turn_id == turn_id
 
 
-def _is_successor(state: State, turn_id: str | None) -> bool:
-    successor = _successor(state)
-    return successor is not None and successor.spec.turn_id == turn_id
-
-
 def _is_waiting(state: State, turn_id: str | None) -> bool:
-    waiting = state.line.front if isinstance(state, Queued) else _left(state)
-    return waiting is not None and waiting.spec.turn_id == turn_id
+    return any(turn.spec.turn_id == turn_id for turn in _turns(state))
 
 
 def _is_over(state: State, turn_id: str | None) -> bool:
-    lives = _is_holder, _is_successor, _is_waiting
-    alive = turn_id is None or any(is_that(state, turn_id) for is_that in lives)
+    alive = turn_id is None or _is_holder(state, turn_id) or _is_waiting(state, turn_id)
     return not alive and find_turn(state, str(turn_id)) is not None
 
 
@@ -252,20 +344,26 @@ FORBIDDEN = When(
     "the turn's policy lets another user stop it",
     lambda state, stop, now: not _fails(state, stop) and _may_not(state, stop),
 )
-SPARES = When(
-    "its asker may not stop the one that waits", _spares, opposite="its asker may stop the one that waits"
-)
 UNAIMED = _aims("it names no turn", lambda state, turn_id: turn_id is None)
-AT_HOLDER = _aims("it names the turn in flight", _is_holder)
 AT_HOLDER_OR_ALL = _aims(
     "it names the turn in flight or none",
     lambda state, turn_id: turn_id is None or _is_holder(state, turn_id),
 )
-AT_SUCCESSOR = _aims("it names the turn that waits", _is_successor)
-AT_LEFT = _aims("it names the turn that waits for another process", _is_waiting)
+AT_WAITING = _aims("it names a turn that waits", _is_waiting)
 AT_WAITING_OR_ALL = _aims(
-    "it names the turn that waits or none",
+    "it names a turn that waits or none",
     lambda state, turn_id: turn_id is None or _is_waiting(state, turn_id),
+)
+DROPS = When(
+    "it drops some that wait",
+    lambda state, stop, now: bool(_dropped(state, stop)),
+    opposite="it drops none that waits",
+)
+EMPTIES = When("none is left", lambda state, stop, now: not _first_left(state, stop)[0])
+FREES = When("another one may start", _frees)
+LEAVES = When(
+    "those that are left wait on",
+    lambda state, stop, now: _first_left(state, stop)[0] and not _frees(state, stop, now),
 )
 PRESSES = When(
     "a person presses Stop",
@@ -314,16 +412,88 @@ def _front_due(state: Queued, now: float) -> bool:
     return front is not None and (front.not_before is None or now >= front.not_before)
 
 
-BEFORE_DUE = When("before it is to start", lambda state, tick, now: not _front_due(state, now))
-AT_DUE = When("when it is to start", lambda state, tick, now: _front_due(state, now))
-NO_DEADLINE = When("the turn has no timeout", lambda state, tick, now: state.deadline is None)
+def _moment(state: State, now: float) -> Waiting | None:
+    """The one that has waited for its moment and is to be placed now: nothing else comes first."""
+    line = _line(state)
+    if line is None or not line.later or line.later[0].not_before is None or now < line.later[0].not_before:
+        return None
+    if isinstance(state, Queued):
+        comes_first = _front_due(state, now)
+    elif isinstance(state, Running):
+        comes_first = state.deadline is not None and now >= state.deadline
+    else:
+        comes_first = _closes(state) or (isinstance(state, Ending) and _rung_due(state, now))
+    return None if comes_first else line.later[0]
+
+
+def _comes_to_join(state: State, turn: Waiting) -> bool:
+    sent_for_it = turn.spec.strategy is Strategy.COLLAPSE and not turn.collects
+    return sent_for_it and _joins(state, turn.spec, turn.joined)
+
+
+def _comes_to_collect(state: State, turn: Waiting) -> bool:
+    sent_for_it = turn.spec.strategy is Strategy.COLLAPSE and not turn.collects
+    return sent_for_it and turn.spec.policy.collapse_window > 0 and not _comes_to_join(state, turn)
+
+
+def _comes(text: str, test: Callable[[State, Waiting], bool]) -> When:
+    """Of the one whose moment has come."""
+
+    def comes(state: State, tick: Tick, now: float) -> bool:
+        turn = _moment(state, now)
+        return turn is not None and test(state, turn)
+
+    return When(text, comes)
+
+
+def _comes_by(*strategies: Strategy) -> Callable[[State, Waiting], bool]:
+    return lambda state, turn: (
+        turn.spec.strategy in strategies
+        and not _comes_to_join(state, turn)
+        and not _comes_to_collect(state, turn)
+    )
+
+
+COMES_TO_JOIN = _comes("when one comes that collapses with another", _comes_to_join)
+COMES_TO_COLLECT = _comes("when one comes that others may join", _comes_to_collect)
+COMES = _comes("when one comes that may start", _comes_by(*Strategy))
+COMES_TO_INTERRUPT = _comes(
+    "when one comes that interrupts or rolls back", _comes_by(Strategy.INTERRUPT, Strategy.ROLLBACK)
+)
+COMES_TO_REJECT = _comes("when one comes that rejects", _comes_by(Strategy.REJECT))
+COMES_TO_QUEUE = _comes(
+    "when one comes that enqueues, or collapses alone", _comes_by(Strategy.ENQUEUE, Strategy.COLLAPSE)
+)
+BEFORE_DUE = When(
+    "before anything is due",
+    lambda state, tick, now: not _front_due(state, now) and _moment(state, now) is None,
+)
+AT_DUE = When("when the one called up is to start", lambda state, tick, now: _front_due(state, now))
+
+
+def _waits_for_nothing(state: Running) -> bool:
+    return state.deadline is None and (state.line is None or not state.line.later)
+
+
+NO_DEADLINE = When(
+    "the turn has no timeout, none waits for a moment",
+    lambda state, tick, now: _waits_for_nothing(state),
+)
 BEFORE_DEADLINE = When(
-    "before the timeout", lambda state, tick, now: state.deadline is not None and now < state.deadline
+    "before the timeout and all moments",
+    lambda state, tick, now: (
+        not _waits_for_nothing(state)
+        and (state.deadline is None or now < state.deadline)
+        and _moment(state, now) is None
+    ),
 )
 AT_DEADLINE = When(
     "at the timeout", lambda state, tick, now: state.deadline is not None and now >= state.deadline
 )
-BEFORE_RUNG = When("before the next rung", lambda state, tick, now: not _rung_due(state, now))
+BEFORE_RUNG = When(
+    "before the next rung and all moments",
+    lambda state, tick, now: not _rung_due(state, now) and _moment(state, now) is None,
+)
 AT_HALF = When(
     "at half of the grace",
     lambda state, tick, now: isinstance(state.phase, Asked) and _rung_due(state, now),
@@ -394,17 +564,11 @@ def _policy(state: State, spec: TurnSpec) -> OnRestart | None:
 
 
 def _has_another_attempt(state: State, message: Any, now: float) -> bool:
-    """Whether the turn, in flight or waiting, may be started again."""
-    turn: Holder | Waiting | None = None
-    if isinstance(state, Queued):
-        turn = state.line.front
-    elif isinstance(state, Running | Ending):
-        turn = state.turn
-    if turn is None:
+    """Whether the turn in flight may be started again."""
+    if not isinstance(state, Running | Ending):
         return False
-    cut_off = turn.attempt if isinstance(turn, Holder) else turn.attempt - 1
-    again = _policy(state, turn.spec) in (OnRestart.RERUN, OnRestart.CONTINUE)
-    return again and cut_off < state.memory.home.limits.attempts
+    again = _policy(state, state.turn.spec) in (OnRestart.RERUN, OnRestart.CONTINUE)
+    return again and state.turn.attempt < state.memory.home.limits.attempts
 
 
 def _is_handed_over(state: State, message: TurnEnded | Tick, now: float) -> bool:
@@ -417,13 +581,26 @@ def _is_handed_over(state: State, message: TurnEnded | Tick, now: float) -> bool
     return durable and not asked and _has_another_attempt(state, message, now)
 
 
-def _never_started(state: State, message: Any, now: float) -> bool:
-    return isinstance(state, Queued) and state.line.front is not None and state.line.front.attempt == 1
+def _goes_on(state: State, turn: Waiting) -> bool:
+    """Whether one that waits does so after the restart, too."""
+    policy = _policy(state, turn.spec)
+    if turn.attempt == 1:
+        return policy is not None
+    return (
+        policy in (OnRestart.RERUN, OnRestart.CONTINUE) and turn.attempt <= state.memory.home.limits.attempts
+    )
 
 
-def _has_agent(state: State, message: Any, now: float) -> bool:
-    waiting = state.line.front if isinstance(state, Queued) else _successor(state)
-    return waiting is not None and _policy(state, waiting.spec) is not None
+def _resumes(state: State, message: Any, now: float) -> bool:
+    """Whether one of those that wait may start at once: one that was started before waits anew."""
+    line = _line(state)
+    waiting = [] if line is None else [turn for turn in _turns(state) if turn not in line.later]
+    first = next((turn for turn in waiting if _goes_on(state, turn)), None)
+    return first is not None and first.attempt == 1
+
+
+def _any_goes_on(state: State, message: Any, now: float) -> bool:
+    return any(_goes_on(state, turn) for turn in _turns(state))
 
 
 FLED = When(
@@ -441,13 +618,35 @@ HANDED_OVER = When(
     _is_handed_over,
     opposite="no other process runs the turn again",
 )
-FIRST = When(
-    "the turn never started",
-    _never_started,
-    opposite="the turn was started before",
+RESUMES = When("one that waits may start", _resumes)
+LINGERS = When(
+    "those that wait go on waiting",
+    lambda state, message, now: _any_goes_on(state, message, now) and not _resumes(state, message, now),
 )
-HAS_AGENT = When(
-    "its agent is there",
-    _has_agent,
-    opposite="its agent is not there",
+NONE_GOES_ON = When("none goes on waiting", lambda state, message, now: not _any_goes_on(state, message, now))
+
+# -- Of those that are moved and edited -------------------------------------------------------------
+
+
+def _is_behind(state: State, message: Rearrange, now: float) -> bool:
+    moved = [turn for turn in _turns(state) if turn.spec.turn_id == message.turn_id]
+    return bool(moved) and moved[0] is not _front(state) and not _closes(state)
+
+
+def _moves(*places: MoveTo) -> Test:
+    return lambda state, message, now: (
+        _is_behind(state, message, now) and message.edited is None and message.to in places
+    )
+
+
+MISPLACED = When(
+    "the turn has its place, or none",
+    lambda state, message, now: not _is_behind(state, message, now),
 )
+EDITS = When(
+    "the message of a turn that waits",
+    lambda state, message, now: _is_behind(state, message, now) and message.edited is not None,
+)
+MOVES = When("the place of a turn that waits", _moves(*MoveTo))
+MOVES_BEHIND = When("the turn is to wait first or last", _moves(MoveTo.FIRST, MoveTo.LAST))
+MOVES_UP = When("the turn is to start now", _moves(MoveTo.NOW))

@@ -11,17 +11,20 @@ of rows; a new condition stands in `conditions`.
 from collections.abc import Iterator
 from typing import Any
 
-from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
+from turnkeeper.actors.model.messages import Rearrange, Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.session.effects import (
+    AnnouncePlaces,
     AnnounceQueued,
     CancelTurn,
     CloseStreams,
     CountStale,
     CutWinding,
+    EditWaiting,
     Effect,
     EndAttempt,
     EndTurn,
+    MoveWaiting,
     NoteCancel,
     NoteClosed,
     NoteEarlyCancel,
@@ -45,33 +48,51 @@ from .conditions import (
     AT_END,
     AT_FINISHED,
     AT_HALF,
-    AT_HOLDER,
     AT_HOLDER_OR_ALL,
-    AT_LEFT,
-    AT_SUCCESSOR,
+    AT_ONCE,
     AT_UNKNOWN,
+    AT_WAITING,
     AT_WAITING_OR_ALL,
     BEFORE_DEADLINE,
     BEFORE_DUE,
     BEFORE_RUNG,
+    BIDES,
+    CALLED,
     CANCELLED_EARLY,
     CLOSES,
+    COMES,
+    COMES_TO_COLLECT,
+    COMES_TO_INTERRUPT,
+    COMES_TO_JOIN,
+    COMES_TO_QUEUE,
+    COMES_TO_REJECT,
     CROWDED,
-    FIRST,
+    DELAYS,
+    DROPS,
+    EDITS,
+    EMPTIES,
     FLED,
     FLED_BEFORE,
     FORBIDDEN,
+    FREES,
+    FULL,
     HANDED_OVER,
-    HAS_AGENT,
     INTERRUPTS,
+    JOINS,
     LASTS,
     LASTS_ALREADY,
-    LEFT,
+    LEAVES,
+    LINGERS,
+    MISPLACED,
     MISSES,
+    MOVES,
+    MOVES_BEHIND,
+    MOVES_UP,
     NEW,
     NEXT,
     NO_DEADLINE,
     NO_ROOM,
+    NONE_GOES_ON,
     NOTHING,
     OF_GIVEN_UP,
     OF_HOLDER,
@@ -79,11 +100,13 @@ from .conditions import (
     OF_UNDONE,
     PRESSED,
     PRESSES,
+    QUEUES,
     REJECTS,
     REPEATED,
+    RESUMES,
     REUSED,
     ROLLS_BACK,
-    SPARES,
+    SOME,
     STAYS,
     STOP_MISSES,
     STOPPED_BEFORE,
@@ -134,8 +157,10 @@ class Row:
 
 
 EVERY = (Idle, Queued, Running, Ending, Closed)
-#: A turn waits to be started after a restart only, and then nothing is left of those that were given up.
-BUT_QUEUED = (Idle, Running, Ending, Closed)
+#: A session that takes sends, unless it is to be closed.
+OPEN = (Idle, Queued, Running, Ending)
+#: A session in which some may wait, and are placed.
+BUSY = (Queued, Running, Ending)
 
 
 def _stays(
@@ -147,44 +172,18 @@ def _stays(
 
 
 def _notes(
-    states: tuple[type[State], ...], message: type[Any], name: str, when: When, *must: type[Effect]
+    states: tuple[type[State], ...], message: type[Any], name: str, when: When, must: Kinds, may: Kinds = ()
 ) -> Iterator[Row]:
     """The same row for several states, none of which is left, but which remember something."""
     for state in states:
-        yield Row(state, message, name, when, state, must)
+        yield Row(state, message, name, when, state, must, may)
 
 
-def _undone(message: type[Any], name: str, when: When, *must: type[Effect]) -> Iterator[Row]:
-    """What follows when a turn has been undone, as far as it could be: as after any other end."""
-    late = (Quarantine, NoteLateEnd)
-    yield Row(Ending, message, name, when & NOTHING & ~PRESSED, Idle, (*must, EndTurn), (Reply, *late))
-    yield Row(
-        Ending,
-        message,
-        f"{name}, the streams end",
-        when & NOTHING & PRESSED,
-        Idle,
-        (*must, EndTurn, CloseStreams),
-        (Reply, *late),
-    )
-    yield Row(
-        Ending,
-        message,
-        f"{name}, the next one starts",
-        when & NEXT,
-        Running,
-        (*must, EndTurn, StartTurn, Reply),
-        (Reply, SetTimer, *late),
-    )
-    yield Row(
-        Ending,
-        message,
-        f"{name}, the session is closed",
-        when & CLOSES,
-        Closed,
-        (*must, EndTurn, CloseStreams),
-        (Reply, NoteClosed, *late),
-    )
+def _gate(name: str, when: When, *must: type[Effect], notes: bool = False) -> Iterator[Row]:
+    """The same row for all states that take sends."""
+    for state in OPEN:
+        then = state if notes else None
+        yield Row(state, Submit, name, when & ~CLOSES if state is Ending else when, then, must)
 
 
 #: A send: first the gate, which is the same in every state.
@@ -192,44 +191,104 @@ SENDS = (
     *_stays(EVERY, Submit, "the retry is answered with the status", REPEATED, Reply),
     *_stays(EVERY, Submit, "refused: the id stands for another message", REUSED, Refuse),
     *_stays(EVERY, Submit, "refused: the precondition fails", MISSES, Refuse),
-    *_stays((Idle, Running), Submit, "refused: too many turns did not stop", CROWDED, Refuse),
-    *_stays((Ending,), Submit, "refused: too many turns did not stop", CROWDED & ~CLOSES, Refuse),
+    *_gate("refused: too many turns did not stop", CROWDED, Refuse),
     *_stays((Ending,), Submit, "refused: the session is closed", NEW & CLOSES, Refuse),
     *_stays((Closed,), Submit, "refused: the session is closed", NEW, Refuse),
+    *_gate("the turn is over before it starts", CANCELLED_EARLY, EndTurn, Reply, notes=True),
+    *_gate("refused: there is no room", NO_ROOM, Refuse),
+    *_gate("refused: the queue is full", TAKEN & DELAYS & FULL, Refuse),
+    Row(
+        Idle,
+        Submit,
+        "the turn waits for its moment",
+        TAKEN & DELAYS & ~FULL,
+        Queued,
+        (AnnounceQueued, AnnouncePlaces, SetTimer, Reply),
+    ),
     *_notes(
-        (Idle, Queued, Running), Submit, "the turn is over before it starts", CANCELLED_EARLY, EndTurn, Reply
+        (Queued, Running),
+        Submit,
+        "the turn waits for its moment",
+        TAKEN & DELAYS & ~FULL,
+        (AnnounceQueued, AnnouncePlaces, SetTimer, Reply),
+        (EndTurn,),
     ),
     Row(
         Ending,
         Submit,
-        "the turn is over before it starts",
-        CANCELLED_EARLY & ~CLOSES,
+        "the turn waits for its moment",
+        TAKEN & ~CLOSES & DELAYS & ~FULL,
         Ending,
-        (EndTurn, Reply),
+        (AnnounceQueued, AnnouncePlaces, SetTimer, Reply),
+        (EndTurn,),
     ),
-    *_stays((Idle, Queued, Running), Submit, "refused: there is no room", NO_ROOM, Refuse),
-    *_stays((Ending,), Submit, "refused: there is no room", NO_ROOM & ~CLOSES, Refuse),
-    Row(Idle, Submit, "the turn starts", TAKEN & ~TIMED, Running, (StartTurn, Reply)),
-    Row(Idle, Submit, "the turn starts", TAKEN & TIMED, Running, (StartTurn, SetTimer, Reply)),
+    *_notes(
+        (Queued, Running),
+        Submit,
+        "the message joins another one",
+        TAKEN & JOINS,
+        (EditWaiting, EndTurn, Reply),
+    ),
+    Row(
+        Ending,
+        Submit,
+        "the message joins another one",
+        TAKEN & ~CLOSES & JOINS,
+        Ending,
+        (EditWaiting, EndTurn, Reply),
+    ),
+    Row(Idle, Submit, "the turn starts", TAKEN & AT_ONCE & ~TIMED, Running, (StartTurn, Reply)),
+    Row(Idle, Submit, "the turn starts", TAKEN & AT_ONCE & TIMED, Running, (StartTurn, SetTimer, Reply)),
     Row(
         Queued,
         Submit,
-        "the turn takes the place of the one that waits",
-        TAKEN & INTERRUPTS & ~TIMED,
+        "the turn starts",
+        TAKEN & AT_ONCE & ~CALLED,
+        Running,
+        (StartTurn, SetTimer, Reply),
+    ),
+    Row(
+        Queued,
+        Submit,
+        "the turn takes the place of the one called up",
+        TAKEN & INTERRUPTS & CALLED,
         Running,
         (EndTurn, StartTurn, Reply),
+        (SetTimer,),
     ),
+    *_stays((Queued,), Submit, "refused: a turn is called up", TAKEN & REJECTS & CALLED, Refuse),
+    *_stays((Running,), Submit, "refused: a turn is in flight", TAKEN & REJECTS, Refuse),
+    *_stays((Ending,), Submit, "refused: a turn is in flight", TAKEN & ~CLOSES & REJECTS, Refuse),
+    *_stays((Queued,), Submit, "refused: the queue is full", TAKEN & QUEUES & CALLED & FULL, Refuse),
+    *_stays((Running,), Submit, "refused: the queue is full", TAKEN & QUEUES & FULL, Refuse),
+    *_stays((Ending,), Submit, "refused: the queue is full", TAKEN & ~CLOSES & QUEUES & FULL, Refuse),
     Row(
         Queued,
         Submit,
-        "the turn takes the place of the one that waits",
-        TAKEN & INTERRUPTS & TIMED,
-        Running,
-        (EndTurn, StartTurn, SetTimer, Reply),
+        "the turn waits behind the others",
+        TAKEN & QUEUES & CALLED & ~FULL,
+        Queued,
+        (AnnounceQueued, AnnouncePlaces, Reply),
+        (EndTurn,),
     ),
-    *_stays((Queued,), Submit, "refused: a turn waits", TAKEN & REJECTS, Refuse),
-    *_stays((Running,), Submit, "refused: a turn is in flight", TAKEN & REJECTS, Refuse),
-    *_stays((Ending,), Submit, "refused: a turn is in flight", TAKEN & ~CLOSES & REJECTS, Refuse),
+    Row(
+        Running,
+        Submit,
+        "the turn waits behind the others",
+        TAKEN & QUEUES & ~FULL,
+        Running,
+        (AnnounceQueued, AnnouncePlaces, Reply),
+        (EndTurn,),
+    ),
+    Row(
+        Ending,
+        Submit,
+        "the turn waits behind the others",
+        TAKEN & ~CLOSES & QUEUES & ~FULL,
+        Ending,
+        (AnnounceQueued, AnnouncePlaces, Reply),
+        (EndTurn,),
+    ),
     Row(
         Running,
         Submit,
@@ -250,7 +309,7 @@ SENDS = (
         Ending,
         Submit,
         "the turn waits for the same end",
-        TAKEN & INTERRUPTS & NOTHING & WAITS,
+        TAKEN & ~CLOSES & INTERRUPTS & ~CALLED & WAITS,
         Ending,
         (AnnounceQueued,),
     ),
@@ -258,15 +317,15 @@ SENDS = (
         Ending,
         Submit,
         "the turn waits for the same end",
-        TAKEN & INTERRUPTS & NOTHING & ~WAITS,
+        TAKEN & ~CLOSES & INTERRUPTS & ~CALLED & ~WAITS,
         Ending,
         (AnnounceQueued, Reply),
     ),
     Row(
         Ending,
         Submit,
-        "the turn replaces the one that waits",
-        TAKEN & INTERRUPTS & NEXT & WAITS,
+        "the turn takes the place of the one called up",
+        TAKEN & ~CLOSES & INTERRUPTS & CALLED & WAITS,
         Ending,
         (EndTurn, AnnounceQueued),
         (Reply,),
@@ -274,333 +333,11 @@ SENDS = (
     Row(
         Ending,
         Submit,
-        "the turn replaces the one that waits",
-        TAKEN & INTERRUPTS & NEXT & ~WAITS,
+        "the turn takes the place of the one called up",
+        TAKEN & ~CLOSES & INTERRUPTS & CALLED & ~WAITS,
         Ending,
         (EndTurn, AnnounceQueued, Reply),
         (Reply,),
-    ),
-)
-
-#: A cancel.
-STOPS = (
-    *_stays(EVERY, Stop, "refused: the precondition fails", STOP_MISSES, Refuse),
-    *_stays((Queued, Running, Ending, Closed), Stop, "refused: it is not theirs to stop", FORBIDDEN, Refuse),
-    *_stays((Idle,), Stop, "there is nothing to stop", UNAIMED, Reply),
-    *_stays((Closed,), Stop, "there is nothing to stop", UNAIMED & ~LEFT, Reply),
-    Row(
-        Closed,
-        Stop,
-        "the waiting turn is dropped",
-        AT_WAITING_OR_ALL & LEFT,
-        Closed,
-        (EndTurn, Reply),
-    ),
-    Row(Queued, Stop, "the waiting turn is dropped", AT_WAITING_OR_ALL & ~PRESSES, Idle, (EndTurn, Reply)),
-    Row(
-        Queued,
-        Stop,
-        "the waiting turn is dropped, the streams end",
-        AT_WAITING_OR_ALL & PRESSES,
-        Idle,
-        (EndTurn, Reply, CloseStreams),
-    ),
-    *_stays(EVERY, Stop, "the turn is over already", AT_FINISHED, Reply),
-    *_notes(EVERY, Stop, "the cancel is kept for its send", AT_UNKNOWN, NoteEarlyCancel, Reply),
-    Row(
-        Running,
-        Stop,
-        "the turn is cancelled",
-        AT_HOLDER_OR_ALL & WAITS,
-        Ending,
-        (CancelTurn, SetTimer),
-    ),
-    Row(
-        Running,
-        Stop,
-        "the turn is cancelled",
-        AT_HOLDER_OR_ALL & ~WAITS,
-        Ending,
-        (CancelTurn, SetTimer, Reply),
-    ),
-    Row(Ending, Stop, "the waiting turn is dropped", AT_SUCCESSOR, Ending, (EndTurn, Reply), (Reply,)),
-    Row(Ending, Stop, "the waiting turn is dropped", AT_LEFT, Ending, (EndTurn, Reply)),
-    Row(Ending, Stop, "the two cancels are one", AT_HOLDER & WAITS, Ending, (), (NoteCancel,)),
-    Row(
-        Ending,
-        Stop,
-        "the two cancels are one",
-        AT_HOLDER & ~WAITS,
-        Ending,
-        (Reply,),
-        (NoteCancel,),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the two cancels are one",
-        UNAIMED & ~NEXT & ~LEFT & WAITS,
-        Ending,
-        (),
-        (NoteCancel,),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the two cancels are one",
-        UNAIMED & ~NEXT & ~LEFT & ~WAITS,
-        Ending,
-        (Reply,),
-        (NoteCancel,),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the waiting turn is dropped too",
-        UNAIMED & NEXT & ~SPARES & WAITS,
-        Ending,
-        (EndTurn,),
-        (Reply,),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the waiting turn is dropped too",
-        UNAIMED & NEXT & ~SPARES & ~WAITS,
-        Ending,
-        (EndTurn, Reply),
-        (Reply,),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the waiting turn is dropped too",
-        UNAIMED & LEFT & ~SPARES & WAITS,
-        Ending,
-        (EndTurn,),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the waiting turn is dropped too",
-        UNAIMED & LEFT & ~SPARES & ~WAITS,
-        Ending,
-        (EndTurn, Reply),
-    ),
-    Row(Ending, Stop, "the waiting turn is left", UNAIMED & SPARES & WAITS, Ending),
-    Row(Ending, Stop, "the waiting turn is left", UNAIMED & SPARES & ~WAITS, Ending, (Reply,)),
-)
-
-#: A moment that the session asked for, or any other.
-TICKS = (
-    *_stays((Idle, Closed), Tick, "nothing is due", ALWAYS),
-    *_stays((Queued,), Tick, "the tick came too soon", BEFORE_DUE, SetTimer),
-    Row(Queued, Tick, "the turn starts", AT_DUE, Running, (StartTurn, Reply), (SetTimer,)),
-    *_stays((Running,), Tick, "nothing is due", NO_DEADLINE),
-    *_stays((Running,), Tick, "the tick came too soon", BEFORE_DEADLINE, SetTimer),
-    Row(Running, Tick, "the turn has used up its time", AT_DEADLINE, Ending, (CancelTurn, SetTimer)),
-    *_stays((Ending,), Tick, "the tick came too soon", BEFORE_RUNG, SetTimer),
-    Row(Ending, Tick, "the turn is cancelled again", AT_HALF, Ending, (CancelTurn, SetTimer)),
-    Row(
-        Ending,
-        Tick,
-        "the turn is given up",
-        AT_END & ~UNDONE & NOTHING & ~PRESSED,
-        Idle,
-        (EndTurn, Quarantine),
-        (Reply,),
-    ),
-    Row(
-        Ending,
-        Tick,
-        "the turn is given up, the streams end",
-        AT_END & ~UNDONE & NOTHING & PRESSED,
-        Idle,
-        (EndTurn, Quarantine, CloseStreams),
-        (Reply,),
-    ),
-    Row(
-        Ending,
-        Tick,
-        "the turn is given up, the next one starts",
-        AT_END & ~UNDONE & NEXT,
-        Running,
-        (EndTurn, Quarantine, StartTurn, Reply),
-        (Reply, SetTimer),
-    ),
-    Row(
-        Ending,
-        Tick,
-        "the turn is given up, the session is closed",
-        AT_END & ~UNDONE & CLOSES & ~HANDED_OVER,
-        Closed,
-        (EndTurn, Quarantine, CloseStreams),
-        (Reply, NoteClosed),
-    ),
-    Row(
-        Ending,
-        Tick,
-        "the turn is given up, and goes on elsewhere",
-        AT_END & ~UNDONE & CLOSES & HANDED_OVER,
-        Closed,
-        (EndAttempt, Quarantine, CloseStreams),
-        (Reply,),
-    ),
-)
-
-#: The end of a coroutine.
-REPORTS = (
-    Row(Running, TurnEnded, "the turn has ended", OF_HOLDER, Idle, (EndTurn,)),
-    Row(
-        Ending,
-        TurnEnded,
-        "the turn has settled",
-        OF_HOLDER & ~UNDONE & NOTHING & ~PRESSED,
-        Idle,
-        (EndTurn,),
-        (Reply,),
-    ),
-    Row(
-        Ending,
-        TurnEnded,
-        "the turn has settled, the streams end",
-        OF_HOLDER & ~UNDONE & NOTHING & PRESSED,
-        Idle,
-        (EndTurn, CloseStreams),
-        (Reply,),
-    ),
-    Row(
-        Ending,
-        TurnEnded,
-        "the turn has settled, the next one starts",
-        OF_HOLDER & ~UNDONE & NEXT,
-        Running,
-        (EndTurn, StartTurn, Reply),
-        (Reply, SetTimer),
-    ),
-    Row(
-        Ending,
-        TurnEnded,
-        "the turn has settled, the session is closed",
-        OF_HOLDER & ~UNDONE & CLOSES & ~HANDED_OVER,
-        Closed,
-        (EndTurn, CloseStreams),
-        (Reply, NoteClosed),
-    ),
-    Row(
-        Ending,
-        TurnEnded,
-        "the turn has settled, and goes on elsewhere",
-        OF_HOLDER & ~UNDONE & CLOSES & HANDED_OVER,
-        Closed,
-        (EndAttempt, CloseStreams),
-        (Reply,),
-    ),
-    *_notes(BUT_QUEUED, TurnEnded, "a late end is noted", OF_GIVEN_UP, NoteLateEnd),
-    *_stays(BUT_QUEUED, TurnEnded, "a stale report is counted", OF_NOTHING, CountStale),
-    *_stays((Queued,), TurnEnded, "a stale report is counted", ALWAYS, CountStale),
-)
-
-#: A close, or the shutdown.
-SHUTS = (
-    Row(Idle, Shut, "the session is closed", LASTS, Closed, (NoteClosed, CloseStreams), (Reply,)),
-    Row(Idle, Shut, "the session is closed for now", ~LASTS, Closed, (CloseStreams,), (Reply,)),
-    Row(
-        Queued,
-        Shut,
-        "the waiting turn is dropped, the session is closed",
-        LASTS,
-        Closed,
-        (EndTurn, NoteClosed, CloseStreams),
-        (Reply,),
-    ),
-    Row(Queued, Shut, "the turn waits for another process", ~LASTS, Closed, (CloseStreams,), (Reply,)),
-    Row(Running, Shut, "the turn is cancelled first", ALWAYS, Ending, (CancelTurn, SetTimer)),
-    Row(Ending, Shut, "the session closes after its turn", ~NEXT & ~LEFT, Ending, (SetTimer,)),
-    Row(
-        Ending,
-        Shut,
-        "the waiting turn is dropped",
-        NEXT & ~STAYS,
-        Ending,
-        (EndTurn, SetTimer),
-        (Reply,),
-    ),
-    Row(
-        Ending,
-        Shut,
-        "the waiting turn waits for another process",
-        NEXT & STAYS,
-        Ending,
-        (SetTimer,),
-        (Reply,),
-    ),
-    Row(Ending, Shut, "the turn waits for another process already", LEFT & ~LASTS, Ending, (SetTimer,)),
-    Row(Ending, Shut, "the waiting turn is dropped", LEFT & LASTS, Ending, (EndTurn, SetTimer)),
-    *_stays((Closed,), Shut, "the session is closed already", LASTS_ALREADY, Reply),
-    Row(
-        Closed,
-        Shut,
-        "the session is closed for good as well",
-        ~LASTS_ALREADY & ~LEFT,
-        Closed,
-        (NoteClosed, Reply),
-    ),
-    Row(
-        Closed,
-        Shut,
-        "the waiting turn is dropped, the session is closed for good as well",
-        ~LASTS_ALREADY & LEFT,
-        Closed,
-        (EndTurn, NoteClosed, Reply),
-    ),
-)
-
-#: The process is gone, and another one has loaded the session.
-RECOVERIES = (
-    *_stays((Idle, Closed), Recover, "nothing was cut off", ~FLED),
-    Row(Idle, Recover, "what was given up has ended", FLED, Idle, (NoteLateEnd,), (NoteLateEnd,)),
-    Row(Closed, Recover, "what was given up has ended", FLED, Closed, (NoteLateEnd,), (NoteLateEnd,)),
-    Row(
-        Queued,
-        Recover,
-        "the turn starts",
-        FIRST & HAS_AGENT,
-        Running,
-        (StartTurn, Reply),
-        (SetTimer, NoteLateEnd),
-    ),
-    Row(Queued, Recover, "the turn is over", FIRST & ~HAS_AGENT, Idle, (EndTurn,), (NoteLateEnd,)),
-    Row(Queued, Recover, "the turn waits on", ~FIRST & AGAIN, Queued, (SetTimer,), (NoteLateEnd,)),
-    Row(Queued, Recover, "the turn is over", ~FIRST & ~AGAIN, Idle, (EndTurn,), (NoteLateEnd,)),
-    Row(
-        Running,
-        Recover,
-        "the turn waits for its next attempt",
-        AGAIN,
-        Queued,
-        (EndAttempt, SetTimer),
-        (NoteLateEnd,),
-    ),
-    Row(Running, Recover, "the turn was interrupted", ~AGAIN, Idle, (EndTurn,), (NoteLateEnd,)),
-    Row(Ending, Recover, "the turn was interrupted", ~UNDONE & NOTHING, Idle, (EndTurn,), (NoteLateEnd,)),
-    Row(
-        Ending,
-        Recover,
-        "the turn was interrupted, the next one starts",
-        ~UNDONE & NEXT & HAS_AGENT,
-        Running,
-        (EndTurn, StartTurn, Reply),
-        (SetTimer, NoteLateEnd),
-    ),
-    Row(
-        Ending,
-        Recover,
-        "the turn was interrupted, the next one is over",
-        ~UNDONE & NEXT & ~HAS_AGENT,
-        Idle,
-        (EndTurn, EndTurn),
-        (NoteLateEnd,),
     ),
 )
 
@@ -626,7 +363,7 @@ ROLLBACKS = (
         Ending,
         Submit,
         "the turn waits for the same end, and has it undone",
-        TAKEN & ~CLOSES & ROLLS_BACK & ~NEXT & WAITS,
+        TAKEN & ~CLOSES & ROLLS_BACK & ~CALLED & WAITS,
         Ending,
         (NoteUndo, AnnounceQueued),
     ),
@@ -634,15 +371,15 @@ ROLLBACKS = (
         Ending,
         Submit,
         "the turn waits for the same end, and has it undone",
-        TAKEN & ~CLOSES & ROLLS_BACK & ~NEXT & ~WAITS,
+        TAKEN & ~CLOSES & ROLLS_BACK & ~CALLED & ~WAITS,
         Ending,
         (NoteUndo, AnnounceQueued, Reply),
     ),
     Row(
         Ending,
         Submit,
-        "the turn replaces the one that waits, and has the one in flight undone",
-        TAKEN & ROLLS_BACK & NEXT & WAITS,
+        "the turn takes the place of the one called up, and has the one in flight undone",
+        TAKEN & ~CLOSES & ROLLS_BACK & CALLED & WAITS,
         Ending,
         (NoteUndo, EndTurn, AnnounceQueued),
         (Reply,),
@@ -650,12 +387,320 @@ ROLLBACKS = (
     Row(
         Ending,
         Submit,
-        "the turn replaces the one that waits, and has the one in flight undone",
-        TAKEN & ROLLS_BACK & NEXT & ~WAITS,
+        "the turn takes the place of the one called up, and has the one in flight undone",
+        TAKEN & ~CLOSES & ROLLS_BACK & CALLED & ~WAITS,
         Ending,
         (NoteUndo, EndTurn, AnnounceQueued, Reply),
         (Reply,),
     ),
+)
+
+#: A cancel. It may clear those away that wait, too.
+STOPS = (
+    *_stays(EVERY, Stop, "refused: the precondition fails", STOP_MISSES, Refuse),
+    *_stays((Queued, Running, Ending, Closed), Stop, "refused: it is not theirs to stop", FORBIDDEN, Refuse),
+    *_stays((Idle,), Stop, "there is nothing to stop", UNAIMED, Reply),
+    *_stays((Queued, Closed), Stop, "there is nothing to stop", UNAIMED & ~DROPS, Reply),
+    Row(
+        Closed,
+        Stop,
+        "waiting turns are dropped",
+        AT_WAITING_OR_ALL & DROPS,
+        Closed,
+        (EndTurn, Reply),
+        (EndTurn, AnnouncePlaces),
+    ),
+    Row(
+        Queued,
+        Stop,
+        "waiting turns are dropped",
+        AT_WAITING_OR_ALL & DROPS & EMPTIES & ~PRESSES,
+        Idle,
+        (EndTurn, Reply),
+        (EndTurn, AnnouncePlaces),
+    ),
+    Row(
+        Queued,
+        Stop,
+        "waiting turns are dropped, the streams end",
+        AT_WAITING_OR_ALL & DROPS & EMPTIES & PRESSES,
+        Idle,
+        (EndTurn, Reply, CloseStreams),
+        (EndTurn, AnnouncePlaces),
+    ),
+    Row(
+        Queued,
+        Stop,
+        "waiting turns are dropped, the next one starts",
+        AT_WAITING_OR_ALL & DROPS & FREES,
+        Running,
+        (EndTurn, Reply, StartTurn, Reply),
+        (EndTurn, AnnouncePlaces, SetTimer),
+    ),
+    Row(
+        Queued,
+        Stop,
+        "waiting turns are dropped, the others wait on",
+        AT_WAITING_OR_ALL & DROPS & LEAVES,
+        Queued,
+        (EndTurn, Reply, SetTimer),
+        (EndTurn, AnnouncePlaces),
+    ),
+    *_stays(EVERY, Stop, "the turn is over already", AT_FINISHED, Reply),
+    *_notes(EVERY, Stop, "the cancel is kept for its send", AT_UNKNOWN, (NoteEarlyCancel, Reply)),
+    Row(
+        Running,
+        Stop,
+        "the turn is cancelled",
+        AT_HOLDER_OR_ALL & ~DROPS & WAITS,
+        Ending,
+        (CancelTurn, SetTimer),
+    ),
+    Row(
+        Running,
+        Stop,
+        "the turn is cancelled",
+        AT_HOLDER_OR_ALL & ~DROPS & ~WAITS,
+        Ending,
+        (CancelTurn, SetTimer, Reply),
+    ),
+    Row(
+        Running,
+        Stop,
+        "the turn is cancelled, waiting turns are dropped",
+        AT_HOLDER_OR_ALL & DROPS & WAITS,
+        Ending,
+        (CancelTurn, SetTimer, EndTurn, AnnouncePlaces),
+        (EndTurn,),
+    ),
+    Row(
+        Running,
+        Stop,
+        "the turn is cancelled, waiting turns are dropped",
+        AT_HOLDER_OR_ALL & DROPS & ~WAITS,
+        Ending,
+        (CancelTurn, SetTimer, EndTurn, AnnouncePlaces, Reply),
+        (EndTurn,),
+    ),
+    Row(
+        Running,
+        Stop,
+        "waiting turns are dropped",
+        AT_WAITING,
+        Running,
+        (EndTurn, AnnouncePlaces, Reply),
+        (EndTurn,),
+    ),
+    Row(
+        Ending,
+        Stop,
+        "waiting turns are dropped",
+        AT_WAITING,
+        Ending,
+        (EndTurn, Reply),
+        (EndTurn, AnnouncePlaces, Reply),
+    ),
+    Row(
+        Ending,
+        Stop,
+        "the two cancels are one",
+        AT_HOLDER_OR_ALL & ~DROPS & WAITS,
+        Ending,
+        (),
+        (NoteCancel,),
+    ),
+    Row(
+        Ending,
+        Stop,
+        "the two cancels are one",
+        AT_HOLDER_OR_ALL & ~DROPS & ~WAITS,
+        Ending,
+        (Reply,),
+        (NoteCancel,),
+    ),
+    Row(
+        Ending,
+        Stop,
+        "the two cancels are one, waiting turns are dropped",
+        AT_HOLDER_OR_ALL & DROPS & WAITS,
+        Ending,
+        (EndTurn,),
+        (EndTurn, NoteCancel, Reply, AnnouncePlaces),
+    ),
+    Row(
+        Ending,
+        Stop,
+        "the two cancels are one, waiting turns are dropped",
+        AT_HOLDER_OR_ALL & DROPS & ~WAITS,
+        Ending,
+        (EndTurn, Reply),
+        (EndTurn, NoteCancel, Reply, AnnouncePlaces),
+    ),
+)
+
+
+#: What becomes of one that comes only if something is in its way.
+BY_STRATEGY = (COMES_TO_REJECT, COMES_TO_QUEUE)
+
+
+def _settles(
+    message: type[Any], name: str, when: When, must: Kinds = (EndTurn,), may: Kinds = ()
+) -> Iterator[Row]:
+    """The cancelled turn lets go of the session: what follows it."""
+    streams: tuple[tuple[str, When, Kinds], ...] = (
+        ("", ~PRESSED, ()),
+        (", the streams end", PRESSED, (CloseStreams,)),
+    )
+    for words, pressed, close in streams:
+        yield Row(
+            Ending, message, name + words, when & NOTHING & pressed, Idle, (*must, *close), (Reply, *may)
+        )
+        yield Row(
+            Ending,
+            message,
+            f"{name}, others wait for a moment{words}",
+            when & BIDES & pressed,
+            Queued,
+            (*must, *close, SetTimer),
+            (Reply, *may),
+        )
+    yield Row(
+        Ending,
+        message,
+        f"{name}, the next one starts",
+        when & NEXT,
+        Running,
+        (*must, StartTurn, Reply),
+        (Reply, SetTimer, AnnouncePlaces, *may),
+    )
+    yield Row(
+        Ending,
+        message,
+        f"{name}, the session is closed",
+        when & CLOSES & ~HANDED_OVER,
+        Closed,
+        (*must, CloseStreams),
+        (Reply, NoteClosed, *may),
+    )
+
+
+def _hands_over(message: type[Any], name: str, when: When, must: Kinds) -> Row:
+    """The cancelled turn is cut off, and goes on in another process."""
+    return Row(
+        Ending,
+        message,
+        f"{name}, and goes on elsewhere",
+        when & CLOSES & HANDED_OVER,
+        Closed,
+        (*must, CloseStreams),
+        (Reply,),
+    )
+
+
+def _comes(name: str, when: When, *must: type[Effect]) -> Iterator[Row]:
+    """One that waited for a moment has its place, and the session stays in its state."""
+    for state in BUSY:
+        # While a turn runs that has no timeout there may be nothing else to wait for.
+        timer = () if state is Running else (SetTimer,)
+        when_called = when & CALLED if state is Queued and when in BY_STRATEGY else when
+        yield Row(
+            state,
+            Tick,
+            name,
+            when_called,
+            state,
+            (*must, AnnouncePlaces, *timer),
+            (SetTimer,) if state is Running else (),
+        )
+
+
+#: A moment that the session asked for, or any other.
+TICKS = (
+    *_stays((Idle, Closed), Tick, "nothing is due", ALWAYS),
+    *_stays((Queued,), Tick, "the tick came too soon", BEFORE_DUE, SetTimer),
+    Row(Queued, Tick, "the turn starts", AT_DUE, Running, (StartTurn, Reply), (SetTimer,)),
+    *_stays((Running,), Tick, "nothing is due", NO_DEADLINE),
+    *_stays((Running,), Tick, "the tick came too soon", BEFORE_DEADLINE, SetTimer),
+    Row(Running, Tick, "the turn has used up its time", AT_DEADLINE, Ending, (CancelTurn, SetTimer)),
+    *_stays((Ending,), Tick, "the tick came too soon", BEFORE_RUNG, SetTimer),
+    Row(
+        Queued,
+        Tick,
+        "the turn that comes starts",
+        COMES & ~CALLED,
+        Running,
+        (StartTurn, Reply, AnnouncePlaces),
+        (SetTimer,),
+    ),
+    Row(
+        Queued,
+        Tick,
+        "the turn that comes takes the place of the one called up",
+        COMES_TO_INTERRUPT & CALLED,
+        Running,
+        (EndTurn, StartTurn, Reply, AnnouncePlaces),
+        (SetTimer,),
+    ),
+    Row(
+        Running,
+        Tick,
+        "the turn that comes supersedes",
+        COMES_TO_INTERRUPT,
+        Ending,
+        (CancelTurn, SetTimer, MoveWaiting, AnnouncePlaces, SetTimer),
+        (NoteUndo,),
+    ),
+    Row(
+        Ending,
+        Tick,
+        "the turn that comes waits for the same end",
+        COMES_TO_INTERRUPT & ~CALLED,
+        Ending,
+        (MoveWaiting, AnnouncePlaces, SetTimer),
+        (NoteUndo,),
+    ),
+    Row(
+        Ending,
+        Tick,
+        "the turn that comes takes the place of the one called up",
+        COMES_TO_INTERRUPT & CALLED,
+        Ending,
+        (EndTurn, MoveWaiting, AnnouncePlaces, SetTimer),
+        (Reply, NoteUndo),
+    ),
+    *_comes("the turn that comes is dropped", COMES_TO_REJECT, EndTurn),
+    *_comes("the turn that comes waits behind the others", COMES_TO_QUEUE, MoveWaiting),
+    *_comes("the message that comes joins another one", COMES_TO_JOIN, EditWaiting, EndTurn),
+    *_comes("the turn that comes waits for those that join it", COMES_TO_COLLECT, MoveWaiting),
+    Row(Ending, Tick, "the turn is cancelled again", AT_HALF, Ending, (CancelTurn, SetTimer)),
+    *_settles(Tick, "the turn is given up", AT_END & ~UNDONE, (EndTurn, Quarantine)),
+    _hands_over(Tick, "the turn is given up", AT_END & ~UNDONE, (EndAttempt, Quarantine)),
+)
+
+#: The end of a coroutine.
+REPORTS = (
+    Row(Running, TurnEnded, "the turn has ended", OF_HOLDER & NOTHING, Idle, (EndTurn,)),
+    Row(
+        Running,
+        TurnEnded,
+        "the turn has ended, others wait for a moment",
+        OF_HOLDER & BIDES,
+        Queued,
+        (EndTurn, SetTimer),
+    ),
+    Row(
+        Running,
+        TurnEnded,
+        "the turn has ended, the next one starts",
+        OF_HOLDER & NEXT,
+        Running,
+        (EndTurn, StartTurn, Reply, AnnouncePlaces),
+        (SetTimer,),
+    ),
+    *_settles(TurnEnded, "the turn has settled", OF_HOLDER & ~UNDONE),
+    _hands_over(TurnEnded, "the turn has settled", OF_HOLDER & ~UNDONE, (EndAttempt,)),
+    *_notes(EVERY, TurnEnded, "a late end is noted", OF_GIVEN_UP, (NoteLateEnd,)),
+    *_stays(EVERY, TurnEnded, "a stale report is counted", OF_NOTHING, CountStale),
 )
 
 #: What becomes of a turn that is undone.
@@ -685,8 +730,14 @@ UNDOING = (
     ),
     *_stays((Ending,), WoundUp, "a stale report is counted", ~OF_UNDONE, CountStale),
     *_stays((Idle, Queued, Running, Closed), WoundUp, "a stale report is counted", ALWAYS, CountStale),
-    *_undone(WoundUp, "the turn has been undone", OF_UNDONE),
-    *_undone(Tick, "there was no time to undo all of the turn", AT_CUT, CutWinding),
+    *_settles(WoundUp, "the turn has been undone", OF_UNDONE, may=(Quarantine, NoteLateEnd)),
+    *_settles(
+        Tick,
+        "there was no time to undo all of the turn",
+        AT_CUT,
+        (CutWinding, EndTurn),
+        may=(Quarantine, NoteLateEnd),
+    ),
     Row(
         Ending,
         Recover,
@@ -698,6 +749,199 @@ UNDOING = (
     ),
 )
 
+#: A close, or the shutdown.
+SHUTS = (
+    Row(Idle, Shut, "the session is closed", LASTS, Closed, (NoteClosed, CloseStreams), (Reply,)),
+    Row(Idle, Shut, "the session is closed for now", ~LASTS, Closed, (CloseStreams,), (Reply,)),
+    Row(
+        Queued,
+        Shut,
+        "those that wait are dropped, the session is closed",
+        LASTS,
+        Closed,
+        (EndTurn, NoteClosed, CloseStreams),
+        (EndTurn, Reply),
+    ),
+    Row(
+        Queued,
+        Shut,
+        "those that wait are dropped, the session is closed for now",
+        ~LASTS & ~STAYS,
+        Closed,
+        (EndTurn, CloseStreams),
+        (EndTurn, Reply),
+    ),
+    Row(Queued, Shut, "those that wait do so for another process", STAYS, Closed, (CloseStreams,), (Reply,)),
+    Row(Running, Shut, "the turn is cancelled first", ~SOME, Ending, (CancelTurn, SetTimer)),
+    Row(
+        Running,
+        Shut,
+        "the turn is cancelled first, those that wait are dropped",
+        SOME & ~STAYS,
+        Ending,
+        (EndTurn, CancelTurn, SetTimer),
+        (EndTurn,),
+    ),
+    Row(
+        Running,
+        Shut,
+        "the turn is cancelled first, those that wait do so for another process",
+        SOME & STAYS,
+        Ending,
+        (CancelTurn, SetTimer),
+    ),
+    Row(Ending, Shut, "the session closes after its turn", ~SOME, Ending, (SetTimer,)),
+    Row(
+        Ending,
+        Shut,
+        "those that wait are dropped",
+        SOME & ~STAYS,
+        Ending,
+        (EndTurn, SetTimer),
+        (EndTurn, Reply),
+    ),
+    Row(
+        Ending,
+        Shut,
+        "those that wait do so for another process",
+        SOME & STAYS,
+        Ending,
+        (SetTimer,),
+        (Reply,),
+    ),
+    *_stays((Closed,), Shut, "the session is closed already", LASTS_ALREADY, Reply),
+    Row(
+        Closed,
+        Shut,
+        "the session is closed for good as well",
+        ~LASTS_ALREADY & ~SOME,
+        Closed,
+        (NoteClosed, Reply),
+    ),
+    Row(
+        Closed,
+        Shut,
+        "those that wait are dropped, the session is closed for good as well",
+        ~LASTS_ALREADY & SOME,
+        Closed,
+        (EndTurn, NoteClosed, Reply),
+        (EndTurn,),
+    ),
+)
+
+#: A turn that waits is moved, or edited.
+CHANGES = (
+    *_stays((Idle, Closed), Rearrange, "refused: the turn does not wait", ALWAYS, Refuse),
+    *_stays(BUSY, Rearrange, "refused: the turn does not wait behind others", MISPLACED, Refuse),
+    *_notes(BUSY, Rearrange, "the turn says something else", EDITS, (EditWaiting, Reply)),
+    Row(
+        Queued,
+        Rearrange,
+        "the turn starts",
+        MOVES & ~CALLED,
+        Running,
+        (StartTurn, Reply, AnnouncePlaces, Reply),
+        (SetTimer,),
+    ),
+    Row(
+        Queued,
+        Rearrange,
+        "the turn has another place",
+        MOVES_BEHIND & CALLED,
+        Queued,
+        (MoveWaiting, AnnouncePlaces, SetTimer, Reply),
+    ),
+    Row(
+        Queued,
+        Rearrange,
+        "the turn takes the place of the one called up",
+        MOVES_UP & CALLED,
+        Running,
+        (EndTurn, StartTurn, Reply, AnnouncePlaces, Reply),
+        (SetTimer,),
+    ),
+    Row(
+        Running,
+        Rearrange,
+        "the turn has another place",
+        MOVES_BEHIND,
+        Running,
+        (MoveWaiting, AnnouncePlaces, Reply),
+        (SetTimer,),
+    ),
+    Row(
+        Running,
+        Rearrange,
+        "the turn supersedes",
+        MOVES_UP,
+        Ending,
+        (CancelTurn, SetTimer, MoveWaiting, AnnouncePlaces, SetTimer, Reply),
+    ),
+    Row(
+        Ending,
+        Rearrange,
+        "the turn has another place",
+        MOVES_BEHIND,
+        Ending,
+        (MoveWaiting, AnnouncePlaces, SetTimer, Reply),
+    ),
+    Row(
+        Ending,
+        Rearrange,
+        "the turn waits for the same end",
+        MOVES_UP & ~CALLED,
+        Ending,
+        (MoveWaiting, AnnouncePlaces, SetTimer, Reply),
+    ),
+    Row(
+        Ending,
+        Rearrange,
+        "the turn takes the place of the one called up",
+        MOVES_UP & CALLED,
+        Ending,
+        (EndTurn, MoveWaiting, AnnouncePlaces, SetTimer, Reply),
+        (Reply,),
+    ),
+)
+
+
+def _resumes(state: type[State], name: str, when: When, *ended: type[Effect]) -> Iterator[Row]:
+    """What follows once it is known which turns go on: the first starts, or they wait, or there are none."""
+    words = f"{name}, " if name else ""
+    may: Kinds = (EndTurn, NoteLateEnd)
+    yield Row(
+        state,
+        Recover,
+        f"{words}the next one starts",
+        when & RESUMES,
+        Running,
+        (*ended, StartTurn, Reply),
+        (*may, SetTimer, AnnouncePlaces),
+    )
+    yield Row(state, Recover, f"{words}others wait on", when & LINGERS, Queued, (*ended, SetTimer), may)
+    over = ended or (EndTurn,)
+    yield Row(state, Recover, f"{words}none waits any more", when & NONE_GOES_ON, Idle, over, may)
+
+
+#: The process is gone, and another one has loaded the session.
+RECOVERIES = (
+    *_stays((Idle, Closed), Recover, "nothing was cut off", ~FLED),
+    Row(Idle, Recover, "what was given up has ended", FLED, Idle, (NoteLateEnd,), (NoteLateEnd,)),
+    Row(Closed, Recover, "what was given up has ended", FLED, Closed, (NoteLateEnd,), (NoteLateEnd,)),
+    *_resumes(Queued, "", ALWAYS),
+    Row(
+        Running,
+        Recover,
+        "the turn waits for its next attempt",
+        AGAIN,
+        Queued,
+        (EndAttempt, SetTimer),
+        (EndTurn, NoteLateEnd),
+    ),
+    *_resumes(Running, "the turn was interrupted", ~AGAIN, EndTurn),
+    *_resumes(Ending, "the turn was interrupted", ~UNDONE, EndTurn),
+)
+
 ROWS: tuple[Row, ...] = (
     *SENDS,
     *ROLLBACKS,
@@ -706,5 +950,6 @@ ROWS: tuple[Row, ...] = (
     *REPORTS,
     *UNDOING,
     *SHUTS,
+    *CHANGES,
     *RECOVERIES,
 )

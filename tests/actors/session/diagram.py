@@ -86,7 +86,7 @@ def _status(facts: Facts, turn_id: TurnId) -> str:
 def turn_moves() -> dict[tuple[str, str], set[str]]:
     """What searches of one message less than in the tests see: every move there is."""
     turn = TurnMoves()
-    seen = [*searches(-1, witness=turn.witness), *small_searches("collapse", 3, turn.witness)]
+    seen = [*searches(-1, witness=turn.witness), *small_searches("collapse", 3, witness=turn.witness)]
     for _, figures in seen:
         assert figures.found is None, str(figures.found)
     return turn.moves

@@ -389,12 +389,17 @@ def searches(
 
 
 def small_searches(
-    only: str = "", depth: int | None = None, witness: Witness | None = None
+    only: str = "", depth: int | None = None, table: Table | None = None, witness: Witness | None = None
 ) -> Iterator[tuple[str, Figures]]:
     """One search of each small alphabet whose name has that text in it: to that depth, or to its end."""
     for name, each in ALPHABETS.items():
         if only in name:
-            yield name, search(depth, step, witness, log=Log(), limits=each.limits, letters=each.letters)
+            yield (
+                name,
+                search(
+                    depth, step, witness, table=table, log=Log(), limits=each.limits, letters=each.letters
+                ),
+            )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -409,7 +414,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     table, found = Table(), False
     small = given.closed or given.small is not None
-    seen = small_searches(given.only, given.small) if small else searches(given.deeper, table)
+    seen = small_searches(given.only, given.small, table) if small else searches(given.deeper, table)
     for name, figures in seen:
         print(f"{name}, {figures}")
         if figures.found is not None:
