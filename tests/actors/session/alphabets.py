@@ -15,6 +15,7 @@ from tests.actors.session.alphabet import (
     FAILS,
     GRACE,
     POLICIES,
+    POLICY,
     RESTART,
     RETENTION,
     SESSION,
@@ -26,7 +27,17 @@ from tests.actors.session.alphabet import (
     used_ids,
 )
 from tests.actors.session.facts import Facts
-from turnkeeper.actors.model.messages import Edit, Rearrange, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import (
+    Edit,
+    Rearrange,
+    Recover,
+    Shut,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+    WoundUp,
+)
 from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import Returned, Stopped, TurnHead, TurnId, TurnSpec
 from turnkeeper.actors.model.value import replace
@@ -67,9 +78,10 @@ class Kind(NamedTuple):
 
     def __str__(self) -> str:
         again = "" if self.agent == "ends" else f", {self.agent}"
-        moment = "" if self.after is None else f" after {self.after:.0f} s"
+        moment = "" if self.after is None else f" after {self.after:g} s"
         drops = ", dropping the oldest" if self.on_full is OnFull.DROP_OLDEST else ""
         waits = "" if self.wait else ", not waiting"
+        waits += "" if self.queue_limit else ", of none"
         waits += f" in a window of {self.window:.0f} s" if self.window else ""
         return f"{self.user} sends: {self.strategy}{drops}{moment}{again}{waits}"
 
@@ -199,13 +211,13 @@ def move(state: State, facts: Facts, now: float) -> list[Letter]:
 def moves(facts: Facts) -> Iterator[Letter]:
     """One at each place is moved to each place, and edited."""
     places = {"front": (facts.front,), "rest": facts.rest, "later": facts.later}
-    aims = {name: turns[-1].turn_id for name, turns in places.items() if turns and turns[-1] is not None}
+    aims = {name: turns[-1].spec for name, turns in places.items() if turns and turns[-1] is not None}
     if facts.holder is not None:
-        aims["those that run"] = facts.holder.turn_id
+        aims["those that run"] = facts.holder
     for name, aim in aims.items():
         for to in MoveTo:
-            yield Letter(f"move the last one of {name}: {to}", Rearrange(aim, "u", to))
-        yield Letter(f"edit the last one of {name}", Rearrange(aim, "u", None, Edit("ho", 2)))
+            yield Letter(f"move the last one of {name}: {to}", Rearrange(aim.turn_id, aim.user, to))
+        yield Letter(f"edit the last one of {name}", Rearrange(aim.turn_id, aim.user, None, Edit("ho", 2)))
 
 
 def collapse(state: State, facts: Facts, now: float) -> list[Letter]:
@@ -223,6 +235,64 @@ def collapse_and_move(state: State, facts: Facts, now: float) -> list[Letter]:
     """What others may join, or have joined, is moved and edited, and makes way."""
     kinds = Kind(COLLAPSE, window=2.0), Kind(INTERRUPT, wait=False)
     return [*sends(facts, now, *kinds), *moves(facts), *ends(facts), *ticks(facts, now)]
+
+
+ROLLBACK = Strategy.ROLLBACK
+DROPS = OnFull.DROP_OLDEST
+#: Long after all else that is due.
+LONG = 99.0
+
+
+def line(state: State, facts: Facts, now: float) -> list[Letter]:
+    """All that may happen to those that wait: for a message or two after a seed."""
+    kinds = (
+        Kind(INTERRUPT, agent="goes on"),
+        Kind(INTERRUPT, wait=False),
+        Kind(ROLLBACK, wait=False),
+        Kind(ENQUEUE),
+        Kind(ENQUEUE, "v", queue_limit=1, on_full=DROPS),
+        Kind(COLLAPSE),
+        Kind(INTERRUPT, after=0.5),
+        Kind(ROLLBACK, after=0.5),
+        Kind(REJECT, after=0.5),
+        Kind(ENQUEUE, after=0.5),
+        Kind(COLLAPSE, after=0.5, window=2.0),
+        Kind(ENQUEUE, after=LONG),
+        Kind(ENQUEUE, "v", queue_limit=1, on_full=DROPS, after=LONG),
+        Kind(ENQUEUE, queue_limit=0),
+        Kind(ENQUEUE, queue_limit=0, after=LONG),
+    )
+    return [
+        *sends(facts, now, *kinds),
+        *stops(facts),
+        *policy_stops(facts),
+        *late_stops(facts),
+        *moves(facts),
+        Letter("move one that is not known", Rearrange(TurnId("x"), "u", MoveTo.FIRST)),
+        *ends(facts),
+        *([] if facts.winds is None else [Letter("it is undone", WoundUp(facts.epoch))]),
+        *ticks(facts, now),
+        *shuts(facts),
+        *processes(state),
+    ]
+
+
+def policy_stops(facts: Facts) -> Iterator[Letter]:
+    """Cancels after which streams go on, and some that wait for the verdict beside others."""
+    yield Letter("stop, as a policy", Stop(None, POLICY, wait=False))
+    if len(facts.asked) < 2:
+        yield Letter("stop, waiting", Stop(None, USER))
+        yield Letter("stop, waiting, as a policy", Stop(None, POLICY))
+        yield Letter("stop, waiting and clearing, as a policy", Stop(None, POLICY, clear=True))
+
+
+def processes(state: State) -> Iterator[Letter]:
+    """What ends the process, and other ones that know other agents."""
+    yield process(state)
+    if state.memory.home.limits.durable:
+        for agent in ("goes on", "ends"):
+            knows = replace(state.memory.home.limits, agents=frozenset({agent}))
+            yield Letter(f"one that knows only the agent {agent!r} loads it", Recover(), limits=knows)
 
 
 class Alphabet(NamedTuple):

@@ -649,7 +649,9 @@ class _Step:
             self._broken("G7: an epoch is drawn for a turn without events, or none for one that has some")
         if effect.anew:
             self._anew(effect)
-        undone = isinstance(self.message, Submit) and self.message.strategy is Strategy.ROLLBACK
+        sent = self.message.strategy if isinstance(self.message, Submit) else None
+        undone = Strategy.ROLLBACK in (sent, self.placed and self.placed.spec.strategy)
+        undone = undone and waiting is not self.placed
         truth = self.facts.waited(waiting, effect.record.status, self.now, reason, by, undone=undone)
         self._has_ended(effect, waiting.spec, truth)
         self.facts.leaves(waiting.turn_id)
@@ -1115,7 +1117,10 @@ class _Step:
             if any(not isinstance(effect, SetTimer) for effect in self.effects):
                 self._broken("G6: something happens before it is due")
         elif self.placed is not None:
-            return  # what it does is its course
+            # What else it does is its course.
+            rolls_back = self.placed.spec.strategy is Strategy.ROLLBACK
+            if rolls_back and self.facts.holder is was.holder is not None:
+                self.facts.undo = True
         elif was.holder is None:
             if self.facts.holder is None:
                 self._broken("G11: an attempt that is due is not made")

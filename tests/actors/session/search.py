@@ -42,7 +42,7 @@ from tests.actors.session.alphabet import (
     Letter,
     letters,
 )
-from tests.actors.session.alphabets import ALPHABETS, Letters
+from tests.actors.session.alphabets import ALPHABETS, SMALL, SMALL_DURABLE, Letters, line
 from tests.actors.session.facts import Facts
 from tests.actors.session.logged import Log, check_restored
 from tests.actors.session.monitor import Broken, observe, observe_failure
@@ -109,13 +109,90 @@ class Seed(NamedTuple):
     path: tuple[str, ...]
     depth: int
     limits: Limits = LIMITS
+    letters: Letters = letters
 
 
 GIVE_UP = ("the due tick", "the due tick")
 RUN = ("send", "the holder returned")
 LOADS = RESTART.name
+RUNS, ENQUEUED, COLLAPSED = "u sends: interrupt, goes on", "u sends: enqueue", "u sends: collapse"
+LATER, REPLACED = "u sends: enqueue after 99 s", "v sends: enqueue, dropping the oldest after 99 s"
+INTERRUPTED, UNDONE = "u sends: interrupt, not waiting", "u sends: rollback, not waiting"
+UNDONE_LATER = "u sends: rollback after 0.5 s"
+POLICY_STOP, VERDICT = "stop, as a policy", "stop, waiting, as a policy"
+GIVEN_UP = (RUNS, POLICY_STOP, *GIVE_UP)
+TWO, TWO_DURABLE = replace(SMALL, quarantined=2), replace(SMALL_DURABLE, quarantined=2)
+#: Of those that wait: a message or two from each.
+LINES = {
+    "new": Seed((), 2, SMALL, line),
+    "closed": Seed(("close",), 2, SMALL, line),
+    "for later": Seed((LATER,), 2, SMALL, line),
+    "for later, full": Seed((REPLACED,), 2, SMALL, line),
+    "for later, full, one runs": Seed((RUNS, REPLACED), 2, SMALL, line),
+    "for later, full, one is cancelled": Seed((RUNS, REPLACED, POLICY_STOP), 2, SMALL, line),
+    "for later, one is cancelled": Seed((RUNS, LATER, VERDICT, GIVE_UP[0]), 2, SMALL, line),
+    "for later, one is given up": Seed((RUNS, LATER, VERDICT, *GIVE_UP), 2, SMALL, line),
+    "for later, one that a person stopped is given up": Seed(
+        (RUNS, LATER, "stop, waiting", GIVE_UP[0]), 2, SMALL, line
+    ),
+    "called up again": Seed((RUNS, LOADS), 2, SMALL_DURABLE, line),
+    "called up again, one behind": Seed((RUNS, LOADS, ENQUEUED), 2, SMALL_DURABLE, line),
+    "called up again, full": Seed(
+        (RUNS, LOADS, "v sends: enqueue, dropping the oldest"), 2, SMALL_DURABLE, line
+    ),
+    "called up again, one behind and one later": Seed((RUNS, LOADS, ENQUEUED, LATER), 2, SMALL_DURABLE, line),
+    "called up again, one comes that interrupts": Seed(
+        (RUNS, LOADS, LATER, "u sends: interrupt after 0.5 s"), 2, SMALL_DURABLE, line
+    ),
+    "called up again, one comes that rejects": Seed(
+        (RUNS, LOADS, "u sends: reject after 0.5 s"), 2, SMALL_DURABLE, line
+    ),
+    "called up again, one comes that enqueues": Seed(
+        (RUNS, LOADS, "u sends: enqueue after 0.5 s"), 2, SMALL_DURABLE, line
+    ),
+    "called up again, one comes that joins": Seed(
+        (RUNS, LOADS, COLLAPSED, "u sends: collapse after 0.5 s in a window of 2 s"), 2, SMALL_DURABLE, line
+    ),
+    "called up again, one comes that collects": Seed(
+        (RUNS, LOADS, "u sends: collapse after 0.5 s in a window of 2 s"), 2, SMALL_DURABLE, line
+    ),
+    "cancelled, one behind": Seed((RUNS, ENQUEUED, POLICY_STOP), 2, SMALL, line),
+    "cancelled, one comes that joins": Seed(
+        (RUNS, COLLAPSED, "u sends: collapse after 0.5 s in a window of 2 s", POLICY_STOP), 2, SMALL, line
+    ),
+    "cancelled, one comes that collects": Seed(
+        (RUNS, "u sends: collapse after 0.5 s in a window of 2 s", POLICY_STOP), 2, SMALL, line
+    ),
+    "one comes that rolls back": Seed((RUNS, UNDONE_LATER), 2, SMALL, line),
+    "cancelled, one comes that rolls back": Seed((RUNS, UNDONE_LATER, POLICY_STOP), 2, SMALL, line),
+    "superseded, one comes that rolls back": Seed((RUNS, UNDONE_LATER, RUNS), 2, SMALL, line),
+    "being undone, one behind": Seed(
+        (RUNS, ENQUEUED, UNDONE, POLICY_STOP, "the holder returned"), 2, SMALL, line
+    ),
+    "being undone, one later": Seed((RUNS, LATER, UNDONE, VERDICT, "the holder stopped"), 2, SMALL, line),
+    "being undone, one later, streams end": Seed(
+        (RUNS, LATER, UNDONE, "stop, waiting", "the holder stopped"), 2, SMALL, line
+    ),
+    "given up, being undone, one later": Seed(
+        (RUNS, LATER, UNDONE, VERDICT, *GIVE_UP, "the holder returned"), 2, SMALL, line
+    ),
+    "given up, being undone, one later, streams end": Seed(
+        (RUNS, LATER, UNDONE, "stop, waiting", *GIVE_UP, "the holder returned"), 2, SMALL, line
+    ),
+    "one behind, durable": Seed((RUNS, ENQUEUED), 2, SMALL_DURABLE, line),
+    "one behind, shut down": Seed((RUNS, ENQUEUED, "shut down within 1 s"), 2, SMALL_DURABLE, line),
+    "closed, one behind": Seed(
+        (RUNS, ENQUEUED, "shut down within 1 s", "the holder stopped"), 2, SMALL_DURABLE, line
+    ),
+    "one given up, one runs, one behind": Seed((*GIVEN_UP, INTERRUPTED, ENQUEUED), 2, TWO_DURABLE, line),
+    "one given up, one runs, one later": Seed((*GIVEN_UP, INTERRUPTED, LATER), 2, TWO_DURABLE, line),
+    "one given up, one is cancelled, one later": Seed(
+        (*GIVEN_UP, INTERRUPTED, LATER, POLICY_STOP), 2, TWO_DURABLE, line
+    ),
+}
 #: The largest search stands last: what the others find is found sooner.
 SEEDS = {
+    **{f"a line: {name}": seed for name, seed in LINES.items()},
     "superseding": Seed(("send", "stop as an admin", "send"), 3),
     "on the second rung": Seed(("send", "send", "the due tick, a little late"), 3),
     "full of records": Seed((*RUN, "it sleeps for long", *RUN, "send", "stop"), 3),
@@ -384,8 +461,18 @@ def searches(
 ) -> Iterator[tuple[str, Figures]]:
     """One search from each seed."""
     for name, seed in SEEDS.items():
-        path, depth, limits = seed
-        yield name, search(depth + deeper, step, witness, table=table, log=Log(), seed=path, limits=limits)
+        path, depth, limits, chosen = seed
+        figures = search(
+            depth + deeper,
+            step,
+            witness,
+            table=table,
+            log=Log(),
+            seed=path,
+            limits=limits,
+            letters=chosen,
+        )
+        yield name, figures
 
 
 def small_searches(

@@ -25,10 +25,9 @@ from turnkeeper.actors.session.table.conditions import (
     AT_END,
     AT_FINISHED,
     AT_HALF,
-    AT_HOLDER,
     AT_HOLDER_OR_ALL,
-    AT_SUCCESSOR,
     AT_UNKNOWN,
+    AT_WAITING,
     BEFORE_DEADLINE,
     BEFORE_RUNG,
     CANCELLED_EARLY,
@@ -71,11 +70,11 @@ def test_a_condition_says_its_opposite_and_both_ways_back() -> None:
 
 
 def test_two_conditions_hold_together() -> None:
-    both = AT_HOLDER & WAITS
-    assert both.text == "it names the turn in flight, the asker waits"
+    both = AT_HOLDER_OR_ALL & WAITS
+    assert both.text == "it names the turn in flight or none, the asker waits"
     assert both.holds(RUNNING, stop("t"), 0.0)
     assert not both.holds(RUNNING, stop("old"), 0.0)
-    assert not (AT_HOLDER & ~WAITS).holds(RUNNING, stop("t"), 0.0)
+    assert not (AT_HOLDER_OR_ALL & ~WAITS).holds(RUNNING, stop("t"), 0.0)
 
 
 def test_always_says_nothing_and_holds() -> None:
@@ -131,21 +130,23 @@ def test_a_send_is_one_of_six(state: Idle, message: Submit, now: float, conditio
 @pytest.mark.parametrize(
     ("message", "condition"),
     [
-        (stop(None), UNAIMED),
-        (stop("t"), AT_HOLDER),
-        (stop("next"), AT_SUCCESSOR),
+        (stop(None), AT_HOLDER_OR_ALL),
+        (stop("t"), AT_HOLDER_OR_ALL),
+        (stop("next"), AT_WAITING),
         (stop("old"), AT_FINISHED),
         (stop("fled"), AT_FINISHED),
         (stop("unknown"), AT_UNKNOWN),
         (stop("t", "x"), STOP_MISSES),
         (stop(None, "x"), STOP_MISSES),
-        (stop(None, "t"), UNAIMED),
+        (stop(None, "t"), AT_HOLDER_OR_ALL),
     ],
 )
-def test_a_stop_is_one_of_six(message: Stop, condition: When) -> None:
-    among = [STOP_MISSES, UNAIMED, AT_HOLDER, AT_SUCCESSOR, AT_FINISHED, AT_UNKNOWN]
+def test_a_stop_is_one_of_five(message: Stop, condition: When) -> None:
+    among = [STOP_MISSES, AT_HOLDER_OR_ALL, AT_WAITING, AT_FINISHED, AT_UNKNOWN]
     assert only(CANCELLING, message, 0.0, among) is condition
-    assert AT_HOLDER_OR_ALL.holds(CANCELLING, message, 0.0) == (condition in (UNAIMED, AT_HOLDER))
+    assert UNAIMED.holds(CANCELLING, message, 0.0) == (
+        message.turn_id is None and condition is not STOP_MISSES
+    )
 
 
 def test_a_tick_finds_what_is_due() -> None:

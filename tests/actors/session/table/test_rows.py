@@ -13,7 +13,7 @@ from turnkeeper.actors.model.words import CancelCode, Strategy, StreamEnd, Verdi
 from turnkeeper.actors.session.effects import CloseStreams, CountStale, Effect, EndTurn, Reply, SetTimer
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import Closed, Idle, Running, State
-from turnkeeper.actors.session.table.conditions import ALWAYS, INTERRUPTS, REJECTS, ROLLS_BACK
+from turnkeeper.actors.session.table.conditions import ALWAYS, INTERRUPTS, QUEUES, REJECTS, ROLLS_BACK
 from turnkeeper.actors.session.table.rows import ROWS, Row
 
 IDLE = start().state
@@ -48,6 +48,8 @@ def test_every_strategy_has_its_rows() -> None:
     asked = {
         Strategy.INTERRUPT: INTERRUPTS,
         Strategy.REJECT: REJECTS,
+        Strategy.ENQUEUE: QUEUES,
+        Strategy.COLLAPSE: QUEUES,
         Strategy.ROLLBACK: ROLLS_BACK,
     }
     assert set(asked) == set(Strategy)
