@@ -388,6 +388,10 @@ STAYS = When(
     lambda state, shut, now: not CAUSES[shut.reason.code].lasts and state.memory.home.limits.durable,
     opposite="it is no shutdown, or the session is not durable",
 )
+DROPS_ALL = When(
+    "it is a shutdown, and the session is not durable",
+    lambda state, shut, now: not CAUSES[shut.reason.code].lasts and not state.memory.home.limits.durable,
+)
 LASTS_ALREADY = When(
     "it was closed for good, or this is a shutdown",
     lambda state, shut, now: state.for_good is not None or not CAUSES[shut.reason.code].lasts,
@@ -644,9 +648,11 @@ MISPLACED = When(
     lambda state, message, now: not _is_behind(state, message, now),
 )
 EDITS = When(
-    "the message of a turn that waits",
+    "it edits a turn that waits",
     lambda state, message, now: _is_behind(state, message, now) and message.edited is not None,
 )
-MOVES = When("the place of a turn that waits", _moves(*MoveTo))
-MOVES_BEHIND = When("the turn is to wait first or last", _moves(MoveTo.FIRST, MoveTo.LAST))
-MOVES_UP = When("the turn is to start now", _moves(MoveTo.NOW))
+MOVES = When("it moves a turn that waits", _moves(*MoveTo))
+MOVES_BEHIND = When(
+    "it moves a turn that waits to the first or last place", _moves(MoveTo.FIRST, MoveTo.LAST)
+)
+MOVES_UP = When("it moves a turn that waits up", _moves(MoveTo.NOW))

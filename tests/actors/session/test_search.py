@@ -25,9 +25,9 @@ from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
     CancelTurn,
+    CutWinding,
     Decision,
     EndTurn,
-    Quarantine,
     Reply,
     SetTimer,
     StartTurn,
@@ -324,9 +324,9 @@ def wrong(row: Row) -> Iterator[Row]:
     for number in range(len(row.must)):
         # What it must do is not even allowed.
         yield replace(row, must=(*row.must[:number], *row.must[number + 1 :]), may=())
-    yield replace(row, must=(*row.must, Quarantine))
+    yield replace(row, must=(*row.must, CutWinding))  # which is never the last
     if len(set(row.must)) > 1:
-        yield replace(row, must=row.must[::-1])
+        yield replace(row, must=row.must[::-1], may=())
 
 
 def test_a_wrong_row_is_noticed(table: Table) -> None:
