@@ -202,14 +202,14 @@ BUGS = (
     Bug(
         "the first event of a turn is lost",
         "holding",
-        "now, error, message.first_event_at, message.began, result)\n    effects",
-        "now, error, None, message.began, result)\n    effects",
+        "now, error, message.first_event_at, message.began, result)\n    if rollback",
+        "now, error, None, message.began, result)\n    if rollback",
     ),
     Bug(
         "whether a cancelled turn began is lost",
         "holding",
-        "now, error, message.first_event_at, message.began, result)\n    effects",
-        "now, error, message.first_event_at, None, result)\n    effects",
+        "now, error, message.first_event_at, message.began, result)\n    if rollback",
+        "now, error, message.first_event_at, None, result)\n    if rollback",
     ),
     Bug(
         "the result of a cancelled turn that had finished is lost",
@@ -229,8 +229,8 @@ BUGS = (
     Bug(
         "a dropped turn does not name the one that took its place",
         "steps/sends",
-        "now, spec.turn_id, holder)",
-        "now, None, holder)",
+        "asked, now, spec.turn_id, holder, undo=undo)",
+        "asked, now, None, holder, undo=undo)",
     ),
     Bug(
         "the oldest records are kept",
@@ -344,9 +344,9 @@ BUGS = (
     # -- After a restart
     Bug(
         "a turn is interrupted in the epoch that was cut off",
-        "steps/restarts",
-        "epoch=drawn(turn.epoch, now)",
-        "epoch=turn.epoch",
+        "holding",
+        "epoch=drawn(turn.epoch, now), rollback",
+        "epoch=turn.epoch, rollback",
     ),
     Bug(
         "a turn is cut off in the epoch that was cut off", "holding", "drawn(turn.epoch, now))", "turn.epoch)"

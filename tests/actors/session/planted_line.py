@@ -52,7 +52,7 @@ BUGS = (
     Bug(
         "those behind the one called up are lost",
         "line",
-        "Line(None, line.rest, line.later)",
+        "line_of(None, line.rest, line.later)",
         "line_of(None, (), line.later)",
     ),
     Bug(

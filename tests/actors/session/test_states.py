@@ -51,7 +51,7 @@ def test_a_turn_reaches_every_status(turn: diagram.Moves) -> None:
 
 def test_only_a_report_a_restart_or_the_end_of_the_ladder_lets_go_of_the_session() -> None:
     assert SESSION["running", "idle"] == {"TurnEnded", "Recover"}
-    assert SESSION["running", "queued"] == {"Recover"}
+    assert SESSION["running", "queued"] == {"TurnEnded", "Recover"}
     assert SESSION["cancelling", "idle"] == {"TurnEnded", "WoundUp", "Tick", "Recover"}
     assert SESSION["cancelling", "running"] == {"TurnEnded", "WoundUp", "Tick", "Recover"}
 
