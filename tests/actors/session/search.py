@@ -352,13 +352,14 @@ class _Search:
     def _drain(self, number: int, node: Node) -> bool:
         """No asker waits forever: the timer alone brings every cancelled turn to its end.
 
-        By two ticks, one for each turn that waits for a moment, and one that was set for what is gone.
+        By two ticks, two for each turn that waits for a moment, after which it may wait for others to join
+        it, and one that was set for what is gone.
         """
         if not isinstance(node.state, Ending):
             return True
         self.figures.drained += 1
         holder, reached = node.facts.holder, node
-        for _ in range(3 + len(node.facts.later)):
+        for _ in range(3 + 2 * len(node.facts.later)):
             if reached.facts.holder is not holder:
                 break
             wait = max(0.0, (reached.facts.timer or reached.now) - reached.now)
