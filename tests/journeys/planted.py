@@ -72,14 +72,14 @@ BUGS = (
     Bug(
         "a close leaves the streams open",
         "registry/performer",
-        "            self.feed.end(StreamEnd.SESSION_CLOSED)",
-        "            pass",
+        "        feed.end(StreamEnd.SESSION_CLOSED)",
+        "        pass",
     ),
     Bug(
         "a Stop leaves the streams open",
         "registry/performer",
-        "        self.feed.end(end)\n        if type(state) is Closed",
-        "        if type(state) is Closed",
+        "    feed.end(end)\n    if type(state) is Closed",
+        "    if type(state) is Closed",
     ),
     Bug(
         "a replaced turn ends no stream",
