@@ -496,6 +496,7 @@ class Performer:
     def _cut_winding(self) -> None:
         if self._unwinding is not None:
             self._shared.meter.count(ROLLBACK_HOOKS_OVERDUE, self._unwinding.cut())
+            self._shared.meter.count(ROLLBACK_HOOKS_FAILED, self._unwinding.failed)
             self._unwinding = None
 
     def seal(self, effect: EndTurn, state: State) -> Left | None:

@@ -62,8 +62,8 @@ BUGS = (
     Bug(
         "the end of a coroutine is lost behind a retry",
         "registry/durable/journaled",
-        "            case TurnEnded() | Tick() | WoundUp() | Recover():\n                facts.append((message, to))",
-        "            case TurnEnded() | Tick() | WoundUp() | Recover():\n                pass",
+        "| WoundUp() | Recover():\n                facts.append((message, to))",
+        "| WoundUp() | Recover():\n                pass",
     ),
     Bug(
         "a refused send is tried again",

@@ -104,6 +104,10 @@ async def agent(turn: Turn) -> list[str] | None:
             turn.context.messages += ["x" * 100] * int(amount)
         case "wait":
             await asyncio.Event().wait()
+        case "undone":
+            turn.on_rollback(asyncio.Event().wait)
+            turn.on_rollback(lambda: 1 // 0)  # the first one that is called
+            await asyncio.Event().wait()
         case _:
             return None
     return None
@@ -196,6 +200,20 @@ async def _abandoned(house: House) -> None:
     task = await ended(house, "wait")
     turn = (await house.get(f"/chat/s/turns/{task}")).body
     assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "client_disconnected")
+
+
+@bound(
+    "how long the hooks of a turn that is undone",
+    meter.ROLLBACK_HOOKS_OVERDUE,
+    meter.ROLLBACK_HOOKS_FAILED,
+    wind_grace=0.1,
+)
+async def _hooks(house: House) -> None:
+    task = await house.sent("s", "undone")
+    answer = await house.send("s", "return 1", multitask_strategy="rollback")
+    assert answer.body["superseded"]["rolled_back"] is False
+    turn = (await house.get(f"/chat/s/turns/{task}")).body
+    assert (turn["status"], turn["rollback"]) == ("cancelled", "partly")
 
 
 @bound("a result in", meter.RESULTS_LEFT_OUT, log_bytes=2_000)

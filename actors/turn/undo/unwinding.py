@@ -18,7 +18,7 @@ from .hooks import Hook
 class Unwinding:
     """Runs the hooks that undo a turn. ``report`` is called with how many failed, if it may end by itself."""
 
-    __slots__ = ("_failed", "_left", "_name", "_report", "task")
+    __slots__ = ("_left", "_name", "_report", "failed", "task")
 
     def __init__(
         self,
@@ -31,7 +31,8 @@ class Unwinding:
         """``name`` is what the logs call the turn. The hooks run in this ``context``."""
         self._name = name
         self._left = hooks
-        self._failed = 0
+        #: How many have failed so far.
+        self.failed = 0
         self._report: Callable[[int], object] | None = report
         self.task = loop.create_task(self._run(), name=f"undo {name}", context=context)
         self.task.add_done_callback(self._on_done)
@@ -70,14 +71,14 @@ class Unwinding:
             self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
-        self._failed += 1
+        self.failed += 1
         logger.error("a hook that undoes %s failed", self._name, exc_info=error)
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
             task.exception()  # looked at, or asyncio logs that nobody did
         if self._report is not None:
-            self._report(self._failed + len(self._left))
+            self._report(self.failed + len(self._left))
 
 
 def _is_cancelled(task: "asyncio.Task[None] | None") -> bool:

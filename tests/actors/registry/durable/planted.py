@@ -36,8 +36,8 @@ BUGS = (
     Bug(
         "the end of a turn that could not be written is lost",
         "journaled",
-        "            case TurnEnded() | Tick() | WoundUp() | Recover():\n                facts.append((message, to))\n",
-        "            case TurnEnded() | Tick() | WoundUp() | Recover():\n                pass\n",
+        "| WoundUp() | Recover():\n                facts.append((message, to))\n",
+        "| WoundUp() | Recover():\n                pass\n",
     ),
     Bug(
         "what came meanwhile is not tried again",
