@@ -159,7 +159,7 @@ def _started(durable: Durable, entry: Started) -> Durable:
             raise ValueError(f"turn {entry.turn_id} starts, which was not accepted")
         turn, durable = waiting, _without(durable, waiting)
     # As it stands now, without what only those have that wait.
-    turn = OpenTurn(turn.spec, entry.epoch, entry.at, turn.queued_at, entry.attempt)
+    turn = OpenTurn(turn.spec, entry.epoch, entry.at, turn.queued_at, entry.attempt, turn.cancellation)
     return replace(durable, holder=turn, last_epoch=entry.epoch)
 
 

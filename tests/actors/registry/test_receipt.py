@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, opened, settle
 from tests.turns import record
-from turnkeeper.actors.model.exceptions import ResultNotKept, TurnCancelled, TurnFailed
+from turnkeeper.actors.model.exceptions import ResultNotKept, TurnCancelled, TurnFailed, TurnMerged
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import Raised, Returned, TurnError
 from turnkeeper.actors.model.words import TERMINAL, TurnStatus
@@ -82,7 +82,8 @@ def test_every_end_but_completed_is_a_failure_that_says_how_the_turn_ended(statu
     else:
         assert failure is not None
         assert (failure.turn_id, failure.status) == ("t1", status)
-        assert type(failure) is (TurnFailed if status is TurnStatus.FAILED else TurnCancelled)
+        kinds = {TurnStatus.FAILED: TurnFailed, TurnStatus.MERGED: TurnMerged}
+        assert type(failure) is kinds.get(status, TurnCancelled)
 
 
 @pytest.mark.parametrize("status", sorted(set(TurnStatus) - TERMINAL))

@@ -105,7 +105,7 @@ def test_a_bad_token_in_the_environment_or_in_a_file_is_refused(
 @pytest.mark.parametrize(
     ("name", "value"),
     [("PORT", "eighty"), ("PORT", "70000"), ("PORT", "-1"), ("CANCEL_GRACE", "soon"), ("HEARTBEAT", "nan"),
-     ("SHUTDOWN_DEADLINE", "-1"), ("HOST", "0.0.0.0"), ("MULTITASK_STRATEGY", "enqueue"),
+     ("SHUTDOWN_DEADLINE", "-1"), ("HOST", "0.0.0.0"), ("MULTITASK_STRATEGY", "wait"),
      ("MAX_BODY", "1.5")],
 )  # fmt: skip
 def test_a_bad_value_in_the_environment_is_refused_by_name(

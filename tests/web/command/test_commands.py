@@ -112,7 +112,7 @@ def test_a_name_that_no_token_can_have_is_refused(user: str, capsys: pytest.Capt
         ("send", "s"),
         ("send", "a/b", "hello"),
         ("send", "turns", "hello"),
-        ("send", "s", "hello", "--strategy", "enqueue"),
+        ("send", "s", "hello", "--strategy", "wait"),
         ("send", "s", "hello", "--timeout", "0"),
         ("cancel",),
         ("cancel", "s", "a b"),

@@ -429,7 +429,7 @@ async def test_a_send_is_handed_over_before_its_handler_first_waits(k: int) -> N
     ("fields", "code", "field"),
     [
         ({"agent": "unknown"}, "UNKNOWN_AGENT", None),
-        ({"multitask_strategy": "enqueue"}, "INVALID_REQUEST", "multitask_strategy"),
+        ({"multitask_strategy": "wait"}, "INVALID_REQUEST", "multitask_strategy"),
         ({"multitask_strategy": ""}, "INVALID_REQUEST", "multitask_strategy"),
         ({"timeout": 0}, "INVALID_REQUEST", "timeout"),
         ({"timeout": -1}, "INVALID_REQUEST", "timeout"),
@@ -877,7 +877,7 @@ async def test_dots_are_no_ids() -> None:
         ("GET", "/chat/s/send", {"POST"}),
         ("PUT", "/chat/s/send", {"POST"}),
         ("GET", "/chat/s/t/cancel", {"POST"}),
-        ("DELETE", "/chat/s/turns/t", {"GET", "HEAD"}),
+        ("DELETE", "/chat/s/turns/t", {"GET", "HEAD", "PATCH"}),
         ("POST", "/chat/s/events", {"GET"}),
         ("HEAD", "/chat/s/events", {"GET"}),
         ("POST", "/chat/s", {"GET", "HEAD", "PATCH", "DELETE"}),

@@ -36,7 +36,7 @@ def test_the_defaults_are_those_of_the_design() -> None:
         *(("trusted_proxies", value) for value in (None, 1, "localhost", "10.0.0.1 10.0.0.2")),
         *(("host", value) for value in ("", None, 1)),
         ("cancel_grace", -1),
-        ("multitask_strategy", "enqueue"),
+        ("multitask_strategy", "wait"),
     ],
 )  # fmt: skip
 def test_a_value_out_of_its_range_is_refused_by_name(name: str, value: Any) -> None:
