@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fakes import opened, settle
-from turnkeeper.actors import AsyncioRef, Receipt, SessionRegistry, Turn, WaitsForItself, services
+from turnkeeper.actors import AsyncioRef, NotWaiting, Receipt, SessionRegistry, Turn, WaitsForItself, services
 from turnkeeper.web import WebSettings
 
 ROOT = Path(__file__).parent.parent
@@ -84,7 +84,7 @@ PUBLIC = [
     if not name.startswith("_") and function is not services.cancel_active_send_task  # it does not wait there
 ]
 #: What is passed, by the name of the parameter.
-GIVEN = {"session_id": "s1", "log_id": "s1", "message": "hello", "turn_id": "t1", "title": "named"}
+GIVEN = {"session_id": "s1", "log_id": "s1", "message": "hello", "turn_id": "t1", "title": "t", "to": "first"}
 
 
 def call_of(function: Callable[..., Any], registry: SessionRegistry, receipt: Receipt) -> Any:
@@ -109,6 +109,8 @@ async def test_whatever_would_wait_for_its_own_turn_says_so_in_terms_of_what_was
             try:
                 if call is not None:
                     await call
+            except NotWaiting:
+                pass  # the turn that runs is not moved, and nothing waits for that
             except WaitsForItself as error:
                 texts[function.__name__] = str(error)
                 wrong[function.__name__] = named_in(str(error)) - parameters(function)
