@@ -195,7 +195,7 @@ async def test_a_backup_can_be_made_while_it_is_written_to(journal: SqliteJourna
         head = await one_turn(journal, turn=f"t{number}", epoch=number, after=head)
     await copying
     copy = SqliteJournal(backup)
-    assert await copy.open() == ()
+    assert await copy.open() in [(), ("s1",)]  # it may have been made amid a turn
     assert await turns(copy) >= 1
     await copy.close()
 
