@@ -36,7 +36,7 @@ class Waiting:
 
 @value
 class Line:
-    """Who waits for a session: somebody does. Where nobody does there is no line, but ``None``."""
+    """The turns that wait for a session, at least one. Where none waits there is no line, but ``None``."""
 
     front: Waiting | None = None
     rest: tuple[Waiting, ...] = ()

@@ -10,7 +10,7 @@ from turnkeeper.actors.model.words import TurnStatus
 
 @value
 class UndoneTurn:
-    """A turn that is being undone, as the host's ``on_rollback`` is told of it.
+    """A turn that is being undone, as the host's ``on_rollback`` is given it.
 
     ``status`` is how it stopped, and ``interrupted`` if its process ended before it was undone. ``reason`` is
     why it was stopped, ``owner`` whose session it is, and ``attempt`` how often the turn had been started.

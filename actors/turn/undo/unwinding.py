@@ -76,7 +76,7 @@ class Unwinding:
 
     def _on_done(self, task: "asyncio.Task[None]") -> None:
         if not task.cancelled():
-            task.exception()  # looked at, or asyncio logs that nobody did
+            task.exception()  # looked at, or asyncio logs that it was not
         if self._report is not None:
             self._report(self.failed + len(self._left))
 
