@@ -35,6 +35,11 @@ class Chain(Generic[L]):
             yield link
             link = link._next
 
+    @property
+    def first(self) -> L | None:
+        """The one that came first; ``None`` if there is none."""
+        return self._first
+
     def append(self, link: L) -> None:
         """One link more, at the end."""
         link._previous, link._next = self._last, None

@@ -8,9 +8,12 @@ from turnkeeper.actors.model.exceptions import (
     MessageTooLarge,
     QueueFull,
     TitleTooLong,
+    TooDeep,
+    TooManyChildren,
+    TooManyOfAgent,
     TooManyPolicies,
     TooManyTurns,
-    TooManyUnresponsive,
+    TooManyWaiting,
 )
 from turnkeeper.actors.session.settings import Settings
 
@@ -55,16 +58,19 @@ def test_each_bound_is_a_setting_with_a_code_and_a_counter_of_its_own() -> None:
     assert [(bound.per_user, bound.in_all) for bound in bounds] == [
         (1_000, 200_000),
         (32, 10_000),
+        (32, 1_000),
         (64, 20_000),
         (64 * 2**20, 2 * 2**30),
     ]
     assert [bound.error.code for bound in bounds] == [
         "TOO_MANY_SESSIONS",
         "TOO_MANY_TURNS",
+        "TOO_MANY_UNRESPONSIVE",
         "TOO_MANY_STREAMS",
         "TOO_MUCH_KEPT",
     ]
-    others = {MessageTooLarge, TitleTooLong, QueueFull, TooManyUnresponsive, TooManyPolicies}
+    others = {MessageTooLarge, TitleTooLong, QueueFull, TooManyPolicies}
+    others |= {TooManyOfAgent, TooManyWaiting, TooDeep, TooManyChildren}
     assert {bound.error for bound in bounds} | others == set(COUNTERS)
     assert len(set(COUNTERS.values())) == len(COUNTERS)
     assert set(COUNTERS.values()) < set(ALL_COUNTERS)
