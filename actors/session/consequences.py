@@ -3,7 +3,7 @@
 A new `CancelCode` or `TurnStatus` is a type error in this file until it is decided what it means.
 """
 
-from typing import assert_never
+from typing import Final, assert_never
 
 from turnkeeper.actors.model.exceptions import StageFailed
 from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped, TurnError
@@ -21,7 +21,7 @@ class Cause:
     Stop, so the session's streams end with the turn. ``supersedes``: another turn takes the session over.
     ``closes_as`` is why the streams end when the session is closed with this code; ``None``: as its last turn
     ended. ``lasts``: it counts after a restart as well, because it is about more than this process.
-    ``decided_by`` are the fields of the turn's policy that are behind it.
+    ``decided_by`` are the fields of the turn's policy that are behind it, if no user is.
     ``ran_out``: the turn has used up what it had, and no one asked for its end.
     """
 
@@ -34,6 +34,10 @@ class Cause:
     ran_out: bool = False
 
 
+#: The fields of a policy that say how much a turn may emit and use.
+BUDGETS = ("max_events", "max_event_bytes", "max_tokens")
+
+
 def _cause(code: CancelCode) -> Cause:
     match code:
         case CancelCode.USER_REQUEST | CancelCode.ADMIN:
@@ -43,13 +47,15 @@ def _cause(code: CancelCode) -> Cause:
         case CancelCode.TIMEOUT:
             return Cause(stopped_as=TurnStatus.TIMED_OUT, decided_by=("turn_timeout",), ran_out=True)
         case CancelCode.BUDGET_EXCEEDED:
-            return Cause(decided_by=("max_events", "max_event_bytes"), ran_out=True)
+            return Cause(decided_by=BUDGETS, ran_out=True)
         case CancelCode.STALLED:
             return Cause(decided_by=("stall_timeout",), ran_out=True)
         case CancelCode.SHUTDOWN:
             return Cause(closes_as=StreamEnd.SHUTDOWN, lasts=False)
+        case CancelCode.CLIENT_DISCONNECTED:
+            return Cause(decided_by=("on_disconnect", "abandon_after"))
         case (
-            CancelCode.CLIENT_DISCONNECTED
+            CancelCode.PARENT_CANCELLED
             | CancelCode.POLICY
             | CancelCode.SESSION_CLOSED
             | CancelCode.JOURNAL_LOST
@@ -77,6 +83,10 @@ def is_run_again(policy: OnRestart | None) -> bool:
 
 
 # -- How a turn ended ---------------------------------------------------------------------------------
+
+
+#: The code of a turn whose coroutine raised CancelledError that no one had asked for.
+SPONTANEOUS_CANCEL: Final = "spontaneous_cancel"
 
 
 @value
@@ -111,10 +121,13 @@ def _end(status: TurnStatus) -> End:
 ENDS = {status: _end(status) for status in TERMINAL}
 
 
-def settled_as(outcome: Outcome, code: CancelCode) -> TurnStatus:
-    """The status of a turn that was cancelled with this code and whose coroutine has ended like this."""
+def settled_as(outcome: Outcome, code: CancelCode | None) -> TurnStatus:
+    """The status of a turn that was cancelled with this code, if it was, and whose coroutine ended like this.
+
+    A cancellation that was not asked for is a failure.
+    """
     if type(outcome) is Stopped:
-        return CAUSES[code].stopped_as
+        return TurnStatus.FAILED if code is None else CAUSES[code].stopped_as
     if type(outcome) is Returned:
         return TurnStatus.COMPLETED
     if type(outcome) is Raised:
@@ -143,7 +156,7 @@ def error_of(outcome: Outcome | None) -> TurnError | None:
         case Raised(error, code):
             return TurnError(code, type(error).__name__)
         case Stopped():
-            return TurnError("spontaneous_cancel", "CancelledError")
+            return TurnError(SPONTANEOUS_CANCEL, "CancelledError")
         case Returned() | None:
             return None
         case _:

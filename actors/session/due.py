@@ -3,7 +3,7 @@
 from typing import assert_never
 
 from .line import Line
-from .states import Again, Asked, Closed, Ending, Idle, Phase, Queued, Running, State, Winding
+from .states import Again, Asked, Closed, Ending, Held, Idle, Phase, Queued, Running, State, Winding
 
 
 def due(state: State) -> float | None:
@@ -27,8 +27,10 @@ def line_due(line: Line) -> float | None:
 
 
 def rung_due(phase: Phase) -> float:
-    """When the next rung of the ladder is due, or the time is up for what undoes the turn."""
+    """When the next rung of the ladder is due, or the time is up for what the end of the turn runs."""
     match phase:
+        case Held():
+            return phase.until
         case Asked():
             return phase.again_at
         case Again():

@@ -6,10 +6,11 @@ They carry all that is to be kept of a decision: its entries in the session's lo
 from typing import Any, TypeAlias, final
 
 from turnkeeper.actors.model.exceptions import SessionError
-from turnkeeper.actors.model.messages import ReplyAddress
+from turnkeeper.actors.model.messages import Accepted, QueuedTurn, ReplyAddress
 from turnkeeper.actors.model.records import Epoch, LateEnd, Outcome, Reason, TurnId, TurnRecord, TurnSpec
+from turnkeeper.actors.model.slots import Claim, Ticket
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.model.words import Place, StreamEnd, TurnStatus
+from turnkeeper.actors.model.words import Place, StreamEnd
 
 from .states import EarlyCancel, State
 
@@ -32,12 +33,36 @@ class StartTurn:
 @final
 @value
 class CancelTurn:
-    """Deliver a cancellation to the coroutine: the first one, or the one at half of its grace ``again``."""
+    """Deliver a cancellation to the coroutine: the first one, or the one at half of its grace ``again``.
+
+    What it has begun is stopped as well. ``held``: the first one waited for critical sections (`HoldCancel`).
+    """
 
     turn_id: TurnId
     epoch: Epoch
     reason: Reason
     asked_at: float
+    again: bool = False
+    held: bool = False
+
+
+@final
+@value
+class HoldCancel:
+    """Deliver no cancellation yet: it was asked, and waits for the turn's critical sections to end."""
+
+    turn_id: TurnId
+    epoch: Epoch
+    reason: Reason
+    asked_at: float
+
+
+@final
+@value
+class StopWork:
+    """Stop what a turn has begun that has returned by itself: the first time, or ``again`` and by force."""
+
+    epoch: Epoch
     again: bool = False
 
 
@@ -85,22 +110,20 @@ class EndAttempt:
 @final
 @value
 class WindUp:
-    """Run what undoes a turn, and report `WoundUp`: nothing more of the turn is published meanwhile.
+    """Run what the end of a turn runs, and report `WoundUp`: nothing more of it is published meanwhile.
 
-    ``status`` and ``reason`` are how and why it was stopped, ``attempt`` how often it had been started.
+    ``record`` is that of its end, as far as that is known. ``undo``: the turn is to be undone, too.
     """
 
     spec: TurnSpec
-    epoch: Epoch
-    status: TurnStatus
-    reason: Reason
-    attempt: int = 1
+    record: TurnRecord
+    undo: bool = False
 
 
 @final
 @value
 class CutWinding:
-    """Stop what undoes the turn of this epoch: its time is up."""
+    """Stop what the end of the turn of this epoch runs: its time is up."""
 
     epoch: Epoch
 
@@ -153,11 +176,38 @@ class AnnouncePlaces:
 
 @final
 @value
+class AskSlot:
+    """Ask for a slot for the turn that is called up: `Granted` says when it may start."""
+
+    ticket: Ticket
+    claim: Claim
+
+
+@final
+@value
+class LeaveSlot:
+    """Give a slot back, or ask for it no more."""
+
+    ticket: Ticket
+
+
+@final
+@value
+class ReplyPlaced:
+    """Answer about a turn that waits for a slot, or about all that wait, with where it stands there."""
+
+    to: ReplyAddress | None
+    answer: Accepted | tuple[QueuedTurn, ...]
+    ticket: Ticket
+
+
+@final
+@value
 class Reply:
     """Answer the asker."""
 
     to: ReplyAddress | None
-    answer: Any
+    answer: Any = None
 
 
 @final
@@ -197,7 +247,10 @@ class CountStale:
 @final
 @value
 class NoteCancel:
-    """Note that a turn which a shutdown had cancelled was asked to stop for a reason that outlives it."""
+    """Note that a turn on its way out was asked to stop, for a reason that outlives its process.
+
+    It had returned by itself, or a shutdown had cancelled it: it is not cancelled for that.
+    """
 
     turn_id: TurnId
     reason: Reason
@@ -242,6 +295,8 @@ class NoteClosed:
 Effect: TypeAlias = (
     StartTurn
     | CancelTurn
+    | HoldCancel
+    | StopWork
     | Quarantine
     | EndTurn
     | EndAttempt
@@ -251,6 +306,9 @@ Effect: TypeAlias = (
     | MoveWaiting
     | EditWaiting
     | AnnouncePlaces
+    | AskSlot
+    | LeaveSlot
+    | ReplyPlaced
     | Reply
     | Refuse
     | SetTimer
@@ -271,5 +329,5 @@ def addressees(effects: tuple[Effect, ...]) -> list[ReplyAddress | None]:
     return [
         effect.ended_to if isinstance(effect, EndTurn | EndAttempt) else effect.to
         for effect in effects
-        if isinstance(effect, EndTurn | EndAttempt | Reply | Refuse)
+        if isinstance(effect, EndTurn | EndAttempt | Reply | ReplyPlaced | Refuse)
     ]

@@ -13,6 +13,7 @@ from turnkeeper.actors.model.messages import (
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    Extras,
     LateEnd,
     Outcome,
     Stopped,
@@ -20,27 +21,40 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import OnRestart, Rollback, StreamEnd, TurnStatus, Verdict, WaitsFor
+from turnkeeper.actors.model.words import (
+    OnRestart,
+    Place,
+    Rollback,
+    StreamEnd,
+    TurnStatus,
+    Verdict,
+    WaitsFor,
+)
 
 from .consequences import CAUSES, ENDS, ended_late_as, error_of, is_run_again
 from .due import due, line_due
 from .effects import (
     AnnouncePlaces,
+    AskSlot,
     CloseStreams,
     Decision,
     Effect,
     EndAttempt,
     EndTurn,
+    MoveWaiting,
     NoteClosed,
     NoteLateEnd,
     Quarantine,
     Reply,
+    ReplyPlaced,
     SetTimer,
     StartTurn,
 )
 from .line import CALLED_UP, Line, Waiting, called_up, with_front
 from .record import kept_result, record_of, remember, unstarted, waiting_record
+from .slots import Slot, claim_of, drawn_ticket, left, needs_slot, serves, slot_of
 from .states import Closed, Closing, Ending, Holder, Idle, Memory, Queued, Running, Winding
 from .views import lasting_cancel, view
 
@@ -66,10 +80,14 @@ def start(
     queued_at: float | None = None,
     attempt: int = 1,
     line: Line | None = None,
+    ticket: Ticket | None = None,
 ) -> tuple[Running, tuple[Effect, ...]]:
-    """Let a turn hold the session, and answer its sender, which is the last effect."""
+    """Let a turn hold the session, and answer its sender, which is the last effect.
+
+    ``ticket`` is the one of its slot, if it needs one.
+    """
     epoch = drawn(memory.last_epoch, now)
-    turn = Holder(spec, epoch, now, queued_at, attempt)
+    turn = Holder(spec, epoch, now, queued_at, attempt, ticket)
     started = StartTurn(spec, epoch, now, queued_at, attempt)
     head = spec.head
     answer = Accepted(spec.session_id, head.turn_id, epoch, RUNNING, superseded, own_policy=head.own_policy)
@@ -84,24 +102,110 @@ def start(
     return running, (started, SetTimer(moment), reply)
 
 
-def go(memory: Memory, line: Line | None, now: float, superseded: Superseded | None = None) -> Decision:
-    """Nothing holds the session any more: let the next turn start, or wait for its moment, or rest.
+def go(
+    memory: Memory,
+    line: Line | None,
+    now: float,
+    superseded: Superseded | None = None,
+    slot: Slot | None = None,
+) -> Decision:
+    """Nothing holds the session any more: let the next turn start, wait for a moment or a slot, or rest.
 
-    ``superseded`` is what became of the turn that the one called up takes the place of. This is the only way
-    on for a session that was held, and for one in which only turns wait.
+    ``superseded`` is what became of the turn that the one called up takes the place of, ``slot`` what that
+    had or had asked for: it is for the one called up, if its claim is the same. This is the only way on for a
+    session that was held, and for one in which only turns wait.
     """
     if line is None:
-        return Idle(memory), ()
+        return Idle(memory), left(slot)
     front, behind = line.front, None
     if front is None or line.rest or line.later:  # else the usual one without a call: it alone waits
         front, behind = called_up(line)
     if front is None or (front.not_before is not None and now < front.not_before):
         moment = line_due(line)
-        return Queued(memory, line), () if moment is None else (SetTimer(moment),)
+        timer = () if moment is None else (SetTimer(moment),)
+        return Queued(memory, line), (*left(slot), *timer)
+    if slot is not None or needs_slot(front.spec):
+        return _go_by_slot(memory, line, front, behind, now, superseded, slot)
     running, effects = start(
         memory, front.spec, now, front.to, superseded, front.queued_at, front.attempt, behind
     )
     return running, effects if line.front is front else (*effects, AnnouncePlaces())
+
+
+# -- A slot -------------------------------------------------------------------------------------------
+
+
+def _go_by_slot(
+    memory: Memory,
+    line: Line,
+    front: Waiting,
+    behind: Line | None,
+    now: float,
+    superseded: Superseded | None,
+    slot: Slot | None,
+) -> Decision:
+    """Go on where the turn that is called up needs a slot, or the one before it had one."""
+    was_called_up = line.front is front
+    places = () if was_called_up else (AnnouncePlaces(),)
+    ticket = None
+    leaves: tuple[Effect, ...] = ()
+    if slot is not None and was_called_up and serves(slot, front.spec):
+        if not slot.granted:
+            return _go_on_asking(memory, line, front, slot.ticket, superseded)
+        ticket = slot.ticket
+    else:
+        leaves = left(slot)
+        if needs_slot(front.spec):
+            moved = () if was_called_up else (MoveWaiting(front.spec.turn_id, Place.FRONT),)
+            asking, effects = ask(memory, front, behind, now, superseded)
+            return asking, (*leaves, *moved, *effects, *places)
+    running, effects = start(
+        memory, front.spec, now, front.to, superseded, front.queued_at, front.attempt, behind, ticket
+    )
+    return running, (*leaves, *effects, *places)
+
+
+def ask(
+    memory: Memory, turn: Waiting, behind: Line | None, now: float, superseded: Superseded | None = None
+) -> tuple[Queued, tuple[Effect, ...]]:
+    """Let a turn wait for a slot, called up before those ``behind`` it; its sender hears where it stands."""
+    memory, ticket = drawn_ticket(memory)
+    claim = claim_of(memory.home.owner, turn.spec)
+    line = Line(turn) if behind is None else replace(behind, front=turn)
+    asking, effects = _go_on_asking(memory, line, turn, ticket, superseded)
+    return asking, (AskSlot(ticket, claim), *effects)
+
+
+def _go_on_asking(
+    memory: Memory, line: Line, front: Waiting, ticket: Ticket, superseded: Superseded | None
+) -> tuple[Queued, tuple[Effect, ...]]:
+    """Wait with this ticket for a slot for the turn that is called up."""
+    to, head = front.to, front.spec.head
+    if to is not None or front.not_before is not None:
+        line = replace(line, front=replace(front, to=None, not_before=None))
+    effects: tuple[Effect, ...] = ()
+    if to is not None:
+        waits = Accepted(
+            front.spec.session_id,
+            head.turn_id,
+            None,
+            TurnStatus.QUEUED,
+            superseded,
+            own_policy=head.own_policy,
+            position=CALLED_UP,
+        )
+        effects = (ReplyPlaced(to, waits, ticket),)
+    moment = line.due
+    return Queued(memory, line, ticket), effects if moment is None else (*effects, SetTimer(moment))
+
+
+def granted(state: Queued, ticket: Ticket, now: float) -> tuple[Running, tuple[Effect, ...]]:
+    """There is a slot for the turn that is called up: let it hold the session."""
+    front, behind = called_up(state.line)
+    assert front is not None, "a slot is asked for the turn that is called up"
+    return start(
+        state.memory, front.spec, now, front.to, None, front.queued_at, front.attempt, behind, ticket
+    )
 
 
 # -- The end of a turn --------------------------------------------------------------------------------
@@ -120,13 +224,10 @@ def settle(
     ``outcome`` is ``None`` for a turn that is given up: its coroutine still runs. ``rollback`` is how far it
     was undone, if it was to be.
     """
-    closing = state.closing
-    stopped = outcome is None or type(outcome) is Stopped
-    if stopped and closing is not None and _goes_on_elsewhere(state, closing):
-        return _hand_over(state, closing, outcome, now)
     error = error_of(outcome) if status is TurnStatus.FAILED else None
     result = kept_result(outcome, state.memory)
-    record = record_of(state, status, now, error, message.first_event_at, message.began, result)
+    first_event_at, began, extras = message.first_event_at, message.began, message.extras
+    record = record_of(state, status, now, error, first_event_at, began, result, extras)
     if rollback is not None:
         record = replace(record, rollback=rollback)
     effects: list[Effect] = [EndTurn(record, outcome, state.turn.spec.ended_to)]
@@ -160,18 +261,18 @@ def let_go(state: Ending, memory: Memory, record: TurnRecord, effects: list[Effe
             effects.append(Reply(ask.to, CancelAnswer(end.verdict, record, ms, None, ask.cleared)))
         ends_streams = ends_streams or CAUSES[ask.reason.code].ends_streams
     if state.closing is not None:
-        closed, closing = close(memory, state.closing, line, end.stream, now)
+        closed, closing = close(memory, state.closing, line, end.stream, now, slot_of(state))
         return closed, (*effects, *closing)
     front = None if line is None else line.front
     if front is None:
         # Only where no turn starts: with one that does the session goes on, and so do its streams.
         if ends_streams and (line is None or line.next is None):
             effects.append(CloseStreams(end.stream))
-        after, more = go(memory, line, now)
+        after, more = go(memory, line, now, None, slot_of(state))
         return after, (*effects, *more)
     ms = (now - front.spec.submitted_at) * 1000.0
     superseded = Superseded(record.head.turn_id, end.verdict, ms, record.rollback)
-    after, more = go(memory, line, now, superseded)
+    after, more = go(memory, line, now, superseded, slot_of(state))
     return after, (*effects, *more)
 
 
@@ -193,22 +294,24 @@ def cut_off(turn: Holder, memory: Memory, now: float) -> tuple[Memory, Waiting]:
     return replace(memory, last_epoch=drawn(turn.epoch, now)), waiting
 
 
-def _goes_on_elsewhere(state: Ending, closing: Closing) -> bool:
+def goes_on_elsewhere(state: Ending, outcome: Outcome | None) -> bool:
     """Whether nothing but the end of this process stops the turn, and another one runs it again."""
-    memory = state.memory
-    if closing.for_good is not None or not memory.home.limits.durable:
+    memory, closing = state.memory, state.closing
+    if closing is None or closing.for_good is not None or not memory.home.limits.durable:
+        return False
+    if outcome is not None and type(outcome) is not Stopped:
         return False
     return not state.asks and lasting_cancel(state) is None and may_run_again(memory, state.turn)
 
 
-def _hand_over(state: Ending, closing: Closing, outcome: Outcome | None, now: float) -> Decision:
+def hand_over(state: Ending, closing: Closing, outcome: Outcome | None, now: float) -> Decision:
     """The turn goes on in another process, and the session is closed in this one."""
     turn = state.turn
     memory, waiting = cut_off(turn, state.memory, now)
     ended = end_attempt(memory, waiting, now, outcome, turn.spec.ended_to)
     fled = () if outcome is not None else (Quarantine(turn.epoch),)
-    left = with_front(state.line, waiting)
-    closed, effects = close(memory, closing, left, StreamEnd.SHUTDOWN, now)
+    line = with_front(state.line, waiting)
+    closed, effects = close(memory, closing, line, StreamEnd.SHUTDOWN, now, slot_of(state))
     return closed, (ended, *fled, *effects)
 
 
@@ -221,11 +324,11 @@ def end_attempt(
 
 
 def interrupted(
-    state: Running | Ending, now: float, rollback: Rollback | None = None
+    state: Running | Ending, now: float, rollback: Rollback | None = None, extras: Extras | None = None
 ) -> tuple[Memory, EndTurn]:
     """End a turn whose process is gone; ``rollback`` is how far it was undone, if it was to be."""
     turn, spec = state.turn, state.turn.spec
-    record = record_of(state, TurnStatus.INTERRUPTED, now)
+    record = record_of(state, TurnStatus.INTERRUPTED, now, extras=extras)
     record = replace(record, epoch=drawn(turn.epoch, now), rollback=rollback)
     return remember(state.memory, record, now), EndTurn(record, None, spec.ended_to, anew=True, spec=spec)
 
@@ -311,12 +414,20 @@ def accepted(spec: TurnSpec, status: TurnStatus, behind: Holder | None) -> Accep
 # -- Closing ------------------------------------------------------------------------------------------
 
 
-def close(memory: Memory, closing: Closing, left: Line | None, end: StreamEnd, now: float) -> Decision:
+def close(
+    memory: Memory,
+    closing: Closing,
+    line: Line | None,
+    end: StreamEnd,
+    now: float,
+    slot: Slot | None = None,
+) -> Decision:
     """Nothing holds the session: close it. ``end`` is why its streams end, if the close does not say.
 
-    ``left`` are the turns that wait for another process.
+    ``line`` are the turns that wait for another process, ``slot`` is what the session has or has asked for.
     """
-    closed = Closed(memory, closing.reason, closing.for_good, left)
+    closed = Closed(memory, closing.reason, closing.for_good, line)
     noted = () if closing.for_good is None else (NoteClosed(closing.for_good, now),)
     answers = (Reply(to, view(closed)) for to in closing.to if to is not None)
-    return closed, (*noted, CloseStreams(CAUSES[closing.reason.code].closes_as or end), *answers)
+    ends = CloseStreams(CAUSES[closing.reason.code].closes_as or end)
+    return closed, (*noted, *left(slot), ends, *answers)

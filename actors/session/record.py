@@ -4,6 +4,7 @@ from turnkeeper.actors.model.footprint import TEXT, footprint
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    Extras,
     KeptResult,
     Outcome,
     Returned,
@@ -15,7 +16,7 @@ from turnkeeper.actors.model.records import (
 from turnkeeper.actors.model.words import TurnStatus
 
 from .line import Waiting
-from .states import EarlyCancel, Ending, Limits, Memory, Running
+from .states import EarlyCancel, Ending, Held, Limits, Memory, Running
 
 
 def record_of(
@@ -26,6 +27,7 @@ def record_of(
     first_event_at: float | None = None,
     began: bool | None = None,
     result: KeptResult | None = None,
+    extras: Extras | None = None,
 ) -> TurnRecord:
     """The turn that holds the session, as a record; with a terminal status the record of its end.
 
@@ -33,7 +35,9 @@ def record_of(
     """
     turn = state.turn
     cancellation = superseded_by = None
+    held = False
     if type(state) is Ending:
+        held = status is None and type(state.phase) is Held
         cancellation, line = state.cancellation, state.line
         if line is not None and line.front is not None:
             superseded_by = line.front.spec.head.turn_id
@@ -55,6 +59,10 @@ def record_of(
         began,
         result,
         turn.attempt,
+        None,
+        None,
+        held,
+        extras,
     )
 
 
@@ -122,11 +130,12 @@ def remember(memory: Memory, record: TurnRecord, now: float) -> Memory:
     if epoch is not None and epoch > last_epoch:
         last_epoch = epoch
     if results and len(records) < len(memory.records):
-        results = sum([kept.result.size for kept in records if kept.result is not None])
-    if record.result is not None:
-        results += record.result.size
+        results = sum([kept.size for kept in records])
+    if record.result is not None or record.head.params_json is not None:
+        results += record.size
     records = records + (record,)  # noqa: RUF005  with a star they go through a list
-    return Memory(memory.home, last_epoch, records, memory.early, memory.quarantined, results)
+    quarantined, last_ticket = memory.quarantined, memory.last_ticket
+    return Memory(memory.home, last_epoch, records, memory.early, quarantined, results, last_ticket)
 
 
 def early_cancel(memory: Memory, turn_id: TurnId, now: float) -> EarlyCancel | None:

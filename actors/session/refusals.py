@@ -2,6 +2,7 @@
 
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.exceptions import (
+    HoldRefused,
     IdempotencyKeyReused,
     NotWaiting,
     NotYoursToStop,
@@ -72,6 +73,16 @@ def not_yours_to_stop(turn: TurnSpec) -> SessionError:
     """A cancel by a user who may not stop this turn."""
     turn_id = turn.turn_id
     return NotYoursToStop(f"turn {turn_id!r} may be stopped by its sender only", turn_id=turn_id)
+
+
+def too_late_to_hold() -> SessionError:
+    """A critical section of a turn that was cancelled, has returned, or is over."""
+    return HoldRefused("the turn was cancelled, or has returned: it may not put that off any more")
+
+
+def too_many_holds(most: int) -> SessionError:
+    """A critical section of a turn that is in as many as it may be in."""
+    return HoldRefused(f"at most {most} critical sections of a turn may be entered at a time")
 
 
 def unknown_turn(turn_id: str) -> UnknownTurn:

@@ -31,7 +31,9 @@ class PolicySettings:
     stall_timeout: float | None = None
     """How long a turn may emit nothing before it is cancelled. ``None``: as long as it likes."""
     wind_grace: float = 5.0
-    """How long the hooks of a turn that is undone may take, all together. Then they are cancelled."""
+    """How long the hooks that a turn's end runs may take, all together. Then they are cancelled."""
+    max_hold: float = 30.0
+    """How long a critical section of a turn may put off its cancel."""
     queue_limit: int = 32
     """How many turns may wait for a session behind the one in flight."""
     on_full: str = "reject"
@@ -40,14 +42,20 @@ class PolicySettings:
     """How many messages may be joined into one by the strategy ``collapse``."""
     collapse_window: float = 0.0
     """How long a message waits for others that are to be joined with it."""
-    priority: str = "normal"
-    """How urgent a turn is beside those of others: a word of `Priority`."""
+    on_cap: str = "refuse"
+    """What becomes of a send when as many turns are in flight as there may be: a word of `OnCap`."""
     max_in_flight: int = 32
     """How many turns a user may have in flight."""
+    max_of_agent: int | None = None
+    """How many turns of one agent may be in flight, of all users together. ``None``: any number."""
+    priority: str = "normal"
+    """How urgent a turn is beside those of others: a word of `Priority`."""
     max_events: int | None = None
     """How many events a turn may emit before it is cancelled. ``None``: as many as it likes."""
     max_event_bytes: int | None = None
     """How many bytes of events a turn may emit before it is cancelled. ``None``: as many as it likes."""
+    max_tokens: int | None = None
+    """How many tokens a turn may report before it is cancelled. ``None``: as many as it likes."""
     on_disconnect: str = "continue"
     """What becomes of a turn that has no reader any more: a word of `OnDisconnect`."""
     abandon_after: float = 30.0
@@ -71,7 +79,35 @@ class PolicySettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings(PolicySettings):
+class WorkSettings(PolicySettings):
+    """How much turns may begin beside their coroutines."""
+
+    max_tasks: int = 1_000
+    """How many tasks of its own a turn may have running."""
+    max_threads: int = 32
+    """How many threads the turns of a user may have. Where they have as many, calls wait for one."""
+    max_threads_in_all: int = 256
+    """How many threads all turns together may have."""
+    max_processes: int = 32
+    """How many processes the turns of a user may have running, each with what it has started."""
+    max_processes_in_all: int = 256
+    """How many processes all turns together may have running."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is out of range."""
+        PolicySettings.__post_init__(self)
+        for name in (
+            "max_tasks",
+            "max_threads",
+            "max_threads_in_all",
+            "max_processes",
+            "max_processes_in_all",
+        ):
+            whole(getattr(self, name), name, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings(WorkSettings):
     """What can be set about sessions and turns. Spans are in seconds, sizes in bytes or pieces.
 
     Raises `InvalidRequest` for a value out of its range.
@@ -81,6 +117,10 @@ class Settings(PolicySettings):
     """How many users may have a policy of their own."""
     unresponsive_per_session: int = 8
     """How many turns that ignored being cancelled a session may have running before it takes no sends."""
+    max_unresponsive: int = 32
+    """How many such turns a user may have running, in all their sessions, before these take no sends."""
+    max_unresponsive_in_all: int = 1_000
+    """How many such turns all users together may have running."""
     idle_ttl: float = 300.0
     """After how long an idle session without subscribers is put to sleep. Its last event stays."""
     kept_turns: int = 20
@@ -101,6 +141,8 @@ class Settings(PolicySettings):
     """How many bytes of text a message may have, in all its parts together."""
     message_parts: int = 1_000
     """How many parts a message may have."""
+    max_params: int = 65_536
+    """How many bytes of JSON the ``params`` of a send may take."""
     title_length: int = 200
     """How many characters a session's title may have."""
     shown_part: int = 65_536
@@ -109,6 +151,8 @@ class Settings(PolicySettings):
     """How many events a session keeps for replay."""
     log_bytes: int = 1_048_576
     """How many bytes of events a session keeps for replay; also the largest event."""
+    max_open_calls: int = 100
+    """How many calls of tools a turn may have open at a time."""
     subscriber_buffer: int = 256
     """How many events a reader may lag behind before its stream is ended."""
     contexts: int = 10_000
@@ -130,6 +174,18 @@ class Settings(PolicySettings):
     """How many sessions all users together may have."""
     max_in_flight_in_all: int = 10_000
     """How many turns all users together may have in flight."""
+    max_waiting: int = 32
+    """How many turns of a user may wait for a slot when another send comes, where ``on_cap`` says that."""
+    max_waiting_in_all: int = 10_000
+    """How many turns of all users together may wait for a slot when another send comes."""
+    lane_aging: float = 30.0
+    """After how long a turn that waits for a slot is as urgent as those of the next higher lane."""
+    max_depth: int = 8
+    """How many levels a tree of turns may have: those of a turn that sends to other sessions, and so on."""
+    max_children: int = 100
+    """To how many turns of other sessions one turn may send, one after the other or at once."""
+    child_wait: float = 30.0
+    """How long such a turn may wait for its session before it is cancelled, where its send lets it wait."""
     max_streams: int = 64
     """How many streams a user may have open."""
     max_streams_in_all: int = 20_000
@@ -137,7 +193,8 @@ class Settings(PolicySettings):
     max_kept: int = 67_108_864
     """About how many bytes of events and messages may be kept of a user's sessions before more is refused.
 
-    The messages of turns in flight count too, but for texts up to 64 KiB.
+    The messages of turns in flight count too, but for texts up to 64 KiB, and so do ``params`` and what
+    clients of other protocols bring of their conversations.
     """
     max_kept_in_all: int = 2_147_483_648
     """About how many bytes of events and messages may be kept of all sessions before more is refused."""
@@ -160,7 +217,7 @@ class Settings(PolicySettings):
 
     def __post_init__(self) -> None:
         """Refuse what is out of range: hosts and environments hand in anything."""
-        PolicySettings.__post_init__(self)
+        WorkSettings.__post_init__(self)
         for name in (
             "idle_ttl",
             "turn_retention",
@@ -169,10 +226,12 @@ class Settings(PolicySettings):
             "shutdown_deadline",
             "slow_loop",
             "flush_interval",
+            "child_wait",
         ):
             seconds(getattr(self, name), name)
         if self.history_age is not None:
             seconds(self.history_age, "history_age", above=0.0, most=MAX_AGE)
+        seconds(self.lane_aging, "lane_aging", above=0.0)
         durability_named(self.durability)
         flag(self.record, "record")
         for name in (
@@ -180,13 +239,17 @@ class Settings(PolicySettings):
             "kept_result",
             "max_attempts",
             "unresponsive_per_session",
+            "max_unresponsive",
+            "max_unresponsive_in_all",
             "early_cancels_per_user",
             "message_text",
             "message_parts",
+            "max_params",
             "title_length",
             "shown_part",
             "log_events",
             "log_bytes",
+            "max_open_calls",
             "subscriber_buffer",
             "contexts",
             "conversation_messages",
@@ -197,6 +260,10 @@ class Settings(PolicySettings):
             "max_sessions_in_all",
             "max_user_policies",
             "max_in_flight_in_all",
+            "max_waiting",
+            "max_waiting_in_all",
+            "max_depth",
+            "max_children",
             "max_streams",
             "max_streams_in_all",
             "max_kept",

@@ -6,6 +6,7 @@ from turnkeeper.actors.model.messages import ReplyAddress, TurnEnded
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    Extras,
     Outcome,
     Reason,
     SessionId,
@@ -13,6 +14,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import OnRestart, TurnStatus
 
@@ -46,8 +48,12 @@ class Limits:
     message_parts: int = 1_000
 
     def on_restart_of(self, turn: TurnSpec) -> OnRestart | None:
-        """What becomes of a turn when its process has ended; ``None`` if its agent is not there."""
-        return turn.policy.on_restart if turn.head.agent in self.agents else None
+        """What becomes of a turn when its process has ended; ``None`` if no other one can start it.
+
+        Its agent may not be there, or what its sender has handed to it.
+        """
+        head = turn.head
+        return turn.policy.on_restart if head.agent in self.agents and not head.needs_options else None
 
 
 @value
@@ -73,7 +79,8 @@ class EarlyCancel:
 class Memory:
     """What a session keeps whatever its state. ``quarantined`` turns are over but still running.
 
-    ``results`` is about how many bytes the results in ``records`` take.
+    ``results`` is about how many bytes the results and params in ``records`` take. ``last_ticket`` is the
+    number of the last ticket with which it has asked for a slot.
     """
 
     home: Home
@@ -82,6 +89,7 @@ class Memory:
     early: tuple[EarlyCancel, ...] = ()
     quarantined: tuple[TurnRecord, ...] = ()
     results: int = 0
+    last_ticket: int = 0
 
 
 # -- The turn that holds the session ------------------------------------------------------------------
@@ -91,7 +99,8 @@ class Memory:
 class Holder:
     """The turn that holds the session, from its start to its end.
 
-    ``queued_at`` is when it began to wait for its predecessor, if it had to. ``attempt`` counts its starts.
+    ``queued_at`` is when it began to wait, if it had to. ``attempt`` counts its starts. ``ticket`` is the one
+    of the slot in which it runs, if it needs one.
     """
 
     spec: TurnSpec
@@ -99,6 +108,36 @@ class Holder:
     started_at: float
     queued_at: float | None = None
     attempt: int = 1
+    ticket: Ticket | None = None
+
+
+@value
+class Section:
+    """A critical section of the turn, by the number that the turn gave it.
+
+    A cancel waits for its end, at most until ``until``.
+    """
+
+    number: int
+    until: float
+
+
+@final
+@value
+class Held:
+    """Below the first rung of the ladder: the cancel waits for critical sections to end, for one at least.
+
+    With the last of them, or when the time of all is up, the coroutine is cancelled. It has ``grace`` seconds
+    from then on.
+    """
+
+    sections: tuple[Section, ...]
+    grace: float
+
+    @property
+    def until(self) -> float:
+        """When the time of the last one is up."""
+        return max([section.until for section in self.sections])
 
 
 @final
@@ -121,10 +160,10 @@ class Again:
 @final
 @value
 class Winding:
-    """Its coroutine has ended, or was given up, and what it did is being undone: at most until ``until``.
+    """It has ended, or was given up, and what its end runs is being run: at most until ``until``.
 
-    ``status`` and ``outcome`` are how it ended, ``first_event_at`` and ``began`` what is known of it besides.
-    ``late`` is the report of a coroutine that was given up and has ended meanwhile.
+    ``status`` and ``outcome`` are how it ended, ``first_event_at``, ``began`` and ``extras`` what is known of
+    it besides. ``late`` is the report of one that was given up and has ended meanwhile.
     """
 
     until: float
@@ -132,11 +171,12 @@ class Winding:
     outcome: Outcome | None = None
     first_event_at: float | None = None
     began: bool | None = None
+    extras: Extras | None = None
     late: TurnEnded | None = None
 
 
 #: How far a turn is on its way out.
-Phase: TypeAlias = Asked | Again | Winding
+Phase: TypeAlias = Held | Asked | Again | Winding
 
 
 # -- Those who wait for its end -----------------------------------------------------------------------
@@ -161,7 +201,7 @@ class Closing:
     """The session is closed once its turn has settled; ``to`` are answered when it is.
 
     ``for_good`` is why it will still be closed after a restart, if it will: a shutdown closes it for now.
-    ``by`` is the moment at which even a turn that is to be undone has settled, if the close says one.
+    ``by`` is the moment at which even what the turn's end runs is over, if the close says one.
     """
 
     reason: Reason
@@ -184,21 +224,29 @@ class Idle:
 @final
 @value
 class Queued:
-    """No turn holds the session, and some wait: each for its moment."""
+    """No turn holds the session, and some wait: each for its moment.
+
+    With a ticket that was ``asked`` for, the one that is called up waits for a slot of the server's.
+    """
 
     memory: Memory
     line: Line
+    asked: Ticket | None = None
 
 
 @final
 @value
 class Running:
-    """A turn holds the session. ``deadline`` is when its time is up, ``line`` who waits."""
+    """A turn holds the session. ``deadline`` is when its time is up, ``line`` who waits.
+
+    ``sections`` are its critical sections, for whose end a cancel waits.
+    """
 
     memory: Memory
     turn: Holder
     deadline: float | None
     line: Line | None = None
+    sections: tuple[Section, ...] = ()
 
 
 @final
@@ -206,13 +254,15 @@ class Running:
 class Ending:
     """A turn is on its way out and still holds the session: until it settles, or is given up.
 
+    It may be so without a ``cancellation``: its coroutine has returned, and the phases are those of what it
+    had begun, or of what its end runs.
     What follows is the close, if there is a ``closing``: then those in the ``line`` wait for another process.
     ``undo`` is since when what it did is to be undone before that, if it is.
     """
 
     memory: Memory
     turn: Holder
-    cancellation: Cancellation
+    cancellation: Cancellation | None
     phase: Phase
     asks: tuple[Ask, ...] = ()
     line: Line | None = None

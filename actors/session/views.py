@@ -14,6 +14,8 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import (
     Cancellation,
+    ChildTurn,
+    Extras,
     Moment,
     Reason,
     Returned,
@@ -21,13 +23,15 @@ from turnkeeper.actors.model.records import (
     TurnId,
     TurnOptions,
     TurnRecord,
+    TurnRef,
 )
-from turnkeeper.actors.model.words import SessionState, Step, TurnStatus, WaitsFor
+from turnkeeper.actors.model.slots import Standing
+from turnkeeper.actors.model.words import OnCap, SessionState, Step, TurnStatus, WaitsFor
 
 from .consequences import CAUSES
 from .line import CALLED_UP, Line, Waiting, waiting_turns
 from .record import record_of, waiting_record
-from .states import Closed, Ending, Idle, Queued, Running, State
+from .states import Closed, Ending, Held, Idle, Queued, Running, State
 
 
 class InFlight(msgspec.Struct, eq=False):
@@ -67,6 +71,16 @@ class InFlight(msgspec.Struct, eq=False):
         return self._state.turn.started_at
 
     @property
+    def parent(self) -> TurnRef | None:
+        """The turn that sent its message, if one did."""
+        return self._state.turn.spec.parent
+
+    @property
+    def held(self) -> bool:
+        """Whether its cancel waits for a critical section."""
+        return type(self._state) is Ending and type(self._state.phase) is Held
+
+    @property
     def turn(self) -> TurnRecord:
         """Its record."""
         return record_of(self._state)
@@ -76,11 +90,14 @@ class InFlight(msgspec.Struct, eq=False):
 
 
 def current_turn(
-    state: State, first_event_at: float | None = None, began: bool | None = None
+    state: State,
+    first_event_at: float | None = None,
+    began: bool | None = None,
+    extras: Extras | None = None,
 ) -> TurnRecord | None:
     """The turn that holds the session, else the last one that did, which may wait to do so again."""
     if isinstance(state, Running | Ending):
-        return record_of(state, first_event_at=first_event_at, began=began)
+        return record_of(state, first_event_at=first_event_at, began=began, extras=extras)
     memory = state.memory
     known = (*memory.records, *memory.quarantined, *queued_turns(state))
     started = (record for record in known if record.epoch is not None)
@@ -89,7 +106,8 @@ def current_turn(
 
 def lasting_cancel(state: Ending) -> Cancellation | None:
     """The first cancel of the turn in flight that counts after a restart as well."""
-    asked = (state.cancellation, *(Cancellation(ask.reason, ask.at) for ask in state.asks))
+    asks = tuple(Cancellation(ask.reason, ask.at) for ask in state.asks)
+    asked = asks if state.cancellation is None else (state.cancellation, *asks)
     return next((each for each in asked if CAUSES[each.reason.code].lasts), None)
 
 
@@ -113,8 +131,11 @@ def queued_turns(state: State) -> tuple[TurnRecord, ...]:
     return tuple([waiting_record(turn, last_epoch) for turn in line.turns])
 
 
-def queue_of(state: State) -> tuple[QueuedTurn, ...]:
-    """The turns that wait for the session, in order, each with its place and what it waits for."""
+def queue_of(state: State, standing: Standing | None = None) -> tuple[QueuedTurn, ...]:
+    """The turns that wait for the session, in order, each with its place and what it waits for.
+
+    ``standing`` is where the one that is called up stands, if it waits for a slot.
+    """
     line, last_epoch = line_of(state), state.memory.last_epoch
     if line is None:
         return ()
@@ -123,17 +144,20 @@ def queue_of(state: State) -> tuple[QueuedTurn, ...]:
             QueuedTurn(
                 waiting_record(turn, last_epoch),
                 position,
-                waits_for(turn, position),
+                waits_for(turn, position, standing),
                 turn.not_before,
                 turn.spec.message,
+                standing if position == CALLED_UP else None,
             )
             for turn, position in line.places
         ]
     )
 
 
-def waits_for(turn: Waiting, position: int | None) -> WaitsFor:
-    """What a turn at that place waits for."""
+def waits_for(turn: Waiting, position: int | None, standing: Standing | None = None) -> WaitsFor:
+    """What a turn at that place waits for, ``standing`` as in `queue_of`."""
+    if position == CALLED_UP and standing is not None:
+        return standing.waits_for
     moment = position is None or (position == CALLED_UP and turn.not_before is not None)
     return WaitsFor.NOT_BEFORE if moment else WaitsFor.SESSION_BUSY
 
@@ -145,14 +169,19 @@ def turns_of(state: State) -> tuple[TurnRecord, ...]:
 
 
 def find_turn(
-    state: State, turn_id: str, first_event_at: float | None = None, began: bool | None = None
+    state: State,
+    turn_id: str,
+    first_event_at: float | None = None,
+    began: bool | None = None,
+    extras: Extras | None = None,
 ) -> TurnRecord | None:
     """The turn of that id: in flight, waiting, quarantined or remembered.
 
-    ``first_event_at`` and ``began`` are those of the turn in flight, which its state does not know.
+    ``first_event_at``, ``began`` and ``extras`` are those of the turn in flight, which its state does not
+    know.
     """
     if isinstance(state, Running | Ending) and state.turn.spec.turn_id == turn_id:
-        return record_of(state, first_event_at=first_event_at, began=began)
+        return record_of(state, first_event_at=first_event_at, began=began, extras=extras)
     memory = state.memory
     for record in (*queued_turns(state), *memory.quarantined, *memory.records):
         if record.turn_id == turn_id:
@@ -182,7 +211,7 @@ def state_name(state: State) -> SessionState:
             return SessionState.IDLE
         case Queued():
             return SessionState.QUEUED
-        case Running():
+        case Running() | Ending(cancellation=None):
             return SessionState.RUNNING
         case Ending():
             return SessionState.CANCELLING
@@ -193,7 +222,11 @@ def state_name(state: State) -> SessionState:
 
 
 def view(
-    state: State, subscribers: int = 0, first_event_at: float | None = None, began: bool | None = None
+    state: State,
+    subscribers: int = 0,
+    first_event_at: float | None = None,
+    began: bool | None = None,
+    extras: Extras | None = None,
 ) -> SessionView:
     """The session as it is seen from outside."""
     memory = state.memory
@@ -201,12 +234,22 @@ def view(
         memory.home.session_id,
         memory.home.owner,
         state_name(state),
-        current_turn(state, first_event_at, began),
+        current_turn(state, first_event_at, began, extras),
         queued_turns(state),
         memory.records,
         memory.quarantined,
         subscribers,
     )
+
+
+def hold_left(state: State, now: float) -> float:
+    """For how many seconds a cancel of its turn waits for critical sections, or would wait, from now on."""
+    until = now
+    if type(state) is Running and state.sections:
+        until = max([section.until for section in state.sections])
+    elif type(state) is Ending and type(state.phase) is Held:
+        until = state.phase.until
+    return max(0.0, until - now)
 
 
 def was_superseded(record: TurnRecord) -> bool:
@@ -229,6 +272,26 @@ def owed_answers(state: State) -> list[ReplyAddress | None]:
     return owed
 
 
+def _behind_a_wait(on_cap: OnCap) -> tuple[str, ...]:
+    """The fields of its policy that may have a turn wait, and say for how long."""
+    match on_cap:
+        case OnCap.REFUSE:
+            return ("strategy",)
+        case OnCap.WAIT:
+            return ("strategy", "on_cap", "priority")
+        case _:
+            assert_never(on_cap)
+
+
+def _of_child(child: ChildTurn, began: float) -> tuple[Moment, ...]:
+    """What is known of a turn that another one, which ``began`` then, has sent for."""
+    ref, at = TurnRef(child.session_id, child.turn_id), child.ended_at
+    sent = Moment(Step.CHILD_SENT, child.sent_at, (child.sent_at - began) * 1000.0, turn=ref)
+    if at is None:
+        return (sent,)
+    return sent, Moment(Step.CHILD_ENDED, at, (at - began) * 1000.0, status=child.status, turn=ref)
+
+
 def timeline(record: TurnRecord) -> tuple[Moment, ...]:
     """What happened to a turn and when, in the order in which it happened.
 
@@ -244,18 +307,25 @@ def timeline(record: TurnRecord) -> tuple[Moment, ...]:
         status: TurnStatus | None = None,
         after: float | None = None,
         by: tuple[str, ...] = (),
+        waited: float | None = None,
     ) -> None:
         if at is not None:
-            moments.append(Moment(step, at, (at - began) * 1000.0, reason, status, after, by))
+            moments.append(Moment(step, at, (at - began) * 1000.0, reason, status, after, by, waited))
 
     reason = record.reason
-    cause = () if reason is None else CAUSES[reason.code].decided_by
+    # What a user asked for, such as a caller who has gone, no policy has.
+    cause = () if reason is None or reason.by is not None else CAUSES[reason.code].decided_by
     given_up = ("cancel_grace",) if record.status is TurnStatus.UNRESPONSIVE else ()
     add(Step.SUBMITTED, began)
-    add(Step.QUEUED, record.queued_at, by=("strategy",))
-    add(Step.STARTED, record.started_at)
+    queued_at, started_at = record.queued_at, record.started_at
+    waited = None if queued_at is None or started_at is None else (started_at - queued_at) * 1000.0
+    add(Step.QUEUED, queued_at, by=_behind_a_wait(record.policy.on_cap))
+    add(Step.STARTED, started_at, waited=waited)
     add(Step.FIRST_EVENT, record.first_event_at)
+    for child in record.children:
+        moments += _of_child(child, began)
     add(Step.CANCEL_REQUESTED, asked, reason, by=cause)
+    add(Step.CANCEL_DELIVERED, record.cancel_delivered_at, by=("max_hold",))
     add(Step.CANCELLED_AGAIN, record.cancelled_again_at, by=("cancel_grace",))
     if asked is not None and ended is not None and record.started_at is not None:
         add(Step.SETTLED, ended, None, record.status, (ended - asked) * 1000.0)

@@ -9,6 +9,7 @@ from turnkeeper.actors.session.consequences import CAUSES, ENDS
 from turnkeeper.actors.session.effects import Decision, Effect, NoteClosed, Reply, SetTimer
 from turnkeeper.actors.session.holding import accepted, close, drop
 from turnkeeper.actors.session.line import Line, line_of, waiting_turns
+from turnkeeper.actors.session.slots import slot_of
 from turnkeeper.actors.session.states import (
     Closed,
     Closing,
@@ -32,13 +33,15 @@ def queued(state: Queued, message: Shut, now: float, to: ReplyAddress | None) ->
     """Close a session in which turns only wait. Over a shutdown they go on waiting, for another process."""
     closing = _closing(message, to)
     memory, left, effects = _leave_or_drop(state.memory, state.line, closing, None, now)
-    closed, more = close(memory, closing, left, ENDS[TurnStatus.CANCELLED].stream, now)
+    closed, more = close(memory, closing, left, ENDS[TurnStatus.CANCELLED].stream, now, slot_of(state))
     return closed, (*effects, *more)
 
 
 def running(state: Running, message: Shut, now: float, to: ReplyAddress | None) -> Decision:
     """Cancel the turn in flight first."""
     closing = _closing(message, to)
+    if message.grace is not None:
+        closing = replace(closing, by=now + message.grace)
     memory, left, effects = _leave_or_drop(state.memory, state.line, closing, state.turn, now)
     if effects:
         state = replace(state, memory=memory)
@@ -59,14 +62,15 @@ def ending(state: Ending, message: Shut, now: float, to: ReplyAddress | None) ->
     if message.grace is not None:
         # A shutdown may leave less time than the turn's grace; it never leaves more.
         grace = message.grace
+        by = now + grace if closing.by is None else min(closing.by, now + grace)
+        closing = replace(closing, by=by)
         if state.undo is not None:
             # What undoes the turn has as long as is left to the turn itself.
-            by = now + grace if closing.by is None else min(closing.by, now + grace)
-            closing = replace(closing, by=by)
             grace = grace if type(phase) is Winding else grace / 2
         phase = ladder.shortened(phase, now, grace)
     shut = replace(state, memory=memory, line=left, closing=closing, phase=phase)
-    return shut, (*effects, SetTimer(ladder.next_due(shut)))
+    shut, noted = ladder.asked(shut, message.reason, now)
+    return shut, (*effects, *noted, SetTimer(ladder.next_due(shut)))
 
 
 def closed(state: Closed, message: Shut, now: float, to: ReplyAddress | None) -> Decision:

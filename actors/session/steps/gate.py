@@ -4,11 +4,12 @@ from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit
 from turnkeeper.actors.model.records import Cancellation, TurnSpec
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
-from turnkeeper.actors.session.effects import Decision, EndTurn, Reply
+from turnkeeper.actors.session.effects import Decision, EndTurn, Reply, ReplyPlaced
+from turnkeeper.actors.session.line import CALLED_UP
 from turnkeeper.actors.session.record import early_cancel, remember, unstarted
 from turnkeeper.actors.session.refusals import crowded, precondition_failed, refuse, reused
 from turnkeeper.actors.session.rights import may_stop
-from turnkeeper.actors.session.states import State
+from turnkeeper.actors.session.states import Queued, State
 from turnkeeper.actors.session.views import current_turn, find_turn, queue_of
 
 
@@ -35,12 +36,12 @@ def answered(state: State, message: Submit, now: float, to: ReplyAddress | None)
 
 
 def known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | None:
-    """The answer to a turn id that this session has heard before, or to a precondition that does not hold.
+    """The answer to a turn id that this session or its log knows, or to a precondition that does not hold.
 
     In this order: the first try of a repeated send may be what made its precondition fail.
     """
     head = message.spec.head
-    record = None if head.fingerprint is None else find_turn(state, head.turn_id)
+    record = None if head.fingerprint is None else find_turn(state, head.turn_id) or message.past
     if record is None:
         if message.if_match is not None and not matches(state, message.if_match):
             return refuse(state, to, precondition_failed(message.if_match))
@@ -63,6 +64,8 @@ def known(state: State, message: Submit, to: ReplyAddress | None) -> Decision | 
             accepted = replace(
                 accepted, position=each.position, waits_for=each.waits_for, not_before=each.not_before
             )
+            if each.position == CALLED_UP and type(state) is Queued and state.asked is not None:
+                return state, (ReplyPlaced(to, accepted, state.asked),)
     return state, (Reply(to, accepted),)
 
 

@@ -1,8 +1,10 @@
 """How a message joins another one that waits. Pure."""
 
+import json
+
 from turnkeeper.actors.model.content import joined
 from turnkeeper.actors.model.footprint import footprint
-from turnkeeper.actors.model.records import TurnId, TurnOptions, TurnSpec
+from turnkeeper.actors.model.records import TurnId, TurnSpec, params_of
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import Strategy
 from turnkeeper.actors.session.effects import EditWaiting, Effect
@@ -47,17 +49,25 @@ def _both(taker: Waiting, turn: Waiting, limits: Limits) -> Waiting | None:
     """
     count = taker.joined + turn.joined
     spec, other = taker.spec, turn.spec
-    if count > spec.policy.collapse_parts or not _alike(spec.options, other.options):
+    if count > spec.policy.collapse_parts or not _alike(spec, other):
         return None
     message = joined(spec.message, other.message, limits.message_text, limits.message_parts)
     if message is None:
         return None
-    both = replace(spec, message=message, size=footprint(message))
+    both = replace(spec, message=message, size=footprint(message) + spec.size_besides)
     return replace(taker, spec=both, joined=count)
 
 
-def _alike(one: TurnOptions | None, other: TurnOptions | None) -> bool:
-    """Whether both were handed the same: what a caller hands to a turn is not for a message without it."""
-    if one is None or other is None:
-        return one is other
-    return one.max_iterations == other.max_iterations and one.context is other.context
+def _alike(spec: TurnSpec, other: TurnSpec) -> bool:
+    """Whether both were handed the same: what a send hands to its turn is not for a message without it."""
+    mine, theirs = spec.options, other.options
+    if mine is None or theirs is None:
+        same = mine is theirs
+    else:
+        same = mine.max_iterations == theirs.max_iterations and mine.context is theirs.context
+    return same and _canonical(spec.head.params_json) == _canonical(other.head.params_json)
+
+
+def _canonical(params: str | None) -> str | None:
+    """The params with their members in order: so written, 1, 1.0 and true are not the same."""
+    return None if params is None else json.dumps(params_of(params), sort_keys=True)

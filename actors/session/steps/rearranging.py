@@ -1,40 +1,35 @@
 """What a session does when a turn that waits is moved to another place, or is to say something else."""
 
-from typing import assert_never
-
 from turnkeeper.actors.model.messages import Edit, Rearrange, ReplyAddress
+from turnkeeper.actors.model.records import TurnSpec
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import MoveTo, Place
+from turnkeeper.actors.model.words import MoveTo
 from turnkeeper.actors.session.effects import (
-    AnnouncePlaces,
     Decision,
     EditWaiting,
-    MoveWaiting,
     Reply,
+    ReplyPlaced,
 )
-from turnkeeper.actors.session.holding import go
 from turnkeeper.actors.session.line import (
     Line,
     Waiting,
-    behind,
     find,
     front_of,
-    in_front,
     instead,
-    with_front,
     without,
 )
 from turnkeeper.actors.session.refusals import closed, not_waiting, refuse, unknown_turn
-from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, Running, State
+from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, State
 from turnkeeper.actors.session.views import find_turn, line_of, queue_of
 
-from .sends import Busy, placed, take_the_place, with_line
+from .places import Busy, put, with_line
 
 
 def rearrange(state: State, message: Rearrange, now: float, to: ReplyAddress | None) -> Decision:
     """Move the turn, or edit it; answered with those that wait then.
 
-    Refused for one that does not wait, and for the one that is called up: that has its place.
+    Refused for one that does not wait, for the one that is called up, which has its place, and for a message
+    that takes more room than there is.
     """
     if type(state) is Closed or (type(state) is Ending and state.closing is not None):
         return refuse(state, to, closed(state))
@@ -45,40 +40,32 @@ def rearrange(state: State, message: Rearrange, now: float, to: ReplyAddress | N
         error = unknown_turn(message.turn_id) if known is None else not_waiting(message.turn_id)
         return refuse(state, to, error)
     if message.edited is not None:
-        after, effects = _edited(state, line, turn, message.edited)
+        edited = _edited(turn.spec, message.edited)
+        if message.no_room is not None and edited.size > turn.spec.size:
+            return refuse(state, to, message.no_room)
+        after, effects = _with_edited(state, line, turn, edited)
     elif message.to is not None:
-        after, effects = _moved(state, line, turn, message.to, now)
+        after, effects = _moved(state, line, turn, message, message.to, now)
     else:
         raise ValueError("a turn is neither moved nor edited")
-    return after, (*effects, Reply(to, queue_of(after)))
+    waiting = queue_of(after)
+    if type(after) is Queued and after.asked is not None:
+        return after, (*effects, ReplyPlaced(to, waiting, after.asked))
+    return after, (*effects, Reply(to, waiting))
 
 
-def _edited(state: Busy, line: Line, turn: Waiting, edit: Edit) -> Decision:
-    """It says something else, at its place; as a retry it is known by what it was sent with."""
-    spec = replace(turn.spec, message=edit.message, size=edit.size)
-    after = with_line(state, state.memory, instead(line, turn, replace(turn, spec=spec)))
-    return after, (EditWaiting(spec, turn.joined),)
+def _edited(spec: TurnSpec, edit: Edit) -> TurnSpec:
+    """It says something else; as a retry it is known by what it was sent with."""
+    return replace(spec, message=edit.message, size=edit.size + spec.size_besides)
 
 
-def _moved(state: Busy, line: Line, turn: Waiting, to: MoveTo, now: float) -> Decision:
+def _with_edited(state: Busy, line: Line, turn: Waiting, edited: TurnSpec) -> Decision:
+    """It keeps its place."""
+    after = with_line(state, state.memory, instead(line, turn, replace(turn, spec=edited)))
+    return after, (EditWaiting(edited, turn.joined),)
+
+
+def _moved(state: Busy, line: Line, turn: Waiting, message: Rearrange, to: MoveTo, now: float) -> Decision:
     """It waits for its turn from now on, at another place; where nothing is in its way it starts."""
-    turn_id, others = turn.spec.turn_id, without(line, turn)
-    turn = replace(turn, not_before=None, collects=False)
-    if type(state) is Queued and front_of(others) is None:
-        started, effects = go(state.memory, with_front(others, turn), now)
-        return started, (*effects, AnnouncePlaces())
-    after: State
-    match to:
-        case MoveTo.FIRST:
-            after = with_line(state, state.memory, in_front(others, turn))
-            effects = (MoveWaiting(turn_id, Place.REST, first=True),)
-        case MoveTo.LAST:
-            after = with_line(state, state.memory, behind(others, turn))
-            effects = (MoveWaiting(turn_id, Place.REST),)
-        case MoveTo.NOW:
-            after, effects = take_the_place(state, others, turn, now)
-            if type(after) is not Running:
-                effects = (*effects, MoveWaiting(turn_id, Place.FRONT))
-        case _:
-            assert_never(to)
-    return placed(after, effects)
+    moved = replace(turn, not_before=None, collects=False)
+    return put(state, without(line, turn), moved, to, now, message.by)

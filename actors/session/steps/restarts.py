@@ -7,6 +7,7 @@ because what was said last in the epoch that was cut off may have been seen and 
 
 from typing import assert_never
 
+from turnkeeper.actors.model.messages import Recover
 from turnkeeper.actors.model.records import LateEnd
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
@@ -24,7 +25,7 @@ from turnkeeper.actors.session.line import Line, Waiting, waiting_turns, with_fr
 from turnkeeper.actors.session.record import remember
 from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued, Running, State
 
-from . import rollbacks
+from . import winding
 
 INTERRUPTED = TurnStatus.INTERRUPTED
 
@@ -36,7 +37,7 @@ def needs_recovery(state: State) -> bool:
     return not isinstance(state, Idle | Closed) or bool(state.memory.quarantined)
 
 
-def recover(state: State, now: float) -> Decision:
+def recover(state: State, message: Recover, now: float) -> Decision:
     """Say what becomes of the turns of a session whose process is gone."""
     memory, noted = _without_given_up(state.memory, now)
     if noted:
@@ -46,9 +47,9 @@ def recover(state: State, now: float) -> Decision:
     if type(state) is Queued:
         after, effects = _recover_queued(state, now)
     elif type(state) is Running:
-        after, effects = _recover_running(state, now)
+        after, effects = _recover_running(state, message, now)
     elif type(state) is Ending:
-        after, effects = _recover_ending(state, now)
+        after, effects = _recover_ending(state, message, now)
     else:
         assert_never(state)
     return after, (*noted, *effects)
@@ -73,27 +74,29 @@ def _recover_queued(state: Queued, now: float) -> Decision:
     return after, (*effects, *more)
 
 
-def _recover_running(state: Running, now: float) -> Decision:
+def _recover_running(state: Running, message: Recover, now: float) -> Decision:
     turn = state.turn
     if may_run_again(state.memory, turn):
         memory, waiting = cut_off(turn, state.memory, now)
         ended: Effect = end_attempt(memory, waiting, now, None, turn.spec.ended_to)
         line = with_front(state.line, waiting)
+    elif message.winds:
+        return _recover_ending(winding.over_by_itself(state, now), message, now)
     else:
-        memory, ended = interrupted(state, now)
+        memory, ended = interrupted(state, now, extras=message.extras)
         line = state.line
     memory, line, effects = _sifted(memory, line, now)
     after, more = go(memory, line, now)
     return after, (ended, *effects, *more)
 
 
-def _recover_ending(state: Ending, now: float) -> Decision:
-    """Its cancel was asked, so there is no other attempt. It may have to be undone; then the next starts."""
-    if state.undo is not None:
+def _recover_ending(state: Ending, message: Recover, now: float) -> Decision:
+    """There is no other attempt of it. Its end may have something to run; then the next one starts."""
+    if message.winds or state.undo is not None:
         memory, line, effects = _sifted(state.memory, state.line, now)
-        after, more = rollbacks.begin(replace(state, memory=memory, line=line), INTERRUPTED, now)
+        after, more = winding.begin(replace(state, memory=memory, line=line), INTERRUPTED, now, message)
         return after, (*effects, *more)
-    memory, end = interrupted(state, now)
+    memory, end = interrupted(state, now, extras=message.extras)
     memory, line, effects = _sifted(memory, state.line, now)
     return let_go(replace(state, line=line), memory, end.record, [end, *effects], now)
 

@@ -2,20 +2,19 @@
 
 from typing import assert_never
 
-from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit, Superseded
+from turnkeeper.actors.model.messages import Accepted, ReplyAddress, Submit
 from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import Cancellation, Reason, TurnSpec
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import (
     CancelCode,
+    MoveTo,
     OnFull,
     Place,
     Strategy,
     TurnStatus,
-    Verdict,
     WaitsFor,
 )
-from turnkeeper.actors.session import ladder
 from turnkeeper.actors.session.due import due
 from turnkeeper.actors.session.effects import (
     AnnouncePlaces,
@@ -26,27 +25,25 @@ from turnkeeper.actors.session.effects import (
     Reply,
     SetTimer,
 )
-from turnkeeper.actors.session.holding import accepted, drop, go, start
+from turnkeeper.actors.session.holding import accepted, ask, drop, start
 from turnkeeper.actors.session.line import (
     Line,
     Waiting,
     behind,
     for_a_moment,
-    front_of,
-    with_front,
     without,
 )
 from turnkeeper.actors.session.refusals import busy, closed, queue_full, refuse
-from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued, Running, State
+from turnkeeper.actors.session.slots import WAIT, needs_slot
+from turnkeeper.actors.session.states import Closed, Ending, Idle, Memory, Queued
 from turnkeeper.actors.session.views import line_of
 
-from . import gate, rollbacks
+from . import gate
 from .joins import join
+from .places import Busy, announced, is_free, put, take_the_place, with_line
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us.
-QUEUED, SUPERSEDED, COLLAPSE = TurnStatus.QUEUED, CancelCode.SUPERSEDED, Strategy.COLLAPSE
-#: A session that takes sends, and in which there is something in their way.
-Busy = Running | Ending | Queued
+QUEUED, COLLAPSE = TurnStatus.QUEUED, Strategy.COLLAPSE
 
 
 def idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> Decision:
@@ -54,11 +51,15 @@ def idle(state: Idle, message: Submit, now: float, to: ReplyAddress | None) -> D
     answered = gate.answered(state, message, now, to)
     if answered is not None:
         return answered
-    if message.not_before is not None:
-        return _wait_for_a_moment(state, message, message.not_before, now, to)
+    moment = message.not_before
+    if moment is not None and now < moment:
+        return _wait_for_a_moment(state, message, moment, now, to)
     if message.strategy is COLLAPSE:
         return _collapse(state, message, now, to)
-    return start(state.memory, message.spec, now, to, None)
+    policy = message.spec.head.own_policy
+    if policy is None or policy.on_cap is not WAIT:  # the usual one without a call: it needs no slot
+        return start(state.memory, message.spec, now, to, None)
+    return _begin(state.memory, message, now, to)
 
 
 def closed_session(state: Closed, message: Submit, to: ReplyAddress | None) -> Decision:
@@ -73,11 +74,12 @@ def busy_session(state: Busy, message: Submit, now: float, to: ReplyAddress | No
     answered = gate.answered(state, message, now, to)
     if answered is not None:
         return answered
-    if message.not_before is not None:
-        return _wait_for_a_moment(state, message, message.not_before, now, to)
+    moment = message.not_before
+    if moment is not None and now < moment:
+        return _wait_for_a_moment(state, message, moment, now, to)
     if type(state) is Queued and state.line.front is None and message.strategy is not COLLAPSE:
         # Nothing is in its way: those that wait for a moment are not there yet.
-        return start(state.memory, message.spec, now, to, None, line=state.line)
+        return _begin(state.memory, message, now, to, state.line)
     match message.strategy:
         case Strategy.INTERRUPT:
             return _interrupt(state, message, now, to)
@@ -106,41 +108,34 @@ def come_due(state: Busy, now: float) -> Decision:
     if turn.spec.strategy is COLLAPSE and not first.collects:
         gathered = _gather(state, line, turn, now)
         if gathered is not None:
-            return placed(*gathered)
-    if type(state) is Queued and front_of(line) is None:
-        started, effects = go(state.memory, with_front(line, turn), now)
-        return started, (*effects, AnnouncePlaces())
-    turn_id, strategy = turn.spec.turn_id, turn.spec.strategy
+            return announced(*gathered)
+    strategy, by = turn.spec.strategy, turn.spec.user
     match strategy:
         case Strategy.INTERRUPT | Strategy.ROLLBACK:
-            undo = strategy is Strategy.ROLLBACK
-            after, effects = take_the_place(state, line, turn, now, undo=undo)
-            if type(after) is not Running:
-                effects = (*effects, MoveWaiting(turn_id, Place.FRONT))
+            return put(state, line, turn, MoveTo.NOW, now, by, undo=strategy is Strategy.ROLLBACK)
+        case Strategy.REJECT if is_free(state, line):
+            return put(state, line, turn, MoveTo.NOW, now, by)
         case Strategy.REJECT:
             asked = Cancellation(Reason(CancelCode.POLICY, text="a turn was in flight"), now)
             memory, effects = drop(state.memory, (turn,), asked, now)
-            after = with_line(state, memory, line)
+            return announced(with_line(state, memory, line), effects)
         case Strategy.ENQUEUE | Strategy.COLLAPSE:
-            after = with_line(state, state.memory, behind(line, turn))
-            effects = (MoveWaiting(turn_id, Place.REST),)
+            return put(state, line, turn, MoveTo.LAST, now, by)
         case _:
             assert_never(strategy)
-    return placed(after, effects)
 
 
-def placed(after: State, effects: tuple[Effect, ...]) -> Decision:
-    """One that waited for a moment has its place now; the session looks again when the next one has come."""
-    moment = due(after)
-    timer = () if moment is None else (SetTimer(moment),)
-    return after, (*effects, AnnouncePlaces(), *timer)
-
-
-def with_line(state: Busy | Idle, memory: Memory, line: Line | None) -> Busy | Idle:
-    """The same session, with those who wait in it."""
-    if type(state) is Queued or type(state) is Idle:
-        return Idle(memory) if line is None else Queued(memory, line)
-    return replace(state, memory=memory, line=line)
+def _begin(
+    memory: Memory, message: Submit, now: float, to: ReplyAddress | None, line: Line | None = None
+) -> Decision:
+    """Nothing in the session is in the way of the turn: let it start, or wait for a slot if it needs one."""
+    spec, ticket = message.spec, message.granted
+    if ticket is not None:
+        memory = replace(memory, last_ticket=ticket.number)
+    elif needs_slot(spec):
+        asking, effects = ask(memory, Waiting(spec, 1, now, to), line, now)
+        return asking, (AnnounceQueued(spec, now), *effects)
+    return start(memory, spec, now, to, None, line=line, ticket=ticket)
 
 
 # -- Taking the place of a turn -----------------------------------------------------------------------
@@ -151,45 +146,16 @@ def _interrupt(
 ) -> Decision:
     spec = message.spec
     if type(state) is Queued:
-        return take_the_place(state, state.line, Waiting(spec, 1, None, to), now, undo=undo)
+        waits = needs_slot(spec)  # else it starts in this step, and is never said to wait
+        turn = Waiting(spec, 1, now if waits else None, to)
+        after, effects = take_the_place(state, state.line, turn, now, spec.head.user, undo=undo)
+        return after, (*effects, AnnounceQueued(spec, now)) if waits else effects
     turn = Waiting(spec, 1, now, to if message.wait else None)
-    after, effects = take_the_place(state, state.line, turn, now, undo=undo)
+    after, effects = take_the_place(state, state.line, turn, now, spec.head.user, undo=undo)
     announced = AnnounceQueued(spec, now)
     if message.wait:
         return after, (*effects, announced)
     return after, (*effects, announced, Reply(to, accepted(spec, QUEUED, state.turn)))
-
-
-def take_the_place(
-    state: Busy, line: Line | None, turn: Waiting, now: float, *, undo: bool = False
-) -> Decision:
-    """Cancel what is in flight, if that has not been done, and start once it has settled.
-
-    It takes the place of the turn that was called up before it, too; those behind that keep theirs. ``undo``:
-    what has started of these is undone.
-    """
-    spec = turn.spec
-    reason = Reason(SUPERSEDED, spec.head.user)
-    if type(state) is Running:
-        line = Line(turn) if line is None else with_front(line, turn)
-        entered = ladder.enter(state, reason, now, line=line)
-        return rollbacks.wished(entered, now) if undo else entered
-    memory, before, line = state.memory, front_of(line), with_front(line, turn)
-    effects: tuple[Effect, ...] = ()
-    if before is not None:
-        holder = state.turn if type(state) is Ending else None
-        asked = Cancellation(reason, now)
-        memory, effects = drop(memory, (before,), asked, now, spec.turn_id, holder, undo=undo)
-    if type(state) is Ending:
-        ending = replace(state, memory=memory, line=line), effects
-        return rollbacks.wished(ending, now) if undo else ending
-    superseded = None
-    if before is not None:
-        ms = (now - spec.submitted_at) * 1000.0
-        rollback = memory.records[-1].rollback
-        superseded = Superseded(before.spec.turn_id, Verdict.CANCELLED, ms, rollback)
-    started, more = go(memory, line, now, superseded)
-    return started, (*effects, *more)
 
 
 def _in_the_way(state: Busy) -> TurnSpec:
@@ -281,7 +247,7 @@ def _collapse(state: Busy | Idle, message: Submit, now: float, to: ReplyAddress 
     if window > 0.0:
         return _wait_for_a_moment(state, message, now + window, now, to, Place.WINDOW)
     if type(state) is Idle or (type(state) is Queued and state.line.front is None):
-        return start(state.memory, spec, now, to, None, line=line)
+        return _begin(state.memory, message, now, to, line)
     return _enqueue(state, message, now, to)
 
 
@@ -319,7 +285,7 @@ def _with_place(
             own = [turn for turn in (*line.rest, *line.later) if turn.spec.user == spec.user]
             if not own or not policy.queue_limit:
                 return None
-            asked = Cancellation(Reason(SUPERSEDED, spec.user), now)
+            asked = Cancellation(Reason(CancelCode.SUPERSEDED, spec.user), now)
             memory, effects = drop(state.memory, (own[0],), asked, now, spec.turn_id)
             return with_line(state, memory, without(line, own[0])), effects
         case _:

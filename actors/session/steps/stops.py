@@ -20,11 +20,13 @@ from turnkeeper.actors.session.holding import drop, go
 from turnkeeper.actors.session.line import Line, Waiting, find, front_of, waiting_turns, without
 from turnkeeper.actors.session.record import record_of, remember_cancel
 from turnkeeper.actors.session.rights import may_stop
+from turnkeeper.actors.session.slots import slot_of
 from turnkeeper.actors.session.states import (
     Ask,
     Closed,
     EarlyCancel,
     Ending,
+    Held,
     Holder,
     Idle,
     Memory,
@@ -56,10 +58,10 @@ def queued(state: Queued, message: Stop, now: float, to: ReplyAddress | None) ->
             return state, (Reply(to, CancelAnswer(Verdict.NOT_RUNNING)),)
         return _other(state, message.turn_id, message, now, to)
     memory, dropped, line = _drop(state.memory, state.line, meant, others, message, now)
-    after, effects = go(memory, line, now)
+    after, effects = go(memory, line, now, None, slot_of(state))
     reply = Reply(to, _dropped(dropped, meant, others))
     if type(after) is Idle and CAUSES[message.reason.code].ends_streams:
-        return after, (*dropped, reply, CloseStreams(ENDS[TurnStatus.CANCELLED].stream))
+        return after, (*dropped, *effects, reply, CloseStreams(ENDS[TurnStatus.CANCELLED].stream))
     return after, (*dropped, reply, *effects)
 
 
@@ -74,7 +76,9 @@ def running(state: Running, message: Stop, now: float, to: ReplyAddress | None) 
         meant, others = _meant(state, line, message, state.turn)
         memory, dropped, line = _drop(state.memory, line, meant, others, message, now)
         state, cleared = replace(state, memory=memory), _ids(_both(meant, others))
-    asks = (Ask(to if message.wait else None, now, message.reason, cleared),)
+    if message.force:
+        state = replace(state, sections=())
+    asks = (_ask(message, now, to, cleared),)
     ending, effects = ladder.enter(state, message.reason, now, asks, line)
     return ending, (*effects, *dropped, *_requested(ending, message, to, cleared))
 
@@ -82,7 +86,8 @@ def running(state: Running, message: Stop, now: float, to: ReplyAddress | None) 
 def ending(state: Ending, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
     """Say what a cancel does while a turn is on its way out.
 
-    Two cancels are one: the coroutine is not cancelled again, its ladder goes on.
+    Two cancels are one: the coroutine is not cancelled again, its ladder goes on. A cancel by force waits no
+    longer for critical sections.
     """
     if message.turn_id is not None and message.turn_id != state.turn.spec.turn_id:
         return _waiting(state, message, now, to)
@@ -93,9 +98,13 @@ def ending(state: Ending, message: Stop, now: float, to: ReplyAddress | None) ->
         # Over a shutdown the sender was answered already.
         memory, dropped, line = _drop(state.memory, state.line, None, gone, message, now, state.turn)
         asked = replace(state, memory=memory, line=line)
-    ask = Ask(to if message.wait else None, now, message.reason, _ids(gone))
-    asked = replace(asked, asks=_joined(asked.asks, ask))
-    return asked, (*_noted(state, message.reason, now), *dropped, *_requested(asked, message, to, _ids(gone)))
+    asked, noted = ladder.asked(asked, message.reason, now)
+    asked = replace(asked, asks=_joined(asked.asks, _ask(message, now, to, _ids(gone))))
+    delivered: tuple[Effect, ...] = ()
+    if message.force and type(asked.phase) is Held:
+        asked, delivered = ladder.deliver(asked, asked.phase, now)
+    noted = noted or _noted(state, message.reason, now)
+    return asked, (*noted, *delivered, *dropped, *_requested(asked, message, to, _ids(gone)))
 
 
 def _waiting(state: Running | Ending, message: Stop, now: float, to: ReplyAddress | None) -> Decision:
@@ -202,6 +211,12 @@ def _noted(state: Ending, reason: Reason, now: float) -> tuple[Effect, ...]:
     if lasting_cancel(state) is not None or not CAUSES[reason.code].lasts:
         return ()
     return (NoteCancel(state.turn.spec.turn_id, reason, now),)
+
+
+def _ask(message: Stop, now: float, to: ReplyAddress | None, cleared: tuple[TurnId, ...]) -> Ask:
+    """What is kept of a cancel until its turn has settled: for an answer, only if one is waited for."""
+    waits = to is not None and message.wait
+    return Ask(to, now, message.reason, cleared) if waits else Ask(None, now, message.reason)
 
 
 def _joined(asks: tuple[Ask, ...], ask: Ask) -> tuple[Ask, ...]:

@@ -4,15 +4,27 @@ They look at the session themselves instead of asking `machine` and its helpers,
 opinion and not an echo.
 """
 
+import json
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from turnkeeper.actors.model.content import joined
-from turnkeeper.actors.model.messages import Rearrange, Stop, Submit, Tick, TurnEnded, WoundUp
+from turnkeeper.actors.model.messages import (
+    Hold,
+    Rearrange,
+    Recover,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+    Unhold,
+    WoundUp,
+)
 from turnkeeper.actors.model.records import Epoch, Stopped, TurnSpec
 from turnkeeper.actors.model.words import (
     CancelCode,
     MoveTo,
+    OnCap,
     OnFull,
     OnRestart,
     Strategy,
@@ -26,14 +38,17 @@ from turnkeeper.actors.session.states import (
     Asked,
     Closed,
     Ending,
+    Held,
     Holder,
     Idle,
     Phase,
     Queued,
     Running,
+    Section,
     State,
     Winding,
 )
+from turnkeeper.actors.session.steps.sections import MOST
 from turnkeeper.actors.session.views import current_turn, find_turn
 
 #: Whether a condition holds: asked with the state, the message and now.
@@ -124,6 +139,67 @@ def _is_later(line: Line | None) -> bool:
     return line is not None and line.front is None and not line.rest
 
 
+# -- Of slots -----------------------------------------------------------------------------------------
+
+
+def _needs_slot(spec: TurnSpec) -> bool:
+    return spec.policy.on_cap is OnCap.WAIT
+
+
+def _next(state: State) -> Waiting | None:
+    """The one that is next: called up, or the first behind."""
+    line = _line(state)
+    return None if line is None else line.front or next(iter(line.rest), None)
+
+
+def _slot_passes(state: State, turn: Waiting) -> bool:
+    """Whether the turn takes the place of the one in flight, with its slot."""
+    if not isinstance(state, Running | Ending) or state.turn.ticket is None or turn is not _front(state):
+        return False
+    before, spec = state.turn.spec, turn.spec
+    return (before.agent, before.policy.priority) == (spec.agent, spec.policy.priority)
+
+
+def _next_has_slot(state: State, message: Any, now: float) -> bool:
+    turn = _next(state)
+    return turn is None or not _needs_slot(turn.spec) or _slot_passes(state, turn)
+
+
+#: Of the one that is next where a turn lets go of the session.
+READY = When(
+    "the next one needs no slot, or takes this one's over",
+    _next_has_slot,
+    opposite="the next one needs a slot of its own",
+)
+ASKS = When(
+    "a turn waits for a slot",
+    lambda state, message, now: isinstance(state, Queued) and state.asked is not None,
+    opposite="no turn waits for a slot",
+)
+GRANTED = When(
+    "a turn waits for that slot",
+    lambda state, granted, now: state.asked == granted.ticket,
+    opposite="no turn waits for that slot",
+)
+
+
+def _is_slotless(state: State, message: Submit | Rearrange | Tick, now: float) -> bool:
+    if isinstance(message, Submit):
+        return message.granted is not None or not _needs_slot(message.spec)
+    if isinstance(message, Rearrange):
+        turn = next((each for each in _turns(state) if each.spec.turn_id == message.turn_id), None)
+    else:
+        turn = _moment(state, now) or _front(state)
+    return turn is None or not _needs_slot(turn.spec)
+
+
+#: Of a send, and of a turn that is moved, or comes due.
+SLOTLESS = When(
+    "it needs no slot, or has one",
+    _is_slotless,
+    opposite="it needs a slot",
+)
+
 PRESSED = When(
     "a person pressed Stop",
     lambda state, message, now: any(CAUSES[ask.reason.code].ends_streams for ask in state.asks),
@@ -134,9 +210,9 @@ PRESSED = When(
 
 
 def _known_as(state: State, send: Submit) -> bytes | None:
-    """The fingerprint under which the session knows the turn id that the client chose."""
+    """The fingerprint under which the session or its log knows the turn id that the client chose."""
     head = send.spec.head
-    record = None if head.fingerprint is None else find_turn(state, head.turn_id)
+    record = None if head.fingerprint is None else find_turn(state, head.turn_id) or send.past
     return None if record is None else record.fingerprint
 
 
@@ -191,6 +267,16 @@ CROWDED = When(
     "its turn id is new, too many turns were given up and still run",
     lambda state, send, now: _new(state, send) and _crowded(state),
 )
+OF_ASKING = When(
+    "its turn waits for a slot",
+    lambda state, send, now: (
+        isinstance(state, Queued)
+        and state.asked is not None
+        and state.line.front is not None
+        and state.line.front.spec.turn_id == send.spec.turn_id
+    ),
+    opposite="its turn does not wait for a slot",
+)
 CANCELLED_EARLY = When(
     "its turn id is new, its cancel came first",
     lambda state, send, now: _new(state, send) and not _crowded(state) and _early(state, send, now),
@@ -217,19 +303,26 @@ def _joins(state: State, spec: TurnSpec, parts: int) -> bool:
     handed = [
         None if o is None else (o.max_iterations, id(o.context)) for o in (last.spec.options, spec.options)
     ]
+    said = [json.dumps(each.params, sort_keys=True) for each in (last.spec, spec)]
     fits = joined(last.spec.message, spec.message, limits.message_text, limits.message_parts) is not None
-    return fits and handed[0] == handed[1] and last.joined + parts <= last.spec.policy.collapse_parts
+    alike = handed[0] == handed[1] and said[0] == said[1]
+    return fits and alike and last.joined + parts <= last.spec.policy.collapse_parts
 
 
-def _collapses(state: State, send: Submit) -> bool:
-    now = send.not_before is None and send.strategy is Strategy.COLLAPSE
-    return now and _joins(state, send.spec, 1)
+def _is_for_later(send: Submit, now: float) -> bool:
+    """Whether it is to take its place at a moment that has not come yet."""
+    return send.not_before is not None and now < send.not_before
 
 
-def _delays(state: State, send: Submit) -> bool:
+def _collapses(state: State, send: Submit, now: float) -> bool:
+    here = send.strategy is Strategy.COLLAPSE and not _is_for_later(send, now)
+    return here and _joins(state, send.spec, 1)
+
+
+def _delays(state: State, send: Submit, now: float) -> bool:
     """Whether it waits for a moment: its own, or the end of the window in which others may join it."""
     collects = send.strategy is Strategy.COLLAPSE and send.spec.policy.collapse_window > 0
-    return send.not_before is not None or (collects and not _collapses(state, send))
+    return _is_for_later(send, now) or (collects and not _collapses(state, send, now))
 
 
 def _has_no_place(state: State, send: Submit, now: float) -> bool:
@@ -243,13 +336,15 @@ def _has_no_place(state: State, send: Submit, now: float) -> bool:
 def _now(*strategies: Strategy) -> Test:
     """Of a send that neither joins another one nor waits for a moment."""
     return lambda state, send, now: (
-        send.strategy in strategies and not _delays(state, send) and not _collapses(state, send)
+        send.strategy in strategies and not _delays(state, send, now) and not _collapses(state, send, now)
     )
 
 
 def _undoes(state: State) -> bool:
-    """Whether there is a turn in flight that is not to be undone yet."""
-    return isinstance(state, Running) or (isinstance(state, Ending) and state.undo is None)
+    """Whether there is a turn in flight that is not to be undone yet, and whose end is not being run."""
+    if isinstance(state, Ending):
+        return state.undo is None and not isinstance(state.phase, Winding)
+    return isinstance(state, Running)
 
 
 def _rolls_back(state: State, send: Submit, now: float) -> bool:
@@ -267,8 +362,8 @@ INTERRUPTS = When("it interrupts", _interrupts)
 ROLLS_BACK = When("it rolls back", _rolls_back)
 REJECTS = When("it rejects", _now(Strategy.REJECT))
 QUEUES = When("it enqueues, or collapses alone", _now(Strategy.ENQUEUE, Strategy.COLLAPSE))
-JOINS = When("it collapses with one that waits", lambda state, send, now: _collapses(state, send))
-DELAYS = When("it is for a moment", lambda state, send, now: _delays(state, send))
+JOINS = When("it collapses with one that waits", _collapses)
+DELAYS = When("it is for a moment", _delays)
 FULL = When("there is no place for it", _has_no_place, opposite="there is a place for it")
 TIMED = When(
     "it has a timeout",
@@ -313,7 +408,18 @@ def _first_left(state: State, stop: Stop) -> tuple[bool, Waiting | None]:
 
 def _frees(state: State, stop: Stop, now: float) -> bool:
     _, first = _first_left(state, stop)
-    return first is not None and (first.not_before is None or now >= first.not_before)
+    if first is None or (isinstance(state, Queued) and state.asked is not None and first is _front(state)):
+        return False
+    return first.not_before is None or now >= first.not_before
+
+
+def _frees_slotless(state: State, stop: Stop, now: float) -> bool:
+    _, first = _first_left(state, stop)
+    return _frees(state, stop, now) and first is not None and not _needs_slot(first.spec)
+
+
+def _frees_needy(state: State, stop: Stop, now: float) -> bool:
+    return _frees(state, stop, now) and not _frees_slotless(state, stop, now)
 
 
 def _aims(text: str, test: Callable[[State, str | None], bool]) -> When:
@@ -360,7 +466,8 @@ DROPS = When(
     opposite="it drops none that waits",
 )
 EMPTIES = When("none is left", lambda state, stop, now: not _first_left(state, stop)[0])
-FREES = When("another one may start", _frees)
+FREES = When("another one may start", _frees_slotless)
+FREES_NEEDY = When("another one may start that needs a slot", _frees_needy)
 LEAVES = When(
     "those that are left wait on",
     lambda state, stop, now: _first_left(state, stop)[0] and not _frees(state, stop, now),
@@ -403,6 +510,8 @@ LASTS_ALREADY = When(
 
 def _rung_due(state: Ending, now: float) -> bool:
     match state.phase:
+        case Held(sections):
+            return all(now >= section.until for section in sections)
         case Asked(again_at):
             return now >= again_at
         case Again(end_at):
@@ -413,7 +522,8 @@ def _rung_due(state: Ending, now: float) -> bool:
 
 def _front_due(state: Queued, now: float) -> bool:
     front = state.line.front
-    return front is not None and (front.not_before is None or now >= front.not_before)
+    due = front is not None and (front.not_before is None or now >= front.not_before)
+    return due and state.asked is None
 
 
 def _moment(state: State, now: float) -> Waiting | None:
@@ -470,8 +580,19 @@ COMES_TO_QUEUE = _comes(
 )
 BEFORE_DUE = When(
     "before anything is due",
-    lambda state, tick, now: not _front_due(state, now) and _moment(state, now) is None,
+    lambda state, tick, now: (
+        not _front_due(state, now) and _moment(state, now) is None and not _waits_for_slot_only(state)
+    ),
 )
+WAITS_FOR_SLOT = When(
+    "a turn waits for a slot, none for a moment", lambda state, tick, now: _waits_for_slot_only(state)
+)
+
+
+def _waits_for_slot_only(state: Queued) -> bool:
+    return state.asked is not None and not state.line.later
+
+
 AT_DUE = When("when the one called up is to start", lambda state, tick, now: _front_due(state, now))
 
 
@@ -498,26 +619,112 @@ BEFORE_RUNG = When(
     "before the next rung and all moments",
     lambda state, tick, now: not _rung_due(state, now) and _moment(state, now) is None,
 )
+AT_LIMIT = When(
+    "when the time of its critical sections is up",
+    lambda state, tick, now: isinstance(state.phase, Held) and _rung_due(state, now),
+)
 AT_HALF = When(
     "at half of the grace",
     lambda state, tick, now: isinstance(state.phase, Asked) and _rung_due(state, now),
 )
-AT_END = When(
-    "at the end of the grace",
-    lambda state, tick, now: isinstance(state.phase, Again) and _rung_due(state, now),
-)
 
+
+def _at_end(state: Ending, tick: Tick, now: float) -> bool:
+    return isinstance(state.phase, Again) and _rung_due(state, now)
+
+
+AT_END = When(
+    "at the end of the grace, it still runs",
+    lambda state, tick, now: _at_end(state, tick, now) and tick.ended is None,
+)
+AT_END_OVER = When(
+    "at the end of the grace, it has ended but for its children",
+    lambda state, tick, now: _at_end(state, tick, now) and tick.ended is not None,
+)
 AT_CUT = When(
-    "when there is no more time to undo the turn",
+    "when there is no more time for what its end runs",
     lambda state, tick, now: isinstance(state.phase, Winding) and _rung_due(state, now),
 )
 
-# -- Of a turn that is to be undone -------------------------------------------------------------------
+# -- Of critical sections, and of what a turn has begun -----------------------------------------------
 
-UNDONE = When(
-    "the turn is to be undone",
-    lambda state, message, now: state.undo is not None,
-    opposite="the turn is not to be undone",
+
+def _in_time(sections: tuple[Section, ...], now: float) -> list[Section]:
+    return [section for section in sections if section.until > now]
+
+
+def _is_held_back(state: Running, message: Any, now: float) -> bool:
+    return bool(_in_time(state.sections, now)) and not (isinstance(message, Stop) and message.force)
+
+
+def _may_hold(state: State, hold: Hold, now: float) -> bool:
+    if not isinstance(state, Running | Ending) or state.turn.epoch != hold.epoch:
+        return False
+    if isinstance(state, Running):
+        return len(state.sections) < MOST
+    return isinstance(state.phase, Held) and len(state.phase.sections) < MOST
+
+
+def _is_held(state: State) -> bool:
+    return isinstance(state, Ending) and isinstance(state.phase, Held)
+
+
+def _leaves_sections(state: State, unhold: Unhold, now: float) -> bool:
+    if not isinstance(state, Ending) or not isinstance(state.phase, Held):
+        return False
+    return any(section.number != unhold.number for section in _in_time(state.phase.sections, now))
+
+
+#: Of a turn that has not been cancelled yet.
+HELD_BACK = When(
+    "it is in critical sections, and no Stop by force comes",
+    _is_held_back,
+    opposite="it is in no critical section, or a Stop by force comes",
+)
+MAY_HOLD = When(
+    "it is the turn in flight, not cancelled yet, and may be in one more",
+    _may_hold,
+    opposite="it is not, or the turn was cancelled, or is in as many as it may be in",
+)
+HELD = When(
+    "its cancel waits for critical sections",
+    lambda state, message, now: _is_held(state),
+    opposite="no cancel waits for critical sections",
+)
+FORCED = When(
+    "it waits for no critical section, for which a cancel waits",
+    lambda state, stop, now: stop.force and _is_held(state),
+    opposite="no cancel waits for critical sections, or it waits, too",
+)
+IN_OTHERS = When(
+    "the turn is in others",
+    _leaves_sections,
+    opposite="the turn is in no other one",
+)
+ASKED = When(
+    "it was asked to stop",
+    lambda state, message, now: state.cancellation is not None,
+    opposite="it has returned by itself",
+)
+
+# -- Of what the end of a turn runs -------------------------------------------------------------------
+
+
+def _winds(state: State, message: TurnEnded | Tick | Recover, now: float) -> bool:
+    """Whether there is something to be run. A turn that is run again has not come to its end."""
+    undo = isinstance(state, Ending) and state.undo is not None
+    end = message.ended or message if isinstance(message, Tick) else message
+    if isinstance(message, Recover):
+        again = isinstance(state, Running) and _has_another_attempt(state, message, now)
+    else:
+        again = _is_handed_over(state, message, now)
+    return undo or (end.winds and not again)
+
+
+WINDS = When(
+    "there is something that its end runs",
+    _winds,
+    opposite="there is nothing that its end runs",
 )
 STOPPING = When("it has not stopped yet", lambda state, message, now: not isinstance(state.phase, Winding))
 FLED_BEFORE = When(
@@ -538,8 +745,8 @@ def _is_wound_up(state: State, wound: WoundUp, now: float) -> bool:
     return _held_by(state, wound.epoch) and isinstance(state, Ending) and isinstance(state.phase, Winding)
 
 
-OF_UNDONE = When(
-    "it is the turn that is being undone", _is_wound_up, opposite="it is no turn that is being undone"
+OF_WINDING = When(
+    "it is the turn whose end is being run", _is_wound_up, opposite="it is no turn whose end is being run"
 )
 
 # -- Of the end of a coroutine ------------------------------------------------------------------------
@@ -553,7 +760,11 @@ def _given_up(state: State, epoch: Epoch) -> bool:
     return any(record.epoch == epoch for record in state.memory.quarantined)
 
 
-OF_HOLDER = When("it is the turn in flight", lambda state, ended, now: _held_by(state, ended.epoch))
+OF_HOLDER = When(
+    "it is the turn in flight",
+    lambda state, message, now: _held_by(state, message.epoch),
+    opposite="it is not the turn in flight",
+)
 OF_GIVEN_UP = When("it is a turn that was given up", lambda state, ended, now: _given_up(state, ended.epoch))
 OF_NOTHING = When(
     "it is neither",
@@ -576,11 +787,13 @@ def _has_another_attempt(state: State, message: Any, now: float) -> bool:
 
 
 def _is_handed_over(state: State, message: TurnEnded | Tick, now: float) -> bool:
-    if not isinstance(state, Ending) or state.closing is None:
+    if not isinstance(state, Ending) or state.closing is None or isinstance(state.phase, Winding):
         return False
-    if isinstance(message, TurnEnded) and not isinstance(message.outcome, Stopped):
+    report = message.ended if isinstance(message, Tick) else message
+    if isinstance(report, TurnEnded) and not isinstance(report.outcome, Stopped):
         return False
-    asked = state.asks or state.cancellation.reason.code is not CancelCode.SHUTDOWN
+    cancellation = state.cancellation
+    asked = state.asks or (cancellation is not None and cancellation.reason.code is not CancelCode.SHUTDOWN)
     durable = state.memory.home.limits.durable and state.closing.for_good is None
     return durable and not asked and _has_another_attempt(state, message, now)
 
@@ -595,12 +808,25 @@ def _goes_on(state: State, turn: Waiting) -> bool:
     )
 
 
-def _resumes(state: State, message: Any, now: float) -> bool:
-    """Whether one of those that wait may start at once: one that was started before waits anew."""
+def _first_to_resume(state: State) -> Waiting | None:
+    """The one of those that wait that may start at once: one that was started before waits anew."""
     line = _line(state)
     waiting = [] if line is None else [turn for turn in _turns(state) if turn not in line.later]
     first = next((turn for turn in waiting if _goes_on(state, turn)), None)
-    return first is not None and first.attempt == 1
+    return first if first is not None and first.attempt == 1 else None
+
+
+def _resumes(state: State, message: Any, now: float) -> bool:
+    return _first_to_resume(state) is not None
+
+
+def _resumes_slotless(state: State, message: Any, now: float) -> bool:
+    first = _first_to_resume(state)
+    return first is not None and not _needs_slot(first.spec)
+
+
+def _resumes_needy(state: State, message: Any, now: float) -> bool:
+    return _resumes(state, message, now) and not _resumes_slotless(state, message, now)
 
 
 def _any_goes_on(state: State, message: Any, now: float) -> bool:
@@ -622,7 +848,8 @@ HANDED_OVER = When(
     _is_handed_over,
     opposite="no other process runs the turn again",
 )
-RESUMES = When("one that waits may start", _resumes)
+RESUMES = When("one that waits may start", _resumes_slotless)
+RESUMES_NEEDY = When("one that waits may start, and needs a slot", _resumes_needy)
 LINGERS = When(
     "those that wait go on waiting",
     lambda state, message, now: _any_goes_on(state, message, now) and not _resumes(state, message, now),
@@ -637,6 +864,13 @@ def _is_behind(state: State, message: Rearrange, now: float) -> bool:
     return bool(moved) and moved[0] is not _front(state) and not _closes(state)
 
 
+def _swells(state: State, message: Rearrange, now: float) -> bool:
+    if message.edited is None or message.no_room is None or not _is_behind(state, message, now):
+        return False
+    (spec,) = [turn.spec for turn in _turns(state) if turn.spec.turn_id == message.turn_id]
+    return message.edited.size + spec.size_besides > spec.size
+
+
 def _moves(*places: MoveTo) -> Test:
     return lambda state, message, now: (
         _is_behind(state, message, now) and message.edited is None and message.to in places
@@ -647,9 +881,12 @@ MISPLACED = When(
     "the turn has its place, or none",
     lambda state, message, now: not _is_behind(state, message, now),
 )
+SWELLS = When("it edits a turn that waits, there is no room for its message", _swells)
 EDITS = When(
     "it edits a turn that waits",
-    lambda state, message, now: _is_behind(state, message, now) and message.edited is not None,
+    lambda state, message, now: (
+        _is_behind(state, message, now) and message.edited is not None and not _swells(state, message, now)
+    ),
 )
 MOVES = When("it moves a turn that waits", _moves(*MoveTo))
 MOVES_BEHIND = When(

@@ -11,11 +11,25 @@ of rows; a new condition stands in `conditions`.
 from collections.abc import Iterator
 from typing import Any
 
-from turnkeeper.actors.model.messages import Rearrange, Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
-from turnkeeper.actors.model.value import value
+from turnkeeper.actors.model.messages import (
+    Granted,
+    Hold,
+    Rearrange,
+    Recover,
+    Shut,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+    TurnReturned,
+    Unhold,
+    WoundUp,
+)
+from turnkeeper.actors.model.value import replace, value
 from turnkeeper.actors.session.effects import (
     AnnouncePlaces,
     AnnounceQueued,
+    AskSlot,
     CancelTurn,
     CloseStreams,
     CountStale,
@@ -24,6 +38,8 @@ from turnkeeper.actors.session.effects import (
     Effect,
     EndAttempt,
     EndTurn,
+    HoldCancel,
+    LeaveSlot,
     MoveWaiting,
     NoteCancel,
     NoteClosed,
@@ -33,8 +49,10 @@ from turnkeeper.actors.session.effects import (
     Quarantine,
     Refuse,
     Reply,
+    ReplyPlaced,
     SetTimer,
     StartTurn,
+    StopWork,
     WindUp,
 )
 from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, Running, State
@@ -42,13 +60,17 @@ from turnkeeper.actors.session.states import Closed, Ending, Idle, Queued, Runni
 from .conditions import (
     AGAIN,
     ALWAYS,
+    ASKED,
+    ASKS,
     AT_CUT,
     AT_DEADLINE,
     AT_DUE,
     AT_END,
+    AT_END_OVER,
     AT_FINISHED,
     AT_HALF,
     AT_HOLDER_OR_ALL,
+    AT_LIMIT,
     AT_ONCE,
     AT_UNKNOWN,
     AT_WAITING,
@@ -75,15 +97,22 @@ from .conditions import (
     FLED,
     FLED_BEFORE,
     FORBIDDEN,
+    FORCED,
     FREES,
+    FREES_NEEDY,
     FULL,
+    GRANTED,
     HANDED_OVER,
+    HELD,
+    HELD_BACK,
+    IN_OTHERS,
     INTERRUPTS,
     JOINS,
     LASTS,
     LASTS_ALREADY,
     LEAVES,
     LINGERS,
+    MAY_HOLD,
     MISPLACED,
     MISSES,
     MOVES,
@@ -95,28 +124,34 @@ from .conditions import (
     NO_ROOM,
     NONE_GOES_ON,
     NOTHING,
+    OF_ASKING,
     OF_GIVEN_UP,
     OF_HOLDER,
     OF_NOTHING,
-    OF_UNDONE,
+    OF_WINDING,
     PRESSED,
     PRESSES,
     QUEUES,
+    READY,
     REJECTS,
     REPEATED,
     RESUMES,
+    RESUMES_NEEDY,
     REUSED,
     ROLLS_BACK,
+    SLOTLESS,
     SOME,
     STAYS,
     STOP_MISSES,
     STOPPED_BEFORE,
     STOPPING,
+    SWELLS,
     TAKEN,
     TIMED,
     UNAIMED,
-    UNDONE,
     WAITS,
+    WAITS_FOR_SLOT,
+    WINDS,
     When,
 )
 
@@ -187,9 +222,22 @@ def _gate(name: str, when: When, *must: type[Effect], notes: bool = False) -> It
         yield Row(state, Submit, name, when & ~CLOSES if state is Ending else when, then, must)
 
 
+def _cancels(*rows: Row) -> Iterator[Row]:
+    """The turn in flight is cancelled, as these rows say: at once, or after its critical sections."""
+    for row in rows:
+        must = tuple([HoldCancel if kind is CancelTurn else kind for kind in row.must])
+        yield replace(row, when=row.when & ~HELD_BACK)
+        name = f"{row.name}, after its critical sections"
+        yield replace(row, name=name, when=row.when & HELD_BACK, must=must)
+
+
 #: A send: first the gate, which is the same in every state.
 SENDS = (
-    *_stays(EVERY, Submit, "the retry is answered with the status", REPEATED, Reply),
+    *_stays(
+        (Idle, Running, Ending, Closed), Submit, "the retry is answered with the status", REPEATED, Reply
+    ),
+    *_stays((Queued,), Submit, "the retry is answered with the status", REPEATED & ~OF_ASKING, Reply),
+    *_stays((Queued,), Submit, "the retry is answered with its place", REPEATED & OF_ASKING, ReplyPlaced),
     *_stays(EVERY, Submit, "refused: the id stands for another message", REUSED, Refuse),
     *_stays(EVERY, Submit, "refused: the precondition fails", MISSES, Refuse),
     *_gate("refused: too many turns did not stop", CROWDED, Refuse),
@@ -238,24 +286,56 @@ SENDS = (
         Ending,
         (EditWaiting, EndTurn, Reply),
     ),
-    Row(Idle, Submit, "the turn starts", TAKEN & AT_ONCE & ~TIMED, Running, (StartTurn, Reply)),
-    Row(Idle, Submit, "the turn starts", TAKEN & AT_ONCE & TIMED, Running, (StartTurn, SetTimer, Reply)),
+    Row(Idle, Submit, "the turn starts", TAKEN & AT_ONCE & SLOTLESS & ~TIMED, Running, (StartTurn, Reply)),
+    Row(
+        Idle,
+        Submit,
+        "the turn starts",
+        TAKEN & AT_ONCE & SLOTLESS & TIMED,
+        Running,
+        (StartTurn, SetTimer, Reply),
+    ),
+    Row(
+        Idle,
+        Submit,
+        "the turn waits for a slot",
+        TAKEN & AT_ONCE & ~SLOTLESS,
+        Queued,
+        (AnnounceQueued, AskSlot, ReplyPlaced),
+    ),
     Row(
         Queued,
         Submit,
         "the turn starts",
-        TAKEN & AT_ONCE & ~CALLED,
+        TAKEN & AT_ONCE & ~CALLED & SLOTLESS,
         Running,
         (StartTurn, SetTimer, Reply),
     ),
     Row(
         Queued,
         Submit,
+        "the turn waits for a slot",
+        TAKEN & AT_ONCE & ~CALLED & ~SLOTLESS,
+        Queued,
+        (AnnounceQueued, AskSlot, ReplyPlaced, SetTimer),
+    ),
+    Row(
+        Queued,
+        Submit,
         "the turn takes the place of the one called up",
-        TAKEN & INTERRUPTS & CALLED,
+        TAKEN & INTERRUPTS & CALLED & SLOTLESS,
         Running,
         (EndTurn, StartTurn, Reply),
-        (SetTimer,),
+        (LeaveSlot, SetTimer),
+    ),
+    Row(
+        Queued,
+        Submit,
+        "the turn takes the place of the one called up, and waits for a slot",
+        TAKEN & INTERRUPTS & CALLED & ~SLOTLESS,
+        Queued,
+        (EndTurn, ReplyPlaced, AnnounceQueued),
+        (LeaveSlot, AskSlot, SetTimer),
     ),
     *_stays((Queued,), Submit, "refused: a turn is called up", TAKEN & REJECTS & CALLED, Refuse),
     *_stays((Running,), Submit, "refused: a turn is in flight", TAKEN & REJECTS, Refuse),
@@ -290,21 +370,25 @@ SENDS = (
         (AnnounceQueued, AnnouncePlaces, Reply),
         (EndTurn,),
     ),
-    Row(
-        Running,
-        Submit,
-        "the turn supersedes",
-        TAKEN & INTERRUPTS & WAITS,
-        Ending,
-        (CancelTurn, SetTimer, AnnounceQueued),
+    *_cancels(
+        Row(
+            Running,
+            Submit,
+            "the turn supersedes",
+            TAKEN & INTERRUPTS & WAITS,
+            Ending,
+            (CancelTurn, SetTimer, AnnounceQueued),
+        ),
     ),
-    Row(
-        Running,
-        Submit,
-        "the turn supersedes",
-        TAKEN & INTERRUPTS & ~WAITS,
-        Ending,
-        (CancelTurn, SetTimer, AnnounceQueued, Reply),
+    *_cancels(
+        Row(
+            Running,
+            Submit,
+            "the turn supersedes",
+            TAKEN & INTERRUPTS & ~WAITS,
+            Ending,
+            (CancelTurn, SetTimer, AnnounceQueued, Reply),
+        ),
     ),
     Row(
         Ending,
@@ -313,6 +397,7 @@ SENDS = (
         TAKEN & ~CLOSES & INTERRUPTS & ~CALLED & WAITS,
         Ending,
         (AnnounceQueued,),
+        (NoteCancel,),
     ),
     Row(
         Ending,
@@ -321,6 +406,7 @@ SENDS = (
         TAKEN & ~CLOSES & INTERRUPTS & ~CALLED & ~WAITS,
         Ending,
         (AnnounceQueued, Reply),
+        (NoteCancel,),
     ),
     Row(
         Ending,
@@ -344,21 +430,25 @@ SENDS = (
 
 #: A send that has the turn undone whose place it takes.
 ROLLBACKS = (
-    Row(
-        Running,
-        Submit,
-        "the turn supersedes, the one before it is to be undone",
-        TAKEN & ROLLS_BACK & WAITS,
-        Ending,
-        (NoteUndo, CancelTurn, SetTimer, AnnounceQueued),
+    *_cancels(
+        Row(
+            Running,
+            Submit,
+            "the turn supersedes, the one before it is to be undone",
+            TAKEN & ROLLS_BACK & WAITS,
+            Ending,
+            (NoteUndo, CancelTurn, SetTimer, AnnounceQueued),
+        ),
     ),
-    Row(
-        Running,
-        Submit,
-        "the turn supersedes, the one before it is to be undone",
-        TAKEN & ROLLS_BACK & ~WAITS,
-        Ending,
-        (NoteUndo, CancelTurn, SetTimer, AnnounceQueued, Reply),
+    *_cancels(
+        Row(
+            Running,
+            Submit,
+            "the turn supersedes, the one before it is to be undone",
+            TAKEN & ROLLS_BACK & ~WAITS,
+            Ending,
+            (NoteUndo, CancelTurn, SetTimer, AnnounceQueued, Reply),
+        ),
     ),
     Row(
         Ending,
@@ -367,6 +457,7 @@ ROLLBACKS = (
         TAKEN & ~CLOSES & ROLLS_BACK & ~CALLED & WAITS,
         Ending,
         (NoteUndo, AnnounceQueued),
+        (NoteCancel,),
     ),
     Row(
         Ending,
@@ -375,6 +466,7 @@ ROLLBACKS = (
         TAKEN & ~CLOSES & ROLLS_BACK & ~CALLED & ~WAITS,
         Ending,
         (NoteUndo, AnnounceQueued, Reply),
+        (NoteCancel,),
     ),
     Row(
         Ending,
@@ -395,6 +487,30 @@ ROLLBACKS = (
         (Reply,),
     ),
 )
+
+
+def _joins(when: When, must: Kinds, may: Kinds = ()) -> Iterator[Row]:
+    """A cancel of a turn that is on its way out."""
+    drops = ", waiting turns are dropped" if EndTurn in must else ""
+    yield Row(
+        Ending,
+        Stop,
+        f"the two cancels are one{drops}",
+        when & ~FORCED,
+        Ending,
+        must,
+        (NoteCancel, *may),
+    )
+    yield Row(
+        Ending,
+        Stop,
+        f"the cancel that waits is delivered{drops}",
+        when & FORCED,
+        Ending,
+        (CancelTurn, SetTimer, *must),
+        (NoteCancel, *may),
+    )
+
 
 #: A cancel. It may clear those away that wait, too.
 STOPS = (
@@ -418,7 +534,7 @@ STOPS = (
         AT_WAITING_OR_ALL & DROPS & EMPTIES & ~PRESSES,
         Idle,
         (EndTurn, Reply),
-        (EndTurn, AnnouncePlaces),
+        (EndTurn, AnnouncePlaces, LeaveSlot),
     ),
     Row(
         Queued,
@@ -427,7 +543,7 @@ STOPS = (
         AT_WAITING_OR_ALL & DROPS & EMPTIES & PRESSES,
         Idle,
         (EndTurn, Reply, CloseStreams),
-        (EndTurn, AnnouncePlaces),
+        (EndTurn, AnnouncePlaces, LeaveSlot),
     ),
     Row(
         Queued,
@@ -436,52 +552,78 @@ STOPS = (
         AT_WAITING_OR_ALL & DROPS & FREES,
         Running,
         (EndTurn, Reply, StartTurn, Reply),
-        (EndTurn, AnnouncePlaces, SetTimer),
+        (EndTurn, AnnouncePlaces, LeaveSlot, SetTimer),
+    ),
+    Row(
+        Queued,
+        Stop,
+        "waiting turns are dropped, the next one asks for a slot",
+        AT_WAITING_OR_ALL & DROPS & FREES_NEEDY,
+        Queued,
+        (EndTurn, Reply, AskSlot),
+        (EndTurn, AnnouncePlaces, LeaveSlot, MoveWaiting, SetTimer),
     ),
     Row(
         Queued,
         Stop,
         "waiting turns are dropped, the others wait on",
-        AT_WAITING_OR_ALL & DROPS & LEAVES,
+        AT_WAITING_OR_ALL & DROPS & LEAVES & ~ASKS,
         Queued,
         (EndTurn, Reply, SetTimer),
         (EndTurn, AnnouncePlaces),
     ),
+    Row(
+        Queued,
+        Stop,
+        "waiting turns are dropped, the others wait on",
+        AT_WAITING_OR_ALL & DROPS & LEAVES & ASKS,
+        Queued,
+        (EndTurn, Reply),
+        (EndTurn, AnnouncePlaces, LeaveSlot, SetTimer),
+    ),
     *_stays(EVERY, Stop, "the turn is over already", AT_FINISHED, Reply),
     *_notes(EVERY, Stop, "the cancel is kept for its send", AT_UNKNOWN, (NoteEarlyCancel, Reply)),
-    Row(
-        Running,
-        Stop,
-        "the turn is cancelled",
-        AT_HOLDER_OR_ALL & ~DROPS & WAITS,
-        Ending,
-        (CancelTurn, SetTimer),
+    *_cancels(
+        Row(
+            Running,
+            Stop,
+            "the turn is cancelled",
+            AT_HOLDER_OR_ALL & ~DROPS & WAITS,
+            Ending,
+            (CancelTurn, SetTimer),
+        ),
     ),
-    Row(
-        Running,
-        Stop,
-        "the turn is cancelled",
-        AT_HOLDER_OR_ALL & ~DROPS & ~WAITS,
-        Ending,
-        (CancelTurn, SetTimer, Reply),
+    *_cancels(
+        Row(
+            Running,
+            Stop,
+            "the turn is cancelled",
+            AT_HOLDER_OR_ALL & ~DROPS & ~WAITS,
+            Ending,
+            (CancelTurn, SetTimer, Reply),
+        ),
     ),
-    Row(
-        Running,
-        Stop,
-        "the turn is cancelled, waiting turns are dropped",
-        AT_HOLDER_OR_ALL & DROPS & WAITS,
-        Ending,
-        (CancelTurn, SetTimer, EndTurn, AnnouncePlaces),
-        (EndTurn,),
+    *_cancels(
+        Row(
+            Running,
+            Stop,
+            "the turn is cancelled, waiting turns are dropped",
+            AT_HOLDER_OR_ALL & DROPS & WAITS,
+            Ending,
+            (CancelTurn, SetTimer, EndTurn, AnnouncePlaces),
+            (EndTurn,),
+        ),
     ),
-    Row(
-        Running,
-        Stop,
-        "the turn is cancelled, waiting turns are dropped",
-        AT_HOLDER_OR_ALL & DROPS & ~WAITS,
-        Ending,
-        (CancelTurn, SetTimer, EndTurn, AnnouncePlaces, Reply),
-        (EndTurn,),
+    *_cancels(
+        Row(
+            Running,
+            Stop,
+            "the turn is cancelled, waiting turns are dropped",
+            AT_HOLDER_OR_ALL & DROPS & ~WAITS,
+            Ending,
+            (CancelTurn, SetTimer, EndTurn, AnnouncePlaces, Reply),
+            (EndTurn,),
+        ),
     ),
     Row(
         Running,
@@ -501,42 +643,10 @@ STOPS = (
         (EndTurn, Reply),
         (EndTurn, AnnouncePlaces, Reply),
     ),
-    Row(
-        Ending,
-        Stop,
-        "the two cancels are one",
-        AT_HOLDER_OR_ALL & ~DROPS & WAITS,
-        Ending,
-        (),
-        (NoteCancel,),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the two cancels are one",
-        AT_HOLDER_OR_ALL & ~DROPS & ~WAITS,
-        Ending,
-        (Reply,),
-        (NoteCancel,),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the two cancels are one, waiting turns are dropped",
-        AT_HOLDER_OR_ALL & DROPS & WAITS,
-        Ending,
-        (EndTurn,),
-        (EndTurn, NoteCancel, Reply, AnnouncePlaces),
-    ),
-    Row(
-        Ending,
-        Stop,
-        "the two cancels are one, waiting turns are dropped",
-        AT_HOLDER_OR_ALL & DROPS & ~WAITS,
-        Ending,
-        (EndTurn, Reply),
-        (EndTurn, NoteCancel, Reply, AnnouncePlaces),
-    ),
+    *_joins(AT_HOLDER_OR_ALL & ~DROPS & WAITS, ()),
+    *_joins(AT_HOLDER_OR_ALL & ~DROPS & ~WAITS, (Reply,)),
+    *_joins(AT_HOLDER_OR_ALL & DROPS & WAITS, (EndTurn,), (EndTurn, Reply, AnnouncePlaces)),
+    *_joins(AT_HOLDER_OR_ALL & DROPS & ~WAITS, (EndTurn, Reply), (EndTurn, Reply, AnnouncePlaces)),
 )
 
 
@@ -554,7 +664,13 @@ def _settles(
     )
     for words, pressed, close in streams:
         yield Row(
-            Ending, message, name + words, when & NOTHING & pressed, Idle, (*must, *close), (Reply, *may)
+            Ending,
+            message,
+            name + words,
+            when & NOTHING & pressed,
+            Idle,
+            (*must, *close),
+            (Reply, LeaveSlot, *may),
         )
         yield Row(
             Ending,
@@ -563,16 +679,25 @@ def _settles(
             when & BIDES & pressed,
             Queued,
             (*must, *close, SetTimer),
-            (Reply, *may),
+            (Reply, LeaveSlot, *may),
         )
     yield Row(
         Ending,
         message,
         f"{name}, the next one starts",
-        when & NEXT,
+        when & NEXT & READY,
         Running,
         (*must, StartTurn, Reply),
-        (Reply, SetTimer, AnnouncePlaces, *may),
+        (Reply, SetTimer, AnnouncePlaces, LeaveSlot, *may),
+    )
+    yield Row(
+        Ending,
+        message,
+        f"{name}, the next one asks for a slot",
+        when & NEXT & ~READY,
+        Queued,
+        (*must, AskSlot),
+        (Reply, SetTimer, AnnouncePlaces, LeaveSlot, MoveWaiting, ReplyPlaced, *may),
     )
     yield Row(
         Ending,
@@ -581,7 +706,7 @@ def _settles(
         when & CLOSES & ~HANDED_OVER,
         Closed,
         (*must, CloseStreams),
-        (Reply, NoteClosed, *may),
+        (Reply, NoteClosed, LeaveSlot, *may),
     )
 
 
@@ -594,15 +719,15 @@ def _hands_over(message: type[Any], name: str, when: When, must: Kinds) -> Row:
         when & CLOSES & HANDED_OVER,
         Closed,
         (*must, CloseStreams),
-        (Reply,),
+        (Reply, LeaveSlot),
     )
 
 
 def _comes(name: str, when: When, *must: type[Effect]) -> Iterator[Row]:
     """One that waited for a moment has its place, and the session stays in its state."""
     for state in BUSY:
-        # While a turn runs that has no timeout there may be nothing else to wait for.
-        timer = () if state is Running else (SetTimer,)
+        # While a turn runs that has no timeout, or waits for a slot, there may be nothing else to wait for.
+        timer = (SetTimer,) if state is Ending else ()
         when_called = when & CALLED if state is Queued and when in BY_STRATEGY else when
         yield Row(
             state,
@@ -611,7 +736,7 @@ def _comes(name: str, when: When, *must: type[Effect]) -> Iterator[Row]:
             when_called,
             state,
             (*must, AnnouncePlaces, *timer),
-            (SetTimer,) if state is Running else (),
+            () if state is Ending else (SetTimer,),
         )
 
 
@@ -619,16 +744,20 @@ def _comes(name: str, when: When, *must: type[Effect]) -> Iterator[Row]:
 TICKS = (
     *_stays((Idle, Closed), Tick, "nothing is due", ALWAYS),
     *_stays((Queued,), Tick, "the tick came too soon", BEFORE_DUE, SetTimer),
-    Row(Queued, Tick, "the turn starts", AT_DUE, Running, (StartTurn, Reply), (SetTimer,)),
+    *_stays((Queued,), Tick, "nothing is due", WAITS_FOR_SLOT),
+    Row(Queued, Tick, "the turn starts", AT_DUE & SLOTLESS, Running, (StartTurn, Reply), (SetTimer,)),
+    Row(Queued, Tick, "the turn asks for a slot", AT_DUE & ~SLOTLESS, Queued, (AskSlot,), (SetTimer,)),
     *_stays((Running,), Tick, "nothing is due", NO_DEADLINE),
     *_stays((Running,), Tick, "the tick came too soon", BEFORE_DEADLINE, SetTimer),
-    Row(Running, Tick, "the turn has used up its time", AT_DEADLINE, Ending, (CancelTurn, SetTimer)),
+    *_cancels(
+        Row(Running, Tick, "the turn has used up its time", AT_DEADLINE, Ending, (CancelTurn, SetTimer))
+    ),
     *_stays((Ending,), Tick, "the tick came too soon", BEFORE_RUNG, SetTimer),
     Row(
         Queued,
         Tick,
         "the turn that comes starts",
-        COMES & ~CALLED,
+        COMES & ~CALLED & SLOTLESS,
         Running,
         (StartTurn, Reply, AnnouncePlaces),
         (SetTimer,),
@@ -636,20 +765,40 @@ TICKS = (
     Row(
         Queued,
         Tick,
-        "the turn that comes takes the place of the one called up",
-        COMES_TO_INTERRUPT & CALLED,
-        Running,
-        (EndTurn, StartTurn, Reply, AnnouncePlaces),
+        "the turn that comes asks for a slot",
+        COMES & ~CALLED & ~SLOTLESS,
+        Queued,
+        (MoveWaiting, AskSlot, AnnouncePlaces),
         (SetTimer,),
     ),
     Row(
-        Running,
+        Queued,
         Tick,
-        "the turn that comes supersedes",
-        COMES_TO_INTERRUPT,
-        Ending,
-        (CancelTurn, SetTimer, MoveWaiting, AnnouncePlaces, SetTimer),
-        (NoteUndo,),
+        "the turn that comes takes the place of the one called up",
+        COMES_TO_INTERRUPT & CALLED & SLOTLESS,
+        Running,
+        (EndTurn, StartTurn, Reply, AnnouncePlaces),
+        (LeaveSlot, SetTimer),
+    ),
+    Row(
+        Queued,
+        Tick,
+        "the turn that comes takes the place of the one called up, and waits for a slot",
+        COMES_TO_INTERRUPT & CALLED & ~SLOTLESS,
+        Queued,
+        (EndTurn, MoveWaiting, AnnouncePlaces),
+        (LeaveSlot, AskSlot, SetTimer),
+    ),
+    *_cancels(
+        Row(
+            Running,
+            Tick,
+            "the turn that comes supersedes",
+            COMES_TO_INTERRUPT,
+            Ending,
+            (CancelTurn, SetTimer, MoveWaiting, AnnouncePlaces, SetTimer),
+            (NoteUndo,),
+        ),
     ),
     Row(
         Ending,
@@ -658,7 +807,7 @@ TICKS = (
         COMES_TO_INTERRUPT & ~CALLED,
         Ending,
         (MoveWaiting, AnnouncePlaces, SetTimer),
-        (NoteUndo,),
+        (NoteUndo, NoteCancel),
     ),
     Row(
         Ending,
@@ -673,81 +822,176 @@ TICKS = (
     *_comes("the turn that comes waits behind the others", COMES_TO_QUEUE, MoveWaiting),
     *_comes("the message that comes joins another one", COMES_TO_JOIN, EditWaiting, EndTurn),
     *_comes("the turn that comes waits for those that join it", COMES_TO_COLLECT, MoveWaiting),
-    Row(Ending, Tick, "the turn is cancelled again", AT_HALF, Ending, (CancelTurn, SetTimer)),
-    *_settles(Tick, "the turn is given up", AT_END & ~UNDONE, (EndTurn, Quarantine)),
-    _hands_over(Tick, "the turn is given up", AT_END & ~UNDONE, (EndAttempt, Quarantine)),
+    Row(Ending, Tick, "the cancel that waits is delivered", AT_LIMIT, Ending, (CancelTurn, SetTimer)),
+    Row(Ending, Tick, "the turn is cancelled again", AT_HALF & ASKED, Ending, (CancelTurn, SetTimer)),
+    Row(
+        Ending,
+        Tick,
+        "what the turn has begun is stopped by force",
+        AT_HALF & ~ASKED,
+        Ending,
+        (StopWork, SetTimer),
+    ),
+    *_settles(Tick, "the turn is given up", AT_END & ~WINDS, (EndTurn, Quarantine)),
+    _hands_over(Tick, "the turn is given up", AT_END & ~WINDS, (EndAttempt, Quarantine)),
+    *_settles(Tick, "the turn has settled", AT_END_OVER & ~WINDS),
+    _hands_over(Tick, "the turn has settled", AT_END_OVER & ~WINDS, (EndAttempt,)),
 )
 
 #: The end of a coroutine.
 REPORTS = (
-    Row(Running, TurnEnded, "the turn has ended", OF_HOLDER & NOTHING, Idle, (EndTurn,)),
+    Row(
+        Running,
+        TurnEnded,
+        "the turn has ended",
+        OF_HOLDER & ~WINDS & NOTHING,
+        Idle,
+        (EndTurn,),
+        (LeaveSlot,),
+    ),
     Row(
         Running,
         TurnEnded,
         "the turn has ended, others wait for a moment",
-        OF_HOLDER & BIDES,
+        OF_HOLDER & ~WINDS & BIDES,
         Queued,
         (EndTurn, SetTimer),
+        (LeaveSlot,),
     ),
     Row(
         Running,
         TurnEnded,
         "the turn has ended, the next one starts",
-        OF_HOLDER & NEXT,
+        OF_HOLDER & ~WINDS & NEXT & READY,
         Running,
         (EndTurn, StartTurn, Reply, AnnouncePlaces),
-        (SetTimer,),
+        (LeaveSlot, SetTimer),
     ),
-    *_settles(TurnEnded, "the turn has settled", OF_HOLDER & ~UNDONE),
-    _hands_over(TurnEnded, "the turn has settled", OF_HOLDER & ~UNDONE, (EndAttempt,)),
+    Row(
+        Running,
+        TurnEnded,
+        "the turn has ended, the next one asks for a slot",
+        OF_HOLDER & ~WINDS & NEXT & ~READY,
+        Queued,
+        (EndTurn, MoveWaiting, AskSlot, AnnouncePlaces),
+        (LeaveSlot, SetTimer),
+    ),
+    *_settles(TurnEnded, "the turn has settled", OF_HOLDER & STOPPING & ~WINDS),
+    _hands_over(TurnEnded, "the turn has settled", OF_HOLDER & STOPPING & ~WINDS, (EndAttempt,)),
     *_notes(EVERY, TurnEnded, "a late end is noted", OF_GIVEN_UP, (NoteLateEnd,)),
     *_stays(EVERY, TurnEnded, "a stale report is counted", OF_NOTHING, CountStale),
 )
 
-#: What becomes of a turn that is undone.
-UNDOING = (
-    Row(Ending, Tick, "the turn is given up, and undone", AT_END & UNDONE, Ending, (WindUp, SetTimer)),
+#: What the end of a turn runs: what undoes it, for one.
+WINDINGS = (
+    Row(
+        Running,
+        TurnEnded,
+        "the turn has ended, what its end runs begins",
+        OF_HOLDER & WINDS,
+        Ending,
+        (WindUp, SetTimer),
+    ),
     Row(
         Ending,
-        TurnEnded,
-        "the turn has stopped, and is undone",
-        OF_HOLDER & UNDONE & STOPPING,
+        Tick,
+        "the turn is given up, what its end runs begins",
+        AT_END & WINDS,
+        Ending,
+        (WindUp, SetTimer),
+    ),
+    Row(
+        Ending,
+        Tick,
+        "the turn has ended, what its end runs begins",
+        AT_END_OVER & WINDS,
         Ending,
         (WindUp, SetTimer),
     ),
     Row(
         Ending,
         TurnEnded,
-        "a late end, to be noted once it is undone",
-        OF_HOLDER & UNDONE & FLED_BEFORE,
+        "the turn has ended, what its end runs begins",
+        OF_HOLDER & STOPPING & WINDS,
+        Ending,
+        (WindUp, SetTimer),
+    ),
+    Row(
+        Ending,
+        TurnEnded,
+        "a late end, to be noted with the turn's own",
+        OF_HOLDER & FLED_BEFORE,
         Ending,
     ),
-    *_stays(
-        (Ending,),
-        TurnEnded,
-        "a stale report is counted",
-        OF_HOLDER & UNDONE & STOPPED_BEFORE,
-        CountStale,
-    ),
-    *_stays((Ending,), WoundUp, "a stale report is counted", ~OF_UNDONE, CountStale),
+    *_stays((Ending,), TurnEnded, "a stale report is counted", OF_HOLDER & STOPPED_BEFORE, CountStale),
+    *_stays((Ending,), WoundUp, "a stale report is counted", ~OF_WINDING, CountStale),
     *_stays((Idle, Queued, Running, Closed), WoundUp, "a stale report is counted", ALWAYS, CountStale),
-    *_settles(WoundUp, "the turn has been undone", OF_UNDONE, may=(Quarantine, NoteLateEnd)),
+    *_settles(WoundUp, "what its end runs has been run", OF_WINDING, may=(Quarantine, NoteLateEnd)),
     *_settles(
         Tick,
-        "there was no time to undo all of the turn",
+        "what its end runs is cut off",
         AT_CUT,
         (CutWinding, EndTurn),
         may=(Quarantine, NoteLateEnd),
     ),
+    *(
+        Row(
+            state,
+            Recover,
+            "the turn was interrupted, what its end runs begins",
+            WINDS,
+            Ending,
+            (WindUp, SetTimer),
+            (EndTurn, NoteLateEnd),
+        )
+        for state in (Running, Ending)
+    ),
+)
+
+#: The critical sections of a turn, and what it has begun.
+SECTIONS = (
+    *_notes((Running, Ending), Hold, "the critical section is granted", MAY_HOLD, (Reply,)),
+    *_stays((Running, Ending), Hold, "refused: it is too late, or one too many", ~MAY_HOLD, Refuse),
+    *_stays((Idle, Queued, Closed), Hold, "refused: it is too late", ALWAYS, Refuse),
+    *_notes((Running,), Unhold, "the critical section is over", OF_HOLDER, (Reply,)),
     Row(
         Ending,
-        Recover,
-        "the turn was interrupted, and is undone",
-        UNDONE,
+        Unhold,
+        "the critical section is over",
+        OF_HOLDER & HELD & IN_OTHERS,
         Ending,
-        (WindUp, SetTimer),
-        (EndTurn, NoteLateEnd),
+        (SetTimer, Reply),
     ),
+    Row(
+        Ending,
+        Unhold,
+        "the cancel that waits is delivered",
+        OF_HOLDER & HELD & ~IN_OTHERS,
+        Ending,
+        (CancelTurn, SetTimer, Reply),
+    ),
+    *_stays((Ending,), Unhold, "there is nothing to do", OF_HOLDER & ~HELD, Reply),
+    *_stays((Running, Ending), Unhold, "there is nothing to do", ~OF_HOLDER, Reply),
+    *_stays((Idle, Queued, Closed), Unhold, "there is nothing to do", ALWAYS, Reply),
+    Row(
+        Running,
+        TurnReturned,
+        "what the turn has begun is stopped",
+        OF_HOLDER,
+        Ending,
+        (StopWork, SetTimer),
+    ),
+    Row(
+        Ending,
+        TurnReturned,
+        "the cancel that waits is delivered",
+        OF_HOLDER & HELD,
+        Ending,
+        (CancelTurn, SetTimer),
+    ),
+    *_stays((Ending,), TurnReturned, "it is on its way out", OF_HOLDER & ~HELD),
+    *_stays((Running, Ending), TurnReturned, "a stale report is counted", ~OF_HOLDER, CountStale),
+    *_stays((Idle, Queued, Closed), TurnReturned, "a stale report is counted", ALWAYS, CountStale),
 )
 
 #: A close, or the shutdown.
@@ -761,7 +1005,7 @@ SHUTS = (
         LASTS,
         Closed,
         (EndTurn, NoteClosed, CloseStreams),
-        (EndTurn, Reply),
+        (EndTurn, LeaveSlot, Reply),
     ),
     Row(
         Queued,
@@ -770,28 +1014,40 @@ SHUTS = (
         DROPS_ALL,
         Closed,
         (EndTurn, CloseStreams),
-        (EndTurn, Reply),
-    ),
-    Row(Queued, Shut, "those that wait do so for another process", STAYS, Closed, (CloseStreams,), (Reply,)),
-    Row(Running, Shut, "the turn is cancelled first", ~SOME, Ending, (CancelTurn, SetTimer)),
-    Row(
-        Running,
-        Shut,
-        "the turn is cancelled first, those that wait are dropped",
-        SOME & ~STAYS,
-        Ending,
-        (EndTurn, CancelTurn, SetTimer),
-        (EndTurn,),
+        (EndTurn, LeaveSlot, Reply),
     ),
     Row(
-        Running,
+        Queued,
         Shut,
-        "the turn is cancelled first, those that wait do so for another process",
-        SOME & STAYS,
-        Ending,
-        (CancelTurn, SetTimer),
+        "those that wait do so for another process",
+        STAYS,
+        Closed,
+        (CloseStreams,),
+        (LeaveSlot, Reply),
     ),
-    Row(Ending, Shut, "the session closes after its turn", ~SOME, Ending, (SetTimer,)),
+    *_cancels(Row(Running, Shut, "the turn is cancelled first", ~SOME, Ending, (CancelTurn, SetTimer))),
+    *_cancels(
+        Row(
+            Running,
+            Shut,
+            "the turn is cancelled first, those that wait are dropped",
+            SOME & ~STAYS,
+            Ending,
+            (EndTurn, CancelTurn, SetTimer),
+            (EndTurn,),
+        ),
+    ),
+    *_cancels(
+        Row(
+            Running,
+            Shut,
+            "the turn is cancelled first, those that wait do so for another process",
+            SOME & STAYS,
+            Ending,
+            (CancelTurn, SetTimer),
+        ),
+    ),
+    Row(Ending, Shut, "the session closes after its turn", ~SOME, Ending, (SetTimer,), (NoteCancel,)),
     Row(
         Ending,
         Shut,
@@ -799,7 +1055,7 @@ SHUTS = (
         SOME & ~STAYS,
         Ending,
         (EndTurn, SetTimer),
-        (EndTurn, Reply),
+        (EndTurn, Reply, NoteCancel),
     ),
     Row(
         Ending,
@@ -834,12 +1090,15 @@ SHUTS = (
 CHANGES = (
     *_stays((Idle, Closed), Rearrange, "refused: the turn does not wait", ALWAYS, Refuse),
     *_stays(BUSY, Rearrange, "refused: the turn does not wait behind others", MISPLACED, Refuse),
-    *_notes(BUSY, Rearrange, "the turn says something else", EDITS, (EditWaiting, Reply)),
+    *_stays(BUSY, Rearrange, "refused: there is no room for its message", SWELLS, Refuse),
+    *_notes((Running, Ending), Rearrange, "the turn says something else", EDITS, (EditWaiting, Reply)),
+    *_notes((Queued,), Rearrange, "the turn says something else", EDITS & ~ASKS, (EditWaiting, Reply)),
+    *_notes((Queued,), Rearrange, "the turn says something else", EDITS & ASKS, (EditWaiting, ReplyPlaced)),
     Row(
         Queued,
         Rearrange,
         "the turn starts",
-        MOVES & ~CALLED,
+        MOVES & ~CALLED & SLOTLESS,
         Running,
         (StartTurn, Reply, AnnouncePlaces, Reply),
         (SetTimer,),
@@ -847,19 +1106,46 @@ CHANGES = (
     Row(
         Queued,
         Rearrange,
+        "the turn asks for a slot",
+        MOVES & ~CALLED & ~SLOTLESS,
+        Queued,
+        (MoveWaiting, AskSlot, AnnouncePlaces, ReplyPlaced),
+        (SetTimer,),
+    ),
+    Row(
+        Queued,
+        Rearrange,
         "the turn has another place",
-        MOVES_BEHIND & CALLED,
+        MOVES_BEHIND & CALLED & ~ASKS,
         Queued,
         (MoveWaiting, AnnouncePlaces, SetTimer, Reply),
     ),
     Row(
         Queued,
         Rearrange,
+        "the turn has another place",
+        MOVES_BEHIND & ASKS,
+        Queued,
+        (MoveWaiting, AnnouncePlaces, ReplyPlaced),
+        (SetTimer,),
+    ),
+    Row(
+        Queued,
+        Rearrange,
         "the turn takes the place of the one called up",
-        MOVES_UP & CALLED,
+        MOVES_UP & CALLED & SLOTLESS,
         Running,
         (EndTurn, StartTurn, Reply, AnnouncePlaces, Reply),
-        (SetTimer,),
+        (LeaveSlot, SetTimer),
+    ),
+    Row(
+        Queued,
+        Rearrange,
+        "the turn takes the place of the one called up, and waits for a slot",
+        MOVES_UP & CALLED & ~SLOTLESS,
+        Queued,
+        (EndTurn, MoveWaiting, AnnouncePlaces, ReplyPlaced),
+        (LeaveSlot, AskSlot, SetTimer),
     ),
     Row(
         Running,
@@ -870,13 +1156,15 @@ CHANGES = (
         (MoveWaiting, AnnouncePlaces, Reply),
         (SetTimer,),
     ),
-    Row(
-        Running,
-        Rearrange,
-        "the turn supersedes",
-        MOVES_UP,
-        Ending,
-        (CancelTurn, SetTimer, MoveWaiting, AnnouncePlaces, SetTimer, Reply),
+    *_cancels(
+        Row(
+            Running,
+            Rearrange,
+            "the turn supersedes",
+            MOVES_UP,
+            Ending,
+            (CancelTurn, SetTimer, MoveWaiting, AnnouncePlaces, SetTimer, Reply),
+        ),
     ),
     Row(
         Ending,
@@ -893,6 +1181,7 @@ CHANGES = (
         MOVES_UP & ~CALLED,
         Ending,
         (MoveWaiting, AnnouncePlaces, SetTimer, Reply),
+        (NoteCancel,),
     ),
     Row(
         Ending,
@@ -919,6 +1208,15 @@ def _resumes(state: type[State], name: str, when: When, *ended: type[Effect]) ->
         (*ended, StartTurn, Reply),
         (*may, SetTimer, AnnouncePlaces),
     )
+    yield Row(
+        state,
+        Recover,
+        f"{words}the next one asks for a slot",
+        when & RESUMES_NEEDY,
+        Queued,
+        (*ended, AskSlot),
+        (*may, MoveWaiting, SetTimer, AnnouncePlaces),
+    )
     yield Row(state, Recover, f"{words}others wait on", when & LINGERS, Queued, (*ended, SetTimer), may)
     over = ended or (EndTurn,)
     yield Row(state, Recover, f"{words}none waits any more", when & NONE_GOES_ON, Idle, over, may)
@@ -939,8 +1237,15 @@ RECOVERIES = (
         (EndAttempt, SetTimer),
         (EndTurn, NoteLateEnd),
     ),
-    *_resumes(Running, "the turn was interrupted", ~AGAIN, EndTurn),
-    *_resumes(Ending, "the turn was interrupted", ~UNDONE, EndTurn),
+    *_resumes(Running, "the turn was interrupted", ~AGAIN & ~WINDS, EndTurn),
+    *_resumes(Ending, "the turn was interrupted", ~WINDS, EndTurn),
+)
+
+#: There is a slot.
+GRANTS = (
+    Row(Queued, Granted, "the turn starts", GRANTED, Running, (StartTurn, Reply), (SetTimer,)),
+    *_stays((Queued,), Granted, "a stale grant is counted", ~GRANTED, CountStale),
+    *_stays((Idle, Running, Ending, Closed), Granted, "a stale grant is counted", ALWAYS, CountStale),
 )
 
 ROWS: tuple[Row, ...] = (
@@ -949,8 +1254,10 @@ ROWS: tuple[Row, ...] = (
     *STOPS,
     *TICKS,
     *REPORTS,
-    *UNDOING,
+    *WINDINGS,
+    *SECTIONS,
     *SHUTS,
     *CHANGES,
+    *GRANTS,
     *RECOVERIES,
 )

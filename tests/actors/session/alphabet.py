@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from enum import Enum
 from typing import Any, NamedTuple
 
-from tests.actors.session.facts import Facts
+from tests.actors.session.facts import Facts, Rung
 from turnkeeper.actors.model.exceptions import TooManyTurns
 from turnkeeper.actors.model.messages import Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
 from turnkeeper.actors.model.policy import Policy
@@ -17,10 +17,11 @@ from turnkeeper.actors.model.records import (
     Stopped,
     TurnHead,
     TurnId,
+    TurnRecord,
     TurnSpec,
 )
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, WhoMayStop
+from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, TurnStatus, WhoMayStop
 from turnkeeper.actors.session.machine import Message
 from turnkeeper.actors.session.states import Closed, Idle, Limits, State
 
@@ -129,6 +130,8 @@ OUTCOMES: tuple[tuple[str, Outcome], ...] = (
 SAID = START + 0.5
 
 NO_ROOM = TooManyTurns("no room")
+#: What is left in the log of a turn that the session has let go of.
+PAST = TurnRecord(A.head, 1, TurnStatus.COMPLETED, ended_at=START, began=True)
 
 #: What may happen whatever the session is doing.
 ALWAYS = (
@@ -197,6 +200,9 @@ def _sends(facts: Facts) -> Iterator[Letter]:
         # Where a is unknown, this would be a by another name.
         yield Letter("send another a", Submit(A_OTHER, INTERRUPT))
         yield Letter("send a if another turn matches", Submit(A, INTERRUPT, if_match="x"))
+    else:
+        yield Letter("send a, which the log knows", Submit(A, INTERRUPT, if_match="x", past=PAST))
+        yield Letter("send another a, which the log knows", Submit(A_OTHER, INTERRUPT, past=PAST))
     if any(early.turn_id == A.turn_id for early in facts.early):
         yield Letter("send a after the early cancel's time", Submit(A, INTERRUPT), delay=EARLY_TTL)
 
@@ -285,6 +291,11 @@ def _undoing(facts: Facts) -> Iterator[Letter]:
     if facts.holder is not None or facts.front is not None:
         yield Letter("send, rolling back", Submit(_unused(facts), ROLLBACK))
         yield Letter("send, rolling back, not waiting", Submit(_unused(facts), ROLLBACK, wait=False))
+    yield from wound_up(facts)
+
+
+def wound_up(facts: Facts) -> Iterator[Letter]:
+    """The reports that a turn has been undone: the one that is, one too soon, and one that is over."""
     if facts.winds is not None:
         yield Letter("it is undone", WoundUp(facts.epoch))
         yield Letter("it is undone in part", WoundUp(facts.epoch, 1))
@@ -300,7 +311,7 @@ def _ticks(facts: Facts, now: float) -> Iterator[Letter]:
         due = max(0.0, facts.timer - now)
         yield Letter("the due tick", Tick(SAID, began=True), delay=due)
         yield Letter("the due tick, late", Tick(SAID, began=True), delay=2 * GRACE)
-        if facts.cause is not None and facts.again_at is None:
+        if facts.rung is Rung.FIRST:
             yield Letter("the due tick, a little late", Tick(SAID, began=True), delay=due + GRACE / 8)
 
 

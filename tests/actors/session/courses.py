@@ -2,8 +2,21 @@
 
 from typing import NamedTuple, assert_never
 
-from tests.actors.session.facts import Facts, Waits, may_stop, taker_of, waits_for_a_moment
-from turnkeeper.actors.model.messages import Rearrange, Recover, Shut, Stop, Submit, Tick, TurnEnded, WoundUp
+from tests.actors.session.facts import Facts, Waits, claim_of, may_stop, taker_of, waits_for_a_moment
+from turnkeeper.actors.model.messages import (
+    Granted,
+    Hold,
+    Rearrange,
+    Recover,
+    Shut,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+    TurnReturned,
+    Unhold,
+    WoundUp,
+)
 from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import CancelCode, MoveTo, OnRestart, Strategy
 from turnkeeper.actors.session.machine import Message
@@ -34,7 +47,8 @@ def comes_due(was: Facts, message: Message, now: float) -> Waits | None:
     if was.holder is not None:
         due = was.holder_due()
         return was.later[0] if due is None or now < due else None
-    return None if was.front is not None and was.front.is_due(now) else was.later[0]
+    comes_first = was.front is not None and was.front.is_due(now) and not was.asks
+    return None if comes_first else was.later[0]
 
 
 def dropped_by(was: Facts, stop: Stop, owner: str) -> tuple[Waits, ...]:
@@ -96,24 +110,40 @@ class Courses:
                 if turn is not None:
                     self.later = self.later[1:]
                     self._comes_due(turn)
-            case TurnEnded() | WoundUp():
+            case Hold() | Unhold() | TurnReturned() | TurnEnded() | WoundUp() | Granted():
                 pass
             case _:
                 assert_never(message)
-        return self._went_on()
+        return self._went_on(message)
 
-    def _went_on(self) -> Course:
-        """The next one starts, where nothing holds the session."""
+    def _went_on(self, message: Message) -> Course:
+        """Where nothing holds the session the next one starts, or is called up, if it needs a slot first."""
         if self.free and not self.shut:
             head = self.front or next(iter(self.rest), None)
             if head is not None and head.is_due(self.now):
-                self.starts = head.turn_id
+                called_up = head is self.front
                 self._leaves(head)
+                if self._may_start(head, message, called_up=called_up):
+                    self.starts = head.turn_id
+                else:
+                    self.front = head
         front = None if self.front is None else self.front.turn_id
         rest = tuple([turn.turn_id for turn in self.rest])
         return Course(
             self.starts, tuple(self.dropped), front, rest, tuple([turn.turn_id for turn in self.later])
         )
+
+    def _may_start(self, head: Waits, message: Message, *, called_up: bool) -> bool:
+        """Whether the turn needs no slot, or has one: its own, or that of the turn whose place it takes."""
+        claim, was = claim_of(head.spec, self.owner), self.was
+        if claim is None:
+            return True
+        if isinstance(message, Granted):
+            return was.asks and message.ticket == was.ticket
+        if isinstance(message, Submit) and message.spec is head.spec and was.holder is None:
+            return message.granted is not None
+        had = was.holder is not None and was.granted
+        return had and called_up and claim_of(was.holder, self.owner) == claim
 
     def _sent(self, send: Submit) -> None:
         turn = Waits(send.spec, self.now)

@@ -18,14 +18,13 @@ from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.session.effects import (
     AnnounceQueued,
-    CancelTurn,
     Effect,
     EndAttempt,
     EndTurn,
     StartTurn,
 )
 from turnkeeper.actors.session.machine import Message
-from turnkeeper.actors.session.states import State
+from turnkeeper.actors.session.states import Ending, State
 from turnkeeper.actors.session.table.rows import ROWS, Row
 from turnkeeper.actors.session.views import state_name
 
@@ -37,7 +36,7 @@ Moves: TypeAlias = Mapping[tuple[str, str], Iterable[str]]
 
 #: The public name of each state.
 NAMES: dict[type[Any], SessionState] = {
-    kind: state_name(kind(*(None for _ in dataclasses.fields(kind)))) for kind in get_args(State)
+    kind: state_name(kind(*(object() for _ in dataclasses.fields(kind)))) for kind in get_args(State)
 }
 
 
@@ -55,9 +54,13 @@ class TurnMoves:
     def __init__(self) -> None:
         self.moves: dict[tuple[str, str], set[str]] = defaultdict(set)
 
-    def witness(self, node: Node, message: Message, _after: State, effects: tuple[Effect, ...]) -> None:
+    def witness(self, node: Node, message: Message, after: State, effects: tuple[Effect, ...]) -> None:
+        word = type(message).__name__
+        is_asked = isinstance(after, Ending) and after.cancellation is not None
+        if is_asked and node.facts.cause is None and node.facts.holder is not None:
+            self.moves[TurnStatus.RUNNING, TurnStatus.CANCELLING].add(word)
         for effect in effects:
-            self._moved(node.facts, effect, type(message).__name__)
+            self._moved(node.facts, effect, word)
 
     def _moved(self, facts: Facts, effect: Effect, word: str) -> None:
         match effect:
@@ -65,8 +68,6 @@ class TurnMoves:
                 self.moves[_status(facts, effect.spec.turn_id), TurnStatus.QUEUED].add(word)
             case StartTurn():
                 self.moves[_status(facts, effect.spec.turn_id), TurnStatus.RUNNING].add(word)
-            case CancelTurn() if facts.cause is None:
-                self.moves[TurnStatus.RUNNING, TurnStatus.CANCELLING].add(word)
             case EndAttempt():
                 self.moves[_status(facts, effect.record.turn_id), TurnStatus.QUEUED].add(word)
             case EndTurn():
@@ -203,14 +204,18 @@ exhaustive search holds the code to the table, and a test holds this page to it.
 ![The states of a session and of its turns](state-diagram.svg)
 
 What moves a session is a message: `Submit` is a send, `Stop` a cancel, `Shut` a close or the shutdown,
-`Tick` the session's own timer, `TurnEnded` the end of a coroutine, and `Recover` says that another process
-has loaded the session.
+`Tick` the session's own timer, `Hold` and `Unhold` are the beginning and the end of a critical section,
+`TurnReturned` is the end of a coroutine, `TurnEnded` that of a turn with all that it had begun, `WoundUp` the
+end of what that runs, and `Recover` says that another process has loaded the session.
 
 ## A session
 
 | from | to | by |
 |---|---|---|
 {session}
+
+A turn that has ended by itself is on its way out, too, while what it has begun is stopped, and what its end
+runs is run. Its session stands here under `cancelling`, but is called `running` until it is asked to stop.
 
 ## A turn
 

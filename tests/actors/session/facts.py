@@ -5,10 +5,12 @@ and the effects that followed, so that what a session says can be held against t
 """
 
 from dataclasses import dataclass, fields, replace
+from enum import Enum
 from operator import attrgetter
 from typing import Any, NamedTuple
 
 from turnkeeper.actors.model.exceptions import (
+    IdempotencyKeyReused,
     NotWaiting,
     NotYoursToStop,
     PreconditionFailed,
@@ -25,6 +27,7 @@ from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    Extras,
     KeptResult,
     Outcome,
     Reason,
@@ -33,8 +36,17 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.slots import Claim, Ticket
 from turnkeeper.actors.model.value import replace as changed
-from turnkeeper.actors.model.words import OnFull, Rollback, SessionState, Strategy, TurnStatus, WhoMayStop
+from turnkeeper.actors.model.words import (
+    OnCap,
+    OnFull,
+    Rollback,
+    SessionState,
+    Strategy,
+    TurnStatus,
+    WhoMayStop,
+)
 from turnkeeper.actors.session.states import Limits
 
 
@@ -79,8 +91,23 @@ class Waits(NamedTuple):
         return self.not_before is None or now >= self.not_before
 
 
+class Rung(Enum):
+    """How far a turn is on its way out. Below the first rung its cancel waits for critical sections."""
+
+    HELD = "held"
+    FIRST = "first"
+    SECOND = "second"
+
+
+class Section(NamedTuple):
+    """A critical section that was granted: a cancel waits for its end, until that moment."""
+
+    number: int
+    until: float
+
+
 class Winds(NamedTuple):
-    """A turn that has stopped as this, or was given up, and is being undone until that moment.
+    """A turn that has stopped as this, or was given up, and whose end runs something until that moment.
 
     ``late`` is how its coroutine ended after it was given up, if it has.
     """
@@ -90,6 +117,7 @@ class Winds(NamedTuple):
     outcome: Outcome | None = None
     first_event_at: float | None = None
     began: bool | None = None
+    extras: Extras | None = None
     late: Outcome | None = None
 
 
@@ -119,17 +147,23 @@ class Facts:
     started_at: float = 0.0
     attempt: int = 1
     deadline: float | None = None
-    #: Why and when the holder was cancelled first, ``None`` while it was not; then the moments of its ladder.
+    #: Its critical sections.
+    sections: tuple[Section, ...] = ()
+    #: Why and when it was asked to stop first, ``None`` while it was not; and what was done about that when.
     cause: Reason | None = None
     asked_at: float = 0.0
+    delivered_at: float | None = None
     again_at: float | None = None
+    #: Where it is on the ladder, and the moments of that: ``grace`` counts from the end of its sections.
+    rung: Rung | None = None
+    grace: float = 0.0
     half: float = 0.0
     end: float = 0.0
     #: A person pressed Stop: unless another turn follows, the streams end with the holder.
     pressed: bool = False
     #: The first cancel that was more than a shutdown's: after a restart it is not run again.
     lasting: Cancellation | None = None
-    #: It is to be undone: how far that is, and by when a shutdown wants it to be over.
+    #: Whether it is to be undone, what its end runs, and by when a shutdown wants that to be over.
     undo: bool = False
     winds: Winds | None = None
     by: float | None = None
@@ -137,6 +171,11 @@ class Facts:
     front: Waits | None = None
     rest: tuple[Waits, ...] = ()
     later: tuple[Waits, ...] = ()
+    # -- The slot that the holder has, or that was asked for the one called up
+    ticket: Ticket | None = None
+    granted: bool = False
+    #: The number of the last ticket that was drawn.
+    last_ticket: int = 0
     # -- What is remembered
     fled: tuple[Fled, ...] = ()
     #: The last epoch whose coroutine is known to have ended: what a stale report names.
@@ -155,6 +194,18 @@ class Facts:
 
     def copy(self) -> "Facts":
         return Facts(*_values(self))
+
+    @property
+    def asks(self) -> bool:
+        """Whether the turn that is called up waits for a slot."""
+        return self.ticket is not None and not self.granted
+
+    @property
+    def bearer(self) -> TurnSpec | None:
+        """The turn that holds the session, or else the one for which a slot has been asked."""
+        if self.holder is not None or self.front is None:
+            return self.holder
+        return self.front.spec if self.asks else None
 
     @property
     def line(self) -> tuple[Waits, ...]:
@@ -197,9 +248,29 @@ class Facts:
         """The moment at which something happens to the turn that holds the session."""
         if self.winds is not None:
             return self.winds.until
-        if self.cause is None:
-            return self.deadline
-        return self.half if self.again_at is None else self.end
+        match self.rung:
+            case None:
+                return self.deadline
+            case Rung.HELD:
+                return self.held_until
+            case Rung.FIRST:
+                return self.half
+            case Rung.SECOND:
+                return self.end
+
+    @property
+    def held_until(self) -> float:
+        """The moment until which a cancel waits for critical sections, if there are any."""
+        return max(section.until for section in self.sections)
+
+    def in_time(self, now: float) -> tuple[Section, ...]:
+        """The critical sections for which a cancel still waits."""
+        return tuple([section for section in self.sections if now < section.until])
+
+    @property
+    def leaves_by_itself(self) -> bool:
+        """Whether the turn is on its way out, and was not asked to be."""
+        return self.cause is None and (self.rung is not None or self.winds is not None)
 
     def state(self) -> SessionState:
         """What the session must call itself."""
@@ -240,7 +311,10 @@ class Facts:
             holder=self.holder and without_sender(self.holder),
             cause=lasting and lasting.reason,
             asked_at=lasting.asked_at if lasting is not None else 0.0,
+            sections=(),
+            delivered_at=None,
             again_at=None,
+            rung=None,
             pressed=False,
             lasting=lasting,
             undo=self.undo and self.holder is not None,
@@ -249,6 +323,9 @@ class Facts:
             front=self.front and _elsewhere(self.front)._replace(not_before=None),
             rest=tuple([_elsewhere(each) for each in self.rest]),
             later=tuple([_elsewhere(each) for each in self.later]),
+            ticket=None,
+            granted=False,
+            last_ticket=0,
             asked=(),
             timer=None,
             shut=closed,
@@ -267,10 +344,12 @@ class Facts:
         began: bool | None = None,
         result: KeptResult | None = None,
         rollback: Rollback | None = None,
+        extras: Extras | None = None,
     ) -> TurnRecord:
         """The record of the turn that holds the session, which must be one."""
         assert self.holder is not None
-        cancellation = None if self.cause is None else Cancellation(self.cause, self.asked_at, self.again_at)
+        moments = self.asked_at, self.again_at, self.delivered_at
+        cancellation = None if self.cause is None else Cancellation(self.cause, *moments)
         return TurnRecord(
             self.holder.head,
             self.epoch,
@@ -286,6 +365,8 @@ class Facts:
             result=result,
             attempt=self.attempt,
             rollback=rollback,
+            held=ended_at is None and self.rung is Rung.HELD,
+            extras=extras,
         )
 
     def waited(
@@ -344,7 +425,7 @@ class Facts:
 
     def repeated(self, send: Submit) -> TurnRecord | None:
         """The turn that a send repeats, by the id that its client chose."""
-        return None if send.spec.fingerprint is None else self.record(send.spec.turn_id)
+        return None if send.spec.fingerprint is None else self.record(send.spec.turn_id) or send.past
 
     def refusal(
         self, message: Submit | Stop | Rearrange, now: float, limits: Limits, owner: str
@@ -353,8 +434,11 @@ class Facts:
         if isinstance(message, Rearrange):
             if self.shut:
                 return SessionClosed
-            if any(turn.turn_id == message.turn_id for turn in (*self.rest, *self.later)):
-                return None
+            for turn in (*self.rest, *self.later):
+                if turn.turn_id == message.turn_id:
+                    size = turn.spec.size - turn.spec.size_besides
+                    grows = message.edited is not None and message.edited.size > size
+                    return type(message.no_room) if grows and message.no_room is not None else None
             return UnknownTurn if self.record(message.turn_id) is None else NotWaiting
         if isinstance(message, Stop):
             if self.misses(message):
@@ -363,7 +447,7 @@ class Facts:
             return None if meant is None or may_stop(meant, owner, message.asker) else NotYoursToStop
         known = self.repeated(message)
         if known is not None:
-            return None if known.fingerprint == message.spec.fingerprint else TurnIdReused
+            return None if known.fingerprint == message.spec.fingerprint else _reused(message.spec)
         if self.misses(message):
             return PreconditionFailed
         if self.shut:
@@ -390,6 +474,17 @@ def policy_of(spec: TurnSpec) -> Policy:
     return spec.head.own_policy or STANDARD
 
 
+def _reused(spec: TurnSpec) -> type[SessionError]:
+    """Why an id, or a key, that stands for another message is refused."""
+    return IdempotencyKeyReused if spec.turn_id.startswith("key-") else TurnIdReused
+
+
+def claim_of(spec: TurnSpec, owner: str) -> Claim | None:
+    """For what the turn needs a slot, in a session of this owner's; ``None`` if it needs none."""
+    policy = policy_of(spec)
+    return Claim(owner, spec.agent, policy.priority) if policy.on_cap is OnCap.WAIT else None
+
+
 #: The strategies of sends that wait behind others.
 QUEUES = {Strategy.ENQUEUE, Strategy.COLLAPSE}
 
@@ -408,8 +503,13 @@ def taker_of(rest: tuple[Waits, ...], later: tuple[Waits, ...], spec: TurnSpec) 
     return of_kind[-1]
 
 
-def parts_of(message: Any) -> list[Any]:
-    """A message as parts."""
+def said_by_both(first: Any, second: Any) -> list[Any]:
+    """The parts of a message that another one has joined: as a text they read as two."""
+    more, *others = _parts(second)
+    return [*_parts(first), {**more, "text": f"\n\n{more['text']}"}, *others]
+
+
+def _parts(message: Any) -> list[Any]:
     return [{"type": "text", "text": message}] if isinstance(message, str) else list(message)
 
 

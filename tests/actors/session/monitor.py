@@ -15,19 +15,24 @@ from tests.actors.session.facts import (
     Early,
     Facts,
     Fled,
+    Rung,
+    Section,
     Waits,
     Winds,
+    claim_of,
     may_stop,
-    parts_of,
+    said_by_both,
     taker_of,
     waits_for_a_moment,
     without_sender,
 )
-from turnkeeper.actors.model.exceptions import SessionBusy, StageFailed
+from turnkeeper.actors.model.exceptions import HoldRefused, SessionBusy, StageFailed
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
+    Granted,
+    Hold,
     Rearrange,
     Recover,
     ReplyAddress,
@@ -38,6 +43,8 @@ from turnkeeper.actors.model.messages import (
     Superseded,
     Tick,
     TurnEnded,
+    TurnReturned,
+    Unhold,
     WoundUp,
 )
 from turnkeeper.actors.model.policy import Policy
@@ -56,6 +63,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import (
     TERMINAL,
@@ -73,6 +81,7 @@ from turnkeeper.actors.model.words import (
 from turnkeeper.actors.session.effects import (
     AnnouncePlaces,
     AnnounceQueued,
+    AskSlot,
     CancelTurn,
     CloseStreams,
     CountStale,
@@ -81,6 +90,8 @@ from turnkeeper.actors.session.effects import (
     Effect,
     EndAttempt,
     EndTurn,
+    HoldCancel,
+    LeaveSlot,
     MoveWaiting,
     NoteCancel,
     NoteClosed,
@@ -90,13 +101,16 @@ from turnkeeper.actors.session.effects import (
     Quarantine,
     Refuse,
     Reply,
+    ReplyPlaced,
     SetTimer,
     StartTurn,
+    StopWork,
     WindUp,
 )
 from turnkeeper.actors.session.line import Line
 from turnkeeper.actors.session.machine import Message
-from turnkeeper.actors.session.states import Closed, EarlyCancel, Limits, State
+from turnkeeper.actors.session.slots import slot_of
+from turnkeeper.actors.session.states import Closed, EarlyCancel, Ending, Held, Limits, Running, State
 from turnkeeper.actors.session.views import line_of, state_name
 
 LATE_STATUS = {
@@ -126,6 +140,8 @@ VERDICTS = {
 }
 #: The reasons of a Stop that a person pressed: it ends the streams.
 PRESSED = {CancelCode.USER_REQUEST, CancelCode.ADMIN}
+#: How many critical sections a turn may be in.
+MOST = 32
 #: The strategies that take the place of a turn.
 TAKES_OVER = {Strategy.INTERRUPT, Strategy.ROLLBACK}
 
@@ -181,9 +197,12 @@ def observe_failure(
     kept = _left(facts.kept, ended, now, after, broken)
     if memory.quarantined or memory.last_epoch < facts.last_epoch:
         broken("G7: an epoch that was drawn may come again")
+    if _slot(before) != _slot_in(facts) or memory.last_ticket < facts.last_ticket:
+        broken("G8: a slot is not given back, or a ticket that was drawn may come again")
     return Facts(
         over=facts.epoch if facts.holder is not None else facts.over,
         last_epoch=facts.last_epoch,
+        last_ticket=facts.last_ticket,
         kept=kept,
         early=facts.early,
         shut=isinstance(after, Closed),
@@ -250,17 +269,24 @@ class _Step:
         #: The turn that the message of another one has joined.
         self.taker: TurnId | None = None
         self.repeated = False
-        #: Whether what undoes the turn has been cut short.
+        #: Whether what its end runs has been cut short.
         self.cut_short = False
         #: The turn that was cut off and will be run again.
         self.cut: TurnSpec | None = None
+        #: The tickets that are given back and those that are drawn, and who is sent where its turn stands.
+        self.left: list[Ticket] = []
+        self.drawn: list[AskSlot] = []
+        self.placing: list[ReplyPlaced] = []
 
     def check(self) -> Facts:
         self._receive()
         for effect in self.effects:
             self._effect(effect)
         self._message_has_had_its_effect()
+        self._slot_takes_its_course()
         self._line_takes_its_course()
+        for each in self.placing:
+            self._was_placed(each)
         self._all_is_noted()
         self._all_is_remembered()
         self._all_is_consistent()
@@ -276,12 +302,19 @@ class _Step:
         message, facts = self.message, self.facts
         if isinstance(message, Shut) and not self._shuts_down() and facts.for_good is None:
             facts.for_good = message.reason
+        if self.was.leaves_by_itself and self._asks_it_to_stop():
+            facts.cause, facts.asked_at = self._reason(), self.now
+            if facts.cause.code is not CancelCode.SHUTDOWN:
+                facts.lasting = Cancellation(facts.cause, self.now)
+        if isinstance(message, Unhold) and self._is_holder(message.epoch):
+            left = facts.sections if facts.rung is None else facts.in_time(self.now)
+            facts.sections = tuple([each for each in left if each.number != message.number])
         if isinstance(message, Tick):
             facts.timer = None
         elif isinstance(message, Recover):
             if facts.asked:
                 self._broken("an asker of another process")
-        elif self.to is not None and not isinstance(message, TurnEnded | WoundUp):
+        elif self.to is not None and not isinstance(message, TurnReturned | TurnEnded | WoundUp | Granted):
             about, cleared = None, tuple[TurnId, ...]()
             if isinstance(message, Submit):
                 about = message.spec.turn_id
@@ -295,6 +328,25 @@ class _Step:
                 cleared = cleared_by(facts, message, self._home().owner)
             facts.asked = (*facts.asked, Asked(self.to, type(message), about, self.now, cleared))
 
+    def _asks_it_to_stop(self) -> bool:
+        """Whether this message asks the turn in flight to stop."""
+        message, was = self.message, self.was
+        if isinstance(message, Tick):
+            return self.placed is not None and self.placed.spec.strategy in TAKES_OVER
+        if isinstance(message, Shut):
+            return True
+        if not isinstance(message, Submit | Stop | Rearrange):
+            return False
+        if was.refusal(message, self.now, self._limits(), self._home().owner) is not None:
+            return False
+        if isinstance(message, Stop):
+            return message.turn_id is None or self._holds(message.turn_id)
+        if isinstance(message, Rearrange):
+            return message.to is MoveTo.NOW
+        over = was.repeated(message) is not None or self._early(message.spec) is not None
+        later = waits_for_a_moment(message, self.now)
+        return message.strategy in TAKES_OVER and not over and not later
+
     # -- The effects --------------------------------------------------------------------------------------
 
     def _effect(self, effect: Effect) -> None:
@@ -303,6 +355,10 @@ class _Step:
                 self._started(effect)
             case CancelTurn():
                 self._cancelled(effect)
+            case HoldCancel():
+                self._held_back(effect)
+            case StopWork():
+                self._work_is_stopped(effect)
             case EndTurn():
                 self._ended(effect)
             case EndAttempt():
@@ -317,8 +373,20 @@ class _Step:
                 self._edited(effect)
             case AnnouncePlaces():
                 self.announced += 1
+            case AskSlot():
+                self.drawn.append(effect)
+                if len(self.drawn) > 1 or (self.was.ticket is not None and self.was.ticket not in self.left):
+                    self._broken("G8: a session has two tickets")
+            case LeaveSlot():
+                if effect.ticket in self.left:
+                    self._broken("G8: a slot is given back twice")
+                self.left.append(effect.ticket)
+            case ReplyPlaced(answer=Accepted(repeated=True)):
+                self._was_placed(effect)
+            case ReplyPlaced():
+                self.placing.append(effect)
             case Reply():
-                self._replied(effect)
+                self._replied(effect.to, effect.answer)
             case Refuse():
                 self._was_refused(effect)
             case SetTimer():
@@ -328,7 +396,7 @@ class _Step:
             case CountStale():
                 self._counted_stale()
             case WindUp():
-                self._is_undone(effect)
+                self._winds_up(effect)
             case CutWinding():
                 self.cut_short = True
                 if effect.epoch != self.was.epoch or self.was.winds is None:
@@ -367,7 +435,8 @@ class _Step:
         facts.attempt = attempt
         facts.started_at = self.now
         facts.deadline = None if spec.timeout is None else self.now + spec.timeout
-        facts.cause = facts.again_at = None
+        facts.cause = facts.delivered_at = facts.again_at = facts.rung = None
+        facts.sections = ()
         facts.pressed, facts.lasting = False, None
         facts.undo, facts.winds, facts.by = False, None, None
 
@@ -377,6 +446,8 @@ class _Step:
             return
         if turn.attempt > self._limits().attempts:
             self._broken("G11: one attempt too many")
+        if turn is self.was.front and self.was.asks:
+            return  # its time came when it asked
         if not isinstance(self.message, Tick) or turn.not_before is None or self.now < turn.not_before:
             self._broken("G11: another attempt before its time")
 
@@ -389,22 +460,92 @@ class _Step:
             self._broken(f"G4: a Stop aimed at {message.turn_id} hits {facts.holder.turn_id}")
         if not self._may_stop(facts.holder):
             self._broken(f"{facts.holder.turn_id} is stopped by a user who may not")
-        if facts.cause is None:
-            self._cancelled_first(facts.holder)
-        elif not isinstance(message, Tick) or facts.again_at is not None or self.now < facts.half:
-            self._broken("G6: a second cancel that the ladder does not have")
+        was_held = facts.rung is Rung.HELD
+        if facts.rung is None and facts.winds is None:
+            grace = self._asked_first(facts.holder)
+            if facts.in_time(self.now) and not self._forces():
+                self._broken("G13: a cancel is delivered in a critical section")
+            self._begins_to_climb(grace)
+        elif was_held:
+            self._may_be_delivered()
+            facts.delivered_at = self.now
+            self._begins_to_climb(facts.grace)
+        elif facts.cause is None:
+            self._broken("a turn is cancelled that was not asked to stop")
         else:
+            self._climbs()
             facts.again_at = self.now
-            if self.now >= facts.end:
-                # The loop was blocked past the whole ladder: its second half still has its length.
-                facts.end = self.now + (facts.end - facts.half)
         if effect.reason != facts.cause:
             self._broken("the coroutine is cancelled for another reason than the first")
-        of_first = facts.holder.turn_id, facts.asked_at, facts.again_at is not None
-        if (effect.turn_id, effect.asked_at, effect.again) != of_first:
+        of_first = facts.holder.turn_id, facts.asked_at, facts.again_at is not None, was_held
+        if (effect.turn_id, effect.asked_at, effect.again, effect.held) != of_first:
             self._broken("the coroutine is cancelled otherwise than it is")
 
-    def _cancelled_first(self, holder: TurnSpec) -> None:
+    def _begins_to_climb(self, grace: float) -> None:
+        facts = self.facts
+        facts.rung, facts.sections = Rung.FIRST, ()
+        facts.half = self.now + grace / 2
+        facts.end = self.now + grace
+
+    def _climbs(self) -> None:
+        facts = self.facts
+        if not isinstance(self.message, Tick) or facts.rung is not Rung.FIRST or self.now < facts.half:
+            self._broken("G6: a second cancel that the ladder does not have")
+        facts.rung = Rung.SECOND
+        if self.now >= facts.end:
+            # The loop was blocked past the whole ladder: its second half still has its length.
+            facts.end = self.now + (facts.end - facts.half)
+
+    def _forces(self) -> bool:
+        """Whether this message waits for no critical section."""
+        return isinstance(self.message, Stop) and self.message.force
+
+    def _may_be_delivered(self) -> None:
+        """A cancel that has waited for critical sections: they are over, or their time is up."""
+        facts, message = self.facts, self.message
+        over = isinstance(message, Unhold) and not facts.sections
+        up = isinstance(message, Tick) and self.now >= self.was.held_until
+        if not (over or up or self._forces() or isinstance(message, TurnReturned)):
+            self._broken("G13: a cancel is delivered in a critical section")
+
+    def _held_back(self, effect: HoldCancel) -> None:
+        """A cancel waits for critical sections: for as long as each of them was granted, and no longer."""
+        facts, message, holder = self.facts, self.message, self.facts.holder
+        self.cancels += 1
+        if holder is None or facts.rung is not None or facts.winds is not None:
+            self._broken("G13: a cancel is held back that is not, or not for the first time")
+        if not self._may_stop(holder):
+            self._broken(f"{holder.turn_id} is stopped by a user who may not")
+        facts.grace = self._asked_first(holder)
+        facts.sections, facts.rung = facts.in_time(self.now), Rung.HELD
+        if not facts.sections or self._forces():
+            self._broken("G13: a cancel is held back by nothing")
+        if isinstance(message, Shut) and message.grace is not None:
+            self._holds_for_less(message.grace)
+        if effect != HoldCancel(holder.turn_id, facts.epoch, facts.cause, self.now):
+            self._broken("a cancel is held back otherwise than it is")
+
+    def _holds_for_less(self, grace: float) -> None:
+        """A shutdown leaves critical sections half of its grace, and the ladder the other half."""
+        facts, until = self.facts, self.now + grace / 2
+        facts.sections = tuple([each._replace(until=min(each.until, until)) for each in facts.sections])
+        facts.grace = min(facts.grace, grace / 2)
+
+    def _work_is_stopped(self, effect: StopWork) -> None:
+        """What a turn has begun is stopped, and its coroutine has returned by itself."""
+        facts, message, holder = self.facts, self.message, self.facts.holder
+        self.cancels += 1
+        if holder is None or effect.epoch != facts.epoch or facts.cause is not None:
+            self._broken("G13: what a turn has begun is stopped, and no turn has returned by itself")
+        if facts.rung is None and isinstance(message, TurnReturned) and message.epoch == facts.epoch:
+            self._begins_to_climb(holder.grace)
+        else:
+            self._climbs()
+        if effect.again is not (facts.rung is Rung.SECOND):
+            self._broken("G13: what a turn has begun is not stopped as it is")
+
+    def _asked_first(self, holder: TurnSpec) -> float:
+        """The turn in flight is asked to stop, by what may ask that: the grace it has."""
         facts, message = self.facts, self.message
         if isinstance(message, Rearrange) and message.to is not MoveTo.NOW:
             self._broken("a turn that is only moved cancels")
@@ -422,8 +563,7 @@ class _Step:
             None if facts.cause.code is CancelCode.SHUTDOWN else Cancellation(facts.cause, self.now)
         )
         facts.asked_at = self.now
-        facts.half = self.now + grace / 2
-        facts.end = self.now + grace
+        return grace
 
     def _reason(self) -> Reason:
         """Why this message cancels what it cancels."""
@@ -438,8 +578,8 @@ class _Step:
                 if self.placed is not None:
                     return Reason(CancelCode.SUPERSEDED, self.placed.spec.user)
                 return Reason(CancelCode.TIMEOUT)
-            case TurnEnded() | WoundUp() | Recover():
-                return self._broken("the end of a turn cancels another one")
+            case TurnReturned() | TurnEnded() | WoundUp() | Granted() | Recover() | Hold() | Unhold():
+                return self._broken("what is no wish cancels a turn")
             case _:
                 assert_never(self.message)
 
@@ -492,8 +632,11 @@ class _Step:
             self._broken("G11: a turn is to be run again that does not run, or whose cancel was asked")
         if not self._runs_again(holder, facts.attempt) or not self._limits().durable:
             self._broken(f"G11: {holder.turn_id} is run again against its policy")
-        if isinstance(message, TurnEnded):
-            if not isinstance(message.outcome, Stopped) or effect.outcome is not message.outcome:
+        if facts.winds is not None:
+            self._broken("G11: a turn is run again although what its end runs was run")
+        report = self._report()
+        if report is not None:
+            if not isinstance(report.outcome, Stopped) or effect.outcome is not report.outcome:
                 self._broken("G11: a turn is run again that has ended")
         elif effect.outcome is not None:
             self._broken("G11: the outcome of a coroutine that nothing is known of")
@@ -513,72 +656,107 @@ class _Step:
     def _holder_ended(self, effect: EndTurn, holder: TurnSpec) -> None:
         facts, record, message = self.facts, effect.record, self.message
         error = None
-        if facts.undo or isinstance(message, WoundUp):
-            self._undone_ended(effect, holder)
+        if self.was.winds is not None:
+            self._wound_up_ended(effect, holder, self.was.winds)
             return
         if isinstance(message, Recover):
-            self._holder_interrupted(effect, holder)
+            self._holder_interrupted(effect, holder, message)
             return
         if effect.anew:
             self._broken("G7: an epoch of its own for the end of a turn that runs here")
-        handed = facts.shutdown and facts.for_good is None and facts.lasting is None
-        ran_out = isinstance(message, Tick) or isinstance(message.outcome, Stopped)
-        if self._limits().durable and handed and ran_out and self._runs_again(holder, facts.attempt):
+        report = self._report()
+        end = message if report is None else report
+        if not isinstance(end, TurnEnded | Tick):
+            self._broken("G2: a turn ends whose coroutine has not")
+        if facts.undo or end.winds:
+            self._broken("G13: a turn ends before that has been run which its end runs")
+        if self._goes_on_elsewhere(None if report is None else report.outcome):
             self._broken("G11: a turn ends that is to go on after the shutdown")
-        if isinstance(message, TurnEnded):
-            if message.epoch != facts.epoch:
+        if report is not None:
+            if report.epoch != facts.epoch:
                 self._broken("G2: a stale report is believed")
-            status = self._status(message.outcome)
-            if effect.outcome is not message.outcome or record.status is not status:
+            status = self._status(report.outcome)
+            if effect.outcome is not report.outcome or record.status is not status:
                 self._broken(f"G2: {record.status} is not how the turn ended")
             if status is TurnStatus.FAILED:
-                error = _error(message.outcome)
+                error = _error(report.outcome)
             facts.over = facts.epoch
-        elif not isinstance(message, Tick) or record.status is not TurnStatus.UNRESPONSIVE:
+        elif record.status is not TurnStatus.UNRESPONSIVE:
             self._broken("G2: a turn ends whose coroutine has not")
-        elif facts.cause is None or facts.again_at is None or self.now < facts.end:
+        elif not self._at_end():
             self._broken("G6: given up before the end of its ladder")
         elif effect.outcome is not None:
             self._broken("G6: the outcome of a coroutine that still runs")
         result = _kept(effect.outcome, self._limits())
-        truth = facts.held(record.status, self.now, error, message.first_event_at, message.began, result)
-        self._has_ended(effect, holder, truth)
-        if isinstance(message, TurnEnded):
+        known = end.first_event_at, end.began, result, None, end.extras
+        self._has_ended(effect, holder, facts.held(record.status, self.now, error, *known))
+        if report is not None:
             facts.holder = None
             self.remembered.append(record)
 
-    def _is_undone(self, effect: WindUp) -> None:
-        """A turn has stopped, or was given up, and now it is undone."""
-        facts, message, holder = self.facts, self.message, self.facts.holder
-        if holder is None or facts.cause is None or not facts.undo or facts.winds is not None:
-            self._broken("a turn is undone that is not to be, or is twice")
-        if isinstance(message, TurnEnded) and message.epoch == facts.epoch:
-            status = self._status(message.outcome)
-            facts.over = facts.epoch
-            said = message.outcome, message.first_event_at, message.began
-        elif isinstance(message, Tick) and facts.again_at is not None and self.now >= facts.end:
-            status, said = TurnStatus.UNRESPONSIVE, (None, message.first_event_at, message.began)
-        elif isinstance(message, Recover):
-            status, said = TurnStatus.INTERRUPTED, (None, None, None)
-            facts.over = facts.epoch
-        else:
-            self._broken("G6: a turn is undone that has not stopped")
-        if effect != WindUp(holder, facts.epoch, status, facts.cause, facts.attempt):
-            self._broken("a turn is undone otherwise than it is")
-        until = self.now + holder.policy.wind_grace
-        facts.winds = Winds(until if facts.by is None else min(until, facts.by), status, *said)
+    def _report(self) -> TurnEnded | None:
+        """The end of the turn in flight that this message reports: at the end of its ladder a tick may."""
+        message = self.message
+        if isinstance(message, TurnEnded):
+            return message
+        return message.ended if isinstance(message, Tick) and self._at_end() else None
 
-    def _undone_ended(self, effect: EndTurn, holder: TurnSpec) -> None:
-        """A turn that was to be undone has been, as far as there was time."""
-        facts, winds, message = self.facts, self.was.winds, self.message
-        if winds is None:
-            self._broken("a turn ends that is to be undone, and was not")
+    def _at_end(self) -> bool:
+        """Whether the turn in flight is given up now, if it has not ended."""
+        was = self.was
+        climbs = was.holder is not None and was.winds is None and was.rung is Rung.SECOND
+        return isinstance(self.message, Tick) and climbs and self.now >= was.end
+
+    def _goes_on_elsewhere(self, outcome: Outcome | None) -> bool:
+        """Whether the turn in flight is to be run again after the shutdown that has stopped it like this."""
+        facts = self.facts
+        if facts.holder is None or not (outcome is None or isinstance(outcome, Stopped)):
+            return False
+        handed = facts.shutdown and facts.for_good is None and facts.lasting is None
+        return self._limits().durable and handed and self._runs_again(facts.holder, facts.attempt)
+
+    def _winds_up(self, effect: WindUp) -> None:
+        """A turn has stopped, or was given up, and now that is run which its end runs."""
+        facts, message, holder = self.facts, self.message, self.facts.holder
+        if holder is None or facts.winds is not None:
+            self._broken("what its end runs is run of no turn, or twice")
+        report, status = self._report(), TurnStatus.UNRESPONSIVE
+        winds, outcome, first_event_at, began, extras = facts.undo, None, None, None, None
+        if isinstance(message, Recover):
+            status, winds, extras = TurnStatus.INTERRUPTED, winds or message.winds, message.extras
+            facts.over = facts.epoch
+            if facts.lasting is None and self._runs_again(holder, facts.attempt):
+                self._broken("G11: what its end runs is run of a turn that is run again")
+        elif report is not None and report.epoch == facts.epoch:
+            status, outcome, winds = self._status(report.outcome), report.outcome, winds or report.winds
+            first_event_at, began, extras = report.first_event_at, report.began, report.extras
+            facts.over = facts.epoch
+        elif isinstance(message, Tick) and self._at_end():
+            winds = winds or message.winds
+            first_event_at, began, extras = message.first_event_at, message.began, message.extras
+        else:
+            self._broken("G6: what its end runs is run of a turn that has not stopped")
+        if not winds or self._goes_on_elsewhere(outcome):
+            self._broken("what its end runs is run of a turn where there is nothing, or that goes on")
+        error = _error(outcome) if outcome is not None and status is TurnStatus.FAILED else None
+        result = _kept(outcome, self._limits())
+        known = error, first_event_at, began, result, None, extras
+        if effect != WindUp(holder, facts.held(status, self.now, *known), undo=facts.undo):
+            self._broken("what its end runs is run otherwise than it is")
+        until = self.now + holder.policy.wind_grace
+        until = until if facts.by is None else min(until, facts.by)
+        facts.winds = Winds(until, status, outcome, first_event_at, began, extras)
+        facts.rung, facts.sections = None, ()
+
+    def _wound_up_ended(self, effect: EndTurn, holder: TurnSpec, winds: Winds) -> None:
+        """What the end of a turn runs has been run, as far as there was time."""
+        facts, message = self.facts, self.message
         if isinstance(message, WoundUp) and message.epoch == facts.epoch:
             rollback = Rollback.PARTLY if message.failed else Rollback.DONE
         elif isinstance(message, Tick) and self.now >= winds.until and self.cut_short:
             rollback = Rollback.PARTLY
         else:
-            self._broken("a turn ends that is still being undone")
+            self._broken("G13: a turn ends before that has been run which its end runs")
         if effect.outcome is not winds.outcome or effect.record.status is not winds.status:
             self._broken("G2: not how the turn ended")
         error = _error(winds.outcome) if winds.status is TurnStatus.FAILED and winds.outcome else None
@@ -589,23 +767,27 @@ class _Step:
         if effect.anew is not (winds.status is TurnStatus.INTERRUPTED):
             self._broken("G7: an epoch of its own for the end of a turn that ran here, or none for another")
         result = _kept(winds.outcome, self._limits())
-        of_it = error, winds.first_event_at, winds.began, result, rollback
+        undone = rollback if facts.undo else None
+        of_it = error, winds.first_event_at, winds.began, result, undone, winds.extras
         self._has_ended(effect, holder, facts.held(winds.status, self.now, *of_it))
         facts.epoch, facts.winds = before, None
         if winds.status is not TurnStatus.UNRESPONSIVE:
             facts.holder = None
             self.remembered.append(effect.record)
 
-    def _holder_interrupted(self, effect: EndTurn, holder: TurnSpec) -> None:
+    def _holder_interrupted(self, effect: EndTurn, holder: TurnSpec, message: Recover) -> None:
         """The process is gone in which it ran."""
         facts, record = self.facts, effect.record
         if record.status is not TurnStatus.INTERRUPTED or effect.outcome is not None or not effect.anew:
             self._broken("G11: a turn whose process is gone ends otherwise than interrupted")
         if facts.lasting is None and self._runs_again(holder, facts.attempt):
             self._broken(f"G11: {holder.turn_id} ends, against its agent's word")
+        if facts.undo or message.winds:
+            self._broken("G13: a turn ends before that has been run which its end runs")
         before, facts.over = facts.epoch, facts.epoch
         facts.epoch = self._anew(effect)
-        self._has_ended(effect, holder, facts.held(TurnStatus.INTERRUPTED, self.now))
+        truth = facts.held(TurnStatus.INTERRUPTED, self.now, extras=message.extras)
+        self._has_ended(effect, holder, truth)
         facts.epoch, facts.holder = before, None
         self.remembered.append(record)
 
@@ -755,7 +937,8 @@ class _Step:
             return
         if turn is None or not isinstance(message, Rearrange) or message.edited is None:
             self._broken("a turn that waits says something else, which no message asks for")
-        spec = replace(turn.spec, message=message.edited.message, size=message.edited.size)
+        size = message.edited.size + turn.spec.size_besides
+        spec = replace(turn.spec, message=message.edited.message, size=size)
         if (effect.spec, effect.joined) != (spec, turn.joined):
             self._broken("a turn that waits says something else than it is to say")
         self._is_now(turn, turn._replace(spec=effect.spec))
@@ -769,8 +952,8 @@ class _Step:
         behind = tuple([each for each in self.facts.later if each is not self.placed])
         if taker_of(self.facts.rest, behind, joins.spec) is not turn:
             self._broken("a message joins a turn that does not take it")
-        message = [*parts_of(turn.spec.message), *parts_of(joins.spec.message)]
-        spec = replace(turn.spec, message=message, size=footprint(message))
+        message = said_by_both(turn.spec.message, joins.spec.message)
+        spec = replace(turn.spec, message=message, size=footprint(message) + turn.spec.size_besides)
         if (effect.spec, effect.joined) != (spec, turn.joined + 1):
             self._broken("a turn does not say what both said")
         self._is_now(turn, turn._replace(spec=effect.spec, joined=effect.joined))
@@ -814,9 +997,14 @@ class _Step:
         message = self.message
         if len(self.effects) != 1 or self.after != self.before:
             self._broken("a stale report changes something")
-        if isinstance(message, WoundUp):
-            if self.was.winds is not None and self._is_holder(message.epoch):
+        if isinstance(message, WoundUp | TurnReturned):
+            awaited = self.was.winds is not None or isinstance(message, TurnReturned)
+            if awaited and self._is_holder(message.epoch):
                 self._broken("a report is called stale that is not")
+            return
+        if isinstance(message, Granted):
+            if self.was.asks and self.was.ticket == message.ticket:
+                self._broken("G8: a slot that was asked for is not taken")
             return
         if not isinstance(message, TurnEnded):
             self._broken("what is no report is called stale")
@@ -834,27 +1022,62 @@ class _Step:
         self.facts.asked = tuple(other for other in self.facts.asked if other is not asked)
         return asked
 
-    def _replied(self, effect: Reply) -> None:
-        if effect.to is None:
+    def _was_placed(self, effect: ReplyPlaced) -> None:
+        """An asker is sent where the turn stands that waits for a slot: what it is sent is completed then."""
+        if not self.facts.asks or effect.ticket != self.facts.ticket:
+            self._broken("G3: an answer says where a turn stands that waits for no slot")
+        self._replied(effect.to, effect.answer, placed=True)
+
+    def _replied(self, to: ReplyAddress | None, value: Any, *, placed: bool = False) -> None:
+        if to is None:
             return
-        asked = self._answered(effect.to)
-        value: Any = effect.answer
+        asked = self._answered(to)
         if isinstance(value, Accepted) and asked.word is Submit and value.turn_id == asked.turn_id:
-            truth: Any = self._accepted(asked, value)
+            truth: Any = self._accepted(asked, value, placed=placed)
+            if placed is not (truth.status is TurnStatus.QUEUED and self._asks_for(value.turn_id)):
+                self._broken("G3: not the answer about a turn that waits for a slot")
         elif isinstance(value, CancelAnswer) and asked.word is Stop:
             truth = self._verdict(asked, value)
         elif asked.word is Rearrange:
             truth = value
             if [each.turn.turn_id for each in value] != [turn.turn_id for turn in self.facts.line]:
                 self._broken("G3: not those that wait")
+            slot = slot_of(self.after)
+            if placed is (slot is None or slot.granted):
+                self._broken("G3: not the answer about a turn that waits for a slot")
         elif isinstance(value, SessionView) and asked.word is Shut:
             truth = self._view()
+        elif isinstance(self.message, Hold) and asked.word is Hold:
+            truth = self._holds_until(self.message)
+        elif asked.word is Unhold:
+            truth = None
         else:
             self._broken(f"G3: {value} is no answer to {asked.word.__name__} {asked.turn_id}")
         if value != truth:
             self._broken(f"G3: {value}\n  is not the truth, which is\n  {truth}")
 
-    def _accepted(self, asked: Asked, value: Accepted) -> Accepted:
+    def _holds_until(self, message: Hold) -> float:
+        """Until when a critical section may last that is granted."""
+        facts, holder = self.facts, self.facts.holder
+        if holder is None or not self._grants(message):
+            self._broken("G13: a critical section is granted that comes too late")
+        until = self.now + holder.policy.max_hold
+        if message.span is not None:
+            until = min(until, self.now + message.span)
+        around = [section.until for section in facts.sections if section.number == message.inside]
+        # While a cancel waits already, none puts that off.
+        latest = [facts.held_until] if facts.rung is Rung.HELD else []
+        section = Section(message.number, min([until, *around, *latest]))
+        facts.sections = (*facts.sections, section)
+        return section.until
+
+    def _grants(self, message: Hold) -> bool:
+        """Whether a critical section is granted: a cancel that was delivered is not put off."""
+        was = self.was
+        early = was.winds is None and was.rung in (None, Rung.HELD)
+        return self._is_holder(message.epoch) and early and len(was.sections) < MOST
+
+    def _accepted(self, asked: Asked, value: Accepted, *, placed: bool) -> Accepted:
         """What a send must be answered that is accepted as this."""
         facts, message, session_id = self.facts, self.message, self._home().session_id
         if value.repeated:
@@ -882,22 +1105,19 @@ class _Step:
                 if holder is None or holder.turn_id != value.turn_id:
                     self._broken("G3: the answer says running, but it does not run")
                 epoch = facts.epoch
-                if not at_once:
-                    superseded = self._superseded(holder)
-                elif self.was.holder is None and self.was.front is not None:
-                    took = (self.now - holder.submitted_at) * 1000.0
-                    turn_id = self.was.front.turn_id
-                    rollback = self.ended[turn_id].record.rollback
-                    superseded = Superseded(turn_id, Verdict.CANCELLED, took, rollback)
+                superseded = self._taken_place(holder, at_once=at_once)
             case TurnStatus.QUEUED:
                 waits = isinstance(message, Submit) and message.wait
                 stays = self._shuts_down() and self._limits().durable
-                if not isinstance(message, Submit) and not stays:
+                if not isinstance(message, Submit) and not stays and not placed:
                     self._broken("G3: a sender is to wait no longer, and its turn waits on")
                 turn = facts.waits(value.turn_id)
-                if turn is None or (waits and turn is facts.front):
+                if turn is None or (waits and turn is facts.front and not placed):
                     self._broken("G3: the answer says queued, but it does not wait")
-                superseded = self._not_settled() if turn is facts.front else None
+                if placed:
+                    superseded = self._taken_place(turn.spec, at_once=at_once)
+                else:
+                    superseded = self._not_settled() if turn is facts.front else None
             case TurnStatus.CANCELLED:
                 if value.turn_id not in self.ended:
                     self._broken("G3: the answer says cancelled, but it was not")
@@ -934,6 +1154,8 @@ class _Step:
             if turn is not None and turn.spec.turn_id == turn_id:
                 for_moment = position is None or (position == 0 and turn.not_before is not None)
                 waits_for = WaitsFor.NOT_BEFORE if for_moment else WaitsFor.SESSION_BUSY
+                if self._asks_for(turn_id) and not self.repeated:
+                    waits_for = None  # the scheduler says for which cap
                 return {"position": position, "waits_for": waits_for, "not_before": turn.not_before}
         raise Broken(f"G3: the answer says {turn_id} is queued, but it does not wait")
 
@@ -942,6 +1164,16 @@ class _Step:
         end, known = self.ended.get(turn_id), self.facts.record(turn_id)
         record = known if end is None else end.record
         return None if record is None else record.head.own_policy
+
+    def _taken_place(self, successor: TurnSpec, *, at_once: bool) -> Superseded | None:
+        """Whose place a turn has that starts, or waits for nothing but a slot."""
+        if not at_once:
+            return self._superseded(successor)
+        front = self.was.front
+        if self.was.holder is not None or front is None:
+            return None
+        took = (self.now - successor.submitted_at) * 1000.0
+        return Superseded(front.turn_id, Verdict.CANCELLED, took, self.ended[front.turn_id].record.rollback)
 
     def _superseded(self, successor: TurnSpec) -> Superseded:
         """A send that waited gets a true answer about the turn that was in its way."""
@@ -958,7 +1190,7 @@ class _Step:
 
     def _told_again(self, turn_id: TurnId) -> TurnRecord:
         self.repeated = True
-        if not isinstance(self.message, Submit) or len(self.effects) != 1 or self.after != self.before:
+        if not isinstance(self.message, Submit) or self._does_something():
             self._broken("a repeated send does something")
         known = self.was.repeated(self.message)
         if known is None or known.fingerprint != self.message.spec.fingerprint:
@@ -1008,9 +1240,17 @@ class _Step:
             home.session_id, home.owner, SessionState.CLOSED, turn, queue, memory.records, memory.quarantined
         )
 
+    def _does_something(self) -> bool:
+        """Whether anything is done but to answer, and to give back a slot that was taken for a send."""
+        before, given = self.before, self._given()
+        effects = [effect for effect in self.effects if effect != LeaveSlot(given)] if given else self.effects
+        if given is not None:
+            before = replace(before, memory=replace(before.memory, last_ticket=given.number))
+        return len(effects) != 1 or self.after != before
+
     def _was_refused(self, effect: Refuse) -> None:
         self.refused = type(effect.error)
-        if effect.to is not self.to or len(self.effects) != 1 or self.after != self.before:
+        if effect.to is not self.to or self._does_something():
             self._broken("a refusal changes something")
         if effect.to is not None:
             self._answered(effect.to)
@@ -1027,6 +1267,8 @@ class _Step:
             owed = self.was.refusal(message, self.now, self._limits(), self._home().owner)
             if self.refused is not owed:
                 self._broken(f"refused with {self.refused}, where {owed} is due")
+        if isinstance(message, Hold) and self.refused is not (None if self._grants(message) else HoldRefused):
+            self._broken("G13: a critical section is refused that is not too late, or none that is")
         if self.refused is not None or self.repeated:
             return
         match message:
@@ -1034,6 +1276,13 @@ class _Step:
                 self._after_submit(message)
             case Stop():
                 self._after_stop(message)
+            case Hold():
+                pass  # the answer says all
+            case Unhold():
+                if self.was.rung is Rung.HELD and not self.facts.sections and not self.cancels:
+                    self._broken("G13: the last critical section is over, and the cancel is not delivered")
+            case TurnReturned():
+                self._after_turn_returned(message)
             case TurnEnded():
                 self._after_turn_ended(message)
             case Tick():
@@ -1045,6 +1294,9 @@ class _Step:
                     self._broken("a turn that waits does not say something else")
             case WoundUp():
                 self._after_wound_up(message)
+            case Granted():
+                if self.starts is None and self.effects != (CountStale(),):
+                    self._broken("a stale grant is not counted as one")
             case Recover():
                 self._after_recover()
             case _:
@@ -1064,13 +1316,16 @@ class _Step:
         elif facts.waits(spec.turn_id) is None and facts.holder is not spec:
             self._broken("a send neither starts nor waits")
         elif message.strategy is Strategy.ROLLBACK and facts.holder is was.holder is not None:
-            facts.undo = facts.undo or (facts.front is not None and facts.front.spec is spec)
+            called_up = facts.front is not None and facts.front.spec is spec
+            facts.undo = facts.undo or (called_up and was.winds is None)
 
     def _after_stop(self, message: Stop) -> None:
         facts, was, aim = self.facts, self.was, message.turn_id
         aimed = aim is None or self._holds(aim)
         if aimed and was.holder is not None and facts.cause is None:
             self._broken("a Stop did not stop")
+        if aimed and was.rung is Rung.HELD and message.force and not self.cancels:
+            self._broken("G13: a Stop by force waits for a critical section")
         # With the turn that was to take its place, what ends the streams is the end of the holder.
         alone = was.front is not None and facts.front is None
         if was.holder is not None and (aimed or alone) and message.reason.code in PRESSED:
@@ -1086,6 +1341,17 @@ class _Step:
         limits = self._limits()
         fresh = tuple(early for early in self._fresh() if early.turn_id != aim)
         self.facts.early = (*fresh, Early(aim, stop.reason, self.now, stop.asker))[-limits.early_cancels :]
+
+    def _after_turn_returned(self, message: TurnReturned) -> None:
+        was = self.was
+        if not self._is_holder(message.epoch):
+            if self.effects != (CountStale(),):
+                self._broken("a stale report is not counted as one")
+        elif was.winds is None and was.rung in (None, Rung.HELD):
+            if self.cancels != 1:
+                self._broken("G13: what a turn has begun that has returned is not stopped")
+        elif self.effects:
+            self._broken("G6: a turn returns that is on its way out, and something happens")
 
     def _after_turn_ended(self, message: TurnEnded) -> None:
         facts = self.facts
@@ -1118,22 +1384,20 @@ class _Step:
                 self._broken("G6: something happens before it is due")
         elif self.placed is not None:
             # What else it does is its course.
-            rolls_back = self.placed.spec.strategy is Strategy.ROLLBACK
+            rolls_back = self.placed.spec.strategy is Strategy.ROLLBACK and was.winds is None
             if rolls_back and self.facts.holder is was.holder is not None:
                 self.facts.undo = True
         elif was.holder is None:
-            if self.facts.holder is None:
+            if self.facts.holder is None and not self.facts.asks and not self.drawn:
                 self._broken("G11: an attempt that is due is not made")
-        elif was.undo and was.again_at is not None and was.winds is None:
-            if self.facts.winds is None:
-                self._broken("G6: at the end of its ladder a turn is not undone")
         elif was.winds is not None:
             self._noted_late(was.winds)
             if was.holder.turn_id not in self.ended:
-                self._broken("G6: a turn is being undone for too long")
-        elif was.cause is not None and was.again_at is not None:
-            if was.holder is None or not (was.holder.turn_id in self.ended or self.cut is was.holder):
-                self._broken("G6: at the end of its ladder a turn is not quarantined")
+                self._broken("G6: what the end of a turn runs is run for too long")
+        elif self._at_end():
+            ended = was.holder.turn_id in self.ended or self.cut is was.holder
+            if not ended and self.facts.winds is None:
+                self._broken("G6: at the end of its ladder a turn does not end")
         elif self.cancels != 1:
             self._broken("G6: a cancel that is due is not delivered")
 
@@ -1145,7 +1409,7 @@ class _Step:
             return
         self._noted_late(winds)
         if self.was.holder is None or self.was.holder.turn_id not in self.ended:
-            self._broken("a turn that has been undone does not end")
+            self._broken("a turn does not end, and what its end runs has been run")
 
     def _noted_late(self, winds: Winds) -> None:
         """The end of a coroutine that came late, but before there was a record, is noted with that."""
@@ -1157,7 +1421,7 @@ class _Step:
             self.remembered.append(_noted(fled.record, LateEnd(LATE_STATUS[type(winds.late)], self.now)))
 
     def _has_stopped(self, epoch: Epoch) -> bool:
-        """Whether it is that of a turn which is being undone, and whose coroutine has ended."""
+        """Whether it is that of a turn whose end is being run, and whose coroutine has ended."""
         winds = self.was.winds
         if winds is None or not self._is_holder(epoch):
             return False
@@ -1170,15 +1434,19 @@ class _Step:
         stays = self._shuts_down() and self._limits().durable
         if (facts.line and not stays) or (facts.holder is not None and facts.cause is None):
             self._broken("closing leaves a turn alone")
-        if message.grace is not None and was.cause is not None:
-            grace, by = message.grace, self.now + message.grace
+        if message.grace is None or was.holder is None:
+            return
+        grace, by = message.grace, self.now + message.grace
+        facts.by = by if was.by is None else min(was.by, by)
+        if was.winds is not None:
+            facts.winds = was.winds._replace(until=min(was.winds.until, by))
+        elif was.rung is not None:
             if was.undo:
-                facts.by = by if was.by is None else min(was.by, by)
-                grace /= 2
+                grace /= 2  # the other half is for what undoes it
+            if was.rung is Rung.HELD:
+                self._holds_for_less(grace)
             facts.end = min(facts.end, self.now + grace)
             facts.half = min(facts.half, self.now + grace / 2)
-            if was.winds is not None:
-                facts.winds = was.winds._replace(until=min(was.winds.until, by))
 
     def _after_recover(self) -> None:
         facts, was, limits = self.facts, self.was, self._limits()
@@ -1187,8 +1455,9 @@ class _Step:
         facts.fled = ()
         lates = [_noted(fled.record, LateEnd(TurnStatus.INTERRUPTED, self.now)) for fled in was.fled]
         self.remembered[:0] = lates
-        if was.undo and facts.winds is None:
-            self._broken("G11: a turn that was to be undone is not")
+        winds = was.undo or (isinstance(self.message, Recover) and self.message.winds)
+        if winds and was.holder not in (None, self.cut) and facts.winds is None:
+            self._broken("G11: what the end of a turn runs is not run after a restart")
         ended = was.holder is None or was.holder.turn_id in self.ended or facts.winds is not None
         if not ended and self.cut is not was.holder:
             self._broken("G11: a turn is lost whose process is gone")
@@ -1226,15 +1495,59 @@ class _Step:
         if said != [tuple(turn) for turn in facts.line] or len(line.rest) != len(facts.rest):
             self._broken(f"the session has another line, and not {facts.line}")
 
+    def _slot_takes_its_course(self) -> None:
+        """A session has a ticket for the turn that needs one, and gives each back once, when that is over."""
+        facts, was, given = self.facts, self.was, self._given()
+        bearer = facts.holder
+        if bearer is None and facts.front is not None and not facts.shut and facts.front.is_due(self.now):
+            bearer = facts.front.spec
+        claim = None if bearer is None else claim_of(bearer, self._home().owner)
+        same = bearer is not None and was.bearer is not None and bearer.turn_id == was.bearer.turn_id
+        drawn: list[AskSlot] = []
+        if same:
+            facts.granted = was.granted or (was.asks and facts.holder is not None)
+        elif bearer is None or claim is None:
+            facts.ticket, facts.granted = None, False
+        elif given is not None and isinstance(self.message, Submit) and bearer is self.message.spec:
+            facts.ticket, facts.granted = given, True
+        elif not self._passes(bearer):
+            ask = next(iter(self.drawn), None)
+            if ask is None or ask.claim != claim:
+                self._broken(f"G8: no slot is asked for {claim}")
+            drawn, facts.ticket, facts.granted = [ask], ask.ticket, False
+        if facts.holder is not None and claim is not None and not facts.granted and not same:
+            self._broken(f"G8: {facts.holder.turn_id} starts without a slot")
+        due = {ticket for ticket in (was.ticket, given) if ticket is not None and ticket != facts.ticket}
+        if set(self.left) != due or self.drawn != drawn:
+            self._broken(f"G8: not the slots that are due to be given back, {due}, or asked for, {drawn}")
+        new = [ticket for ticket in (given, *(ask.ticket for ask in drawn)) if ticket is not None]
+        if any(ticket.number <= was.last_ticket for ticket in new):
+            self._broken("G8: a ticket is drawn twice")
+        facts.last_ticket = max([was.last_ticket, *(ticket.number for ticket in new)])
+        if _slot(self.after) != _slot_in(facts) or self.after.memory.last_ticket < facts.last_ticket:
+            self._broken(f"G8: not the session's slot, which is {_slot_in(facts)}")
+        if facts.asks and facts.front is not None:
+            facts.front = facts.front._replace(not_before=None)
+
+    def _passes(self, bearer: TurnSpec) -> bool:
+        """Whether a turn that takes the place of another one has its slot, or its place among the asking."""
+        was, owner = self.was, self._home().owner
+        if was.ticket is None or was.bearer is None or claim_of(was.bearer, owner) != claim_of(bearer, owner):
+            return False
+        if was.holder is not None:
+            return was.front is not None and was.front.turn_id == bearer.turn_id
+        return not isinstance(self.message, Stop)  # after which it is one that was behind
+
     def _all_is_noted(self) -> None:
         """What no other effect says of the session's state, and is to be there after a restart."""
         facts, was, message, now = self.facts, self.was, self.message, self.now
         due: list[Effect] = []
         if facts.undo and not was.undo and facts.holder is not None:
             due.append(NoteUndo(facts.holder.turn_id, now))
+        ending = was.rung is not None or was.winds is not None
+        if ending and facts.lasting and not was.lasting and facts.holder is not None:
+            due.append(NoteCancel(facts.holder.turn_id, facts.lasting.reason, now))
         if isinstance(message, Stop) and self.refused is None:
-            if was.cause is not None and facts.lasting and not was.lasting and facts.holder is not None:
-                due.append(NoteCancel(facts.holder.turn_id, message.reason, now))
             aim = message.turn_id
             if aim is not None and was.record(aim) is None:
                 due.append(NoteEarlyCancel(EarlyCancel(aim, message.reason, now, message.asker)))
@@ -1276,6 +1589,10 @@ class _Step:
         went = facts.holder is not was.holder and was.holder is not self.cut
         if went and was.holder is not None and was.holder.turn_id not in self.ended:
             self._broken("G2: a turn lets go of the session and has no end")
+        if facts.holder is None:
+            facts.rung, facts.sections = None, ()
+        if _sections(self.after) != facts.sections:
+            self._broken(f"G13: not its critical sections, which are {facts.sections}")
         due = facts.due()
         if due is None:
             facts.timer = None
@@ -1283,6 +1600,7 @@ class _Step:
             self._broken("G6: nothing will wake the session when it is due")
         closed = facts.state() is SessionState.CLOSED and was.state() is not SessionState.CLOSED
         rests = was.holder is not None and facts.state() in (SessionState.IDLE, SessionState.QUEUED)
+        rests = rests and not facts.asks
         presses = isinstance(self.message, Stop) and self.message.reason.code in PRESSED
         dropped = was.state() is SessionState.QUEUED and facts.state() is SessionState.IDLE and presses
         if self.closes != (closed or (rests and was.pressed) or dropped):
@@ -1295,6 +1613,8 @@ class _Step:
             waits = asked.to is not self.to or not isinstance(message, Submit | Stop) or message.wait
             if facts.state() is not SessionState.CANCELLING or not waits or not self._concerns(asked):
                 self._broken("G3: an asker is dropped")
+        if isinstance(self.after, Ending) and any(ask.cleared and not ask.to for ask in self.after.asks):
+            self._broken("G8: an answer is kept that no asker waits for")
 
     def _concerns(self, asked: Asked) -> bool:
         """Whether what the asker waits for can still come."""
@@ -1340,8 +1660,35 @@ class _Step:
             ]
         )
 
+    def _asks_for(self, turn_id: TurnId) -> bool:
+        """Whether it is the turn that waits for a slot."""
+        front = self.facts.front
+        return self.facts.asks and front is not None and front.turn_id == turn_id
+
+    def _given(self) -> Ticket | None:
+        """The slot that was taken for a send, before it was decided."""
+        return self.message.granted if isinstance(self.message, Submit) else None
+
     def _shuts_down(self) -> bool:
         return isinstance(self.message, Shut) and self.message.reason.code is CancelCode.SHUTDOWN
+
+
+def _slot(state: State) -> tuple[Ticket, bool] | None:
+    """The ticket that a session says it has, and whether there is a slot for it."""
+    slot = slot_of(state)
+    return None if slot is None else (slot.ticket, slot.granted)
+
+
+def _sections(state: State) -> tuple[Section, ...]:
+    """The critical sections that a session says its turn is in."""
+    phase = state.phase if isinstance(state, Ending) else None
+    sections = state.sections if isinstance(state, Running) else ()
+    sections = phase.sections if isinstance(phase, Held) else sections
+    return tuple([Section(each.number, each.until) for each in sections])
+
+
+def _slot_in(facts: Facts) -> tuple[Ticket, bool] | None:
+    return None if facts.ticket is None else (facts.ticket, facts.granted)
 
 
 def _kept(outcome: Outcome | None, limits: Limits) -> KeptResult | None:
@@ -1386,4 +1733,5 @@ def _noted(record: TurnRecord, late: LateEnd) -> TurnRecord:
         record.attempt,
         record.merged_into,
         record.rollback,
+        extras=record.extras,
     )

@@ -1,9 +1,9 @@
 """When two sessions are the same to the search, but for names.
 
-Epochs are renumbered (only their order and equality matter), and so are the turn ids that no letter names and
-the askers (only their equality matters). The moments that decide something count relative to now, and the
-moments that are only shown in records are reduced to whether they are set. Every field that is not named here
-is compared as it is, with its type: a new one can make the search larger, never blind.
+Epochs and tickets are renumbered (only their order and equality matter), and so are the turn ids that no
+letter names and the askers (only their equality matters). The moments that decide something count relative to
+now, and the moments that are only shown in records are reduced to whether they are set. Every field that is
+not named here is compared as it is, with its type: a new one can make the search larger, never blind.
 """
 
 from collections.abc import Callable
@@ -24,6 +24,7 @@ from turnkeeper.actors.model.records import (
     TurnRecord,
     TurnSpec,
 )
+from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.states import (
@@ -37,19 +38,23 @@ from turnkeeper.actors.session.states import (
     Home,
     Memory,
     Running,
+    Section,
     State,
     Winding,
 )
 
 #: How a field takes part in a comparison. Moments that decide something count relative to now, those that
-#: are only shown count as set or not; epochs count by their order, and names by whether they are the same.
-DECIDES, SHOWN, EPOCH, NAME, NAMES, AS_IT_IS = "decides", "shown", "epoch", "name", "names", "as it is"
+#: are only shown count as set or not; epochs and tickets count by their order, names and the numbers of
+#: critical sections by whether they are the same.
+DECIDES, SHOWN, EPOCH, TICKET = "decides", "shown", "epoch", "ticket"
+NAME, NAMES, NUMBER, AS_IT_IS = "name", "names", "number", "as it is"
 HOW: dict[tuple[type, str], str] = {
     (Waiting, "not_before"): DECIDES,
     (Running, "deadline"): DECIDES,
     (Asked, "again_at"): DECIDES,
     (Asked, "end_at"): DECIDES,
     (Again, "end_at"): DECIDES,
+    (Section, "until"): DECIDES,
     (Winding, "until"): DECIDES,
     (Closing, "by"): DECIDES,
     (EarlyCancel, "asked_at"): DECIDES,
@@ -58,6 +63,7 @@ HOW: dict[tuple[type, str], str] = {
     (Holder, "started_at"): SHOWN,
     (Cancellation, "asked_at"): SHOWN,
     (Cancellation, "again_at"): SHOWN,
+    (Cancellation, "delivered_at"): SHOWN,
     (TurnRecord, "queued_at"): SHOWN,
     (TurnRecord, "started_at"): SHOWN,
     (TurnRecord, "first_event_at"): SHOWN,
@@ -72,6 +78,9 @@ HOW: dict[tuple[type, str], str] = {
     (Holder, "epoch"): EPOCH,
     (TurnRecord, "epoch"): EPOCH,
     (Memory, "last_epoch"): EPOCH,
+    (Memory, "last_ticket"): TICKET,
+    (Ticket, "number"): TICKET,
+    (Section, "number"): NUMBER,
     (TurnHead, "turn_id"): NAME,
     (TurnRecord, "superseded_by"): NAME,
     (TurnRecord, "merged_into"): NAME,
@@ -89,6 +98,7 @@ class _Found(NamedTuple):
     """What stands for itself in a session and its facts, in the order in which it is met."""
 
     epochs: list[Epoch]
+    tickets: list[int]
     names: list[Any]
 
     def name(self, turn_id: TurnId | None) -> TurnId | None:
@@ -110,15 +120,15 @@ class Names:
         self._plans: dict[type, list[Field]] = {}
 
     def key(self, state: State, facts: Facts, now: float) -> Any:
-        found = _Found([], [])
+        found = _Found([], [], [])
         if not self._remembers:
             state = replace(state, memory=replace(state.memory, records=(), results=0))
         shape = (self._shape(state, now, found), self._facts(facts, now, found))
-        order = {epoch: n for n, epoch in enumerate(sorted(set(found.epochs)))}
         first = {name: n for n, name in enumerate(dict.fromkeys(found.names))}
         return (
             shape,
-            tuple([order[epoch] for epoch in found.epochs]),
+            _order(found.epochs),
+            _order(found.tickets),
             tuple([first[name] for name in found.names]),
         )
 
@@ -128,17 +138,22 @@ class Names:
         )
         found.epochs.extend([fled.epoch for fled in facts.fled])
         found.names.extend([asked.to for asked in facts.asked])
+        found.names.extend([section.number for section in facts.sections])
+        found.tickets.extend((facts.last_ticket, -1 if facts.ticket is None else facts.ticket.number))
         cancelled = facts.cause is not None and facts.holder is not None
+        climbs = facts.rung is not None and facts.holder is not None
         return (
             facts.holder and self._once(facts.holder, found),
             None if facts.deadline is None or facts.holder is None else max(facts.deadline - now, 0.0),
-            (facts.cause, max(facts.half - now, 0.0), max(facts.end - now, 0.0), facts.again_at is None)
-            if cancelled
+            (facts.cause, facts.again_at is None, facts.delivered_at is None) if cancelled else None,
+            (facts.rung, facts.grace, max(facts.half - now, 0.0), max(facts.end - now, 0.0))
+            if climbs
             else None,
+            tuple([max(section.until - now, 0.0) for section in facts.sections]),
             cancelled and facts.pressed,
             cancelled and facts.lasting and facts.lasting.reason,
             facts.attempt if facts.holder is not None else None,
-            facts.undo and self._undo(facts, now),
+            facts.holder and self._winding(facts, now),
             facts.front and self._waits(facts.front, now, found),
             tuple([self._waits(turn, now, found) for turn in facts.rest]),
             tuple([self._waits(turn, now, found) for turn in facts.later]),
@@ -162,14 +177,15 @@ class Names:
                 ]
             ),
             None if facts.timer is None else max(facts.timer - now, 0.0),
+            facts.granted,
             facts.shut,
             facts.shutdown,
         )
 
-    def _undo(self, facts: Facts, now: float) -> Any:
+    def _winding(self, facts: Facts, now: float) -> Any:
         winds, by = facts.winds, facts.by
         winding = None if winds is None else (max(winds.until - now, 0.0), *winds[1:3], *winds[4:])
-        return (winding, None if by is None else max(by - now, 0.0))
+        return (facts.undo, winding, None if by is None else max(by - now, 0.0))
 
     def _waits(self, turn: Waits, now: float, found: _Found) -> Any:
         moment = None if turn.not_before is None else max(turn.not_before - now, 0.0)
@@ -203,8 +219,12 @@ class Names:
             part = get(value)
             if how is EPOCH:
                 found.epochs.append(-1 if part is None else part)
+            elif how is TICKET:
+                found.tickets.append(part)
             elif how is NAME:
                 shape.append(found.name(part))
+            elif how is NUMBER:
+                found.names.append(part)
             elif how is NAMES:
                 shape.append(tuple([found.name(each) for each in part]))
             elif how is DECIDES:
@@ -219,14 +239,21 @@ class Names:
         """The number of a value that many states share: it is looked at once."""
         known = self._known.get(id(value))
         if known is None:
-            own = _Found([], [])
+            own = _Found([], [], [])
             shape = self._fields(value, 0.0, own)
             number = self._numbers.setdefault(shape, len(self._numbers))
             # Kept with the value itself, so that no other object gets its identity.
             known = self._known[id(value)] = (value, number, own)
         found.epochs.extend(known[2].epochs)
+        found.tickets.extend(known[2].tickets)
         found.names.extend(known[2].names)
         return known[1]
+
+
+def _order(numbers: list[int]) -> tuple[int, ...]:
+    """The numbers by their order alone."""
+    order = {number: n for n, number in enumerate(sorted(set(numbers)))}
+    return tuple([order[number] for number in numbers])
 
 
 def _age(record: TurnRecord, now: float) -> int:

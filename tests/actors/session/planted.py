@@ -18,7 +18,7 @@ BUGS = (
     # -- What is undone
     Bug(
         "undone: the next turn starts first",
-        "steps/rollbacks",
+        "steps/winding",
         "    after = replace(state, phase=phase)\n",
         "    return settle(state, phase, status, phase.outcome, now)\n"
         "    after = replace(state, phase=phase)\n",
@@ -31,24 +31,27 @@ BUGS = (
     ),
     Bug(
         "undone: what takes too long is not cut short",
-        "machine",
+        "steps/winding",
         "(CutWinding(state.turn.epoch), *effects)",
         "effects",
     ),
+    Bug("undone: a shutdown leaves all its time", "steps/winding", "until = min(until, closing.by)", "pass"),
+    Bug("undone: a late end is forgotten", "steps/winding", "replace(phase, late=message)", "phase"),
     Bug(
-        "undone: a shutdown leaves all its time", "steps/rollbacks", "until = min(until, closing.by)", "pass"
+        "undone: a restart forgets it",
+        "steps/restarts",
+        "if message.winds or state.undo is not None:",
+        "if message.winds:",
     ),
-    Bug("undone: a late end is forgotten", "steps/rollbacks", "replace(phase, late=message)", "phase"),
-    Bug("undone: a restart forgets it", "steps/restarts", "if state.undo is not None:", "if False:"),
     Bug(
         "undone: it is said for each send",
-        "steps/rollbacks",
-        "is not Ending or state.undo is not None:",
-        "is not Ending:",
+        "steps/winding",
+        "is not Ending or state.undo is not None or",
+        "is not Ending or",
     ),
     Bug(
         "undone: the wish is not noted",
-        "steps/rollbacks",
+        "steps/winding",
         "(NoteUndo(state.turn.spec.turn_id, now), *effects)",
         "effects",
     ),
@@ -82,14 +85,14 @@ BUGS = (
     Bug(
         "the first cancel forgets when it came",
         "ladder",
-        "Cancellation(reason, now),",
-        "Cancellation(reason, turn.started_at),",
+        "cancellation = Cancellation(reason, now)\n    if",
+        "cancellation = Cancellation(reason, turn.started_at)\n    if",
     ),
     Bug(
         "the second cancel is not noted",
         "ladder",
-        "replace(state.cancellation, again_at=now)",
-        "state.cancellation",
+        "replace(cancellation, again_at=now)",
+        "cancellation",
     ),
     # -- What is refused
     Bug(
@@ -108,7 +111,7 @@ BUGS = (
         "a send for which there is no room is taken", "steps/gate", "or _without_room(state, message, to)", ""
     ),
     Bug("a Stop's precondition is not looked at", "machine", "message.if_match is not None and", "False and"),
-    Bug("the oldest turn is the current one", "views", "return max(", "return min("),
+    Bug("the oldest turn is the current one", "views", "return max(started", "return min(started"),
     Bug(
         "a turn that never started is the current one", "views", "if record.epoch is not None)", "if record)"
     ),
@@ -136,6 +139,7 @@ BUGS = (
         "record.fingerprint != head.fingerprint",
         "record.fingerprint is None",
     ),
+    Bug("a retry of a turn that only the log has starts it again", "steps/gate", " or message.past", ""),
     Bug(
         "a retry is looked at after its precondition",
         "steps/gate",
@@ -202,20 +206,20 @@ BUGS = (
     Bug(
         "the first event of a turn is lost",
         "holding",
-        "now, error, message.first_event_at, message.began, result)\n    if rollback",
-        "now, error, None, message.began, result)\n    if rollback",
+        "= message.first_event_at, message.began, message.extras",
+        "= None, message.began, message.extras",
     ),
     Bug(
         "whether a cancelled turn began is lost",
         "holding",
-        "now, error, message.first_event_at, message.began, result)\n    if rollback",
-        "now, error, message.first_event_at, None, result)\n    if rollback",
+        "= message.first_event_at, message.began, message.extras",
+        "= message.first_event_at, None, message.extras",
     ),
     Bug(
         "the result of a cancelled turn that had finished is lost",
         "holding",
-        "    result = kept_result(outcome, state.memory)\n    record",
-        "    result = None\n    record",
+        "    result = kept_result(outcome, state.memory)\n    first",
+        "    result = None\n    first",
     ),
     Bug("a turn that only waited began", "record", "None if ended_at is None else False", "None"),
     Bug("a retry is not told whether its turn began", "steps/gate", "        began=record.began,\n", ""),
@@ -228,9 +232,9 @@ BUGS = (
     ),
     Bug(
         "a dropped turn does not name the one that took its place",
-        "steps/sends",
-        "asked, now, spec.turn_id, holder, undo=undo)",
-        "asked, now, None, holder, undo=undo)",
+        "steps/places",
+        "dropped, now, spec.turn_id, holder, undo=undo)",
+        "dropped, now, None, holder, undo=undo)",
     ),
     Bug(
         "the oldest records are kept",
@@ -280,8 +284,8 @@ BUGS = (
     Bug(
         "a turn that waited did not wait",
         "holding",
-        "front.to, superseded, front.queued_at, front.attempt",
-        "front.to, superseded, None, front.attempt",
+        "front.to, superseded, front.queued_at, front.attempt, behind\n",
+        "front.to, superseded, None, front.attempt, behind\n",
     ),
     # -- What is still there after a restart
     Bug(
@@ -328,7 +332,7 @@ BUGS = (
         "lasting_cancel(state) is not None or",
         "state.cancellation is None or",
     ),
-    Bug("the second rung is a cancel of its own", "ladder", ", again=True", ""),
+    Bug("the second rung is a cancel of its own", "ladder", "asked_at, again=True", "asked_at"),
     Bug(
         "a turn starts at the moment of its send",
         "holding",
@@ -366,8 +370,8 @@ BUGS = (
     Bug(
         "a turn is run again after its cancel and a restart",
         "steps/restarts",
-        "after, effects = _recover_ending(state, now)",
-        "after, effects = _recover_running(state, now)",
+        "after, effects = _recover_ending(state, message, now)",
+        "after, effects = _recover_running(state, message, now)",
     ),
     Bug(
         "the turn that waits is lost at a restart",
@@ -385,8 +389,8 @@ BUGS = (
     Bug(
         "an attempt is made at once",
         "machine",
-        "if front is not None and (front.not_before is None or now >= front.not_before):\n        return go",
-        "if front is not None:\n        return go",
+        "(front.not_before is None or now >= front.not_before):\n        return go",
+        "True:\n        return go",
     ),
     Bug(
         "the second attempt counts as the first",
@@ -396,9 +400,9 @@ BUGS = (
     ),
     Bug(
         "a turn ends with the process that only shuts down",
-        "holding",
-        "stopped and closing is not None",
-        "False and closing is not None",
+        "steps/winding",
+        "if state.closing is not None and goes_on_elsewhere",
+        "if False and goes_on_elsewhere",
     ),
     Bug(
         "a session closed for good hands its turn over",
@@ -409,9 +413,9 @@ BUGS = (
     Bug("a turn is handed over that no journal has", "holding", "or not memory.home.limits.durable", ""),
     Bug(
         "a send to a waiting session says nothing of the turn that waited",
-        "steps/sends",
-        "go(memory, line, now, superseded)",
-        "go(memory, line, now, None)",
+        "steps/places",
+        "go(memory, line, now, superseded, slot_of(state))",
+        "go(memory, line, now, None, slot_of(state))",
     ),
     Bug(
         "what was given up runs on after a restart",

@@ -1,4 +1,4 @@
-"""Plants bugs among those who wait, and asks the search of the small alphabets whether it finds them.
+"""Plants bugs among those who wait, and asks the searches from their seeds, and of the small alphabets.
 
 python -m tests.actors.session.planted_line            all of them, as a table; fails if one is not found
 python -m tests.actors.session.planted_line "clear"    those whose names contain the text
@@ -102,15 +102,23 @@ BUGS = (
     ),
     Bug(
         "one that comes due waits in two places after a restart",
-        "steps/sends",
+        "steps/places",
         "effects = (MoveWaiting(turn_id, Place.REST),)",
         "effects = ()",
     ),
     Bug(
         "one that rejects interrupts when its moment comes",
         "steps/sends",
-        "turn_id, strategy = turn.spec.turn_id, turn.spec.strategy",
-        "turn_id, strategy = turn.spec.turn_id, Strategy.INTERRUPT",
+        "case Strategy.REJECT if is_free(state, line):",
+        "case Strategy.REJECT:",
+    ),
+    Bug(
+        "one that was sent for a moment which is over waits for it",
+        "steps/sends",
+        "if moment is not None and now < moment:\n"
+        "        return _wait_for_a_moment(state, message, moment, now, to)\n    if type(state) is Queued",
+        "if moment is not None:\n"
+        "        return _wait_for_a_moment(state, message, moment, now, to)\n    if type(state) is Queued",
     ),
     Bug(
         "a late Stop clears those that came after its turn",
@@ -135,8 +143,8 @@ BUGS = (
     Bug(
         "the next one does not start when a turn has returned",
         "machine",
-        "    after, effects = go(memory, state.line, now)\n    return after, (ended, *effects)",
-        "    return Queued(memory, state.line), (ended,)",
+        "effects = go(memory, state.line, now, None, slot_of(state))\n    return after, (ended, *effects)",
+        "_ = 0, 0\n    return Queued(memory, state.line), (ended,)",
     ),
     Bug(
         "a closed session keeps its line",
@@ -146,21 +154,33 @@ BUGS = (
     ),
     Bug(
         "one that is moved first stands last",
-        "steps/rearranging",
-        "in_front(others, turn)",
-        "behind(others, turn)",
+        "steps/places",
+        "in_front(line, turn)",
+        "behind(line, turn)",
     ),
     Bug(
         "one that was moved first stands last after a restart",
-        "steps/rearranging",
+        "steps/places",
         "Place.REST, first=True",
         "Place.REST",
     ),
     Bug(
         "one that is to come now is still waiting behind",
         "steps/rearranging",
-        "take_the_place(state, others, turn, now)",
-        "take_the_place(state, line, turn, now)",
+        "put(state, without(line, turn), moved",
+        "put(state, line, moved",
+    ),
+    Bug(
+        "one that is moved to come now is said to have come by itself",
+        "steps/rearranging",
+        "moved, to, now, message.by)",
+        "moved, to, now, turn.spec.user)",
+    ),
+    Bug(
+        "what a Stop has cleared is kept although no asker waits",
+        "steps/stops",
+        "if waits else Ask(None, now, message.reason)",
+        "if waits else Ask(None, now, message.reason, cleared)",
     ),
     Bug(
         "the one that is called up can be moved",
@@ -169,13 +189,19 @@ BUGS = (
         "or False",
     ),
     Bug(
+        "an edit is refused at the bound that takes no more room",
+        "steps/rearranging",
+        "message.no_room is not None and edited.size > turn.spec.size",
+        "message.no_room is not None",
+    ),
+    Bug(
         "an edited turn loses its size",
         "steps/rearranging",
-        "message=edit.message, size=edit.size",
+        "message=edit.message, size=edit.size + spec.size_besides",
         "message=edit.message",
     ),
 )
-SEARCH = Check(ROOM, ("-m", "tests.actors.session.search", "--first", "--small", "6"), said)
+SEARCH = Check(ROOM, ("-m", "tests.actors.session.search", "--first", "--line", "6"), said)
 
 if __name__ == "__main__":
     sys.exit(report(__doc__, BUGS, SEARCH))

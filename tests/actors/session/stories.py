@@ -11,7 +11,17 @@ from tests.actors.session.rows import Table, Taken
 from tests.turns import LIMITS, memory, spec
 from turnkeeper.actors.journal.durable import durable, restored
 from turnkeeper.actors.model.exceptions import SessionError
-from turnkeeper.actors.model.messages import Recover, ReplyAddress, Shut, Stop, Submit, Tick, TurnEnded
+from turnkeeper.actors.model.messages import (
+    Hold,
+    Recover,
+    ReplyAddress,
+    Shut,
+    Stop,
+    Submit,
+    Tick,
+    TurnEnded,
+    Unhold,
+)
 from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.records import Outcome, Reason, Returned, TurnId, TurnRecord
 from turnkeeper.actors.model.value import replace
@@ -90,9 +100,11 @@ class Session:
         fingerprint: bytes | None = None,
         if_match: str | None = None,
         no_room: SessionError | None = None,
+        past: TurnRecord | None = None,
         agent: str = "coder",
         user: str = "ada",
         who_may_stop: WhoMayStop = WhoMayStop.OWNER,
+        not_before: float | None = None,
     ) -> Address:
         on_restart = self.on_restart.get(agent, OnRestart.INTERRUPT)
         policy = Policy(on_restart=on_restart, who_may_stop=who_may_stop)
@@ -106,7 +118,8 @@ class Session:
             fingerprint=fingerprint,
             agent=agent,
         )
-        return self.ask(Submit(sent, strategy, wait, if_match, no_room=no_room))
+        submit = Submit(sent, strategy, wait, if_match, no_room=no_room, not_before=not_before, past=past)
+        return self.ask(submit)
 
     def stop(
         self,
@@ -117,24 +130,33 @@ class Session:
         if_match: str | None = None,
         clear: bool = False,
         asker: str | None = None,
+        force: bool = False,
     ) -> Address:
         named = None if turn_id is None else TurnId(turn_id)
-        return self.ask(Stop(named, reason, wait, if_match, clear, asker))
+        return self.ask(Stop(named, reason, wait, if_match, clear, asker, force))
 
     def shut(self, reason: Reason = CLOSE, grace: float | None = None) -> Address:
         return self.ask(Shut(reason, grace))
+
+    def hold(self, number: int = 1, span: float | None = None, inside: int | None = None) -> Any:
+        """The holder asks for a critical section: until when it may last, or why it is refused."""
+        return self.answers[self.ask(Hold(self.epoch, number, span, inside))]
+
+    def unhold(self, number: int = 1) -> None:
+        """A critical section of the holder is over."""
+        assert self.answers[self.ask(Unhold(self.epoch, number))] is None
 
     def end(self, outcome: Outcome | None = None, epoch: int | None = None) -> TurnRecord:
         """The coroutine ends; the record it leaves."""
         self.tell(TurnEnded(self.epoch if epoch is None else epoch, outcome or Returned("done")))
         return self.one(EndTurn).record
 
-    def load(self, limits: Limits | None = None) -> tuple[Effect, ...]:
+    def load(self, limits: Limits | None = None, *, winds: bool = False) -> tuple[Effect, ...]:
         """Its process ends, and another one loads it."""
         home = self.state.memory.home
         home = replace(home, limits=limits or home.limits)
         self.state, self.facts = restored(durable(self.state), home), self.facts.restarted()
-        return self.tell(Recover())
+        return self.tell(Recover(winds))
 
     def wait(self, seconds: float) -> tuple[Effect, ...]:
         """Time passes, and a tick comes."""

@@ -1,6 +1,7 @@
 """The fields of a policy, and what each may be."""
 
 import math
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, get_type_hints
 
@@ -86,3 +87,24 @@ def test_names_of_fields_are_a_list_of_names_that_there_are(names: Any) -> None:
     with pytest.raises(InvalidRequest, match="allow must be names of: strategy, ") as caught:
         known_fields(names, "allow")
     assert caught.value.field == "allow"
+
+
+@pytest.mark.parametrize(
+    ("check", "name", "code"),
+    [
+        (lambda: FIELDS["priority"].check("urgent", "priority"), "priority", "UNKNOWN_PRIORITY"),
+        (lambda: FIELDS["priority"].check(["normal"], "priority"), "priority", "UNKNOWN_PRIORITY"),
+        (lambda: FIELDS["max_in_flight"].check(0, "max_in_flight"), "max_in_flight", "INVALID_CAP"),
+        (lambda: FIELDS["max_of_agent"].check(-1, "max_of_agent"), "max_of_agent", "INVALID_CAP"),
+        (lambda: Settings(max_waiting_in_all=0), "max_waiting_in_all", "INVALID_CAP"),
+        (lambda: seconds(math.inf, "after_seconds"), "after_seconds", "INVALID_DELAY"),
+        (lambda: FIELDS["strategy"].check("urgent", "strategy"), "strategy", "INVALID_REQUEST"),
+        (lambda: FIELDS["queue_limit"].check(-1, "queue_limit"), "queue_limit", "INVALID_REQUEST"),
+    ],
+)
+def test_some_fields_are_refused_by_a_code_of_their_own(
+    check: Callable[[], object], name: str, code: str
+) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        check()
+    assert (caught.value.code, caught.value.field) == (code, name)

@@ -20,8 +20,11 @@ from turnkeeper.actors.model.messages import (
     Submit,
     Tick,
     TurnEnded,
+    TurnReturned,
+    WoundUp,
 )
 from turnkeeper.actors.model.records import (
+    Extras,
     KeptResult,
     Outcome,
     Raised,
@@ -32,6 +35,7 @@ from turnkeeper.actors.model.records import (
     TurnError,
     TurnId,
     TurnSpec,
+    Usage,
 )
 from turnkeeper.actors.model.words import CancelCode, SessionState, Strategy, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import (
@@ -471,6 +475,8 @@ class AnyLife(RuleBasedStateMachine):
         super().__init__()
         self.session = Session(replace(LIMITS, kept_turns=3, turn_retention=50.0, early_cancels=3))
         self.sent = 0
+        #: How many critical sections were asked for.
+        self.held = 0
         self.epochs: list[int] = []
 
     def match(self, match: str | None) -> str | None:
@@ -535,6 +541,38 @@ class AnyLife(RuleBasedStateMachine):
     def holder_ends(self, outcome: Outcome) -> None:
         self.session.tell(TurnEnded(self.session.facts.epoch, outcome))
 
+    @precondition(lambda self: self.session.facts.holder is not None)
+    @rule(outcome=OUTCOMES)
+    def holder_ends_with_hooks(self, outcome: Outcome) -> None:
+        extras = Extras(usage=Usage(1, 2))
+        self.session.tell(TurnEnded(self.session.facts.epoch, outcome, extras=extras, winds=True))
+
+    @precondition(lambda self: self.session.facts.winds is not None)
+    @rule(failed=st.integers(0, 1))
+    def hooks_have_run(self, failed: int) -> None:
+        self.session.tell(WoundUp(self.session.facts.epoch, failed))
+
+    @precondition(lambda self: self.session.facts.holder is not None)
+    @rule()
+    def holder_returns(self) -> None:
+        self.session.tell(TurnReturned(self.session.facts.epoch))
+
+    @precondition(lambda self: self.session.facts.holder is not None)
+    @rule(span=st.sampled_from([None, 0.0, 1.0, 99.0]), inside=st.integers(0, 3))
+    def hold(self, span: float | None, inside: int) -> None:
+        self.held += 1
+        self.session.hold(self.held, span, self.held - inside if inside else None)
+
+    @precondition(lambda self: self.session.facts.sections)
+    @rule(data=st.data())
+    def unhold(self, data: st.DataObject) -> None:
+        self.session.unhold(data.draw(st.sampled_from(self.session.facts.sections)).number)
+
+    @precondition(lambda self: self.session.facts.holder is not None)
+    @rule()
+    def stop_by_force(self) -> None:
+        self.session.ask(Stop(None, ADMIN, wait=False, force=True))
+
     @precondition(lambda self: self.epochs)
     @rule(outcome=OUTCOMES, data=st.data())
     def some_turn_ends(self, outcome: Outcome, data: st.DataObject) -> None:
@@ -544,9 +582,9 @@ class AnyLife(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.session.now += seconds
 
-    @rule()
-    def tick(self) -> None:
-        self.session.tell(Tick())
+    @rule(winds=st.booleans())
+    def tick(self, winds: bool) -> None:
+        self.session.tell(Tick(winds=winds))
 
     @precondition(lambda self: self.session.facts.timer is not None)
     @rule()

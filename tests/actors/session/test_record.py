@@ -116,6 +116,17 @@ def test_what_the_results_take_is_what_the_records_that_are_kept_have_of_them() 
     assert remember(kept, turns.record("late", 9, ended_at=500.0), 500.0).results == 0
 
 
+def test_what_the_params_take_counts_with_the_results_of_the_records_that_are_kept() -> None:
+    kept, sizes, large = MEMORY, [], '{"x":"' + "a" * 1_000 + '"}'
+    for n, params in enumerate((large, None, large, None, None)):
+        result = KeptResult("x", 10)
+        record = turns.record(f"t{n}", n + 1, ended_at=float(n), params_json=params, result=result)
+        kept = remember(kept, record, float(n))
+        sizes.append(kept.results)
+    size = footprint(large)
+    assert sizes == [size + 10, size + 20, 2 * size + 30, size + 30, size + 30]
+
+
 @pytest.mark.parametrize("result", ["xxxx", "\u20ac" * 4, ["x", 1]], ids=plain)
 def test_a_result_is_kept_up_to_its_bound(result: Any) -> None:
     size = footprint(result)

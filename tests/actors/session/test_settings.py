@@ -36,7 +36,7 @@ def test_the_strategies_are_named_where_the_setting_is_described() -> None:
 
 
 SPANS = ["cancel_grace", "idle_ttl", "turn_retention", "early_cancel_ttl", "shutdown_deadline"]
-SPANS += ["turn_timeout", "stall_timeout", "wind_grace", "collapse_window", "abandon_after"]
+SPANS += ["turn_timeout", "stall_timeout", "wind_grace", "max_hold", "collapse_window", "abandon_after"]
 
 
 @pytest.mark.parametrize("name", SPANS)
@@ -110,7 +110,12 @@ def test_what_a_send_may_set_is_said_by_the_names_of_fields(setting: str, names:
 def test_every_setting_can_be_given_by_the_environment() -> None:
     given = {"multitask_strategy": "reject", "record": False, "durability": "full", "on_full": "drop_oldest"}
     given |= {"priority": "background", "on_disconnect": "cancel", "on_restart": "rerun"}
-    given |= {"who_may_stop": "sender", "policy_allow": "priority, on_restart", "policy_deny": "strategy"}
+    given |= {
+        "on_cap": "wait",
+        "who_may_stop": "sender",
+        "policy_allow": "priority, on_restart",
+        "policy_deny": "strategy",
+    }
     environ = {f"TURNKEEPER_{each.name.upper()}": str(given.get(each.name, 7)) for each in fields(Settings)}
     settings = Settings.from_environment(environ)
     for each in fields(Settings):

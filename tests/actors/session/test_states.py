@@ -24,7 +24,7 @@ def test_every_state_is_a_type_with_a_public_name() -> None:
     assert set(typing.get_args(State)) == set(named)
     assert set(named.values()) == set(SessionState)
     for kind, name in named.items():
-        assert state_name(kind(*(None for _ in dataclasses.fields(kind)))) == name
+        assert state_name(kind(*(object() for _ in dataclasses.fields(kind)))) == name
 
 
 def test_no_state_has_a_flag() -> None:

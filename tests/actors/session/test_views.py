@@ -7,8 +7,19 @@ import pytest
 
 from tests import turns
 from tests.turns import memory, record, spec
-from turnkeeper.actors.model.records import Cancellation, LateEnd, Moment, Reason, TurnRecord
-from turnkeeper.actors.model.words import CancelCode, SessionState, TurnStatus
+from turnkeeper.actors.model.policy import STANDARD
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    ChildTurn,
+    Extras,
+    LateEnd,
+    Moment,
+    Reason,
+    SessionId,
+    TurnId,
+    TurnRecord,
+)
+from turnkeeper.actors.model.words import CancelCode, OnCap, SessionState, Step, TurnStatus
 from turnkeeper.actors.session.line import Line, Waiting
 from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.states import Again, Closed, Ending, Idle, Running, State
@@ -131,6 +142,13 @@ def test_the_timeline_of_a_turn_has_only_what_has_happened() -> None:
     assert timeline(over)[-1] == Moment("ended", 9.0, 8000.0, status=TurnStatus.COMPLETED)
 
 
+def test_the_timeline_says_for_how_long_a_turn_waited_and_which_fields_had_it_wait_for_a_slot() -> None:
+    patient = turns.running(spec(own_policy=replace(STANDARD, on_cap=OnCap.WAIT)), memory=MEMORY)
+    queued, started = timeline(record_of(waited(patient, 1.25)))[1:]
+    assert queued.decided_by == ("strategy", "on_cap", "priority")
+    assert (queued.queue_wait_ms, started.queue_wait_ms) == (None, 750.0)
+
+
 def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to_let_go() -> None:
     fled = replace(
         record_of(waited(CANCELLING, 1.25), TurnStatus.UNRESPONSIVE, 7.0, None, 2.5),
@@ -139,7 +157,7 @@ def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to
     assert timeline(fled) == (
         Moment("submitted", 1.0, 0.0),
         Moment("queued", 1.25, 250.0, decided_by=("strategy",)),
-        Moment("started", 2.0, 1000.0),
+        Moment("started", 2.0, 1000.0, queue_wait_ms=750.0),
         Moment("first_event", 2.5, 1500.0),
         Moment("cancel_requested", 3.0, 2000.0, USER),
         Moment("cancelled_again", 5.0, 4000.0, decided_by=("cancel_grace",)),
@@ -149,9 +167,33 @@ def test_the_timeline_of_a_cancelled_turn_says_who_asked_and_how_long_it_took_to
     )
 
 
+@pytest.mark.parametrize(("by", "decided_by"), [(None, ("on_disconnect", "abandon_after")), ("ada", ())])
+def test_of_a_turn_that_no_one_read_the_timeline_says_which_policy_wanted_it_stopped(
+    by: str | None, decided_by: tuple[str, ...]
+) -> None:
+    """And not of one whose caller has gone: that is no matter of policy."""
+    gone = Cancellation(Reason(CancelCode.CLIENT_DISCONNECTED, by), 3.0)
+    (asked,) = [each for each in timeline(record_of(replace(CANCELLING, cancellation=gone))) if each.reason]
+    assert (asked.step, asked.decided_by) == ("cancel_requested", decided_by)
+
+
 def test_a_turn_that_never_held_the_session_has_nothing_to_settle() -> None:
     never = unstarted(spec(), TurnStatus.CANCELLED, 2.0, Cancellation(USER, 3.0), 3.0)
     assert [step for step, _ in steps_of(never)] == ["submitted", "queued", "cancel_requested", "ended"]
+
+
+def test_the_timeline_has_when_a_turn_sent_for_others_and_when_these_ended() -> None:
+    children = (
+        ChildTurn(SessionId("s2"), TurnId("t2"), 3.0, TurnStatus.FAILED, 5.0),
+        ChildTurn(SessionId("s3"), TurnId("t3"), 4.0),
+    )
+    moments = timeline(record("t1", submitted_at=1.0, started_at=2.0, extras=Extras(children=children)))
+    of_children = [each for each in moments if each.turn is not None]
+    assert [(each.step, each.ms, each.turn and each.turn.turn_id, each.status) for each in of_children] == [
+        (Step.CHILD_SENT, 2000.0, "t2", None),
+        (Step.CHILD_SENT, 3000.0, "t3", None),
+        (Step.CHILD_ENDED, 4000.0, "t2", TurnStatus.FAILED),
+    ]
 
 
 def test_a_timeline_is_in_the_order_in_which_it_happened() -> None:

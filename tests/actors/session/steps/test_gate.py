@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.actors.session.stories import USER, Session
-from tests.turns import LIMITS
+from tests.turns import LIMITS, spec
 from turnkeeper.actors.model.exceptions import (
     PreconditionFailed,
     SessionClosed,
@@ -15,7 +15,7 @@ from turnkeeper.actors.model.exceptions import (
     TurnIdReused,
 )
 from turnkeeper.actors.model.messages import Accepted, CancelAnswer, TurnEnded
-from turnkeeper.actors.model.records import Returned, SessionId, Stopped, TurnId
+from turnkeeper.actors.model.records import Returned, SessionId, Stopped, TurnId, TurnRecord
 from turnkeeper.actors.model.words import Strategy, TurnStatus, Verdict
 from turnkeeper.actors.session.effects import CancelTurn, EndTurn, Reply, StartTurn
 
@@ -73,6 +73,32 @@ def test_a_forgotten_id_starts_anew(session: Session) -> None:
     session.send("t2")
     session.end()
     assert not session.answer(session.send("a", fingerprint=b"2"), Accepted).repeated
+
+
+@pytest.mark.parametrize("state", ["session", "running", "cancelling", "superseding"])
+def test_an_id_that_only_the_log_still_knows_is_known(request: pytest.FixtureRequest, state: str) -> None:
+    """In a session that is closed, too, and before its precondition, an early cancel and the bounds."""
+    session: Session = request.getfixturevalue(state)
+    past = TurnRecord(spec("a", fingerprint=b"1").head, 7, TurnStatus.FAILED, ended_at=1.0, began=True)
+    session.stop("a")
+    before = session.state
+    asker = session.send("a", fingerprint=b"1", past=past, if_match="x", no_room=NO_ROOM)
+    assert session.did() == [Reply]
+    expected = Accepted(SessionId("s"), TurnId("a"), 7, TurnStatus.FAILED, repeated=True, began=True)
+    assert session.answer(asker, Accepted) == expected
+    session.answer(session.send("a", fingerprint=b"2", past=past), TurnIdReused)
+    assert session.state is before
+    session.shut()
+    assert session.answer(session.send("a", fingerprint=b"1", past=past), Accepted) == expected
+    session.answer(session.send("a", fingerprint=b"2", past=past), TurnIdReused)
+
+
+def test_what_a_session_knows_of_a_turn_is_newer_than_what_its_log_has(running: Session) -> None:
+    running.send("a", fingerprint=b"1")
+    past = TurnRecord(spec("a", fingerprint=b"1").head, None, TurnStatus.QUEUED)
+    running.end(Stopped())
+    asker = running.send("a", fingerprint=b"1", past=past)
+    assert running.answer(asker, Accepted).status is TurnStatus.RUNNING
 
 
 @pytest.mark.parametrize("match", ["t1", None])

@@ -14,6 +14,7 @@ from tests.planting import Bug, changed
 from tests.turns import LIMITS, memory, spec
 from turnkeeper.actors.journal.durable import durable, restored
 from turnkeeper.actors.model.exceptions import QueueFull, TurnIdReused
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
@@ -44,6 +45,7 @@ from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.states import Idle, Limits, Queued, Running, State
 from turnkeeper.actors.session.steps import sends
 from turnkeeper.actors.session.views import find_turn, line_of
+from turnkeeper.actors.turn.turn import text_of
 
 LOG = Log()
 START = 1_000.0
@@ -53,6 +55,11 @@ USER = Reason(CancelCode.USER_REQUEST, "ada")
 
 def text(said: str) -> dict[str, str]:
     return {"type": "text", "text": said}
+
+
+def more(said: str) -> dict[str, str]:
+    """What joins a text: it reads as a message of its own."""
+    return text(f"\n\n{said}")
 
 
 @dataclass
@@ -97,6 +104,7 @@ class Session:
         after: float | None = None,
         options: TurnOptions | None = None,
         fingerprint: bytes | None = None,
+        params: str | None = None,
         **policy: Any,
     ) -> Any:
         own = Policy(**{"strategy": Strategy.COLLAPSE, **policy})
@@ -109,6 +117,7 @@ class Session:
             submitted_at=self.now,
             own_policy=own,
             fingerprint=fingerprint,
+            params_json=params,
         )
         sent = replace(sent, options=options)
         not_before = None if after is None else self.now + after
@@ -160,9 +169,9 @@ def test_the_first_waits_and_the_next_ones_join_it(busy: Session) -> None:
     second = busy.send("t3")
     assert (second.status, second.merged_into, second.began) == (TurnStatus.MERGED, "t2", False)
     busy.send("t4", [{"type": "image", "url": "x"}, text("look")])
-    assert busy.waiting == [("t2", [text("t2"), text("t3"), {"type": "image", "url": "x"}, text("look")])]
+    assert busy.waiting == [("t2", [text("t2"), more("t3"), {"type": "image", "url": "x"}, more("look")])]
     busy.end()
-    assert busy.started[-1] == ("t2", [text("t2"), text("t3"), {"type": "image", "url": "x"}, text("look")])
+    assert busy.started[-1] == ("t2", [text("t2"), more("t3"), {"type": "image", "url": "x"}, more("look")])
     assert busy.ends == [("t3", TurnStatus.MERGED), ("t4", TurnStatus.MERGED), ("t1", TurnStatus.COMPLETED)]
 
 
@@ -186,6 +195,7 @@ def test_a_joined_message_has_a_record_that_names_the_turn_which_has_it(busy: Se
         {"message": {"text": "hi"}},
         {"options": TurnOptions(3)},
         {"options": TurnOptions(None, object())},
+        {"params": '{"a":1}'},
     ],
     ids=lambda other: next(iter(other)),
 )
@@ -207,12 +217,29 @@ def test_the_same_options_are_no_hindrance(busy: Session) -> None:
     assert busy.send("t3", options=TurnOptions(3, context)).merged_into == "t2"
 
 
+def test_a_message_joins_only_one_with_the_same_params(busy: Session) -> None:
+    large = 10**100
+    busy.send("t2", params=f'{{"a":1,"b":{large}}}')
+    assert busy.send("t3", params=f'{{"b":{large},"a":1}}').merged_into == "t2"
+    for number, other in enumerate((f'{{"a":true,"b":{large}}}', f'{{"a":1.0,"b":{large}}}', "{}", None)):
+        assert busy.send(f"o{number}", params=other).status is TurnStatus.QUEUED
+    assert busy.waiting[0] == ("t2", [text("t2"), more("t3")])
+
+
+def test_what_the_params_take_counts_once_in_a_joined_message(busy: Session) -> None:
+    params = '{"x":"' + "a" * 5_000 + '"}'
+    busy.send("t2", params=params)
+    busy.send("t3", params=params)
+    (turn,) = waiting_turns(line_of(busy.state))
+    assert turn.spec.size == footprint(turn.spec.message) + footprint(params)
+
+
 def test_only_the_last_one_is_joined_so_that_the_order_stays(busy: Session) -> None:
     busy.send("t2", collapse_parts=2)
     busy.send("t3")
     assert busy.send("t4").status is TurnStatus.QUEUED
     assert busy.send("t5").merged_into == "t4"
-    assert busy.waiting == [("t2", [text("t2"), text("t3")]), ("t4", [text("t4"), text("t5")])]
+    assert busy.waiting == [("t2", [text("t2"), more("t3")]), ("t4", [text("t4"), more("t5")])]
 
 
 def test_it_joins_past_those_of_others(busy: Session) -> None:
@@ -228,7 +255,7 @@ def test_what_joins_needs_no_room(busy: Session) -> None:
     assert isinstance(busy.send("e1", user="eve", queue_limit=1), QueueFull)
 
 
-@pytest.mark.parametrize("limits", [replace(LIMITS, message_text=5), replace(LIMITS, message_parts=2)])
+@pytest.mark.parametrize("limits", [replace(LIMITS, message_text=7), replace(LIMITS, message_parts=2)])
 def test_a_message_does_not_grow_beyond_what_one_may_have(limits: Limits) -> None:
     session = Session(Idle(memory(limits=limits)))
     session.send("t1")
@@ -302,7 +329,7 @@ def test_with_a_window_the_first_waits_for_others_also_in_an_idle_session() -> N
     session.wait(0.5)
     assert session.started == [], "the window runs from the first"
     session.wait(0.5)
-    assert session.started == [("t1", [text("t1"), text("t2")])]
+    assert session.started == [("t1", [text("t1"), more("t2")])]
 
 
 def test_at_the_end_of_its_window_it_waits_behind_the_others_and_is_still_joined(busy: Session) -> None:
@@ -313,7 +340,7 @@ def test_at_the_end_of_its_window_it_waits_behind_the_others_and_is_still_joined
     assert busy.send("t3", collapse_window=2.0).merged_into == "t2"
     busy.end()
     busy.end()
-    assert busy.started[1:] == [("e1", "e1"), ("t2", [text("t2"), text("t3")])]
+    assert busy.started[1:] == [("e1", "e1"), ("t2", [text("t2"), more("t3")])]
 
 
 def test_a_full_one_in_its_window_is_followed_by_one_with_its_own() -> None:
@@ -337,7 +364,7 @@ def test_what_is_sent_for_later_is_not_joined_before_its_moment(busy: Session) -
     busy.send("t2", after=5.0)
     assert busy.send("t3").status is TurnStatus.QUEUED
     busy.wait(5.0)
-    assert busy.waiting == [("t3", [text("t3"), text("t2")])], "as if it were sent then"
+    assert busy.waiting == [("t3", [text("t3"), more("t2")])], "as if it were sent then"
     assert busy.ends == [("t2", TurnStatus.MERGED)]
     record = find_turn(busy.state, "t2")
     assert record is not None
@@ -352,7 +379,7 @@ def test_what_is_sent_for_later_opens_its_window_then_also_over_a_restart() -> N
     session.load(RERUN)
     assert session.send("t2").merged_into == "t1"
     session.wait(2.0)
-    assert session.started == [("t1", [text("t1"), text("t2")])]
+    assert session.started == [("t1", [text("t1"), more("t2")])]
 
 
 def test_what_is_sent_for_later_starts_then_without_a_window() -> None:
@@ -375,7 +402,7 @@ def test_a_window_and_what_has_joined_outlive_the_process() -> None:
     again = [record for record in session.state.memory.records if record.merged_into is not None]
     assert [(record.turn_id, record.merged_into) for record in again] == [("t2", "t1"), ("t3", "t1")]
     session.wait(9.0)
-    assert ("t1", [text("t1"), text("t2"), text("t3")]) in [*session.started, *session.waiting]
+    assert ("t1", [text("t1"), more("t2"), more("t3")]) in [*session.started, *session.waiting]
 
 
 # -- Whatever is sent, in whatever order ------------------------------------------------------------
@@ -439,7 +466,7 @@ def check(happenings: list[Any]) -> None:
     records = {record.turn_id: record for record in session.state.memory.records}
     said: dict[str, list[str]] = {}
     for turn_id, message in session.started:
-        said[turn_id] = [message] if isinstance(message, str) else [part["text"] for part in message]
+        said[turn_id] = text_of(message).split("\n\n")
     of_merged = {turn_id: record.merged_into for turn_id, record in records.items() if record.merged_into}
     for turn_id, into in of_merged.items():
         assert ended[turn_id] is TurnStatus.MERGED

@@ -3,8 +3,10 @@
 import pytest
 
 from tests.turns import cancelling, memory, running, spec
+from turnkeeper.actors.model.exceptions import TooMuchKept
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Edit, QueuedTurn, Rearrange
-from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.records import Cancellation, Reason, TurnId
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, MoveTo, Place
 from turnkeeper.actors.session.effects import (
@@ -32,7 +34,7 @@ ENDING = replace(cancelling(running(spec("a"), memory=MEMORY), SHUTDOWN), line=r
 
 
 def moved(state: State, turn_id: str, to: MoveTo) -> tuple[State, tuple[object, ...]]:
-    return step(state, Rearrange(TurnId(turn_id), "ada", to), 5.0)
+    return step(state, Rearrange(TurnId(turn_id), "eve", to), 5.0)
 
 
 def order(state: State) -> list[str]:
@@ -71,7 +73,7 @@ def test_one_that_is_to_come_now_takes_the_place_of_the_turn_in_flight() -> None
     after, effects = moved(RUNNING, "c", MoveTo.NOW)
     assert isinstance(after, Ending)
     assert after.line == Line(C, (B,), (D,))
-    assert after.cancellation.reason.code is CancelCode.SUPERSEDED
+    assert after.cancellation.reason == Reason(CancelCode.SUPERSEDED, "eve"), "who moved it, not who sent it"
     assert isinstance(effects[0], CancelTurn)
     assert MoveWaiting(TurnId("c"), Place.FRONT) in effects
 
@@ -82,6 +84,7 @@ def test_one_that_is_to_come_now_takes_the_place_of_the_one_called_up_too() -> N
     assert after.line == Line(C, (B,), (D,))
     (ended,) = [effect for effect in effects if isinstance(effect, EndTurn)]
     assert (ended.record.turn_id, ended.record.superseded_by) == ("f", "c")
+    assert ended.record.cancellation == Cancellation(Reason(CancelCode.SUPERSEDED, "eve"), 5.0)
 
 
 @pytest.mark.parametrize("to", MoveTo)
@@ -102,6 +105,20 @@ def test_an_edited_turn_keeps_its_place_and_what_it_is_known_by() -> None:
     assert (edited.message, edited.size, edited.fingerprint) == ("other words", 7, b"f")
     assert order(after) == ["b", "c", "d"]
     assert EditWaiting(edited) in effects
+
+
+def test_an_edited_turn_keeps_its_params_and_what_they_take() -> None:
+    params = '{"seed":1}'
+    sent = spec("c", params_json=params, size=5 + footprint(params))
+    state = replace(RUNNING, line=Line(None, (B, replace(C, spec=sent))))
+    full = TooMuchKept("full")
+    for size, taken in ((6, False), (5, True), (4, True)):
+        edit = Rearrange(TurnId("c"), "ada", None, Edit("other", size), no_room=full)
+        after, effects = step(state, edit, 5.0)
+        (edited,) = [turn.spec for turn in waiting_turns(line_of(after)) if turn.spec.turn_id == "c"]
+        assert (edited.message, edited.params) == ("other" if taken else "hi", {"seed": 1})
+        assert edited.size == (size if taken else 5) + footprint(params)
+        assert any(isinstance(effect, EditWaiting) for effect in effects) is taken
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """What a busy session does with a send, and with the turn that waits meanwhile."""
 
+from copy import deepcopy
+
 import pytest
 
 from tests.actors.session.stories import GRACE, Session
@@ -16,6 +18,7 @@ from turnkeeper.actors.session.effects import (
     SetTimer,
     StartTurn,
 )
+from turnkeeper.actors.session.states import Queued
 
 
 @pytest.mark.parametrize("state", ["running", "cancelling", "superseding"])
@@ -115,3 +118,25 @@ def test_a_successor_starts_after_a_quarantine_and_not_before(running: Session) 
     assert running.did() == [EndTurn, Quarantine, StartTurn, Reply]
     superseded = running.answer(asker, Accepted).superseded
     assert superseded == Superseded(TurnId("t1"), Verdict.UNRESPONSIVE, GRACE * 1000)
+
+
+# -- For a moment -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("late", [0.0, 1.0])
+@pytest.mark.parametrize("state", ["session", "running", "superseding"])
+@pytest.mark.parametrize("strategy", Strategy)
+def test_one_that_is_sent_for_a_moment_which_has_come_is_sent_now(
+    request: pytest.FixtureRequest, strategy: Strategy, state: str, late: float
+) -> None:
+    """It may have been on its way for so long."""
+    session: Session = request.getfixturevalue(state)
+    twin = deepcopy(session)
+    session.send("t9", strategy=strategy, not_before=session.now - late)
+    twin.send("t9", strategy=strategy)
+    assert repr((session.state, session.effects)) == repr((twin.state, twin.effects))
+
+
+def test_one_that_is_sent_for_a_later_moment_waits(session: Session) -> None:
+    session.send("t9", not_before=session.now + 1.0)
+    assert isinstance(session.state, Queued)

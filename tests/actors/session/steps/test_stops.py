@@ -23,7 +23,7 @@ from turnkeeper.actors.model.records import (
     TurnId,
 )
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import TurnStatus, Verdict, WhoMayStop
+from turnkeeper.actors.model.words import Strategy, TurnStatus, Verdict, WhoMayStop
 from turnkeeper.actors.session.effects import (
     CancelTurn,
     CloseStreams,
@@ -246,3 +246,12 @@ def test_a_cancel_that_came_first_says_in_the_log_who_asked(session: Session) ->
     early = EarlyCancel(TurnId("t1"), USER, session.now, "ada")
     assert session.state.memory.early == (early,)
     assert session.effects[0] == NoteEarlyCancel(early)
+
+
+@pytest.mark.parametrize(("wait", "kept"), [(True, ("t3",)), (False, ())])
+def test_what_was_cleared_is_kept_for_an_asker_that_waits(running: Session, wait: bool, kept: Any) -> None:
+    for _ in range(2):  # a cancel of a turn that runs, and of one that is on its way out
+        running.send("t3", strategy=Strategy.ENQUEUE)
+        running.stop(wait=wait, clear=True)
+        assert isinstance(running.state, Ending)
+        assert running.state.asks[-1].cleared == kept

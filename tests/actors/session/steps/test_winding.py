@@ -1,11 +1,32 @@
-"""What becomes of a turn that is to be undone, as stories; the monitor of the search watches each of them."""
+"""What the end of a turn runs, such as what undoes it, as stories; the monitor watches each of them."""
 
 import pytest
 
 from tests.actors.session.steps.test_restarts import DURABLE, POLICIES
 from tests.actors.session.stories import CLOSE, GRACE, SHUTDOWN, USER, Session
-from turnkeeper.actors.model.messages import Accepted, CancelAnswer, SessionView, TurnEnded, WoundUp
-from turnkeeper.actors.model.records import LateEnd, Outcome, Raised, Reason, Returned, Stopped, TurnId
+from turnkeeper.actors.model.footprint import footprint
+from turnkeeper.actors.model.messages import (
+    Accepted,
+    CancelAnswer,
+    SessionView,
+    Tick,
+    TurnEnded,
+    TurnReturned,
+    WoundUp,
+)
+from turnkeeper.actors.model.records import (
+    Extras,
+    KeptResult,
+    LateEnd,
+    Outcome,
+    Raised,
+    Reason,
+    Returned,
+    StillRunning,
+    Stopped,
+    TurnId,
+    Usage,
+)
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import (
     CancelCode,
@@ -21,7 +42,9 @@ from turnkeeper.actors.session.effects import (
     CloseStreams,
     CountStale,
     CutWinding,
+    EndAttempt,
     EndTurn,
+    NoteCancel,
     NoteLateEnd,
     NoteUndo,
     Quarantine,
@@ -71,8 +94,8 @@ def test_the_turn_is_cancelled_undone_and_only_then_over(running: Session) -> No
     running.now += 1
     running.tell(TurnEnded(epoch, Stopped()))
     wind_up = running.one(WindUp)
-    assert (wind_up.spec.turn_id, wind_up.epoch) == ("t1", epoch)
-    assert (wind_up.status, wind_up.reason) == (TurnStatus.CANCELLED, SUPERSEDED)
+    assert (wind_up.spec.turn_id, wind_up.record.epoch, wind_up.undo) == ("t1", epoch, True)
+    assert (wind_up.record.status, wind_up.record.reason) == (TurnStatus.CANCELLED, SUPERSEDED)
     assert running.one(SetTimer).at == running.now + WIND
     assert state_name(running.state) is SessionState.CANCELLING
 
@@ -103,7 +126,7 @@ def test_the_turn_is_cancelled_undone_and_only_then_over(running: Session) -> No
 def test_it_is_undone_however_it_ended(rolled_back: Session, outcome: Outcome, status: TurnStatus) -> None:
     epoch = rolled_back.epoch
     rolled_back.tell(TurnEnded(epoch, outcome, 7.0, True))
-    assert rolled_back.one(WindUp).status is status
+    assert rolled_back.one(WindUp).record.status is status
     rolled_back.tell(WoundUp(epoch))
     end = rolled_back.one(EndTurn)
     assert end.outcome is outcome
@@ -139,13 +162,189 @@ def test_a_successor_starts_after_both_graces_at_most(rolled_back: Session) -> N
     assert rolled_back.now == began + GRACE + WIND
 
 
+# -- What the end of any turn runs --------------------------------------------------------------------
+
+
+USED = Extras(usage=Usage(1, 2))
+
+
+def ends(session: Session, outcome: Outcome, extras: Extras | None = USED) -> None:
+    """The turn ends, and there is something that its end runs."""
+    session.tell(TurnEnded(session.epoch, outcome, 7.0, True, extras, winds=True))
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (Returned("r"), TurnStatus.COMPLETED),
+        (Raised(ValueError("v")), TurnStatus.FAILED),
+        (Stopped(), TurnStatus.FAILED),
+    ],
+    ids=["returned", "raised", "cancelled by itself"],
+)
+def test_a_turn_that_ends_by_itself_holds_the_session_until_that_is_run(
+    running: Session, outcome: Outcome, status: TurnStatus
+) -> None:
+    epoch = running.epoch
+    ends(running, outcome)
+    assert running.did() == [WindUp, SetTimer]
+    assert (running.one(WindUp).undo, running.one(SetTimer).at) == (False, running.now + WIND)
+    assert state_name(running.state) is SessionState.RUNNING
+    running.now += 1
+    running.tell(WoundUp(epoch))
+    end = running.one(EndTurn)
+    assert end.outcome is outcome
+    record = end.record
+    assert (record.status, record.first_event_at, record.began) == (status, 7.0, True)
+    assert (record.cancellation, record.rollback, record.extras) == (None, None, USED)
+    assert (record.result is not None) == (status is TurnStatus.COMPLETED)
+    assert isinstance(running.state, Idle)
+
+
+def test_what_is_run_knows_how_the_turn_ended(running: Session) -> None:
+    ends(running, Returned("r"))
+    record = running.one(WindUp).record
+    result = KeptResult("r", footprint("r"))
+    assert (record.status, record.result, record.extras) == (TurnStatus.COMPLETED, result, USED)
+
+
+def test_what_is_cut_off_or_fails_changes_no_status(running: Session) -> None:
+    ends(running, Returned("r"))
+    running.wait(WIND)
+    assert running.did() == [CutWinding, EndTurn]
+    assert running.one(EndTurn).record.status is TurnStatus.COMPLETED
+    running.send("t2")
+    ends(running, Stopped())
+    running.tell(WoundUp(running.epoch, failed=2))
+    record = running.one(EndTurn).record
+    assert (record.status, record.rollback) == (TurnStatus.FAILED, None)
+
+
+def test_a_turn_that_was_given_up_ends_after_that_and_says_what_of_it_runs(cancelling: Session) -> None:
+    epoch, left = cancelling.epoch, Extras(still_running=StillRunning(threads=2))
+    cancelling.wait(GRACE / 2)
+    cancelling.now += GRACE / 2
+    cancelling.tell(Tick(7.0, True, left, winds=True))
+    assert cancelling.did() == [WindUp, SetTimer]
+    cancelling.tell(WoundUp(epoch))
+    assert cancelling.did() == [EndTurn, Quarantine]
+    assert cancelling.one(EndTurn).record.still_running == StillRunning(threads=2)
+    cancelling.tell(TurnEnded(epoch, Returned("late")))
+    assert cancelling.turn("t1").still_running == StillRunning(threads=2)
+
+
+@pytest.mark.parametrize("outcome", [Returned("r"), Stopped()], ids=["returned", "stopped"])
+def test_a_turn_that_only_its_children_keep_has_not_ignored_its_cancel(
+    cancelling: Session, outcome: Outcome
+) -> None:
+    epoch = cancelling.epoch
+    cancelling.wait(GRACE / 2)
+    cancelling.now += GRACE / 2
+    ended = TurnEnded(epoch, outcome, 7.0, True, USED, winds=True)
+    cancelling.tell(Tick(7.0, True, ended=ended, winds=True))
+    assert cancelling.did() == [WindUp, SetTimer]
+    cancelling.tell(WoundUp(epoch))
+    record = cancelling.one(EndTurn).record
+    assert record.status is (TurnStatus.COMPLETED if type(outcome) is Returned else TurnStatus.CANCELLED)
+    assert record.extras == USED
+
+
+# -- Meanwhile ----------------------------------------------------------------------------------------
+
+
+def test_a_stop_meanwhile_gets_the_verdict_that_the_turn_had_finished_first(running: Session) -> None:
+    ends(running, Returned("r"))
+    asker = running.stop()
+    assert running.did() == [NoteCancel]
+    assert state_name(running.state) is SessionState.CANCELLING
+    running.tell(WoundUp(running.epoch))
+    assert running.did() == [EndTurn, Reply, CloseStreams]
+    answer = running.answer(asker, CancelAnswer)
+    assert (answer.verdict, running.turn("t1").reason) == (Verdict.FINISHED_FIRST, USER)
+
+
+def test_a_send_meanwhile_starts_after_that(running: Session) -> None:
+    ends(running, Returned("r"))
+    sender = running.send("t2")
+    assert running.did() == [NoteCancel, AnnounceQueued]
+    running.tell(WoundUp(running.epoch))
+    assert running.did() == [EndTurn, StartTurn, Reply]
+    superseded = running.answer(sender, Accepted).superseded
+    assert superseded is not None
+    assert (superseded.verdict, superseded.rolled_back) == (Verdict.FINISHED_FIRST, False)
+
+
+def test_a_send_that_rolls_back_comes_too_late_then(running: Session) -> None:
+    ends(running, Returned("r"))
+    running.send("t2", strategy=Strategy.ROLLBACK)
+    assert running.all(NoteUndo) == []
+    running.tell(WoundUp(running.epoch))
+    assert running.one(EndTurn).record.rollback is None
+
+
+def test_a_close_meanwhile_waits_for_that(running: Session) -> None:
+    ends(running, Returned("r"))
+    asker = running.shut(CLOSE)
+    assert running.did() == [NoteCancel, SetTimer]
+    running.tell(WoundUp(running.epoch))
+    assert running.answer(asker, SessionView).state is SessionState.CLOSED
+
+
+def test_a_shutdown_meanwhile_leaves_it_less_time(running: Session) -> None:
+    ends(running, Returned("r"))
+    running.shut(SHUTDOWN, 2.0)
+    assert running.one(SetTimer).at == running.now + 2.0
+    running.wait(2.0)
+    assert running.did()[:2] == [CutWinding, EndTurn]
+
+
+def test_a_shutdown_before_it_leaves_it_what_is_left(running: Session) -> None:
+    running.shut(SHUTDOWN, 2.0)
+    running.now += 1.5
+    ends(running, Returned("r"))
+    assert running.one(SetTimer).at == running.now + 0.5
+
+
+@pytest.mark.parametrize("outcome", [None, Stopped()], ids=["it is given up", "it stopped"])
+def test_a_turn_that_goes_on_elsewhere_has_not_come_to_its_end(outcome: Outcome | None) -> None:
+    session = Session(DURABLE, POLICIES)
+    session.send("t1")
+    session.shut(SHUTDOWN, 2.0)
+    if outcome is None:
+        session.wait(1.0)
+        session.now += 1.0
+        session.tell(Tick(winds=True))
+    else:
+        ends(session, outcome)
+    assert session.did()[0] is EndAttempt
+    assert session.turn("t1").status is TurnStatus.QUEUED
+
+
+def test_a_turn_whose_end_has_been_run_does_not_go_on_elsewhere() -> None:
+    """It was cancelled by itself, which is a failure, before the shutdown came."""
+    session = Session(DURABLE, POLICIES)
+    session.send("t1")
+    ends(session, Stopped())
+    session.shut(SHUTDOWN, 2.0)
+    session.tell(WoundUp(session.epoch))
+    assert session.did()[0] is EndTurn
+    assert session.turn("t1").status is TurnStatus.FAILED
+
+
+def test_a_report_of_another_turn_ends_nothing(running: Session) -> None:
+    ends(running, Returned("r"))
+    assert running.tell(WoundUp(running.epoch - 1)) == (CountStale(),)
+    assert running.tell(TurnEnded(running.epoch, Returned("r"))) == (CountStale(),)
+    assert running.tell(TurnReturned(running.epoch)) == ()
+
+
 # -- A turn that does not stop ------------------------------------------------------------------------
 
 
 def test_a_turn_that_was_given_up_is_undone_and_quarantined_after_that(rolled_back: Session) -> None:
     epoch = rolled_back.swallow()
     assert rolled_back.did() == [WindUp, SetTimer]
-    assert rolled_back.one(WindUp).status is TurnStatus.UNRESPONSIVE
+    assert rolled_back.one(WindUp).record.status is TurnStatus.UNRESPONSIVE
     rolled_back.tell(WoundUp(epoch))
     assert rolled_back.did() == [EndTurn, Quarantine, StartTurn, Reply]
     (record,) = rolled_back.state.memory.quarantined
@@ -175,7 +374,7 @@ def test_a_turn_that_was_stopped_for_another_reason_is_undone_as_well(running: S
     running.send("t2", strategy=Strategy.ROLLBACK)
     assert running.did() == [NoteUndo, AnnounceQueued]
     running.tell(TurnEnded(running.epoch, Stopped()))
-    assert running.one(WindUp).reason == USER
+    assert running.one(WindUp).record.reason == USER
     running.tell(WoundUp(running.epoch))
     answer = running.answer(asker, CancelAnswer)
     assert answer.turn is not None
@@ -299,7 +498,7 @@ def test_a_turn_whose_process_ends_meanwhile_is_undone_in_the_next_one(stopped: 
         session.tell(TurnEnded(epoch, Stopped()))
     session.load()
     assert session.did() == [WindUp, SetTimer]
-    assert session.one(WindUp).status is TurnStatus.INTERRUPTED
+    assert session.one(WindUp).record.status is TurnStatus.INTERRUPTED
     session.tell(WoundUp(epoch))
     assert session.did()[:2] == [EndTurn, StartTurn]
     end = session.one(EndTurn)
@@ -307,6 +506,26 @@ def test_a_turn_whose_process_ends_meanwhile_is_undone_in_the_next_one(stopped: 
     assert (end.record.status, end.record.epoch) == (TurnStatus.INTERRUPTED, epoch + 1)
     # What the turn had registered itself is gone, whatever that was.
     assert end.record.rollback is Rollback.PARTLY
+
+
+def test_a_turn_that_a_restart_interrupts_has_an_end_that_runs_something() -> None:
+    session = Session(DURABLE)
+    session.send("t1")
+    session.load(winds=True)
+    assert session.did() == [WindUp, SetTimer]
+    assert (session.one(WindUp).record.status, session.one(WindUp).undo) == (TurnStatus.INTERRUPTED, False)
+    assert state_name(session.state) is SessionState.RUNNING
+    session.stop("t1", wait=False)
+    session.tell(WoundUp(session.epoch))
+    record = session.one(EndTurn).record
+    assert (record.status, record.rollback, record.reason) == (TurnStatus.INTERRUPTED, None, USER)
+
+
+def test_a_turn_that_a_restart_runs_again_has_not_come_to_its_end() -> None:
+    session = Session(DURABLE, POLICIES)
+    session.send("t1")
+    session.load(winds=True)
+    assert session.did() == [EndAttempt, SetTimer]
 
 
 def test_its_process_may_end_again() -> None:
