@@ -1,10 +1,11 @@
 """What a host hands to a registry: agents with their policies, functions, and whether one is of its kind."""
 
 import inspect
-from collections.abc import AsyncIterable, Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, TypeAlias, Unpack
 
-from turnkeeper.actors.model.functions import check_callable, check_function
+from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.functions import check_callable, check_function, refuse_generators
 from turnkeeper.actors.model.records import SessionId, TurnId
 from turnkeeper.actors.model.words import Layer
 from turnkeeper.actors.policy.said import PolicyFields, said
@@ -12,8 +13,9 @@ from turnkeeper.actors.session.settings import flag
 
 from .turn import Turn
 
-#: What runs for each turn: ``async def agent(turn)``, or an async generator function.
-AgentFunction: TypeAlias = Callable[[Turn[Any]], Awaitable[Any] | AsyncIterable[Any]]
+#: What runs for each turn: ``async def agent(turn)`` or an async generator function, which run on the loop,
+#: or ``def agent(turn)`` or a generator function, which run in a thread.
+AgentFunction: TypeAlias = Callable[[Turn[Any]], Any]
 #: Called with the id of a session that is not known; answers which user may open it, or ``None``: any.
 OwnerOf: TypeAlias = Callable[[SessionId], str | Awaitable[str | None] | None]
 #: Called with the session and the user whose session it is; returns the turn's context, or ``None``.
@@ -33,27 +35,50 @@ class Agent:
     ``policy`` are the fields in which its turns are run otherwise than the settings say, such as
     ``on_restart="continue"`` or ``cancel_grace=30``: those of `PolicyFields`. ``record``: whether what is
     said is kept of a turn that does not write ``context.messages`` itself; ``None``: as the setting of that
-    name says. Raises `InvalidRequest`.
+    name says. ``takes`` are the types of the parts that a message to it may have, such as ``("text",
+    "image_url")``, where a text is a part of the type ``text``; ``None``: what the class of the function says
+    in an attribute of that name, and else any. A plain function, of ``def``, runs in a thread; with
+    ``on_loop`` it is called on the loop, and returns what is to be awaited. Raises `InvalidRequest`.
     """
 
-    __slots__ = ("function", "policy", "record")
+    __slots__ = ("function", "on_loop", "policy", "record", "takes")
 
     def __init__(
-        self, function: AgentFunction, *, record: bool | None = None, **policy: Unpack[PolicyFields]
+        self,
+        function: AgentFunction,
+        *,
+        record: bool | None = None,
+        on_loop: bool = False,
+        takes: Iterable[str] | None = None,
+        **policy: Unpack[PolicyFields],
     ) -> None:
         self.function = function
+        self.on_loop = flag(on_loop, "on_loop")
         said(Layer.AGENT, None, policy)
         self.policy: PolicyFields = policy
         self.record = record if record is None else flag(record, "record")
+        said_by_class = getattr(type(function), "takes", None)
+        self.takes = part_types(said_by_class if takes is None else takes)
 
-    def saying(self, more: PolicyFields) -> "Agent":
+    def saying(self, more: PolicyFields, takes: Iterable[str] | None = None) -> "Agent":
         """The same agent, of which more is said, field by field. Raises `InvalidRequest`."""
         policy: PolicyFields = {**self.policy, **more}
-        return Agent(self.function, record=self.record, **policy)
+        takes = self.takes if takes is None else takes
+        return Agent(self.function, record=self.record, on_loop=self.on_loop, takes=takes, **policy)
 
     def __repr__(self) -> str:
         words = [f"{name}={value!r}" for name, value in self.policy.items()]
         return f"<Agent {', '.join((repr(self.function), *words))}>"
+
+
+def part_types(takes: Any) -> tuple[str, ...] | None:
+    """The types of the parts that an agent takes, or ``None`` for any. Raises `InvalidRequest`."""
+    if takes is None:
+        return None
+    types = tuple(takes) if isinstance(takes, Iterable) and not isinstance(takes, str) else ()
+    if not types or not all(isinstance(each, str) and each for each in types):
+        raise InvalidRequest("takes must be types of parts, such as text and image_url", field="takes")
+    return types
 
 
 #: What a host registers.
@@ -66,9 +91,11 @@ def agent_of(agent: AnyAgent) -> Agent:
 
 
 def check_agent(name: str, agent: object) -> None:
-    """Raise `InvalidRequest` for what no turn could ever run. Whether it is async shows when it is called."""
+    """Raise `InvalidRequest` for what no turn could ever run."""
     function = agent.function if isinstance(agent, Agent) else agent
     check_callable(function, "agents", f"agent {name!r}", "one turn")
+    if isinstance(agent, Agent) and agent.on_loop:
+        refuse_generators(function, "agents", f"agent {name!r}")
 
 
 def keyed(save: SaveContext) -> SaveTurn:

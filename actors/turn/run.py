@@ -2,8 +2,9 @@
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Generator
 from contextlib import aclosing, nullcontext
+from functools import partial
 from types import CoroutineType
 from typing import Any, Protocol
 
@@ -13,14 +14,15 @@ from turnkeeper.actors.model.exceptions import (
     NotAnAgent,
     TurnkeeperError,
 )
+from turnkeeper.actors.model.functions import is_plain
 from turnkeeper.actors.model.records import Outcome, Raised, Returned, Stopped
 
-from .agent import AgentFunction, LoadContext, SaveTurn
-from .changes import Changes
+from .agent import Agent, AgentFunction, LoadContext, SaveTurn
 from .context import clear_cancel
 from .exits import contained
-from .recorder import DELTA, recorded
-from .turn import Turn, current, reply_of
+from .recorder import DELTA
+from .tools.answers import answering
+from .turn import Turn, current, write_down
 
 
 class Around(Protocol):
@@ -91,23 +93,24 @@ async def _with_hooks(
         if save is not None and not turn.over and not undone:
             _write_down(turn, outcome)
             try:
-                await save(turn.context, turn.turn_id, turn.attempt)
+                await saved(save, turn, stopped=not isinstance(outcome, Returned))
             except Exception as error:
                 raise ContextSaveFailed("save_context raised") from error
     return result
 
 
+async def saved(save: SaveTurn, turn: Turn, *, stopped: bool) -> None:
+    """Hand the context to the host; of a turn that was stopped, with a result for each call of a tool."""
+    calls = stopped and turn.own is not None and turn.own.calls is not None
+    with answering(turn.context) if calls else nullcontext():
+        await save(turn.context, turn.turn_id, turn.attempt)
+
+
 def _write_down(turn: Turn, outcome: Outcome) -> None:
     """Put what is to be recorded into the conversation now, for ``save_context`` to be given it."""
-    reply = reply_of(turn, outcome.result if isinstance(outcome, Returned) else None)
-    if reply is not None:
-        messages = turn.context.messages
-        error = outcome.code if isinstance(outcome, Raised) else None
-        stopped = not isinstance(outcome, Returned)
-        changes = recorded(
-            Changes(len(messages)), messages, turn.message, reply, stopped=stopped, error=error
-        )
-        turn.context.messages = [*messages[: changes.keep], *changes.add]
+    result = outcome.result if isinstance(outcome, Returned) else None
+    error = outcome.code if isinstance(outcome, Raised) else None
+    write_down(turn, result, stopped=not isinstance(outcome, Returned), error=error)
 
 
 async def enter(agent: AgentFunction, turn: Turn) -> Any:
@@ -121,6 +124,53 @@ async def enter(agent: AgentFunction, turn: Turn) -> Any:
     return await finish(agent(turn), turn)
 
 
+# -- Plain functions -----------------------------------------------------------------------------------
+#
+# Each turn of such an agent runs in a thread, so that none holds up the loop. What it returns may also be a
+# generator, whose texts and events are published as it yields them, or something to be awaited or iterated,
+# which is done on the loop.
+
+
+def runnable(agent: Agent) -> AgentFunction:
+    """What runs an agent's turns: its function, or what has a thread run that."""
+    return (
+        partial(_in_thread, agent.function)
+        if not agent.on_loop and is_plain(agent.function)
+        else agent.function
+    )
+
+
+async def _in_thread(function: AgentFunction, turn: Turn) -> Any:
+    turn.began = False  # not before there is a thread
+    answer = await turn.in_thread(_call, function, turn)
+    return (
+        await finish(answer, turn)
+        if inspect.isawaitable(answer) or isinstance(answer, AsyncIterable)
+        else answer
+    )
+
+
+def _call(function: AgentFunction, turn: Turn) -> Any:
+    turn.began = True
+    answer: Any = function(turn)
+    if not isinstance(answer, Generator):
+        return answer
+    # It is closed here, by its own thread, when an event is refused, or its turn is to stop.
+    try:
+        while True:
+            item = next(answer)
+            if turn.cancel_requested:
+                raise asyncio.CancelledError
+            publish(item, turn)
+    except StopIteration as end:
+        return end.value
+    finally:
+        answer.close()
+
+
+# -- What an agent answers -----------------------------------------------------------------------------
+
+
 async def finish(answer: Any, turn: Turn) -> Any:
     """Run what the agent answered to its end: publish what a generator yields, await anything else."""
     if inspect.isawaitable(answer):
@@ -128,7 +178,7 @@ async def finish(answer: Any, turn: Turn) -> Any:
     if isinstance(answer, AsyncIterable):
         await _publish(answer, turn)
         return None
-    raise NotAnAgent("an agent is a coroutine function or an async generator function")
+    raise NotAnAgent("an agent that runs on the loop returns what can be awaited, or an async generator")
 
 
 async def _publish(answer: AsyncIterable[Any], turn: Turn) -> None:
@@ -136,12 +186,17 @@ async def _publish(answer: AsyncIterable[Any], turn: Turn) -> None:
     # A generator is closed here, by its own task, and not when the garbage is collected.
     async with aclosing(items) if hasattr(items, "aclose") else nullcontext():
         async for item in items:
-            if isinstance(item, str):
-                turn.emit(DELTA, {"text": item})
-            elif isinstance(item, tuple) and len(item) == 2:
-                turn.emit(item[0], item[1])
-            else:
-                raise NotAnAgent("an async generator yields texts, or pairs of an event and its data")
+            publish(item, turn)
+
+
+def publish(item: Any, turn: Turn) -> None:
+    """Publish what a generator has yielded. Raises `NotAnAgent`, and what `Turn.emit` raises."""
+    if isinstance(item, str):
+        turn.emit(DELTA, {"text": item})
+    elif isinstance(item, tuple) and len(item) == 2:
+        turn.emit(item[0], item[1])
+    else:
+        raise NotAnAgent("a generator yields texts, or pairs of an event and its data")
 
 
 def raised(error: BaseException) -> Raised:

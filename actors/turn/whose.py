@@ -11,8 +11,7 @@ from traceback import StackSummary, walk_stack
 from types import FrameType
 from typing import Any
 
-from turnkeeper.actors.model.about import about
-from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.logger import about, logger
 
 from .run import run
 from .turn import Turn, TurnHost, current

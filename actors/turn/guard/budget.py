@@ -1,4 +1,4 @@
-"""How much a turn may emit, and how much of that it has. Pure."""
+"""How much a turn may emit and use, and how much of that it has. Pure."""
 
 import sys
 from typing import Final
@@ -9,13 +9,14 @@ LAST_BYTES: Final = 65_536
 
 
 class Budget:
-    """The events of one turn, and the bytes of their data."""
+    """The events of one turn, the bytes of their data, and the tokens that it has used."""
 
-    __slots__ = ("_bytes", "_most_bytes", "_most_events", "exceeded")
+    __slots__ = ("_bytes", "_most_bytes", "_most_events", "_most_tokens", "exceeded")
 
-    def __init__(self, max_events: int | None, max_event_bytes: int | None) -> None:
+    def __init__(self, max_events: int | None, max_event_bytes: int | None, max_tokens: int | None) -> None:
         self._most_events = sys.maxsize if max_events is None else max_events
         self._most_bytes = sys.maxsize if max_event_bytes is None else max_event_bytes
+        self._most_tokens = sys.maxsize if max_tokens is None else max_tokens
         self._bytes = 0
         #: What there was too much of, once there was.
         self.exceeded: str | None = None
@@ -35,8 +36,21 @@ class Budget:
         else:
             self._bytes = size
             return True
-        self._most_events, self._most_bytes = before + LAST_EVENTS, self._bytes + LAST_BYTES
+        self._leave_the_last(before)
         return False
+
+    def covers(self, before: int, tokens: int) -> bool:
+        """Whether the turn may have used so many tokens, after ``before`` events.
+
+        Where it may not, the budget has no room for any event from then on.
+        """
+        if self.exceeded is None and tokens > self._most_tokens:
+            self.exceeded = f"more than {self._most_tokens} tokens"
+            self._leave_the_last(before)
+        return self.exceeded is None
+
+    def _leave_the_last(self, before: int) -> None:
+        self._most_events, self._most_bytes = before + LAST_EVENTS, self._bytes + LAST_BYTES
 
     def takes_last(self, before: int, text: str) -> bool:
         """The same for what is emitted once the budget is exceeded, for which there is a little more."""

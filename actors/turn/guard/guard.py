@@ -1,10 +1,12 @@
 """Watches one turn, and has it stopped when it has used up what it may.
 
-An event beyond the budget is not published. A task of the turn's that emits one, and was not cancelled
-before, gets CancelledError from `Turn.emit`, as from any place where it awaits: a loop that emits without
-awaiting could not be stopped otherwise, and would hold up everything. What it emits then, while it cleans up,
-has a little room of its own (`budget`), as has what callbacks and tasks of others emit; beyond that it is
-dropped, and counted. Numbers are given to what is published only, so a reader finds no hole among them.
+An event beyond the budget is not published; tokens beyond it have been used. A task of the turn's that emits
+such an event or reports such tokens, and was not cancelled before, gets CancelledError there, as from any
+place where it awaits: a loop that emits without awaiting could not be stopped otherwise, and would hold up
+everything. In a critical section none gets it: the turn's stop is asked for, and waits. What it emits then,
+while it cleans up, has a little room of its own (`budget`), as has what callbacks and tasks of others emit;
+beyond that it is dropped, and counted. Numbers are given to what is published only, so a reader finds no hole
+among them.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ from turnkeeper.actors.model.words import CancelCode
 from turnkeeper.actors.runtime import Countdown
 
 from .budget import Budget
-from .terms import Terms
+from .terms import Terms, abandoned
 
 
 class Stop(Protocol):
@@ -49,15 +51,15 @@ class Guard:
         is_inside: Callable[[], bool],
         is_read: Callable[[], bool],
     ) -> None:
-        """``is_inside``: whether it is called in a task of the turn's, or one that such a task started.
+        """``is_inside``: whether it is called in a task of the turn's which may be cancelled now.
 
         ``is_read``: whether there is a reader, or an asker that waits for the turn's end.
         """
         self._meter = meter
         self._stop = stop
         self._is_inside = is_inside
-        bounded = terms.max_events is not None or terms.max_event_bytes is not None
-        self._budget = Budget(terms.max_events, terms.max_event_bytes) if bounded else None
+        bounds = terms.max_events, terms.max_event_bytes, terms.max_tokens
+        self._budget = None if bounds == (None, None, None) else Budget(*bounds)
         # The tasks that were stopped by what they emitted: each is once.
         self._stopped: set[asyncio.Task[Any]] | None = None
         self._silence = self._absence = None
@@ -66,7 +68,7 @@ class Guard:
             stalled = Reason(CancelCode.STALLED, text=f"no event for {silent:g} s")
             self._silence = Countdown(loop, silent, lambda: self._ask(stalled, TURNS_STALLED))
         if alone is not None:
-            left = Reason(CancelCode.CLIENT_DISCONNECTED, text=f"no reader for {alone:g} s")
+            left = abandoned(alone)
             self._absence = Countdown(loop, alone, lambda: self._ask(left, TURNS_ABANDONED), is_read)
 
     def admits(self, before: int, text: str) -> bool:
@@ -80,7 +82,22 @@ class Guard:
             self._silence.put_off()
         return True
 
+    def spends(self, before: int, tokens: int) -> None:
+        """The turn has used so many tokens, and emitted ``before`` events.
+
+        Raises CancelledError where those are too many, in a task that was not cancelled before.
+        """
+        if self._budget is not None and not self._budget.covers(before, tokens):
+            self._refuse(self._budget)
+
     def _takes_last(self, budget: Budget, before: int, text: str) -> bool:
+        self._refuse(budget)
+        taken = budget.takes_last(before, text)
+        if not taken:
+            self._meter.count(EVENTS_OVER_BUDGET)
+        return taken
+
+    def _refuse(self, budget: Budget) -> None:
         """The budget is exceeded: have the turn stopped, and end the task that does not know it yet."""
         task = self._unstopped_task()
         reason = Reason(CancelCode.BUDGET_EXCEEDED, text=budget.exceeded)
@@ -90,10 +107,6 @@ class Guard:
                 self._stopped = set()
             self._stopped.add(task)
             raise asyncio.CancelledError(str(reason.code))
-        taken = budget.takes_last(before, text)
-        if not taken:
-            self._meter.count(EVENTS_OVER_BUDGET)
-        return taken
 
     def _unstopped_task(self) -> "asyncio.Task[Any] | None":
         """The task of the turn's that this is called in, if it was not cancelled before."""
@@ -109,7 +122,7 @@ class Guard:
     def readers_changed(self) -> None:
         """A reader has come, or one has gone: it has been read until now."""
         if self._absence is not None:
-            self._absence.put_off()
+            self._absence.let_go()
 
     def rest(self) -> None:
         """The turn is over."""

@@ -125,10 +125,13 @@ async def test_what_a_turn_can_run_is_taken_and_run(kind: str) -> None:
         (functools.partial(two), "cannot be called with one turn"),
         (Agent, "is a class: pass an instance"),
         (dict, "is a class: pass an instance"),
-        (generator, "is a generator function that is not async"),
-        (functools.partial(generator), "is a generator function that is not async"),
-        (Agent().generates, "is a generator function that is not async"),
-        (Generates(), "is a generator function that is not async"),
+        (module.Agent(generator, on_loop=True), "is a generator function that is not async"),
+        (
+            module.Agent(functools.partial(generator), on_loop=True),
+            "is a generator function that is not async",
+        ),
+        (module.Agent(Agent().generates, on_loop=True), "is a generator function that is not async"),
+        (module.Agent(Generates(), on_loop=True), "is a generator function that is not async"),
         ("echo", "cannot be called"),
         (None, "cannot be called"),
     ],
@@ -161,9 +164,40 @@ def test_an_agent_keeps_its_policy_and_says_it() -> None:
     assert repr(module.Agent(done)) == f"<Agent {done!r}>"
 
 
+class Reader:
+    """An agent whose class says what it takes."""
+
+    takes = ("text", "file")
+
+    async def __call__(self, turn: Turn) -> None:
+        """Read it."""
+
+
+def test_an_agent_takes_what_it_is_said_to_else_what_its_class_says_else_anything() -> None:
+    assert module.Agent(done).takes is None
+    assert module.Agent(done, takes=["text", "image_url"]).takes == ("text", "image_url")
+    assert module.agent_of(Reader()).takes == ("text", "file")
+    assert module.Agent(Reader(), takes=("text",)).takes == ("text",)
+    assert module.Agent(mock.AsyncMock()).takes is None, (
+        "a stand-in has every attribute, and its class has not"
+    )
+
+
+def test_an_agent_of_which_more_is_said_takes_the_same_unless_that_is_said() -> None:
+    agent = module.Agent(done, takes=("text",))
+    assert agent.saying({"cancel_grace": 1}).takes == ("text",)
+    assert agent.saying({}, ["file"]).takes == ("file",)
+    assert module.agent_of(Reader()).saying({}).takes == ("text", "file")
+
+
 @pytest.mark.parametrize(
     "odd",
     [
+        {"takes": "text"},
+        {"takes": ()},
+        {"takes": [1]},
+        {"takes": [""]},
+        {"takes": 5},
         {"on_restart": "again"},
         {"on_restart": None},
         {"record": 1},

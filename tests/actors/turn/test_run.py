@@ -19,6 +19,7 @@ from turnkeeper.actors.model.exceptions import (
 from turnkeeper.actors.model.records import TurnOptions
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn
 
@@ -96,7 +97,7 @@ async def test_any_other_async_iterator_is_published_like_a_generator() -> None:
     def plain(turn: Turn) -> Words:
         return Words()
 
-    async with opened(plain) as registry:
+    async with opened(Agent(plain, on_loop=True)) as registry:
         stream = await registry.subscribe("s1")
         assert await (await registry.send("s1", "hello")).result() is None
         assert [event.data for event in waiting(stream) if event.name == "delta"] == [
@@ -121,7 +122,7 @@ async def test_the_generator_inside_an_async_iterable_is_closed_in_the_turns_tas
     def plain(turn: Turn) -> Words:
         return Words()
 
-    async with opened(plain) as registry:
+    async with opened(Agent(plain, on_loop=True)) as registry:
         receipt = await registry.send("s1", "hello")
         await settle()
         assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED
@@ -222,7 +223,7 @@ async def test_an_agent_may_return_a_future_and_cancelling_reaches_it() -> None:
         futures.append(asyncio.get_running_loop().create_future())
         return futures[-1]
 
-    async with opened(agent) as registry:
+    async with opened(Agent(agent, on_loop=True)) as registry:
         receipt = await registry.send("s1", "hello")
         futures[0].set_result("here")
         assert await receipt.result() == "here"
@@ -235,9 +236,9 @@ async def test_an_agent_may_return_a_future_and_cancelling_reaches_it() -> None:
 @pytest.mark.parametrize(
     "agent", [lambda turn: "text", lambda turn: None, lambda turn: iter("ab"), dict], ids=plain
 )
-async def test_a_function_that_is_not_async_is_no_agent_and_says_so(agent: Any) -> None:
+async def test_a_function_on_the_loop_that_is_not_async_is_no_agent_and_says_so(agent: Any) -> None:
     agent = (lambda turn: {}) if agent is dict else agent
-    failed = await failure_of(agent)
+    failed = await failure_of(Agent(agent, on_loop=True))
     assert isinstance(failed.__cause__, NotAnAgent)
     assert str(failed).endswith("not_an_agent")
 

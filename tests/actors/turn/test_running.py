@@ -17,6 +17,7 @@ from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Idle, State
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -119,7 +120,7 @@ async def test_a_task_that_a_plain_function_has_started_has_stopped_before_the_v
         tasks.append(asyncio.create_task(work()))
         return tasks[-1]
 
-    async with opened(agent) as registry:
+    async with opened(Agent(agent, on_loop=True)) as registry:
         registry.ref.tell(Send("s1", "hello"))
         await settle(passes)
         assert (await registry.cancel("s1")).verdict is Verdict.CANCELLED

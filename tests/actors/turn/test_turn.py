@@ -40,39 +40,9 @@ from turnkeeper.actors.model.records import TurnOptions
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.context import Context
-from turnkeeper.actors.turn.turn import Turn, text_of
+from turnkeeper.actors.turn.turn import Turn
 
 # -- What a turn says -------------------------------------------------------------------------------
-
-
-async def test_a_turn_says_what_it_is_about() -> None:
-    agent = ScriptedAgent()
-    async with opened({"default": done, "coder": agent}) as registry:
-        receipt = await registry.send(
-            "s1", "hello", user="ada", agent="coder", turn_id="t1", options=TurnOptions(max_iterations=3)
-        )
-        turn = (await agent.run()).turn
-        assert (turn.session_id, turn.turn_id, turn.user, turn.agent) == ("s1", "t1", "ada", "coder")
-        assert (turn.message, turn.text, turn.epoch) == ("hello", "hello", receipt.epoch)
-        assert turn.max_iterations == 3
-        assert not turn.cancel_requested
-        assert "hello" not in repr(turn)
-
-
-@pytest.mark.parametrize(
-    ("message", "text"),
-    [
-        ("hello", "hello"),
-        ([{"type": "text", "text": "Hel"}, {"type": "image"}, {"type": "text", "text": "lo"}], "Hello"),
-        ([], ""),
-        ([None, 1, "x", {"text": None}, {"text": 5}], ""),
-        ({"text": "x"}, ""),
-        (None, ""),
-        (7, ""),
-    ],
-)
-def test_the_text_of_a_message_is_that_of_its_parts(message: Any, text: str) -> None:
-    assert text_of(message) == text
 
 
 async def test_a_cancel_that_was_asked_can_be_seen_and_its_reason_with_it() -> None:

@@ -15,6 +15,7 @@ from tests.fakes import done, opened, plain, waiting
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.actors.turn.whose import turn_of
 
@@ -60,7 +61,7 @@ async def in_a_callback(turn: Turn) -> Turn | None:
     return result
 
 
-OWN = [in_its_coroutine, in_a_plain_function]
+OWN = [in_its_coroutine, Agent(in_a_plain_function, on_loop=True)]
 
 
 @pytest.mark.parametrize("agent", [*OWN, in_a_task, in_a_callback], ids=plain)
@@ -167,7 +168,7 @@ async def blocks_in_a_callback(turn: Turn) -> None:
     await over.wait()
 
 
-BLOCKING = [blocks, blocks_when_it_is_called]
+BLOCKING = [blocks, Agent(blocks_when_it_is_called, on_loop=True)]
 
 
 async def run(agent: Any, **of_send: Any) -> Any:

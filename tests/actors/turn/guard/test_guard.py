@@ -530,6 +530,33 @@ async def test_a_reader_that_comes_back_in_time_changes_nothing(clock: VirtualCl
         assert await status_of(registry, receipt) is TurnStatus.RUNNING
 
 
+async def test_a_reader_of_another_turn_of_the_session_is_none(clock: VirtualClock) -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, **ALONE) as registry:
+        first = await registry.send("s1", "one")
+        agent.last.finish()
+        await settle()
+        second = await registry.send("s1", "two")
+        third = await registry.send("s1", "three", strategy="enqueue", wait=False)
+        readers = [await registry.follow(FollowTurn("s1", turn.turn_id)) for turn in (first, third)]
+        await clock.advance(40)
+        assert await status_of(registry, second) is TurnStatus.CANCELLED
+        for reader in readers:
+            reader.close()
+
+
+async def test_a_reader_that_has_had_the_whole_turn_reads_the_next_one_no_more(clock: VirtualClock) -> None:
+    agent = ScriptedAgent()
+    async with opened(agent) as registry:
+        first = await registry.send("s1", "one")
+        reader = await registry.follow(FollowTurn("s1", first.turn_id))
+        agent.last.finish()
+        await settle()
+        assert [event.name for event in reader.take()] == ["turn.started", "turn.completed"]
+        assert not reader.reads(first.turn_id)
+        reader.close()
+
+
 async def test_with_two_readers_one_may_leave(clock: VirtualClock) -> None:
     agent = ScriptedAgent()
     async with opened(agent, **ALONE) as registry:

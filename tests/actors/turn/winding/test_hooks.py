@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from tests.fakes import VirtualClock, opened, settle
-from turnkeeper.actors.model.exceptions import InvalidRequest, TurnOver, WaitsForItself
+from turnkeeper.actors.model.exceptions import TurnOver, WaitsForItself
 from turnkeeper.actors.model.messages import CancelAnswer
 from turnkeeper.actors.model.words import Rollback, TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
-from turnkeeper.actors.turn.undo.hooks import UndoneTurn
+from turnkeeper.actors.turn.winding.hooks import UndoneTurn
 
 CALLED: list[Any] = []
 
@@ -151,6 +151,71 @@ async def test_a_hook_may_neither_emit_nor_wait_for_its_own_session() -> None:
         assert receipt.superseded.rolled_back is True
 
 
+async def test_a_hook_may_send_into_its_own_session_but_not_wait_for_that() -> None:
+    """What it sends takes its place as any send does, and starts when all is undone."""
+    answers: list[Any] = []
+
+    async def sends(_turn: UndoneTurn) -> None:
+        try:
+            await registry.send("s1", "never")
+        except WaitsForItself as error:
+            answers.append(error)
+        answers.append(await registry.send("s1", "sorry", strategy="enqueue", wait=False))
+
+    async with opened(agent, on_rollback=sends) as registry:
+        receipt = await undo(registry)
+        assert receipt.superseded.rolled_back is True
+        refused, sent = answers
+        assert isinstance(refused, WaitsForItself)
+        assert (sent.status, await sent.result()) == (TurnStatus.QUEUED, "done")
+        assert await contents(registry) == ["now", "sorry"]
+
+
+async def contents(registry: SessionRegistry) -> list[str]:
+    return [message["content"] for message in (await registry.messages("s1")).messages]
+
+
+async def test_a_rollback_that_comes_due_later_undoes_what_runs_then(clock: VirtualClock) -> None:
+    async with opened(agent) as registry:
+        await (await registry.send("s1", "before")).result()
+        later = await registry.send("s1", "now", turn_id="t2", strategy="rollback", after=10)
+        await registry.send("s1", "wait", turn_id="t1")
+        await clock.advance(9.9)
+        assert CALLED == []
+        await clock.advance(0.2)
+        assert CALLED == ["second of t1", "first of t1"]
+        assert (await registry.turn("s1", "t1")).rollback is Rollback.DONE
+        assert await later.result() == "done"
+        assert [message["content"] for message in (await registry.messages("s1")).messages] == [
+            "before",
+            "now",
+        ]
+
+
+async def test_a_rollback_that_comes_due_where_nothing_runs_undoes_nothing(clock: VirtualClock) -> None:
+    async with opened(agent) as registry:
+        later = await registry.send("s1", "now", strategy="rollback", after=10)
+        await (await registry.send("s1", "before")).result()
+        await clock.advance(10)
+        assert await later.result() == "done"
+        assert CALLED == []
+        assert [message["content"] for message in (await registry.messages("s1")).messages] == [
+            "before",
+            "now",
+        ]
+
+
+async def test_the_context_of_a_turn_that_is_undone_is_not_saved() -> None:
+    saved: list[Any] = []
+
+    async def save(context: Any) -> None:
+        saved.append(context.data["last"])
+
+    async with opened(agent, save_context=save) as registry:
+        await undo(registry)
+        assert saved == ["now"]
+
+
 async def test_no_hook_is_called_of_a_turn_that_is_only_interrupted() -> None:
     async with opened(agent) as registry:
         await registry.send("s1", "wait", turn_id="t1")
@@ -180,18 +245,3 @@ async def test_a_cancel_while_it_is_undone_is_answered_after_that() -> None:
         answer: CancelAnswer = await asking
         assert answer.turn is not None
         assert answer.turn.rollback is Rollback.DONE
-
-
-async def test_what_cannot_be_called_is_refused() -> None:
-    refused: list[str] = []
-
-    async def registers(turn: Turn) -> str:
-        try:
-            turn.on_rollback(lambda one: None)  # type: ignore[misc, arg-type]
-        except InvalidRequest as error:
-            refused.append(str(error))
-        return "done"
-
-    async with opened(registers) as registry:
-        await (await registry.send("s1", "hi")).result()
-    assert refused == ["on_rollback cannot be called without arguments"]

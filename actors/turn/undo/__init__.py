@@ -1,1 +1,0 @@
-"""What undoes a turn: the hooks that were registered for that, and how they are run."""

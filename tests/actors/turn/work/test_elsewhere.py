@@ -1,0 +1,64 @@
+"""Threads that a turn has started with `asyncio.to_thread`, as its cancel finds them."""
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fakes import opened
+from turnkeeper.actors.model.records import StillRunning
+from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.turn.turn import Turn
+
+
+@pytest.fixture
+def until() -> Iterator[threading.Event]:
+    """What the threads of a test wait for."""
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+async def test_a_thread_of_to_thread_is_named_when_its_turn_was_cancelled(until: threading.Event) -> None:
+    in_thread = threading.Event()
+
+    def work() -> None:
+        in_thread.set()
+        until.wait()
+
+    async def agent(turn: Turn) -> None:
+        turn.emit("delta", {"text": "on"})
+        await asyncio.gather(asyncio.to_thread(work), asyncio.sleep(3600))
+
+    async with opened(agent) as registry:
+        await registry.send("s1", "hi", turn_id="t1")
+        while not in_thread.is_set():
+            await asyncio.sleep(0)
+        answer = await registry.cancel("s1", "t1")
+        assert answer.turn is not None
+        assert answer.turn.status is TurnStatus.CANCELLED, "it is seen, and not waited for"
+        assert answer.turn.still_running == StillRunning(threads=1)
+        until.set()
+
+
+async def test_a_thread_of_another_turn_is_not_named(until: threading.Event) -> None:
+    in_thread = threading.Event()
+
+    def work() -> None:
+        in_thread.set()
+        until.wait()
+
+    async def agent(turn: Turn) -> None:
+        await (asyncio.to_thread(work) if turn.text == "works" else asyncio.Event().wait())
+
+    async with opened(agent) as registry:
+        await registry.send("s1", "works", turn_id="t1")
+        await registry.send("s2", "waits", turn_id="t2")
+        while not in_thread.is_set():
+            await asyncio.sleep(0)
+        answer = await registry.cancel("s2", "t2")
+        assert answer.turn is not None
+        assert answer.turn.still_running is None
+        until.set()
+        assert (await registry.cancel("s1", "t1")).turn is not None
