@@ -15,6 +15,7 @@ The layout, in the order in which data flows::
     journal     the log of each session: what survives the process
     registry    the living: session actors, the registry actor, and the front to them
     services    the service functions by their old names
+    testing     what hosts test their agents with: imported by itself
 
 A room names only rooms above it in this list; the way back is a message. `setup.cfg` holds that.
 """
@@ -22,6 +23,7 @@ A room names only rooms above it in this list; the way back is a message. `setup
 if not __name__.startswith("turnkeeper."):
     raise ImportError(f"import turnkeeper.actors, not {__name__}: the bare name belongs to others")
 
+from .admission.answers import AdmissionFields, CapsOfAgent, CapsOfUser
 from .events.event import Event
 from .events.subscription import Subscription
 from .events.together import Together
@@ -31,6 +33,7 @@ from .model.exceptions import (
     AgentInterrupted,
     AlreadyStarted,
     BlockingCallOnLoop,
+    ChildNotStarted,
     ContextLoadFailed,
     ContextNotCopyable,
     ContextSaveFailed,
@@ -38,6 +41,8 @@ from .model.exceptions import (
     EventsLost,
     HostKeepsMessages,
     IdempotencyKeyReused,
+    InvalidCap,
+    InvalidDelay,
     InvalidRequest,
     JournalCorrupt,
     JournalDown,
@@ -51,8 +56,11 @@ from .model.exceptions import (
     NotWaiting,
     NotYoursToStop,
     OwnerNotKnown,
+    OwnLineage,
+    PartNotTaken,
     PolicyNotAllowed,
     PreconditionFailed,
+    ProcessNotStarted,
     QueueFull,
     ReadOnlyMessage,
     ReservedEvent,
@@ -66,12 +74,20 @@ from .model.exceptions import (
     SessionLost,
     ShuttingDown,
     StageFailed,
+    ThreadNotStarted,
     TitleTooLong,
+    TooDeep,
+    TooManyChildren,
+    TooManyOfAgent,
+    TooManyOpenCalls,
     TooManyPolicies,
+    TooManyProcesses,
     TooManySessions,
     TooManyStreams,
+    TooManyTasks,
     TooManyTurns,
     TooManyUnresponsive,
+    TooManyWaiting,
     TooMuchKept,
     TurnCancelled,
     TurnFailed,
@@ -81,6 +97,7 @@ from .model.exceptions import (
     TurnNotCompleted,
     TurnOver,
     UnknownAgent,
+    UnknownPriority,
     UnknownSession,
     UnknownTurn,
     WaitsForItself,
@@ -89,6 +106,7 @@ from .model.exceptions import (
 from .model.messages import (
     Accepted,
     ActiveTurn,
+    Admission,
     AwaitTurn,
     Cancel,
     CancelAnswer,
@@ -100,6 +118,7 @@ from .model.messages import (
     Conversation,
     Counts,
     FollowTurn,
+    GetAdmission,
     GetCounts,
     GetMessages,
     GetPolicy,
@@ -109,6 +128,7 @@ from .model.messages import (
     GetTurns,
     ListActive,
     ListSessions,
+    ListWaiting,
     LoopLag,
     PolicyView,
     Query,
@@ -117,6 +137,7 @@ from .model.messages import (
     SessionPage,
     SessionSummary,
     SessionView,
+    SetAdmission,
     SetPolicy,
     SetTitle,
     Shutdown,
@@ -125,13 +146,16 @@ from .model.messages import (
     Superseded,
     TurnEnd,
     TurnPage,
+    WaitingTurn,
 )
 from .model.policy import Decided, Mark, Policy
 from .model.records import (
     HOST,
     Asker,
     Cancellation,
+    ChildTurn,
     Epoch,
+    Extras,
     KeptResult,
     LateEnd,
     Moment,
@@ -140,18 +164,24 @@ from .model.records import (
     Reason,
     Returned,
     SessionId,
+    StillRunning,
     Stopped,
+    ToolCall,
     TurnError,
     TurnHead,
     TurnId,
     TurnOptions,
     TurnRecord,
+    TurnRef,
+    Usage,
 )
+from .model.slots import Standing
 from .model.words import (
     TERMINAL,
     CancelCode,
     CloseOn,
     Layer,
+    OnCap,
     OnDisconnect,
     OnFull,
     OnRestart,
@@ -162,6 +192,7 @@ from .model.words import (
     Step,
     Strategy,
     StreamEnd,
+    ToolStatus,
     TurnStatus,
     Verdict,
     WaitsFor,
@@ -175,10 +206,15 @@ from .session.settings import Settings
 from .session.views import timeline
 from .turn.agent import Agent, AgentFunction
 from .turn.context import Context
+from .turn.family.child import Child
 from .turn.turn import Turn
-from .turn.undo.hooks import UndoneTurn
+from .turn.winding.hooks import InterruptedTurn, UndoneTurn
 
 __all__ = [
+    # admission.answers
+    "AdmissionFields",
+    "CapsOfAgent",
+    "CapsOfUser",
     # events.event
     "Event",
     # events.subscription
@@ -191,6 +227,7 @@ __all__ = [
     "AgentInterrupted",
     "AlreadyStarted",
     "BlockingCallOnLoop",
+    "ChildNotStarted",
     "ContextLoadFailed",
     "ContextNotCopyable",
     "ContextSaveFailed",
@@ -198,6 +235,8 @@ __all__ = [
     "EventsLost",
     "HostKeepsMessages",
     "IdempotencyKeyReused",
+    "InvalidCap",
+    "InvalidDelay",
     "InvalidRequest",
     "JournalCorrupt",
     "JournalDown",
@@ -211,8 +250,11 @@ __all__ = [
     "NotWaiting",
     "NotYoursToStop",
     "OwnerNotKnown",
+    "OwnLineage",
+    "PartNotTaken",
     "PolicyNotAllowed",
     "PreconditionFailed",
+    "ProcessNotStarted",
     "QueueFull",
     "ReadOnlyMessage",
     "ReservedEvent",
@@ -226,12 +268,20 @@ __all__ = [
     "SessionLost",
     "ShuttingDown",
     "StageFailed",
+    "ThreadNotStarted",
     "TitleTooLong",
+    "TooDeep",
+    "TooManyChildren",
+    "TooManyOfAgent",
+    "TooManyOpenCalls",
     "TooManyPolicies",
+    "TooManyProcesses",
     "TooManySessions",
     "TooManyStreams",
+    "TooManyTasks",
     "TooManyTurns",
     "TooManyUnresponsive",
+    "TooManyWaiting",
     "TooMuchKept",
     "TurnCancelled",
     "TurnFailed",
@@ -241,6 +291,7 @@ __all__ = [
     "TurnNotCompleted",
     "TurnOver",
     "UnknownAgent",
+    "UnknownPriority",
     "UnknownSession",
     "UnknownTurn",
     "WaitsForItself",
@@ -248,6 +299,7 @@ __all__ = [
     # model.messages
     "Accepted",
     "ActiveTurn",
+    "Admission",
     "AwaitTurn",
     "Cancel",
     "CancelAnswer",
@@ -259,6 +311,7 @@ __all__ = [
     "Conversation",
     "Counts",
     "FollowTurn",
+    "GetAdmission",
     "GetCounts",
     "GetMessages",
     "GetPolicy",
@@ -268,6 +321,7 @@ __all__ = [
     "GetTurns",
     "ListActive",
     "ListSessions",
+    "ListWaiting",
     "LoopLag",
     "PolicyView",
     "Query",
@@ -276,6 +330,7 @@ __all__ = [
     "SessionPage",
     "SessionSummary",
     "SessionView",
+    "SetAdmission",
     "SetPolicy",
     "SetTitle",
     "Shutdown",
@@ -284,6 +339,7 @@ __all__ = [
     "Superseded",
     "TurnEnd",
     "TurnPage",
+    "WaitingTurn",
     # model.policy
     "Decided",
     "Mark",
@@ -292,7 +348,9 @@ __all__ = [
     "HOST",
     "Asker",
     "Cancellation",
+    "ChildTurn",
     "Epoch",
+    "Extras",
     "KeptResult",
     "LateEnd",
     "Moment",
@@ -301,17 +359,24 @@ __all__ = [
     "Reason",
     "Returned",
     "SessionId",
+    "StillRunning",
     "Stopped",
+    "ToolCall",
     "TurnError",
     "TurnHead",
     "TurnId",
     "TurnOptions",
     "TurnRecord",
+    "TurnRef",
+    "Usage",
+    # model.slots
+    "Standing",
     # model.words
     "TERMINAL",
     "CancelCode",
     "CloseOn",
     "Layer",
+    "OnCap",
     "OnDisconnect",
     "OnFull",
     "OnRestart",
@@ -322,6 +387,7 @@ __all__ = [
     "Step",
     "Strategy",
     "StreamEnd",
+    "ToolStatus",
     "TurnStatus",
     "Verdict",
     "WaitsFor",
@@ -347,7 +413,11 @@ __all__ = [
     "AgentFunction",
     # turn.context
     "Context",
+    # turn.family.child
+    "Child",
     # turn.turn
     "Turn",
+    # turn.winding.hooks
+    "InterruptedTurn",
     "UndoneTurn",
 ]

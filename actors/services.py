@@ -15,10 +15,10 @@ from .model.records import HOST, Asker, SessionId, TurnId, TurnOptions
 from .model.words import CancelCode, TurnStatus, Verdict
 from .registry.directory import PASS
 from .registry.front import SessionRegistry, open_registry
-from .registry.receipt import failure_of, result_of
 from .runtime import batches
 from .session.consequences import CAUSES
-from .turn.turn import current
+from .turn.family.results import failure_of, result_of
+from .turn.turn import current, is_stopping
 
 MAX_ITERATIONS = 35
 
@@ -37,10 +37,10 @@ async def send_message_to_agent(
     The agent is the one ``context.agent_name`` names, else the default. ``user`` is a name, a mapping with a
     ``user`` or ``username``, or an object with one.
 
-    Raises what the agent raised, and `TurnCancelled` when the turn ran out of time, stalled or emitted more
-    than it may. When it was cancelled or superseded, raises `asyncio.CancelledError`, but `TurnCancelled`
-    inside another turn, for which CancelledError means that it is to stop itself. `WaitsForItself` is raised
-    in a turn of that session.
+    Raises what the agent raised, and `TurnCancelled` when the turn ran out of time, stalled, or emitted or
+    used more than it may. When it was cancelled or superseded, raises `asyncio.CancelledError`, but
+    `TurnCancelled` inside another turn, for which CancelledError means that it is to stop itself.
+    `WaitsForItself` is raised in a turn of that session.
     Cancelling this call cancels the turn.
     """
     registry = open_registry()
@@ -70,7 +70,7 @@ async def send_message_to_agent(
     ran_out = reason is not None and CAUSES[reason.code].ran_out
     if isinstance(failure, TurnCancelled) and not ran_out and current.get() is None:
         raise asyncio.CancelledError(failure.status)
-    return result_of(end)
+    return result_of(end, is_stopping)
 
 
 async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str, Any]:

@@ -47,6 +47,8 @@ class EventName(Word):
         "the turn ended as `interrupted`, or with `will_continue` was cut off and will be started again",
     )
     UNRESPONSIVE = word("turn.unresponsive", "the turn ended as `unresponsive`")
+    TOOL_CALL = word("turn.tool_call", "the turn has called a tool: `id` is the model's for the call")
+    TOOL_RESULT = word("turn.tool_result", "a call of a tool has ended, after `ms`; `outcome` says how")
     MERGED = word("turn.merged", "the turn ended as `merged`: the turn `merged_into` has its message")
 
 
@@ -58,6 +60,8 @@ QUEUED: Final[str] = EventName.QUEUED
 PLACES: Final[str] = EventName.PLACES
 STARTED: Final[str] = EventName.STARTED
 INTERRUPTED: Final[str] = EventName.INTERRUPTED
+TOOL_CALL: Final[str] = EventName.TOOL_CALL
+TOOL_RESULT: Final[str] = EventName.TOOL_RESULT
 #: The events whose data is plain text; that of all others is JSON.
 _PLAIN: Final[frozenset[str]] = frozenset({CLOSE})
 

@@ -6,7 +6,8 @@ from typing import Protocol
 
 from turnkeeper.actors.metrics.meter import GAPS, SUBSCRIBER_OVERFLOW, Meter
 from turnkeeper.actors.model.exceptions import EventsLost
-from turnkeeper.actors.model.records import Epoch, TurnRecord
+from turnkeeper.actors.model.records import Epoch, Extras, TurnId, TurnRecord
+from turnkeeper.actors.model.slots import Standing
 from turnkeeper.actors.model.words import CloseOn, StreamEnd
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Closed, Ending, Running, State
@@ -79,6 +80,13 @@ class Feed:
         """Whether it has readers, or is about to have one."""
         return self.readers is not None or self.recalls > 0
 
+    def has_reader_of(self, turn_id: TurnId) -> bool:
+        """Whether that turn has a reader, or is about to have one."""
+        if self.recalls > 0:
+            return True
+        readers = self.readers or ()
+        return any(type(reader) is not TurnReader or reader.reads(turn_id) for reader in readers)
+
     @property
     def reader_count(self) -> int:
         """How many readers it has."""
@@ -91,12 +99,15 @@ class Feed:
         on_end: Callable[[Subscription], None],
         close_on: CloseOn,
         past: Past | None = None,
+        standing: Standing | None = None,
+        extras: Extras | None = None,
     ) -> Subscription:
         """A reader that begins behind ``cursor``; it is woken and ended once it has been added.
 
         It is first given ``past``, if the log does not keep what comes behind the cursor; else how the
         session stands where the cursor cannot be continued from, where there is none, and where nothing was
-        ever published.
+        ever published. ``standing`` is where the turn stands that is called up, if it waits for a slot, and
+        ``extras`` are those of the one in flight.
         """
         if past is not None:
             return self._subscription(
@@ -111,7 +122,11 @@ class Feed:
             # Nothing will follow: what is kept brings its reader to a cursor that can be continued from.
             position = self.log.first
         if prelude or cursor is None or self.log.head == 0:
-            prelude.append(snapshot_event(view(state), queue_of(state), self.log.cursor_at(position)))
+            prelude.append(
+                snapshot_event(
+                    view(state, extras=extras), queue_of(state, standing), self.log.cursor_at(position)
+                )
+            )
         return self._subscription(position, prelude, on_end, close_on, self._count_overflow)
 
     def _subscription(

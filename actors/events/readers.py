@@ -53,6 +53,9 @@ class Readers:
     def __len__(self) -> int:
         return len(self._subscriptions)
 
+    def __iter__(self) -> Iterator[Subscription]:
+        return iter(self._subscriptions)
+
     def __contains__(self, reader: object) -> bool:
         return reader in self._subscriptions
 

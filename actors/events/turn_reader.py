@@ -7,11 +7,11 @@ the log still keeps what comes next.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from turnkeeper.actors.model.exceptions import EventsLost, InvalidRequest
-from turnkeeper.actors.model.records import Epoch, TurnRecord
+from turnkeeper.actors.model.records import Epoch, TurnId, TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, CloseOn, StreamEnd, is_final
 from turnkeeper.actors.session.consequences import ENDS
 
@@ -19,7 +19,7 @@ from .closes import Closes
 from .event import CLOSE, CLOSES, END_NAMES, STARTED, Event
 from .log import FROM_START, EventLog, Past, id_of
 from .mark import Mark
-from .outlet import Encoded
+from .outlet import Encoded, Outlet
 from .subscription import Subscription
 
 #: The end of the stream that follows a turn, by the name of the turn's terminal event.
@@ -107,7 +107,7 @@ class _Closes(Closes):
 class TurnReader(Subscription):
     """A reader of one turn. After the turn's terminal event comes a `close`, and nothing more."""
 
-    __slots__ = ("_epoch", "_turn_id", "complete")
+    __slots__ = ("_epoch", "complete", "head")
 
     def __init__(
         self,
@@ -130,7 +130,8 @@ class TurnReader(Subscription):
             prelude = list(past.events)
         super().__init__(log, position, prelude, sys.maxsize, on_end, count_overflow)
         self._closes: _Closes = _Closes(CloseOn.NEVER)
-        self._turn_id = record.turn_id
+        #: What is known of the turn from its send on.
+        self.head = record.head
         #: The epoch in which the turn is.
         self._epoch = epoch
         #: Whether the reader has been given the terminal event, or came with an id that is not before it.
@@ -141,6 +142,11 @@ class TurnReader(Subscription):
             # It never started. The log may have dropped its end, but the record says the same.
             self._prelude = [Event(END_NAMES[record.status], source=record)]
             self._end_turn(self._prelude[0], position)
+
+    @property
+    def turn_id(self) -> TurnId:
+        """Which turn it reads."""
+        return self.head.turn_id
 
     def take(self) -> list[Event]:
         """What waits of the turn, without waiting for more."""
@@ -172,7 +178,7 @@ class TurnReader(Subscription):
         # In another epoch, or before the first one, it says which turn it is about.
         if not (event.name == STARTED or event.name in STREAM_ENDS):
             return False
-        if (epoch is None and self._epoch is not None) or event.turn_id != self._turn_id:
+        if (epoch is None and self._epoch is not None) or event.turn_id != self.head.turn_id:
             return False
         self._epoch = epoch
         return True
@@ -202,7 +208,81 @@ class TurnReader(Subscription):
         """Never: nothing follows a turn."""
         return False
 
+    def reads(self, turn_id: TurnId) -> bool:
+        """Whether it reads that turn, and has not had all of it."""
+        return turn_id == self.turn_id and not self.complete
+
     @property
     def spent(self) -> bool:
         """Whether nothing of the turn is left for this reader."""
         return self.complete and not self._closes.due
+
+
+class WholeTurn:
+    """Reads one turn to the end of its stream, with one reader after another.
+
+    A reader is given at most about as much at once as memory keeps of a session, and ends behind that without
+    a `close`, as one does that reads too slowly. The next one goes on there, in memory or in the journal.
+    """
+
+    def __init__(
+        self, reader: TurnReader, again: Callable[[str | None], Awaitable[TurnReader | None]]
+    ) -> None:
+        """``again`` is given the last id that was read, and gives the next reader: ``None`` for none."""
+        self._reader = reader
+        self._again = again
+        self._last: str | None = None
+        self._closed = False
+        #: Never used: it does not matter how far it lags behind, and it looks for itself what has come.
+        self.on_overflow: Callable[[], None] | None = None
+        self.outlet: Outlet | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        return self._closed or (self._reader.ended and not self._goes_on)
+
+    @property
+    def _goes_on(self) -> bool:
+        reader = self._reader
+        return reader.overflowed and not reader.complete and not self._closed
+
+    @property
+    def complete(self) -> bool:
+        """Whether the turn's terminal event was read."""
+        return self._reader.complete
+
+    @property
+    def invites_back(self) -> bool:
+        """Never: nothing follows a turn."""
+        return False
+
+    async def read(self) -> list[Event]:
+        """All that waits; an empty list is the end, or a `poke`. Raises what ``again`` raises.
+
+        Cancelling it loses nothing.
+        """
+        while True:
+            batch = await self._reader.read()
+            if batch:
+                self._last = next((event.id for event in reversed(batch) if event.id), self._last)
+                return batch
+            if not self._reader.ended or not self._goes_on:
+                return []
+            self._reader.close()
+            following = await self._again(self._last)
+            if following is None:
+                self._closed = True
+            elif self._closed:
+                following.close()
+            else:
+                self._reader = following
+
+    def poke(self) -> None:
+        """Let `read` return now."""
+        self._reader.poke()
+
+    def close(self) -> None:
+        """Stop reading. May be called more than once."""
+        self._closed = True
+        self._reader.close()

@@ -1,7 +1,7 @@
 """The JSON of events and turns: the domain's wire form, whatever carries it. Pure."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, NotRequired, TypedDict
 
 from msgspec import Meta
@@ -13,12 +13,17 @@ from turnkeeper.actors.model.records import (
     Reason,
     Returned,
     SessionId,
+    StillRunning,
+    ToolCall,
     TurnError,
     TurnId,
     TurnRecord,
+    TurnRef,
     TurnSpec,
+    Usage,
 )
-from turnkeeper.actors.model.words import CancelCode, Rollback, SessionState, TurnStatus, WaitsFor
+from turnkeeper.actors.model.slots import Standing
+from turnkeeper.actors.model.words import CancelCode, Rollback, SessionState, ToolStatus, TurnStatus, WaitsFor
 
 #: How much of a client's cursor is repeated to it.
 MAX_CURSOR = 100
@@ -91,6 +96,38 @@ class LateEndData(TypedDict):
     at: Annotated[float, _is("When.", 1763842075.5)]
 
 
+class ToolCallData(TypedDict):
+    """A call of a tool."""
+
+    id: Annotated[str, _is("The model's id for it.", "call_1")]
+    name: Annotated[str, _is("The tool's name.", "search")]
+
+
+class UsageData(TypedDict):
+    """What a turn has used, as its agent has reported it; `null` is what it has not said."""
+
+    input_tokens: Annotated[int | None, _is("Tokens that its models were given.", 1200)]
+    output_tokens: Annotated[int | None, _is("Tokens that they have written.", 340)]
+    cached_tokens: Annotated[int | None, _is("How many of the input tokens came out of a cache.", 1000)]
+    reasoning_tokens: Annotated[int | None, _is("How many of the output tokens are not shown.", None)]
+    total_tokens: Annotated[int | None, _is("Input and output tokens together.", 1540)]
+
+
+class StillRunningData(TypedDict):
+    """How much of what a turn has begun runs on."""
+
+    tasks: Annotated[int, _is("Of its tasks.", 0)]
+    threads: Annotated[int, _is("Of its functions in threads.", 1)]
+    processes: Annotated[int, _is("Of its processes, each with all that it has started.", 0)]
+
+
+class TurnRefData(TypedDict):
+    """Which turn of another session."""
+
+    log_id: Annotated[SessionId, _is("Its session.", "s2")]
+    task_id: Annotated[TurnId, _is("Its own id.", "t2")]
+
+
 class TurnData(TypedDict):
     """A turn, as ``turn.*`` events and answers show it. What does not apply is ``null``."""
 
@@ -104,6 +141,9 @@ class TurnData(TypedDict):
     submitted_at: Annotated[float, _is("When the message arrived.", 1763842008.123)]
     started_at: Annotated[float | None, _is("When it got hold of the session.", 1763842008.124)]
     cancel_requested_at: Annotated[float | None, _is("When its cancel was requested.", 1763842010.5)]
+    held: NotRequired[
+        Annotated[bool, _is("Its cancel waits for a step that must not be interrupted; else absent.", True)]
+    ]
     ended_at: Annotated[float | None, _is("When it got its final status.", 1763842010.501)]
     reason: Annotated[ReasonData | None, _is("Why its cancel was requested.")]
     by: Annotated[str | None, _is("The same as `reason.by`.", "ada")]
@@ -113,12 +153,30 @@ class TurnData(TypedDict):
     ]
     error: Annotated[ErrorData | None, _is("Why it failed.", None)]
     ended_late: Annotated[LateEndData | None, _is("How it ended after it was given up.", None)]
-    usage: Annotated[None, _is("For what the agent reports of its use; not yet in use.", None)]
+    usage: Annotated[UsageData | None, _is("What it has used, if its agent has reported that.")]
     began: NotRequired[
         Annotated[bool, _is("The agent's own function was entered; absent while that is not known.", True)]
     ]
     rolled_back: NotRequired[Annotated[bool, _is("All of it was undone; absent unless it was to be.", True)]]
     rollback: NotRequired[Annotated[Rollback, _is("How far it was undone, if it was.", Rollback.DONE)]]
+    open_calls: NotRequired[
+        Annotated[
+            list[ToolCallData],
+            _is("The calls of tools that it has not come back from; absent if there are none."),
+        ]
+    ]
+    still_running: NotRequired[
+        Annotated[
+            StillRunningData,
+            _is("What it had begun and what still ran when it was given up; on its way out, what does now."),
+        ]
+    ]
+    parent: NotRequired[
+        Annotated[TurnRefData, _is("The turn that sent its message, if one did; else absent.")]
+    ]
+    children: NotRequired[
+        Annotated[list[TurnRefData], _is("The turns that it has sent for; absent if there are none.")]
+    ]
 
 
 def turn_data(record: TurnRecord) -> TurnData:
@@ -140,8 +198,10 @@ def turn_data(record: TurnRecord) -> TurnData:
         "superseded_by": record.superseded_by,
         "error": None if error is None else _error_data(error),
         "ended_late": None if late is None else _late_end_data(late),
-        "usage": None,
+        "usage": None if record.extras is None else _usage_data(record.extras.usage),
     }
+    if record.held:
+        data["held"] = True
     if record.began is not None:
         data["began"] = record.began
     if record.merged_into is not None:
@@ -149,11 +209,44 @@ def turn_data(record: TurnRecord) -> TurnData:
     if record.rollback is not None:
         data["rolled_back"] = record.rollback is Rollback.DONE
         data["rollback"] = record.rollback
+    if record.open_calls:
+        data["open_calls"] = [_call_data(call) for call in record.open_calls]
+    if record.still_running is not None:
+        data["still_running"] = _still_running_data(record.still_running)
+    if head.parent is not None:
+        data["parent"] = ref_data(head.parent)
+    if record.children:
+        data["children"] = [ref_data(child) for child in record.children]
     return data
+
+
+def _still_running_data(still: StillRunning) -> StillRunningData:
+    return {"tasks": still.tasks, "threads": still.threads, "processes": still.processes}
+
+
+def _call_data(call: ToolCall) -> ToolCallData:
+    return {"id": call.id, "name": call.name}
+
+
+def ref_data(turn: TurnRef) -> TurnRefData:
+    """Which turn of another session."""
+    return {"log_id": turn.session_id, "task_id": turn.turn_id}
 
 
 def _reason_data(reason: Reason) -> ReasonData:
     return {"code": reason.code, "by": reason.by, "text": reason.text}
+
+
+def _usage_data(usage: Usage | None) -> UsageData | None:
+    if usage is None:
+        return None
+    return {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "total_tokens": usage.total_tokens,
+    }
 
 
 def _error_data(error: TurnError) -> ErrorData:
@@ -167,6 +260,20 @@ def _late_end_data(late: LateEnd) -> LateEndData:
     return {"outcome": late.outcome, "at": late.at}
 
 
+class StandingData(TypedDict):
+    """Where a turn stands that waits for a slot."""
+
+    position: Annotated[
+        int,
+        _is(
+            "Its place among the turns of its user that wait for a slot in its lane, from 1; those of others "
+            "may come first.",
+            2,
+        ),
+    ]
+    waiting: Annotated[int, _is("How many turns wait for a slot in all.", 37)]
+
+
 class QueuedTurnData(TurnData):
     """A turn that waits, with its place and what it waits for."""
 
@@ -177,6 +284,9 @@ class QueuedTurnData(TurnData):
     waits_for: Annotated[WaitsFor, _is("What it waits for.", WaitsFor.SESSION_BUSY)]
     not_before: Annotated[
         float | None, _is("The moment that it waits for, in Unix seconds, if it does.", None)
+    ]
+    standing: NotRequired[
+        Annotated[StandingData, _is("Where it stands if it is called up and waits for a slot; else absent.")]
     ]
 
 
@@ -190,6 +300,7 @@ class StartedData(TypedDict):
     attempt: int
     submitted_at: float
     message: Any
+    parent: NotRequired[TurnRefData]
 
 
 class CompletedData(TurnData):
@@ -223,6 +334,7 @@ class PlaceData(TypedDict):
     position: int | None
     waits_for: WaitsFor
     not_before: float | None
+    standing: NotRequired[StandingData]
 
 
 class PlacesData(TypedDict):
@@ -240,7 +352,7 @@ class GapData(TypedDict):
 
 def started_data(spec: TurnSpec, message: Any, attempt: int = 1) -> StartedData:
     """The data of ``turn.started``: the turn, and what is shown of its message (``null`` if not JSON)."""
-    return {
+    data: StartedData = {
         "task_id": spec.turn_id,
         "status": TurnStatus.RUNNING,
         "agent": spec.agent,
@@ -249,6 +361,9 @@ def started_data(spec: TurnSpec, message: Any, attempt: int = 1) -> StartedData:
         "submitted_at": spec.submitted_at,
         "message": _or_null(message),
     }
+    if spec.head.parent is not None:
+        data["parent"] = ref_data(spec.head.parent)
+    return data
 
 
 def completed_data(end: TurnEnd) -> CompletedData:
@@ -271,6 +386,21 @@ def interrupted_data(
         "will_continue": will_continue,
         "from_start": from_start,
     }
+
+
+def tool_call_data(turn_id: TurnId, call: ToolCall, shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The data of ``turn.tool_call``; ``shown`` are the ``arguments``, if they are to be."""
+    return {"task_id": turn_id, **_call_data(call), **shown}
+
+
+def tool_result_data(
+    turn_id: TurnId, call: ToolCall, outcome: ToolStatus, ms: float, shown: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The data of ``turn.tool_result``; ``shown`` is the ``result``, if it is to be.
+
+    It has no ``status``, which would be taken for the turn's.
+    """
+    return {"task_id": turn_id, **_call_data(call), "outcome": outcome, "ms": ms, **shown}
 
 
 def _or_null(data: Any) -> Any:
@@ -298,22 +428,26 @@ def snapshot_data(view: SessionView, queue: tuple[QueuedTurn, ...], cursor: str)
 
 def queued_data(queued: QueuedTurn) -> QueuedTurnData:
     """A turn that waits, as ``snapshot`` and answers show it."""
-    return {
-        **turn_data(queued.turn),
-        "position": queued.position,
-        "waits_for": queued.waits_for,
-        "not_before": queued.not_before,
-    }
+    place = place_data(queued)
+    return {**turn_data(queued.turn), **place}
 
 
 def place_data(queued: QueuedTurn) -> PlaceData:
     """A turn that waits, as ``turn.places`` shows it."""
-    return {
+    data: PlaceData = {
         "task_id": queued.turn.turn_id,
         "position": queued.position,
         "waits_for": queued.waits_for,
         "not_before": queued.not_before,
     }
+    if queued.standing is not None:
+        data["standing"] = standing_data(queued.standing)
+    return data
+
+
+def standing_data(standing: Standing) -> StandingData:
+    """Where a turn stands that waits for a slot; what for is said beside it."""
+    return {"position": standing.position, "waiting": standing.waiting}
 
 
 def places_data(queue: tuple[QueuedTurn, ...]) -> PlacesData:

@@ -12,6 +12,7 @@ from turnkeeper.actors.session.consequences import CAUSES
 from turnkeeper.actors.session.effects import (
     AnnouncePlaces,
     AnnounceQueued,
+    AskSlot,
     CancelTurn,
     CloseStreams,
     CountStale,
@@ -20,6 +21,8 @@ from turnkeeper.actors.session.effects import (
     Effect,
     EndAttempt,
     EndTurn,
+    HoldCancel,
+    LeaveSlot,
     MoveWaiting,
     NoteCancel,
     NoteClosed,
@@ -29,8 +32,10 @@ from turnkeeper.actors.session.effects import (
     Quarantine,
     Refuse,
     Reply,
+    ReplyPlaced,
     SetTimer,
     StartTurn,
+    StopWork,
     WindUp,
 )
 
@@ -105,7 +110,10 @@ def entries_of(
             message = written_message(edited.message)
             entries.append(Edited(edited.turn_id, message, edited.size, effect.joined))
         elif type(effect) is CancelTurn:
-            if not effect.again and CAUSES[effect.reason.code].lasts:
+            if not effect.again and not effect.held and CAUSES[effect.reason.code].lasts:
+                entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
+        elif type(effect) is HoldCancel:
+            if CAUSES[effect.reason.code].lasts:
                 entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
         elif type(effect) is NoteCancel:
             entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))
@@ -120,12 +128,16 @@ def entries_of(
             entries.append(SessionClosed(effect.reason, effect.closed_at))
         elif (
             type(effect) is Quarantine  # what the end of a turn says already
+            or type(effect) is StopWork
             or type(effect) is WindUp
             or type(effect) is CutWinding
             or type(effect) is AnnouncePlaces  # what the entries of those turns say already
             or type(effect) is SetTimer
+            or type(effect) is AskSlot  # of the slots of this process
+            or type(effect) is LeaveSlot
             or type(effect) is CloseStreams
             or type(effect) is Reply
+            or type(effect) is ReplyPlaced
             or type(effect) is Refuse
             or type(effect) is CountStale
         ):
@@ -182,4 +194,5 @@ def _ended(effect: EndTurn, sealed: Sealed) -> Ended:
         data=sealed.data,
         merged_into=record.merged_into,
         rollback=record.rollback,
+        extras=record.extras,
     )

@@ -140,7 +140,7 @@ def restored(durable: Durable, home: Home) -> State:
     A turn that holds it has no coroutine here, and one that waits for no other waits for that.
     """
     records = durable.records
-    results = sum([record.result.size for record in records if record.result is not None])
+    results = sum([record.size for record in records])
     memory = Memory(home, durable.last_epoch, records, durable.early, durable.quarantined, results)
     holder, line = durable.holder, _line(durable)
     if durable.closed is not None:
@@ -201,7 +201,7 @@ def _waits(turn: Waiting) -> OpenTurn:
 
 
 def _first(cancellation: Cancellation | None) -> Cancellation | None:
-    if cancellation is None or cancellation.again_at is None:
+    if cancellation is None or (cancellation.again_at is None and cancellation.delivered_at is None):
         return cancellation
     return Cancellation(cancellation.reason, cancellation.asked_at)
 

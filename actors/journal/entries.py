@@ -15,6 +15,7 @@ from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.model.records import (
     Cancellation,
     Epoch,
+    Extras,
     LateEnd,
     Reason,
     SessionId,
@@ -173,7 +174,7 @@ class Ended(_Entry, frozen=True, tag="ended"):
     them; ``None`` for a turn that left the messages alone. ``data`` is the context's, if it was changed.
     All three may be given as JSON (`msgspec.Raw`), and are what that says when the entry is read.
     ``merged_into`` is the turn that its message has joined.
-    ``rollback`` is how far it was undone, if it was.
+    ``rollback`` is how far it was undone, if it was, and ``extras`` as in its record.
     """
 
     turn_id: TurnId
@@ -196,6 +197,7 @@ class Ended(_Entry, frozen=True, tag="ended"):
     data: Any = None
     merged_into: TurnId | None = None
     rollback: Rollback | None = None
+    extras: Extras | None = None
 
 
 class AttemptEnded(_Entry, frozen=True, tag="attempt_ended"):

@@ -217,6 +217,7 @@ def _record(entry: Ended, head: TurnHead, turn: OpenTurn | None) -> TurnRecord:
         1 if turn is None else turn.attempt,
         entry.merged_into,
         entry.rollback,
+        extras=entry.extras,
     )
 
 

@@ -4,12 +4,14 @@ Only one process has a journal open, so far: what can come is what any process m
 elsewhere. What only the process may say that runs it means that this one has lost the session.
 """
 
+from turnkeeper.actors.model.records import Cancellation
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.session import ladder
 from turnkeeper.actors.session.effects import Decision, Effect
 from turnkeeper.actors.session.record import remember_cancel
+from turnkeeper.actors.session.states import Ask, Ending, Running, State
 from turnkeeper.actors.session.states import EarlyCancel as Early
-from turnkeeper.actors.session.states import Ending, Running, State
+from turnkeeper.actors.session.views import lasting_cancel
 
 from .entries import CancelAsked, EarlyCancel, Entry, Events, Titled, UndoAsked
 
@@ -29,8 +31,10 @@ def taken_over(state: State, entries: tuple[Entry, ...], now: float) -> Decision
                 if type(state) is Running and state.turn.spec.turn_id == entry.turn_id:
                     asked, more = ladder.enter(state, entry.reason, now, line=state.line)
                     # It was asked for when the log says; its grace begins only now.
-                    state = replace(asked, cancellation=replace(asked.cancellation, asked_at=entry.at))
+                    state = replace(asked, cancellation=Cancellation(entry.reason, entry.at))
                     effects += more
+                elif type(state) is Ending and state.turn.spec.turn_id == entry.turn_id:
+                    state = _asked_elsewhere(state, entry)
             case UndoAsked():
                 if type(state) is Ending and state.turn.spec.turn_id == entry.turn_id:
                     state = replace(state, undo=entry.at)
@@ -46,3 +50,11 @@ def taken_over(state: State, entries: tuple[Entry, ...], now: float) -> Decision
                     f"another process has written {type(entry).__name__} of a session that is here"
                 )
     return state, effects
+
+
+def _asked_elsewhere(state: Ending, entry: CancelAsked) -> Ending:
+    """A turn on its way out: it had returned by itself, or was asked to stop for this process only."""
+    if lasting_cancel(state) is not None:
+        return state
+    asked, _ = ladder.asked(state, entry.reason, entry.at)
+    return replace(asked, asks=(*asked.asks, Ask(None, entry.at, entry.reason)))

@@ -1,10 +1,11 @@
 """How often what happened. Every counter is a constant here; nothing else spells a counter's name. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
-from .turn_figures import TurnFigures
+from .histogram import Histogram
+from .turn_figures import ANSWERS, TurnFigures
 
 
 class Counter(NamedTuple):
@@ -21,7 +22,7 @@ STALE_REPORTS: Final = Counter(
     "stale_reports_total", "Reports of a turn's end that came when the turn no longer held its session."
 )
 BUDGETS_EXCEEDED: Final = Counter(
-    "budgets_exceeded_total", "Turns that were cancelled because they emitted more than they may."
+    "budgets_exceeded_total", "Turns that were cancelled because they emitted or used more than they may."
 )
 EVENTS_OVER_BUDGET: Final = Counter(
     "events_over_budget_total",
@@ -105,7 +106,7 @@ QUEUE_FULL: Final = Counter(
 )
 TOO_MANY_UNRESPONSIVE: Final = Counter(
     "too_many_unresponsive_total",
-    "Sends that were refused because too many turns of their session did not stop.",
+    "Sends that were refused because too many turns did not stop when they were cancelled.",
 )
 TOO_MANY_SESSIONS: Final = Counter(
     "too_many_sessions_total", "Sends that were refused because there were too many sessions."
@@ -113,11 +114,33 @@ TOO_MANY_SESSIONS: Final = Counter(
 TOO_MANY_TURNS: Final = Counter(
     "too_many_turns_total", "Sends that were refused because there were too many turns in flight."
 )
+TOO_MANY_OF_AGENT: Final = Counter(
+    "too_many_of_agent_total", "Sends that were refused because their agent had too many turns in flight."
+)
+TOO_MANY_WAITING: Final = Counter(
+    "too_many_waiting_total", "Sends that were refused because too many turns waited for a slot."
+)
 TOO_MANY_STREAMS: Final = Counter(
     "too_many_streams_total", "Streams that were refused because there were too many of them."
 )
 TOO_MUCH_KEPT: Final = Counter(
     "too_much_kept_total", "Sends that were refused because too many bytes were kept."
+)
+CHILDREN_STARTED: Final = Counter(
+    "children_started_total", "Turns that were started because another turn had sent their messages."
+)
+CHILDREN_REFUSED: Final = Counter(
+    "children_refused_total", "Messages that turns sent to other sessions and that were refused."
+)
+CHILDREN_NOT_AWAITED: Final = Counter(
+    "children_not_awaited_total",
+    "Turns that ended before the turns that they had sent for: these took too long to stop.",
+)
+TOO_DEEP: Final = Counter(
+    "too_deep_total", "Messages of turns that were refused because their tree had too many levels."
+)
+TOO_MANY_CHILDREN: Final = Counter(
+    "too_many_children_total", "Messages of turns that were refused because these had sent too many."
 )
 TOO_MANY_POLICIES: Final = Counter(
     "too_many_policies_total", "Policies of users that were refused because there were too many of them."
@@ -132,12 +155,54 @@ BULK_CANCELS_TRUNCATED: Final = Counter(
 HISTORY_FORGOTTEN: Final = Counter(
     "history_forgotten_total", "Sessions that the journal forgot because it had more than it may keep."
 )
+TOO_MANY_OPEN_CALLS: Final = Counter(
+    "too_many_open_calls_total", "Calls of tools that were refused because their turn had too many open."
+)
+CANCEL_HOOKS_FAILED: Final = Counter(
+    "cancel_hooks_failed_total", "Hooks of turns that were stopped that failed."
+)
+CANCEL_HOOKS_OVERDUE: Final = Counter(
+    "cancel_hooks_overdue_total",
+    "Hooks of turns that were stopped that were cancelled, or not begun, because time was up.",
+)
+INTERRUPT_HOOKS_FAILED: Final = Counter(
+    "interrupt_hooks_failed_total", "Hooks of the host's for stopped turns that failed."
+)
+INTERRUPT_HOOKS_OVERDUE: Final = Counter(
+    "interrupt_hooks_overdue_total",
+    "Hooks of the host's for stopped turns that were cancelled, or not begun, because time was up.",
+)
+TURN_END_HOOKS_FAILED: Final = Counter(
+    "turn_end_hooks_failed_total", "Hooks of the host's for ends of turns that failed."
+)
+TURN_END_HOOKS_OVERDUE: Final = Counter(
+    "turn_end_hooks_overdue_total",
+    "Hooks of the host's for ends of turns that were cancelled, or not begun, because time was up.",
+)
 ROLLBACK_HOOKS_FAILED: Final = Counter(
     "rollback_hooks_failed_total", "Hooks that failed when they were to undo a turn."
 )
 ROLLBACK_HOOKS_OVERDUE: Final = Counter(
     "rollback_hooks_overdue_total",
     "Hooks that were cancelled, or not begun, because to undo their turn took too long.",
+)
+SECTIONS_ENTERED: Final = Counter("critical_sections_total", "Critical sections that turns have entered.")
+SECTIONS_REFUSED: Final = Counter(
+    "critical_sections_refused_total",
+    "Critical sections that were refused because their turn was cancelled or is in too many.",
+)
+SECTIONS_CUT_SHORT: Final = Counter(
+    "critical_sections_cut_short_total",
+    "Turns that were cancelled in a critical section because its time was up or an admin wanted it.",
+)
+TASKS_FAILED: Final = Counter(
+    "tasks_failed_total", "Tasks of turns that failed, and whose error their turn did not look at."
+)
+TOO_MANY_TASKS: Final = Counter(
+    "too_many_tasks_total", "Tasks that were refused because their turn had too many."
+)
+TOO_MANY_PROCESSES: Final = Counter(
+    "too_many_processes_total", "Processes that were refused because turns had too many."
 )
 JOURNAL_OVERFLOWS: Final = Counter(
     "journal_overflows_total",
@@ -181,18 +246,45 @@ COUNTERS: Final = (
     TOO_MANY_UNRESPONSIVE,
     TOO_MANY_SESSIONS,
     TOO_MANY_TURNS,
+    TOO_MANY_OF_AGENT,
+    TOO_MANY_WAITING,
     TOO_MANY_STREAMS,
     TOO_MUCH_KEPT,
+    CHILDREN_STARTED,
+    CHILDREN_REFUSED,
+    CHILDREN_NOT_AWAITED,
+    TOO_DEEP,
+    TOO_MANY_CHILDREN,
     TOO_MANY_POLICIES,
     SESSIONS_FORGOTTEN_EARLY,
     BULK_CANCELS_TRUNCATED,
     HISTORY_FORGOTTEN,
+    TOO_MANY_OPEN_CALLS,
+    CANCEL_HOOKS_FAILED,
+    CANCEL_HOOKS_OVERDUE,
+    INTERRUPT_HOOKS_FAILED,
+    INTERRUPT_HOOKS_OVERDUE,
+    TURN_END_HOOKS_FAILED,
+    TURN_END_HOOKS_OVERDUE,
     ROLLBACK_HOOKS_FAILED,
     ROLLBACK_HOOKS_OVERDUE,
+    SECTIONS_ENTERED,
+    SECTIONS_REFUSED,
+    SECTIONS_CUT_SHORT,
+    TASKS_FAILED,
+    TOO_MANY_TASKS,
+    TOO_MANY_PROCESSES,
     JOURNAL_OVERFLOWS,
     APPENDS_NOT_LANDED,
 )
 """All of them."""
+
+
+class Gauge(NamedTuple):
+    """What there is a number of now: its name, and what it means, in a sentence."""
+
+    name: str
+    help: str
 
 
 class Meter:
@@ -201,14 +293,20 @@ class Meter:
     They are written on the loop, and may be read in any thread.
     """
 
-    __slots__ = ("_counts", "agents", "connections", "refusals")
+    __slots__ = ("_counts", "agents", "connections", "gauges", "refusals", "waits")
 
-    def __init__(self, agents: Iterable[str] = ()) -> None:
+    def __init__(self, agents: Iterable[str] = (), lanes: Iterable[str] = ()) -> None:
         self._counts: dict[str, int] = {}
         #: What is counted of turns, by the agent's name.
         self.agents = defaultdict(TurnFigures, {name: TurnFigures() for name in agents})
         #: How many requests were refused, by the code of the refusal.
         self.refusals: dict[str, int] = {}
+        #: For how long turns have waited for a slot that they came by, by their lane.
+        self.waits: defaultdict[str, Histogram] = defaultdict(
+            lambda: Histogram(ANSWERS), {lane: Histogram(ANSWERS) for lane in lanes}
+        )
+        #: What is not counted here, but where it is, each with how many there are now.
+        self.gauges: list[tuple[Gauge, Callable[[], int]]] = []
         #: How many connections are open, where the server counts them.
         self.connections: int | None = None
 

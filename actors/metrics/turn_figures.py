@@ -15,13 +15,15 @@ ANSWERS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 1
 class TurnFigures:
     """How the turns of one agent ended, and how long they took."""
 
-    __slots__ = ("cancel_latency", "duration", "ends", "first_event", "queue_wait", "superseded")
+    __slots__ = ("cancel_latency", "duration", "ends", "first_event", "queue_wait", "superseded", "tokens")
 
     def __init__(self) -> None:
         #: How many ended, by their terminal status and the strategy that they were sent with.
         self.ends: defaultdict[tuple[str, str], int] = defaultdict(int)
         #: The place of how many a newer message took.
         self.superseded = 0
+        #: How many tokens they have used, by their kind.
+        self.tokens: defaultdict[str, int] = defaultdict(int)
         #: From its start to its end, of each that was started.
         self.duration = Histogram(ANSWERS)
         #: From its send to the first event of its agent.

@@ -5,7 +5,7 @@ of texts, or of objects of their own (pydantic models, dataclasses, whatever has
 these become parts of the same kind, so that agents and readers need to know one kind only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -13,6 +13,10 @@ import msgspec
 from .exceptions import InvalidRequest, MessageTooLarge
 
 Part: TypeAlias = dict[Any, Any]
+#: The type of a part that is a text, and of one that says no type.
+TEXT = "text"
+#: What stands between the texts of messages that become one: a blank line.
+BETWEEN = "\n\n"
 
 
 def plain(message: Any, most_text: int, most_parts: int) -> Any:
@@ -57,18 +61,32 @@ def _text_size(part: Part) -> int:
 
 def _is_empty(part: Part) -> bool:
     """Whether a part has no more than an empty text."""
-    return dict.get(part, "text") == "" and dict.get(part, "type", "text") == "text"
+    return dict.get(part, "text") == "" and _type(part) == TEXT
+
+
+def _type(part: Part) -> Any:
+    return dict.get(part, "type", TEXT)
+
+
+def types_of(message: Any) -> Iterator[Any]:
+    """The types of the parts of a plain message, in order. What is neither text nor list has none."""
+    if isinstance(message, str):
+        yield TEXT
+    elif isinstance(message, list):
+        yield from map(_type, message)
 
 
 def joined(first: Any, second: Any, most_text: int, most_parts: int) -> list[Part] | None:
     """The parts of both messages, in order; a text is a part. Both are plain.
 
+    Their texts read as two: `BETWEEN` begins the first one of the second message, if another comes before it.
     ``None`` if they cannot be joined: one is neither text nor parts, or together they are too large for one
     message, as in `plain`.
     """
     if not isinstance(first, str | list) or not isinstance(second, str | list):
         return None
-    parts = [*_parts(first), *_parts(second)]
+    there, more = _parts(first), _parts(second)
+    parts = [*there, *(_set_apart(more) if any(map(_text_size, there)) else more)]
     if len(parts) > most_parts or sum(map(_text_size, parts)) > most_text:
         return None
     return parts
@@ -76,6 +94,15 @@ def joined(first: Any, second: Any, most_text: int, most_parts: int) -> list[Par
 
 def _parts(message: str | list[Part]) -> list[Part]:
     return [{"type": "text", "text": message}] if isinstance(message, str) else message
+
+
+def _set_apart(parts: list[Part]) -> list[Part]:
+    for number, part in enumerate(parts):
+        if _text_size(part):
+            # By dict's own methods, as above.
+            apart = {**dict(dict.items(part)), "text": BETWEEN + dict.__getitem__(part, "text")}
+            return [*parts[:number], apart, *parts[number + 1 :]]
+    return parts
 
 
 def text_or_parts(message: Any) -> Any:

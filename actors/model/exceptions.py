@@ -12,27 +12,38 @@
     |   +-- UnknownAgent                no agent of that name
     |   +-- SessionBusy                 a turn is in flight and the strategy is `reject`
     |   +-- SessionClosed               the session was closed
-    |   +-- TooManyUnresponsive         too many turns of the session ignored being cancelled and still run
+    |   +-- TooManyUnresponsive         too many turns ignored being cancelled and still run
     |   +-- TooManySessions             there are as many sessions as there may be, of the user's or in all
     |   +-- TooManyTurns                ... as many turns in flight
+    |   |   +-- TooManyOfAgent          ... as many turns of one agent in flight
+    |   +-- TooManyWaiting              ... as many turns that wait for a slot
     |   +-- NotWaiting                  the turn that is to be moved or edited has started, or has ended
     |   +-- QueueFull                   as many turns wait for the session as may
     |   +-- TooManyStreams              ... as many streams
     |   +-- TooMuchKept                 ... as many bytes of events and messages
+    |   +-- TooManyPolicies             as many users have a policy of their own as may
     |   +-- TurnIdReused                this turn id stands for another message already
     |   |   +-- IdempotencyKeyReused    ... and it was made of an idempotency key
     |   +-- NotYoursToStop              a cancel of a turn that its policy lets only others stop
+    |   +-- HoldRefused                 a critical section of a turn that was cancelled, or has too many
+    |   +-- OwnLineage                  a turn sends to its own session, or to that of a turn it descends from
+    |   +-- TooDeep                     a tree of turns would have more levels than it may
+    |   +-- TooManyChildren             a turn has sent as many messages as it may
+    |   +-- ChildNotStarted             a turn that another one has sent for had to wait for too long
     |   +-- PreconditionFailed          `If-Match` named another turn
     |   +-- SessionLost                 the session's actor failed; the session starts anew
     |   +-- InvalidRequest              a field breaks its rule; `field` names it
-    |   |   +-- MessageTooLarge         a message has more text, or more parts, than one may have
+    |   |   +-- MessageTooLarge         a message, or what is said beside it, is larger than it may be
+    |   |   +-- PartNotTaken            a message has a part of a type that its agent does not take
     |   |   +-- TitleTooLong            a session's title has more characters than one may have
     |   |   +-- PolicyNotAllowed        a send sets a field of its policy that it may not set
+    |   |   +-- UnknownPriority         a priority is none of those that there are
+    |   |   +-- InvalidCap              a cap is no whole number above 0
+    |   |   +-- InvalidDelay            a send is to wait for longer than it may, or for no span of time
     |   +-- ScopeMissing                only for those who see all sessions
     |   +-- ShuttingDown                the registry accepts nothing more
     |   +-- HostKeepsMessages           the host keeps this conversation, and does not show it
     |   +-- JournalDown                 the journal cannot be written, or read, now
-    +-- TooManyPolicies                 as many users have a policy of their own as may
     +-- TurnNotCompleted                the turn has ended otherwise than `completed`
     |   +-- TurnCancelled               ... as `cancelled`, `timed_out`, `interrupted` or `unresponsive`
     |   +-- TurnMerged                  ... as `merged`: another turn has its message
@@ -46,12 +57,20 @@
     |   +-- TurnOver                    emit or a context change after the turn's end
     |   +-- ReservedEvent               an agent may not emit an event of ours
     |   +-- EventNotJson                event data that cannot be written as JSON
+    |   +-- TooManyOpenCalls            the turn has as many calls of tools open as one may have
     |   +-- MessageNotJson              a message for a journal that cannot be written as JSON
+    |   +-- OutsideTurn                 what only a task of the turn's may do, done by another one
+    |   +-- SectionReused               a critical section that was entered before
+    |   +-- InvalidUsage                a report of what a turn has used that is no number of tokens
     |   +-- WaitsForItself              a turn that waits for its own end
     |   +-- ContextLoadFailed           the host's `load_context` raised
     |   +-- ContextSaveFailed           the host's `save_context` raised
     |   +-- ContextNotCopyable          the `data` of the session's context cannot be copied
-    |   +-- ReadOnlyMessage             a message kept from an earlier turn was to be changed
+    |   +-- ReadOnlyMessage             what is kept of a turn, such as a message, was to be changed
+    |   +-- TooManyTasks                the turn has as many tasks as one may have
+    |   +-- TooManyProcesses            as many processes run as may, of the user's turns or of all
+    |   +-- ProcessNotStarted           a process that a turn wanted cannot be started
+    |   +-- ThreadNotStarted            the system gives no thread for a function of a turn's
     |   +-- NotAnAgent                  neither a coroutine function nor an async generator function
     |   +-- AgentExited                 the agent raised SystemExit, as `sys.exit()` does
     |   +-- AgentInterrupted            the agent raised KeyboardInterrupt, and no operator did
@@ -143,7 +162,10 @@ class SessionClosed(SessionError):
 
 
 class TooManyUnresponsive(SessionError):
-    """So many turns of the session ignored being cancelled, and still run, that it takes no more."""
+    """So many turns ignored being cancelled, and still run, that the session takes no more.
+
+    They are the session's own, its owner's, or those of all users together.
+    """
 
     code = "TOO_MANY_UNRESPONSIVE"
 
@@ -160,6 +182,18 @@ class TooManyTurns(SessionError):
     code = "TOO_MANY_TURNS"
 
 
+class TooManyOfAgent(TooManyTurns):
+    """The agent has as many turns in flight as it may have."""
+
+    code = "TOO_MANY_OF_AGENT"
+
+
+class TooManyWaiting(SessionError):
+    """As many of the user's turns wait for a slot as may wait, or of all users' together."""
+
+    code = "TOO_MANY_WAITING"
+
+
 class TooManyStreams(SessionError):
     """The user has as many streams open as one may have, or there are as many as there may be in all."""
 
@@ -172,6 +206,12 @@ class TooMuchKept(SessionError):
     code = "TOO_MUCH_KEPT"
 
 
+class TooManyPolicies(SessionError):
+    """As many users have a policy of their own as may."""
+
+    code = "TOO_MANY_POLICIES"
+
+
 class TurnIdReused(SessionError):
     """A client-chosen turn id that already stands for another message in this session."""
 
@@ -182,6 +222,40 @@ class IdempotencyKeyReused(TurnIdReused):
     """An idempotency key that already stands for another message of this user's in this session."""
 
     code = "IDEMPOTENCY_KEY_REUSED"
+
+
+class HoldRefused(SessionError):
+    """A critical section was not granted: the turn was cancelled or is over, or it has too many of them."""
+
+    code = "HOLD_REFUSED"
+
+
+class OwnLineage(SessionError):
+    """A turn sends to its own session, or to one of a turn it descends from: each would await the other."""
+
+    code = "OWN_LINEAGE"
+
+
+class TooDeep(SessionError):
+    """A turn sends whose tree has as many levels as it may: ``max_depth``."""
+
+    code = "TOO_DEEP"
+
+
+class TooManyChildren(SessionError):
+    """A turn has sent as many messages to other sessions as it may: ``max_children``."""
+
+    code = "TOO_MANY_CHILDREN"
+
+
+class ChildNotStarted(SessionError):
+    """A turn that another one has sent for did not start in time: it was cancelled. ``turn_id`` names it."""
+
+    code = "CHILD_NOT_STARTED"
+
+    def __init__(self, text: str, *, turn_id: str | None = None) -> None:
+        super().__init__(text)
+        self.turn_id = turn_id
 
 
 class NotYoursToStop(SessionError):
@@ -217,9 +291,20 @@ class InvalidRequest(SessionError):
 
 
 class MessageTooLarge(InvalidRequest):
-    """A message has more text, or more parts, than a message may have."""
+    """A message has more text, or more parts, than a message may have, or a send has more ``params``."""
 
     code = "MESSAGE_TOO_LARGE"
+
+
+class PartNotTaken(InvalidRequest):
+    """A message has a part of another type than its agent takes: ``part``. ``agent`` is the agent's name."""
+
+    code = "PART_NOT_TAKEN"
+
+    def __init__(self, text: str, *, part: str, agent: str) -> None:
+        super().__init__(text, field="message")
+        self.part = part
+        self.agent = agent
 
 
 class TitleTooLong(InvalidRequest):
@@ -232,6 +317,24 @@ class PolicyNotAllowed(InvalidRequest):
     """A send sets a field of its policy that the host does not let it set. ``field`` names it."""
 
     code = "POLICY_NOT_ALLOWED"
+
+
+class UnknownPriority(InvalidRequest):
+    """A priority that there is not. ``field`` names where it was said."""
+
+    code = "UNKNOWN_PRIORITY"
+
+
+class InvalidCap(InvalidRequest):
+    """A cap that is no whole number above 0. ``field`` names it."""
+
+    code = "INVALID_CAP"
+
+
+class InvalidDelay(InvalidRequest):
+    """A send is to wait for longer than it may, or for what is no span of time. ``field`` names it."""
+
+    code = "INVALID_DELAY"
 
 
 class ScopeMissing(SessionError):
@@ -282,12 +385,6 @@ class JournalTooNew(JournalNotOpened):
     code = "JOURNAL_TOO_NEW"
 
 
-class TooManyPolicies(TurnkeeperError):
-    """As many users have a policy of their own as may. Nothing has changed."""
-
-    code = "TOO_MANY_POLICIES"
-
-
 class TurnNotCompleted(TurnkeeperError):
     """The turn one waited for did not complete. ``status`` is its terminal status."""
 
@@ -304,10 +401,15 @@ class TurnCancelled(TurnNotCompleted):
 
     In a turn, this is how another turn's end that it waits for is told: CancelledError always means that the
     turn itself is to stop. A turn that lets it through fails with ``turn_cancelled``.
+    ``reason`` is why it was cancelled, a word of `CancelCode`, if it was.
     """
 
     code = "TURN_CANCELLED"
     expected = True
+
+    def __init__(self, text: str, *, turn_id: str, status: str, reason: str | None = None) -> None:
+        super().__init__(text, turn_id=turn_id, status=status)
+        self.reason = reason
 
 
 class TurnMerged(TurnNotCompleted):
@@ -362,10 +464,34 @@ class EventNotJson(AgentError):
     code = "EVENT_NOT_JSON"
 
 
+class TooManyOpenCalls(AgentError):
+    """The turn has as many calls of tools open as one may have."""
+
+    code = "TOO_MANY_OPEN_CALLS"
+
+
 class MessageNotJson(AgentError):
     """A turn left a message in ``context.messages`` that cannot be written as JSON, for a journal."""
 
     code = "MESSAGE_NOT_JSON"
+
+
+class OutsideTurn(AgentError):
+    """Only a task of the turn's, or one that such a task has started, may do that."""
+
+    code = "OUTSIDE_TURN"
+
+
+class SectionReused(AgentError):
+    """A critical section was entered before: there is one for each ``async with``."""
+
+    code = "SECTION_REUSED"
+
+
+class InvalidUsage(AgentError):
+    """What a turn reports that it has used is no number of tokens."""
+
+    code = "INVALID_USAGE"
 
 
 class WaitsForItself(AgentError):
@@ -396,6 +522,30 @@ class ReadOnlyMessage(AgentError):
     """A message kept from an earlier turn was to be changed. Assign another one in its place."""
 
     code = "READ_ONLY_MESSAGE"
+
+
+class TooManyTasks(AgentError):
+    """The turn has as many tasks of its own running as one may have: ``max_tasks``."""
+
+    code = "TOO_MANY_TASKS"
+
+
+class TooManyProcesses(AgentError):
+    """As many processes run as the turns of one user may have, or those of all: ``max_processes``."""
+
+    code = "TOO_MANY_PROCESSES"
+
+
+class ProcessNotStarted(AgentError):
+    """A process that a turn wanted cannot be started. What the system said is the ``__cause__``."""
+
+    code = "PROCESS_NOT_STARTED"
+
+
+class ThreadNotStarted(AgentError):
+    """The system gives no other thread, which a function of a turn's was to run in."""
+
+    code = "THREAD_NOT_STARTED"
 
 
 class NotAnAgent(AgentError):

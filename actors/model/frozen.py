@@ -1,4 +1,4 @@
-"""Messages that cannot be changed. Pure.
+"""What is kept, such as messages, so that it cannot be changed. Pure.
 
 What is kept of a conversation is shared by all the turns that come after, so that none of them pays for a
 copy. What JSON has (dicts, lists, texts, numbers) is frozen on its way in. Objects of other classes, even of
@@ -20,7 +20,7 @@ def _refusing(*methods: str) -> Callable[[C], C]:
 
     def refuse(_self: Any, *_args: Any, **_keywords: Any) -> NoReturn:
         raise ReadOnlyMessage(
-            "a message kept from an earlier turn is read-only: change a copy of it, and to change the "
+            "what is kept of a turn is read-only: change a copy of it, and to change the "
             "conversation assign that in its place, as in messages[0] = {**messages[0], 'content': 'new'}"
         )
 

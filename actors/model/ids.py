@@ -2,9 +2,11 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
+from itertools import count
 
 from .exceptions import InvalidRequest
-from .records import SessionId, TurnId
+from .records import SessionId, TurnId, TurnRef
 
 #: Words that stand in a path where an id may stand, and the two that a URL resolves away. Fixed: a route that
 #: would need another word finds another path, because somewhere that word is an id already.
@@ -32,9 +34,10 @@ ID_PATTERN = f"(?!(?:{'|'.join(map(re.escape, sorted(RESERVED_IDS)))})$){_CHARAC
 _DRAWN = re.compile(r"([0-9a-f]{12})-[0-9]+")
 
 
-def drawn_turn_id(incarnation: str, number: int) -> TurnId:
-    """The id of the turn of that number, for a sender who chose none."""
-    return TurnId(f"{incarnation}-{number}")
+def drawn_turn_ids(incarnation: str) -> Iterator[TurnId]:
+    """Ids of turns, for senders who chose none: each once in this run of a process."""
+    for number in count(1):
+        yield TurnId(f"{incarnation}-{number}")
 
 
 def drawn_by(turn: TurnId) -> str | None:
@@ -52,16 +55,30 @@ _KEY = re.compile(f"[!-~]{{1,{KEY_LENGTH}}}")
 _KEYED = re.compile(r"key-[0-9a-f]{32}")
 
 
+def checked_key(key: object, field: str = "key") -> str:
+    """Return the idempotency key if it keeps the rule; raise `InvalidRequest` if it does not."""
+    if not isinstance(key, str) or _KEY.fullmatch(key) is None:
+        raise InvalidRequest(f"{field} must be {KEY_RULE}", field=field)
+    return key
+
+
 def keyed_turn_id(user: str, session: SessionId, key: object) -> TurnId:
     """The id of the turn that this user's key stands for in that session; it never changes.
 
     Raises `InvalidRequest` for a key that breaks the rule.
     """
-    if not isinstance(key, str) or _KEY.fullmatch(key) is None:
-        raise InvalidRequest(f"key must be {KEY_RULE}", field="key")
     # Neither a session nor a key has a space, so that no two of these read alike.
-    named = f"{session} {key} {user}".encode(errors="surrogatepass")
+    named = f"{session} {checked_key(key)} {user}".encode(errors="surrogatepass")
     return TurnId(f"key-{hashlib.blake2b(named, digest_size=16).hexdigest()}")
+
+
+def child_turn_id(parent: TurnRef, session: SessionId, key: object) -> TurnId:
+    """The id of the turn that this turn's key stands for in that session; it never changes.
+
+    Raises `InvalidRequest` for a key that breaks the rule.
+    """
+    named = f"{parent.session_id} {parent.turn_id} {session} {checked_key(key)}".encode()
+    return TurnId(f"child-{hashlib.blake2b(named, digest_size=16).hexdigest()}")
 
 
 def stands_for_key(turn: TurnId) -> bool:

@@ -11,13 +11,28 @@ from turnkeeper.actors.runtime.query import Query as Query
 
 from .exceptions import AgentError, SessionError
 from .policy import Decided, Policy
-from .records import HOST, Asker, Epoch, Outcome, Reason, SessionId, TurnId, TurnOptions, TurnRecord, TurnSpec
+from .records import (
+    HOST,
+    Asker,
+    Epoch,
+    Extras,
+    Outcome,
+    Reason,
+    SessionId,
+    TurnId,
+    TurnOptions,
+    TurnRecord,
+    TurnRef,
+    TurnSpec,
+)
+from .slots import Standing, Ticket
 from .value import value
 from .words import (
     CancelCode,
     CloseOn,
     Layer,
     MoveTo,
+    Priority,
     Rollback,
     SessionState,
     Strategy,
@@ -61,8 +76,8 @@ class Accepted:
     that of the turn's record, ``own_policy`` that of its head.
     Of a turn that waits, ``waits_for`` says for what, ``position`` is its place
     among those that wait for the session: 0 if it is called up, from 1 behind that. ``not_before`` is the
-    moment before which it does not start. ``merged_into`` is the turn that its message has joined, if it has:
-    then there is none of its own.
+    moment before which it does not start. ``standing`` is where it stands that waits for a slot.
+    ``merged_into`` is the turn that its message has joined, if it has: then there is none of its own.
     """
 
     session_id: SessionId
@@ -77,6 +92,7 @@ class Accepted:
     waits_for: WaitsFor | None = None
     not_before: float | None = None
     merged_into: TurnId | None = None
+    standing: Standing | None = None
 
     @property
     def capped(self) -> Mapping[str, Decided]:
@@ -145,7 +161,7 @@ class QueuedTurn:
     """A turn that waits for its session: its record, its place, and what it waits for, as in `Accepted`.
 
     ``position`` is 0 for the one that is called up, and ``None`` while it waits for a moment. ``message`` is
-    what it will be given.
+    what it will be given, ``standing`` where it stands if it waits for a slot.
     """
 
     turn: TurnRecord
@@ -153,6 +169,7 @@ class QueuedTurn:
     waits_for: WaitsFor
     not_before: float | None = None
     message: Any = None
+    standing: Standing | None = None
 
 
 @value
@@ -229,6 +246,47 @@ class PolicyView:
     may_be_set: frozenset[str] = frozenset()
 
 
+@value
+class WaitingTurn:
+    """A turn that is called up in its session and waits for a slot, as it stood when the list was made.
+
+    ``owner`` is whose session that is. ``since`` is when it came to wait, in Unix seconds.
+    """
+
+    session_id: SessionId
+    owner: str
+    turn_id: TurnId
+    agent: str
+    priority: Priority
+    since: float
+    standing: Standing
+
+
+@value
+class Admission:
+    """How turns are let in, and how that goes.
+
+    ``fields`` is what is said by default, by the settings' names, ``agents`` and ``users`` what is said of
+    single ones. ``of_agents`` are the turns ``in_flight`` of each agent that has any. ``active_users`` are
+    those who have a turn in flight, or one that waits for a slot; ``waiting`` is how many wait, by lane and
+    by what for.
+    """
+
+    fields: Mapping[str, Any]
+    agents: Mapping[str, Mapping[str, Any]]
+    users: Mapping[str, Mapping[str, Any]]
+    in_flight: int
+    of_agents: Mapping[str, int]
+    active_users: int
+    waiting: Mapping[tuple[Priority, WaitsFor], int]
+
+    @property
+    def share(self) -> float:
+        """How many turns in flight each active user may have before others who have fewer go first."""
+        in_all: int = self.fields["max_in_flight_in_all"]
+        return in_all / max(1, self.active_users)
+
+
 class ActiveTurn(Protocol):
     """A turn in flight, in the list of all of them, as it stood when the list was made."""
 
@@ -255,6 +313,16 @@ class ActiveTurn(Protocol):
     @property
     def started_at(self) -> float:
         """When it started."""
+        ...
+
+    @property
+    def parent(self) -> TurnRef | None:
+        """The turn that sent its message, if one did."""
+        ...
+
+    @property
+    def held(self) -> bool:
+        """Whether its cancel waits for a critical section."""
         ...
 
     @property
@@ -300,7 +368,9 @@ class Send(Query[Accepted]):
     ``key``, in place of a ``turn_id``, is an idempotency key: user, session and key make up that id.
     ``policy`` is what else the send says about how its turn is run: values by the names of a `Policy`'s
     fields. ``wait=False`` answers at once instead of when the turn has started. ``after``: as if it were sent
-    so many seconds later; it is answered at once.
+    so many seconds later; it is answered at once. ``parent`` is the turn that sends it, if one does: then
+    ``turn_id`` was drawn for it, or stands for its ``key``, and ``inherits`` is the priority of that turn.
+    ``params`` is what it says to the agent beside the message: what JSON can say, by names.
     """
 
     session_id: str
@@ -317,6 +387,9 @@ class Send(Query[Accepted]):
     key: str | None = None
     policy: Mapping[str, Any] | None = None
     after: float | None = None
+    parent: TurnRef | None = None
+    inherits: Priority | None = None
+    params: Mapping[str, Any] | None = None
 
 
 @final
@@ -327,6 +400,7 @@ class Cancel(Query[CancelAnswer]):
     ``wait=False`` answers ``requested`` at once. ``code`` is ``user_request`` by default, and ``admin`` when
     an admin stops another user's session. ``queue`` says what becomes of the turns that wait: a word of
     `QueueMode`, ``keep`` by default for a cancel that names a turn, and ``clear`` for one that does not.
+    ``force``: it waits for no critical section. Only for those who see all sessions.
     """
 
     session_id: str
@@ -337,6 +411,7 @@ class Cancel(Query[CancelAnswer]):
     code: CancelCode | None = None
     if_match: str | None = None
     queue: str | None = None
+    force: bool = False
 
 
 @final
@@ -344,13 +419,15 @@ class Cancel(Query[CancelAnswer]):
 class CancelMany(Query[CancelledMany]):
     """Stop the turns, in flight or waiting, that every filter lets through; without any, ``all`` must be set.
 
-    They are the turns of a snapshot of the sessions that the asker may see. ``turns`` names some, each by its
-    session's id and its own: those that have ended do not match. ``owner`` is whose session it is,
-    ``state`` the turn's status; ``older_than``: its send came more than so many seconds before the snapshot.
-    ``as_of``, of an earlier answer, takes the moment of that snapshot for this one. ``dry_run`` stops
-    nothing. At most ``limit`` turns are stopped (10,000). After ``within`` seconds those that have not
-    settled are ``requested``; with ``wait=False`` all are. ``queue`` is that of each `Cancel`: those that
-    wait and do not match are kept, unless it is ``clear``.
+    They are the turns of a snapshot of the sessions that the asker may see; after a restart it is taken when
+    those of the process before are there, as far as they can be read, at the latest after ``within`` (10)
+    seconds. ``turns`` names some, each by its session's id and its own: those that have ended do not
+    match. ``owner`` is whose session it is, ``state`` the turn's status; ``older_than``: its send came more
+    than so many seconds before the snapshot. ``as_of``, of an earlier answer, takes the moment of that
+    snapshot for this one. ``dry_run`` stops nothing. At most ``limit`` turns are stopped (10,000). After
+    ``within`` seconds those that have not settled are ``requested``; with ``wait=False`` all are. ``queue``
+    and ``force`` are those of each `Cancel`: those that wait and do not match are kept, unless ``queue`` is
+    ``clear``.
     """
 
     asker: Asker = HOST
@@ -370,6 +447,7 @@ class CancelMany(Query[CancelledMany]):
     text: str | None = None
     code: CancelCode | None = None
     queue: str | None = None
+    force: bool = False
 
 
 @final
@@ -462,6 +540,14 @@ class ListActive(Query[tuple[ActiveTurn, ...]]):
 
 @final
 @value
+class ListWaiting(Query[tuple[WaitingTurn, ...]]):
+    """All turns that wait for a slot, of everyone the asker may see: first those that asked first."""
+
+    asker: Asker = HOST
+
+
+@final
+@value
 class ListSessions(Query[SessionPage]):
     """The sessions that the asker may see, the last active first, also those that are asleep.
 
@@ -539,6 +625,27 @@ class SetPolicy(Query[None]):
 
 @final
 @value
+class GetAdmission(Query[Admission]):
+    """How turns are let in, and how that goes. Only for those who see all sessions."""
+
+    asker: Asker = HOST
+
+
+@final
+@value
+class SetAdmission(Query[Admission]):
+    """Let turns in otherwise from now on: ``fields`` are those of `AdmissionFields` that are to change.
+
+    Fewer slots stop no turn, more are given out at once. Answered with what holds then. Only for those who
+    see all sessions.
+    """
+
+    fields: Mapping[str, Any]
+    asker: Asker = HOST
+
+
+@final
+@value
 class GetCounts(Query[Counts]):
     """The figures of the whole registry."""
 
@@ -566,12 +673,14 @@ class FollowTurn(Query[Any]):
     """Follow one turn from its event 0, or from the one after the id ``after``, to its terminal event.
 
     A turn that waits is followed from its start on; of one that never started there is the terminal event.
+    ``has_room``: the asker has seen to it that there is room for the stream, which is counted already.
     """
 
     session_id: str
     turn_id: str
     after: str | None = None
     asker: Asker = HOST
+    has_room: bool = False
 
 
 @final
@@ -591,8 +700,10 @@ class Submit:
     """A send with everything resolved: what the registry makes of `Send`.
 
     ``bounded``: how much one user may have holds for its sender. ``no_room`` is why no other turn may start
-    now, or ``None``; the session's actor says it when the send is decided. ``not_before``: it takes its place
-    at that moment, as if it were sent then.
+    now, or ``None``; the session's actor says it when the send is decided. ``granted`` is the ticket of a
+    slot that it has taken then for the turn, if there is one and the turn needs it. ``not_before``: it takes
+    its place at that moment, as if it were sent then. ``past`` is the turn of its id that the session has let
+    go of and its log still has: the session's actor looks for it.
     """
 
     spec: TurnSpec
@@ -602,6 +713,8 @@ class Submit:
     bounded: bool = True
     no_room: SessionError | None = None
     not_before: float | None = None
+    past: TurnRecord | None = None
+    granted: Ticket | None = None
 
 
 @value
@@ -618,7 +731,8 @@ class Stop:
     """A cancel with its reason resolved: what the registry makes of `Cancel`.
 
     ``clear``: the turns that wait are cancelled, too. ``asker`` is the user who asks, and who may stop only
-    what its policy lets that user stop; ``None`` may stop every turn.
+    what its policy lets that user stop; ``None`` may stop every turn. ``force``: it waits for no critical
+    section.
     """
 
     turn_id: TurnId | None
@@ -627,6 +741,7 @@ class Stop:
     if_match: str | None = None
     clear: bool = False
     asker: str | None = None
+    force: bool = False
 
 
 @final
@@ -644,18 +759,53 @@ class Rearrange:
     """A turn that waits is moved, ``to`` there, or its message is ``edited``: what is made of `ChangeQueued`.
 
     ``by`` is the user who asks. An edited turn keeps its place, and the fingerprint of what was sent.
+    ``bounded`` as in `Submit`; ``no_room`` is why nothing more may be kept now, as the session's actor says.
     """
 
     turn_id: TurnId
     by: str
     to: MoveTo | None = None
     edited: Edit | None = None
+    bounded: bool = True
+    no_room: SessionError | None = None
 
 
 @final
 @value
 class Recover:
-    """The process in which the session's turns ran is gone, and another one has loaded the session."""
+    """The process in which the session's turns ran is gone, and another one has loaded the session.
+
+    ``winds``: there is something to be run at the end of every turn. ``extras`` are those of the turn that
+    held the session, as far as its events have them.
+    """
+
+    winds: bool = False
+    extras: Extras | None = None
+
+
+@final
+@value
+class TurnReturned:
+    """The coroutine of the turn with this epoch has ended, and something that it has begun still runs."""
+
+    epoch: Epoch
+
+
+@final
+@value
+class TurnEnded:
+    """The turn with this epoch has ended: its coroutine, and all that it had begun.
+
+    ``first_event_at`` is when it emitted its first event, ``began`` whether the agent's function was entered.
+    ``winds``: there is something to be run before it lets go of its session.
+    """
+
+    epoch: Epoch
+    outcome: Outcome
+    first_event_at: float | None = None
+    began: bool | None = None
+    extras: Extras | None = None
+    winds: bool = False
 
 
 @final
@@ -663,34 +813,64 @@ class Recover:
 class Tick:
     """A moment for which the session set its timer has come.
 
-    ``first_event_at`` and ``began`` are those of the turn in flight, for its record if this ends it.
+    The others are those of the turn in flight, as in `TurnEnded`, for its record if this ends it. ``ended``
+    is its end, if nothing but the turns that it has sent messages to keeps it from that.
     """
 
     first_event_at: float | None = None
     began: bool | None = None
-
-
-@final
-@value
-class TurnEnded:
-    """The coroutine of the turn with this epoch has ended.
-
-    ``first_event_at`` is when it emitted its first event, ``began`` whether the agent's function was entered.
-    """
-
-    epoch: Epoch
-    outcome: Outcome
-    first_event_at: float | None = None
-    began: bool | None = None
+    extras: Extras | None = None
+    winds: bool = False
+    ended: TurnEnded | None = None
 
 
 @final
 @value
 class WoundUp:
-    """What undoes the turn with this epoch has been run; so many of its hooks ``failed``."""
+    """What the end of the turn with this epoch runs has been run; ``failed`` hooks that undo it failed."""
 
     epoch: Epoch
     failed: int = 0
+
+
+@final
+@value
+class Hold(Query[float]):
+    """The turn with this epoch asks for a critical section, and gives it this ``number``.
+
+    Answered with the moment, in Unix seconds, at which a cancel waits for it no longer: ``span`` seconds from
+    now, or as its policy says if that is sooner; that of the section ``inside`` which it begins, if it does.
+    """
+
+    epoch: Epoch
+    number: int
+    span: float | None = None
+    inside: int | None = None
+
+
+@final
+@value
+class Unhold(Query[None]):
+    """A critical section of the turn with this epoch is over. Answered when that is taken account of."""
+
+    epoch: Epoch
+    number: int
+
+
+@final
+@value
+class Granted:
+    """There is a slot for the turn that asked for it with this ticket."""
+
+    ticket: Ticket
+
+
+@final
+@value
+class StandingChanged:
+    """The turn that asks for a slot with this ticket stands elsewhere than its readers were shown."""
+
+    ticket: Ticket
 
 
 @final
@@ -711,6 +891,13 @@ class Unsubscribe:
 
 
 @value
+class TurnDeserted:
+    """A turn that waits has been left by its reader for as long as it may have none."""
+
+    turn_id: TurnId
+
+
+@value
 class Sleep:
     """Go to sleep if there is nothing to do."""
 
@@ -726,11 +913,30 @@ class Retitle:
 
 @final
 @value
+class TurnRead:
+    """What the journal has of the turn that a send names: ``None`` for nothing, or why it cannot say."""
+
+    send: Submit
+    turn: TurnRecord | None = None
+    error: SessionError | None = None
+
+
+@final
+@value
 class Flush:
     """Write what waits to be written into the journal."""
 
 
 # -- Reports to the registry --------------------------------------------------------------------------
+
+
+@final
+@value
+class StopTurns:
+    """These turns are to stop, for this reason: all of them at once."""
+
+    turns: tuple[TurnRef, ...]
+    reason: Reason
 
 
 @final

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from .value import value
-from .words import Layer, OnDisconnect, OnFull, OnRestart, Priority, Strategy, WhoMayStop
+from .words import Layer, OnCap, OnDisconnect, OnFull, OnRestart, Priority, Strategy, WhoMayStop
 
 
 class Decided(NamedTuple):
@@ -41,14 +41,18 @@ class Policy:
     turn_timeout: float | None = None
     stall_timeout: float | None = None
     wind_grace: float = 5.0
+    max_hold: float = 30.0
     queue_limit: int = 32
     on_full: OnFull = OnFull.REJECT
     collapse_parts: int = 20
     collapse_window: float = 0.0
-    priority: Priority = Priority.NORMAL
+    on_cap: OnCap = OnCap.REFUSE
     max_in_flight: int = 32
+    max_of_agent: int | None = None
+    priority: Priority = Priority.NORMAL
     max_events: int | None = None
     max_event_bytes: int | None = None
+    max_tokens: int | None = None
     on_disconnect: OnDisconnect = OnDisconnect.CONTINUE
     abandon_after: float = 30.0
     on_restart: OnRestart = OnRestart.INTERRUPT

@@ -4,8 +4,13 @@ Every moment is in Unix seconds, read from a clock that never goes back; every s
 unless its name says milliseconds.
 """
 
-from typing import Any, NewType, TypeAlias, final
+from collections.abc import Mapping
+from sys import getsizeof
+from typing import Any, Final, NewType, TypeAlias, final
 
+import msgspec
+
+from .frozen import FrozenDict, frozen
 from .policy import STANDARD, Policy
 from .value import value
 from .words import CancelCode, Rollback, Step, Strategy, TurnStatus
@@ -47,6 +52,20 @@ HOST: Asker = _Host("local", sees_all=True, bounded=False)
 
 # -- A turn -----------------------------------------------------------------------------------------
 
+#: Of a turn whose send has said nothing to the agent beside its message.
+NO_PARAMS: Final[Mapping[str, Any]] = FrozenDict()
+
+
+def params_of(text: str | None) -> Mapping[str, Any]:
+    """The params that are kept as this JSON, so that nothing in them can be changed."""
+    params: Mapping[str, Any] = NO_PARAMS if text is None else frozen(msgspec.json.decode(text))
+    return params
+
+
+def size_of_params(text: str | None) -> int:
+    """About how many bytes of memory the params take that are kept as this JSON."""
+    return 0 if text is None else getsizeof(text)
+
 
 @value
 class Reason:
@@ -76,10 +95,24 @@ class LateEnd:
 
 @value
 class TurnOptions:
-    """What a caller inside the process hands to its turn: passed on as it is."""
+    """What a caller inside the process hands to its turn: passed on as it is.
+
+    Another process does not have it. ``needed``: so no other one starts the turn, or starts it again.
+    ``size`` is about how many bytes of memory it takes, where that counts for its user.
+    """
 
     max_iterations: int | None = None
     context: Any = None
+    needed: bool = False
+    size: int = 0
+
+
+@value
+class TurnRef:
+    """One turn, by its session and its own id."""
+
+    session_id: SessionId
+    turn_id: TurnId
 
 
 @value
@@ -87,7 +120,9 @@ class TurnHead:
     """What is known of a turn from its send on, and stays in its record. It never changes.
 
     A new field of a send that its record shows goes here: the spec and the record then both have it.
-    ``own_policy`` is its policy, if that is not the standard one.
+    ``own_policy`` is its policy, if that is not the standard one. ``parent`` is the turn that sent the
+    message, if one did. ``params_json`` is what the send has said to the agent beside the message, as JSON.
+    ``needs_options``: it is not started without the options of its send, which are of one process.
     """
 
     turn_id: TurnId
@@ -97,6 +132,9 @@ class TurnHead:
     fingerprint: bytes | None = None
     strategy: Strategy = Strategy.INTERRUPT
     own_policy: Policy | None = None
+    parent: TurnRef | None = None
+    params_json: str | None = None
+    needs_options: bool = False
 
 
 class _Headed:
@@ -140,13 +178,28 @@ class _Headed:
         """How it is run, fixed when it was sent, and which layer decided what."""
         return self.head.own_policy or STANDARD
 
+    @property
+    def parent(self) -> TurnRef | None:
+        """The turn that sent its message, if one did."""
+        return self.head.parent
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """What its send has said to the agent beside the message: a read-only dict, empty for nothing."""
+        return params_of(self.head.params_json)
+
+    @property
+    def params_size(self) -> int:
+        """About how many bytes of memory they take."""
+        return size_of_params(self.head.params_json)
+
 
 @value
 class TurnSpec(_Headed):
     """One accepted message and how its turn is to be run. It never changes.
 
     ``ended_to`` is where its sender waits for the turn's end. ``size`` is about how many bytes of memory the
-    message takes, and 0 for a small text.
+    message and the params take; a small text counts for nothing.
     """
 
     head: TurnHead
@@ -158,14 +211,23 @@ class TurnSpec(_Headed):
     ended_to: Any = None
     size: int = 0
 
+    @property
+    def size_besides(self) -> int:
+        """About how many bytes of memory that takes which it has beside its message: params and options."""
+        return self.params_size + (0 if self.options is None else self.options.size)
+
 
 @value
 class Cancellation:
-    """A turn was asked to stop: why, when, and when its coroutine was cancelled for the second time."""
+    """A turn was asked to stop: why, when, and when its coroutine was cancelled for the second time.
+
+    ``delivered_at`` is when it was cancelled for the first time, if a critical section had put that off.
+    """
 
     reason: Reason
     asked_at: float
     again_at: float | None = None
+    delivered_at: float | None = None
 
 
 @value
@@ -181,6 +243,86 @@ class KeptResult:
 
 
 @value
+class StillRunning:
+    """How much of what a turn had begun runs on: of its tasks, threads and processes."""
+
+    tasks: int = 0
+    threads: int = 0
+    processes: int = 0
+
+
+#: More tokens are not told apart: the largest number that every reader of JSON reads as it is.
+MOST_TOKENS: Final = 2**53 - 1
+
+
+@value
+class Usage:
+    """What a turn has used, as its agent has reported it; ``None`` is what it has not said.
+
+    ``cached_tokens`` are among the ``input_tokens``, ``reasoning_tokens`` among the ``output_tokens``.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    @property
+    def kinds(self) -> dict[str, int]:
+        """How many of each kind, of those that are known."""
+        kinds = {
+            "input": self.input_tokens,
+            "output": self.output_tokens,
+            "cached": self.cached_tokens,
+            "reasoning": self.reasoning_tokens,
+        }
+        return {kind: count for kind, count in kinds.items() if count is not None}
+
+    @property
+    def total_tokens(self) -> int | None:
+        """Input and output tokens together; ``None`` if neither was reported."""
+        if self.input_tokens is None and self.output_tokens is None:
+            return None
+        return (self.input_tokens or 0) + (self.output_tokens or 0)
+
+
+@value
+class ToolCall:
+    """A call of a tool, by the model's id for it and the tool's name."""
+
+    id: str
+    name: str
+
+
+@value
+class ChildTurn(TurnRef):
+    """A turn that another one has sent a message for: when, and as what and when it ended, if it has."""
+
+    sent_at: float = 0.0
+    status: TurnStatus | None = None
+    ended_at: float | None = None
+
+
+@value
+class Extras:
+    """What is known of a turn that most turns have nothing of.
+
+    ``usage`` is what it has used, ``still_running`` what of it was running when it was given up, ``children``
+    are the turns that it has sent messages to, ``open_calls`` the calls of tools that it had not come back
+    from at its end.
+    """
+
+    usage: Usage | None = None
+    still_running: StillRunning | None = None
+    children: tuple[ChildTurn, ...] = ()
+    open_calls: tuple[ToolCall, ...] = ()
+
+
+#: Of most turns.
+NO_EXTRAS = Extras()
+
+
+@value
 class TurnRecord(_Headed):
     """What is remembered of a turn. In flight it is a snapshot, after that it is the truth.
 
@@ -191,7 +333,8 @@ class TurnRecord(_Headed):
     was started: more than once only where the process that ran it has ended. Of a turn that waits it is the
     attempt that comes next. ``epoch`` is the last one in which the turn said anything, and the moments are
     those of its last attempt. ``merged_into`` is the turn that has the message of one that is ``merged``.
-    ``rollback`` is how far it was undone, if it was.
+    ``rollback`` is how far it was undone, if it was. ``held``: it is in flight, and its cancel waits for a
+    critical section. Of most turns there are no ``extras``.
     """
 
     head: TurnHead
@@ -210,6 +353,33 @@ class TurnRecord(_Headed):
     attempt: int = 1
     merged_into: TurnId | None = None
     rollback: Rollback | None = None
+    held: bool = False
+    extras: Extras | None = None
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of memory that takes which it has of its own: its result and its params."""
+        return self.params_size + (0 if self.result is None else self.result.size)
+
+    @property
+    def usage(self) -> Usage | None:
+        """What it has used, if its agent has reported that."""
+        return None if self.extras is None else self.extras.usage
+
+    @property
+    def still_running(self) -> StillRunning | None:
+        """What of it was running when it was given up, if anything but its coroutine was."""
+        return None if self.extras is None else self.extras.still_running
+
+    @property
+    def children(self) -> tuple[ChildTurn, ...]:
+        """The turns that it has sent messages to."""
+        return () if self.extras is None else self.extras.children
+
+    @property
+    def open_calls(self) -> tuple[ToolCall, ...]:
+        """The calls of tools that it had not come back from at its end."""
+        return () if self.extras is None else self.extras.open_calls
 
     @property
     def reason(self) -> Reason | None:
@@ -226,14 +396,21 @@ class TurnRecord(_Headed):
         """When its coroutine was cancelled for the second time, if it was."""
         return None if self.cancellation is None else self.cancellation.again_at
 
+    @property
+    def cancel_delivered_at(self) -> float | None:
+        """When its coroutine was cancelled, if a critical section had put that off."""
+        return None if self.cancellation is None else self.cancellation.delivered_at
+
 
 @value
 class Moment:
     """One step of a turn's timeline; ``ms`` counts from the turn's submission.
 
     ``reason`` is that of a cancel, ``status`` the turn's last one (of ``ended_late``: what its coroutine did
-    in the end), ``settled_after_ms`` how long after the cancel the turn let go of its session. ``decided_by``
-    are the fields of the turn's policy that are behind it.
+    in the end), ``settled_after_ms`` how long after the cancel the turn let go of its session,
+    ``queue_wait_ms`` for how long it had waited when it started. ``turn`` is the other one that it is about,
+    which is a child of its. ``decided_by`` are the fields of the turn's
+    policy that are behind it.
     """
 
     step: Step
@@ -243,6 +420,8 @@ class Moment:
     status: TurnStatus | None = None
     settled_after_ms: float | None = None
     decided_by: tuple[str, ...] = ()
+    queue_wait_ms: float | None = None
+    turn: TurnRef | None = None
 
 
 # -- How a coroutine ended ----------------------------------------------------------------------------

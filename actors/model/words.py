@@ -32,7 +32,7 @@ class TurnStatus(Word):
     INTERRUPTED = word("interrupted", "its process ended while it ran, or turnkeeper itself failed")
     UNRESPONSIVE = word(
         "unresponsive",
-        "the coroutine ignored being cancelled for the whole grace, and was quarantined",
+        "the coroutine, or what it had begun, did not end within the whole grace, and was quarantined",
     )
     MERGED = word("merged", "its message joined another one that waited: it never began")
 
@@ -68,7 +68,9 @@ class Verdict(Word):
         "finished_first",
         "the coroutine ended by itself, now or long ago; the turn's status says how",
     )
-    UNRESPONSIVE = word("unresponsive", "the coroutine ignored being cancelled for the whole grace")
+    UNRESPONSIVE = word(
+        "unresponsive", "the coroutine, or what it had begun, did not end within the whole grace"
+    )
     NOT_RUNNING = word("not_running", "there was nothing to cancel")
     REQUESTED = word("requested", "the cancel was requested, and its outcome was not waited for")
 
@@ -92,6 +94,14 @@ class Rollback(Word):
     )
 
 
+class ToolStatus(Word):
+    """How a call of a tool ended."""
+
+    DONE = word("done", "the tool returned")
+    FAILED = word("failed", "the tool raised an error")
+    CANCELLED = word("cancelled", "it was cut off, and nothing is known of what it did")
+
+
 class Place(Word):
     """Where a turn waits for its session."""
 
@@ -106,6 +116,9 @@ class WaitsFor(Word):
 
     SESSION_BUSY = word("session_busy", "other turns of its session come first")
     NOT_BEFORE = word("not_before", "it is not to start before a moment")
+    SERVER_CAP = word("server_cap", "as many turns are in flight as there may be in all")
+    USER_CAP = word("user_cap", "the user has as many turns in flight as one may have")
+    AGENT_CAP = word("agent_cap", "its agent has as many turns in flight as it may have")
 
 
 class MoveTo(Word):
@@ -128,6 +141,13 @@ class OnFull(Word):
 
     REJECT = word("reject", "it is refused")
     DROP_OLDEST = word("drop_oldest", "the oldest of the same sender's that wait is cancelled to make room")
+
+
+class OnCap(Word):
+    """What becomes of a send that finds as many turns in flight as there may be."""
+
+    REFUSE = word("refuse", "it is refused")
+    WAIT = word("wait", "its turn waits until there is a slot for it")
 
 
 class OnDisconnect(Word):
@@ -174,11 +194,16 @@ class CancelCode(Word):
 
     USER_REQUEST = word("user_request", "the user, or the host on the user's behalf, asked for it")
     SUPERSEDED = word("superseded", "a newer message took its place")
+    PARENT_CANCELLED = word(
+        "parent_cancelled", "the turn that had sent its message was cancelled, has ended or gave it up"
+    )
     CLIENT_DISCONNECTED = word(
         "client_disconnected", "the client went away, or it had no reader for as long as `abandon_after` says"
     )
     TIMEOUT = word("timeout", "its time was up")
-    BUDGET_EXCEEDED = word("budget_exceeded", "it emitted more than it may; the text says more of what")
+    BUDGET_EXCEEDED = word(
+        "budget_exceeded", "it emitted or used more than it may; the text says more of what"
+    )
     STALLED = word("stalled", "it emitted nothing for as long as `stall_timeout` says")
     SHUTDOWN = word("shutdown", "the server shut down")
     ADMIN = word("admin", "an admin who is not the owner asked for it")
@@ -253,11 +278,16 @@ class Step(Word):
     """The steps of a turn's timeline, in the order in which those of one moment are listed."""
 
     SUBMITTED = word("submitted", "the message arrived")
-    QUEUED = word("queued", "it began to wait for another turn to settle")
+    QUEUED = word("queued", "it began to wait: for another turn to settle, or for a slot")
     STARTED = word("started", "it got hold of the session")
     FIRST_EVENT = word("first_event", "its agent emitted its first event")
+    CHILD_SENT = word("child_sent", "it sent a message to another session, for a turn that is its child")
+    CHILD_ENDED = word("child_ended", "that turn ended, with this `status`")
     CANCEL_REQUESTED = word("cancel_requested", "the first cancel was requested; `ms` may be negative")
+    CANCEL_DELIVERED = word(
+        "cancel_delivered", "the critical section that the cancel had waited for was over, or its time was up"
+    )
     CANCELLED_AGAIN = word("cancelled_again", "it had not stopped at half the grace")
     SETTLED = word("settled", "it was cancelled, and let go of the session")
     ENDED = word("ended", "it got its final status")
-    ENDED_LATE = word("ended_late", "it was unresponsive, and its coroutine has ended")
+    ENDED_LATE = word("ended_late", "it was unresponsive, and has ended, with all that it had begun")

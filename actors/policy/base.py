@@ -9,8 +9,8 @@ from typing import Any
 
 from turnkeeper.actors.model.exceptions import PolicyNotAllowed
 from turnkeeper.actors.model.policy import STANDARD, Mark, Policy, policy_of
-from turnkeeper.actors.model.value import value
-from turnkeeper.actors.model.words import Layer
+from turnkeeper.actors.model.value import replace, value
+from turnkeeper.actors.model.words import Layer, OnCap, Priority, Strategy
 from turnkeeper.actors.session.fields import FIELDS, OPEN
 
 from .said import Said, unknown
@@ -50,6 +50,20 @@ def base(agent: str, *layers: Said) -> Base:
 def kept(policy: Policy) -> Policy | None:
     """What a turn keeps of its policy."""
     return None if policy == STANDARD else policy
+
+
+def of_child(base: Base, priority: Priority | None) -> Base:
+    """What holds for a send by another turn, which runs on the slot of that one and has its ``priority``.
+
+    It never waits for a slot, and for its session only if it says so.
+    """
+    policy = base.policy
+    values: dict[str, Any] = {"strategy": Strategy.REJECT, "on_cap": OnCap.REFUSE}
+    if priority is not None:
+        values["priority"] = priority
+    said = {name: value for name, value in values.items() if value is not getattr(policy, name)}
+    child = _changed(policy, said, {name: Mark(name, Layer.REQUEST) for name in said})
+    return replace(base, policy=child, kept=kept(child))
 
 
 def resolve(base: Base, request: Mapping[str, Any]) -> Policy:

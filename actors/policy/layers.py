@@ -1,6 +1,6 @@
 """All that a registry's host says about how turns are run, and what it comes to. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, assert_never
 
 from turnkeeper.actors.model.exceptions import InvalidRequest, TooManyPolicies, UnknownAgent
@@ -38,6 +38,21 @@ class Layers:
         self._of_users: dict[tuple[str, str], Base] = {}
         self._work_out()
 
+    @property
+    def default(self) -> Said:
+        """What holds by default, about every field."""
+        return self._default
+
+    @property
+    def agents(self) -> Mapping[str, Said]:
+        """What is said about each agent."""
+        return self._agents
+
+    @property
+    def users(self) -> Mapping[str, Said]:
+        """What is said about each user of whom something is said."""
+        return self._users
+
     def base(self, agent: Any, user: str | None = None) -> Base:
         """What holds for the sends of this user, or of most, to this agent, or to the default one.
 
@@ -62,32 +77,35 @@ class Layers:
         Raises `InvalidRequest`, `UnknownAgent` and `TooManyPolicies`; then nothing has changed.
         """
         new = said(layer, name, fields)
-        match layer:
-            case Layer.DEFAULT:
-                _refuse_name(name, layer)
-                new = self._default = over(new, self._settings)
-            case Layer.AGENT:
-                if name not in self._agents:
-                    raise UnknownAgent(f"no agent is called {str(name)[:MAX_NAME]!r}")
-                self._agents[name] = new
-            case Layer.USER:
-                self._say_of_user(name, new)
-            case Layer.REQUEST:
-                raise InvalidRequest("what a send says is said by the send", field="layer")
-            case _:
-                assert_never(layer)
-        self._work_out()
-        return new
+        self.say_all([new])
+        return self._default if layer is Layer.DEFAULT else new
 
-    def _say_of_user(self, name: str | None, new: Said) -> None:
-        if not isinstance(name, str):
-            raise InvalidRequest("name must be that of a user", field="name")
-        if new == Said(Layer.USER, name, {}):
-            self._users.pop(name, None)
-            return
-        if name not in self._users and len(self._users) >= self._most_users:
+    def say_all(self, news: Iterable[Said]) -> None:
+        """The same, of several layers at once: each says this and nothing else."""
+        default, agents, users = self._default, dict(self._agents), dict(self._users)
+        for new in news:
+            match new.layer:
+                case Layer.DEFAULT:
+                    _refuse_name(new.name, new.layer)
+                    default = over(new, self._settings)
+                case Layer.AGENT:
+                    if new.name is None or new.name not in agents:
+                        raise UnknownAgent(f"no agent is called {str(new.name)[:MAX_NAME]!r}")
+                    agents[new.name] = new
+                case Layer.USER:
+                    if not isinstance(new.name, str):
+                        raise InvalidRequest("name must be that of a user", field="name")
+                    users[new.name] = new
+                    if new == Said(Layer.USER, new.name, {}):
+                        del users[new.name]
+                case Layer.REQUEST:
+                    raise InvalidRequest("what a send says is said by the send", field="layer")
+                case _:
+                    assert_never(new.layer)
+        if len(users) > self._most_users:
             raise TooManyPolicies(f"at most {self._most_users} users may have a policy")
-        self._users[name] = new
+        self._default, self._agents, self._users = default, agents, users
+        self._work_out()
 
     def _work_out(self) -> None:
         every = (self._default, *self._agents.values(), *self._users.values())

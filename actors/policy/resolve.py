@@ -10,16 +10,26 @@ import msgspec
 
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.content import plain
-from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.exceptions import InvalidRequest, ScopeMissing
 from turnkeeper.actors.model.footprint import footprint
-from turnkeeper.actors.model.messages import ChangeQueued, Edit, Rearrange, Send, Submit
-from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnHead, TurnId, TurnSpec
+from turnkeeper.actors.model.messages import Cancel, CancelMany, ChangeQueued, Edit, Rearrange, Send, Submit
+from turnkeeper.actors.model.records import (
+    HOST,
+    Asker,
+    SessionId,
+    TurnHead,
+    TurnId,
+    TurnSpec,
+    params_of,
+    size_of_params,
+)
 from turnkeeper.actors.model.words import CancelCode, MoveTo, QueueMode
 from turnkeeper.actors.session.fields import seconds
 from turnkeeper.actors.session.settings import Settings
 
-from .base import kept, resolve
+from .base import kept, of_child, resolve
 from .layers import Layers
+from .params import written
 
 #: Up to how many characters a text counts for nothing while its turn is in flight: turns are counted, too.
 SMALL_TEXT = 65_536
@@ -32,6 +42,11 @@ _ENCODER = msgspec.json.Encoder(order="deterministic")
 def fingerprint(message: Any) -> bytes:
     """A digest of the message: a retry has the same one, another message under its turn id has not."""
     return hashlib.blake2b(_written(message), digest_size=16).digest()
+
+
+def _digest(message: Any, agent: str, params: str | None) -> bytes:
+    """The fingerprint of a send: of what another send must not say that comes under the same id."""
+    return fingerprint([message, agent] if params is None else [message, agent, params_of(params)])
 
 
 def _written(message: Any) -> bytes:
@@ -67,38 +82,50 @@ def resolve_send(
     """
     user = send.asker.user
     base = layers.base(send.agent, user)
+    if send.parent is not None:
+        base = of_child(base, send.inherits)
     agent, policy, noted = base.agent, base.policy, base.kept
     if send.strategy is not None or send.timeout is not None or send.policy is not None:
         policy = resolve(base, _asked(send))
         noted = kept(policy)
     message = plain(send.message, settings.message_text, settings.message_parts)
+    params = None if send.params is None else written(send.params, settings.max_params)
     turn_id, digest = new_turn_id, None
-    if send.turn_id is not None:
+    if send.parent is not None and send.turn_id is not None:
+        turn_id = ids.turn_id(send.turn_id)
+        digest = None if send.key is None else _digest(message, agent, params)
+    elif send.turn_id is not None:
         if send.key is not None:
             raise InvalidRequest("key must not come with an id for the turn: it is one", field="key")
-        turn_id, digest = ids.turn_id(send.turn_id), fingerprint([message, agent])
+        turn_id, digest = ids.turn_id(send.turn_id), _digest(message, agent, params)
     elif send.key is not None:
-        turn_id, digest = ids.keyed_turn_id(user, session, send.key), fingerprint([message, agent])
+        turn_id, digest = ids.keyed_turn_id(user, session, send.key), _digest(message, agent, params)
     strategy = policy.strategy
-    head = TurnHead(turn_id, user, agent, now, digest, strategy, noted)
-    size = _size(message)
+    size, needs = _size(message), False
+    if params is not None:
+        size += size_of_params(params)
+    if send.options is not None:
+        needs = send.options.needed
+        size += send.options.size
+    head = TurnHead(turn_id, user, agent, now, digest, strategy, noted, send.parent, params, needs)
     spec = TurnSpec(
         head, session, message, policy.turn_timeout, policy.cancel_grace, send.options, send.ended_to, size
     )
-    not_before = None if send.after is None else now + seconds(send.after, "after_seconds")
+    after = None if send.after is None else seconds(send.after, "after_seconds")
+    not_before = now + after if after else None  # after no time it is sent now
     return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded, None, not_before)
 
 
 def rearrangement(change: ChangeQueued, settings: Settings) -> Rearrange:
     """What is asked of a turn that waits. Raises `InvalidRequest` and `MessageTooLarge`."""
-    turn_id, user = ids.turn_id(change.turn_id), change.asker.user
+    turn_id, user, bounded = ids.turn_id(change.turn_id), change.asker.user, change.asker.bounded
     if (change.to is None) == (change.message is None):
         raise InvalidRequest("a waiting turn is either moved or given another message", field="move")
     if change.to is None:
         message = plain(change.message, settings.message_text, settings.message_parts)
-        return Rearrange(turn_id, user, None, Edit(message, _size(message)))
+        return Rearrange(turn_id, user, None, Edit(message, _size(message)), bounded)
     try:
-        return Rearrange(turn_id, user, MoveTo(change.to))
+        return Rearrange(turn_id, user, MoveTo(change.to), bounded=bounded)
     except ValueError:
         raise InvalidRequest(f"move must be one of: {', '.join(MoveTo)}", field="move") from None
 
@@ -113,6 +140,18 @@ def clears(queue: QueueMode | str | None, turn_id: TurnId | None) -> bool:
     Raises `InvalidRequest`.
     """
     return turn_id is None if queue is None else queue_mode(queue) is QueueMode.CLEAR
+
+
+def forces(cancel: Cancel | CancelMany) -> bool:
+    """Whether a cancel waits for no critical section. Raises `ScopeMissing`, and `InvalidRequest`."""
+    force: object = cancel.force
+    if force is False:
+        return False
+    if force is not True:
+        raise InvalidRequest("force must be true or false", field="force")
+    if not cancel.asker.sees_all:
+        raise ScopeMissing("only an admin stops a turn in a step that must not be interrupted")
+    return True
 
 
 def queue_mode(queue: Any) -> QueueMode:

@@ -27,14 +27,18 @@ class PolicyFields(TypedDict, total=False):
     turn_timeout: float | None
     stall_timeout: float | None
     wind_grace: float
+    max_hold: float
     queue_limit: int
     on_full: str
     collapse_parts: int
     collapse_window: float
     priority: str
     max_in_flight: int
+    max_of_agent: int | None
+    on_cap: str
     max_events: int | None
     max_event_bytes: int | None
+    max_tokens: int | None
     on_disconnect: str
     abandon_after: float
     on_restart: str
@@ -64,13 +68,16 @@ def said(layer: Layer, name: str | None, fields: Any) -> Said:
     given = dict(fields)
     allow = known_fields(given.pop(ALLOW), ALLOW) if ALLOW in given else None
     deny = known_fields(given.pop(DENY, ()), DENY)
-    return Said(layer, name, {each: _checked(each, value) for each, value in given.items()}, allow, deny)
+    checked = {each: _checked(each, value, layer) for each, value in given.items()}
+    return Said(layer, name, checked, allow, deny)
 
 
-def _checked(name: Any, value: Any) -> Any:
+def _checked(name: Any, value: Any, layer: Layer) -> Any:
     field = FIELDS.get(name) if isinstance(name, str) else None
     if field is None:
         raise unknown(name)
+    if layer is Layer.USER and field.highest is Layer.AGENT:
+        raise InvalidRequest(f"{name} is for an agent to say, not for a user", field=name)
     return field.check(value, name)
 
 
@@ -93,7 +100,12 @@ def _of_user(name: str, fields: Any) -> Said:
     try:
         return said(Layer.USER, name, fields)
     except InvalidRequest as error:
-        raise InvalidRequest(f"user {name[:MAX_FIELD]!r}: {error}", field=error.field) from None
+        raise of_whom(error, f"user {name[:MAX_FIELD]!r}") from None
+
+
+def of_whom(error: InvalidRequest, whom: str) -> InvalidRequest:
+    """The same refusal, which says about whom it is."""
+    return type(error)(f"{whom}: {error}", field=error.field)
 
 
 def over(above: Said, below: Said) -> Said:

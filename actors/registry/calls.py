@@ -7,7 +7,6 @@ from typing import Any, TypeVar
 
 from turnkeeper.actors.events.streams import asker_of
 from turnkeeper.actors.model.messages import (
-    ActiveTurn,
     Cancel,
     CancelAnswer,
     Cleanup,
@@ -16,31 +15,31 @@ from turnkeeper.actors.model.messages import (
     Counts,
     GetCounts,
     GetMessages,
-    GetPolicy,
     GetSession,
     GetTurn,
     GetTurns,
-    ListActive,
     ListSessions,
-    PolicyView,
     Query,
     Send,
     SessionPage,
     SessionSummary,
     SessionView,
-    SetPolicy,
     SetTitle,
     TurnEnd,
     TurnPage,
 )
 from turnkeeper.actors.model.records import HOST, Asker, Epoch, SessionId, TurnOptions, TurnRecord
-from turnkeeper.actors.model.words import CancelCode, Layer, QueueMode, SessionState
-from turnkeeper.actors.policy.said import PolicyFields
+from turnkeeper.actors.model.words import CancelCode, QueueMode, SessionState
+from turnkeeper.actors.policy.layers import Layers
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef, ask
+from turnkeeper.actors.session.views import hold_left
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import current
 
 from .bulk.calls import BulkCalls
+from .directory import Directory
 from .receipt import Receipt
+from .shared import Shared
 
 R = TypeVar("R")
 
@@ -51,6 +50,20 @@ class SessionCalls(BulkCalls):
     ``user`` is the user on whose behalf a call is made; ``None`` is the host's own code, which may see every
     session. A session that the user may not see gets the answer of an unknown one.
     """
+
+    directory: Directory
+    layers: Layers
+    _agents: dict[str, Agent]
+    _shared: Shared | None
+
+    def hold_left(self, session_id: str) -> float:
+        """For how many seconds a cancel of its turn waits, or would wait, for critical sections."""
+        entry, shared = self.directory.entries.get(SessionId(session_id)), self._shared
+        return 0.0 if entry is None or shared is None else hold_left(entry.state, shared.clock())
+
+    def takes(self, agent: str | None = None) -> tuple[str, ...] | None:
+        """The types of the parts that an agent takes, ``None`` for any. Raises `UnknownAgent`."""
+        return self._agents[self.layers.base(agent).agent].takes
 
     @abstractmethod
     def epoch_of(self, session_id: str, turn_id: str) -> Epoch | None:
@@ -76,6 +89,7 @@ class SessionCalls(BulkCalls):
         key: str | None = None,
         policy: Mapping[str, Any] | None = None,
         after: float | None = None,
+        params: Mapping[str, Any] | None = None,
     ) -> Receipt:
         """Send a message: run one turn. Returns once it has started (``wait=False``: at once).
 
@@ -87,8 +101,9 @@ class SessionCalls(BulkCalls):
         must be the session's current or last one, or else it raises `PreconditionFailed`. ``policy`` is what
         else is said of how the turn is run, such as ``{"stall_timeout": 20}``: fields that a send may set.
         Bounds, ``timeout`` among them, can only be narrowed. ``after``: as if it were sent so many seconds
-        later; it returns at once. Raises `SessionError`. Cancelling it does not
-        take the send back.
+        later; it returns at once. ``params`` is what is for the agent beside the message (`Turn.params`),
+        such as ``{"temperature": 0.2}``: what JSON can say, up to ``max_params`` bytes. Raises
+        `SessionError`. Cancelling it does not take the send back.
         """
         inside = current.get() is not None
         if inside and wait:
@@ -110,6 +125,9 @@ class SessionCalls(BulkCalls):
             key,
             policy,
             after,
+            None,
+            None,
+            params,
         )
         asked = _ask_now(self.ref, send, inside)
         ended.source = asked.source
@@ -128,18 +146,21 @@ class SessionCalls(BulkCalls):
         text: str | None = None,
         code: CancelCode | None = None,
         queue: QueueMode | str | None = None,
+        force: bool = False,
     ) -> CancelAnswer:
         """Stop a turn, or whatever the session does, and return what it came to.
 
         ``queue`` is what becomes of the turns that wait: by default a cancel that names its turn keeps them,
-        and one that does not clears them. Answered when the turn has settled, at most ``cancel_grace``
-        seconds later (``wait=False``: at once, ``requested``). Cancelling it does not take the cancel
-        back. Raises `WaitsForItself` inside the turn it would stop, unless ``wait=False``.
+        and one that does not clears them. It waits for the end of the turn's critical sections, at most
+        ``max_hold`` seconds; with ``force``, for the host's own code and admins, it does not. Answered when
+        the turn has settled, at most ``cancel_grace`` and ``wind_grace`` seconds after that (``wait=False``:
+        at once, ``requested``). Cancelling it does not take the cancel back. Raises `ScopeMissing`, and
+        `WaitsForItself` inside the turn it would stop, unless ``wait=False``.
         """
         inside = current.get() is not None
         if inside and wait:
             self.refuse_inside(session_id, turn_id, "use wait=False")
-        cancel = Cancel(session_id, turn_id, asker_of(user), wait, text, code, queue=queue)
+        cancel = Cancel(session_id, turn_id, asker_of(user), wait, text, code, None, queue, force)
         return await _ask_now(self.ref, cancel, inside)
 
     async def close(self, session_id: str, *, user: str | None = None, free: bool = False) -> SessionView:
@@ -182,10 +203,6 @@ class SessionCalls(BulkCalls):
         """
         return await self.ask(GetMessages(session_id, asker_of(user), before, limit))
 
-    async def active(self, *, user: str | None = None) -> tuple[ActiveTurn, ...]:
-        """All turns in flight, of one user or of all."""
-        return await self.ask(ListActive(asker_of(user)))
-
     async def sessions(
         self,
         *,
@@ -206,23 +223,6 @@ class SessionCalls(BulkCalls):
     async def set_title(self, session_id: str, title: str, *, user: str | None = None) -> SessionSummary:
         """Give a session a title. Raises `UnknownSession`, `InvalidRequest` and `TitleTooLong`."""
         return await self.ask(SetTitle(session_id, title, asker_of(user)))
-
-    async def policy(
-        self, session_id: str, *, user: str | None = None, agent: str | None = None
-    ) -> PolicyView:
-        """How the turns of the session's owner are run by an agent, and which layer says so of each field.
-
-        Raises `UnknownSession` and `UnknownAgent`.
-        """
-        return await self.ask(GetPolicy(session_id, agent, asker_of(user)))
-
-    async def set_policy(self, layer: Layer, name: str | None, fields: PolicyFields) -> None:
-        """Say how turns are run, for the sends from now on: by default, of one agent or of one user.
-
-        ``fields`` are all that this layer says, and not only what changes; by default, what the settings say
-        stays below. Raises `InvalidRequest`, `UnknownAgent` and `TooManyPolicies`; then nothing has changed.
-        """
-        await self.ask(SetPolicy(layer, name, fields))
 
     async def cleanup(self, *, user: str | None = None) -> tuple[SessionId, ...]:
         """Put idle sessions to sleep now instead of after ``idle_ttl``, and return which."""

@@ -1,6 +1,8 @@
 """The sessions' actors: started when a session is opened or woken, and sent its messages."""
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 from turnkeeper.actors.events.early_readers import EarlyReaders
@@ -8,9 +10,8 @@ from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.events.reaction import close_on_named
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import InvalidRequest, ScopeMissing
-from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.logger import about, logger
 from turnkeeper.actors.model.messages import (
     Close,
     FollowTurn,
@@ -30,7 +31,7 @@ from turnkeeper.actors.runtime.run_queue import MESSAGES_PER_PASS
 from turnkeeper.actors.session.refusals import shutting_down, unknown
 from turnkeeper.actors.session.states import Closed, Home, Idle, Memory
 
-from .directory import Entry, left_of, restore
+from .directory import Entry, followed, left_of, restore
 from .session_actor import SessionActor
 from .shared import Shared
 
@@ -75,19 +76,22 @@ class Children:
             raise unknown(session)
         return session, owner
 
-    def open(self, session: SessionId, owner: str, now: float) -> Entry:
-        """Open a session, for a send or a close that comes next. Raises `ShuttingDown`."""
+    def open(self, session: SessionId, owner: str, now: float, *, counts: bool = True) -> Entry:
+        """Open a session, for a send or a close that comes next. Raises `ShuttingDown`.
+
+        What comes ``counts`` as a turn already.
+        """
         if self._over:
             raise shutting_down()
         state = Idle(Memory(Home(session, owner, self._limits), self._directory.epoch_floor))
         entry = Entry(session, state, now)
-        self._directory.add(entry, owner)
+        self._directory.add(entry, owner, counts=counts)
         restore(entry, self._shared.contexts.take(session))
         entry.log = EventLog(entry.holdings)
         readers = self.early_readers.take(session, owner)
         entry.actor = SessionActor.start(self._shared, state, entry.log, readers)
         if readers:
-            self._directory.followed(entry.actor, session, len(readers), now)
+            followed(self._directory, entry.actor, session, len(readers), now)
         logger.debug("session %s: opened for %s", session, owner, extra=about(session))
         return entry
 
@@ -175,7 +179,7 @@ class Children:
         if entry is None:
             return False
         now = self._shared.clock()
-        self._directory.followed(report.actor, report.session_id, 0, now)
+        followed(self._directory, report.actor, report.session_id, 0, now)
         self._directory.report(report.actor, report.state, now)
         self._directory.slept(entry, report.state, report.log)
         if self._shared.journal is None:
@@ -210,7 +214,9 @@ class Children:
             return
         self.let_go(entry)
         if isinstance(entry.state, Closed) and entry.state.for_good is not None:
-            self._shared.later(journal.forget(entry.session_id))
+            task = self._shared.loop.create_task(journal.forget(entry.session_id))
+            self._shared.journal_tasks.add(task)
+            task.add_done_callback(partial(_forgotten, self._shared))
 
     def let_go(self, entry: Entry) -> None:
         """Keep nothing of a session in memory."""
@@ -235,12 +241,13 @@ class Children:
 
 
 class Closing:
-    """Closes single sessions, when that is asked."""
+    """Closes single sessions, when that is asked. ``count`` is given how many more are to be forgotten."""
 
-    def __init__(self, shared: Shared, children: Children) -> None:
+    def __init__(self, shared: Shared, children: Children, count: Callable[[int], None]) -> None:
         self._shared = shared
         self._directory = shared.directory
         self._children = children
+        self._count = count
 
     def close(self, message: Close, to: ReplyTo) -> None:
         """Close a session, or forget the conversation that is left of one. Raises `SessionError`."""
@@ -259,7 +266,8 @@ class Closing:
 
     def _free(self, entry: Entry, shut: Shut, to: ReplyTo) -> None:
         """Close a session and forget it; ``to`` is answered when it is forgotten, with how it was closed."""
-        self._children.forward(entry, shut, _Freeing(self._shared, to))
+        self._count(1)
+        self._children.forward(entry, shut, _Freeing(self._shared, to, partial(self._count, -1)))
 
     def freed(self, report: ToBeFreed, to: ReplyTo) -> None:
         """A session is closed that is to be forgotten."""
@@ -279,12 +287,13 @@ class Closing:
 class _Freeing(AsyncioFuture[SessionView]):
     """Where a session that is to be freed says that it is closed, then the registry that it is forgotten.
 
-    A registry that has stopped instead has forgotten everything.
+    A registry that has stopped instead has forgotten everything. ``done`` is called when it is answered.
     """
 
-    def __init__(self, shared: Shared, to: ReplyTo) -> None:
+    def __init__(self, shared: Shared, to: ReplyTo, done: Callable[[], None]) -> None:
         self._shared = shared
         self._to = to
+        self._done = done
         self._closed: SessionView | None = None
 
     def set(self, value: SessionView | None = None) -> None:
@@ -294,6 +303,7 @@ class _Freeing(AsyncioFuture[SessionView]):
         else:
             super().set(value)
             answer(self._to, value)
+            self._done()
 
     def set_exception(self, exc_info: Any = None) -> None:
         if self._closed is not None:
@@ -302,3 +312,10 @@ class _Freeing(AsyncioFuture[SessionView]):
         super().set_exception(exc_info)
         if self._to is not None:
             self._to.set_exception(exc_info)
+        self._done()
+
+
+def _forgotten(shared: Shared, task: "asyncio.Task[None]") -> None:
+    shared.journal_tasks.discard(task)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.error("the journal failed", exc_info=error)

@@ -9,11 +9,12 @@ journal it comes between the two: see `durable.journaled`.
 from typing import Any, assert_never
 
 from turnkeeper.actors.journal.contract import Head, Landed, Moved, NotLanded
-from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, SessionLost
-from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.logger import about, logger
 from turnkeeper.actors.model.messages import (
     CancelAnswer,
+    Granted,
+    Hold,
     Rearrange,
     Recover,
     ReplyAddress,
@@ -24,16 +25,22 @@ from turnkeeper.actors.model.messages import (
     Submit,
     Tick,
     TurnEnded,
+    TurnRead,
+    TurnReturned,
+    Unhold,
     WoundUp,
 )
-from turnkeeper.actors.model.policy import STANDARD
-from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, answer, refuse
-from turnkeeper.actors.session.effects import Effect, Refuse, Reply, addressees
+from turnkeeper.actors.session.effects import Decision, Effect, Refuse, Reply, addressees
 from turnkeeper.actors.session.machine import Message, step
+from turnkeeper.actors.session.refusals import refuse as refused
+from turnkeeper.actors.session.slots import next_ticket, slot_of
 from turnkeeper.actors.session.states import Closed, Ending, Idle, State
 from turnkeeper.actors.session.views import state_name
 
+from .admitting.parts import edit_not_taken
+from .admitting.room import with_bytes, with_room
+from .directory import came_to_nothing
 from .performer import Performer
 from .shared import DEBUG, Shared
 
@@ -76,7 +83,7 @@ def _asked_by(before: State, message: Message, to: ReplyAddress | None) -> str |
             return message.by
         case Stop() | Shut():
             return message.reason.by
-        case TurnEnded() | Tick() | WoundUp() | Recover():
+        case Hold() | Unhold() | TurnReturned() | TurnEnded() | Tick() | WoundUp() | Granted() | Recover():
             return None
         case _:
             assert_never(message)
@@ -103,8 +110,8 @@ class Decisions:
         """Where the session's log in the journal stands; ``None`` if it has none there."""
         return None
 
-    def answered(self, message: Landed | Moved | NotLanded) -> None:
-        """The journal says what became of an append."""
+    def answered(self, message: Landed | Moved | NotLanded | TurnRead) -> None:
+        """The journal says what became of an append, or what it has of a turn."""
 
     def flush(self) -> None:
         """Write what waits to be written into the journal."""
@@ -121,10 +128,15 @@ class Decisions:
         """
         before, now = self.state, self._shared.clock()
         if type(message) is Submit:
-            message = self._with_room(before, message)
-        after, effects = step(before, message, now, to)
+            message = with_room(self._shared.directory, self._shared.slots, before, message)
+        if type(message) is Rearrange:
+            after, effects = rearranged(self._shared, before, message, now, to)
+        else:
+            after, effects = step(before, message, now, to)
         if after is not before:
             self._take(after, now)
+        elif type(message) is Submit and type(after) is Idle:
+            self._come_to_nothing(self._shared.title_of(after.memory.home.session_id))
         if logger.isEnabledFor(DEBUG):
             log_decision(before, message, after, effects)
         try:
@@ -134,32 +146,27 @@ class Decisions:
             raise
 
     def abandon(self, error: SessionError) -> None:
-        """The actor is gone: answer each asker of what was not decided, or not done."""
-
-    def _with_room(self, before: State, message: Submit) -> Submit:
-        """The send, with why there is no room for its turn, if there is none."""
-        most = (message.spec.head.own_policy or STANDARD).max_in_flight
-        if self._shared.directory.ledger.is_roomy(before.memory.home.owner, message.bounded, most):
-            return message
-        return replace(message, no_room=self._no_room(before, message.bounded, most))
+        """The actor is gone: give back its slot, and answer each asker of what was not decided or done."""
+        slot = slot_of(self.state)
+        if slot is not None:
+            self._shared.slots.leave(slot.ticket)
+        self._shared.slots.leave(next_ticket(self.state.memory))  # of a send that could not be decided
 
     def _take(self, after: State, now: float) -> None:
         """Make this the session's state."""
         self.state = after
         # Not by a report to the registry, which would be believed when it arrives: after the next step.
         self._shared.directory.report(self._actor, after, now)
+        if self._shared.slots.asking:
+            self._shared.slots.grant()  # a turn that needs no slot may have made room
         if type(after) is Closed:
             self._close(after)
 
-    def _no_room(self, state: State, bounded: bool, most: int) -> SessionError | None:
-        """Why no other turn may start now. A turn that takes the place of another one needs none itself."""
-        home, directory = state.memory.home, self._shared.directory
-        if type(state) is Idle and home.session_id in directory.opening:
-            return None  # its place was taken when the session was opened
-        no_turn = directory.ledger.no_turn(home.owner, bounded=bounded, most=most)
-        if no_turn is not None and type(state) is Idle:
-            return no_turn
-        return directory.ledger.no_byte(home.owner, bounded=bounded)
+    def _come_to_nothing(self, title: str | None) -> None:
+        """A send starts nothing: where the session was opened for it, its place is free again."""
+        came_to_nothing(self._shared.directory, self._actor, self.state, title)
+        if self._shared.slots.asking:
+            self._shared.slots.grant()
 
     def _close(self, state: Closed) -> None:
         session_id = state.memory.home.session_id
@@ -167,6 +174,14 @@ class Decisions:
         if state.for_good is not None:  # after a shutdown, what waits may still end with its conversation
             self._shared.contexts.forget(session_id)
         self._shared.report(SessionEnded(self._actor, session_id))
+
+
+def rearranged(shared: Shared, before: State, message: Rearrange, now: float, to: ReplyTo) -> Decision:
+    """What a session does when a turn that waits is moved, or edited: with what its agent takes."""
+    unfit = edit_not_taken(shared.takes, before, message)
+    if unfit is not None:
+        return refused(before, to, unfit)
+    return step(before, with_bytes(shared.directory.ledger, before, message), now, to)
 
 
 def lose(to: ReplyTo, effects: tuple[Effect, ...]) -> None:

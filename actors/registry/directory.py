@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from turnkeeper.actors.admission.bounds import Bounds
+from turnkeeper.actors.admission.caps import Caps
 from turnkeeper.actors.admission.holdings import Held, Holdings
 from turnkeeper.actors.admission.ledger import Ledger
+from turnkeeper.actors.admission.scheduler import Scheduler
 from turnkeeper.actors.admission.sleepers import Sleepers
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Counts, LoopLag, SessionSummary
@@ -19,6 +21,7 @@ from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.session.line import Line
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.session.slots import weight_of
 from turnkeeper.actors.session.states import Closed, Ending, Queued, Running, State
 from turnkeeper.actors.session.views import InFlight, queued_turns, state_name
 from turnkeeper.actors.turn.context_store import Left
@@ -36,7 +39,10 @@ class Entry(Held):
         "active_at",
         "active_before",
         "actor",
+        "agent",
         "counted",
+        "counts",
+        "delays",
         "head",
         "log",
         "parked_mail",
@@ -59,6 +65,12 @@ class Entry(Held):
         #: How many bytes its turns' results take, and the large messages of the turn that holds it and of the
         #: one that waits.
         self.counted = 0
+        #: Whether a turn of it counts that runs, or is about to, without a slot; and of which agent, once it
+        #: runs. Those that have a slot are counted by that.
+        self.counts = False
+        self.agent: str | None = None
+        #: Whether its next turn waits for a moment, to ask for a slot then: it counts among those that wait.
+        self.delays = False
         self.actor: Any = None
         #: Its event log.
         self.log: Any = None
@@ -81,11 +93,13 @@ Listed: TypeAlias = Entry | Left
 class Directory:
     """The sessions of one registry, and what each user has of them."""
 
-    def __init__(self, bounds: Bounds | None = None) -> None:
+    def __init__(self, bounds: Bounds | None = None, caps: Caps | None = None) -> None:
         self.entries: dict[SessionId, Entry] = {}
         #: What each user has, beside the bounds.
-        self.ledger: Ledger[Entry] = Ledger(bounds or Bounds.of(Settings()))
-        #: Those whose first send is on its way to them, or whose turn waits. Their turns count already.
+        self.ledger: Ledger[Entry] = Ledger(bounds or Bounds.of(Settings()), caps or Caps.of(Settings()))
+        #: Which turns have a slot, and which wait for one.
+        self.scheduler = Scheduler(self.ledger, self.ledger.caps)
+        #: Those whose first send is on its way to them, or whose turn waits.
         self.opening: dict[SessionId, Entry] = {}
         #: The states of those that are busy: a list of very many looks at nothing else.
         self.active: dict[SessionId, InFlight] = {}
@@ -93,15 +107,19 @@ class Directory:
         self.asleep: Sleepers[Entry] = Sleepers()
         #: The open streams, each with what its reader has, who need not be the session's owner.
         self.streams: dict[Any, Holdings[Entry]] = {}
-        self.unresponsive = 0
         #: No session that is opened may draw an epoch that a forgotten one has drawn.
         self.epoch_floor: Epoch = 0
 
-    def add(self, entry: Entry, owner: str) -> None:
-        """A session of this user's is opened, for a send that comes next."""
+    def add(self, entry: Entry, owner: str, *, counts: bool = True) -> None:
+        """A session of this user's is opened, for a send that comes next.
+
+        Its turn ``counts`` already, unless it has to have a slot.
+        """
         holdings = self.ledger.of(owner)
         holdings.add(entry)
-        holdings.count_turns(1)
+        entry.counts = counts
+        if counts:
+            holdings.count_turns(1)
         self.entries[entry.session_id] = self.opening[entry.session_id] = entry
 
     def in_flight(self, asker: Asker) -> list[InFlight]:
@@ -154,36 +172,52 @@ class Directory:
         entry.touched_at = now
         memory, quarantined = state.memory, before.memory.quarantined
         if memory.quarantined is not quarantined:
-            self.unresponsive += len(memory.quarantined) - len(quarantined)
+            entry.holdings.count_unresponsive(len(memory.quarantined) - len(quarantined))
         holdings = entry.holdings
         size = memory.results
+        counts, agent, delays = False, None, False
         if type(state) is Running or type(state) is Ending:
             size += size_in_flight(state)
-            # Without calls to `Holdings.count_turns`: every turn passes here twice.
+            turn = state.turn
+            if turn.ticket is None:
+                head = turn.spec.head
+                counts, agent = head.parent is None, head.agent
             if session_id not in self.active and (
                 not self.opening or self.opening.pop(session_id, None) is None
             ):
                 self.resting.pop(session_id, None)
                 if now - entry.active_at > QUIET:
                     entry.active_before = entry.active_at
-                holdings.turns += 1
-                holdings.in_all.turns += 1
             self.active[session_id] = InFlight(state)
-            entry.active_at = state.turn.started_at
+            entry.active_at = turn.started_at
         elif type(state) is Queued:
             size += size_of_line(state.line)
+            counts, delays = weight_of(state)
             if self.active.pop(session_id, None) is None and session_id not in self.opening:
                 self.resting.pop(session_id, None)
-                holdings.count_turns(1)
             self.opening[session_id] = entry
         else:
             if self.active.pop(session_id, None) or self.opening.pop(session_id, None):
                 entry.active_at = now
-                holdings.turns -= 1
-                holdings.in_all.turns -= 1
             else:
                 self.resting.pop(session_id, None)
             self.resting[session_id] = entry  # at the end: the others have been at rest for longer
+        if counts is not entry.counts:
+            # Without calls to `Holdings.count_turns` and `Ledger.count_turn`: every turn passes here twice.
+            entry.counts, number = counts, 1 if counts else -1
+            holdings.turns += number
+            holdings.in_all.turns += number
+            if holdings.turns < 2 or holdings.waiting:
+                holdings.moved()
+        if delays is not entry.delays:
+            entry.delays = delays
+            holdings.count_later(1 if delays else -1)
+        if agent is not entry.agent:
+            of_agent, over, entry.agent = self.ledger.of_agent, entry.agent, agent
+            if agent is not None:
+                of_agent[agent] += 1
+            if over is not None:
+                of_agent[over] -= 1
         if size != entry.counted:
             holdings.keep(size - entry.counted)
             entry.counted = size
@@ -201,16 +235,6 @@ class Directory:
             holdings.count_streams(-1)
             self.ledger.tidy(holdings)
 
-    def followed(self, actor: Any, session_id: SessionId, subscribers: int, now: float) -> None:
-        """A living session reports how many readers it has."""
-        entry = self.living(actor, session_id)
-        if entry is None:
-            return
-        entry.subscribers = subscribers
-        entry.touched_at = now
-        if self.resting.pop(session_id, None) is not None:
-            self.resting[session_id] = entry
-
     def slept(self, entry: Entry, state: State, log: Any) -> None:
         """The session's actor has stopped; this is what is left of it."""
         self.resting.pop(entry.session_id, None)
@@ -227,31 +251,19 @@ class Directory:
     def remove(self, entry: Entry) -> None:
         """Forget the session."""
         session_id, holdings = entry.session_id, entry.holdings
-        if self.active.pop(session_id, None) or self.opening.pop(session_id, None):
-            holdings.count_turns(-1)
+        self.active.pop(session_id, None)
+        self.opening.pop(session_id, None)
+        _count_no_turn(self.ledger, entry)
         self.entries.pop(session_id, None)
         self.resting.pop(session_id, None)
         self.asleep.discard(entry)
         if entry.log is not None:
             entry.log.forget()
         holdings.keep(-entry.counted - size_of_title(entry.title))
+        holdings.count_unresponsive(-len(entry.state.memory.quarantined))
         holdings.remove(entry)
         self.ledger.tidy(holdings)
-        self.unresponsive -= len(entry.state.memory.quarantined)
         self.epoch_floor = max(self.epoch_floor, last_epoch(entry.state))
-
-    def counts(self, counters: Mapping[str, int], lag: LoopLag) -> Counts:
-        """How many there are of what, with what was counted elsewhere."""
-        return Counts(
-            sessions=len(self.entries),
-            asleep=len(self.asleep),
-            turns_in_flight=len(self.active),
-            unresponsive=self.unresponsive,
-            subscribers=len(self.streams),
-            kept=self.ledger.in_all.kept,
-            counters=counters,
-            loop_lag=lag,
-        )
 
     def longest_idle(self, now: float, idle_ttl: float) -> Iterator[Entry]:
         """Those, awake or asleep, that nothing has touched for ``idle_ttl`` seconds, and closed ones asleep.
@@ -280,6 +292,20 @@ class Directory:
         return at_rest and not entry.subscribers and not entry.state.memory.quarantined
 
 
+def counts_of(directory: Directory, counters: Mapping[str, int], lag: LoopLag) -> Counts:
+    """How many there are of what, with what was counted elsewhere."""
+    return Counts(
+        sessions=len(directory.entries),
+        asleep=len(directory.asleep),
+        turns_in_flight=len(directory.active),
+        unresponsive=directory.ledger.in_all.unresponsive,
+        subscribers=len(directory.streams),
+        kept=directory.ledger.in_all.kept,
+        counters=counters,
+        loop_lag=lag,
+    )
+
+
 def may_be_forgotten(directory: Directory, entry: Entry, now: float, retention: float) -> bool:
     """Whether it sleeps, and is closed or was last touched ``retention`` seconds ago.
 
@@ -288,6 +314,17 @@ def may_be_forgotten(directory: Directory, entry: Entry, now: float, retention: 
     if entry not in directory.asleep or entry.awaits_the_journal:
         return False
     return isinstance(entry.state, Closed) or entry.touched_at <= now - retention
+
+
+def _count_no_turn(ledger: Ledger[Entry], entry: Entry) -> None:
+    """None of its turns counts any more."""
+    if entry.counts:
+        entry.holdings.count_turns(-1)
+    if entry.delays:
+        entry.holdings.count_later(-1)
+    if entry.agent is not None:
+        ledger.count_turn(entry.agent, -1)
+    entry.counts, entry.delays, entry.agent = False, False, None
 
 
 def size_in_flight(state: Running | Ending) -> int:
@@ -338,20 +375,31 @@ def summary(found: Listed) -> SessionSummary:
     )
 
 
+def followed(directory: Directory, actor: Any, session_id: SessionId, subscribers: int, now: float) -> None:
+    """A living session reports how many readers it has."""
+    entry = directory.living(actor, session_id)
+    if entry is None:
+        return
+    entry.subscribers = subscribers
+    entry.touched_at = now
+    if directory.resting.pop(session_id, None) is not None:
+        directory.resting[session_id] = entry
+
+
 def reserve(directory: Directory, session_id: SessionId) -> Holdings[Entry] | None:
     """Count a turn that is about to be reported, unless it counts already.
 
     Give its place back with ``count_turns(-1)`` before that.
     """
     entry = directory.entries.get(session_id)
-    if entry is None or session_id in directory.opening:
+    if entry is None or entry.counts:
         return None
     entry.holdings.count_turns(1)
     return entry.holdings
 
 
 def came_to_nothing(directory: Directory, actor: Any, state: State, title: str | None) -> None:
-    """What a session was opened for could not be written: it has nothing to do, and this title."""
+    """Nothing starts in a session that was opened for that: it has nothing to do, and this title."""
     entry = directory.living(actor, state.memory.home.session_id)
     if entry is not None and entry.session_id in directory.opening:
         name(entry, title)
@@ -369,10 +417,10 @@ def put_back(directory: Directory, entry: Entry, owner: str) -> None:
     """A session is in memory again, asleep."""
     directory.ledger.of(owner).add(entry)
     directory.entries[entry.session_id] = entry
-    directory.unresponsive += len(entry.state.memory.quarantined)
     directory.asleep.add(entry)
     entry.counted = entry.state.memory.results
     entry.holdings.keep(entry.counted)
+    entry.holdings.count_unresponsive(len(entry.state.memory.quarantined))
 
 
 def restore(entry: Entry, left: Left | None) -> None:

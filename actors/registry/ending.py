@@ -1,5 +1,7 @@
 """The registry's end: every session is closed, then every actor is stopped.
 
+One that is to be forgotten, as the session of a single turn is at its end, is waited for until it is.
+
 Both go through all sessions in passes of the loop, and the registry's actor goes on handling messages until
 the last of them. Meanwhile no session is opened; once actors are being stopped, none is started any more, and
 what is for a session is refused at once.
@@ -51,6 +53,8 @@ class Ending:
         self._phase = Phase.OPEN
         #: Those that were asked to close and have not.
         self._left: set[SessionId] = set()
+        #: How many sessions are on their way to be forgotten.
+        self._to_forget = 0
         #: How many times over not all have been asked yet.
         self._asking = 0
         self._overdue = False
@@ -73,7 +77,7 @@ class Ending:
     @property
     def drained(self) -> bool:
         """Whether the end has begun and every session is closed, or was given up at the deadline."""
-        return self.begun and (self._overdue or not (self._asking or self._left))
+        return self.begun and (self._overdue or not (self._asking or self._left or self._to_forget))
 
     # -- Closing ----------------------------------------------------------------------------------------
 
@@ -87,6 +91,7 @@ class Ending:
         if self._phase is Phase.OPEN:
             self._phase = Phase.CLOSING
             self._children.early_readers.end(StreamEnd.SHUTDOWN)
+            self._shared.slots.close()
             directory = self._shared.directory
             awake = len(directory.entries) - len(directory.asleep)
             if awake:
@@ -116,6 +121,11 @@ class Ending:
             self._left.discard(session_id)
             self._finish_if_drained()
 
+    def count_to_forget(self, by: int) -> None:
+        """So many more sessions are on their way to be forgotten, or fewer."""
+        self._to_forget += by
+        self._finish_if_drained()
+
     def overdue(self) -> None:
         """The deadline has come: give up those that are not closed."""
         if not self.drained:
@@ -127,6 +137,7 @@ class Ending:
     def _finish_if_drained(self) -> None:
         if self.drained:
             self._timer.cancel()
+            self._due = math.inf  # what is to be forgotten after this has the next deadline
             todo, self._then = self._then, []
             for do in todo:
                 do()

@@ -11,13 +11,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 from turnkeeper.actors.admission.bounds import Bounds
+from turnkeeper.actors.journal.contract import Journal
 from turnkeeper.actors.journal.where import AnyJournal, journal_of
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.exceptions import AlreadyStarted, InvalidRequest, LoopClosed, NoRegistry
 from turnkeeper.actors.model.functions import check_function
 from turnkeeper.actors.model.messages import LoopLag, Recovering, Shutdown
 from turnkeeper.actors.model.records import Epoch, SessionId
-from turnkeeper.actors.model.words import Layer
+from turnkeeper.actors.model.words import Layer, Priority
 from turnkeeper.actors.policy.layers import Layers
 from turnkeeper.actors.policy.said import PolicyFields, of_users, said
 from turnkeeper.actors.runtime import AsyncioFuture, AsyncioRef
@@ -38,8 +39,9 @@ from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.pipeline import Pipeline, S
 from turnkeeper.actors.turn.transcript import Bound
 from turnkeeper.actors.turn.turn import refuse_to_wait_for_itself
-from turnkeeper.actors.turn.undo.hooks import OnRollback
+from turnkeeper.actors.turn.winding.hooks import OnInterrupt, OnRollback, OnTurnEnd, host_hooks
 
+from .admitting.slots import caps_of
 from .calls import SessionCalls
 from .directory import Directory
 from .registry_actor import RegistryActor
@@ -56,14 +58,13 @@ class SessionRegistry(SessionCalls):
     ``async with SessionRegistry(agent) as registry`` opens it on the running loop; leaving the block
     shuts it down. ``agents`` is one agent, or several by name of which the one called ``default``, or
     else the first, is the default.
-
     With a ``journal``, the path of a file or one that is made already, sessions outlive the process.
-
     ``users`` says how the turns of some users are run, by their names: each as an `Agent` says it of its own.
 
-    ``on_rollback`` is called with each turn that is undone (an `UndoneTurn`), after the hooks that the turn
-    itself has registered; after a restart, too, for a turn that was to be undone when its process ended. It
-    may be a coroutine function. If the process ends while it runs, it is called again for the same turn.
+    ``on_interrupt`` is called with each turn that was stopped or whose process has ended (`InterruptedTurn`),
+    ``on_rollback`` with each that is undone (`UndoneTurn`), ``on_turn_end`` with the record of each that was
+    started; after a restart for those of the process before. Each may be a coroutine function, and is called
+    before the turn lets go of its session; again, if the process ends while it runs.
 
     Everything here belongs to the loop's thread. Other threads use `ref`: ``registry.ref.ask(Cancel("s1"),
     timeout=5)`` or ``registry.ref.tell(...)``.
@@ -79,7 +80,9 @@ class SessionRegistry(SessionCalls):
         owner_of: OwnerOf | None = None,
         journal: AnyJournal | None = None,
         users: Mapping[str, PolicyFields] | None = None,
+        on_interrupt: OnInterrupt | None = None,
         on_rollback: OnRollback | None = None,
+        on_turn_end: OnTurnEnd | None = None,
     ) -> None:
         by_name: dict[Any, Any] = dict(agents) if isinstance(agents, Mapping) else {"default": agents}
         if not by_name or not all(isinstance(name, str) for name in by_name):
@@ -92,8 +95,6 @@ class SessionRegistry(SessionCalls):
             check_save(save_context)
         if owner_of is not None:
             check_function(owner_of, "owner_of", "a session")
-        if on_rollback is not None:
-            check_function(on_rollback, "on_rollback", "an undone turn")
         check_settings(settings, Settings)
         self._agents: dict[str, Agent] = {name: agent_of(agent) for name, agent in by_name.items()}
         default_agent = "default" if "default" in by_name else next(iter(by_name))
@@ -106,23 +107,24 @@ class SessionRegistry(SessionCalls):
             default_agent,
         )
         #: What happened how often, also around the registry: `counts` gives it out.
-        self.meter = Meter(by_name)
+        self.meter = Meter(by_name, Priority)
         #: Names this run of the process: turn ids begin with it, and ``/healthz`` shows it.
         self.incarnation = secrets.token_hex(6)
         #: Which sessions there are. The actors write it; on the loop one may look.
-        self.directory = Directory(Bounds.of(self.settings))
+        self.directory = Directory(Bounds.of(self.settings), caps_of(self.settings, self.layers))
         #: Where sessions outlive the process; ``None``: nowhere.
         self.journal = journal_of(journal, self.settings)
         self._load_context = load_context
         self._save_context = None if save_context is None else keyed(save_context)
         self._owner_of = owner_of
-        self._on_rollback = on_rollback
+        self._hooks = host_hooks(on_interrupt, on_rollback, on_turn_end)
         self._stages = Pipeline()
         self._shared: Shared | None = None
         self._ref: AsyncioRef[RegistryActor] | None = None
         self._stopped: AsyncioFuture[bool] | None = None
-        self._draining = False
-        self._opening = False
+        #: The sessions of the process before whose turns it has not ended.
+        self.left: tuple[SessionId, ...] = ()
+        self._draining = self._opening = False
 
     def stage(self, name: str, priority: float = 0) -> Callable[[S], S]:
         """Register a stage, before the start: ``@registry.stage("pre_process_msg", priority=5)``.
@@ -144,7 +146,7 @@ class SessionRegistry(SessionCalls):
         if self._ref is not None or self._opening:
             raise AlreadyStarted("this registry was started before: make another one")
         self._opening = True
-        unfinished = () if self.journal is None else await self.journal.open()
+        self.left = () if self.journal is None else tuple(await self.journal.open())
         loop = asyncio.get_running_loop()
         settings, meter = self.settings, self.meter
         bound = Bound(settings.conversation_messages, settings.conversation_bytes)
@@ -170,15 +172,15 @@ class SessionRegistry(SessionCalls):
             load_context=self._load_context,
             save_context=self._save_context,
             owner_of=self._owner_of,
-            on_rollback=self._on_rollback,
+            hooks=self._hooks,
             journal=self.journal,
             incarnation=self.incarnation,
         )
         debug_from(os.environ)
-        self._ref = RegistryActor.start(self._shared, self.incarnation)
+        self._ref = RegistryActor.start(self._shared)
         _open.setdefault(loop, []).append(self)
-        if unfinished:
-            self._ref.tell(Recovering(unfinished))
+        if self.left:
+            self._ref.tell(Recovering(self.left))
         return self
 
     async def stop(self) -> None:
@@ -193,7 +195,7 @@ class SessionRegistry(SessionCalls):
             self._stopped = self._ref.stop(block=False)
         await self._stopped
         if self.journal is not None:
-            await self.journal.close()
+            await _close(self.journal, self._shared)
         opened = _open.get(self._shared.loop, []) if self._shared is not None else []
         if self in opened:
             opened.remove(self)
@@ -249,6 +251,13 @@ class SessionRegistry(SessionCalls):
         entry = self.directory.entries.get(SessionId(session_id))
         record = None if entry is None else find_turn(entry.state, turn_id)
         return None if record is None else record.epoch
+
+
+async def _close(journal: Journal, shared: Shared | None) -> None:
+    """Close a journal when it has forgotten what it was to forget."""
+    if shared is not None and shared.journal_tasks:
+        await asyncio.wait(shared.journal_tasks)
+    await journal.close()
 
 
 def open_registry() -> SessionRegistry:

@@ -14,12 +14,15 @@ from turnkeeper.actors.model.messages import (
     GetTurns,
     ListActive,
     ListSessions,
+    ListWaiting,
     Retitle,
     SessionPage,
     SetTitle,
     TurnPage,
+    WaitingTurn,
 )
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId
+from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.title import check_title, title_of
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.runtime import ReplyTo, answer, in_batches
@@ -30,6 +33,7 @@ from turnkeeper.actors.turn.agent import LoadContext
 from turnkeeper.actors.turn.context_store import Left
 from turnkeeper.actors.turn.hosts import owner_according_to, said_according_to
 
+from .admitting.slots import Asked
 from .children import Children
 from .directory import PASS, Entry, Listed, active_by, name, summary
 from .durable import history
@@ -40,7 +44,7 @@ LISTED = 2_500
 
 
 #: The questions about lists, and a title.
-Listing: TypeAlias = GetMessages | GetTurns | ListActive | ListSessions | SetTitle
+Listing: TypeAlias = GetMessages | GetTurns | ListActive | ListWaiting | ListSessions | SetTitle
 
 
 def answer_listing(shared: Shared, children: Children, message: Listing, to: ReplyTo) -> None:
@@ -52,6 +56,8 @@ def answer_listing(shared: Shared, children: Children, message: Listing, to: Rep
             answer_turns(shared, children, message, to)
         case ListActive():
             answer_active(shared, message.asker, to)
+        case ListWaiting():
+            answer_waiting(shared, message.asker, to)
         case ListSessions():
             answer_sessions(shared, message, to)
         case SetTitle():
@@ -72,6 +78,21 @@ def answer_active(shared: Shared, asker: Asker, to: ReplyTo) -> None:
 
     turns: Iterator[ActiveTurn] = iter(shared.directory.in_flight(asker))
     in_batches(shared.loop, turns, PASS, look, lambda: to.set(tuple(found)))
+
+
+def answer_waiting(shared: Shared, asker: Asker, to: ReplyTo) -> None:
+    """Answer with the turns that wait for a slot that the asker may see, which may be very many."""
+    slots, entries = shared.slots, shared.directory.entries
+    found = list[WaitingTurn]()
+
+    def look(asked: list[tuple[Ticket, Asked]]) -> None:
+        for ticket, each in asked:
+            entry = entries.get(ticket.session_id) if asker.may_see(each.claim.user) else None
+            turn = None if entry is None else slots.waiting(ticket, entry.state)
+            if turn is not None:
+                found.append(turn)
+
+    in_batches(shared.loop, iter(list(slots.asking.items())), PASS, look, lambda: answer(to, tuple(found)))
 
 
 def answer_sessions(shared: Shared, message: ListSessions, to: ReplyTo) -> None:

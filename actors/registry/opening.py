@@ -5,12 +5,12 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from turnkeeper.actors.admission.holdings import Holdings
 from turnkeeper.actors.model.exceptions import OwnerNotKnown, SessionIdTaken
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import KeptTooMuch, OwnerFound, Send
 from turnkeeper.actors.model.policy import Policy
 from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.words import OnCap
 from turnkeeper.actors.runtime import ReplyTo, in_batches, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 from turnkeeper.actors.turn.agent import OwnerOf
@@ -25,8 +25,8 @@ class _Question(NamedTuple):
 
     task: "asyncio.Future[Any]"
     parked_mail: list[tuple[Any, ReplyTo]]
-    #: The askers': each send counts as a turn of its asker's until the owner is known.
-    holdings: list[Holdings[Entry]]
+    #: Each send counts as a turn of its asker's until the owner is known, in flight or waiting.
+    counted: list[Callable[[int], None]]
 
 
 class Opening:
@@ -65,15 +65,21 @@ class Opening:
             raise SessionIdTaken(f"session {session!r} is another user's")
         if message.if_match is not None:
             raise precondition_failed(message.if_match)
-        self._make_room(owner, bounded=asker.bounded, most=policy.max_in_flight)
-        return self._children.open(session, owner, now)
+        counts = policy.on_cap is not OnCap.WAIT and message.parent is None
+        self._make_room(owner, bounded=asker.bounded, most=policy.max_in_flight if counts else None)
+        return self._children.open(session, owner, now, counts=counts)
 
     # -- Room -------------------------------------------------------------------------------------------
 
-    def _make_room(self, owner: str, *, bounded: bool, most: int) -> None:
-        """See to it that there is room for one session more; those asleep give way. Raises `SessionError`."""
+    def _make_room(self, owner: str, *, bounded: bool, most: int | None) -> None:
+        """See to it that there is room for one session more; those asleep give way. Raises `SessionError`.
+
+        And that there is room for a turn, of which the owner may have so many; ``None``: that may wait.
+        """
         ledger = self._directory.ledger
-        full = ledger.no_turn(owner, bounded=bounded, most=most)
+        full = ledger.too_stubborn(owner, bounded=bounded)
+        if full is None and most is not None:
+            full = ledger.no_turn(owner, bounded=bounded, most=most)
         if full is not None:
             raise full
         full = ledger.no_byte(owner, bounded=bounded)
@@ -88,7 +94,7 @@ class Opening:
         """Whose the host says the id is; ``None`` if it takes its time."""
         if self._found is not None and self._found.session_id == session:
             return self._found
-        self._check_turn(message)
+        count = self._counter(message)
         try:
             answer = owner_of(session)
         except Exception as error:  # noqa: BLE001  the host may raise anything
@@ -96,7 +102,8 @@ class Opening:
         if not inspect.isawaitable(answer):
             return _found(session, answer)
         task = asyncio.ensure_future(answer, loop=self._shared.loop)
-        self.questions[session] = _Question(task, [(message, to)], [self._count_turn(message)])
+        self.questions[session] = _Question(task, [(message, to)], [count])
+        count(1)
         task.add_done_callback(lambda task: self._shared.report(_result(session, task)))
         return None
 
@@ -113,23 +120,35 @@ class Opening:
         if question is None:
             return False
         if isinstance(message, Send):
-            self._check_turn(message)
-            question.holdings.append(self._count_turn(message))
+            count = self._counter(message)
+            question.counted.append(count)
+            count(1)
         question.parked_mail.append((message, to))
         return True
 
-    def _check_turn(self, message: Send) -> None:
-        asker = message.asker
+    def _counter(self, message: Send) -> Callable[[int], None]:
+        """What counts a send that waits for the host's word. Raises what the bounds refuse."""
+        asker, ledger = message.asker, self._directory.ledger
         # What the send itself says of it is looked at when the owner is known.
-        most = self._shared.layers.base(message.agent, asker.user).policy.max_in_flight
-        full = self._directory.ledger.no_turn(asker.user, bounded=asker.bounded, most=most)
+        policy = self._shared.layers.base(message.agent, asker.user).policy
+        holdings = ledger.of(asker.user)
+        if message.parent is not None:
+            count, full = _count_nothing, None
+        elif policy.on_cap is OnCap.WAIT:
+            count = holdings.count_later
+            full = self._shared.slots.no_place(asker.user, bounded=asker.bounded)
+        else:
+            count = holdings.count_turns
+            full = ledger.no_turn(asker.user, bounded=asker.bounded, most=policy.max_in_flight)
         if full is not None:
+            ledger.tidy(holdings)
             raise full
 
-    def _count_turn(self, message: Send) -> Holdings[Entry]:
-        holdings = self._directory.ledger.of(message.asker.user)
-        holdings.count_turns(1)
-        return holdings
+        def counted(number: int) -> None:
+            count(number)
+            ledger.tidy(holdings)
+
+        return counted
 
     def found(self, found: OwnerFound) -> None:
         """The host has answered: handle what has waited for that, with this answer."""
@@ -140,9 +159,8 @@ class Opening:
             self._found = None
 
     def _go_on(self, question: _Question) -> None:
-        for holdings in question.holdings:
-            holdings.count_turns(-1)
-            self._directory.ledger.tidy(holdings)
+        for count in question.counted:
+            count(-1)
         for message, to in question.parked_mail:
             try:
                 self._handle(message, to)
@@ -170,6 +188,10 @@ class Opening:
             question.task.cancel()
             for _, to in question.parked_mail:
                 refuse(to, shutting_down())
+
+
+def _count_nothing(number: int) -> None:
+    """A turn that runs on the slot of another one counts with that."""
 
 
 def _found(session: SessionId, owner: Any) -> OwnerFound:

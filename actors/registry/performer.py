@@ -1,7 +1,6 @@
 """Performs the effects of a session's decisions: the one place where a session touches the world."""
 
 import logging
-from contextvars import copy_context
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -9,7 +8,6 @@ from turnkeeper.actors.events.event import (
     END_NAMES,
     INTERRUPTED,
     QUEUED,
-    STARTED,
     Event,
     cut_off_event,
     end_event,
@@ -17,37 +15,33 @@ from turnkeeper.actors.events.event import (
     started_event,
 )
 from turnkeeper.actors.events.feed import Feed
-from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.metrics.meter import (
+    CHILDREN_STARTED,
     MESSAGES_ELIDED,
     RESULTS_LEFT_OUT,
     RESULTS_NOT_KEPT,
-    ROLLBACK_HOOKS_FAILED,
-    ROLLBACK_HOOKS_OVERDUE,
     STALE_REPORTS,
     UNRESPONSIVE,
     Meter,
 )
-from turnkeeper.actors.model.about import about
 from turnkeeper.actors.model.exceptions import SessionError, TooMuchKept, TurnkeeperError
-from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd, WoundUp
+from turnkeeper.actors.model.logger import about, logger
+from turnkeeper.actors.model.messages import KeptTooMuch, Tick, TurnEnd
 from turnkeeper.actors.model.records import (
     Outcome,
     Raised,
-    Returned,
     SessionId,
     TurnId,
     TurnRecord,
     TurnSpec,
 )
-from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.words import TERMINAL, OnRestart, StreamEnd, TurnStatus
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, answer_foreign, is_awaited, refuse
 from turnkeeper.actors.session.consequences import ENDS
 from turnkeeper.actors.session.effects import (
     AnnouncePlaces,
     AnnounceQueued,
+    AskSlot,
     CancelTurn,
     CloseStreams,
     CountStale,
@@ -56,6 +50,8 @@ from turnkeeper.actors.session.effects import (
     Effect,
     EndAttempt,
     EndTurn,
+    HoldCancel,
+    LeaveSlot,
     MoveWaiting,
     NoteCancel,
     NoteClosed,
@@ -65,28 +61,29 @@ from turnkeeper.actors.session.effects import (
     Quarantine,
     Refuse,
     Reply,
+    ReplyPlaced,
     SetTimer,
     StartTurn,
+    StopWork,
     WindUp,
 )
 from turnkeeper.actors.session.record import unstarted
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.states import Closed, State
-from turnkeeper.actors.session.views import owed_answers, queue_of, was_superseded
-from turnkeeper.actors.turn import recorder
-from turnkeeper.actors.turn.changes import Changes
+from turnkeeper.actors.session.views import owed_answers, was_superseded
 from turnkeeper.actors.turn.guard.guard import Guard
 from turnkeeper.actors.turn.guard.terms import terms_of
-from turnkeeper.actors.turn.kept import Kept
-from turnkeeper.actors.turn.recorder import DELTA, Said, recorded
 from turnkeeper.actors.turn.running import RunningTurns
-from turnkeeper.actors.turn.turn import Turn, current, go_on_from, reply_of
-from turnkeeper.actors.turn.undo.hooks import Hook, UndoneTurn
-from turnkeeper.actors.turn.undo.unwinding import Unwinding
+from turnkeeper.actors.turn.turn import Turn, go_on_from
 from turnkeeper.actors.turn.waiters import Waiters
+from turnkeeper.actors.turn.winding.published import text_in
+from turnkeeper.actors.turn.winding.winding_up import WindingUp
 
+from .admitting.slots import Slots
 from .recovery import missing_terminal_events
 from .shared import Shared
+from .turns.left import Left, keep, left_by, left_cut_off
+from .turns.winding import cut, wind_up
 
 
 def count_end(meter: Meter, record: TurnRecord) -> None:
@@ -95,6 +92,9 @@ def count_end(meter: Meter, record: TurnRecord) -> None:
     figures = meter.agents[head.agent]
     if record.superseded_by is not None:
         figures.superseded += 1
+    if record.extras is not None and record.usage is not None:
+        for kind, count in record.usage.kinds.items():
+            figures.tokens[kind] += count
     if started_at is None or ended_at is None:
         figures.end(record.status, head.strategy)
         return
@@ -160,80 +160,6 @@ def _said(error: BaseException | None) -> str:
         return type(error).__name__
 
 
-@value
-class Left:
-    """What a turn leaves at its end.
-
-    That is the number of the event that ends it, and what it has made of the conversation that it was given,
-    if anything of that is to be kept.
-    """
-
-    n: int
-    given: Kept | None = None
-    changes: Changes | None = None
-
-
-def _left_by(shared: Shared, turn: Turn, record: TurnRecord, outcome: Outcome | None, state: State) -> Left:
-    """Close the turn. It leaves no conversation where the host keeps that, it is undone, or to be forgotten.
-
-    Without an outcome the turn was given up: what it has changed is refused, and what it has published is
-    recorded all the same.
-    """
-    n = turn.n if turn.over else turn.close()
-    if record.rollback is not None:
-        return Left(n)
-    context = turn.own_context
-    if shared.load_context is not None or (type(state) is Closed and state.for_good is not None):
-        return Left(n)
-    reply = reply_of(turn, outcome.result if type(outcome) is Returned else None)
-    if reply is None and (context is None or outcome is None):
-        return Left(n)
-    if context is None:
-        context = shared.contexts.context_for(turn.session_id, turn.owner, turn.agent)
-    said = context.kept.transcript
-    changes = Changes(said.count) if outcome is None else context.changes()
-    if reply is not None:
-        stopped = record.status is not TurnStatus.COMPLETED
-        error = None if record.error is None else record.error.code
-        changes = recorded(changes, said.messages, turn.message, reply, stopped=stopped, error=error)
-    return Left(n, context.kept, changes)
-
-
-def _said_before(log: EventLog, turn_id: TurnId, on_restart: OnRestart, most: int) -> str:
-    """The text that a turn has published, as far as it is kept: in its last attempt, or all if it goes on."""
-    said = Said(most)
-    first = log.started_at(turn_id)
-    # Where its first event is no longer kept, nothing is of what came before it.
-    for event in log.read(log.first if first is None else first, log.head):
-        if event.name == STARTED and on_restart is not OnRestart.CONTINUE:
-            said = Said(most)
-        elif event.name == DELTA and event.epoch is not None:
-            said.hear(event.data)
-    return said.text
-
-
-def _left_cut_off(shared: Shared, log: EventLog, spec: TurnSpec, record: TurnRecord, state: State) -> Left:
-    """What a turn leaves whose process is gone: its message, and what it had published of its reply."""
-    closed = type(state) is Closed and state.for_good is not None
-    undone = record.rollback is not None
-    if shared.load_context is not None or closed or undone or not shared.records.get(record.agent, False):
-        return Left(0)
-    home = state.memory.home
-    given = shared.contexts.context_for(home.session_id, home.owner, record.agent).kept
-    said = Said(shared.most_recorded)
-    on_restart = spec.policy.on_restart
-    said.hear({"text": _said_before(log, record.turn_id, on_restart, shared.max_event_size)})
-    reply, before = recorder.Reply(said, None, shared.most_recorded), given.transcript
-    changes = recorded(Changes(before.count), before.messages, spec.message, reply, stopped=True)
-    return Left(0, given, changes)
-
-
-def _keep(shared: Shared, left: Left, state: State, cursor: str) -> None:
-    """Keep the conversation as a turn leaves it; ``cursor`` is the id of the event that ends the turn."""
-    if left.changes is not None and left.given is not None and type(state) is not Closed:
-        shared.contexts.apply(state.memory.home.session_id, left.given, left.changes, cursor)
-
-
 def _end_without_turn(record: TurnRecord, kept: str | None) -> Event:
     """The event that ends a turn of which no coroutine runs here: it has an id if the turn was started."""
     if record.epoch is not None and record.status is TurnStatus.INTERRUPTED:
@@ -241,10 +167,10 @@ def _end_without_turn(record: TurnRecord, kept: str | None) -> Event:
     return Event(END_NAMES[record.status], record.epoch, 0, None, record)
 
 
-def _announcement(effect: AnnounceQueued | AnnouncePlaces, state: State) -> Event:
+def _announcement(effect: AnnounceQueued | AnnouncePlaces, state: State, shared: Shared) -> Event:
     """The event that says that a turn waits, or which ones do."""
     if type(effect) is AnnouncePlaces:
-        return places_event(queue_of(state))
+        return places_event(shared.slots.shown(state))
     return Event(QUEUED, None, 0, None, unstarted(effect.spec, TurnStatus.QUEUED, effect.queued_at))
 
 
@@ -267,6 +193,29 @@ def _refuse(effect: Refuse, state: State, shared: Shared) -> None:
     refuse(effect.to, effect.error)
 
 
+def _about_slot(effect: AskSlot | ReplyPlaced, slots: Slots, actor: AsyncioRef[Any], feed: Feed) -> None:
+    if type(effect) is AskSlot:
+        slots.ask(effect.ticket, effect.claim, actor)
+        if feed.reader_count:
+            slots.places.watch(effect.ticket, effect.claim.user, actor)
+    elif type(effect) is ReplyPlaced:
+        if effect.to is not None:
+            effect.to.set(slots.placed(effect.answer, effect.ticket))
+    else:
+        assert_never(effect)
+
+
+def _about_turn(effect: HoldCancel | StopWork | NoteUndo, turns: RunningTurns) -> None:
+    if type(effect) is HoldCancel:
+        turns.hold_cancel()
+    elif type(effect) is StopWork:
+        turns.stop_work(again=effect.again)
+    elif type(effect) is NoteUndo:
+        turns.wish_undone()
+    else:
+        assert_never(effect)
+
+
 def _close_streams(feed: Feed, end: StreamEnd, state: State) -> None:
     feed.end(end)
     if type(state) is Closed and state.for_good is not None:
@@ -280,9 +229,14 @@ def _turn_of(effect: StartTurn, state: State, shared: Shared, feed: Feed) -> Tur
     turn = Turn(
         spec, effect.epoch, state.memory.home.owner, shared, feed, shared.records[name], effect.attempt
     )
+    if shared.hooks is not None:
+        turn.heed(shared.hooks)
+    if spec.head.parent is not None:
+        shared.tree.started(spec)
+        shared.meter.count(CHILDREN_STARTED)
     on_restart = spec.policy.on_restart
     if effect.attempt > 1 and on_restart is OnRestart.CONTINUE:
-        go_on_from(turn, _said_before(feed.log, turn.turn_id, on_restart, shared.max_event_size))
+        go_on_from(turn, text_in(feed.log, turn.turn_id, on_restart, shared.max_event_size))
     return turn
 
 
@@ -297,66 +251,27 @@ def _start_of(effect: StartTurn, shared: Shared) -> Event:
 
 def _guard_of(turn: Turn, shared: Shared, performer: "Performer") -> Guard | None:
     """What holds a turn to its terms; ``None`` where there are none, as in the standard policy."""
-    terms = terms_of(turn.spec.policy)
+    terms = terms_of(turn.spec.policy, turn.attempt)
     if terms is None:
         return None
-    stop, is_read = partial(performer.turns.stop, turn), partial(_is_read, performer, turn.spec)
-    return Guard(terms, shared.loop, shared.meter, stop, lambda: current.get() is turn, is_read)
+    stop, is_read = partial(performer.turns.stop, turn), partial(has_reader, performer, turn.spec)
+    return Guard(
+        terms, shared.loop, shared.meter, stop, lambda: turn.is_inside and not turn.in_section, is_read
+    )
 
 
-def _is_read(performer: "Performer", spec: TurnSpec) -> bool:
-    """Whether there is a reader of the session, or an asker that waits for the end of this turn."""
-    if performer.feed.is_read or is_awaited(spec.ended_to):
+def has_reader(performer: "Performer", spec: TurnSpec) -> bool:
+    """Whether there is a reader of this turn, or an asker that waits for its end."""
+    if performer.feed.has_reader_of(spec.turn_id) or is_awaited(spec.ended_to):
         return True
     waiters = performer._waiters
     return waiters is not None and waiters.wait_for(spec.turn_id)
 
 
-def wind_up(
-    effect: WindUp, state: State, shared: Shared, turn: Turn | None, actor: AsyncioRef[Any]
-) -> Unwinding | None:
-    """Run the hooks of the registry, and those of the ``turn``, if it runs in this process."""
-    host, hooks, spec, epoch = shared.on_rollback, list[Hook](), effect.spec, effect.epoch
-    if host is not None:
-        undone = UndoneTurn(
-            spec.session_id,
-            spec.head.turn_id,
-            state.memory.home.owner,
-            spec.head.user,
-            spec.head.agent,
-            spec.message,
-            effect.status,
-            effect.reason,
-            effect.attempt,
-        )
-        hooks.append(partial(host, undone))
-    if turn is not None and turn.epoch == epoch:
-        turn.close()
-        turn.own_undo.runs = True
-        hooks += turn.own_undo.hooks
-    if not hooks:
-        actor.tell_if_alive(WoundUp(epoch))
-        return None
-
-    def report(failed: int) -> None:
-        if failed:
-            shared.meter.count(ROLLBACK_HOOKS_FAILED, failed)
-        actor.tell_if_alive(WoundUp(epoch, failed), now=True)
-
-    name = f"turn {spec.head.turn_id} of session {spec.session_id}"
-    context = copy_context()
-    context.run(current.set, turn)
-    unwinding = Unwinding(name, hooks, report, shared.loop, context)
-    # It is held there until it has ended, whatever its session makes of it.
-    shared.orphaned_tasks.add(unwinding.task)
-    unwinding.task.add_done_callback(shared.orphaned_tasks.discard)
-    return unwinding
-
-
 class Performer:
     """The hands of one session, and what they hold: running turns, events, a timer, waiting askers."""
 
-    __slots__ = ("_actor", "_sealed", "_shared", "_timer", "_unwinding", "_waiters", "feed", "turns")
+    __slots__ = ("_actor", "_sealed", "_shared", "_timer", "_waiters", "_winding", "feed", "turns")
 
     def __init__(self, shared: Shared, actor: AsyncioRef[Any], feed: Feed) -> None:
         self._shared = shared
@@ -364,8 +279,8 @@ class Performer:
         # Most sessions never have these.
         self._timer: Timer | None = None
         self._waiters: Waiters | None = None
-        #: What runs to undo the turn that has stopped.
-        self._unwinding: Unwinding | None = None
+        #: What runs at the end of the turn that has stopped.
+        self._winding: WindingUp | None = None
         #: What the turn leaves whose end is decided, until that is done.
         self._sealed: Left | None = None
         self.feed = feed
@@ -392,27 +307,32 @@ class Performer:
                 self._start_turn(effect, state)
             elif type(effect) is EndTurn:
                 self._end_turn(effect, state)
-            elif type(effect) is EndAttempt:
-                self._end_attempt(effect)
             elif type(effect) is CancelTurn:
                 self.turns.cancel(effect.reason, again=effect.again)
             elif type(effect) is SetTimer:
                 self._set_timer(effect.at)
-            elif type(effect) is AnnounceQueued or type(effect) is AnnouncePlaces:
-                self.feed.append(_announcement(effect, state))
-            elif type(effect) is Refuse:
-                _refuse(effect, state, self._shared)
             elif type(effect) is CloseStreams:
                 _close_streams(self.feed, effect.end, state)
+            elif type(effect) is LeaveSlot:
+                self._shared.slots.leave(effect.ticket)
+            elif type(effect) is AnnounceQueued or type(effect) is AnnouncePlaces:
+                self.feed.append(_announcement(effect, state, self._shared))
+            elif type(effect) is Refuse:
+                _refuse(effect, state, self._shared)
+            elif type(effect) is EndAttempt:
+                self._end_attempt(effect)
             elif type(effect) is Quarantine:
                 self._shared.meter.count(UNRESPONSIVE)
                 self.turns.quarantine()
             elif type(effect) is WindUp:
-                self._unwinding = wind_up(effect, state, self._shared, self.turns.turn, self._actor)
+                turn = self.turns.turn
+                self._winding = wind_up(effect, state, self._shared, self.feed, turn, self._actor)
             elif type(effect) is CutWinding:
                 self._cut_winding()
-            elif type(effect) is NoteUndo:
-                self.turns.wish_undone()
+            elif type(effect) is AskSlot or type(effect) is ReplyPlaced:
+                _about_slot(effect, self._shared.slots, self._actor, self.feed)
+            elif type(effect) is HoldCancel or type(effect) is StopWork or type(effect) is NoteUndo:
+                _about_turn(effect, self.turns)
             elif type(effect) is CountStale:
                 self._shared.meter.count(STALE_REPORTS)
             elif (
@@ -436,8 +356,8 @@ class Performer:
         # Published first: an eager task runs before the call that starts it returns.
         self.feed.append(_start_of(effect, shared))
         load, save = shared.load_context, shared.save_context
-        agent = shared.agents[spec.head.agent]
-        self.turns.start(turn, agent.function, shared.loop, load, save, shared.around)
+        agent = shared.functions[spec.head.agent]
+        self.turns.start(turn, agent, shared.loop, load, save, shared.around)
 
     def _end_turn(self, effect: EndTurn, state: State) -> None:
         record, outcome = effect.record, effect.outcome
@@ -446,15 +366,15 @@ class Performer:
         turn = self.turns.turn
         if effect.anew or record.epoch is None or turn is None:
             if effect.anew and self._sealed is not None:
-                _keep(self._shared, self._sealed, state, f"{record.epoch}-0")
+                keep(self._shared, self._sealed, state, f"{record.epoch}-0")
                 self._sealed = None
             self.feed.append(_end_without_turn(record, self.cut_off() if effect.anew else None))
         else:
-            left, self._sealed = self._sealed, None
+            left, self._sealed, self._winding = self._sealed, None, None
             if left is None:
-                left = _left_by(self._shared, turn, record, outcome, state)
+                left = left_by(self._shared, turn, record, outcome, state)
             if left.changes is not None:
-                _keep(self._shared, left, state, turn.last_event_id)
+                keep(self._shared, left, state, turn.last_event_id)
             if outcome is not None:
                 self.turns.turn = self.turns.task = None
             event, left_out = end_event(end, left.n, self._shared.max_event_size)
@@ -494,10 +414,9 @@ class Performer:
         return None if last is None else last.id
 
     def _cut_winding(self) -> None:
-        if self._unwinding is not None:
-            self._shared.meter.count(ROLLBACK_HOOKS_OVERDUE, self._unwinding.cut())
-            self._shared.meter.count(ROLLBACK_HOOKS_FAILED, self._unwinding.failed)
-            self._unwinding = None
+        if self._winding is not None:
+            cut(self._winding, self.turns.turn, self._shared.meter)
+            self._winding = None
 
     def seal(self, effect: EndTurn, state: State) -> Left | None:
         """Its end is decided: nothing more is published of the turn that this ends; what it leaves.
@@ -506,11 +425,11 @@ class Performer:
         """
         turn = self.turns.turn
         if effect.spec is not None and effect.anew:
-            self._sealed = _left_cut_off(self._shared, self.feed.log, effect.spec, effect.record, state)
+            self._sealed = left_cut_off(self._shared, self.feed.log, effect.spec, effect.record, state)
             return self._sealed
         if turn is None or effect.record.epoch != turn.epoch:
             return None
-        self._sealed = _left_by(self._shared, turn, effect.record, effect.outcome, state)
+        self._sealed = left_by(self._shared, turn, effect.record, effect.outcome, state)
         return self._sealed
 
     def wait_for(self, turn_id: TurnId, to: ReplyTo) -> None:

@@ -1,68 +1,17 @@
 """Receipt: an accepted send, and the way to its turn's end."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol
 
 import msgspec
 
 from turnkeeper.actors.events.event import Event
-from turnkeeper.actors.model.exceptions import (
-    ResultNotKept,
-    TurnCancelled,
-    TurnFailed,
-    TurnMerged,
-    TurnNotCompleted,
-)
 from turnkeeper.actors.model.messages import Accepted, AwaitTurn, Superseded, TurnEnd
-from turnkeeper.actors.model.records import Epoch, Raised, Returned, SessionId, TurnId, TurnRecord
-from turnkeeper.actors.model.words import TurnStatus
-from turnkeeper.actors.turn.turn import current
-
-
-def failure_of(end: TurnEnd) -> TurnNotCompleted | None:
-    """The error that a turn's end is to a caller that wanted its result; ``None`` if it completed.
-
-    What the agent raised is the ``__cause__`` of a `TurnFailed`.
-    """
-    record = end.turn
-    turn_id, status = record.turn_id, record.status
-    match status:
-        case TurnStatus.COMPLETED:
-            return None
-        case TurnStatus.FAILED:
-            text = f"turn {turn_id} failed" + (f": {record.error.code}" if record.error else "")
-            failed = TurnFailed(text, turn_id=turn_id, status=status)
-            failed.__cause__ = end.outcome.error if isinstance(end.outcome, Raised) else None
-            return failed
-        case TurnStatus.CANCELLED | TurnStatus.TIMED_OUT | TurnStatus.INTERRUPTED | TurnStatus.UNRESPONSIVE:
-            return TurnCancelled(f"turn {turn_id} ended as {status}", turn_id=turn_id, status=status)
-        case TurnStatus.MERGED:
-            into = record.merged_into
-            text = f"turn {turn_id} ended as merged: turn {into} has its message"
-            return TurnMerged(text, turn_id=turn_id, status=status, merged_into=into)
-        case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
-            raise ValueError(f"turn {turn_id} is {status}, which is no end")
-        case _:
-            assert_never(status)
-
-
-def result_of(end: TurnEnd) -> Any:
-    """What the agent returned.
-
-    Raises `ResultNotKept` and `TurnNotCompleted`, or CancelledError in a turn that was asked to stop as well:
-    that one wins, also in a task of the turn's which its own cancellation has not reached yet.
-    """
-    outcome = end.outcome
-    if type(outcome) is Returned:
-        return outcome.result
-    failure = failure_of(end)
-    if failure is None:
-        turn_id = end.turn.turn_id
-        raise ResultNotKept(f"the result of turn {turn_id} was too large to be kept", turn_id=turn_id)
-    if isinstance(failure, TurnCancelled) and (turn := current.get()) is not None and turn.cancel_requested:
-        raise asyncio.CancelledError
-    raise failure
+from turnkeeper.actors.model.records import Epoch, SessionId, TurnId, TurnRecord
+from turnkeeper.actors.model.slots import Standing
+from turnkeeper.actors.model.words import TurnStatus, WaitsFor
+from turnkeeper.actors.turn.family.results import result_of
+from turnkeeper.actors.turn.turn import current, is_stopping
 
 
 class Keeper(Protocol):
@@ -138,6 +87,26 @@ class Receipt(msgspec.Struct, eq=False):
         return self._accepted.repeated
 
     @property
+    def position(self) -> int | None:
+        """Its place if it waited for its session then: 0 if it was called up, from 1 behind that."""
+        return self._accepted.position
+
+    @property
+    def waits_for(self) -> WaitsFor | None:
+        """What it waited for then, if it did."""
+        return self._accepted.waits_for
+
+    @property
+    def not_before(self) -> float | None:
+        """The moment that it waited for then, if it did, in Unix seconds."""
+        return self._accepted.not_before
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where it stood then if it waited for a slot."""
+        return self._accepted.standing
+
+    @property
     def merged_into(self) -> TurnId | None:
         """The turn that has this message, if it joined that one when it was sent."""
         return self._accepted.merged_into
@@ -158,7 +127,7 @@ class Receipt(msgspec.Struct, eq=False):
         `WaitsForItself` inside that very turn, and `ResultNotKept` for a retried send whose turn had
         completed with a result larger than ``kept_result``. Cancelling the wait leaves the turn alone.
         """
-        return result_of(await self._end())
+        return result_of(await self._end(), is_stopping)
 
     async def end(self) -> TurnEnd:
         """Wait for the turn's end and return its record together with what it returned or raised.

@@ -1,15 +1,16 @@
 """RegistryActor: the one actor that all messages from outside go to."""
 
-import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, TypeAlias, assert_never, get_args
 
+from turnkeeper.actors.admission.answers import admission, set_admission
 from turnkeeper.actors.admission.early_cancels import EarlyCancels
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import TurnkeeperError
+from turnkeeper.actors.model.exceptions import InvalidRequest, TurnkeeperError
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
+    Admission,
     AwaitTurn,
     Cancel,
     CancelAnswer,
@@ -18,6 +19,7 @@ from turnkeeper.actors.model.messages import (
     Cleanup,
     Close,
     FollowTurn,
+    GetAdmission,
     GetCounts,
     GetMessages,
     GetPolicy,
@@ -28,6 +30,7 @@ from turnkeeper.actors.model.messages import (
     KeptTooMuch,
     ListActive,
     ListSessions,
+    ListWaiting,
     OwnerFound,
     PolicyView,
     Recovered,
@@ -36,27 +39,37 @@ from turnkeeper.actors.model.messages import (
     SessionEnded,
     SessionFailed,
     SessionRead,
+    SetAdmission,
     SetPolicy,
     SetTitle,
     Shutdown,
     ShutdownOverdue,
     Slept,
     Stop,
+    StopTurns,
     Subscribe,
     Sweep,
     TaskExited,
     ToBeFreed,
 )
-from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.records import Reason, TurnId, TurnSpec
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.policy.answers import policy_view, set_policy
-from turnkeeper.actors.policy.resolve import cancel_code, check_text, clears, rearrangement, resolve_send
+from turnkeeper.actors.policy.resolve import (
+    cancel_code,
+    check_text,
+    clears,
+    forces,
+    rearrangement,
+    resolve_send,
+)
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer, refuse
 from turnkeeper.actors.session.refusals import precondition_failed, shutting_down
 
+from .admitting.parts import refuse_parts
 from .bulk.cancels import BulkCancels
 from .children import Children, Closing
-from .durable.loading import Loading
+from .durable.loading import Loading, when_recovered
 from .durable.retention import Retention
 from .durable.sealing import check_json
 from .ending import Ending
@@ -65,6 +78,8 @@ from .lists import Listing, answer_listing, title_by
 from .opening import Opening
 from .shared import DEBUG, Shared
 
+#: What is asked and said about how turns are run and let in.
+Rules: TypeAlias = GetPolicy | SetPolicy | GetAdmission | SetAdmission
 Message: TypeAlias = (
     Send
     | Cancel
@@ -80,11 +95,14 @@ Message: TypeAlias = (
     | GetMessages
     | GetTurns
     | ListActive
+    | ListWaiting
     | ListSessions
     | SetTitle
     | ChangeQueued
     | GetPolicy
     | SetPolicy
+    | GetAdmission
+    | SetAdmission
     | GetCounts
     | Cleanup
     | Slept
@@ -93,6 +111,7 @@ Message: TypeAlias = (
     | Shutdown
     | ShutdownOverdue
     | TaskExited
+    | StopTurns
     | KeptTooMuch
     | OwnerFound
     | SessionRead
@@ -112,13 +131,50 @@ def log_refusal(message: Any, error: TurnkeeperError) -> None:
         logger.debug("session %.200s: %s by %s refused: %s: %s", *what)
 
 
-def answer_policy(shared: Shared, children: Children, message: GetPolicy | SetPolicy) -> PolicyView | None:
-    """The answer to a question about how turns are run, or to another word about it."""
-    if type(message) is SetPolicy:
-        set_policy(shared.layers, message)
-        return None
-    _, owner = children.remembered(message.session_id, message.asker)
-    return policy_view(shared.layers, message, owner)
+def answer_rules(shared: Shared, children: Children, message: Rules) -> PolicyView | Admission | None:
+    """The answer to a question about how turns are run or let in, or to another word about it."""
+    layers, ledger, slots = shared.layers, shared.directory.ledger, shared.slots
+    match message:
+        case GetPolicy():
+            _, owner = children.remembered(message.session_id, message.asker)
+            return policy_view(layers, message, owner)
+        case SetPolicy():
+            set_policy(layers, message)
+            slots.changed()
+            return None
+        case SetAdmission():
+            set_admission(layers, ledger, message)
+            slots.changed()
+        case GetAdmission():
+            pass
+        case _:
+            assert_never(message)
+    return admission(layers, ledger, slots.scheduler, message.asker)
+
+
+def reach_turns(shared: Shared, children: Children, message: TaskExited | StopTurns) -> None:
+    """Have turns know what concerns them, each in its session."""
+    if type(message) is TaskExited:
+        children.exited(message)
+        return
+    for turn in message.turns:
+        entry = shared.directory.entries.get(turn.session_id)
+        if entry is not None:
+            children.forward(entry, Stop(turn.turn_id, message.reason, wait=False), None)
+
+
+def refuse_unfit(shared: Shared, message: Send, spec: TurnSpec) -> None:
+    """Refuse what no session could take, whatever it is doing.
+
+    Raises `PartNotTaken`, and `InvalidRequest` for a message that the journal could not keep, or a send by a
+    turn that has not sent it, or has ended since.
+    """
+    if shared.takes:
+        refuse_parts(shared.takes, spec.agent, spec.message)
+    if shared.journal is not None:
+        check_json(spec.message)
+    if message.parent is not None and not shared.tree.expects(spec.session_id, message.turn_id):
+        raise InvalidRequest("parent must be a turn that sends this now: see turn.send", field="parent")
 
 
 def change_queued(shared: Shared, children: Children, message: ChangeQueued, reply_to: ReplyTo) -> None:
@@ -146,22 +202,20 @@ def cancel_unopened(
 class RegistryActor(AsyncioActor):
     """Routes messages to sessions, which answer the askers directly; answers questions about many itself."""
 
-    def __init__(self, shared: Shared, incarnation: str) -> None:
+    def __init__(self, shared: Shared) -> None:
         super().__init__()
         self._shared = shared
         shared.registry = self._actor_ref
-        self._incarnation = incarnation
-        self._turn_numbers = itertools.count(1)
         settings = shared.settings
         self._early = EarlyCancels(settings.early_cancels_per_user, settings.early_cancel_ttl, shared.meter)
         self._children = Children(shared)
-        self._closing = Closing(shared, self._children)
+        self._ending = Ending(shared, self._children)
+        self._closing = Closing(shared, self._children, self._ending.count_to_forget)
         self._opening = Opening(shared, self._children, self._handle)
         #: Where there is a journal.
         self._loading = Loading.of(shared, self._children, self._handle)
         self._housekeeping = Housekeeping(shared, self._children, Retention.of(shared, self._loading))
-        self._bulk = BulkCancels(shared, self._handle)
-        self._ending = Ending(shared, self._children)
+        self._bulk = BulkCancels(shared, self._handle, when_recovered(self._loading))
 
     def on_start(self) -> None:
         """Begin to look for idle sessions, and at the loop."""
@@ -217,8 +271,8 @@ class RegistryActor(AsyncioActor):
             answer_listing(self._shared, self._children, message, reply_to)
         elif type(message) is CancelMany:
             self._bulk.begin(message, reply_to)
-        elif type(message) is GetPolicy or type(message) is SetPolicy:
-            answer(reply_to, answer_policy(self._shared, self._children, message))
+        elif isinstance(message, Rules):
+            answer(reply_to, answer_rules(self._shared, self._children, message))
         elif type(message) is GetCounts:
             answer(reply_to, self._shared.counts())
         elif type(message) is Cleanup:
@@ -234,8 +288,8 @@ class RegistryActor(AsyncioActor):
             self._end(usual if message.deadline is None else message.deadline, lambda: answer(reply_to, None))
         elif type(message) is ShutdownOverdue:
             self._ending.overdue()
-        elif type(message) is TaskExited:
-            self._children.exited(message)
+        elif type(message) is TaskExited or type(message) is StopTurns:
+            reach_turns(self._shared, self._children, message)
         elif type(message) is KeptTooMuch:
             self._housekeeping.relieve(message.owner)
         elif type(message) is OwnerFound:
@@ -256,10 +310,10 @@ class RegistryActor(AsyncioActor):
         shared, now = self._shared, self._shared.clock()
         entry = shared.directory.find(message.session_id, message.asker)
         session = ids.session_id(message.session_id) if entry is None else entry.session_id
-        new_id = ids.drawn_turn_id(self._incarnation, next(self._turn_numbers))
+        new_id = next(shared.turn_ids)
         submit = resolve_send(message, session, shared.settings, shared.layers, new_id, now)
-        if shared.journal is not None:
-            check_json(submit.spec.message)
+        if shared.takes or shared.journal is not None or message.parent is not None:
+            refuse_unfit(shared, message, submit.spec)
         if entry is None:
             entry = self._opening.open(session, message, reply_to, now, submit.spec.policy)
             if entry is None:
@@ -276,11 +330,11 @@ class RegistryActor(AsyncioActor):
         shared, user = self._shared, message.asker.user
         entry = shared.directory.find(message.session_id, message.asker)
         turn = None if message.turn_id is None else ids.turn_id(message.turn_id)
-        text, clear = check_text(message.text), clears(message.queue, turn)
+        text, clear, force = check_text(message.text), clears(message.queue, turn), forces(message)
         if entry is not None:
             reason = Reason(cancel_code(message.code, message.asker, entry.owner), user, text)
             asker = None if message.asker.sees_all else user
-            stop = Stop(turn, reason, message.wait, message.if_match, clear, asker)
+            stop = Stop(turn, reason, message.wait, message.if_match, clear, asker, force)
             self._children.forward(entry, stop, reply_to)
             return
         answer(reply_to, cancel_unopened(shared, self._early, message, turn, text))
@@ -334,7 +388,7 @@ class RegistryActor(AsyncioActor):
         """Stop the timers, and answer every asker that waits here."""
         if self._shared.watch is not None:
             self._shared.watch.stop()
-        self._shared.flush_no_more()
+        self._shared.close()
         self._housekeeping.stop()
         self._opening.stop()
         self._bulk.stop()

@@ -7,7 +7,9 @@ from typing import Any, Final, assert_never
 from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.events.log import EventLog, Past
 from turnkeeper.actors.events.subscription import Subscription
+from turnkeeper.actors.events.turn_reader import TurnReader
 from turnkeeper.actors.journal.contract import Head, Landed, Moved, NotLanded
+from turnkeeper.actors.metrics.meter import TURNS_ABANDONED
 from turnkeeper.actors.model.exceptions import SessionError, SessionLost
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
@@ -16,6 +18,8 @@ from turnkeeper.actors.model.messages import (
     GetQueue,
     GetSession,
     GetTurn,
+    Granted,
+    Hold,
     Rearrange,
     Recover,
     Retitle,
@@ -23,38 +27,52 @@ from turnkeeper.actors.model.messages import (
     Shut,
     Sleep,
     Slept,
+    StandingChanged,
     Stop,
     Submit,
     Subscribe,
     TaskExited,
     Tick,
+    TurnDeserted,
     TurnEnded,
+    TurnRead,
+    TurnReturned,
+    Unhold,
     Unsubscribe,
     WoundUp,
 )
-from turnkeeper.actors.model.records import TurnRecord
+from turnkeeper.actors.model.records import TurnId, TurnRecord, TurnSpec
+from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.words import TERMINAL, StreamEnd
 from turnkeeper.actors.runtime import AsyncioActor, ReplyTo, answer
+from turnkeeper.actors.session.effects import AnnouncePlaces
+from turnkeeper.actors.session.line import find
 from turnkeeper.actors.session.machine import after_failure
 from turnkeeper.actors.session.refusals import shutting_down, unknown, unknown_turn
-from turnkeeper.actors.session.states import Closed, Idle, State
-from turnkeeper.actors.session.views import answer_about, find_turn, queue_of, view
+from turnkeeper.actors.session.states import Closed, Idle, Queued, State
+from turnkeeper.actors.session.views import answer_about, find_turn, line_of, view
+from turnkeeper.actors.turn.guard.deserted import Deserted
+from turnkeeper.actors.turn.guard.terms import abandoned, alone_for
 
 from .decisions import LOST, Decisions
+from .directory import followed
 from .durable import history
-from .durable.journaled import JournaledDecisions
 from .durable.past import Recall, is_past
-from .performer import Performer, publish_ends
+from .durable.prompt import PromptDecisions
+from .performer import Performer, has_reader, publish_ends
 from .recovery import when_ended
 from .shared import Shared
 
 #: The messages that the session decides, as they come.
-DECIDED: Final = frozenset({Submit, TurnEnded, Stop, Shut, Rearrange, WoundUp, Recover})
+DECIDED: Final = frozenset(
+    {Submit, TurnEnded, TurnReturned, Stop, Shut, Rearrange, Hold, Unhold, WoundUp, Granted, Recover}
+)
 #: The other messages that a session's actor understands.
 MESSAGES: Final = (
     Landed,
     Moved,
     NotLanded,
+    TurnRead,
     Tick,
     Subscribe,
     FollowTurn,
@@ -67,6 +85,8 @@ MESSAGES: Final = (
     TaskExited,
     Flush,
     Retitle,
+    StandingChanged,
+    TurnDeserted,
 )
 
 
@@ -76,6 +96,8 @@ class SessionActor(AsyncioActor):
     registered = False
     #: Whether a handler has raised. Only an instance that has failed has one of its own.
     _failed = False
+    #: The turns that wait without a reader. Only an instance that has had one has one of its own.
+    _deserted: Deserted | None = None
 
     def __init__(
         self,
@@ -100,7 +122,7 @@ class SessionActor(AsyncioActor):
         if shared.journal is None:
             self._decisions = Decisions(state, shared, self._actor_ref, self._performer)
         else:
-            self._decisions = JournaledDecisions(
+            self._decisions = PromptDecisions(
                 state, shared, self._actor_ref, self._performer, shared.journal, head
             )
 
@@ -113,23 +135,25 @@ class SessionActor(AsyncioActor):
             super().on_message(message, reply_to)
             return
         match message:
-            case Landed() | Moved() | NotLanded():
+            case Landed() | Moved() | NotLanded() | TurnRead():
                 self._decisions.answered(message)
             case Tick():
-                turns = self._performer.turns
-                self._decisions.decide(Tick(turns.first_event_at, turns.began), reply_to)
+                self._decisions.decide(self._performer.turns.tick(), reply_to)
             case Subscribe() | FollowTurn():
                 self._follow(message, reply_to)
             case Unsubscribe():
                 if self._performer.feed.remove(message.subscription):
                     self._count_readers()
+                    _left(self, message.subscription)
+            case TurnDeserted():
+                _stop_deserted(message.turn_id, self._shared, self._performer, self._decisions)
             case GetSession():
                 readers, turns = self._performer.feed.reader_count, self._performer.turns
-                answer(reply_to, view(self._decisions.state, readers, turns.first_event_at, turns.began))
+                answer(reply_to, view(self._decisions.state, readers, *turns.known))
             case GetQueue():
-                answer(reply_to, queue_of(self._decisions.state))
+                answer(reply_to, self._shared.slots.queue_of(self._decisions.state))
             case GetTurn() | AwaitTurn():
-                self._answer_turn(message, reply_to)
+                _answer_turn(message, reply_to, self._shared, self._performer, self._decisions.state)
             case Sleep():
                 self._sleep()
             case TaskExited():
@@ -138,42 +162,27 @@ class SessionActor(AsyncioActor):
                 self._decisions.flush()
             case Retitle():
                 self._decisions.retitle(message, reply_to)
+            case StandingChanged():
+                _show_places(message.ticket, self._performer, self._decisions.state)
             case _:
                 assert_never(message)
-
-    # -- Questions about turns ----------------------------------------------------------------------
-
-    def _find(self, turn_id: str) -> TurnRecord | None:
-        turns = self._performer.turns
-        return find_turn(self._decisions.state, turn_id, turns.first_event_at, turns.began)
-
-    def _answer_turn(self, message: GetTurn | AwaitTurn, reply_to: ReplyTo) -> None:
-        record, journal = self._find(message.turn_id), self._shared.journal
-        session_id = self._decisions.state.memory.home.session_id
-        if record is None:
-            if journal is None:
-                raise unknown_turn(message.turn_id)
-            self._shared.answer_later(history.answer_about(journal, session_id, message), reply_to)
-        elif type(message) is AwaitTurn and record.status not in TERMINAL:
-            self._performer.wait_for(record.turn_id, reply_to)
-        else:
-            answer(reply_to, answer_about(message, record))
 
     # -- Readers ----------------------------------------------------------------------------------------
 
     def _follow(self, message: Subscribe | FollowTurn, reply_to: ReplyTo) -> None:
         asker, journal = message.asker, self._shared.journal
+        has_room = type(message) is FollowTurn and message.has_room
         no_room = self._shared.directory.ledger.no_stream(asker.user, bounded=asker.bounded)
-        if no_room is not None:
+        if no_room is not None and not has_room:
             self._shared.count_refusal(no_room)
             raise no_room
-        log, session_id = self._performer.feed.log, self._decisions.state.memory.home.session_id
-        record = self._find(message.turn_id) if type(message) is FollowTurn else None
+        state, log = self._decisions.state, self._performer.feed.log
+        record = _found(message.turn_id, self._performer, state) if type(message) is FollowTurn else None
         if journal is None or not is_past(message, log, record):
             answer(reply_to, self._reader(message, record))
             return
         self._decisions.flush()
-        recall = Recall(self._shared, journal, session_id, log, asker.user)
+        recall = Recall(self._shared, journal, state.memory.home.session_id, log, asker.user)
         self._performer.feed.recalls += 1
         self._shared.answer_later(self._recalled(message, recall, record), reply_to)
 
@@ -199,7 +208,16 @@ class SessionActor(AsyncioActor):
                 raise unknown_turn(message.turn_id)
             reader: Subscription = feed.turn_reader(record, message.after, self._on_reader_gone, found)
         else:
-            reader = feed.reader(state, message.cursor, self._on_reader_gone, message.close_on, found)
+            standing = self._shared.slots.standing(state)
+            reader = feed.reader(
+                state,
+                message.cursor,
+                self._on_reader_gone,
+                message.close_on,
+                found,
+                standing,
+                self._performer.turns.known[2],
+            )
         self._shared.directory.opened_stream(reader, message.asker.user)
         if isinstance(state, Closed):
             reader.end(StreamEnd.SESSION_CLOSED)
@@ -217,7 +235,8 @@ class SessionActor(AsyncioActor):
         self._performer.turns.readers_changed()
         shared, home = self._shared, self._decisions.state.memory.home
         count = self._performer.feed.reader_count
-        shared.directory.followed(self._actor_ref, home.session_id, count, shared.clock())
+        followed(shared.directory, self._actor_ref, home.session_id, count, shared.clock())
+        shared.slots.read_by(count, self._decisions.state, self._actor_ref)
 
     # -- Sleep ------------------------------------------------------------------------------------------
 
@@ -253,7 +272,7 @@ class SessionActor(AsyncioActor):
         self._failed = True
         state, feed, turns = self._decisions.state, self._performer.feed, self._performer.turns
         turn, task = turns.turn, turns.task
-        left = after_failure(state, self._shared.clock(), turns.first_event_at, turns.began)
+        left = after_failure(state, self._shared.clock(), *turns.known)
         failed = SessionFailed(self._actor_ref, left.memory.home.session_id, left, feed.log)
         try:
             if self._shared.journal is None:
@@ -270,6 +289,55 @@ class SessionActor(AsyncioActor):
         Otherwise it stops with mail only at the end of all.
         """
         return SessionLost(LOST) if self._failed else shutting_down()
+
+
+def _found(turn_id: str, performer: Performer, state: State) -> TurnRecord | None:
+    return find_turn(state, turn_id, *performer.turns.known)
+
+
+def _waiting(turn_id: TurnId, state: State) -> TurnSpec | None:
+    """The turn of that id, if it waits for the session here."""
+    found = None if isinstance(state, Closed) else find(line_of(state), turn_id)
+    return None if found is None else found.spec
+
+
+def _left(actor: SessionActor, reader: Subscription) -> None:
+    """That reader has left: if its turn still waits, it is stopped in time, as one that runs is."""
+    spec = _waiting(reader.turn_id, actor._decisions.state) if type(reader) is TurnReader else None
+    alone = None if spec is None else alone_for(spec.policy)
+    if spec is not None and alone is not None:
+        if actor._deserted is None:
+            ref = actor._actor_ref
+            actor._deserted = Deserted(actor._shared.loop, lambda turn: ref.tell_if_alive(TurnDeserted(turn)))
+        actor._deserted.left(spec.turn_id, alone)
+
+
+def _stop_deserted(turn_id: TurnId, shared: Shared, performer: Performer, decisions: Decisions) -> None:
+    """Stop a turn that has waited without a reader for so long, unless it is read again, or waits no more."""
+    spec = _waiting(turn_id, decisions.state)
+    alone = None if spec is None else alone_for(spec.policy)
+    if spec is not None and alone is not None and not has_reader(performer, spec):
+        shared.meter.count(TURNS_ABANDONED)
+        decisions.decide(Stop(turn_id, abandoned(alone), wait=False), None)
+
+
+def _answer_turn(
+    message: GetTurn | AwaitTurn, reply_to: ReplyTo, shared: Shared, performer: Performer, state: State
+) -> None:
+    record, journal = _found(message.turn_id, performer, state), shared.journal
+    if record is None:
+        if journal is None:
+            raise unknown_turn(message.turn_id)
+        shared.answer_later(history.answer_about(journal, state.memory.home.session_id, message), reply_to)
+    elif type(message) is AwaitTurn and record.status not in TERMINAL:
+        performer.wait_for(record.turn_id, reply_to)
+    else:
+        answer(reply_to, answer_about(message, record))
+
+
+def _show_places(ticket: Ticket, performer: Performer, state: State) -> None:
+    if type(state) is Queued and state.asked == ticket and performer.feed.is_read:
+        performer.perform((AnnouncePlaces(),), state)
 
 
 def _why_stopped(shared: Shared, actor: Any, state: State) -> SessionError:

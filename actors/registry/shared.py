@@ -12,10 +12,11 @@ from turnkeeper.actors.admission.bounds import COUNTERS
 from turnkeeper.actors.events.shown import Sizes
 from turnkeeper.actors.journal.contract import Journal
 from turnkeeper.actors.metrics.meter import SESSIONS_FORGOTTEN_EARLY, Meter
-from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model import ids
+from turnkeeper.actors.model.exceptions import InvalidRequest, LoopClosed
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import Counts, Flush, KeptTooMuch, LoopLag, Retitle
-from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.records import SessionId, TurnId
 from turnkeeper.actors.model.title import check_title
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.policy.layers import Layers
@@ -24,13 +25,18 @@ from turnkeeper.actors.runtime import answer as reply
 from turnkeeper.actors.session.refusals import shutting_down
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Limits
-from turnkeeper.actors.turn.agent import Agent, LoadContext, OwnerOf, SaveTurn
+from turnkeeper.actors.turn.agent import Agent, AgentFunction, LoadContext, OwnerOf, SaveTurn
 from turnkeeper.actors.turn.context_store import ContextStore
+from turnkeeper.actors.turn.family.tree import Tree
 from turnkeeper.actors.turn.pipeline import Pipeline
-from turnkeeper.actors.turn.undo.hooks import OnRollback
+from turnkeeper.actors.turn.run import runnable
 from turnkeeper.actors.turn.whose import log_stall
+from turnkeeper.actors.turn.winding.hooks import HostHooks
+from turnkeeper.actors.turn.work.means import Means
 
-from .directory import Directory, Entry, name
+from .admitting.parts import Takes
+from .admitting.slots import Slots
+from .directory import Directory, Entry, counts_of, name
 
 DEBUG = logging.DEBUG
 
@@ -67,12 +73,15 @@ class Shared:
     owner_of: OwnerOf | None = None
     load_context: LoadContext | None = None
     save_context: SaveTurn | None = None
-    on_rollback: OnRollback | None = None
+    #: The host's hooks for every turn, if it has any.
+    hooks: HostHooks | None = None
     meter: Meter = field(default_factory=Meter)
     #: The registry actor's ref, once that is made.
     registry: AsyncioRef[Any] | None = None
     #: The tasks that no actor holds any more and that still run: the loop itself holds its tasks weakly.
     orphaned_tasks: "set[asyncio.Future[Any]]" = field(default_factory=set)
+    #: In which the journal forgets sessions. It is closed after them.
+    journal_tasks: "set[asyncio.Task[None]]" = field(default_factory=set)
     #: Returns the time, in Unix seconds: the loop's, so that it never goes back.
     clock: Callable[[], float] = field(init=False)
     #: What cuts short the grace of each turn whose session has failed.
@@ -82,15 +91,23 @@ class Shared:
     #: How many bytes of a part, and of a message, ``turn.started`` may show.
     max_shown_part: int = field(init=False)
     max_shown: int = field(init=False)
-
-    #: Of which agents what is said is kept, of turns that do not keep it themselves, and how many bytes of a
-    #: reply.
+    #: What runs the turns of each agent, and whether what is said is kept of those that do not keep it.
+    functions: dict[str, AgentFunction] = field(init=False)
     records: dict[str, bool] = field(init=False)
+    #: The types of parts that those agents take that do not take any.
+    takes: Takes = field(init=False)
+    #: How many bytes of a reply are kept then.
     most_recorded: int = field(init=False)
+    #: The turns that other turns have sent for.
+    tree: Tree = field(init=False)
+    #: How many calls of tools a turn may have open.
+    most_open_calls: int = field(init=False)
     #: Where sessions outlive the process; ``None``: nowhere.
     journal: Journal | None = None
     #: Names this run of the process.
     incarnation: str = ""
+    #: The ids of the turns for which no sender chooses one.
+    turn_ids: Iterator[TurnId] = field(init=False)
     #: Numbers its appends, those of all sessions: an actor that replaces a failed one goes on counting.
     append_numbers: Iterator[int] = field(default_factory=partial(itertools.count, 1))
     #: How many bytes of events are not in the journal yet, and at how many turns are stopped.
@@ -99,6 +116,10 @@ class Shared:
     #: The sessions whose events are to be written next, and when.
     _due: list[AsyncioRef[Any]] = field(default_factory=list)
     _flusher: Timer = field(init=False)
+    #: Which turns have a slot, and which ask for one.
+    slots: Slots = field(init=False)
+    #: With what turns begin tasks, threads and processes.
+    means: Means = field(init=False)
     #: Watches the loop, if it is to be watched.
     watch: LoopWatch | None = field(init=False)
 
@@ -106,16 +127,18 @@ class Shared:
         zero, loop_time = self.zero, self.loop.time
         self.clock = lambda: zero + loop_time()
         self.max_shown_part, self.max_shown, self.max_event_size = Sizes.of(self.settings)
-        self.records = {name: self._records(agent) for name, agent in self.agents.items()}
+        self.functions = {name: runnable(agent) for name, agent in self.agents.items()}
+        self.records = {name: _records(agent, self) for name, agent in self.agents.items()}
+        self.takes = {name: agent.takes for name, agent in self.agents.items() if agent.takes is not None}
         self.most_recorded = self.settings.recorded_reply
+        self.most_open_calls = self.settings.max_open_calls
         self.most_unwritten = self.settings.journal_buffer
+        self.turn_ids = ids.drawn_turn_ids(self.incarnation)
+        self.tree = Tree(self.settings.max_depth, self.settings.max_children)
         self._flusher = Timer(self.loop, self._flush)
-        patience = self.settings.slow_loop
-        self.watch = LoopWatch(self.loop, patience, partial(log_stall, self, self.loop)) if patience else None
-
-    def _records(self, agent: Agent) -> bool:
-        wanted = self.settings.record if agent.record is None else agent.record
-        return wanted and self.load_context is None
+        self.slots = Slots(self.directory.scheduler, self.loop, self.clock, self.meter)
+        self.means = Means(self.settings, self.meter, self.loop, self.thread)
+        self.watch = _watch(self) if self.settings.slow_loop else None
 
     @property
     def limits(self) -> Limits:
@@ -129,9 +152,21 @@ class Shared:
         watch = self.watch
         return LoopLag() if watch is None else LoopLag(watch.now, watch.max, watch.count)
 
+    @property
+    def child_wait(self) -> float:
+        """How long a turn that another one has sent for may wait for its session."""
+        return self.settings.child_wait
+
+    @property
+    def ref(self) -> AsyncioRef[Any]:
+        """The registry's actor. Raises `LoopClosed` before it is made."""
+        if self.registry is None:
+            raise LoopClosed("this registry has not been started")
+        return self.registry
+
     def counts(self) -> Counts:
         """How many there are of what."""
-        return self.directory.counts(self.meter.counts(), self.loop_lag)
+        return counts_of(self.directory, self.meter.counts(), self.loop_lag)
 
     def count_refusal(self, error: Exception) -> None:
         """Count a refusal at a bound; any other is not counted."""
@@ -166,16 +201,15 @@ class Shared:
             if self.journal is not None and entry.actor is not None:
                 entry.actor.tell_if_alive(Retitle(plain))
 
+    def session(self, session_id: SessionId) -> AsyncioRef[Any] | None:
+        """The actor of a session that is awake."""
+        entry = self.directory.entries.get(session_id)
+        return None if entry is None else entry.actor
+
     def title_of(self, session_id: SessionId) -> str | None:
         """The title of a session that is in memory."""
         entry = self.directory.entries.get(session_id)
         return None if entry is None else entry.title
-
-    def later(self, work: Coroutine[Any, Any, object]) -> None:
-        """Do this work of the journal's by the way; what goes wrong is logged."""
-        task = self.loop.create_task(work)
-        self.orphaned_tasks.add(task)
-        task.add_done_callback(self._done)
 
     def answer_later(self, answer: Coroutine[Any, Any, Any], to: ReplyTo) -> None:
         """Answer with what this comes to, or raises."""
@@ -191,11 +225,6 @@ class Shared:
         else:
             refuse(to, error)
 
-    def _done(self, task: "asyncio.Task[Any]") -> None:
-        self.orphaned_tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.error("the journal failed", exc_info=error)
-
     def flush_later(self, actor: AsyncioRef[Any]) -> None:
         """Have this session write its events when those of all sessions are due."""
         if not self._due:
@@ -207,11 +236,21 @@ class Shared:
         for actor in due:
             actor.tell_if_alive(Flush())
 
-    def flush_no_more(self) -> None:
-        """No session writes its events any more."""
+    def close(self) -> None:
+        """No session writes its events any more, and no thread waits for a turn's function."""
         self._flusher.cancel()
+        self.means.pool.close()
 
     def report(self, message: Any) -> None:
         """Send the registry a report, unless it has stopped."""
         if self.registry is not None:
             self.registry.tell_if_alive(message)
+
+
+def _records(agent: Agent, shared: Shared) -> bool:
+    wanted = shared.settings.record if agent.record is None else agent.record
+    return wanted and shared.load_context is None
+
+
+def _watch(shared: Shared) -> LoopWatch:
+    return LoopWatch(shared.loop, shared.settings.slow_loop, partial(log_stall, shared, shared.loop))

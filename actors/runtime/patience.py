@@ -18,7 +18,8 @@ class Patience(Generic[R]):
 
     A timeout of its own for each wait would cost as much as many a question. As all wait equally long, the
     one that asked first is the first whose time is up; where ``span`` says less than it did, those that
-    asked since are answered with the last one that asked before. Everything here belongs to one loop.
+    asked since are answered with the last one that asked before. Only a wait that is to be longer than the
+    others has a timeout of its own. Everything here belongs to one loop.
     """
 
     def __init__(self, span: Callable[[], float], late: R) -> None:
@@ -33,12 +34,22 @@ class Patience(Generic[R]):
         """How long the next answer is waited for."""
         return self._span()
 
-    async def ask(self, ref: AsyncioRef[Any], query: Query[R]) -> R:
-        """Ask at once, and return the answer. Whatever ends the wait, the actor goes on."""
+    async def ask(self, ref: AsyncioRef[Any], query: Query[R], more: Callable[[], float] | None = None) -> R:
+        """Ask at once, and return the answer. Whatever ends the wait, the actor goes on.
+
+        ``more``, asked then, is for how many seconds longer this one is waited for.
+        """
         answer: _Answer[R] = _Answer()  # `_Answer[R]()` is ten times as dear
         if ref.ask_now(query, answer).done():
             return await answer
         loop = asyncio.get_running_loop()
+        longer = 0.0 if more is None else more()
+        if longer > 0.0:
+            late = loop.call_later(self._span() + longer, answer.set, self._late)
+            try:
+                return await answer
+            finally:
+                late.cancel()
         if self._timer is None:
             self._timer = Timer(loop, self._ring)
         self._waits[answer] = due = loop.time() + self._span()

@@ -1,14 +1,11 @@
 """Fixtures of the domain's tests."""
 
-from collections.abc import AsyncIterator
+import pytest
 
-import pytest_asyncio
-
-from tests.fakes import VirtualClock, virtual_time
+from turnkeeper.actors.testing import VirtualClock
 
 
-@pytest_asyncio.fixture
-async def clock() -> AsyncIterator[VirtualClock]:
+@pytest.fixture
+def clock(virtual_clock: VirtualClock) -> VirtualClock:
     """The loop's time jumps to its next timer when nothing is left to do."""
-    async with virtual_time() as jumping:
-        yield jumping
+    return virtual_clock

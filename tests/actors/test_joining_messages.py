@@ -13,7 +13,7 @@ from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.receipt import Receipt
 from turnkeeper.actors.turn.agent import Agent
 
-TWO = [{"type": "text", "text": "two"}, {"type": "text", "text": "three"}]
+TWO = [{"type": "text", "text": "two"}, {"type": "text", "text": "\n\nthree"}]
 
 
 async def sent(registry: SessionRegistry, turn_id: str, message: str, window: float = 0.0) -> Receipt:
@@ -31,9 +31,11 @@ async def test_what_is_written_meanwhile_is_one_message_to_the_agent() -> None:
         assert (third.status, third.merged_into) == (TurnStatus.MERGED, "t2")
         first.finish()
         run = await agent.run()
-        assert (run.turn.turn_id, run.turn.message) == ("t2", TWO)
+        assert (run.turn.turn_id, run.turn.message, run.turn.text) == ("t2", TWO, "two\n\nthree")
         run.finish("both")
         assert await second.result() == "both"
+        asked = (await registry.messages("s1")).messages[-2]
+        assert asked == {"role": "user", "content": "two\n\nthree"}, "as two messages, to the next turn too"
 
 
 async def test_the_result_of_a_joined_message_names_the_turn_that_has_it() -> None:

@@ -3,14 +3,23 @@
 from collections.abc import Iterable
 from typing import Any
 
-from turnkeeper.actors.events.streams import SessionStreams, asker_of
-from turnkeeper.actors.model.messages import CancelledMany, CancelMany, ChangeQueued, GetQueue, QueuedTurn
+from turnkeeper.actors.events.streams import asker_of
+from turnkeeper.actors.model.messages import (
+    ActiveTurn,
+    CancelledMany,
+    CancelMany,
+    ChangeQueued,
+    GetQueue,
+    ListActive,
+    QueuedTurn,
+)
 from turnkeeper.actors.model.words import CancelCode, MoveTo
+from turnkeeper.actors.registry.admitting.calls import SlotCalls
 from turnkeeper.actors.runtime import ask
 from turnkeeper.actors.turn.turn import current
 
 
-class BulkCalls(SessionStreams):
+class BulkCalls(SlotCalls):
     """The calls about many turns."""
 
     async def cancel_many(
@@ -33,13 +42,14 @@ class BulkCalls(SessionStreams):
         text: str | None = None,
         code: CancelCode | None = None,
         queue: str | None = None,
+        force: bool = False,
     ) -> CancelledMany:
         """Stop the turns, in flight or waiting, that every filter given lets through; ``all=True`` is none.
 
         `CancelMany` says what each filter means. A snapshot comes first: a turn that is sent later is never
         hit. Answered when all have settled, or after ``within`` seconds. Cancelling it takes nothing back.
-        Raises `InvalidRequest`, also for no filter at all, `UnknownAgent`, and `WaitsForItself` inside a
-        turn, unless ``wait=False`` or ``dry_run=True``.
+        Raises `InvalidRequest`, also for no filter at all, `UnknownAgent`, `ScopeMissing` where ``force`` is
+        not for this user, and `WaitsForItself` inside a turn, unless ``wait=False`` or ``dry_run=True``.
         """
         turn = current.get()
         if turn is not None and wait and not dry_run:
@@ -64,8 +74,13 @@ class BulkCalls(SessionStreams):
             text,
             code,
             queue,
+            force,
         )
         return await ask(self.ref, message)
+
+    async def active(self, *, user: str | None = None) -> tuple[ActiveTurn, ...]:
+        """All turns in flight, of one user or of all."""
+        return await ask(self.ref, ListActive(asker_of(user)))
 
     async def queue(self, session_id: str, *, user: str | None = None) -> tuple[QueuedTurn, ...]:
         """The turns that wait for the session, in order. Raises `UnknownSession`."""

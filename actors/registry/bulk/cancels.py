@@ -29,28 +29,37 @@ from .which import Which, limit_of, live_turns
 AT_ONCE: Final = 500
 #: How many are asked for in one pass of the loop.
 BATCH: Final = 50
+#: For how many seconds the turns of the process before are waited for, if the asker does not say.
+PATIENCE: Final = 10.0
 #: Handles a message as if it had come from outside.
 Handle = Callable[[Any, ReplyTo], None]
+#: Does something when it is decided what becomes of the turns of the process before.
+Recovered = Callable[[Callable[[], None]], None]
 
 
 class BulkCancels:
-    """The bulk cancels of one registry that go on. ``handle`` is given each single cancel."""
+    """The bulk cancels of one registry that go on.
 
-    def __init__(self, shared: Shared, handle: Handle) -> None:
+    ``handle`` is given each single cancel, ``recovered`` what is to wait for the turns of the process before.
+    """
+
+    def __init__(self, shared: Shared, handle: Handle, recovered: Recovered) -> None:
         self._shared = shared
         self._handle = handle
+        self._recovered = recovered
         self._going_on: set[_BulkCancel] = set()
 
     def begin(self, message: CancelMany, to: ReplyTo) -> None:
-        """Stop many turns; answered with what came of each. Raises `InvalidRequest` and `UnknownAgent`.
+        """Stop many turns; answered with what came of each.
 
-        It goes on to its end also if its asker leaves.
+        It goes on to its end also if its asker leaves. Raises `InvalidRequest`, `UnknownAgent` and
+        `ScopeMissing`.
         """
         shared = self._shared
         which = Which.of(message, shared.agents, shared.clock())
         bulk = _BulkCancel(shared, self._handle, message, which, to, self._going_on.discard)
         self._going_on.add(bulk)
-        bulk.begin()
+        bulk.begin(self._recovered)
 
     def stop(self) -> None:
         """Ask for nothing any more, and answer each asker that still waits."""
@@ -89,16 +98,24 @@ class _BulkCancel:
         self._waits = message.wait
         #: Whether more are found or asked in this pass or in the next one.
         self._busy = True
-        self._done = False
+        #: Whether the snapshot has been taken, and whether all is over.
+        self._taken = self._done = False
         self._timer = Timer(shared.loop, self._overdue)
 
     # -- The snapshot -----------------------------------------------------------------------------------
 
-    def begin(self) -> None:
-        """Take the snapshot, then go on."""
+    def begin(self, recovered: Recovered) -> None:
+        """Take the snapshot when all is there that was cut off by the end of a process, then go on."""
+        self._timer.set(self._shared.loop.time() + (PATIENCE if self._within is None else self._within))
+        recovered(self._take)
+
+    def _take(self) -> None:
+        if self._taken or self._done:
+            return
+        self._taken = True
+        if self._within is None:
+            self._timer.cancel()
         sessions = self._which.candidates(self._shared.directory)
-        if self._within is not None:
-            self._timer.set(self._shared.loop.time() + self._within)
         in_batches(self._shared.loop, iter(sessions), PASS, self._look, self._found)
 
     def _look(self, sessions: list[SessionId]) -> None:
@@ -176,6 +193,7 @@ class _BulkCancel:
             message.text,
             message.code,
             queue=message.queue,
+            force=message.force,
         )
         to = _Answered(partial(self._answered, number))
         try:
@@ -200,8 +218,9 @@ class _BulkCancel:
         self._go_on_later()
 
     def _overdue(self) -> None:
-        """The time is up: ask the others without waiting."""
-        self._waits = False
+        """The time is up: go on with what is there, and ask the others without waiting."""
+        self._waits = self._waits and self._within is None
+        self._take()
         self._go_on_later()
 
     # -- The end ----------------------------------------------------------------------------------------

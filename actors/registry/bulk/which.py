@@ -11,6 +11,7 @@ from turnkeeper.actors.model.records import Asker, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.word import Word
 from turnkeeper.actors.model.words import QueueMode, Strategy, TurnStatus, is_terminal
+from turnkeeper.actors.policy.resolve import forces
 from turnkeeper.actors.registry.directory import PASS, Directory
 from turnkeeper.actors.session.fields import seconds, whole
 from turnkeeper.actors.session.views import queued_turns
@@ -43,7 +44,8 @@ class Which:
 
     @classmethod
     def of(cls, message: CancelMany, agents: Collection[str], now: float) -> "Which":
-        """The filters of this message. Raises `InvalidRequest` and `UnknownAgent`."""
+        """The filters of this message. Raises `InvalidRequest`, `UnknownAgent` and `ScopeMissing`."""
+        forces(message)
         said: tuple[Any, ...] = (
             message.turns,
             message.sessions,

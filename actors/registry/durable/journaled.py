@@ -10,10 +10,10 @@ append, when the answer is there. So nothing that was done, or said to an asker,
   refused, and that is the truth. What has happened is no matter of wishes: the end of a coroutine, a moment
   that has come, and a cancel that was delivered wait and are tried again.
 
-Two things do not wait. A cancel reaches the coroutine when it is asked, because a person has pressed Stop, or
-the process is about to end, and the disk may take its time; what it came to is said when that is written. And
-a decision that adds nothing to the log, such as the answer to a retry, is done at once if nothing is on its
-way.
+A send whose turn only the log may have waits in the same way, until the journal has said so: see `repeats`.
+
+A decision that adds nothing to the log, such as the answer to a retry, is done at once if nothing is on its
+way. What does not wait at all is in `prompt`.
 
 A turn is sealed when its end is decided, because the number of its last event is part of what is written.
 Times count from the landing: a stalled disk would otherwise eat the grace of a turn. An early cancel counts
@@ -22,7 +22,7 @@ time and is decided after that.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final, assert_never
 
 from turnkeeper.actors.admission.holdings import Holdings
@@ -35,6 +35,8 @@ from turnkeeper.actors.model.exceptions import JournalDown, SessionError, Sessio
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.model.messages import (
     Flush,
+    Granted,
+    Hold,
     Rearrange,
     Recover,
     Recovered,
@@ -44,29 +46,34 @@ from turnkeeper.actors.model.messages import (
     Submit,
     Tick,
     TurnEnded,
+    TurnRead,
+    TurnReturned,
+    Unhold,
     WoundUp,
 )
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose
-from turnkeeper.actors.registry.directory import came_to_nothing, renamed, reserve
+from turnkeeper.actors.registry.admitting.room import with_room
+from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose, rearranged
+from turnkeeper.actors.registry.directory import renamed, reserve
 from turnkeeper.actors.registry.performer import Performer
 from turnkeeper.actors.registry.shared import DEBUG, Shared
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, Timer, refuse
 from turnkeeper.actors.session.consequences import CAUSES
-from turnkeeper.actors.session.effects import CancelTurn, Effect
+from turnkeeper.actors.session.effects import Effect, LeaveSlot
 from turnkeeper.actors.session.ladder import delayed
 from turnkeeper.actors.session.machine import Message, step
-from turnkeeper.actors.session.record import early_cancel
-from turnkeeper.actors.session.states import Closed, Home, Idle, State
+from turnkeeper.actors.session.slots import is_beside, slot_of, waits_for_slots
+from turnkeeper.actors.session.states import Closed, Home, Idle, Queued, State
 from turnkeeper.actors.session.steps.stops import said_late
 
 from .cargo import Cargo, Packed
-from .sealing import checked, sealer
+from .mail import Mail, for_later
+from .repeats import Repeats
+from .sealing import checked, checked_tick, sealer
 
 #: After how many seconds what could not be written is tried again: at first, and at most.
 FIRST_RETRY: Final = 0.25
 LAST_RETRY: Final = 5.0
-Mail = tuple[Message, ReplyTo]
 
 
 @value
@@ -82,6 +89,11 @@ class _Flight:
     #: Whose place a turn has that is not in the directory yet.
     place: Holdings[Any] | None
 
+    def arrive(self) -> None:
+        """It is on its way no longer: what it came to counts by itself."""
+        if self.place is not None:
+            self.place.count_turns(-1)
+
 
 class JournaledDecisions(Decisions):
     """One session's state, which is what its log says, and its way from one to the next."""
@@ -92,6 +104,7 @@ class JournaledDecisions(Decisions):
         "_flush_due",
         "_head",
         "_journal",
+        "_repeats",
         "_retry",
         "_retry_after",
         "_waiting",
@@ -110,6 +123,7 @@ class JournaledDecisions(Decisions):
         super().__init__(state, shared, actor, performer)
         self._journal = journal
         self._head = head
+        self._repeats = Repeats(shared, journal, actor, opens=head is None)
         self._cargo = Cargo(shared, actor, performer.turns)
         performer.feed.outbox = self._cargo.outbox
         self._waiting: deque[Mail] = deque()
@@ -135,18 +149,19 @@ class JournaledDecisions(Decisions):
         """Decide a message, now or when what is on its way has landed, and do it when it is durable."""
         if type(message) is TurnEnded:
             message = checked(message, self._performer)
-        elif type(message) is Stop or type(message) is Tick or type(message) is Shut:
-            _deliver(message, self.state, self._performer, self._shared.clock())
-        if self._flight is None:
-            self._waiting.append((message, to))
-            self._decide_waiting()
+        elif type(message) is Tick:
+            message = checked_tick(message, self._performer)
+        mail, flight = (message, to), self._flight
+        if flight is None and not self._waiting:
+            self._waiting.append(mail)
         else:
-            self._waiting.extend(_for_later([(message, to)], self._flight.after, self._shared.clock()))
+            after = self.state if flight is None else flight.after
+            self._waiting.extend(for_later([mail], after, self._shared.clock()))
+        self._decide_waiting()
 
     def flush(self) -> None:
         """Write what waits to be written, when nothing is on its way."""
-        if self._flight is None:
-            self._decide_waiting()
+        self._decide_waiting()
         self._flush_due = self._flight is not None
         if self._flight is None and self._cargo:
             self._append((), self.state, (), ())
@@ -158,45 +173,35 @@ class JournaledDecisions(Decisions):
         self.flush()
 
     def _decide_waiting(self) -> None:
-        """Decide all that waits, up to what adds to the log: that is done when it is durable."""
+        """Decide what waits, up to what adds to the log: that is done when it is durable."""
         while self._waiting and self._flight is None:
-            mail = tuple(self._waiting)
-            self._waiting.clear()
             now = self._shared.clock()
-            try:
-                state, effects, entries = _decided(mail, self.state, now, self._performer, self._with_room)
-            except Exception:
-                _refuse_all(mail, SessionLost(LOST))
-                raise
+            mail, state, effects, entries = _decided(
+                self._waiting, self.state, now, self._performer, self._shared, self._repeats
+            )
             if entries:
                 self._append(mail, state, effects, entries)
-            else:
+            elif mail:
                 self._do(mail, state, effects, now)
+            else:
+                return
 
     def _do(self, mail: tuple[Mail, ...], after: State, effects: tuple[Effect, ...], now: float) -> None:
         if after is not self.state:
             self._take(after, now)
+        elif type(after) is Idle and any(type(each) is Submit for each, _ in mail):
+            self._come_to_nothing(self._shared.title_of(after.memory.home.session_id))
         try:
             self._performer.perform(effects, after)
         except Exception:
-            for _, to in mail:
-                lose(to, effects)
+            _lose_all(mail, effects)
             raise
-        self._recovered(mail)
-
-    def _recovered(self, mail: tuple[Mail, ...]) -> None:
-        """Let in what waits while it is not decided what becomes of another process's turns."""
-        if mail and type(mail[0][0]) is Recover:
-            self._shared.report(Recovered(self._actor, self.state.memory.home.session_id))
+        _recovered(mail, self._shared, self._actor, self.state)
 
     # -- Appending --------------------------------------------------------------------------------------
 
     def _append(
-        self,
-        mail: tuple[Mail, ...],
-        after: State,
-        effects: tuple[Effect, ...],
-        decided: tuple[Entry, ...],
+        self, mail: tuple[Mail, ...], after: State, effects: tuple[Effect, ...], decided: tuple[Entry, ...]
     ) -> None:
         home, now = self.state.memory.home, self._shared.clock()
         key = f"{self._shared.incarnation}-{next(self._shared.append_numbers)}"
@@ -209,14 +214,17 @@ class JournaledDecisions(Decisions):
 
     # -- The answer -------------------------------------------------------------------------------------
 
-    def answered(self, message: Landed | Moved | NotLanded) -> None:
-        """The journal says what became of an append."""
+    def answered(self, message: Landed | Moved | NotLanded | TurnRead) -> None:
+        """The journal says what became of an append, or what it has of a turn."""
+        if type(message) is TurnRead:
+            self._repeats.answered(message)
+            self._decide_waiting()
+            return
         flight = self._flight
         if flight is None or message.key != flight.key:
             return  # of another life
         self._flight = None
-        if flight.place is not None:
-            flight.place.count_turns(-1)
+        flight.arrive()
         if type(message) is Landed:  # by type, as in `step`
             self._landed(flight, message.head)
         elif type(message) is Moved:
@@ -243,7 +251,8 @@ class JournaledDecisions(Decisions):
     def _moved(self, flight: _Flight, message: Moved) -> None:
         """Take over what another has appended, and decide the same messages again. Raises `Diverged`."""
         self._head = message.head
-        self._waiting.extendleft(reversed(_for_later(flight.mail, self.state, flight.decided_at)))
+        _give_back(flight, self.state, self._shared)
+        self._waiting.extendleft(reversed(for_later(flight.mail, self.state, flight.decided_at)))
         self._cargo.put_back(flight.packed)
         self._flush_due = True
         now = self._shared.clock()
@@ -256,16 +265,17 @@ class JournaledDecisions(Decisions):
     def _not_landed(self, flight: _Flight, error: SessionError) -> None:
         """Refuse the wishes; keep the facts, to try again."""
         self._shared.meter.count(APPENDS_NOT_LANDED)
+        _give_back(flight, self.state, self._shared)
         logger.warning("session %s: not written: %s", self.state.memory.home.session_id, error)
         self._cargo.not_landed(flight.packed, error)
-        self._recovered(flight.mail)
-        # What came meanwhile gets a try of its own: at once if an asker waits for it.
-        at_once = any(to is not None for _, to in self._waiting)
+        _recovered(flight.mail, self._shared, self._actor, self.state)
+        # What came meanwhile gets a try of its own: at once if an asker waits for it, and for nothing else.
+        at_once = any(to is not None for _, to in self._waiting) and not self._repeats.awaits_answer
         self._waiting.extendleft(reversed(_facts(flight.mail, error)))
         if at_once:
             self._decide_waiting()
         if self._flight is None and self._head is None:
-            came_to_nothing(self._shared.directory, self._actor, self.state, self._cargo.title)
+            self._come_to_nothing(self._cargo.title)
         if self._flight is None and not self.settled:
             self._retry.set(self._shared.loop.time() + self._retry_after)
             self._retry_after = min(LAST_RETRY, 2 * self._retry_after)
@@ -274,36 +284,69 @@ class JournaledDecisions(Decisions):
 
     def abandon(self, error: SessionError) -> None:
         """The actor is gone: answer each asker whose message was not decided, or has not landed."""
+        super().abandon(error)
         self._retry.cancel()
+        self._repeats.close()
         flight, self._flight = self._flight, None
         if flight is not None:
-            if flight.place is not None:
-                flight.place.count_turns(-1)
+            _give_back(flight, self.state, self._shared)
+            flight.arrive()
             _refuse_all(flight.mail, error)
         self._cargo.abandon(None if flight is None else flight.packed, error)
         _refuse_all(self._waiting, error)
         self._waiting.clear()
 
 
+def _give_back(flight: _Flight, state: State, shared: Shared) -> None:
+    """What was decided comes to nothing, and so do the slots that were taken for turns of it."""
+    kept, given_up = slot_of(state), slot_of(flight.after)
+    tickets = {effect.ticket for effect in flight.effects if type(effect) is LeaveSlot}
+    if given_up is not None:
+        tickets.add(given_up.ticket)
+    if kept is not None:
+        tickets.discard(kept.ticket)
+    for ticket in tickets:
+        shared.slots.leave(ticket)
+    if shared.slots.asking:
+        shared.slots.grant()  # it may have counted without a slot
+
+
 def _decided(
-    mail: tuple[Mail, ...],
+    waiting: deque[Mail],
     state: State,
     now: float,
     performer: Performer,
-    with_room: Callable[[State, Submit], Submit],
-) -> tuple[State, tuple[Effect, ...], tuple[Entry, ...]]:
-    """What becomes of a session by all these messages, one after the other, and what that adds to its log."""
+    shared: Shared,
+    repeats: Repeats,
+) -> tuple[tuple[Mail, ...], State, tuple[Effect, ...], tuple[Entry, ...]]:
+    """Decide what waits, one after the other, up to a send about which the journal is asked.
+
+    What was decided, what becomes of the session by that, and what that adds to its log.
+    """
+    mail: tuple[Mail, ...] = ()
     effects: tuple[Effect, ...] = ()
     entries: tuple[Entry, ...] = ()
-    for each, to in mail:
-        message = with_room(state, each) if type(each) is Submit else each
-        after, decided = step(state, message, now, to)
-        if logger.isEnabledFor(DEBUG):
-            log_decision(state, message, after, decided)
-        entries += entries_of(decided, sealer(performer, after), performer.cut_off)
-        effects += decided
-        state = after
-    return state, effects, entries
+    while waiting and (ready := repeats.ready(waiting[0], state, mail)) is not None:
+        waiting.popleft()
+        mail += ready
+        for each, to in ready:
+            try:
+                message = each
+                if type(message) is Submit:
+                    message = with_room(shared.directory, shared.slots, state, message)
+                if type(message) is Rearrange:
+                    after, decided = rearranged(shared, state, message, now, to)
+                else:
+                    after, decided = step(state, message, now, to)
+                if logger.isEnabledFor(DEBUG):
+                    log_decision(state, message, after, decided)
+                entries += entries_of(decided, sealer(performer, after, shared.meter), performer.cut_off)
+            except Exception:
+                _refuse_all(mail, SessionLost(LOST))
+                raise
+            effects += decided
+            state = after
+    return mail, state, effects, entries
 
 
 def _from_now(flight: _Flight, now: float) -> tuple[State, tuple[Effect, ...]]:
@@ -322,32 +365,20 @@ def _place(shared: Shared, before: State, after: State) -> Holdings[Any] | None:
     """Take the place of a turn that the directory does not show before it has landed."""
     if type(before) is not Idle or type(after) is Idle or type(after) is Closed:
         return None
+    if slot_of(after) is not None or (type(after) is Queued and waits_for_slots(after)):
+        return None  # its slot counts, once it has one
+    if is_beside(after.turn.spec if type(after) is not Queued else after.line.turns[0].spec):
+        return None
     return reserve(shared.directory, before.memory.home.session_id)
 
 
-def _deliver(message: Stop | Tick | Shut, state: State, performer: Performer, now: float) -> None:
-    """Let a cancel reach the coroutine that it is about: it is decided, and answered, in its turn."""
-    if type(message) is Shut and _may_be_refused(message):
-        return
-    _, effects = step(state, message, now, None)
-    for effect in effects:
-        if type(effect) is CancelTurn and not effect.again:
-            performer.turns.cancel(effect.reason)
+def _recovered(mail: tuple[Mail, ...], shared: Shared, actor: AsyncioRef[Any], state: State) -> None:
+    """Let in what waits while it is not decided what becomes of another process's turns."""
+    if mail and type(mail[0][0]) is Recover:
+        shared.report(Recovered(actor, state.memory.home.session_id))
 
 
-def _for_later(mail: Iterable[Mail], state: State, now: float) -> list[Mail]:
-    """The mail, to be decided later: each send behind its early cancel, which may have expired then."""
-    later: list[Mail] = []
-    for message, to in mail:
-        if type(message) is Submit:
-            early = early_cancel(state.memory, message.spec.turn_id, now)
-            if early is not None:
-                later.append((Stop(early.turn_id, early.reason, wait=False), None))
-        later.append((message, to))
-    return later
-
-
-def _may_be_refused(message: Shut) -> bool:
+def may_be_refused(message: Shut) -> bool:
     """Whether it is a wish, and no shutdown."""
     return CAUSES[message.reason.code].lasts
 
@@ -360,7 +391,7 @@ def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
             case Submit() | Rearrange():
                 refuse(to, error)
             case Shut():
-                if _may_be_refused(message):
+                if may_be_refused(message):
                     refuse(to, error)
                 else:
                     facts.append((message, to))  # a shutdown goes on without a journal
@@ -368,11 +399,18 @@ def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
                 text = f"{error}; the turn was asked to stop, and that will be written down later"
                 refuse(to, JournalDown(text))
                 facts.append((message, None))
-            case TurnEnded() | Tick() | WoundUp() | Recover():
+            case Hold():
+                refuse(to, error)
+            case Unhold() | TurnReturned() | TurnEnded() | Tick() | WoundUp() | Granted() | Recover():
                 facts.append((message, to))
             case _:
                 assert_never(message)
     return facts
+
+
+def _lose_all(mail: Iterable[Mail], effects: tuple[Effect, ...]) -> None:
+    for _, to in mail:
+        lose(to, effects)
 
 
 def _refuse_all(mail: Iterable[Mail], error: SessionError) -> None:

@@ -1,7 +1,8 @@
 """Sessions that are not in memory: read from the journal when they are asked for, with their mail parked.
 
 After a start the sessions with a turn that had not ended are loaded at once, some at a time: what became of
-those turns is decided, and said, before anyone asks.
+those turns is decided, and said, before anyone asks. One that fails over that is read again at once; if it
+fails again, those who ask for it are refused, and it is read again every few seconds.
 """
 
 import asyncio
@@ -11,8 +12,7 @@ from typing import Any, Final, assert_never
 
 from turnkeeper.actors.journal.contract import Journal, Loaded, Tail
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import JournalDown, SessionError, TurnkeeperError
-from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
@@ -37,6 +37,7 @@ from turnkeeper.actors.registry.shared import Shared
 from turnkeeper.actors.runtime import ReplyTo, Timer, refuse
 from turnkeeper.actors.session.refusals import shutting_down
 
+from .answers import came_of
 from .restoring import Household, Restoring
 
 #: The messages that are about one session, whether or not it is in memory.
@@ -94,8 +95,10 @@ class Loading:
         self._open: deque[SessionId] = deque()
         #: Those of them that are being read, and those that could not be.
         self._opening: set[SessionId] = set()
-        self._not_read: list[SessionId] = []
+        self._not_read: dict[SessionId, None] = {}
         self._again = Timer(shared.loop, self._try_again)
+        #: What is to be done when each of those has been read, or could not be.
+        self._then: list[Callable[[], None]] = []
         self._over = False
 
     @classmethod
@@ -146,11 +149,13 @@ class Loading:
             case SessionRead():
                 self._loaded(report)
             case Recovering():
-                self._open.extend(report.sessions)
+                self._open.extend([each for each in report.sessions if not self._fails_again(each)])
                 self._load_open()
+                self._look_whether_recovered()
             case Recovered():
                 self._restoring.recovered(report)
                 self._go_on(self._held.pop(report.session_id, []))
+                self._look_whether_recovered()
             case _:
                 assert_never(report)
 
@@ -174,10 +179,24 @@ class Loading:
         if report.session_id in self._opening:
             self._opening.discard(report.session_id)
             if error is not None:
-                self._not_read.append(report.session_id)
-                self._again.set(self._shared.loop.time() + AGAIN_AFTER)
+                self._put_off(report.session_id)
         self._go_on(parked, error)
         self._load_open()
+        self._look_whether_recovered()
+
+    def _fails_again(self, session: SessionId) -> bool:
+        """Whether it has failed over the turns it was read with, and had before: then it is put off."""
+        error = self._restoring.failed(session) if session in self._held else None
+        if error is None:
+            return False
+        self._put_off(session)
+        self._go_on(self._held.pop(session), error)
+        return True
+
+    def _put_off(self, session: SessionId) -> None:
+        """Read it again after a while."""
+        self._not_read[session] = None
+        self._again.set(self._shared.loop.time() + AGAIN_AFTER)
 
     def _go_on(self, parked: list[tuple[Any, ReplyTo]], error: SessionError | None = None) -> None:
         """Handle what has waited, or refuse it with this error."""
@@ -203,8 +222,22 @@ class Loading:
                 self._opening.add(session)
                 self._read(session)
 
+    def when_recovered(self, then: Callable[[], None]) -> None:
+        """Do this when it is decided what becomes of the turns of the process before: now, if it is.
+
+        Those that cannot be read now are not waited for.
+        """
+        self._then.append(then)
+        self._look_whether_recovered()
+
+    def _look_whether_recovered(self) -> None:
+        if not (self._open or self._opening or self._held):
+            then, self._then = self._then, []
+            for do in then:
+                do()
+
     def _try_again(self) -> None:
-        again, self._not_read = tuple(self._not_read), []
+        again, self._not_read = tuple(self._not_read), {}
         self._shared.report(Recovering(again))
 
     # -- The end ----------------------------------------------------------------------------------------
@@ -226,14 +259,10 @@ class Loading:
         self._load_open()
 
 
+def when_recovered(loading: Loading | None) -> Callable[[Callable[[], None]], None]:
+    """Does something when the turns of the process before have been seen to: now, where there are none."""
+    return (lambda then: then()) if loading is None else loading.when_recovered
+
+
 def _read(session: SessionId, task: "asyncio.Task[Loaded | None]") -> SessionRead:
-    if task.cancelled():
-        return SessionRead(session, error=shutting_down())
-    error = task.exception()
-    if error is None:
-        return SessionRead(session, task.result())
-    if isinstance(error, SessionError):
-        return SessionRead(session, error=error)
-    logger.error("session %s could not be read from the journal", session, exc_info=error)
-    text = str(error) if isinstance(error, TurnkeeperError) else "the session could not be read"
-    return SessionRead(session, error=JournalDown(text))
+    return SessionRead(session, *came_of(task, f"session {session}"))

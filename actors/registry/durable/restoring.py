@@ -5,16 +5,17 @@ from typing import Any, Protocol
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.journal.contract import Loaded
 from turnkeeper.actors.journal.durable import restored
-from turnkeeper.actors.model.about import about
-from turnkeeper.actors.model.exceptions import SessionError
-from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.exceptions import SessionError, SessionLost
+from turnkeeper.actors.model.logger import about, logger
 from turnkeeper.actors.model.messages import Recover, Recovered, Retitle
-from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.records import Extras, SessionId
+from turnkeeper.actors.registry.decisions import LOST
 from turnkeeper.actors.registry.directory import Entry, name, put_back
 from turnkeeper.actors.registry.shared import Shared
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, refuse
-from turnkeeper.actors.session.states import Home, Idle, Memory
+from turnkeeper.actors.session.states import Ending, Home, Idle, Memory, Running
 from turnkeeper.actors.session.steps.restarts import needs_recovery
+from turnkeeper.actors.turn.winding.published import open_calls_in
 
 
 class Household(Protocol):
@@ -44,6 +45,8 @@ class Restoring:
         self._shared = shared
         self._directory = shared.directory
         self._household = household
+        #: Those that have failed before they had seen to the turns they were read with.
+        self._failed: set[SessionId] = set()
 
     def restore(self, loaded: Loaded) -> bool:
         """Put a session into memory, asleep. One with turns of another process is woken to see to these.
@@ -63,7 +66,9 @@ class Restoring:
         logger.debug("session %s: read from the journal", session_id, extra=about(session_id))
         if needs_recovery(entry.state):
             entry.parked_mail = parked
-            self._household.wake(entry).tell(Recover())
+            hooks = self._shared.hooks
+            winds = hooks is not None and hooks.at_interrupts
+            self._household.wake(entry).tell(Recover(winds=winds, extras=_extras_of(entry)))
             return True
         self._let_in(entry, parked)
         return False
@@ -74,6 +79,21 @@ class Restoring:
         if entry is not None:
             parked, entry.parked_mail = entry.parked_mail or [], None
             self._let_in(entry, parked)
+
+    def failed(self, session_id: SessionId) -> SessionError | None:
+        """A session has failed before it had seen to the turns it was read with; the first time: ``None``.
+
+        The next time, with what its askers are refused: nothing is kept of it here.
+        """
+        entry = self._directory.entries.get(session_id)
+        if entry is None or not entry.awaits_the_journal:
+            return None
+        if session_id not in self._failed:
+            self._failed.add(session_id)
+            return None
+        error = SessionLost(LOST)
+        self.lost(session_id, error)
+        return error
 
     def lost(self, session_id: SessionId, error: SessionError) -> None:
         """Keep nothing of a session whose actor has failed and which cannot be read again now."""
@@ -93,6 +113,7 @@ class Restoring:
 
     def _let_in(self, entry: Entry, parked: list[tuple[Any, ReplyTo]]) -> None:
         """Handle the mail that has waited. A title that is in it was given to what was there before."""
+        self._failed.discard(entry.session_id)
         for message, to in parked:
             if type(message) is Retitle:
                 name(entry, message.title)
@@ -119,6 +140,16 @@ class Restoring:
         entry.log.restore(loaded.events, loaded.dropped, settings.log_events, settings.log_bytes)
         shared.contexts.restore(session_id, loaded.kept)
         return entry
+
+
+def _extras_of(entry: Entry) -> Extras | None:
+    """What the events of the turn that held a session say of it: which calls of tools it had open."""
+    state, log = entry.state, entry.log
+    if not isinstance(state, Running | Ending) or log is None:
+        return None
+    stopped = type(state) is Ending and state.cancellation is not None
+    calls = open_calls_in(log, state.turn.spec.turn_id, stopped=stopped)
+    return Extras(open_calls=calls) if calls else None
 
 
 def _refuse_all(mail: list[tuple[Any, ReplyTo]], error: SessionError) -> None:

@@ -7,12 +7,14 @@ import msgspec
 
 from turnkeeper.actors.events.wire import to_json
 from turnkeeper.actors.journal.derive import NOTHING_SEALED, Sealed
+from turnkeeper.actors.metrics.meter import CANCEL_HOOKS_FAILED, Meter
 from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest, MessageNotJson
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.actors.model.messages import TurnEnded
+from turnkeeper.actors.model.messages import Tick, TurnEnded
 from turnkeeper.actors.model.records import Raised, Returned, TurnRecord
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.registry.performer import Left, Performer
+from turnkeeper.actors.registry.performer import Performer
+from turnkeeper.actors.registry.turns.left import Left
 from turnkeeper.actors.session.effects import EndTurn
 from turnkeeper.actors.session.states import State
 from turnkeeper.actors.turn.run import raised
@@ -56,14 +58,43 @@ def checked(message: TurnEnded, performer: Performer) -> TurnEnded:
     return message if failure is None else replace(message, outcome=failure)
 
 
-def sealer(performer: Performer, after: State) -> Callable[[EndTurn], Sealed]:
+def checked_tick(message: Tick, performer: Performer) -> Tick:
+    """A tick, with which a turn may end whose coroutine has returned: that is checked as any other end."""
+    turn, ended = performer.turns.turn, message.ended
+    if turn is None or turn.own is None or turn.own.begun is None or ended is None:
+        return message
+    after = checked(ended, performer)
+    if after is ended:
+        return message
+    turn.own.begun.outcome = after.outcome  # what fails it is found once
+    return replace(message, ended=after)
+
+
+def sealer(performer: Performer, after: State, meter: Meter) -> Callable[[EndTurn], Sealed]:
     """Seals the turns that a decision ends, which leaves the session in the state ``after``."""
 
     def seal(effect: EndTurn) -> Sealed:
+        if effect.outcome is not None and effect.record.rollback is None:  # else nothing of it is kept
+            _discard_what_hooks_left(performer, meter)
         left = performer.seal(effect, after)
         return NOTHING_SEALED if left is None else sealed(left, effect, performer.max_event_size)
 
     return seal
+
+
+def _discard_what_hooks_left(performer: Performer, meter: Meter) -> None:
+    """Keep nothing of a conversation that JSON cannot say since hooks have changed it.
+
+    What was checked at the end of the turn is kept no more: it is in the same list.
+    """
+    turn = performer.turns.turn
+    if turn is None or turn.own is None or not turn.own.on_cancel:
+        return
+    failure = failure_of(turn)
+    if failure is not None:
+        meter.count(CANCEL_HOOKS_FAILED)
+        text = "turn %s: its on_cancel hooks have left a message that cannot be written as JSON"
+        logger.error(text, turn.turn_id, exc_info=failure.error)
 
 
 def sealed(left: Left, end: EndTurn, max_event_size: int) -> Sealed:

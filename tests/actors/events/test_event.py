@@ -148,7 +148,8 @@ def test_an_event_shows_its_id_and_name() -> None:
 def test_every_terminal_status_has_an_event_and_every_event_of_a_turn_a_status() -> None:
     assert set(END_NAMES) == TERMINAL
     about_turns = {name for name in EventName if name.startswith("turn.")}
-    assert about_turns - set(END_NAMES.values()) == {"turn.queued", "turn.places", "turn.started"}
+    others = {"turn.queued", "turn.places", "turn.started", "turn.tool_call", "turn.tool_result"}
+    assert about_turns - set(END_NAMES.values()) == others
 
 
 @pytest.mark.parametrize("name", [*EventName, "turn.", "turn.x", "", "a\nb", "x" * 201, 7, None], ids=repr)

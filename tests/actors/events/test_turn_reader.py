@@ -1,8 +1,8 @@
 """One turn, followed from its event 0 to its terminal event, whatever else the session publishes (G7, G8)."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -23,7 +23,8 @@ from tests.fakes import (
 )
 from turnkeeper.actors.events.event import QUEUED, Event
 from turnkeeper.actors.events.log import EventLog
-from turnkeeper.actors.events.turn_reader import TurnReader
+from turnkeeper.actors.events.turn_reader import TurnReader, WholeTurn
+from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.metrics.meter import GAPS, SUBSCRIBER_OVERFLOW
 from turnkeeper.actors.model.exceptions import (
     EventsLost,
@@ -69,7 +70,7 @@ async def test_a_turn_that_was_quicker_than_its_follower_is_followed_from_its_fi
         assert names(events) == ["turn.started", "word", "word", "word", "turn.completed"]
         assert numbers(events) == [0, 1, 2, 3, 4]
         assert {event.epoch for event in events} == {receipt.epoch}
-        assert registry.directory.counts({}, registry.loop_lag).subscribers == 0
+        assert (await registry.counts()).subscribers == 0
 
 
 async def test_a_turn_is_followed_while_it_runs() -> None:
@@ -421,3 +422,111 @@ async def test_what_else_has_no_id_does_not_go_to_the_outlet_of_a_reader_whose_t
         assert (outlet.taken, reading.done()) == ([], False)
         stream.close()
         assert await reading == []
+
+
+# -- A turn in parts ----------------------------------------------------------------------------------
+
+
+class Parts:
+    """Follows a turn whose log keeps little, in a session with a journal."""
+
+    def __init__(self, registry: SessionRegistry, turn_id: str) -> None:
+        self.registry, self.turn_id = registry, turn_id
+        self.after: list[str | None] = []
+        #: What is given in place of the next reader.
+        self.instead: Callable[[], Awaitable[TurnReader | None]] | None = None
+
+    async def follow(self, after: str | None = None) -> TurnReader:
+        return await self.registry.follow(FollowTurn("s", self.turn_id, after))
+
+    async def again(self, after: str | None) -> TurnReader | None:
+        self.after.append(after)
+        return await self.follow(after) if self.instead is None else await self.instead()
+
+    async def whole(self) -> WholeTurn:
+        return WholeTurn(await self.follow(), self.again)
+
+
+@asynccontextmanager
+async def in_parts(words: int = 450) -> AsyncIterator[Parts]:
+    """A turn that has ended, of which memory keeps a hundred events."""
+    async with opened(chatty, journal=MemoryJournal(), log_events=100) as registry:
+        receipt = await registry.send("s", str(words))
+        await receipt.ended()
+        yield Parts(registry, receipt.turn_id)
+
+
+async def all_of(turn: WholeTurn) -> list[Event]:
+    found: list[Event] = []
+    while (batch := await turn.read()) or not turn.ended:
+        found += batch
+    return found
+
+
+async def test_a_turn_is_read_in_parts_without_a_hole_and_nothing_twice() -> None:
+    """G7."""
+    async with in_parts() as parts:
+        turn = await parts.whole()
+        events = await all_of(turn)
+        assert numbers(events[:-1]) == list(range(452))
+        assert names(events)[-2:] == ["turn.completed", "close"]
+        assert turn.complete
+        assert len(parts.after) >= 3
+        turn.close()
+        await settle()
+        assert (await parts.registry.counts()).subscribers == 0
+
+
+async def test_a_turn_of_which_no_more_is_given_ends_there() -> None:
+    async with in_parts() as parts:
+        turn = await parts.whole()
+
+        async def none() -> None:
+            return None
+
+        parts.instead = none
+        events = await all_of(turn)
+        assert numbers(events) == list(range(len(events)))
+        assert turn.ended
+        assert not turn.complete
+
+
+async def test_one_that_is_closed_between_two_parts_is_given_no_other() -> None:
+    async with in_parts() as parts:
+        turn = await parts.whole()
+
+        async def late() -> TurnReader:
+            turn.close()
+            return await parts.follow(parts.after[-1])
+
+        parts.instead = late
+        await all_of(turn)
+        assert turn.ended
+        await settle()
+        assert (await parts.registry.counts()).subscribers == 0
+
+
+async def test_what_giving_the_next_part_raises_is_raised() -> None:
+    async with in_parts() as parts:
+        turn = await parts.whole()
+
+        async def lost() -> None:
+            raise EventsLost("gone")
+
+        parts.instead = lost
+        with pytest.raises(EventsLost):
+            await all_of(turn)
+        turn.close()
+
+
+async def test_a_poke_is_no_end() -> None:
+    async with opened(ScriptedAgent()) as registry:
+        receipt = await registry.send("s", "hello")
+        turn = await Parts(registry, receipt.turn_id).whole()
+        assert names(await turn.read()) == ["turn.started"]
+        turn.poke()
+        assert await turn.read() == []
+        assert not turn.ended
+        turn.close()
+        assert await turn.read() == []
+        assert turn.ended

@@ -8,12 +8,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.turns import record, spec
+from tests.turns import head, record, spec
 from turnkeeper.actors.events import wire
-from turnkeeper.actors.events.wire import MAX_CURSOR, completed_data, gap_data, started_data, to_json
+from turnkeeper.actors.events.wire import (
+    MAX_CURSOR,
+    completed_data,
+    gap_data,
+    started_data,
+    to_json,
+    turn_data,
+)
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import TurnEnd
-from turnkeeper.actors.model.records import Returned, Stopped
+from turnkeeper.actors.model.records import (
+    ChildTurn,
+    Extras,
+    Returned,
+    SessionId,
+    StillRunning,
+    Stopped,
+    TurnId,
+    TurnRef,
+)
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import TurnStatus
 
 
 def _endless() -> list[Any]:
@@ -113,3 +131,21 @@ def test_a_cursor_is_repeated_as_a_stream_can_carry_it(cursor: str) -> None:
     assert len(data["since"]) <= MAX_CURSOR
     to_json(data)
     assert gap_data(None, None) == {"since": None, "min_available": None}
+
+
+def test_a_turn_shows_the_one_that_sent_for_it_and_those_that_it_has_sent_for() -> None:
+    parent = TurnRef(SessionId("s1"), TurnId("t0"))
+    child = ChildTurn(SessionId("s3"), TurnId("t2"), 5.0, TurnStatus.COMPLETED, 6.0)
+    sent = replace(spec("t1"), head=replace(head("t1"), parent=parent))
+    shown = turn_data(replace(record("t1"), head=sent.head, extras=Extras(children=(child,))))
+    assert shown["parent"] == {"log_id": "s1", "task_id": "t0"}
+    assert shown["children"] == [{"log_id": "s3", "task_id": "t2"}]
+    assert started_data(sent, "hi")["parent"] == shown["parent"]
+    assert not {"parent", "children"} & turn_data(record("t1")).keys()
+    assert "parent" not in started_data(spec("t1"), "hi")
+
+
+def test_what_still_runs_of_a_turn_is_shown_where_anything_does() -> None:
+    assert "still_running" not in turn_data(record())
+    given_up = replace(record(), extras=Extras(still_running=StillRunning(threads=2, processes=1)))
+    assert turn_data(given_up)["still_running"] == {"tasks": 0, "threads": 2, "processes": 1}

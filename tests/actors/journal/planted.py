@@ -108,7 +108,7 @@ BUGS = (
         "a cancel is forgotten",
         "durable",
         "if asked is not None:",
-        "if asked is not None and then is not None:",
+        "if False:",
     ),
     Bug(
         "a turn that waits is forgotten",

@@ -11,11 +11,15 @@ from turnkeeper.actors.journal.contract import Append, Landed, Loaded, NotLanded
 from turnkeeper.actors.journal.entries import Entry
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import JournalDown, SessionError
-from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.model.records import SessionId, TurnId, TurnRecord
 
 
 class SlowJournal(MemoryJournal):
-    """In memory, on the loop, by script: `hold` and `let_go`, `is_down`, `is_gone`, `intrude`, `repeat`."""
+    """In memory, on the loop, by script: `hold` and `let_go`, `is_down`, `is_gone`, `intrude`, `repeat`.
+
+    A session is read, and a question about one turn answered, when a test lets it be: `hold_answers` and
+    `let_answer`.
+    """
 
     def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
         super().__init__(clock=clock)
@@ -23,10 +27,16 @@ class SlowJournal(MemoryJournal):
         self.holds = False
         #: Whether it cannot write, and whether it cannot read.
         self.is_down = self.is_gone = False
+        #: The sessions whose pages are broken.
+        self.broken: set[str] = set()
         self.appends: list[Append] = []
         #: Those that were written, in order.
         self.written: list[Append] = []
         self._gone = asyncio.Event()
+        #: The turns that were asked about, in order.
+        self.asked: list[TurnId] = []
+        self._answers = asyncio.Event()
+        self._answers.set()
 
     @property
     def down(self) -> SessionError | None:
@@ -78,9 +88,25 @@ class SlowJournal(MemoryJournal):
     async def load(self, session_id: SessionId, tail: Tail) -> Loaded | None:
         while any(append.session_id == session_id for append in self.held):
             await self._gone.wait()
-        if self.is_gone:
+        await self._answers.wait()
+        if self.is_gone or session_id in self.broken:
             raise JournalDown("the disk is gone")
         return await super().load(session_id, tail)
+
+    def hold_answers(self) -> None:
+        """Read nothing from now on, until `let_answer`."""
+        self._answers.clear()
+
+    def let_answer(self) -> None:
+        """Answer what was asked, and what is asked from now on."""
+        self._answers.set()
+
+    async def turn(self, session_id: SessionId, turn_id: TurnId) -> TurnRecord | None:
+        self.asked.append(turn_id)
+        await self._answers.wait()
+        if self.is_gone:
+            raise JournalDown("the disk is gone")
+        return await super().turn(session_id, turn_id)
 
     def _write(self, append: Append) -> None:
         if self.is_down:

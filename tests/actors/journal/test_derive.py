@@ -25,17 +25,20 @@ from turnkeeper.actors.journal.entries import (
     encode,
 )
 from turnkeeper.actors.model.exceptions import EventNotJson
-from turnkeeper.actors.model.messages import TurnEnded
+from turnkeeper.actors.model.messages import TurnEnded, TurnReturned, WoundUp
 from turnkeeper.actors.model.records import (
     Cancellation,
+    Extras,
     KeptResult,
     LateEnd,
     Raised,
     Reason,
     Returned,
+    StillRunning,
     Stopped,
     TurnError,
     TurnId,
+    Usage,
 )
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
 from turnkeeper.actors.session.effects import EndTurn, StartTurn
@@ -96,6 +99,47 @@ def test_the_usual_end_is_one_entry(running: Session) -> None:
         add=sealed.add,
         data=sealed.data,
     )
+
+
+def test_a_cancel_is_written_when_it_is_asked_for_and_not_again_when_it_is_delivered(
+    running: Session,
+) -> None:
+    running.hold()
+    running.stop("t1", wait=False)
+    assert derived(running) == (CancelAsked(T1, USER, START),)
+    running.now += 1.0
+    running.unhold()
+    assert derived(running) == ()
+    running.now += 1.0
+    running.end(Stopped())
+    (entry,) = derived(running)
+    assert isinstance(entry, Ended)
+    assert entry.cancellation == Cancellation(USER, START, delivered_at=START + 1.0)
+
+
+def test_a_cancel_for_this_process_only_is_not_written_while_it_waits_either(running: Session) -> None:
+    running.hold()
+    running.shut(SHUTDOWN, 2.0)
+    assert derived(running) == ()
+    running.wait(1.0)
+    assert derived(running) == ()
+
+
+def test_a_cancel_of_a_turn_that_has_returned_by_itself_is_written(running: Session) -> None:
+    running.tell(TurnReturned(running.epoch))
+    assert derived(running) == ()
+    running.stop("t1", wait=False)
+    assert derived(running) == (CancelAsked(T1, USER, START),)
+
+
+def test_an_end_has_what_else_is_known_of_the_turn(running: Session) -> None:
+    extras = Extras(usage=Usage(1, 2), still_running=StillRunning(threads=1))
+    running.tell(TurnEnded(running.epoch, Returned(), extras=extras, winds=True))
+    assert derived(running) == ()
+    running.tell(WoundUp(running.epoch))
+    (entry,) = derived(running)
+    assert isinstance(entry, Ended)
+    assert entry.extras == extras
 
 
 def test_an_end_says_why_and_how(running: Session) -> None:

@@ -27,11 +27,18 @@ from turnkeeper.actors.journal.entries import (
 )
 from turnkeeper.actors.model.records import (
     Cancellation,
+    ChildTurn,
+    Extras,
     LateEnd,
     Reason,
+    SessionId,
+    StillRunning,
+    ToolCall,
     TurnError,
     TurnHead,
     TurnId,
+    TurnRef,
+    Usage,
 )
 from turnkeeper.actors.model.words import CancelCode, Place, Rollback, Strategy, TurnStatus
 
@@ -99,6 +106,22 @@ EVER_SINCE = [
             b'"agent":"default","submitted_at":1.0},"message":"hi","grace":5.0}}'
         ),
         Started(TurnId("t1"), 7, 1.0, Spec(TurnHead(TurnId("t1"), "ada", "default", 1.0), "hi", 5.0)),
+    ),
+    (
+        (
+            b'{"kind":"started","turn_id":"t1","epoch":7,"at":1.0,"spec":{"head":{"turn_id":"t1","user":"ada",'
+            b'"agent":"default","submitted_at":1.0,"params_json":"{\\"seed\\":1}"},"message":"hi","grace":5.0}}'
+        ),
+        Started(
+            TurnId("t1"),
+            7,
+            1.0,
+            Spec(
+                TurnHead(TurnId("t1"), "ada", "default", 1.0, params_json='{"seed":1}'),
+                "hi",
+                5.0,
+            ),
+        ),
     ),
     (
         b'{"kind":"started","turn_id":"t1","epoch":9,"at":4.0,"attempt":2}',
@@ -182,6 +205,49 @@ EVER_SINCE = [
     (
         b'{"kind":"ended","turn_id":"t1","status":"cancelled","at":9.0,"n":4,"rollback":"partly"}',
         Ended(TurnId("t1"), TurnStatus.CANCELLED, 9.0, n=4, rollback=Rollback.PARTLY),
+    ),
+    (
+        (
+            b'{"kind":"ended","turn_id":"t1","status":"unresponsive","at":5.0,"n":3,"cancellation":{"reason":'
+            b'{"code":"admin","by":"root"},"asked_at":2.0,"again_at":4.0,"delivered_at":3.0},"extras":{"usage":'
+            b'{"input_tokens":1,"output_tokens":2,"reasoning_tokens":0},"still_running":{"tasks":1,"threads":2,'
+            b'"processes":3},"children":[{"session_id":"s2","turn_id":"t9","sent_at":1.0,"status":"completed",'
+            b'"ended_at":2.0},{"session_id":"s3","turn_id":"t8","sent_at":1.0}],"open_calls":[{"id":"c1","name":'
+            b'"ls"}]}}'
+        ),
+        Ended(
+            TurnId("t1"),
+            TurnStatus.UNRESPONSIVE,
+            5.0,
+            n=3,
+            cancellation=Cancellation(Reason(CancelCode.ADMIN, "root"), 2.0, 4.0, 3.0),
+            extras=Extras(
+                Usage(1, 2, None, 0),
+                StillRunning(1, 2, 3),
+                (
+                    ChildTurn(SessionId("s2"), TurnId("t9"), 1.0, TurnStatus.COMPLETED, 2.0),
+                    ChildTurn(SessionId("s3"), TurnId("t8"), 1.0),
+                ),
+                (ToolCall("c1", "ls"),),
+            ),
+        ),
+    ),
+    (
+        (
+            b'{"kind":"started","turn_id":"t2","epoch":8,"at":1.0,"spec":{"head":{"turn_id":"t2","user":"ada",'
+            b'"agent":"default","submitted_at":1.0,"parent":{"session_id":"s1","turn_id":"t1"}},"message":"hi",'
+            b'"grace":5.0}}'
+        ),
+        Started(
+            TurnId("t2"),
+            8,
+            1.0,
+            Spec(
+                TurnHead(TurnId("t2"), "ada", "default", 1.0, parent=TurnRef(SessionId("s1"), TurnId("t1"))),
+                "hi",
+                5.0,
+            ),
+        ),
     ),
     (
         b'{"kind":"attempt_ended","turn_id":"t1","epoch":8,"at":9.0,"kept":"7-3"}',

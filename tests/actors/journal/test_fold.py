@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.actors.journal.planted import BUGS, ROOM
 from tests.actors.session import alphabet
 from tests.actors.session.alphabet import Happening, letters
+from tests.actors.session.alphabets import ending
 from tests.actors.session.logged import Log, sealed
 from tests.actors.session.search import Node, start, take
 from tests.planting import Bug, changed
@@ -149,7 +150,8 @@ def test_a_whole_log_says_what_is_durable(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(0, 30))):
         found = [
             each
-            for each in letters(node.state, node.facts, node.now)
+            for of_some in (letters, ending)
+            for each in of_some(node.state, node.facts, node.now)
             if not isinstance(each.message, Happening)
         ]
         letter = data.draw(st.sampled_from(found))

@@ -2,15 +2,16 @@
 
 import pytest
 
-from tests.actors.session.stories import START, Session
+from tests.actors.session.stories import SHUTDOWN, START, Session
 from turnkeeper.actors.journal.durable import durable
 from turnkeeper.actors.journal.entries import CancelAsked, EarlyCancel, Started, Titled
 from turnkeeper.actors.journal.fold import fold
 from turnkeeper.actors.journal.foreign import Diverged, taken_over
-from turnkeeper.actors.model.records import Reason, TurnId
+from turnkeeper.actors.model.messages import TurnReturned
+from turnkeeper.actors.model.records import Cancellation, Reason, TurnId
 from turnkeeper.actors.model.words import CancelCode
-from turnkeeper.actors.session.effects import CancelTurn
-from turnkeeper.actors.session.states import Asked, Ending, Running
+from turnkeeper.actors.session.effects import CancelTurn, HoldCancel
+from turnkeeper.actors.session.states import Asked, Ending, Held, Running
 
 STOP = Reason(CancelCode.USER_REQUEST, "ada")
 
@@ -27,7 +28,7 @@ def test_a_cancel_of_the_turn_that_runs_here_is_delivered(running: Running) -> N
     state, effects = taken_over(running, (CancelAsked(TurnId("t1"), STOP, START),), START)
 
     assert isinstance(state, Ending)
-    assert state.cancellation.reason == STOP
+    assert state.cancellation == Cancellation(STOP, START)
     assert any(isinstance(effect, CancelTurn) for effect in effects)
 
 
@@ -37,8 +38,35 @@ def test_a_cancel_was_asked_for_when_the_log_says_and_its_grace_begins_when_it_i
     state, _ = taken_over(running, (CancelAsked(TurnId("t1"), STOP, START),), START + 5)
 
     assert isinstance(state, Ending)
-    assert state.cancellation.asked_at == START
+    assert state.cancellation == Cancellation(STOP, START)
     assert state.phase == Asked(START + 5 + running.turn.spec.grace / 2, START + 5 + running.turn.spec.grace)
+
+
+def test_a_cancel_of_a_turn_in_a_critical_section_waits_for_that() -> None:
+    session = Session()
+    session.send("t1")
+    session.hold()
+    state, effects = taken_over(session.state, (CancelAsked(TurnId("t1"), STOP, START),), START)
+
+    assert isinstance(state, Ending)
+    assert isinstance(state.phase, Held)
+    assert any(isinstance(effect, HoldCancel) for effect in effects)
+
+
+@pytest.mark.parametrize("how", ["it has returned by itself", "a shutdown stops it"])
+def test_a_cancel_of_a_turn_that_is_on_its_way_out_counts_as_in_the_log(how: str) -> None:
+    session = Session()
+    session.send("t1")
+    if how == "a shutdown stops it":
+        session.shut(SHUTDOWN, 2.0)
+    else:
+        session.tell(TurnReturned(session.epoch))
+    before, entries = session.state, (CancelAsked(TurnId("t1"), STOP, START),)
+    state, effects = taken_over(before, entries, START + 5)
+
+    assert durable(state) == fold(durable(before), entries, before.memory.home.limits)
+    assert effects == ()
+    assert taken_over(state, (CancelAsked(TurnId("t1"), STOP, START + 6),), START + 6) == (state, ())
 
 
 def test_early_cancels_are_remembered_as_the_log_says(running: Running) -> None:

@@ -217,6 +217,20 @@ def test_a_message_that_says_anything_is_taken(message: Any) -> None:
     assert plain(message) is message
 
 
+@pytest.mark.parametrize(
+    ("message", "types"),
+    [
+        ("hello", ["text"]),
+        ([HELLO, {"type": "image"}, {"text": "x"}, {"type": 5}], ["text", "image", "text", 5]),
+        ({"type": "image"}, []),
+        (7, []),
+    ],
+    ids=str,
+)
+def test_a_message_has_the_types_of_its_parts(message: Any, types: list[Any]) -> None:
+    assert list(content.types_of(message)) == types
+
+
 # -- Saying too much --------------------------------------------------------------------------------
 
 
@@ -262,3 +276,51 @@ def test_the_hosts_own_kind_of_dict_is_not_asked_for_its_text() -> None:
     assert isinstance(Grudging(), Mapping)
     part = Grudging(HELLO)
     assert plain([part]) == [part]
+
+
+# -- Messages that become one -----------------------------------------------------------------------
+
+
+def text(said: str) -> dict[str, Any]:
+    return {"type": "text", "text": said}
+
+
+IMAGE = {"type": "image_url", "image_url": {"url": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "parts"),
+    [
+        ("a", "b", [text("a"), text("\n\nb")]),
+        ([text("a"), text("b")], [text("c"), text("d")], [text("a"), text("b"), text("\n\nc"), text("d")]),
+        ([text("a"), IMAGE], [IMAGE, text("b")], [text("a"), IMAGE, IMAGE, text("\n\nb")]),
+        ("a", [text(""), {"text": "b", "id": 7}], [text("a"), text(""), {"text": "\n\nb", "id": 7}]),
+        ([IMAGE, text("")], "b", [IMAGE, text(""), text("b")]),
+        ("a", [IMAGE], [text("a"), IMAGE]),
+    ],
+)
+def test_the_texts_of_messages_that_become_one_are_a_blank_line_apart(
+    first: Any, second: Any, parts: list[Any]
+) -> None:
+    """Those of one message with several parts stay as they are."""
+    before = repr((first, second))
+    assert content.joined(first, second, 1_000, 10) == parts
+    assert repr((first, second)) == before, "what was sent is left as it was"
+
+
+def test_messages_become_one_only_as_large_as_one_may_be() -> None:
+    """G8: what stands between their texts counts."""
+    assert content.joined("a", "b", 4, 2) is not None
+    assert content.joined("a", "b", 3, 2) is None
+    assert content.joined("a", "b", 4, 1) is None
+    assert content.joined("a", {"text": "b"}, 4, 2) is None
+
+
+def test_the_hosts_own_kind_of_dict_is_not_asked_to_become_one_with_others() -> None:
+    class Grudging(dict[str, Any]):
+        def __getitem__(self, _: str) -> Any:
+            raise KeyError("not today")
+
+        keys = __iter__ = copy = get = __getitem__
+
+    assert content.joined("a", [Grudging(text("b"))], 1_000, 10) == [text("a"), text("\n\nb")]

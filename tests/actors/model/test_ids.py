@@ -1,5 +1,6 @@
 """The rule for session ids and turn ids."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -52,7 +53,9 @@ def test_what_is_not_a_text_is_no_id(rule: Callable[[Any], str], field: str, thi
 
 
 def test_an_id_that_was_drawn_says_by_which_process() -> None:
-    assert ids.drawn_by(ids.drawn_turn_id("0123456789ab", 7)) == "0123456789ab"
+    first, second = itertools.islice(ids.drawn_turn_ids("0123456789ab"), 2)
+    assert first != second
+    assert ids.drawn_by(first) == ids.drawn_by(second) == "0123456789ab"
 
 
 @pytest.mark.parametrize("chosen", ["t1", "s-0123456789ab", "0123456789ab-x", "0123456789-1"])

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from turnkeeper.actors.model.logger import MOST, escaped, indented, logger, one_entry
+from tests.turns import head
+from turnkeeper.actors.model.logger import FIELDS, MOST, about, escaped, indented, logger, one_entry
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 
 FORGED = "2026-01-01 00:00:00,000 CRITICAL turnkeeper: forged"
 #: What a terminal, an editor or a reader of log files takes for the beginning of a line.
@@ -155,3 +157,24 @@ def test_an_exception_whose_text_raises_is_logged_all_the_same(
 @pytest.mark.parametrize("text", ["", "plain", "é ü 漢 🙂 \t"])
 def test_a_text_without_control_characters_is_itself(text: str) -> None:
     assert escaped(text) == text
+
+
+def test_what_does_not_apply_is_not_there() -> None:
+    assert about("s1") == {"session": "s1"}
+    assert about("s1", head("t1")) == {"session": "s1", "turn": "t1", "user": "ada", "agent": "coder"}
+
+
+def test_all_fields_can_be_said_and_are_named() -> None:
+    all_of_it = about("s1", head(), status=TurnStatus.CANCELLED, verdict=Verdict.CANCELLED, ms=1.23456)
+    assert tuple(all_of_it) == FIELDS
+    assert all_of_it["ms"] == 1.235
+
+
+def test_the_name_of_a_user_forges_no_line_wherever_it_is_written() -> None:
+    assert about("s1", head(user="ada\nCRITICAL"))["user"] == "ada\\nCRITICAL"
+
+
+def test_no_field_has_a_name_that_records_use_themselves(caplog: pytest.LogCaptureFixture) -> None:
+    logging.getLogger("turnkeeper").warning("x", extra=about("s1", head(), status="x", verdict="y", ms=0.0))
+    [record] = caplog.records
+    assert (vars(record)["session"], vars(record)["ms"]) == ("s1", 0.0)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
+from turnkeeper.actors.model.exceptions import InvalidRequest, MessageTooLarge, ReadOnlyMessage, UnknownAgent
 from turnkeeper.actors.model.messages import Send, Submit
 from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnId, TurnOptions
 from turnkeeper.actors.model.words import CancelCode, Layer, Strategy
@@ -44,7 +44,7 @@ def test_what_a_send_leaves_open_the_settings_say() -> None:
 
 
 def test_what_a_send_says_stands_above_the_settings() -> None:
-    options = TurnOptions(max_iterations=3)
+    options = TurnOptions(max_iterations=3, needed=True)
     submit = resolved(
         Settings(turn_timeout=60, multitask_strategy="reject"),
         agent="coder",
@@ -58,6 +58,23 @@ def test_what_a_send_says_stands_above_the_settings() -> None:
     spec = submit.spec
     assert (spec.agent, spec.turn_id, spec.timeout, spec.options) == ("coder", "mine", 1.0, options)
     assert (submit.strategy, submit.wait, submit.if_match) == (Strategy.INTERRUPT, False, "other")
+    assert (spec.head.needs_options, resolved().spec.head.needs_options) == (True, False)
+
+
+def test_what_a_send_says_beside_its_message_stays_with_the_turn() -> None:
+    assert resolved().spec.head.params_json is None
+    spec = resolved(params={"temperature": 0.2, "stop": ["."]}).spec
+    assert spec.head.params_json == '{"temperature":0.2,"stop":["."]}'
+    assert spec.params == {"temperature": 0.2, "stop": ["."]}
+    with pytest.raises(ReadOnlyMessage):
+        spec.params["stop"].append("!")
+
+
+def test_params_have_the_bound_that_the_settings_say() -> None:
+    """G8."""
+    assert resolved(Settings(max_params=7), params={"a": 1}).spec.params == {"a": 1}
+    with pytest.raises(MessageTooLarge):
+        resolved(Settings(max_params=6), params={"a": 1})
 
 
 @pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, "5", True, [], 1e12])
@@ -101,6 +118,17 @@ def test_another_message_has_another_fingerprint(other: Any) -> None:
 def test_the_agent_is_part_of_what_a_turn_id_stands_for() -> None:
     one, two = resolved(turn_id="t").spec, resolved(turn_id="t", agent="coder").spec
     assert one.fingerprint != two.fingerprint
+
+
+def test_the_params_are_part_of_what_a_turn_id_stands_for() -> None:
+    without, empty, one, again, other = (
+        resolved(turn_id="t", params=params).spec
+        for params in (None, {}, {"a": 1, "b": [2]}, {"b": (2,), "a": 1}, {"a": True, "b": [2]})
+    )
+    assert without.fingerprint == empty.fingerprint == fingerprint(["hello", "default"])
+    assert one.fingerprint == again.fingerprint
+    assert len({without.fingerprint, one.fingerprint, other.fingerprint}) == 3
+    assert resolved(key="k", params={"a": 1}).spec.fingerprint != resolved(key="k").spec.fingerprint
 
 
 def nested(depth: int) -> list[Any]:
@@ -160,3 +188,9 @@ def test_whether_a_cancel_is_the_users_or_an_admins_depends_on_the_asker(
 
 def test_a_cancel_that_names_its_code_keeps_it() -> None:
     assert cancel_code(CancelCode.POLICY, Asker("root", sees_all=True), "ada") is CancelCode.POLICY
+
+
+def test_what_comes_beside_a_message_counts() -> None:
+    assert resolved().spec.size == 0
+    spec = resolved(options=TurnOptions(size=100), params={"a": "b"}).spec
+    assert spec.size == spec.size_besides == 100 + spec.params_size > 100

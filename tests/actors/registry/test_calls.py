@@ -18,6 +18,7 @@ from turnkeeper.actors.model.exceptions import (
     ResultNotKept,
     ScopeMissing,
     TurnFailed,
+    TurnIdReused,
     UnknownAgent,
     UnknownSession,
 )
@@ -139,6 +140,20 @@ async def test_a_key_stands_for_one_message_of_one_user_in_one_session() -> None
         assert len({receipt.turn_id for receipt in made}) == len(agent.runs) == 3
 
 
+async def test_a_key_and_a_turn_id_stand_for_what_was_said_beside_the_message_too() -> None:
+    async with opened(done) as registry:
+        first = await registry.send("s1", "hello", user="ada", key="k", params={"a": 1, "b": 2})
+        again = await registry.send("s1", "hello", user="ada", key="k", params={"b": 2, "a": 1})
+        assert (again.repeated, again.turn_id) == (True, first.turn_id)
+        for other in (None, {"a": 1}, {"a": 1, "b": "2"}):
+            with pytest.raises(IdempotencyKeyReused):
+                await registry.send("s1", "hello", user="ada", key="k", params=other)
+            with pytest.raises(TurnIdReused):
+                await registry.send("s1", "hello", user="ada", turn_id=first.turn_id, params=other)
+        await registry.send("s1", "hello", user="ada", turn_id="t", params={})
+        assert (await registry.send("s1", "hello", user="ada", turn_id="t")).repeated
+
+
 async def test_a_key_is_a_turn_id_and_goes_without_another_one() -> None:
     async with opened(done) as registry:
         with pytest.raises(InvalidRequest) as caught:
@@ -242,6 +257,33 @@ async def test_results_count_as_kept_until_their_records_are_forgotten() -> None
         await registry.close("s2", free=True)
         await settle()
         assert await kept() == 0
+
+
+async def test_params_count_as_kept_while_their_turn_waits_runs_and_is_remembered() -> None:
+    """G8."""
+    agent = ScriptedAgent()
+    async with opened(agent, kept_turns=2, log_events=1, record=False) as registry:
+
+        async def kept() -> int:
+            return round((await registry.counts()).kept, -4)
+
+        async def send(size: int) -> None:
+            await registry.send("s1", "x", strategy="enqueue", params={"x": "a" * size})
+
+        assert await kept() == 0
+        await send(20_000)
+        assert await kept() == 20_000
+        await send(30_000)
+        assert await kept() == 50_000
+        for left in (50_000, 50_000):
+            (await agent.run()).finish()
+            await settle()
+            assert await kept() == left
+        for left in (30_000, 0):
+            await registry.send("s1", "x")
+            (await agent.run()).finish()
+            await settle()
+            assert await kept() == left
 
 
 async def test_a_send_or_cancel_at_the_end_of_a_deep_stack_costs_the_registry_nothing() -> None:

@@ -9,16 +9,20 @@ import pytest
 
 from tests.fakes import FOREVER, Run, ScriptedAgent, VirtualClock, done, opened, read_to_end, settle
 from turnkeeper.actors.events.log import EventLog
+from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import (
+    QueueFull,
     SessionBusy,
+    SessionError,
     SessionLost,
+    TooManyOfAgent,
     TooManyTurns,
     TooManyUnresponsive,
     TooMuchKept,
 )
 from turnkeeper.actors.model.messages import Accepted, Cancel, Send
 from turnkeeper.actors.model.records import HOST, Asker, TurnRecord
-from turnkeeper.actors.model.words import Layer, TurnStatus
+from turnkeeper.actors.model.words import Layer, SessionState, TurnStatus
 from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.registry.performer import Performer
@@ -257,6 +261,26 @@ async def test_a_turn_that_takes_the_place_of_another_one_needs_no_room_of_its_o
         assert agent.most_at_once == 1
 
 
+@pytest.mark.parametrize("has_journal", [False, True])
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [({"queue_limit": 0, "collapse_window": 1.0}, QueueFull), ({"max_of_agent": 1}, TooManyOfAgent)],
+)
+async def test_a_first_send_that_is_refused_keeps_no_place(
+    settings: dict[str, Any], error: type[SessionError], has_journal: bool
+) -> None:
+    """G8: its session is at rest, and the next send finds the place."""
+    journal = MemoryJournal() if has_journal else None
+    async with opened(ScriptedAgent(), journal=journal, max_in_flight=2, **settings) as registry:
+        await registry.send("s1", "hello", user="ada")
+        for _ in range(3):
+            with pytest.raises(error):
+                await registry.send("s2", "hello", user="ada", strategy="collapse")
+        assert (await registry.session("s2", user="ada")).state is SessionState.IDLE
+        assert registry.directory.ledger.of("ada").turns == 1
+        assert await registry.cleanup(user="ada") == ("s2",)
+
+
 async def test_a_turn_that_was_given_up_gives_its_place_back(clock: VirtualClock) -> None:
     """G6, G8: quarantined turns have a bound of their own."""
     agent = ScriptedAgent(swallows=FOREVER)
@@ -269,6 +293,32 @@ async def test_a_turn_that_was_given_up_gives_its_place_back(clock: VirtualClock
         with pytest.raises(TooManyUnresponsive):
             await registry.send("s1", "hello", user="ada")
         agent.release()
+
+
+async def test_while_a_user_s_turns_do_not_stop_in_all_their_sessions_no_other_one_starts(
+    clock: VirtualClock,
+) -> None:
+    """G8, G14: what was given up goes on using what it has open."""
+    agent = ScriptedAgent(swallows=FOREVER)
+    limits = {"max_unresponsive": 2, "max_unresponsive_in_all": 3}
+    agents = {"default": agent, "patient": Agent(agent, on_cap="wait")}
+    async with opened(agents, cancel_grace=1, **limits) as registry:
+        for n in range(2):
+            await registry.send(f"a{n}", "hello", user="ada", turn_id=f"t{n}")
+            await registry.cancel(f"a{n}", user="ada")
+        for session, name in (("a0", "default"), ("a2", "patient"), ("a3", "default"), ("a0", "patient")):
+            with pytest.raises(TooManyUnresponsive, match="a user has at most 2"):
+                await registry.send(session, "hello", user="ada", agent=name)
+        assert (await registry.send("a1", "hello", user="ada", turn_id="t1")).repeated, "an old one"
+        await registry.send("b0", "hello", user="bob")
+        await registry.cancel("b0", user="bob")
+        with pytest.raises(TooManyUnresponsive, match=r"at most 3 turns .* in all"):
+            await registry.send("c0", "hello", user="cid")
+        assert registry.meter.counts()["too_many_unresponsive_total"] == 5
+        agent.release()
+        await settle()
+        await registry.send("a0", "hello", user="ada")
+        assert registry.directory.ledger.in_all.unresponsive == 0
 
 
 async def test_what_no_user_may_have_more_of_a_sender_without_bounds_may() -> None:
@@ -309,6 +359,25 @@ async def test_a_large_message_counts_as_kept_until_its_turn_has_ended() -> None
         await registry.close("s2")
         assert await kept() == 0
         await registry.send("s4", "x", user="ada")
+
+
+async def test_at_the_bound_of_bytes_no_message_that_waits_becomes_larger() -> None:
+    """G8: as a send it would be refused; one that becomes smaller makes room."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_kept=300_000, record=False) as registry:
+        await registry.send("s1", "hello", user="ada")
+        for turn_id in ("t2", "t3"):
+            text = "y" * 100_000
+            await registry.send("s1", text, user="ada", turn_id=turn_id, strategy="enqueue")
+        await registry.edit("s1", "t2", "x" * 250_000, user="ada")
+        with pytest.raises(TooMuchKept):
+            await registry.edit("s1", "t3", "x" * 100_001, user="ada")
+        assert (await registry.counts()).counters["too_much_kept_total"] == 1
+        await registry.edit("s1", "t3", "x" * 100_001)  # the host's own code has the totals only
+        await registry.edit("s1", "t2", "small", user="ada")
+        queue = await registry.edit("s1", "t3", "x" * 200_000, user="ada")
+        assert [len(each.message) for each in queue] == [5, 200_000]
+        await registry.move("s1", "t3", "first", user="ada")
 
 
 async def test_at_the_bound_of_bytes_no_turn_starts_and_none_is_superseded() -> None:

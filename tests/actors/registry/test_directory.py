@@ -13,7 +13,7 @@ from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.log import EventLog
 from turnkeeper.actors.model.records import HOST, Asker, Reason, SessionId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
-from turnkeeper.actors.registry.directory import Directory, Entry, may_be_forgotten
+from turnkeeper.actors.registry.directory import Directory, Entry, followed, may_be_forgotten
 from turnkeeper.actors.session.states import Closed, Ending, Idle, Running, State
 from turnkeeper.actors.session.views import InFlight
 
@@ -121,14 +121,39 @@ def test_quarantined_turns_are_counted() -> None:
     first, second = entered(directory, "s1"), entered(directory, "s2")
     changed(directory, first, idle("s1", quarantined=2), 1.0)
     changed(directory, second, idle("s2", quarantined=1), 1.0)
-    assert directory.unresponsive == 3
+    assert directory.ledger.in_all.unresponsive == 3
     changed(directory, first, idle("s1", quarantined=1), 2.0)
-    assert directory.unresponsive == 2
+    assert directory.ledger.in_all.unresponsive == 2
     directory.remove(second)
-    assert directory.unresponsive == 1
+    assert directory.ledger.in_all.unresponsive == 1
 
 
 # -- What each user has -----------------------------------------------------------------------------
+
+
+def test_users_are_active_while_their_turns_are_and_those_who_wait_are_looked_at_again() -> None:
+    directory = Directory()
+    in_all = directory.ledger.in_all
+    first, second = entered(directory, "s1"), entered(directory, "s2")
+    seen = list[int]()
+    for entry, state in (
+        (first, running("s1")),
+        (second, running("s2")),
+        (first, idle("s1")),
+        (second, idle("s2")),
+    ):
+        changed(directory, entry, state, 1.0)
+        seen.append(in_all.active)
+    assert seen == [1, 1, 1, 0]
+    assert not in_all.moved
+    holdings = directory.ledger.of("ada")
+    for waiting in (1, 2):
+        holdings.count_waiting(1)
+        for state in (running("s1"), running("s2"), idle("s1"), idle("s2")):
+            in_all.moved.clear()
+            changed(directory, {"s1": first, "s2": second}[state.memory.home.session_id], state, 2.0)
+            assert list(in_all.moved) == [holdings]
+            assert (holdings.waiting, in_all.active) == (waiting, 1)
 
 
 def test_a_session_that_is_opened_has_the_place_of_a_turn_at_once() -> None:
@@ -240,7 +265,7 @@ def test_neither_the_active_nor_the_followed_nor_the_quarantined_are_due_for_sle
     for session, state in states.items():
         changed(directory, entered(directory, session), state, 0.0)
     directory.entries[SessionId("s2")].actor = "its actor"
-    directory.followed("its actor", SessionId("s2"), 1, 0.0)
+    followed(directory, "its actor", SessionId("s2"), 1, 0.0)
     entered(directory, "s4").parked_mail = []
     entered(directory, "s5")
     assert due(directory, 10 * TTL) == ["s5"]
@@ -409,7 +434,7 @@ def test_following_a_session_changes_nothing_about_its_turn() -> None:
     entry = entered(directory, "s1")
     entry.actor = "this one"
     changed(directory, entry, running("s1"), 1.0)
-    directory.followed("this one", entry.session_id, 1, 2.0)
+    followed(directory, "this one", entry.session_id, 1, 2.0)
     assert list(directory.active) == ["s1"]
     assert not directory.resting
 
@@ -418,7 +443,7 @@ def test_a_session_has_been_at_rest_since_its_last_reader_left() -> None:
     directory = Directory()
     for session in ("s1", "s2"):
         entered(directory, session).actor = session
-    directory.followed("s1", SessionId("s1"), 1, 1.0)
-    directory.followed("s1", SessionId("s1"), 0, 5.0)
+    followed(directory, "s1", SessionId("s1"), 1, 1.0)
+    followed(directory, "s1", SessionId("s1"), 0, 5.0)
     assert due(directory, TTL) == ["s2"]
     assert due(directory, TTL + 5) == ["s2", "s1"]

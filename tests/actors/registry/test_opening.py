@@ -17,6 +17,7 @@ from turnkeeper.actors.model.exceptions import (
     ShuttingDown,
     TooManySessions,
     TooManyTurns,
+    TooManyWaiting,
     TooMuchKept,
     UnknownSession,
 )
@@ -175,6 +176,21 @@ async def test_a_send_that_waits_for_the_hosts_word_counts_as_a_turn() -> None:
             answer.set_result(None)
         for each in (*waiting, others):
             assert (await each).status is TurnStatus.RUNNING
+
+
+async def test_where_turns_wait_a_send_that_waits_for_the_hosts_word_is_one_of_those() -> None:
+    """G8, G14: it takes no slot before it has an owner."""
+    host = Host()
+    async with asking(host.later, on_cap="wait", max_in_flight_in_all=1, max_waiting=2) as registry:
+        waiting = [registry.ask(Send(f"s{n}", "x", ADA)) for n in range(2)]
+        with pytest.raises(TooManyWaiting):
+            await registry.send("s2", "x", user="ada")
+        in_all = registry.directory.ledger.in_all
+        assert (in_all.in_flight, in_all.later, in_all.active) == (0, 2, 0)
+        for answer in host.answers.values():
+            answer.set_result(None)
+        assert {(await each).status for each in waiting} == {TurnStatus.RUNNING, TurnStatus.QUEUED}
+        assert (in_all.later, in_all.waiting) == (0, 1)
 
 
 async def test_how_many_sends_of_a_user_wait_for_the_hosts_word_the_users_policy_says() -> None:

@@ -10,8 +10,8 @@ import pytest
 from tests.fakes import FOREVER, Run, ScriptedAgent, VirtualClock, done, opened, settle, waiting
 from turnkeeper.actors.metrics.histogram import Histogram
 from turnkeeper.actors.metrics.meter import SUPERSEDED
-from turnkeeper.actors.model.about import FIELDS
 from turnkeeper.actors.model.exceptions import AgentError, SessionError
+from turnkeeper.actors.model.logger import FIELDS
 from turnkeeper.actors.model.messages import Close, Send
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.words import TurnStatus, Verdict

@@ -450,6 +450,8 @@ NOT_SENT = {
     "Superseded",
     "TurnEnd",
     "TurnPage",
+    "WaitingTurn",
+    "Admission",
 }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.fakes import VirtualClock, settle
 from turnkeeper.actors.runtime import Countdown
+from turnkeeper.actors.runtime.countdown import LEAST_HELD
 
 
 class Bell:
@@ -119,3 +120,49 @@ async def test_it_may_be_put_off_exactly_by_what_held_it(clock: VirtualClock) ->
     bell.countdown.put_off()
     await clock.advance(1000)
     assert bell.rung == [1045]
+
+
+async def test_while_it_is_held_it_looks_seldom_however_short_its_span_is(clock: VirtualClock) -> None:
+    looks = 0
+
+    def held() -> bool:
+        nonlocal looks
+        looks += 1
+        return True
+
+    Countdown(asyncio.get_running_loop(), 0.05, lambda: None, held)
+    await clock.advance(10)
+    assert looks <= 10 / LEAST_HELD + 2
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.01, 0.1, 0.25, 3.0])
+async def test_what_lets_go_of_it_has_it_ring_in_time(clock: VirtualClock, moment: float) -> None:
+    held, rung = True, list[float]()
+    countdown = Countdown(asyncio.get_running_loop(), 0.05, lambda: rung.append(clock.elapsed), lambda: held)
+    await clock.advance(moment)
+    held = False
+    countdown.let_go()
+    await clock.advance(0.0499)
+    assert rung == []
+    await clock.advance(0.0002)
+    countdown.let_go()
+    await clock.advance(10)
+    assert rung == [pytest.approx(moment + 0.05, abs=0.0002)], "once"
+
+
+async def test_letting_go_of_one_that_was_put_off_counts_from_then(clock: VirtualClock) -> None:
+    bell = Bell(clock)
+    await clock.advance(35)
+    bell.countdown.let_go()
+    await clock.advance(1000)
+    assert bell.rung == [75]
+
+
+async def test_a_short_one_rings_also_on_a_loop_that_is_always_a_little_late(clock: VirtualClock) -> None:
+    rung: list[float] = []
+    Countdown(asyncio.get_running_loop(), 0.05, lambda: rung.append(clock.elapsed))
+    for _ in range(10):
+        await clock.advance(0.0105)
+        clock.jump(0.01)
+        await settle()
+    assert len(rung) == 1

@@ -105,3 +105,19 @@ async def test_how_long_is_asked_anew_for_each_wait(clock: VirtualClock) -> None
     assert round(clock.elapsed - began, 3) == 5
     await asyncio.gather(second, third)  # a shorter one that was asked since ends with the one before it
     assert round(clock.elapsed - began, 3) == 9
+
+
+async def test_one_that_may_take_longer_has_a_time_of_its_own_and_holds_up_no_other(
+    clock: VirtualClock,
+) -> None:
+    ref, askers = slow()
+    patience, began = Patience(lambda: 5, late=-1), clock.elapsed
+
+    async def ask(more: float) -> tuple[int, float]:
+        answer = await patience.ask(ref, GetLength("a"), lambda: more)
+        return answer, round(clock.elapsed - began, 3)
+
+    asking = [asyncio.create_task(ask(more)) for more in (30, 0, 30)]
+    await clock.advance(1)
+    askers[2].set(7)
+    assert await asyncio.gather(*asking) == [(-1, 35), (-1, 5), (7, 1)]

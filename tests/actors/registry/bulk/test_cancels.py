@@ -3,15 +3,15 @@
 import asyncio
 import threading
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
+from tests.actors.journal.slow import SlowJournal
 from tests.fakes import FOREVER, Run, ScriptedAgent, VirtualClock, done, opened, settle
-from turnkeeper.actors.model.exceptions import (
-    SessionLost,
-    ShuttingDown,
-)
+from turnkeeper.actors.model.exceptions import SessionLost, ShuttingDown
 from turnkeeper.actors.model.messages import CancelledMany, CancelMany
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
@@ -379,3 +379,84 @@ async def test_where_nothing_runs_nothing_is_stopped() -> None:
         await (await registry.send("a", "hello")).ended()
         answer = await registry.cancel_many(all=True)
         assert (answer.matched, answer.results, answer.truncated) == (0, (), 0)
+
+
+# -- In the first moments after a restart -----------------------------------------------------------
+
+
+@asynccontextmanager
+async def restarted(journal: SlowJournal, sessions: int = 1) -> AsyncIterator[SessionRegistry]:
+    """A registry that has not read anything yet. In each session one turn waits, and one goes on."""
+    held = ScriptedAgent()
+    async with opened(Agent(held, on_restart="rerun"), journal=journal) as registry:
+        for n in range(sessions):
+            await registry.send(f"s{n}", "hello", user="ada", turn_id=f"r{n}")
+            await registry.send(f"s{n}", "then", user="ada", turn_id=f"q{n}", strategy="enqueue")
+        found = journal.after_a_kill()
+        await settle()
+    found.hold_answers()
+    async with opened(Agent(held, on_restart="rerun"), journal=found) as registry:
+        await settle()
+        yield registry
+
+
+async def test_what_was_not_read_yet_after_a_restart_is_stopped_as_well() -> None:
+    """G11: also more sessions than are read at a time."""
+    async with restarted(SlowJournal(), sessions=20) as registry:
+        asked = [
+            asyncio.create_task(registry.cancel_many(all=True, dry_run=True, user="ada")),
+            asyncio.create_task(registry.cancel_many(all=True, user="ada")),
+        ]
+        await settle()
+        assert not any(each.done() for each in asked)
+        journal_of(registry).let_answer()
+        would, did = await asyncio.gather(*asked)
+        turns = {f"{kind}{n}" for kind in "rq" for n in range(20)}
+        assert (set(verdicts(would)), set(verdicts(did))) == (turns, turns)
+        assert set(verdicts(did).values()) == {Verdict.CANCELLED}
+
+
+async def test_a_turn_that_is_sent_while_it_waits_for_that_is_not_hit() -> None:
+    """G4."""
+    async with restarted(SlowJournal()) as registry:
+        asked = asyncio.create_task(registry.cancel_many(all=True))
+        await settle()
+        sending = asyncio.create_task(registry.send("s9", "hello", turn_id="new"))
+        await asyncio.sleep(0.01)
+        journal_of(registry).let_answer()
+        assert set(verdicts(await asked)) == {"r0", "q0"}
+        assert (await sending).status is TurnStatus.RUNNING
+
+
+async def test_it_does_not_wait_longer_for_that_than_it_may(clock: VirtualClock) -> None:
+    async with restarted(SlowJournal()) as registry:
+        before = clock.time()
+        assert verdicts(await registry.cancel_many(all=True, within=3)) == {}
+        assert clock.time() - before == pytest.approx(3)
+        assert verdicts(await registry.cancel_many(all=True, dry_run=True)) == {}
+        assert clock.time() - before == pytest.approx(3 + cancels.PATIENCE)
+
+
+async def test_a_session_that_cannot_be_read_does_not_hold_up_the_others() -> None:
+    async with restarted(SlowJournal(), sessions=2) as registry:
+        journal_of(registry).broken.add("s0")
+        asked = asyncio.create_task(registry.cancel_many(all=True))
+        await settle()
+        journal_of(registry).let_answer()
+        assert set(verdicts(await asked)) == {"r1", "q1"}
+
+
+async def test_one_that_waits_for_that_when_the_registry_stops_is_refused(clock: VirtualClock) -> None:
+    """G10."""
+    async with restarted(SlowJournal()) as registry:
+        asked = asyncio.create_task(registry.cancel_many(all=True))
+        await settle()
+        await registry.stop()
+        with pytest.raises(ShuttingDown):
+            await asked
+
+
+def journal_of(registry: SessionRegistry) -> SlowJournal:
+    journal = registry.journal
+    assert isinstance(journal, SlowJournal)
+    return journal

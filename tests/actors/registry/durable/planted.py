@@ -15,6 +15,14 @@ ROOM = "registry/durable"
 
 BUGS = (
     Bug(
+        "a cancel that is not durable does not wait for a critical section",
+        "prompt",
+        "            if type(effect) is HoldCancel or (",
+        "            if type(effect) is HoldCancel:\n"
+        "                self._performer.turns.cancel(effect.reason)\n"
+        "            elif (",
+    ),
+    Bug(
         "effects come before the commit",
         "journaled",
         "                self._append(mail, state, effects, entries)\n",
@@ -36,8 +44,8 @@ BUGS = (
     Bug(
         "the end of a turn that could not be written is lost",
         "journaled",
-        "| WoundUp() | Recover():\n                facts.append((message, to))\n",
-        "| WoundUp() | Recover():\n                pass\n",
+        "| WoundUp() | Granted() | Recover():\n                facts.append((message, to))\n",
+        "| WoundUp() | Granted() | Recover():\n                pass\n",
     ),
     Bug(
         "what came meanwhile is not tried again",
@@ -50,6 +58,31 @@ BUGS = (
         "journaled",
         "while self._waiting and self._flight is None:",
         "while self._waiting:",
+    ),
+    Bug(
+        "a retry of a turn that only the log has starts it again",
+        "repeats",
+        "past=answer.turn",
+        "past=None",
+    ),
+    Bug(
+        "a send is decided before the journal has said whether it is a retry",
+        "repeats",
+        "None if self._answer is None else self._decidable(self._answer)",
+        "self._decidable(self._answer or TurnRead(message))",
+    ),
+    Bug(
+        "of two tries that come together the second is asked about too soon",
+        "repeats",
+        "each.spec.turn_id == message.spec.turn_id for",
+        "False for",
+    ),
+    Bug(
+        "whether a turn is known is looked at before the others are decided",
+        "journaled",
+        "    while waiting and (ready := repeats.ready(waiting[0], state, mail)) is not None:\n",
+        "    landed = state\n"
+        "    while waiting and (ready := repeats.ready(waiting[0], landed, mail)) is not None:\n",
     ),
     Bug(
         "the head is not moved on",

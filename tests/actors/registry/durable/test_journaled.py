@@ -1,6 +1,7 @@
 """What a session decides is durable before it is done."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import InvalidRequest, JournalDown, TurnOver, UnknownSession
 from turnkeeper.actors.model.records import Reason, TurnId
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -277,6 +279,23 @@ async def test_a_stalled_disk_does_not_eat_the_time_for_which_an_early_cancel_co
         assert len(agent.runs) == 1
 
 
+async def test_a_stalled_disk_does_not_let_an_early_cancel_stop_what_its_asker_may_not_stop(
+    clock: VirtualClock,
+) -> None:
+    journal = SlowJournal()
+    async with opened(Agent(done, who_may_stop="sender"), journal=journal) as registry:
+        await (await registry.send("s1", "hello", user="ada")).ended()
+        await registry.cancel("s1", "t1", user="ada")
+        journal.hold()
+        naming = asyncio.create_task(registry.set_title("s1", "A title", user="ada"))
+        await settle()
+        sending = asyncio.create_task(registry.send("s1", "of the host", turn_id="t1"))
+        await clock.advance(1)
+        journal.let_go()
+        await naming
+        assert (await (await sending).ended()).status is TurnStatus.COMPLETED
+
+
 async def test_a_send_whose_cancel_came_first_is_over_also_when_it_is_decided_anew(
     clock: VirtualClock,
 ) -> None:
@@ -354,3 +373,29 @@ async def test_a_message_that_json_cannot_say_is_refused(message: Any) -> None:
     async with opened(done, journal=MemoryJournal()) as registry:
         with pytest.raises(InvalidRequest):
             await registry.send("s1", message)
+
+
+async def test_what_json_cannot_say_fails_a_turn_that_ends_while_its_child_runs_too(
+    clock: VirtualClock,
+) -> None:
+    """Its end comes with a tick, at the end of its grace, and is checked as any other."""
+
+    async def child(_turn: Turn) -> None:
+        for _ in range(2):  # it hears the second cancel
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+
+    async def parent(turn: Turn) -> str:
+        turn.context.messages.append({"role": "assistant", "content": object()})
+        await turn.begin("s2", "go on", agent="child")
+        return "done"
+
+    agents = {"default": Agent(parent, cancel_grace=0.1), "child": Agent(child, cancel_grace=5.0)}
+    async with opened(agents, journal=MemoryJournal()) as registry:
+        receipt = await registry.send("s1", "hello")
+        await clock.advance(10)
+        record = await receipt.ended()
+        assert record.error is not None
+        assert (record.status, record.error.code) == ("failed", "message_not_json")
+        said = (await registry.messages("s1")).messages
+        assert [message["content"] for message in said] == ["hello", ""]

@@ -1,26 +1,30 @@
 """Sessions that are not in memory are read from the journal when they are asked for."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
 from tests.fakes import ScriptedAgent, VirtualClock, done, opened, settle
-from turnkeeper.actors.journal.contract import Loaded, Tail
+from turnkeeper.actors.journal.contract import Append, Loaded, Tail
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import (
     InvalidRequest,
     JournalDown,
     SessionIdTaken,
     SessionLost,
+    ShuttingDown,
     TooManySessions,
     UnknownSession,
 )
+from turnkeeper.actors.model.messages import Close, Recover, Send, TurnEnd
 from turnkeeper.actors.model.records import SessionId
-from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.registry.durable import journaled
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.runtime import AsyncioFuture
 
 
 class Gate(MemoryJournal):
@@ -51,6 +55,19 @@ async def one_turn(registry: SessionRegistry, session: str = "s1", text: str = "
     receipt = await registry.send(session, text, **who)
     await receipt.ended()
     return receipt.turn_id
+
+
+def count_reads(journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch) -> list[SessionId]:
+    """The sessions that are read from now on."""
+    reads, load = list[SessionId](), journal.load
+
+    async def counted(session_id: SessionId, tail: Tail) -> Loaded | None:
+        reads.append(session_id)
+        assert len(reads) < 100, "it is read without end"
+        return await load(session_id, tail)
+
+    monkeypatch.setattr(journal, "load", counted)
+    return reads
 
 
 async def test_messages_about_a_session_wait_until_it_is_read_and_keep_their_order() -> None:
@@ -114,6 +131,82 @@ async def test_a_session_that_is_freed_is_forgotten_at_once() -> None:
         assert await said(registry, user="eve") == ["mine"]
 
 
+class Frees(AsyncioFuture[TurnEnd]):
+    """Where the end of a turn goes: its session is freed then."""
+
+    def __init__(self, registry: SessionRegistry, session: str) -> None:
+        self._registry, self._session = registry, session
+
+    def set(self, value: TurnEnd | None = None) -> None:
+        self._registry.ref.tell_if_alive(Close(self._session, free=True))
+
+
+class Slow(MemoryJournal):
+    """A journal that takes its time to write and to forget, and can do nothing once it is closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = False
+        self._writing = set[asyncio.Task[None]]()
+
+    def append(self, append: Append) -> None:
+        task = asyncio.create_task(self._write(append))
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, append: Append) -> None:
+        await settle()
+        super().append(append)
+
+    async def forget(self, session_id: SessionId) -> None:
+        await settle()
+        if self.closed:
+            raise JournalDown("the journal is closed")
+        await super().forget(session_id)
+
+    async def close(self) -> None:
+        self.closed = True
+        await super().close()
+
+
+@pytest.mark.parametrize("drains", [True, False])
+async def test_a_session_that_is_freed_when_a_shutdown_ends_its_turn_is_forgotten_before_that_is_over(
+    drains: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    journal, agent = Slow(), ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        for session in ("s1", "s2", "s3"):
+            freed = None if session == "s3" else Frees(registry, session)
+            await registry.ask(Send(session, "hello", ended_to=freed))
+            await agent.run()
+        if drains:
+            await registry.drain()
+        await registry.stop()
+    assert not [each for each in caplog.records if each.levelno >= logging.WARNING]
+    left = await journal.sessions(state=SessionState.CLOSED), await journal.sessions()
+    assert [each.session_id for page in left for each in page.sessions] == ["s3"]
+
+
+@pytest.mark.parametrize("drains", [True, False])
+async def test_what_cannot_be_forgotten_keeps_no_shutdown_beyond_its_deadline(
+    clock: VirtualClock, drains: bool
+) -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal, shutdown_deadline=5) as registry:
+        await one_turn(registry)
+        if drains:
+            await registry.drain()
+            await clock.advance(60)
+        journal.hold()
+        freeing = asyncio.create_task(registry.close("s1", free=True))
+        await settle()
+        before = clock.elapsed
+        await registry.stop()
+        assert clock.elapsed - before == pytest.approx(5)
+        with pytest.raises(ShuttingDown):
+            await freeing
+
+
 async def test_a_session_belongs_to_its_owner_after_a_restart() -> None:
     journal = MemoryJournal()
     async with opened(done, journal=journal) as registry:
@@ -173,6 +266,37 @@ async def test_a_session_whose_actor_failed_is_read_again(monkeypatch: pytest.Mo
             await registry.send("s1", "lost")
         await one_turn(registry, text="again")
         assert await said(registry) == ["hello", "again"]
+
+
+async def test_a_session_that_fails_each_time_it_is_read_is_read_again_after_a_while_only(
+    monkeypatch: pytest.MonkeyPatch, clock: VirtualClock
+) -> None:
+    """G10: those who ask for it are answered, and the others have the loop to themselves."""
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal) as registry:
+        receipt = await registry.send("s1", "hello")
+        await agent.run()
+        log = journal.after_a_kill()
+    reads = count_reads(log, monkeypatch)
+    step = journaled.step
+
+    def fail(state: Any, message: Any, *args: Any) -> Any:
+        if isinstance(message, Recover):
+            raise ZeroDivisionError("a bug of ours")
+        return step(state, message, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journaled, "step", fail)
+        async with opened(agent, journal=log) as registry:
+            await settle()
+            assert len(reads) == 2
+            with pytest.raises(SessionLost):
+                await registry.turn("s1", receipt.turn_id)
+            await clock.advance(60)
+            assert 5 < len(reads) < 20
+            patched.undo()
+            await clock.advance(10)
+            assert (await registry.turn("s1", receipt.turn_id)).status is TurnStatus.INTERRUPTED
 
 
 async def test_titles_and_last_activity_are_there_after_a_restart() -> None:

@@ -11,13 +11,16 @@ from tests.actors.journal.slow import SlowJournal
 from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, names, opened, settle, waiting
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.journal.memory import MemoryJournal
-from turnkeeper.actors.model.exceptions import EventsLost, ShuttingDown
+from turnkeeper.actors.model.exceptions import EventsLost, ShuttingDown, TurnIdReused
+from turnkeeper.actors.model.messages import FollowTurn
 from turnkeeper.actors.model.policy import Decided
+from turnkeeper.actors.model.records import TurnOptions
 from turnkeeper.actors.model.words import Layer, OnRestart, Rollback, SessionState, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.agent import Agent
+from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn
-from turnkeeper.actors.turn.undo.hooks import UndoneTurn
+from turnkeeper.actors.turn.winding.hooks import UndoneTurn
 
 
 @asynccontextmanager
@@ -152,6 +155,28 @@ async def test_a_cancel_of_a_turn_that_a_shutdown_handed_over_leaves_the_convers
         assert [message["content"] for message in said] == ["hello", "to hello", "work", "to work"]
 
 
+async def test_a_turn_that_needs_what_its_process_had_is_started_in_no_other(clock: VirtualClock) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    bounds: dict[str, Any] = {"max_in_flight": 2, "on_cap": "wait"}
+    async with open_on(journal, agent, "rerun", **bounds) as registry:
+        for session in ("needs", "may", "needs-waits", "may-waits"):
+            options = TurnOptions(context=Context(session, "ada"), needed=session.startswith("needs"))
+            await registry.send(session, "hi", turn_id="t1", user="ada", options=options, wait=False)
+        await clock.advance(1.0)
+        left = journal.after_a_kill()
+    async with open_on(left, ScriptedAgent(), "rerun", **bounds) as registry:
+        await settle()
+        became = {
+            session: (await registry.turn(session, "t1")).status for session in registry.directory.entries
+        }
+        assert became == {
+            "needs": TurnStatus.INTERRUPTED,
+            "needs-waits": TurnStatus.INTERRUPTED,
+            "may": TurnStatus.QUEUED,
+            "may-waits": TurnStatus.RUNNING,
+        }
+
+
 async def test_a_turn_that_is_cut_off_again_and_again_is_interrupted_in_the_end(clock: VirtualClock) -> None:
     left = await killed(clock, "one ", on_restart="continue")
     for attempt in (2, 3):
@@ -178,6 +203,37 @@ async def test_what_waited_starts_after_what_was_interrupted(clock: VirtualClock
         first = await registry.turn("s1", "t1")
         # Its cancel was asked: by the send.
         assert (first.status, first.superseded_by) == (TurnStatus.INTERRUPTED, "t2")
+
+
+async def test_what_a_send_says_beside_its_message_is_there_again_in_the_next_process(
+    clock: VirtualClock,
+) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    said: tuple[dict[str, Any], ...] = ({"seed": 1, "stop": ["\u20ac"]}, {"b": None, "a": {"n": 10**30}})
+    async with open_on(journal, agent, "continue") as registry:
+        for number, params in enumerate(said):
+            more: dict[str, Any] = {"strategy": "enqueue", "params": params, "turn_id": f"t{number}"}
+            await registry.send("s1", "hello", user="ada", **more)
+        await agent.run()
+        await clock.advance(1.0)
+        left = journal.after_a_kill()
+    again = ScriptedAgent()
+    async with open_on(left, again, "continue") as registry:
+        for number, params in enumerate(said):
+            run = await again.run()
+            assert (run.turn.turn_id, run.turn.attempt, run.turn.params) == (f"t{number}", 2 - number, params)
+            assert [*run.turn.params] == [*params]
+            retry = {"strategy": "enqueue", "turn_id": f"t{number}", "user": "ada"}
+            assert (await registry.send("s1", "hello", params=params, **retry)).repeated
+            with pytest.raises(TurnIdReused):
+                await registry.send("s1", "hello", **retry)
+            run.finish()
+            await settle()
+        await registry.cleanup()
+        records = [await registry.turn("s1", f"t{number}") for number in range(len(said))]
+        assert [(each.status, each.params) for each in records] == [
+            (TurnStatus.COMPLETED, params) for params in said
+        ]
 
 
 async def test_the_policy_of_a_turn_outlives_its_process_and_the_hosts_word(clock: VirtualClock) -> None:
@@ -449,3 +505,27 @@ async def test_a_turn_that_was_to_be_undone_is_undone_in_the_next_process(
         assert undone == ["t1 interrupted"]
         assert (await registry.messages("s1")).messages == ()
         assert names(await told(registry))[-1] == "turn.interrupted"
+
+
+async def test_a_turn_that_ends_with_its_reader_waits_after_a_restart_until_that_is_back(
+    clock: VirtualClock,
+) -> None:
+    policy = {"on_disconnect": "cancel", "abandon_after": 0.05}
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with open_on(journal, agent, "continue") as registry:
+        await registry.send("s1", "hello", turn_id="t1", policy=policy)
+        reader = await registry.follow(FollowTurn("s1", "t1"))
+        await agent.run()
+        await clock.advance(1.0)
+        left = journal.after_a_kill()
+        reader.close()
+    agent = ScriptedAgent()
+    async with open_on(left, agent, "continue") as registry:
+        run = await agent.run()
+        await clock.advance(3.0)
+        reader = await registry.follow(FollowTurn("s1", "t1"))
+        await clock.advance(60.0)
+        assert not run.cancelled.is_set()
+        reader.close()
+        await clock.advance(60.0)
+        assert run.cancelled.is_set()

@@ -1,0 +1,110 @@
+"""Whether there is room for a turn is decided with its send: behind idempotency, before all else (G8)."""
+
+import pytest
+
+from tests.fakes import ScriptedAgent, opened
+from turnkeeper.actors.model.exceptions import TooManyOfAgent, TooManyTurns, TooManyWaiting
+from turnkeeper.actors.model.words import TurnStatus, WaitsFor
+from turnkeeper.actors.turn.agent import Agent
+
+
+async def test_at_most_so_many_turns_wait_and_a_retry_is_answered_all_the_same() -> None:
+    agent = ScriptedAgent()
+    settings = {"max_in_flight_in_all": 1, "max_waiting": 2, "max_waiting_in_all": 3}
+    async with opened(agent, on_cap="wait", **settings) as registry:
+        await registry.send("s0", "hello", user="eve")
+        for n in range(2):
+            await registry.send(f"a{n}", "hello", user="ada", turn_id=f"t{n}")
+        with pytest.raises(TooManyWaiting, match="a user"):
+            await registry.send("a2", "hello", user="ada")
+        again = await registry.send("a1", "hello", user="ada", turn_id="t1")
+        assert (again.repeated, again.status) == (True, TurnStatus.QUEUED)
+        await registry.send("b0", "hello", user="bob")
+        with pytest.raises(TooManyWaiting, match="in all"):
+            await registry.send("c0", "hello", user="cid")
+        assert (await registry.counts()).counters["too_many_waiting_total"] == 2
+
+
+async def test_what_takes_the_place_of_a_turn_or_waits_behind_it_needs_no_place_of_its_own() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, on_cap="wait", max_in_flight_in_all=1, max_waiting=1) as registry:
+        await registry.send("s1", "hello", user="ada")
+        await registry.send("s2", "hello", user="ada")
+        for _ in range(3):
+            assert (await registry.send("s2", "instead", user="ada")).status is TurnStatus.QUEUED
+        behind = await registry.send("s2", "behind", user="ada", strategy="enqueue")
+        assert behind.status is TurnStatus.QUEUED
+
+
+async def test_an_agent_has_at_most_so_many_turns_of_all_users_together() -> None:
+    agent = ScriptedAgent()
+    agents = {"default": agent, "coder": Agent(agent, max_of_agent=1)}
+    async with opened(agents) as registry:
+        await registry.send("s1", "hello", user="ada", agent="coder")
+        with pytest.raises(TooManyOfAgent):
+            await registry.send("s2", "hello", user="bob", agent="coder")
+        await registry.send("s2", "hello", user="bob")
+        with pytest.raises(TooManyOfAgent):
+            await registry.send("s2", "hello", user="bob", agent="coder")
+        assert (await registry.send("s1", "instead", user="ada", agent="coder")).status is TurnStatus.RUNNING
+        assert (await registry.counts()).counters["too_many_of_agent_total"] == 2
+
+
+async def test_where_the_policy_has_it_wait_a_turn_says_which_cap_it_waits_for() -> None:
+    agent = ScriptedAgent()
+    agents = {
+        "default": Agent(agent, on_cap="wait"),
+        "coder": Agent(agent, on_cap="wait", max_of_agent=1),
+    }
+    users = {"bob": {"max_in_flight": 1}}
+    async with opened(agents, users=users, max_in_flight_in_all=3) as registry:
+        await registry.send("a1", "hello", user="ada", agent="coder")
+        await registry.send("b1", "hello", user="bob")
+
+        async def waits_for(session: str, user: str, agent: str) -> WaitsFor:
+            await registry.send(session, "hello", user=user, agent=agent)
+            (queued,) = await registry.queue(session, user=user)
+            return queued.waits_for
+
+        assert await waits_for("a2", "ada", "coder") is WaitsFor.AGENT_CAP
+        assert await waits_for("b2", "bob", "default") is WaitsFor.USER_CAP
+        await registry.send("c1", "hello", user="cid")
+        assert await waits_for("c2", "cid", "default") is WaitsFor.SERVER_CAP
+
+
+async def test_without_a_policy_that_has_it_wait_a_send_beyond_a_cap_is_refused() -> None:
+    agent = ScriptedAgent()
+    async with opened(
+        {"default": agent, "patient": Agent(agent, on_cap="wait")}, max_in_flight_in_all=1
+    ) as registry:
+        await registry.send("s1", "hello", agent="patient")
+        with pytest.raises(TooManyTurns):
+            await registry.send("s2", "hello")
+
+
+async def test_a_turn_that_waits_for_a_moment_takes_no_slot_until_then() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, on_cap="wait", max_in_flight_in_all=1) as registry:
+        later = await registry.send("s1", "later", after=1_000.0)
+        assert later.waits_for is WaitsFor.NOT_BEFORE
+        in_all = registry.directory.ledger.in_all
+        assert (in_all.later, in_all.active) == (1, 0)
+        assert (await registry.send("s2", "now")).status is TurnStatus.RUNNING
+        await registry.close("s1")
+        assert (in_all.later, in_all.active, len(in_all.moved)) == (0, 1, 0)
+
+
+async def test_those_that_wait_for_a_moment_are_among_those_that_may_wait() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, on_cap="wait", max_in_flight_in_all=1, max_waiting=2) as registry:
+        await registry.send("s0", "hello", user="eve")
+        await registry.send("a0", "later", user="ada", after=1_000.0)
+        await registry.send("a1", "hello", user="ada", after=0.0)
+        for after in (None, 0.0, 1_000.0):
+            with pytest.raises(TooManyWaiting):
+                await registry.send("a2", "hello", user="ada", after=after)
+        await registry.cancel("a0", queue="clear", user="ada")
+        await registry.send("a2", "hello", user="ada", after=1_000.0)
+        await registry.close("a2", user="ada")
+        await registry.close("a1", user="ada")
+        assert registry.directory.ledger.waiting("ada") == 0
