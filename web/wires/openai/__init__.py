@@ -1,0 +1,13 @@
+"""OpenAI's API: Responses and Chat Completions.
+
+The layout::
+
+    refusals    how this API says that something is refused
+    failures    why a turn has no reply, in a sentence
+    models      GET /v1/models: the agents
+    ids         of responses and conversations
+    conversations  the sessions
+    responses   the turns
+    completions  the turns of clients that send the conversation along
+    wire        all routes
+"""
