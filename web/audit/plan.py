@@ -52,6 +52,8 @@ class Pace:
     """How long after a Stop the model may still generate before the Stop counts as lost."""
     patience: float = 3.0
     """How long a user waits for an answer, or for the rest of a reply, beyond what the model needs."""
+    quiet: float = 0.5
+    """For how long the server is looked at when all turns are over."""
 
     @property
     def first(self) -> float:

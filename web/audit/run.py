@@ -17,10 +17,12 @@ import aiohttp
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.web.server.run import why_not
 
-from .adapter import OURS, Adapter
-from .adapter_toml import read_adapter
+from .adapters.adapter import Adapter
+from .adapters.built_in import MODEL, NAMES, OURS, built_in
+from .adapters.from_toml import read_adapter
 from .agent import AGENT
-from .judge import Judgement, judge
+from .inside import CannotLook, left_in, server_of
+from .judging.judge import Judgement, judge
 from .log import AuditLog
 from .plan import MOST_TURNS, MOST_USERS, Pace, make_plan
 from .report import as_json, as_table
@@ -39,11 +41,15 @@ class Options:
 
     url: str | None = None
     """The server under test; without it, turnkeeper itself is started."""
-    adapter: str | None = None
-    """The TOML file that describes that server; without it, the server is taken for a turnkeeper."""
+    adapter: str = OURS
+    """The name of an adapter that comes along, else the TOML file that describes the server at the URL."""
+    model: str = MODEL
+    """What ``{model}`` stands for in the adapter."""
     agent: str = AGENT
     """The agent of the turnkeeper that is started."""
     upstream_port: int = 0
+    pid: int | None = None
+    """The server's process, if another one has its port; without it, the one that listens there."""
     users: int = 50
     turns: int = 4
     seed: int = 1
@@ -56,8 +62,14 @@ class Options:
                 raise InvalidRequest(f"--{name} must be 1 to {most}", field=name)
         if not 0 <= self.upstream_port <= 65_535:
             raise InvalidRequest("--upstream-port must be 0 to 65535", field="upstream_port")
-        if self.url is None and self.adapter is not None:
-            raise InvalidRequest("--adapter describes the server at --url", field="adapter")
+        if self.pid is not None and (self.pid < 1 or self.url is None):
+            raise InvalidRequest("--pid is the process of the server at --url", field="pid")
+        if self.adapter not in NAMES and not Path(self.adapter).exists():
+            text = f"there is no adapter or file {self.adapter!r}: the adapters are {', '.join(NAMES)}"
+            raise InvalidRequest(text, field="adapter")
+        if self.url is None and self.adapter not in NAMES:
+            text = f"--adapter describes the server at --url, if it is not {', '.join(NAMES)}"
+            raise InvalidRequest(text, field="adapter")
         if self.url is not None and not self.upstream_port:
             raise InvalidRequest(
                 "--url needs --upstream-port, the port of this machine where that server finds its model",
@@ -70,7 +82,7 @@ def main(options: Options) -> int:
     try:
         options.check()
         url = None if options.url is None else check_url(options.url)
-        adapter = OURS if options.adapter is None else read_adapter(_read(options.adapter))
+        adapter = _adapter(options)
         judgement = asyncio.run(audit(options, url, adapter, Pace()))
     except InvalidRequest as error:
         return _complain(str(error), USAGE)
@@ -78,7 +90,11 @@ def main(options: Options) -> int:
         return _complain(str(error), UNREACHABLE)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
-    print(json.dumps(as_json(judgement), indent=2) if options.json else as_table(judgement, adapter.name))
+    unchecked = tuple(adapter.unchecked)
+    if options.json:
+        print(json.dumps(as_json(judgement, unchecked), indent=2))
+    else:
+        print(as_table(judgement, adapter.name, unchecked))
     return CLEAN if judgement.clean else FAULTY
 
 
@@ -93,16 +109,36 @@ async def audit(options: Options, url: str | None, adapter: Adapter, pace: Pace)
     try:
         async with upstream.serving(options.upstream_port) as base:
             _note(f"the model is at {base}: {options.users} users, {plan.turns} turns, seed {options.seed}")
-            async with reached(url, options.agent, base) as address, _client() as client:
+            async with reached(url, options.agent, base) as (address, pid), _client() as client:
                 target = Target(client, address, adapter, pace)
-                await run_crowd(plan, target, upstream, log, PER_TURN * options.turns)
-                # What was stopped, or left, may still be running where no user sees it.
-                await asyncio.sleep(pace.lost_after + 4 * pace.token)
-                upstream.close()
+                async with _looking_inside(log, address, options.pid or pid, pace.quiet):
+                    await run_crowd(plan, target, upstream, log, PER_TURN * options.turns)
+                    # What was stopped, or left, may still be running where no user sees it.
+                    await asyncio.sleep(pace.lost_after + 4 * pace.token)
+                    upstream.close()
     except OSError as error:
         text = f"cannot listen on 127.0.0.1 port {options.upstream_port}: {why_not(error)}"
         raise CannotAudit(text) from None
-    return judge(log, pace.slack, pace.lost_after)
+    return judge(log, pace.slack, pace.lost_after, sessions=adapter.knows_sessions)
+
+
+@asynccontextmanager
+async def _looking_inside(log: AuditLog, url: str, pid: int | None, quiet: float) -> AsyncGenerator[None]:
+    """Write down what is left in the server by what happens meanwhile, or why that cannot be seen."""
+    try:
+        server = await asyncio.to_thread(server_of, url, pid)
+        before = await asyncio.to_thread(server.look)
+    except CannotLook as why:
+        log.not_inside = str(why)
+        yield
+        return
+    yield
+    try:
+        after = await asyncio.to_thread(server.look)
+        await asyncio.sleep(quiet)
+        log.inside = left_in(before, after, await asyncio.to_thread(server.look))
+    except CannotLook as why:
+        log.not_inside = str(why)
 
 
 @asynccontextmanager
@@ -112,6 +148,12 @@ async def _client() -> AsyncGenerator[aiohttp.ClientSession]:
         connector=aiohttp.TCPConnector(limit=0), cookie_jar=jar, trust_env=False
     ) as client:
         yield client
+
+
+def _adapter(options: Options) -> Adapter:
+    if options.adapter in NAMES:
+        return built_in(options.adapter, options.model)
+    return read_adapter(_read(options.adapter), options.model)
 
 
 def _read(path: str) -> str:

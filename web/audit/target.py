@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -16,8 +16,10 @@ import aiohttp
 from turnkeeper.actors.journal.where import IN_MEMORY
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.web.http.access.loopback import is_loopback
+from turnkeeper.web.http.settings import LogLevel
 
-from .adapter import Adapter, Call
+from .adapters.adapter import Adapter
+from .adapters.verb import Call
 from .agent import UPSTREAM_VARIABLE
 from .plan import Pace
 
@@ -42,22 +44,27 @@ class Target:
 
     async def ask(self, call: Call) -> tuple[int, Any]:
         """Make a request; the status and the JSON of its answer, or status 0 if there is none."""
-        wait = aiohttp.ClientTimeout(total=self.pace.patience)
         try:
-            async with self.client.request(
-                call.method,
-                self.url + call.path,
-                headers=call.headers,
-                data=call.body,
-                timeout=wait,
-                allow_redirects=False,  # which might lead off this machine
-            ) as response:
+            async with self.request(call, self.pace.patience) as response:
                 body = await response.content.read(MOST_ANSWER)
                 with suppress(ValueError):
                     return response.status, json.loads(body)
                 return response.status, None
         except (aiohttp.ClientError, TimeoutError, OSError):
             return 0, None
+
+    def request(
+        self, call: Call, seconds: float | None = None
+    ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        """Make a request, which may take so many seconds with all of its answer; ``None`` is no limit."""
+        return self.client.request(
+            call.method,
+            self.url + call.path,
+            headers=call.headers,
+            data=call.body,
+            timeout=aiohttp.ClientTimeout(total=seconds),
+            allow_redirects=False,  # which might lead off this machine
+        )
 
 
 def check_url(url: str) -> str:
@@ -75,11 +82,14 @@ def check_url(url: str) -> str:
 
 
 @asynccontextmanager
-async def reached(url: str | None, agent: str, upstream: str) -> AsyncGenerator[str]:
-    """The address of the server under test, which takes connections there. Raises `CannotAudit`."""
+async def reached(url: str | None, agent: str, upstream: str) -> AsyncGenerator[tuple[str, int | None]]:
+    """The address of the server under test, which takes connections there, and its process if that is known.
+
+    Raises `CannotAudit`.
+    """
     if url is None:
-        async with _started(agent, upstream) as address:
-            yield address
+        async with _started(agent, upstream) as started:
+            yield started
         return
     parts = urlsplit(url)
     try:
@@ -93,16 +103,17 @@ async def reached(url: str | None, agent: str, upstream: str) -> AsyncGenerator[
     writer.close()
     with suppress(OSError):
         await writer.wait_closed()
-    yield url
+    yield url, None
 
 
 @asynccontextmanager
-async def _started(agent: str, upstream: str) -> AsyncGenerator[str]:
-    """Start a turnkeeper in a process of its own, whose agent asks the upstream; its address."""
+async def _started(agent: str, upstream: str) -> AsyncGenerator[tuple[str, int]]:
+    """Start a turnkeeper in a process of its own, whose agent asks the upstream; its address and its id."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TURNKEEPER_")}
     # The last two are where clients of OpenAI's API look.
     environ |= {UPSTREAM_VARIABLE: upstream, "OPENAI_BASE_URL": upstream, "OPENAI_API_KEY": "audit"}
-    serve = ("serve", "--port", "0", "--agent", agent, "--data", IN_MEMORY)
+    level = os.environ.get("TURNKEEPER_LOG_LEVEL", LogLevel.WARNING)
+    serve = ("serve", "--port", "0", "--agent", agent, "--data", IN_MEMORY, "--log-level", level)
     command = (sys.executable, "-m", "turnkeeper.web.command.cli", *serve)
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stdin=asyncio.subprocess.DEVNULL, env=environ
@@ -116,7 +127,7 @@ async def _started(agent: str, upstream: str) -> AsyncGenerator[str]:
         found = re.search(r"http://[^\s/]+", line.decode(errors="replace"))
         if found is None:
             raise CannotAudit("turnkeeper did not start")
-        yield found[0]
+        yield found[0], process.pid
     finally:
         if process.returncode is None:
             process.terminate()

@@ -3,7 +3,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.web.audit import bad_servers, naive_server
+from tests.web.audit import bad_servers, naive_server, wire_servers
+from tests.web.audit.wire_servers import Flaw
 from tests.web.fakes_web import free_port
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.web.audit.adapter import OURS, Adapter
-from turnkeeper.web.audit.adapter_toml import read_adapter
-from turnkeeper.web.audit.judge import Fault, Judgement
+from turnkeeper.web.audit.adapters.adapter import Adapter
+from turnkeeper.web.audit.adapters.built_in import NAMES, built_in
+from turnkeeper.web.audit.adapters.from_toml import read_adapter
+from turnkeeper.web.audit.judging.faults import Fault
+from turnkeeper.web.audit.judging.judge import Judgement
 from turnkeeper.web.audit.plan import Pace
 from turnkeeper.web.audit.report import as_table
 from turnkeeper.web.audit.run import Options, audit, main
@@ -24,6 +27,8 @@ from turnkeeper.web.audit.target import CannotAudit
 from turnkeeper.web.command import cli
 
 ROOT = Path(__file__).parent.parent.parent.parent
+ADAPTERS = {name: built_in(name) for name in NAMES}
+OURS = ADAPTERS["turnkeeper"]
 PLAIN = read_adapter((ROOT / "docs" / "examples" / "audit_plain.toml").read_text())
 QUICK = Pace(token=0.01, lost_after=0.5, patience=2.0)
 
@@ -88,6 +93,32 @@ async def test_turnkeeper_itself_comes_out_clean(seed: int) -> None:
     assert "No faults found." in as_table(report, "turnkeeper")
 
 
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("wire", [name for name in NAMES if name != "turnkeeper"])
+async def test_turnkeeper_comes_out_clean_on_each_wire_that_it_speaks(wire: str) -> None:
+    # A hang-up has no answer to wait for: how long it takes depends on the machine.
+    pace = replace(PATIENT, lost_after=3.0)
+    report = await audit(Options(users=16, turns=4, seed=2), None, ADAPTERS[wire], pace)
+
+    assert report.findings == ()
+    assert report.stops > 10
+    assert report.silence
+    assert report.streams > 30
+    assert report.whole > 20
+    assert (report.late_stops > 0) is (ADAPTERS[wire].stop_turn is not None)
+
+
+async def test_what_turns_leave_running_in_the_server_is_found_out() -> None:
+    leaking = Options(users=2, turns=1, agent="tests.web.audit.leaking:model")
+    report = await audit(leaking, None, OURS, replace(PATIENT, quiet=1.0))
+
+    assert faults(report) == {Fault.PROCESSES, Fault.THREADS}
+    assert report.inside is not None
+    assert report.inside.processes == ("cat",)
+    table = as_table(report, "leaking")
+    assert re.search(r"^processes that were left running +1 \(cat\)$", table, re.MULTILINE)
+
+
 async def test_a_naive_server_is_found_out() -> None:
     port = free_port()
     wanted = {Fault.OVERLAP, Fault.LOST_STOP, Fault.LIE, Fault.AFTER_STOP, Fault.LOST}
@@ -137,6 +168,104 @@ async def test_a_server_that_refuses_everything_gets_no_good_mark() -> None:
     assert report.refused_while_busy == 0, "that something runs is not for it to say"
 
 
+# -- What it finds where the answer to a send is the stream ------------------------------------------
+
+WIRES: dict[str, Callable[[str, Flaw], web.Application]] = {
+    "openai-completions": wire_servers.completions,
+    "openai-responses": wire_servers.responses,
+    "openai-responses-foreground": wire_servers.responses,
+    "ai-sdk": wire_servers.ai_sdk,
+}
+#: What each flaw comes to; what depends on an answer to Stop, or on coming back, only where there is any.
+FOUND = {
+    Flaw.GOES_ON: {Fault.LOST_STOP, Fault.OVERLAP},
+    Flaw.OVERLAPS: {Fault.OVERLAP},
+    Flaw.BUFFERS: {Fault.BUFFERED},
+    Flaw.LEAVES_OPEN: {Fault.ENDLESS},
+    Flaw.CUTS_OFF: {Fault.ENDLESS},
+    Flaw.LOSES: {Fault.LOST},
+    Flaw.FORGETS: {Fault.LOST},
+    Flaw.REPEATS: {Fault.DOUBLED},
+    Flaw.HITS_NEXT: {Fault.WRONG_TURN},
+}
+COMING_BACK = {Flaw.LOSES, Flaw.FORGETS, Flaw.REPEATS}
+
+
+def speaking(wire: str, flaw: Flaw) -> tuple[web.Application, int]:
+    """A server with that flaw, and the port where it looks for its model."""
+    port = free_port()
+    return WIRES[wire](f"http://127.0.0.1:{port}/v1", flaw), port
+
+
+def can_show(wire: str, flaw: Flaw) -> bool:
+    adapter = ADAPTERS[wire]
+    if wire == "openai-responses-foreground" and flaw is not Flaw.GOES_ON:
+        return False  # the same server in the background has shown it
+    if flaw in COMING_BACK:
+        return adapter.can_come_back
+    return flaw is not Flaw.HITS_NEXT or adapter.stop_turn is not None
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("wire", WIRES)
+async def test_a_good_server_that_speaks_the_wire_comes_out_clean(wire: str) -> None:
+    app, port = speaking(wire, Flaw.NONE)
+    report = await found_in(app, port, ADAPTERS[wire], PATIENT)
+
+    assert report.findings == ()
+    assert report.stops > 8
+    assert report.silence
+    assert report.streams > 20
+    assert report.whole > 12
+
+
+@pytest.mark.parametrize(
+    ("wire", "flaw"), [(wire, flaw) for wire in WIRES for flaw in FOUND if can_show(wire, flaw)]
+)
+async def test_a_flaw_of_a_server_that_speaks_the_wire_is_found(wire: str, flaw: Flaw) -> None:
+    app, port = speaking(wire, flaw)
+    report = await found_in(app, port, ADAPTERS[wire])
+
+    assert faults(report) >= FOUND[flaw]
+    if flaw is Flaw.GOES_ON:
+        # Who hangs up may be sooner than the server with its request to the model.
+        assert report.count(Fault.LOST_STOP) > report.stops / 2
+        assert (Fault.LIE in faults(report)) is (report.answers > 0), "who hung up has no answer"
+
+
+def test_every_flaw_can_be_shown_on_some_wire() -> None:
+    assert set(FOUND) == set(Flaw) - {Flaw.NONE}
+    assert all(any(can_show(wire, flaw) for wire in WIRES) for flaw in FOUND)
+
+
+async def test_a_server_that_opens_no_session_gets_no_good_mark() -> None:
+    app, port = speaking("openai-completions", Flaw.NONE)
+    report = await found_in(app, port, ADAPTERS["openai-responses"])
+
+    assert faults(report) == {Fault.NOTHING, Fault.REFUSED}
+    assert {each.status for each in report.findings if each.fault is Fault.REFUSED} == {404}
+
+
+async def test_turns_that_overlap_are_held_against_no_server_that_is_given_no_session() -> None:
+    wire = ADAPTERS["openai-completions"]
+    # Each message is in a session of its own, as the server sees it.
+    without = replace(wire, send=replace(wire.send, headers={"X-OpenWebUI-Chat-Id": "{message}"}))
+    app, port = speaking("openai-completions", Flaw.GOES_ON)
+    report = await found_in(app, port, without)
+
+    assert faults(report) == {Fault.LOST_STOP}
+    assert re.search(r"^turns that overlapped +-$", as_table(report, "stateless"), re.MULTILINE)
+
+
+async def test_where_no_event_is_the_last_one_the_end_of_the_stream_is() -> None:
+    wire = ADAPTERS["openai-completions"]
+    app, port = speaking("openai-completions", Flaw.CUTS_OFF)
+    report = await found_in(app, port, replace(wire, events=replace(wire.events, end=())))
+
+    assert report.streams > 20
+    assert Fault.ENDLESS not in faults(report)
+
+
 # -- The command ------------------------------------------------------------------------------------
 
 
@@ -165,6 +294,15 @@ def test_the_command_prints_json_and_says_with_its_status_that_nothing_was_found
     assert "the model is at http://127.0.0.1:" in done.err
 
 
+def test_the_turnkeeper_that_is_audited_says_of_its_turns_what_is_asked_only(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TURNKEEPER_LOG_LEVEL", raising=False)
+    assert " INFO " not in command("--users", "1", "--turns", "1").stderr
+    monkeypatch.setenv("TURNKEEPER_LOG_LEVEL", "info")
+    assert " INFO turnkeeper: turn " in command("--users", "1", "--turns", "1").stderr
+
+
 def test_the_command_ends_with_3_where_nothing_answers() -> None:
     url = f"http://127.0.0.1:{free_port()}"
     done = command("--url", url, "--upstream-port", "0")
@@ -181,13 +319,22 @@ def test_the_command_ends_with_3_where_nothing_answers() -> None:
         (["--url", "http://192.0.2.1:80", "--upstream-port", "9"], "only servers on this machine"),
         (["--url", "ftp://127.0.0.1", "--upstream-port", "9"], "is no address like"),
         (["--url", "http://127.0.0.1:1"], "--upstream-port"),
+        (["--pid", "5"], "--pid is the process of the server at --url"),
         (["--users", "0"], "--users must be 1 to"),
         (["--turns", "51"], "--turns must be 1 to"),
         (["--upstream-port", "70000"], "--upstream-port must be 0 to"),
-        (["--adapter", "x.toml"], "--adapter describes the server at --url"),
+        (
+            ["--adapter", "nonsense"],
+            "there is no adapter or file 'nonsense': the adapters are ai-sdk, openai-",
+        ),
+        (["--adapter", __file__], "--adapter describes the server at --url, if it is not ai-sdk, openai-"),
         (
             ["--url", "http://127.0.0.1:1", "--upstream-port", "9", "--adapter", "not there"],
-            "cannot read the adapter not there: No such file or directory\n",
+            "there is no adapter or file 'not there': the adapters are ai-sdk, openai-",
+        ),
+        (
+            ["--url", "http://127.0.0.1:1", "--upstream-port", "9", "--adapter", "/"],
+            "cannot read the adapter /: Is a directory\n",
         ),
     ],
 )

@@ -7,7 +7,8 @@ from aiohttp import web
 
 from tests.web.fakes_web import free_port
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.web.audit.adapter import OURS, Call
+from turnkeeper.web.audit.adapters.adapter import Adapter
+from turnkeeper.web.audit.adapters.verb import Call
 from turnkeeper.web.audit.plan import Pace
 from turnkeeper.web.audit.target import CannotAudit, Target, check_url, reached
 
@@ -48,7 +49,7 @@ async def asked(answer: web.Response | None, patience: float = 60.0) -> tuple[in
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         async with aiohttp.ClientSession() as client:
             url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-            return await Target(client, url, OURS, Pace(patience=patience)).ask(Call("GET", "/", {}))
+            return await Target(client, url, Adapter(), Pace(patience=patience)).ask(Call("GET", "/", {}))
     finally:
         await runner.cleanup()
 
@@ -77,7 +78,7 @@ async def test_a_server_that_takes_no_connections_is_not_audited() -> None:
 
 async def test_a_turnkeeper_is_started_and_is_gone_afterwards() -> None:
     async with aiohttp.ClientSession() as client:
-        async with reached(None, "echo", "http://127.0.0.1:1") as address:
+        async with reached(None, "echo", "http://127.0.0.1:1") as (address, _):
             answer = await client.get(f"{address}/healthz")
             assert "incarnation" in json.loads(await answer.read())
         with pytest.raises(aiohttp.ClientConnectionError):

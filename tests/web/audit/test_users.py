@@ -11,7 +11,8 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from turnkeeper.web.audit.adapter import Adapter, Verb
+from turnkeeper.web.audit.adapters.adapter import Adapter, Stop
+from turnkeeper.web.audit.adapters.verb import Verb
 from turnkeeper.web.audit.log import AuditLog, ModelRequest
 from turnkeeper.web.audit.plan import Act, Fate, Pace, Plan, PlannedAct, PlannedUser
 from turnkeeper.web.audit.target import Target
@@ -24,8 +25,8 @@ PACE = Pace(token=0.001, lost_after=0.01, patience=60.0)
 SPANS = (0.3, 3.0, 30.0)
 ADAPTER = Adapter(
     send=Verb(path="/send", body='{"session": "{session}", "message": "{message}", "turn": "{turn}"}'),
-    stop_turn=Verb(path="/stop/{turn}"),
-    stream_cursor="Last-Event-ID",
+    stop_turn=Stop(request=Verb(path="/stop/{turn}")),
+    cursor_header="Last-Event-ID",
 )
 
 
@@ -66,7 +67,7 @@ class Notes:
 
 
 @asynccontextmanager
-async def serving(notes: Any, pace: Pace) -> AsyncGenerator[Target]:
+async def serving(notes: Any, pace: Pace, adapter: Adapter) -> AsyncGenerator[Target]:
     app = web.Application()
     app.router.add_post("/send", notes.send)
     app.router.add_post("/stop", notes.stop)
@@ -77,7 +78,7 @@ async def serving(notes: Any, pace: Pace) -> AsyncGenerator[Target]:
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
         async with aiohttp.ClientSession() as client:
-            yield Target(client, f"http://127.0.0.1:{runner.addresses[0][1]}", ADAPTER, pace)
+            yield Target(client, f"http://127.0.0.1:{runner.addresses[0][1]}", adapter, pace)
     finally:
         await runner.cleanup()
 
@@ -89,6 +90,7 @@ async def live(
     names_turn: bool = False,
     answered: bool = True,
     pace: Pace = PACE,
+    adapter: Adapter = ADAPTER,
     seconds: float = 60.0,
 ) -> AuditLog:
     """Let a user do that. ``answered``: the model was asked, so that its answer has an end to wait for."""
@@ -96,7 +98,7 @@ async def live(
     plan, log = Plan((user,), {("s", 0): 5, ("s", 1): 5}, pace), AuditLog()
     if answered:
         log.requests += [ModelRequest(MODELS, "s", n, 0.0) for n in range(2)]
-    async with serving(notes, pace) as server:
+    async with serving(notes, pace, adapter) as server:
         await run_crowd(plan, server, Upstream(plan, log), log, seconds)
     return log
 
@@ -135,6 +137,14 @@ async def test_a_stop_may_race_its_send_and_names_it() -> None:
     log = await live(Act.STOP_RACING, notes)
     assert sorted(notes.asked) == ["send s-0", "stop s-0", "stream"]
     assert log.stops[0].asked <= log.sends[0].answered
+
+
+async def test_a_user_of_a_server_without_sessions_stops_the_first_of_two_messages() -> None:
+    notes = Notes()
+    await live(
+        Act.TWO_QUICKLY, notes, adapter=replace(ADAPTER, send=Verb(path="/send", body='{"turn": "{turn}"}'))
+    )
+    assert ", ".join(notes.asked) == "stream, send s-0, stop any, send s-1"
 
 
 async def test_a_stop_names_its_turn_where_it_is_to() -> None:

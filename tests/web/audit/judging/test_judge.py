@@ -9,8 +9,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turnkeeper.web.audit.judge import Fault, Finding, Judgement, judge, percentile
-from turnkeeper.web.audit.log import AuditLog, ModelRequest, ReadEntry, RequestEnd, SendEntry, StopEntry
+from turnkeeper.web.audit.judging.faults import Fault, Finding
+from turnkeeper.web.audit.judging.judge import Judgement, judge, percentile
+from turnkeeper.web.audit.log import (
+    AuditLog,
+    Inside,
+    ModelRequest,
+    ReadEntry,
+    Reply,
+    RequestEnd,
+    SendEntry,
+    StopEntry,
+    StreamEnd,
+)
 from turnkeeper.web.audit.plan import Fate
 
 TOKEN, SLACK, LOST_AFTER = 0.1, 0.05, 1.0
@@ -30,6 +41,7 @@ def honest_logs(draw: st.DrawFn) -> AuditLog:
     log = AuditLog(unmarked=draw(st.integers(0, 2)))
     for number in range(draw(st.integers(1, 3))):
         session, now, seen = f"s{number}", draw(st.floats(0, 5)), list[tuple[str, int]]()
+        first, replies = dict[str, float](), list[Reply]()
         more = draw(st.lists(st.sampled_from([Fate.FINISH, Fate.STOP, Fate.GIVE_WAY]), max_size=3))
         for n, fate in enumerate([Fate.FINISH, Fate.STOP, *more, Fate.FINISH]):
             made = draw(st.integers(2, 8))
@@ -41,6 +53,8 @@ def honest_logs(draw: st.DrawFn) -> AuditLog:
             log.requests.append(request)
             read = made if fate is Fate.FINISH else draw(st.integers(0, made))
             seen += [(request.id, k) for k in range(read)]
+            first[request.id] = request.tokens[0] + 0.01
+            replies.append(Reply(n=n, end=StreamEnd.MARKED))
             if fate is Fate.STOP:
                 asked = request.tokens[-1] + 0.005
                 stop = StopEntry(
@@ -48,7 +62,7 @@ def honest_logs(draw: st.DrawFn) -> AuditLog:
                 )
                 log.stops += [stop] * draw(st.integers(1, 2))
             now = request.ended + draw(st.floats(0.02, 1))
-        log.reads.append(ReadEntry(session, tuple(seen)))
+        log.reads.append(ReadEntry(session, tuple(seen), (), first, tuple(replies), now + 2 * LOST_AFTER))
     return log
 
 
@@ -174,6 +188,29 @@ def _a_token_of_another_session(log: AuditLog) -> None:
     log.reads.append(ReadEntry("stranger", ((first(log, 0).id, 0),)))
 
 
+@plants(Fault.INVENTED)
+def _a_token_that_nobody_made_and_that_was_forgotten(log: AuditLog) -> None:
+    log.reads = [replace(seen, forgotten=(("canned", 0),)) for seen in log.reads]
+
+
+@plants(Fault.BUFFERED)
+def _replies_that_come_all_at_once(log: AuditLog) -> None:
+    ended = {each.id: each.ended for each in log.requests}
+    log.reads = [
+        replace(seen, first={name: ended[name] + 2 * SLACK for name in seen.first}) for seen in log.reads
+    ]
+
+
+@plants(Fault.ENDLESS)
+def _a_stream_that_is_left_open(log: AuditLog) -> None:
+    log.reads = [replace(seen, replies=(Reply(n=1, end=StreamEnd.OPEN),)) for seen in log.reads]
+
+
+@plants(Fault.ENDLESS)
+def _a_reply_that_is_cut_off_after_its_last_token(log: AuditLog) -> None:
+    log.reads = [replace(seen, replies=(Reply(n=0, end=StreamEnd.CLOSED),)) for seen in log.reads]
+
+
 @plants(Fault.NEVER_REACHED)
 def _a_message_that_is_kept_from_the_model(log: AuditLog) -> None:
     log.requests.remove(first(log, 0))
@@ -216,6 +253,16 @@ def _a_send_without_an_answer(log: AuditLog) -> None:
 @plants(Fault.UNANSWERED)
 def _a_stop_without_an_answer(log: AuditLog) -> None:
     log.stops = [replace(log.stops[0], status=0), *log.stops[1:]]
+
+
+@plants(Fault.PROCESSES)
+def _a_shell_that_runs_on(log: AuditLog) -> None:
+    log.inside = Inside(("bash",), 0, 1, 1)
+
+
+@plants(Fault.THREADS)
+def _a_thread_that_works_on(log: AuditLog) -> None:
+    log.inside = Inside((), 1, 1, 2)
 
 
 @plants(Fault.OUT_OF_TIME)
@@ -263,6 +310,77 @@ def test_a_refusal_is_excused_while_the_model_works_for_that_session_and_only_th
     assert judged(log).findings == (Finding(Fault.REFUSED, "s", 1, status=409),)
     log.sends[1] = SendEntry("other", 1, 1.5, 1.6, 409, Fate.FINISH)
     assert judged(log).findings == (Finding(Fault.REFUSED, "other", 1, status=409),)
+
+
+def test_a_stop_that_hangs_up_has_no_answer_after_which_there_may_be_too_many_tokens() -> None:
+    request = ModelRequest("a", "s", 0, 0.0, [0.1, 0.5, 0.6], 0.7, RequestEnd.CLIENT_LEFT)
+    log = AuditLog(requests=[request], stops=[StopEntry("s", 0, 0.2, 0.2, None, said_stopped=False)])
+    report = judged(log)
+    assert report.clean
+    assert (report.stops, report.answers, report.paid) == (1, 0, 0)
+    assert report.silence == (0.7 - 0.2,)
+    request.tokens.append(0.2 + LOST_AFTER + 0.1)
+    assert faults(log) == {Fault.LOST_STOP}
+
+
+def test_a_send_whose_user_hung_up_at_once_needs_no_answer() -> None:
+    log = AuditLog(requests=[ModelRequest("a", "s", 0, 0.0, [0.1], 0.2, RequestEnd.FINISHED)])
+    log.sends = [SendEntry("s", 1, 0.0, 0.0, None, Fate.STOP)]
+    assert judged(log).clean
+
+
+def test_what_begins_again_is_not_doubled_and_has_to_come_whole() -> None:
+    log = AuditLog(requests=[ModelRequest("a", "s", 0, 0.0, [0.1, 0.2], 0.3, RequestEnd.FINISHED)])
+    log.sends = [SendEntry("s", 0, 0.0, 0.1, 200, Fate.FINISH)]
+    log.reads = [ReadEntry("s", (("a", 0), ("a", 1)), (("a", 0),))]
+    assert judged(log).clean
+    assert judged(log).seen == 3
+    log.reads = [ReadEntry("s", (("a", 1),), (("a", 0),))]
+    assert judged(log).findings == (Finding(Fault.LOST, "s", 0),)
+
+
+def test_a_reply_that_was_over_before_its_reader_came_back_need_not_be_there() -> None:
+    log = AuditLog(requests=[ModelRequest("a", "s", 0, 0.0, [0.1, 0.2], 0.3, RequestEnd.FINISHED)])
+    log.sends = [SendEntry("s", 0, 0.0, 0.1, 200, Fate.FINISH)]
+    log.reads = [ReadEntry("s", (("a", 0),), replies=(Reply(n=0, end=None, gone=0.4),))]
+    assert judged(log).clean
+    log.reads = [ReadEntry("s", (("a", 0),), replies=(Reply(n=0, end=None, gone=0.25),))]
+    assert judged(log).findings == (Finding(Fault.LOST, "s", 0),)
+
+
+def test_a_stream_may_be_open_a_moment_longer_than_its_turn() -> None:
+    log = AuditLog(requests=[ModelRequest("a", "s", 0, 0.0, [0.1], 0.2, RequestEnd.CLIENT_LEFT)])
+    open_still = (Reply(n=0, end=StreamEnd.OPEN),)
+    log.reads = [ReadEntry("s", (), replies=open_still, left=0.2 + LOST_AFTER)]
+    assert judged(log).clean
+    log.reads = [ReadEntry("s", (), replies=open_still, left=0.3 + LOST_AFTER)]
+    assert judged(log).findings == (Finding(Fault.ENDLESS, "s", 0),)
+    log.reads = [ReadEntry("s", (), replies=(Reply(n=0, end=StreamEnd.CLOSED),))]
+    assert judged(log).clean, "it was stopped: that it is closed says enough"
+
+
+def test_turns_of_a_server_that_knows_no_sessions_may_overlap() -> None:
+    log = AuditLog(requests=[ModelRequest("a", "s", 0, 0.0, [0.1, 0.5], 0.6, RequestEnd.CLIENT_LEFT)])
+    log.requests.append(ModelRequest("b", "s", 1, 0.2, [0.3], 0.4, RequestEnd.FINISHED))
+    assert {finding.fault for finding in judged(log).findings} == {Fault.OVERLAP}
+    report = judge(log, SLACK, LOST_AFTER, sessions=False)
+    assert report.clean
+    assert report.in_sessions == 0
+
+
+def test_one_reply_that_comes_late_is_no_habit() -> None:
+    log = AuditLog()
+    for n in range(3):
+        log.requests.append(
+            ModelRequest(f"a{n}", "s", n, n, [n + 0.1, n + 0.2], n + 0.3, RequestEnd.FINISHED)
+        )
+        log.sends.append(SendEntry("s", n, n, n + 0.1, 200, Fate.FINISH))
+    tokens = tuple((f"a{n}", k) for n in range(3) for k in range(2))
+    log.reads = [ReadEntry("s", tokens, first={"a0": 0.9, "a1": 1.1, "a2": 2.1})]
+    assert judged(log).clean
+    assert judged(log).whole == 3
+    log.reads = [ReadEntry("s", tokens, first={"a0": 0.9, "a1": 1.9, "a2": 2.1})]
+    assert judged(log).findings == (Finding(Fault.BUFFERED, "s", 0), Finding(Fault.BUFFERED, "s", 1))
 
 
 def test_a_stop_that_takes_long_but_is_true_is_slow_and_not_lost() -> None:

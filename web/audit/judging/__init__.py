@@ -1,0 +1,1 @@
+"""From what the model and the users wrote down: figures and faults. Pure."""
