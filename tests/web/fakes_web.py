@@ -19,7 +19,7 @@ import re
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -34,8 +34,9 @@ from hypothesis import strategies as st
 
 from tests.fakes import ScriptedAgent, done, settle
 from turnkeeper.actors.registry.front import SessionRegistry
-from turnkeeper.web import Principal, WebSettings, setup
+from turnkeeper.web import Principal, WebSettings, route, setup
 from turnkeeper.web.http import handlers
+from turnkeeper.web.http.call import Answering
 
 #: Seconds after which what a test waits for does not come.
 PATIENCE = 60.0
@@ -388,11 +389,16 @@ async def serving(
     metrics: bool = False,
     journal: Any = None,
     users: Any = None,
+    hooks: Mapping[str, Any] | None = None,
     runner: Mapping[str, Any] | None = None,
     margin: float = PATIENCE,
+    speaks: Sequence[str] = (),
+    routes: Mapping[str, Answering] | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A server with turnkeeper mounted; ``settings`` are those of `WebSettings`.
+
+    ``routes`` are further ones, by paths that are posted to.
 
     Its cancels are waited for ``margin`` seconds longer than their grace: until they have come to something,
     also on a machine that stalls.
@@ -409,7 +415,11 @@ async def serving(
             metrics=metrics,
             journal=journal,
             users=users,
+            speaks=speaks,
+            **(hooks or {}),
         )
+    for path, answering in (routes or {}).items():
+        route(app, "POST", prefix + path, answering, prefix=prefix)
     scripted = list(agents.values()) if isinstance(agents, dict) else [agents]
     try:
         async with running(app, registry, prefix=prefix, token=token, **(runner or {})) as house:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from turnkeeper.actors.model.content import whole_text
+from turnkeeper.actors.model.records import MOST_TOKENS, Usage
 
 from .chat_messages import Message
 
@@ -49,6 +50,24 @@ class ModelReply:
         if self.usage is not None:
             message["usage"] = self.usage
         return message
+
+
+def tokens(usage: Mapping[str, Any]) -> Usage:
+    """How many tokens of each kind the upstream's report of its usage names."""
+    return Usage(
+        _number(usage.get("prompt_tokens")),
+        _number(usage.get("completion_tokens")),
+        _number(_within(usage.get("prompt_tokens_details"), "cached_tokens")),
+        _number(_within(usage.get("completion_tokens_details"), "reasoning_tokens")),
+    )
+
+
+def _within(details: Any, name: str) -> Any:
+    return details.get(name) if isinstance(details, Mapping) else None
+
+
+def _number(count: Any) -> int | None:
+    return count if type(count) is int and 0 <= count <= MOST_TOKENS else None
 
 
 def counts(usage: Mapping[str, Any], depth: int = 2) -> dict[str, Any]:

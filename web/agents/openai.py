@@ -9,12 +9,12 @@ import os
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
-from turnkeeper.actors.model.about import about
+from turnkeeper.actors.model.content import whole_text
 from turnkeeper.actors.model.exceptions import EventNotJson, InvalidRequest
-from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.logger import about, logger
 from turnkeeper.actors.session.fields import seconds, whole
 from turnkeeper.actors.turn.turn import Turn
 
@@ -26,7 +26,8 @@ from .chat_messages import (
     request_messages,
     user_message,
 )
-from .model_reply import ModelReply
+from .model_params import UnsupportedParams, request_fields, system_prompt
+from .model_reply import ModelReply, tokens
 from .openai_client import CLIENT_ERRORS, ask, chunks, failure_of, open_client, take
 from .upstream_errors import (
     UpstreamBrokeOff,
@@ -42,27 +43,34 @@ TIMEOUT = 60.0
 LAST_WORDS = 5.0
 #: What is sent to a server that needs no key, because the client library insists on one.
 NO_KEY = "none"
-#: How much of an upstream's error is logged, in characters.
+#: How much of an upstream's error is logged, and of why it stopped is shown, in characters.
 MAX_LOGGED = 300
 
 
 class OpenAIAgent:
     """An agent that asks a model for its reply and streams it.
 
-    Each piece of the reply is a ``delta`` event ``{"text"}``; what the upstream counted is a ``usage`` event;
-    a failure is an ``upstream_error`` event ``{"code", "message", "status", "retry_after"}`` before the end
-    of the turn, and raises an `UpstreamError`. The conversation is kept in ``turn.context.messages``.
+    Each piece of the reply is a ``delta`` event ``{"text"}``; what the upstream counted is a ``usage`` event,
+    and reported as the turn's; why the model stopped, if not because it had said all, is a ``finish_reason``
+    event ``{"reason"}``; a failure is an ``upstream_error`` event ``{"code", "message", "status",
+    "retry_after"}`` before the end of the turn, and raises an `UpstreamError`. The conversation is kept in
+    ``turn.context.messages``.
     Cancelling a turn closes its connection at once; what has arrived stays in the history, marked
     ``cut_off``, as it does after a failure. No request is repeated: it would be billed twice.
 
     ``base_url`` and ``api_key`` default to ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY``; with a base URL no key
     is needed. ``timeout`` is how many seconds the upstream may be silent, before its answer or within it.
-    ``options`` are further fields of the request, such as ``{"max_tokens": 500}``; ``include_usage=False`` is
-    for servers that refuse ``stream_options``. At most ``most_messages`` of the history are sent, of about
-    ``most_text`` characters of text and ``most_images`` of images.
+    ``options`` are further fields of the request, such as ``{"max_tokens": 500}``. A turn's ``params`` say
+    more of its own request: those in `model_params.TAKEN`, of which one of the wrong type fails the turn
+    (`UnsupportedParams`). ``include_usage=False`` is for servers that refuse ``stream_options``. At most
+    ``most_messages`` of the history are sent, of about ``most_text`` characters of text and ``most_images``
+    of images.
 
-    Its connections are kept until `aclose`. Raises `InvalidRequest` for arguments that it cannot use.
+    It takes parts of the types ``text`` and ``image_url``. Its connections are kept until `aclose`. Raises
+    `InvalidRequest` for arguments that it cannot use.
     """
+
+    takes: ClassVar = ("text", "image_url")
 
     def __init__(
         self,
@@ -99,17 +107,17 @@ class OpenAIAgent:
 
     async def __call__(self, turn: Turn) -> str:
         """Answer the turn's message. Cancelling it closes the connection and keeps what has arrived."""
-        asked = _asked(turn)
+        asked, system, fields = self._wanted(turn)
         messages = request_messages(
             [*turn.context.messages, asked],
-            self.system,
+            system,
             most_messages=self._most_messages,
             most_text=self._most_text,
             most_images=self._most_images,
         )
         reply, failure = ModelReply(), None
         try:
-            failure = await self._ask(turn, messages, reply)
+            failure = await self._ask(turn, {**fields, "messages": messages}, reply)
             # A library may take a cancellation for its own timeout, if both come at the same moment.
             if turn.cancel_requested and failure is not None:
                 raise asyncio.CancelledError
@@ -120,13 +128,27 @@ class OpenAIAgent:
             raise failure  # outside of any `except`: the upstream's own error does not travel with it
         return reply.text
 
-    async def _ask(
-        self, turn: Turn, messages: list[dict[str, Any]], reply: ModelReply
-    ) -> UpstreamError | None:
+    def _wanted(self, turn: Turn) -> tuple[dict[str, Any], str | None, dict[str, Any]]:
+        """The message, the system prompt and the other fields of the request that the turn is for.
+
+        What cannot be asked of the model stays in the history.
+        """
+        asked = {"role": "user", "content": turn.message, "refused": True}  # and is not sent later
+        try:
+            asked = user_message(turn.message)
+            params = turn.params
+            if not params:
+                return asked, self.system, self._fields
+            return asked, system_prompt(self.system, params), request_fields(self._fields, params)
+        except (UnsupportedMessage, UnsupportedParams) as error:
+            turn.context.messages += [asked, ModelReply().message(cut_off=True, error=error.code.lower())]
+            raise
+
+    async def _ask(self, turn: Turn, request: dict[str, Any], reply: ModelReply) -> UpstreamError | None:
         """Fill the reply; what went wrong, if anything did. Cancelling it closes the connection."""
         failure: UpstreamError | None = None
         try:
-            stream = await ask(self._client, {**self._fields, "messages": messages})
+            stream = await ask(self._client, request)
             async with stream, aclosing(chunks(stream)) as pieces, asyncio.timeout(None) as patience:
                 async for chunk in pieces:
                     text = take(chunk, reply)
@@ -202,25 +224,26 @@ def _temperature(number: Any) -> float:
 # -- What is kept -----------------------------------------------------------------------------------
 
 
-def _asked(turn: Turn) -> dict[str, Any]:
-    """The message for the model. One that it cannot be sent stays in the history, and is not sent later."""
-    try:
-        return user_message(turn.message)
-    except UnsupportedMessage as error:
-        asked = {"role": "user", "content": turn.message, "refused": True}
-        turn.context.messages += [asked, ModelReply().message(cut_off=True, error=error.code.lower())]
-        raise
-
-
 def _keep(turn: Turn, asked: dict[str, Any], reply: ModelReply, failure: UpstreamError | None) -> None:
-    """Put the turn into its history, and emit its usage and its failure."""
+    """Put the turn into its history, and emit why its reply is not all, its usage and its failure."""
     code = None if failure is None or turn.cancel_requested else failure.code.lower()
     if isinstance(failure, UpstreamRefused) and not reply.text:
         # Sent again with every later message, it would be refused each time, and the session would be lost.
         asked = {**asked, "refused": True}
     turn.context.messages += [asked, reply.message(cut_off=reply.finish_reason is None, error=code)]
+    if reply.finish_reason is not None and reply.finish_reason != "stop":
+        turn.emit("finish_reason", {"reason": whole_text(reply.finish_reason)[:MAX_LOGGED]})
     if reply.usage is not None:
         turn.emit("usage", reply.usage)
     if code is not None and failure is not None:
         data = {"code": code, "message": str(failure), "status": failure.status}
         turn.emit("upstream_error", {**data, "retry_after": failure.retry_after})
+    if reply.usage is not None:
+        used = tokens(reply.usage)
+        # Last: beyond its budget this raises CancelledError.
+        turn.report_usage(
+            input_tokens=used.input_tokens,
+            output_tokens=used.output_tokens,
+            cached_tokens=used.cached_tokens,
+            reasoning_tokens=used.reasoning_tokens,
+        )

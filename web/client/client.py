@@ -32,16 +32,25 @@ class Client(Connection):
         return await self.ask("POST", "chat", session, "send", body=body, within=None)
 
     async def cancel(
-        self, session: str, task: str | None = None, *, wait: bool = True, queue: str | None = None
+        self,
+        session: str,
+        task: str | None = None,
+        *,
+        wait: bool = True,
+        queue: str | None = None,
+        force: bool = False,
     ) -> JSON:
         """Cancel a turn, or whatever the session does; the answer's ``verdict`` is the outcome.
 
-        ``queue`` is what becomes of the turns that wait: ``keep`` or ``clear``.
+        ``queue`` is what becomes of the turns that wait: ``keep`` or ``clear``. ``force``, for admins, waits
+        for no step that must not be interrupted.
         """
         path = [session, "cancel_send_task"] if task is None else [session, task, "cancel"]
         query = {} if wait else {"wait": "false"}
         if queue is not None:
             query["queue"] = queue
+        if force:
+            query["force"] = "true"
         return await self.ask("POST", "chat", *path, query=query or None, within=None)
 
     async def cancel_many(self, *, wait: bool = True, **filters: Any) -> JSON:
@@ -54,6 +63,23 @@ class Client(Connection):
         answer = await self.ask("GET", "chat", "active_send_tasks")
         found: dict[str, JSON] = answer["active_tasks"]
         return found
+
+    async def busy(self) -> dict[str, JSON]:
+        """The same, and behind them the turns that wait for a slot: of these, ``active`` is false."""
+        answer = await self.ask("GET", "chat", "active_send_tasks")
+        return {**answer["active_tasks"], **answer["waiting_tasks"]}
+
+    async def admission(self) -> JSON:
+        """How turns are let in: the caps and lanes, and what goes on ``now``. For admins."""
+        return await self.ask("GET", "chat", "admission")
+
+    async def set_admission(self, **fields: Any) -> JSON:
+        """Let turns in otherwise from now on: these members of the request's body change. For admins.
+
+        What is said of an agent or a user takes the place of all that was said about it; the answer is how
+        turns are let in then.
+        """
+        return await self.ask("PUT", "chat", "admission", body=fields)
 
     async def sessions(
         self,

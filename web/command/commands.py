@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
-from turnkeeper.actors.model.words import CloseOn, SessionState, Strategy
+from turnkeeper.actors.model.words import CloseOn, OnCap, SessionState, Strategy
 from turnkeeper.web.audit.command import audit
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.client.several import SessionEvent
@@ -22,6 +22,7 @@ from turnkeeper.web.http.access.tokens import Tokens
 from turnkeeper.web.http.settings import LogFormat, LogLevel
 
 from . import follow, options
+from .admitting.commands import admission
 from .exit_codes import ExitCode
 from .journal.commands import forget, journal
 from .launch import configure, launch
@@ -67,6 +68,7 @@ turnkeeper.add_command(audit)
 turnkeeper.add_command(journal)
 turnkeeper.add_command(forget)
 turnkeeper.add_command(cancel)
+turnkeeper.add_command(admission)
 
 # -- The server -------------------------------------------------------------------------------------
 
@@ -90,6 +92,20 @@ turnkeeper.add_command(cancel)
     metavar="USER:SECRET[:admin|:metrics]",
     help="A user who may connect; repeatable. Also from TURNKEEPER_TOKENS, separated by spaces.",
 )
+@click.option(
+    "--max-in-flight", type=int, metavar="NUMBER", help="How many turns a user may have in flight (32)."
+)
+@click.option(
+    "--max-in-flight-in-all",
+    type=int,
+    metavar="NUMBER",
+    help="How many turns may be in flight in all (10,000).",
+)
+@click.option(
+    "--on-cap",
+    metavar="|".join(OnCap),
+    help="What becomes of a send beyond that: it is refused, or waits (refuse).",
+)
 @click.option("--token-file", metavar="FILE", help="A file of tokens, one per line.")
 @click.option(
     "--allow-origin",
@@ -97,6 +113,13 @@ turnkeeper.add_command(cancel)
     metavar="ORIGIN",
     callback=lambda _context, _option, origins: ",".join(origins) or None,
     help="An origin whose pages may use the API from a browser; repeatable. * is all of them.",
+)
+@click.option(
+    "--speaks",
+    multiple=True,
+    metavar="PROTOCOL",
+    callback=lambda _context, _option, names: ",".join(names) or None,
+    help="A protocol that is spoken too, beside turnkeeper's own; repeatable (all of them). none is none.",
 )
 @click.option(
     "--log-format",
@@ -164,11 +187,13 @@ def token(user: str, admin: bool, metrics: bool) -> int:
 @options.as_json
 @options.asks
 async def ps(client: Client, screen: Screen, watch: bool, interval: float, as_json: bool) -> int:
-    """List the turns in flight: your own, or everyone's for an admin."""
+    """List the turns in flight: your own, or everyone's for an admin. Below them stand those that wait for a
+    slot, each with what it waits for.
+    """
     if watch:
         await watch_turns(client, screen, interval, as_json=as_json)
     await client.hello()
-    active = await client.active()
+    active = await client.busy()
     if as_json:
         screen.json(active)
         return ExitCode.OK

@@ -18,13 +18,16 @@ from turnkeeper.actors.model.words import Layer
 from turnkeeper.actors.policy.said import ALLOW, DENY, PolicyFields, said
 from turnkeeper.actors.session.fields import FIELDS
 from turnkeeper.actors.session.settings import ENVIRONMENT_PREFIX
+from turnkeeper.actors.turn.agent import part_types
 from turnkeeper.web.http.access.tokens import Tokens, read_tokens
 from turnkeeper.web.http.settings import WebSettings
+from turnkeeper.web.wires.speaking import WIRES
 
 #: The options of `serve` that are not settings, with their defaults.
 OPTIONS: dict[str, str | None] = {
     "agent": "echo",
     "data": "turnkeeper.db",
+    "speaks": ",".join(WIRES),
     "base_url": None,
     "model": None,
     "system": None,
@@ -41,6 +44,8 @@ OPTIONAL = frozenset(field.name for field in fields(WebSettings) if field.defaul
 SECTIONS = {"agents": Layer.AGENT, "users": Layer.USER}
 #: What stands in one of those.
 POLICY_NAMES = (*FIELDS, ALLOW, DENY)
+#: And in one about an agent.
+TAKES = "takes"
 NAMES = (*(field.name for field in fields(WebSettings)), *OPTIONS, TOKENS, TOKEN_FILE)
 #: Variables with the same prefix that are read elsewhere: by the commands that ask a server, and the audit.
 READ_ELSEWHERE = ("TURNKEEPER_CONFIG", "TURNKEEPER_URL", "TURNKEEPER_TOKEN", "TURNKEEPER_AUDIT_UPSTREAM")
@@ -68,6 +73,8 @@ class Config:
     """What the file says about agents, by their names."""
     users: Mapping[str, PolicyFields]
     """The same about users."""
+    takes: Mapping[str, Sequence[str]]
+    """Which types of parts it says that agents take, by their names."""
     rows: tuple[Setting, ...]
     """Every setting, option and token with its source, for ``--show-config``. Tokens have no secrets here."""
 
@@ -98,7 +105,8 @@ def combine(path: str | None, environ: Mapping[str, str], flags: Mapping[str, An
     secretless = (Setting("token", _without_secret(each.value), each.source) for each in tokens)
     rows = (*found.values(), *secretless, *(row for policy in policies for row in policy.rows()))
     agents, users = ({each.name: each.fields for each in policies if each.kind == kind} for kind in SECTIONS)
-    return Config(settings, options, tuple(each.value for each in tokens), agents, users, rows)
+    takes = {each.name: each.takes for each in policies if each.takes is not None}
+    return Config(settings, options, tuple(each.value for each in tokens), agents, users, takes, rows)
 
 
 # -- Layers -----------------------------------------------------------------------------------------
@@ -163,12 +171,15 @@ class _Policy:
     kind: str
     name: str
     fields: PolicyFields
+    takes: Sequence[str] | None
     source: str
 
     def rows(self) -> Iterator[Setting]:
         """Each field, for ``--show-config``."""
         for field, value in self.fields.items():
             yield Setting(f"{self.kind}.{self.name}.{field}", value, self.source)
+        if self.takes is not None:
+            yield Setting(f"{self.kind}.{self.name}.{TAKES}", list(self.takes), self.source)
 
 
 def _policies(file: _File | None) -> Iterator[_Policy]:
@@ -182,19 +193,22 @@ def _policies(file: _File | None) -> Iterator[_Policy]:
         for name, given in sections.items():
             source = file.source(kind, name)
             where = f"{source}, [{kind}.{name[:100]}]"
-            fields = dict(_policy_fields(given, where))
+            more = (TAKES,) if layer is Layer.AGENT else ()
+            fields = dict(_policy_fields(given, where, more))
             try:
+                takes = part_types(fields.pop(TAKES, None))
                 said(layer, name, fields)
             except InvalidRequest as error:
                 raise _located(error, where) from None
-            yield _Policy(kind, name, cast("PolicyFields", fields), source)
+            yield _Policy(kind, name, cast("PolicyFields", fields), takes, source)
 
 
-def _policy_fields(given: Mapping[str, Any], where: str) -> Iterator[tuple[str, Any]]:
+def _policy_fields(given: Mapping[str, Any], where: str, more: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    names = (*POLICY_NAMES, *more)
     for key, value in given.items():
         name = key.replace("-", "_")
-        if name not in POLICY_NAMES:
-            hint = _near(name, POLICY_NAMES)
+        if name not in names:
+            hint = _near(name, names)
             raise InvalidRequest(f"{where}: there is no field {key[:100]!r}{hint}", field=key[:100])
         may_be_none = name in FIELDS and getattr(STANDARD, name) is None
         yield name, None if may_be_none and value == "none" else value

@@ -14,7 +14,7 @@ from turnkeeper.web.client.errors import ClientError, Refused, Unreachable
 from turnkeeper.web.client.sse_parser import StreamEvent
 
 from .exit_codes import CommandFailed, ExitCode
-from .outcomes import ending_exit_code, ending_text, status_of, verdict_of, verdict_text
+from .outcomes import ending_exit_code, ending_text, status_of, usage_text, verdict_of, verdict_text
 from .screen import Screen
 from .wording import ms
 
@@ -231,6 +231,8 @@ class _Following:
             self._screen.note(verdict_text(answer))
         elif status_of(turn) is not TurnStatus.COMPLETED:
             self._screen.note(ending_text(turn, self._why))
+        if used := usage_text(turn):
+            self._screen.note(used)
         return ending_exit_code(turn, stopped=self._stop is not None)
 
 

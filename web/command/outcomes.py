@@ -10,6 +10,8 @@ from .wording import ms
 
 _VERDICTS = {verdict.value: verdict for verdict in Verdict}
 _STATUSES = {status.value: status for status in TurnStatus}
+#: What a turn begins: the member of `still_running`, and one of it.
+_BEGUN = {"tasks": "task", "threads": "thread", "processes": "process"}
 
 
 def verdict_of(answer: Mapping[str, Any]) -> Verdict | None:
@@ -34,7 +36,8 @@ def verdict_text(answer: Mapping[str, Any]) -> str:
         case Verdict.FINISHED_FIRST:
             return _finished_first(answer.get("turn") or {"status": "finished"})
         case Verdict.UNRESPONSIVE:
-            return f"did not stop: given up after {took}; it may still be running"
+            runs = still_running_text(answer) or "; it may still be running"
+            return f"did not stop: given up after {took}{runs}"
         case Verdict.REQUESTED:
             return "asked to stop; the outcome is not known yet"
         case Verdict.NOT_RUNNING:
@@ -56,7 +59,7 @@ def _finished_first(turn: Mapping[str, Any]) -> str:
             | TurnStatus.INTERRUPTED
             | TurnStatus.MERGED
         ):
-            return f"had ended already: {words}"
+            return f"had ended already: {words}{_still_ran(turn)}"
         case TurnStatus.COMPLETED | TurnStatus.FAILED | None:
             return f"finished before it could be stopped: {words}"
         case TurnStatus.QUEUED | TurnStatus.RUNNING | TurnStatus.CANCELLING:
@@ -91,6 +94,10 @@ def cleared_text(cleared: Sequence[str]) -> str:
 
 def ending_text(turn: Mapping[str, Any], why: str | None = None) -> str:
     """How a turn that did not complete ended. ``why`` is what the agent reported about its model."""
+    return _ending(turn, why) + _still_ran(turn)
+
+
+def _ending(turn: Mapping[str, Any], why: str | None) -> str:
     reason, error = turn.get("reason") or {}, turn.get("error") or {}
     words = _words(turn)
     if error.get("code"):
@@ -107,9 +114,40 @@ def ending_text(turn: Mapping[str, Any], why: str | None = None) -> str:
     return words
 
 
+def still_running_text(shown: Mapping[str, Any]) -> str:
+    """What runs of a turn as its record or its cancel's answer was made, to stand behind other words."""
+    number, counts = _still(shown)
+    return f"; {counts} still {'runs' if number == 1 else 'run'}" if number else ""
+
+
+def _still_ran(turn: Mapping[str, Any]) -> str:
+    """What ran of a turn when it was given up, likewise: it may have ended since, as in a restart."""
+    number, counts = _still(turn)
+    return f"; {counts} still ran" if number else ""
+
+
+def _still(shown: Mapping[str, Any]) -> tuple[int, str]:
+    """How much runs of a turn, as a number and in words."""
+    still = shown.get("still_running") or {}
+    counts = [(still.get(name, 0), one, name) for name, one in _BEGUN.items()]
+    words = [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
+    return sum(count for count, _, _ in counts), " and ".join(words)
+
+
 def _own_words(reason: Mapping[str, Any]) -> str:
     """What the server itself says of a cancel that no user has asked for."""
     return f", {reason['text']}" if reason.get("text") else ""
+
+
+def usage_text(turn: Mapping[str, Any]) -> str:
+    """What a turn has used, as far as its agent has reported it; empty if it has reported nothing."""
+    usage = turn.get("usage") or {}
+    parts = []
+    for name, inner in (("input", "cached"), ("output", "reasoning")):
+        count, of_these = usage.get(f"{name}_tokens"), usage.get(f"{inner}_tokens")
+        if count is not None:
+            parts.append(f"{count:,} {name} tokens" + (f" ({of_these:,} {inner})" if of_these else ""))
+    return ", ".join(parts)
 
 
 def ending_exit_code(turn: Mapping[str, Any], *, stopped: bool) -> ExitCode:

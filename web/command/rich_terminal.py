@@ -84,6 +84,8 @@ def _style_of(name: str) -> str:
             | EventName.CANCELLED
             | EventName.TIMED_OUT
             | EventName.INTERRUPTED
+            | EventName.TOOL_CALL
+            | EventName.TOOL_RESULT
             | EventName.MERGED
             | None  # an agent's own
         ):

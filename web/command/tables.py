@@ -2,7 +2,7 @@
 
 import time
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,11 @@ from .wording import moment, one_line, span
 
 #: The columns of `ps`, and the narrowest terminal that each is shown on.
 PS_COLUMNS = {"SESSION": 0, "USER": 40, "AGENT": 88, "TASK": 72, "SINCE": 56, "RUNS": 20}
+#: Those that it has beside them where turns wait for a slot: for how long, for what, in which lane, and at
+#: which place among the user's own.
+WAITING_COLUMNS = {"WAITS": 20, "FOR": 48, "LANE": 112, "PLACE": 64}
+#: What stands before the session of a turn that another one has sent for.
+INDENT, BELOW = "  ", "└ "
 #: The columns of `sessions`, likewise.
 SESSIONS_COLUMNS = {"SESSION": 0, "TITLE": 20, "USER": 72, "STATE": 40, "ACTIVE": 56}
 
@@ -52,22 +57,63 @@ def _character_width(character: str) -> int:
 def turns_table(
     active: Mapping[str, Mapping[str, Any]], width: int, now: float | None = None, caption: str = ""
 ) -> Table:
-    """The turns in flight, the longest first: which session, whose, and since when."""
+    """The turns in flight, the longest first, then those that wait for a slot: whose, since when, and why."""
     now = time.time() if now is None else now
     rows: list[Mapping[str, str]] = []
-    for session, turn in sorted(active.items(), key=lambda each: (each[1].get("created_at") or now, each[0])):
-        at = turn.get("created_at")
+    for level, session, turn in _as_trees(active, now):
+        waits, at = _since(turn, now)
         rows.append(
             {
-                "SESSION": session,
+                "SESSION": _branch(level) + session,
                 "USER": str(turn.get("user", "")),
                 "AGENT": str(turn.get("agent", "")),
                 "TASK": str(turn.get("task_id", "")),
-                "SINCE": "" if at is None else moment(at, now),
-                "RUNS": "" if at is None else span(now - at),
+                "SINCE": moment(at, now),
+                "RUNS": "" if waits else span(now - at) + (", held" if turn.get("held") else ""),
+                "WAITS": span(now - at) if waits else "",
+                "FOR": str(turn.get("waits_for", "")),
+                "LANE": str(turn.get("priority", "")),
+                "PLACE": _place(turn.get("standing")),
             }
         )
-    return fitting(PS_COLUMNS, width, rows, caption)
+    waiting = any(row["WAITS"] for row in rows)
+    return fitting({**PS_COLUMNS, **WAITING_COLUMNS} if waiting else PS_COLUMNS, width, rows, caption)
+
+
+def _as_trees(
+    active: Mapping[str, Mapping[str, Any]], now: float
+) -> Iterator[tuple[int, str, Mapping[str, Any]]]:
+    """The turns in order, each that another one of them has sent for below that one, on its level."""
+    first: list[str] = []
+    below: dict[str, list[str]] = {}
+    for session, turn in sorted(active.items(), key=lambda each: (*_since(each[1], now), each[0])):
+        parent = turn.get("parent") or {}
+        above = active.get(str(parent.get("log_id")))
+        if above is not None and above.get("task_id") == parent.get("task_id"):
+            below.setdefault(str(parent["log_id"]), []).append(session)
+        else:
+            first.append(session)
+    left = [(0, session) for session in reversed(first)]
+    while left:
+        level, session = left.pop()
+        yield level, session, active[session]
+        left += [(level + 1, each) for each in reversed(below.get(session, ()))]
+
+
+def _branch(level: int) -> str:
+    """What stands before the session of a turn on this level of its tree."""
+    return INDENT * (level - 1) + BELOW if level else ""
+
+
+def _since(turn: Mapping[str, Any], now: float) -> tuple[bool, float]:
+    """Whether it waits, and since when it does, or runs."""
+    waits = not turn.get("active", True)
+    return waits, turn.get("since" if waits else "created_at") or now
+
+
+def _place(standing: Mapping[str, Any] | None) -> str:
+    """Where it stands among the user's own, and how many wait in all."""
+    return "" if standing is None else f"{standing['position']}, {standing['waiting']} in all"
 
 
 def sessions_table(sessions: Sequence[Mapping[str, Any]], width: int, now: float | None = None) -> Table:

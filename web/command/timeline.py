@@ -5,7 +5,7 @@ from typing import Any, TypeAlias, assert_never
 
 from turnkeeper.actors.model.words import TERMINAL, Layer, Step, TurnStatus
 
-from .outcomes import ending_text, status_of
+from .outcomes import ending_text, status_of, still_running_text, usage_text
 from .tables import Table
 from .wording import moment, ms, span
 
@@ -25,7 +25,8 @@ def session_text(session: JSON) -> str:
 
 def turn_text(turn: JSON, now: float) -> str:
     """What became of a turn, or what it does, in a line."""
-    return f"turn {turn['task_id']} {_became(turn, now)}"
+    used = usage_text(turn)
+    return f"turn {turn['task_id']} {_became(turn, now)}" + (f"; used {used}" if used else "")
 
 
 def _became(turn: JSON, now: float) -> str:
@@ -48,7 +49,9 @@ def _became(turn: JSON, now: float) -> str:
         case TurnStatus.RUNNING:
             return f"runs, for {_took(turn, now)}"
         case TurnStatus.CANCELLING:
-            return f"was asked to stop and has not settled yet, after {_took(turn, now)}"
+            held = ": it is held by a step that must not be interrupted" if turn.get("held") else ""
+            more = held + still_running_text(turn)
+            return f"was asked to stop and has not settled yet, after {_took(turn, now)}{more}"
         case None:
             return f"is {turn['status']}"
         case _:
@@ -87,27 +90,46 @@ def _step(each: JSON, turn: JSON) -> str:
         case Step.SUBMITTED:
             return f"sent by {turn['user']}, to the agent {turn['agent']}"
         case Step.QUEUED:
-            return "began to wait for another turn to settle"
+            slot = ", or for a slot" if "on_cap" in each.get("decided_by", {}) else ""
+            return f"began to wait for another turn to settle{slot}"
         case Step.STARTED:
-            return "started"
+            waited = each.get("queue_wait_ms")
+            return "started" if waited is None else f"started, after a wait of {_span(waited / 1000.0)}"
         case Step.FIRST_EVENT:
             return "its agent emitted its first event"
+        case Step.CHILD_SENT:
+            return f"sent to session {_where(each)}"
+        case Step.CHILD_ENDED:
+            return f"its turn in session {_where(each)} ended: {each.get('status')}"
         case Step.CANCEL_REQUESTED:
             by = f" by {each['by']}" if each.get("by") else ""
             said = f', saying "{each["text"]}"' if by else f", {each.get('text')}"
             return f"asked to stop{by}: {each['code']}{said if each.get('text') else ''}"
+        case Step.CANCEL_DELIVERED:
+            return "cancelled: the step that must not be interrupted was over, or its time was up"
         case Step.CANCELLED_AGAIN:
             return "cancelled again: at half of the grace it had not stopped"
         case Step.SETTLED:
             return f"let go of its session, {ms(each['settled_after_ms'])} after it was asked to stop"
         case Step.ENDED:
-            return f"ended: {_why(turn)}"
+            return f"ended: {_why(turn)}{_cut_off(turn)}"
         case Step.ENDED_LATE:
             return f"its coroutine has ended after all: {each['outcome']}"
         case None:
             return str(each["step"])
         case _:
             assert_never(step)
+
+
+def _cut_off(turn: JSON) -> str:
+    """The calls of tools that a turn had not come back from at its end."""
+    calls = [f"{call['name']} ({call['id']})" for call in turn.get("open_calls", ())]
+    return f"; it had not come back from {', '.join(calls)}" if calls else ""
+
+
+def _where(each: JSON) -> str:
+    """The session of the child that a step is about."""
+    return str(each.get("turn", {}).get("log_id"))
 
 
 def _behind(each: JSON) -> str:

@@ -49,7 +49,7 @@ async def watch(client: Client, screen: Screen, interval: float, *, as_json: boo
 
 async def _listed(client: Client) -> dict[str, Any]:
     await client.hello()
-    return await client.active()
+    return await client.busy()
 
 
 def _caption(active: object, lost_at: float | None, now: float) -> str:

@@ -1,20 +1,22 @@
 """Request bodies: the JSON in them, and the types it is checked against."""
 
 import json
+import re
 from collections.abc import Mapping
 from operator import attrgetter
 from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
-from turnkeeper.actors.model.messages import CancelMany, ChangeQueued, Send
+from turnkeeper.actors.model.messages import CancelMany, ChangeQueued, Send, SetAdmission
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.word import Word
 from turnkeeper.actors.model.words import (
     MoveTo,
+    OnCap,
     OnDisconnect,
     OnFull,
     OnRestart,
@@ -23,8 +25,9 @@ from turnkeeper.actors.model.words import (
     Strategy,
     WhoMayStop,
 )
+from turnkeeper.actors.policy.said import of_whom
 from turnkeeper.actors.registry.bulk.which import LIVE, MOST
-from turnkeeper.actors.session.fields import FIELDS, MAX_SECONDS
+from turnkeeper.actors.session.fields import FIELDS, MAX_SECONDS, invalid
 
 from .problems import Code, Problem
 
@@ -43,9 +46,12 @@ T = TypeVar("T")
 Part: TypeAlias = dict[str, Any]
 
 
-def _rule(must: str, meaning: str, **more: Any) -> Meta:
-    """What a field is, and what it ``must`` be, in the words of its refusal."""
-    return Meta(description=meaning, extra={"must": must}, **more)
+def _rule(must: str, meaning: str, each: type[msgspec.Struct] | None = None) -> Meta:
+    """What a field is, and what it ``must`` be, in the words of its refusal.
+
+    Where it is an object with ``each`` of its members of one type, it is the member at fault that is refused.
+    """
+    return Meta(description=meaning, extra={"must": must, "each": each})
 
 
 #: An id, whose rule the schema says and `ids` checks.
@@ -101,6 +107,9 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     wind_grace: Annotated[
         _Span | None, _rule(_SPAN, "How long what is to be done at the turn's end may take.")
     ] = None
+    max_hold: Annotated[
+        _Span | None, _rule(_SPAN, "How long critical sections of the turn may put off its cancel.")
+    ] = None
     queue_limit: Annotated[
         Annotated[int, Meta(ge=0)] | None,
         _rule("must be a whole number from 0", "Behind how many others the turn may wait, at most."),
@@ -127,6 +136,9 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_event_bytes: Annotated[
         _Least | None, _rule(_WHOLE, "How many bytes of events the turn may emit before it is cancelled.")
     ] = None
+    max_tokens: Annotated[
+        _Least | None, _rule(_WHOLE, "How many tokens the turn may report before it is cancelled.")
+    ] = None
     on_disconnect: Annotated[
         OnDisconnect | None, _rule(_words(OnDisconnect), "What becomes of the turn when no reader is left.")
     ] = None
@@ -138,6 +150,11 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     who_may_stop: Annotated[
         WhoMayStop | None, _rule(_words(WhoMayStop), "Who may stop the turn, beside admins.")
+    ] = None
+
+    params: Annotated[
+        dict[str, Any] | None,
+        _rule("must be an object", "What is for the agent beside the message: an object that only it reads."),
     ] = None
 
     def send(self, log_id: str, asker: Asker, *, wait: bool, if_match: str | None, key: str | None) -> Send:
@@ -155,11 +172,12 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             key=key,
             policy=_policy(self),
             after=self.after_seconds,
+            params=self.params,
         )
 
 
 #: What a send says of its turn's policy beside its strategy and timeout: the fields, as both call them.
-_POLICY = tuple(name for name, field in FIELDS.items() if field.member == name)
+_POLICY = tuple(name for name, field in FIELDS.items() if field.member == name and not field.host)
 _said = attrgetter(*_POLICY)
 _NOTHING = (None,) * len(_POLICY)
 
@@ -287,6 +305,13 @@ class CancelManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "filters. If left out, `keep`.",
         ),
     ] = None
+    force: Annotated[
+        bool,
+        _rule(
+            "must be true or false",
+            "`true`: do not wait for steps of the turns that must not be interrupted. For admins only.",
+        ),
+    ] = False
 
     def cancel(self, asker: Asker, *, wait: bool, within: float) -> CancelMany:
         """The command that it asks for."""
@@ -306,12 +331,71 @@ class CancelManyBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             wait,
             within,
             queue=self.queue,
+            force=self.force,
         )
+
+
+class CapsOfUserBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How the turns of a user are let in."""
+
+    max_in_flight: Annotated[
+        _Least | UnsetType, _rule(_WHOLE, "How many turns a user may have in flight.")
+    ] = UNSET
+    on_cap: Annotated[OnCap | UnsetType, _rule(_words(OnCap), "What becomes of a send beyond a cap.")] = UNSET
+    priority: Annotated[Priority | UnsetType, _rule(_words(Priority), "The lane of the turns.")] = UNSET
+
+
+class CapsOfAgentBody(CapsOfUserBody, frozen=True, forbid_unknown_fields=True):
+    """How the turns of an agent are let in."""
+
+    max_of_agent: Annotated[
+        _Least | UnsetType | None,
+        _rule(f"{_WHOLE}, or null", "How many turns of one agent may be in flight; `null`: any number."),
+    ] = UNSET
+
+
+class AdmissionBody(CapsOfAgentBody, frozen=True, forbid_unknown_fields=True):
+    """How turns are to be let in from now on. What is left out stays as it is."""
+
+    max_in_flight_in_all: Annotated[
+        _Least | UnsetType, _rule(_WHOLE, "How many turns may be in flight: how many slots there are.")
+    ] = UNSET
+    max_waiting: Annotated[
+        _Least | UnsetType, _rule(_WHOLE, "How many turns of a user may wait for a slot.")
+    ] = UNSET
+    max_waiting_in_all: Annotated[
+        _Least | UnsetType, _rule(_WHOLE, "How many turns of all users together may wait for a slot.")
+    ] = UNSET
+    lane_aging: Annotated[
+        _Limit | UnsetType, _rule(_LIMIT, "After how many seconds a turn that waits rises by a lane.")
+    ] = UNSET
+    agents: Annotated[
+        dict[str, CapsOfAgentBody] | UnsetType,
+        _rule(
+            "must be an object with an object for each agent",
+            "What is said of these agents, in place of all that was said of these fields about them.",
+            CapsOfAgentBody,
+        ),
+    ] = UNSET
+    users: Annotated[
+        dict[str, CapsOfUserBody] | UnsetType,
+        _rule(
+            "must be an object with an object for each user",
+            "What is said of these users, in place of all that was said of these fields about them; `{}` "
+            "takes that back.",
+            CapsOfUserBody,
+        ),
+    ] = UNSET
+
+    def set(self, asker: Asker) -> SetAdmission:
+        """The command that it asks for."""
+        return SetAdmission(msgspec.to_builtins(self), asker)
 
 
 #: The JSON of a send: the parts of a message alone, or an object.
 SendJSON: TypeAlias = Annotated[list[Part], Meta(min_length=1)] | SendBody
 
+_ADMISSION = msgspec.json.Decoder(AdmissionBody)
 _CANCEL_MANY = msgspec.json.Decoder(CancelManyBody)
 _CHANGE = msgspec.json.Decoder(ChangeBody)
 _SEND = msgspec.json.Decoder(SendJSON)
@@ -334,8 +418,16 @@ def decode_send(body: bytes | bytearray) -> SendBody:
         said = _convert({"message": data} if isinstance(data, list) else data, SendBody)
     else:
         said = SendBody(said) if isinstance(said, list) else said
-    _check_message(said.message)
+    check_message(said.message)
     return said
+
+
+def decode_admission(body: bytes | bytearray) -> AdmissionBody:
+    """The body of a change of how turns are let in.
+
+    Raises `Problem` 422 for what is not JSON, and `InvalidRequest`.
+    """
+    return _decode(body, _ADMISSION, AdmissionBody)
 
 
 def decode_cancel_many(body: bytes | bytearray) -> CancelManyBody:
@@ -347,7 +439,7 @@ def decode_change(body: bytes | bytearray) -> ChangeBody:
     """The body of a change of a turn. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
     said = _decode(body, _CHANGE, ChangeBody)
     if said.message is not None:
-        _check_message(said.message)
+        check_message(said.message)
     return said
 
 
@@ -380,7 +472,8 @@ def _decode(body: bytes | bytearray, decoder: msgspec.json.Decoder[S], kind: typ
         return _convert(data, kind)
 
 
-def _check_message(message: str | list[Part]) -> None:
+def check_message(message: str | list[Part]) -> None:
+    """Raise `InvalidRequest` for a message that no agent could be given."""
     if isinstance(message, str):
         _check_text(message)
         return
@@ -424,6 +517,31 @@ def decode_json(body: bytes | bytearray) -> Any:
         raise Problem(Code.INVALID_JSON, "the body has a number with too many digits") from None
 
 
+#: What msgspec says of a field that is missing, or of the place at which something is wrong.
+_FIELD = re.compile(r"(?:at `\$\.?|required field `)(\w+)[^ ]*`$")
+
+
+def converted(data: Any, kind: Any) -> Any:
+    """Decoded JSON as that type. Raises `msgspec.ValidationError`, also for half of a surrogate pair.
+
+    Where msgspec has to write a text down to look at it, that is a UnicodeEncodeError.
+    """
+    try:
+        return msgspec.convert(data, kind)
+    except UnicodeEncodeError:
+        raise msgspec.ValidationError("a text has half of a surrogate pair") from None
+
+
+def as_kind(data: Any, kind: type[T]) -> T:
+    """Decoded JSON as a type of a host's own. Raises `InvalidRequest`, with the field at fault."""
+    try:
+        made: T = converted(data, kind)
+    except msgspec.ValidationError as error:
+        named = _FIELD.search(str(error))
+        raise InvalidRequest(f"the body: {error}", field=named[1] if named else "body") from None
+    return made
+
+
 class _NotJSON(Exception):
     """Python's json reads it, but it is not JSON."""
 
@@ -442,15 +560,24 @@ def _convert(data: Mapping[str, Any], kind: type[S]) -> S:
     for field in fields:
         if field.name in data:
             try:
-                said[field.name] = msgspec.convert(data[field.name], field.type)
+                said[field.name] = converted(data[field.name], field.type)
             except msgspec.ValidationError:
-                raise InvalidRequest(f"{field.name} {_must(field.type)}", field=field.name) from None
+                raise _refusal(field, data[field.name]) from None
         elif field.required:
             raise InvalidRequest(f"{field.name} is required", field=field.name)
     return kind(**said)
 
 
-def _must(annotated: Any) -> str:
-    return next(
-        str(each.extra["must"]) for each in get_args(annotated) if isinstance(each, Meta) and each.extra
-    )
+def _refusal(field: msgspec.structs.FieldInfo, value: Any) -> InvalidRequest:
+    """Why this is no value of the field."""
+    rule = next(each.extra for each in get_args(field.type) if isinstance(each, Meta) and each.extra)
+    inner: type[msgspec.Struct] | None = rule["each"]
+    if inner is not None and isinstance(value, dict):
+        for name, one in value.items():
+            if not isinstance(one, dict):
+                break
+            try:
+                _convert(one, inner)
+            except InvalidRequest as error:
+                return of_whom(error, f"{field.name} {name[:MAX_NAME]!r}")
+    return invalid(f"{field.name} {rule['must']}", field.name)

@@ -1,20 +1,41 @@
 """What the actors answer -> the types of the answers over HTTP, and their JSON. Pure."""
 
 import json
-from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeAlias, assert_never
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict, assert_never
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from turnkeeper.actors.events.shown import shown, shown_as_kept
-from turnkeeper.actors.events.wire import QueuedTurnData, TurnData, queued_data, to_json, turn_data
+from turnkeeper.actors.events.wire import (
+    QueuedTurnData,
+    StandingData,
+    StillRunningData,
+    TurnData,
+    TurnRefData,
+    queued_data,
+    ref_data,
+    standing_data,
+    to_json,
+    turn_data,
+)
 from turnkeeper.actors.model import messages, records
 from turnkeeper.actors.model.exceptions import EventNotJson
 from turnkeeper.actors.model.messages import LoopLag
 from turnkeeper.actors.model.policy import Decided, Policy
 from turnkeeper.actors.model.records import TurnRecord
-from turnkeeper.actors.model.words import CancelCode, Layer, SessionState, Step, TurnStatus, Verdict, WaitsFor
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    Layer,
+    OnCap,
+    Priority,
+    SessionState,
+    Step,
+    TurnStatus,
+    Verdict,
+    WaitsFor,
+)
 from turnkeeper.actors.session.fields import FIELDS, Field
 from turnkeeper.actors.session.views import timeline
 
@@ -116,6 +137,78 @@ def _decided(decided: Decided) -> DecidedField:
     return DecidedField(decided.value, decided.layer, decided.name, capped)
 
 
+# -- Admission --------------------------------------------------------------------------------------
+
+_NOW = {Priority.NORMAL: {WaitsFor.USER_CAP: 30, WaitsFor.SERVER_CAP: 7}}
+
+
+class AdmissionNow(Struct, kw_only=True):
+    """How it stands with those who ask to be let in."""
+
+    in_flight: Annotated[int, _is("How many turns are in flight.", 20)]
+    in_flight_of_agents: Annotated[
+        dict[str, int], _is("Those of each agent that has any, by its name.", {"coder": 20})
+    ]
+    active_users: Annotated[
+        int, _is("How many users have a turn in flight, or one that waits for a slot.", 5)
+    ]
+    share: Annotated[
+        float, _is("How many turns a user may have in flight before others who have fewer go first.", 4.0)
+    ]
+    waiting: Annotated[int, _is("How many turns wait for a slot.", 37)]
+    waiting_by_lane: Annotated[
+        dict[Priority, dict[WaitsFor, int]], _is("The same by lane and by what they wait for.", _NOW)
+    ]
+
+
+class AdmissionAnswer(Struct, kw_only=True):
+    """How turns are let in, and how that goes."""
+
+    status: Ok = "ok"
+    max_in_flight_in_all: Annotated[
+        int, _is("How many turns may be in flight: how many slots there are.", 20)
+    ]
+    max_in_flight: Annotated[int, _is("How many turns a user may have in flight.", 32)]
+    max_of_agent: Annotated[
+        int | None, _is("How many turns of one agent may be in flight; `null`: any number.", None)
+    ]
+    max_waiting: Annotated[int, _is("How many turns of a user may wait for a slot.", 32)]
+    max_waiting_in_all: Annotated[
+        int, _is("How many turns of all users together may wait for a slot.", 10_000)
+    ]
+    lane_aging: Annotated[float, _is("After how many seconds a turn that waits rises by a lane.", 30.0)]
+    on_cap: Annotated[OnCap, _is("What becomes of a send beyond a cap.", OnCap.WAIT)]
+    priority: Annotated[Priority, _is("The lane of the turns.", Priority.NORMAL)]
+    agents: Annotated[
+        dict[str, dict[str, Any]],
+        _is("What is said of each agent, of these fields.", {"coder": {"max_of_agent": 20}}),
+    ]
+    users: Annotated[
+        dict[str, dict[str, Any]],
+        _is("The same of each user of whom something is said.", {"ada": {"max_in_flight": 4}}),
+    ]
+    now: Annotated[AdmissionNow, _is("How it stands.")]
+
+
+def encode_admission(found: messages.Admission) -> AdmissionAnswer:
+    """How turns are let in, and how that goes."""
+    by_lane: dict[Priority, dict[WaitsFor, int]] = {}
+    for (lane, waits_for), number in found.waiting.items():
+        by_lane.setdefault(lane, {})[waits_for] = number
+    now = AdmissionNow(
+        in_flight=found.in_flight,
+        in_flight_of_agents=dict(found.of_agents),
+        active_users=found.active_users,
+        share=round(found.share, 3),
+        waiting=sum(found.waiting.values()),
+        waiting_by_lane=by_lane,
+    )
+    agents, users = (
+        {name: dict(each) for name, each in said.items()} for said in (found.agents, found.users)
+    )
+    return AdmissionAnswer(**found.fields, agents=agents, users=users, now=now)
+
+
 # -- Turns ------------------------------------------------------------------------------------------
 
 
@@ -156,6 +249,9 @@ class SendAnswer(Struct, kw_only=True):
         Annotated[float, _is("The moment that it waits for, in Unix seconds, if it does.", 1763842068.1)]
         | UnsetType
     ) = UNSET
+    standing: (
+        Annotated[StandingData, _is("Where it stands if it waits for a slot; absent if not.")] | UnsetType
+    ) = UNSET
     capped: (
         Annotated[
             dict[str, DecidedField],
@@ -188,6 +284,7 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
         position=UNSET if accepted.position is None else accepted.position,
         waits_for=UNSET if accepted.waits_for is None else accepted.waits_for,
         not_before=UNSET if accepted.not_before is None else accepted.not_before,
+        standing=UNSET if accepted.standing is None else standing_data(accepted.standing),
         capped=UNSET if accepted.own_policy is None else _capped(accepted),
         merged_into=UNSET if accepted.merged_into is None else accepted.merged_into,
     )
@@ -201,6 +298,10 @@ Cleared: TypeAlias = Annotated[
     list[str],
     _is("The turns that waited and were cancelled with it, in their order (`queue=clear`).", ["t2"]),
 ]
+StillRunning: TypeAlias = (
+    Annotated[StillRunningData, _is("What runs on of what the turn has begun; only if it is `unresponsive`.")]
+    | UnsetType
+)
 
 
 class CancelAnswer(Struct):
@@ -212,6 +313,7 @@ class CancelAnswer(Struct):
     settled_after_ms: Milliseconds
     turn: Annotated[TurnData | None, _is("The turn.")]
     cleared: Cleared
+    still_running: StillRunning = UNSET
 
 
 class UnknownTurnProblem(Struct, kw_only=True):
@@ -245,6 +347,7 @@ class SessionCancelAnswer(Struct):
     settled_after_ms: Milliseconds
     turn: Annotated[TurnData | None, _is("The turn that was cancelled, if there was one.")]
     cleared: Cleared
+    still_running: StillRunning = UNSET
 
 
 def cancel_words(verdict: Verdict) -> tuple[Literal["ok", "error"], str]:
@@ -266,9 +369,7 @@ def cancel_words(verdict: Verdict) -> tuple[Literal["ok", "error"], str]:
 
 def encode_cancel(answer: messages.CancelAnswer) -> CancelAnswer:
     """The answer to a cancel that named its turn."""
-    status, message = cancel_words(answer.verdict)
-    after = _ms(answer.settled_after_ms)
-    return CancelAnswer(status, message, answer.verdict, after, _turn(answer.turn), list(answer.cleared))
+    return CancelAnswer(*cancel_words(answer.verdict), *_cancelled(answer))
 
 
 def encode_unknown_turn(answer: messages.CancelAnswer) -> UnknownTurnProblem:
@@ -300,8 +401,17 @@ def encode_turn_of_another_process() -> UnknownTurnProblem:
 
 def encode_cancel_session(log_id: str, answer: messages.CancelAnswer) -> SessionCancelAnswer:
     """The answer to a cancel of whatever the session does."""
-    verdict, after = answer.verdict, _ms(answer.settled_after_ms)
-    return SessionCancelAnswer(verdict, log_id, verdict, after, _turn(answer.turn), list(answer.cleared))
+    return SessionCancelAnswer(answer.verdict, log_id, *_cancelled(answer))
+
+
+def _cancelled(answer: messages.CancelAnswer) -> tuple[Any, ...]:
+    """What both answers have of a cancel."""
+    turn = _turn(answer.turn)
+    still_running: StillRunningData | UnsetType = UNSET
+    # If the turn has ended since it was given up, its record still has what ran then.
+    if turn is not None and answer.verdict is Verdict.UNRESPONSIVE:
+        still_running = turn.get("still_running", UNSET)
+    return answer.verdict, _ms(answer.settled_after_ms), turn, list(answer.cleared), still_running
 
 
 class StoppedTask(Struct, kw_only=True):
@@ -385,6 +495,10 @@ class Moment(Struct, kw_only=True):
     outcome: Annotated[TurnStatus, _is("Of a late end: as what it would have ended.")] | UnsetType = UNSET
     status: Annotated[TurnStatus, _is("Of an end: the status.", TurnStatus.CANCELLED)] | UnsetType = UNSET
     settled_after_ms: Annotated[float, _is("How long after the cancel it settled.", 0.4)] | UnsetType = UNSET
+    turn: Annotated[TurnRefData, _is("Of a child: which turn that is.")] | UnsetType = UNSET
+    queue_wait_ms: (
+        Annotated[float, _is("Of the start of a turn that had to wait: for how long.", 120.0)] | UnsetType
+    ) = UNSET
     decided_by: (
         Annotated[dict[str, DecidedField], _is("The fields of the turn's policy that are behind it.")]
         | UnsetType
@@ -398,7 +512,21 @@ _TIMELINE = [
 ]
 
 
-class TurnAnswer(TurnData):
+class ParamsData(TypedDict):
+    """What a send has said to the agent beside the message."""
+
+    params: NotRequired[
+        Annotated[
+            Mapping[str, Any],
+            _is(
+                "What its send had for the agent beside the message; absent if nothing.",
+                {"temperature": 0.2},
+            ),
+        ]
+    ]
+
+
+class TurnAnswer(TurnData, ParamsData):
     """A turn with its timeline."""
 
     log_id: LogId
@@ -423,7 +551,13 @@ def encode_turn(log_id: str, record: TurnRecord) -> TurnAnswer:
         "result_left_out": result is not None and result.left_out,
         "policy": {name: _decided(record.policy.decided(name)) for name in FIELDS},
         "timeline": [_moment(each, record.policy) for each in timeline(record)],
+        **_params_data(record),
     }
+
+
+def _params_data(record: TurnRecord) -> ParamsData:
+    params = record.params
+    return {"params": params} if params else {}
 
 
 class TurnsAnswer(Struct, kw_only=True):
@@ -473,7 +607,7 @@ def encode_queue(
 
 def _moment(moment: records.Moment, policy: Policy) -> Moment:
     reason, status, late = moment.reason, moment.status, moment.step is Step.ENDED_LATE
-    after = moment.settled_after_ms
+    after, waited = moment.settled_after_ms, moment.queue_wait_ms
     return Moment(
         step=moment.step,
         at=moment.at,
@@ -484,6 +618,8 @@ def _moment(moment: records.Moment, policy: Policy) -> Moment:
         outcome=UNSET if status is None or not late else status,
         status=UNSET if status is None or late else status,
         settled_after_ms=UNSET if after is None else round(after, 3),
+        turn=UNSET if moment.turn is None else ref_data(moment.turn),
+        queue_wait_ms=UNSET if waited is None else round(waited, 3),
         decided_by={
             # Of two bounds, the one that there is.
             name: _decided(policy.decided(name))
@@ -497,12 +633,17 @@ def _moment(moment: records.Moment, policy: Policy) -> Moment:
 # -- Sessions ---------------------------------------------------------------------------------------
 
 
+_IS_PARENT = "The turn that sent its message, if one did; else absent."
+_IS_HELD = "Its cancel waits for a step that must not be interrupted; else absent."
+
+
 class ActiveTask(Struct):
     """What a session does, in the words existing clients know; `{}` when it does nothing."""
 
     session_id: LogId | UnsetType = UNSET
     task_active: Annotated[Literal[True], _is("Always `true`.", True)] | UnsetType = UNSET
     task_cancelled: Annotated[bool, _is("Its cancel has been requested.", False)] | UnsetType = UNSET
+    held: Annotated[Literal[True], _is(_IS_HELD, True)] | UnsetType = UNSET
     created_at: (
         Annotated[float | None, _is("When it started, in Unix seconds.", 1763842008.124)] | UnsetType
     ) = UNSET
@@ -510,6 +651,8 @@ class ActiveTask(Struct):
         Annotated[list[str], _is("The turn, and those that wait for the session.", ["t1"])] | UnsetType
     ) = UNSET
     task_id: TaskId | UnsetType = UNSET
+    parent: Annotated[TurnRefData, _is(_IS_PARENT)] | UnsetType = UNSET
+    children: Annotated[list[TurnRefData], _is("The turns that it has sent for.")] | UnsetType = UNSET
 
 
 class ActiveAnswer(Struct, kw_only=True):
@@ -529,9 +672,12 @@ def encode_active(view: messages.SessionView | None) -> ActiveAnswer:
             view.session_id,
             True,
             turn.status is TurnStatus.CANCELLING,
+            True if turn.held else UNSET,
             turn.started_at,
             [turn.turn_id, *(record.turn_id for record in view.queue)],
             turn.turn_id,
+            UNSET if turn.parent is None else ref_data(turn.parent),
+            [ref_data(child) for child in turn.children] or UNSET,
         )
     )
 
@@ -554,33 +700,75 @@ class ListedTask(Struct, kw_only=True):
     task_id: TaskId
     user: Annotated[str, _is("Whose session it is.", "ada")]
     agent: Annotated[str, _is("The name of its agent.", "default")]
+    held: Annotated[Literal[True], _is(_IS_HELD, True)] | UnsetType = UNSET
+    parent: Annotated[TurnRefData, _is(_IS_PARENT)] | UnsetType = UNSET
 
 
 _LISTED = {"s1": ListedTask(created_at=1763842008.124, task_id="t1", user="ada", agent="default")}
 
 
+class WaitingTask(Struct, kw_only=True):
+    """A turn that waits for a slot, in a list of all of them."""
+
+    active: Annotated[Literal[False], _is("Always `false`.", False)] = False
+    task_id: TaskId
+    user: Annotated[str, _is("Whose session it is.", "ada")]
+    agent: Annotated[str, _is("The name of its agent.", "default")]
+    priority: Annotated[Priority, _is("Its lane.", Priority.NORMAL)]
+    waits_for: Annotated[WaitsFor, _is("What it waits for.", WaitsFor.SERVER_CAP)]
+    standing: Annotated[StandingData, _is("Where it stands.")]
+    since: Annotated[float, _is("Since when it waits, in Unix seconds.", 1763842008.124)]
+
+
 class ActiveListAnswer(Struct, kw_only=True):
-    """All turns in flight."""
+    """All turns in flight, and those that wait for a slot."""
 
     status: Ok = "ok"
-    active_tasks: Annotated[dict[str, ListedTask], _is("The turns, by session.", _LISTED)]
+    active_tasks: Annotated[dict[str, ListedTask], _is("The turns in flight, by session.", _LISTED)]
+    waiting_tasks: Annotated[dict[str, WaitingTask], _is("The turns that wait for a slot, by session.", {})]
 
 
 def encode_listed(active: Iterable[messages.ActiveTurn]) -> bytes:
     """Some of the turns in flight, by session, as members of a JSON object: there may be very many."""
     listed = {
         each.session_id: ListedTask(
-            created_at=each.started_at, task_id=each.turn_id, user=each.owner, agent=each.agent
+            created_at=each.started_at,
+            task_id=each.turn_id,
+            user=each.owner,
+            agent=each.agent,
+            held=True if each.held else UNSET,
+            parent=UNSET if each.parent is None else ref_data(each.parent),
         )
         for each in active
     }
     return encode(listed).strip()[1:-1]
 
 
-def encode_all_active(parts: Iterable[bytes]) -> ActiveListAnswer:
-    """All turns in flight: what `encode_listed` made of them, none of it empty."""
-    tasks: Any = Raw(b"{%b}" % b",".join(parts))
-    return ActiveListAnswer(active_tasks=tasks)
+def encode_waiting(waiting: Iterable[messages.WaitingTurn]) -> bytes:
+    """Some of the turns that wait for a slot, likewise."""
+    listed = {
+        each.session_id: WaitingTask(
+            task_id=each.turn_id,
+            user=each.owner,
+            agent=each.agent,
+            priority=each.priority,
+            waits_for=each.standing.waits_for,
+            standing=standing_data(each.standing),
+            since=each.since,
+        )
+        for each in waiting
+    }
+    return encode(listed).strip()[1:-1]
+
+
+def encode_all_active(active: Iterable[bytes], waiting: Iterable[bytes] = ()) -> ActiveListAnswer:
+    """All turns in flight, and those that wait: what `encode_listed` and `encode_waiting` made of them.
+
+    None of it is empty.
+    """
+    tasks: Any = Raw(b"{%b}" % b",".join(active))
+    waits: Any = Raw(b"{%b}" % b",".join(waiting))
+    return ActiveListAnswer(active_tasks=tasks, waiting_tasks=waits)
 
 
 class CleanupAnswer(Struct, kw_only=True):

@@ -6,25 +6,7 @@ from typing import Any
 from aiohttp import web
 
 from turnkeeper.actors.model.records import Asker
-from turnkeeper.actors.model.words import (
-    CancelCode,
-    CloseOn,
-    Layer,
-    MoveTo,
-    OnDisconnect,
-    OnFull,
-    OnRestart,
-    Priority,
-    QueueMode,
-    Rollback,
-    SessionState,
-    Step,
-    Strategy,
-    TurnStatus,
-    Verdict,
-    WaitsFor,
-    WhoMayStop,
-)
+from turnkeeper.actors.model.word import Word
 from turnkeeper.web.openapi import page
 from turnkeeper.web.openapi.document import document
 from turnkeeper.web.openapi.operation import Who
@@ -50,29 +32,6 @@ BEARER = {
 }
 
 
-#: The enums in the document, whose meanings stand beside their values.
-WORDS = (
-    CancelCode,
-    CloseOn,
-    Code,
-    Layer,
-    MoveTo,
-    OnDisconnect,
-    OnFull,
-    OnRestart,
-    Priority,
-    QueueMode,
-    Rollback,
-    SessionState,
-    Step,
-    Strategy,
-    TurnStatus,
-    Verdict,
-    WaitsFor,
-    WhoMayStop,
-)
-
-
 @cache
 def describe(*, tokens: bool, metrics: bool) -> dict[str, Any]:
     """The document: with ``tokens`` of a server that takes them, with ``metrics`` of one that shows them."""
@@ -81,7 +40,7 @@ def describe(*, tokens: bool, metrics: bool) -> dict[str, Any]:
         info={"title": "turnkeeper", "version": VERSION, "description": ABOUT.strip()},
         tags=TAGS,
         problem=ProblemBody,
-        words={kind.__name__: kind for kind in WORDS},
+        words={Code.__name__: Code, **{kind.__name__: kind for kind in Word.__subclasses__()}},
         security=BEARER if tokens else {},
     )
 

@@ -17,6 +17,7 @@ from turnkeeper.actors.model.messages import (
     Cleanup,
     Close,
     FollowTurn,
+    GetAdmission,
     GetMessages,
     GetPolicy,
     GetQueue,
@@ -25,6 +26,7 @@ from turnkeeper.actors.model.messages import (
     GetTurns,
     ListActive,
     ListSessions,
+    ListWaiting,
     QueuedTurn,
     SetTitle,
     Subscribe,
@@ -42,6 +44,7 @@ from .parameters import (
     BEFORE_MESSAGE,
     CLOSE_ON,
     FOLLOW,
+    FORCE,
     FREE,
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -59,11 +62,11 @@ from .parameters import (
     WAIT,
     Q,
 )
-from .problems import Code, Problem
+from .problems import Code, Problem, other_method
 
 #: Read once: looking it up reads files.
 VERSION = metadata.version("turnkeeper")
-#: Beyond the grace, for the answer itself.
+#: Beyond what is left of a hold and the graces, for the answer itself.
 CANCEL_MARGIN = 0.5
 #: How many turns of a list are encoded in one pass of the loop.
 LISTED = 1_000
@@ -78,17 +81,9 @@ def method_not_allowed(allowed: str) -> Handler:
         for part in (LOG_ID, TASK_ID):
             if part.name in request.match_info:
                 part.of(request)
-        raise Problem(Code.METHOD_NOT_ALLOWED, f"this path has only {allowed}", headers={"Allow": allowed})
+        raise other_method(allowed)
 
     return refuse
-
-
-async def preflight(mount: Mount, request: web.Request, _asker: Asker) -> web.StreamResponse:
-    """The answer to a browser that asks on behalf of a page of another origin."""
-    headers = mount.cors.preflight(request)
-    if headers is None:
-        raise Problem(Code.FOREIGN_ORIGIN, "OPTIONS is for the preflights of pages that allow_origin names")
-    return web.Response(status=204, headers=headers)
 
 
 async def not_found(_mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
@@ -139,9 +134,15 @@ async def cancel_session(mount: Mount, request: web.Request, asker: Asker) -> we
 async def _cancel(
     mount: Mount, request: web.Request, log_id: SessionId, turn_id: TurnId | None, asker: Asker
 ) -> CancelAnswer:
-    wait, if_match, queue = WAIT.of(request), IF_MATCH.of(request), QUEUE.of(request)
-    message = Cancel(log_id, turn_id, asker, wait, if_match=if_match, queue=queue)
-    return await mount.patience.ask(mount.registry.ref, message)
+    wait, if_match, queue, force = (
+        WAIT.of(request),
+        IF_MATCH.of(request),
+        QUEUE.of(request),
+        FORCE.of(request),
+    )
+    message = Cancel(log_id, turn_id, asker, wait, if_match=if_match, queue=queue, force=force)
+    registry = mount.registry
+    return await mount.patience.ask(registry.ref, message, lambda: registry.hold_left(log_id))
 
 
 async def cancel_many(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
@@ -273,15 +274,30 @@ async def active(mount: Mount, request: web.Request, asker: Asker) -> web.Stream
 async def all_active(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/active_send_tasks``."""
     active = await mount.registry.ask(ListActive(asker))
-    return respond(
-        codec.encode_all_active([codec.encode_listed(each) async for each in batches(active, LISTED)])
-    )
+    in_flight = [codec.encode_listed(each) async for each in batches(active, LISTED)]
+    waiting = await mount.registry.ask(ListWaiting(asker))
+    waits = [codec.encode_waiting(each) async for each in batches(waiting, LISTED)]
+    return respond(codec.encode_all_active(in_flight, waits))
 
 
 async def cleanup(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``POST /chat/cleanup_completed_tasks``."""
     cleaned = await mount.registry.ask(Cleanup(asker))
     return respond(codec.CleanupAnswer(cleaned_up=list(cleaned)))
+
+
+# -- Admission --------------------------------------------------------------------------------------
+
+
+async def admission(mount: Mount, _request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``GET /chat/admission``."""
+    return respond(codec.encode_admission(await mount.registry.ask(GetAdmission(asker))))
+
+
+async def set_admission(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
+    """``PUT /chat/admission``."""
+    said = body.decode_admission(await mount.uploads.read(request, asker))
+    return respond(codec.encode_admission(await mount.registry.ask(said.set(asker))))
 
 
 # -- Streams ----------------------------------------------------------------------------------------

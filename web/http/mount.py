@@ -32,6 +32,9 @@ Handler: TypeAlias = Callable[["Mount", web.Request, Asker], Awaitable[web.Strea
 #: A handler as aiohttp wants it.
 Endpoint: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+#: Writes a refusal as the answer that a wire protocol has for it.
+Refuse: TypeAlias = Callable[[Problem], web.Response]
+
 #: What is one user's is neither stored on the way nor taken for a page.
 UNSEEN = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 #: The headers of every answer of that type.
@@ -75,8 +78,11 @@ class Mount:
     scrape: Scrape | None = None
     """What answers at ``/metrics``; ``None`` if the mount has no such path."""
 
-    def endpoint(self, handler: Handler, who: Who) -> Endpoint:
-        """The handler for those who may reach it; what it raises becomes a problem body."""
+    def endpoint(self, handler: Handler, who: Who, refuse: Refuse | None = None) -> Endpoint:
+        """The handler for those who may reach it; what it raises becomes what ``refuse`` makes of it.
+
+        By default that is a problem body.
+        """
         match who:
             case Who.ANYONE:
                 answer = self._answer_anyone
@@ -99,7 +105,7 @@ class Mount:
             except web.HTTPException:
                 raise
             except Exception as error:  # noqa: BLE001 - the log gets whatever it is
-                return problem_response(error, self.registry.meter)
+                return problem_response(error, self.registry.meter, refuse)
 
         return handle
 
@@ -155,6 +161,14 @@ async def share(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.extend(request.get(SHARED, {}))
 
 
+async def preflight(mount: Mount, request: web.Request, _asker: Asker) -> web.StreamResponse:
+    """The answer to a browser that asks on behalf of a page of another origin."""
+    headers = mount.cors.preflight(request)
+    if headers is None:
+        raise Problem(Code.FOREIGN_ORIGIN, "OPTIONS is for the preflights of pages that allow_origin names")
+    return web.Response(status=204, headers=headers)
+
+
 def respond(
     answer: Any, status: int = 200, headers: Mapping[str, str] | None = None, media: str = JSON
 ) -> web.Response:
@@ -163,11 +177,19 @@ def respond(
     return web.Response(status=status, body=encode(answer), headers=said)
 
 
-def problem_response(error: BaseException, meter: Meter) -> web.Response:
+def problem_response(error: BaseException, meter: Meter, refuse: Refuse | None = None) -> web.Response:
     """The answer to a request that ended with this exception. It is counted."""
     problem = problem_of(error)
     meter.refuse(problem.code)
-    response = respond(problem.body, problem.status, problem.headers, PROBLEM_JSON)
+    response = _problem_body(problem) if refuse is None else refuse(problem)
     if problem.headers.get("Connection") == "close":
         response.force_close()  # the header alone would leave the connection open
     return response
+
+
+def _problem_body(problem: Problem) -> web.Response:
+    return respond(problem.body, problem.status, problem.headers, PROBLEM_JSON)
+
+
+#: Where an app keeps its mounts, by their prefixes.
+MOUNTS: web.AppKey[dict[str, Mount]] = web.AppKey("turnkeeper.mounts", dict)

@@ -69,14 +69,17 @@ def _true_unless(name: str) -> Callable[[str | None], bool]:
     return read
 
 
-def _read_free(text: str | None) -> bool:
-    match text:
-        case None | "false" | "0":
-            return False
-        case "true" | "1":
-            return True
-        case _:
-            raise InvalidRequest("free must be true or false", field="free")
+def _false_unless(name: str) -> Callable[[str | None], bool]:
+    def read(text: str | None) -> bool:
+        match text:
+            case None | "false" | "0":
+                return False
+            case "true" | "1":
+                return True
+            case _:
+                raise InvalidRequest(f"{name} must be true or false", field=name)
+
+    return read
 
 
 def _read_if_match(text: str | None) -> str | None:
@@ -165,7 +168,14 @@ FREE = Readable(
     Where.QUERY,
     Annotated[bool, _like(default=False)],
     "`true`: forget the session and whose it was, so that its id is free again. For admins only.",
-    _read_free,
+    _false_unless("free"),
+)
+FORCE = Readable(
+    "force",
+    Where.QUERY,
+    Annotated[bool, _like(default=False)],
+    "`true`: do not wait for a step of the turn that must not be interrupted. For admins only.",
+    _false_unless("force"),
 )
 #: RFC 9110 section 13.1.1.
 IF_MATCH = Readable(

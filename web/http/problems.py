@@ -34,6 +34,11 @@ class Code(StrEnum):
 
     MALFORMED_REQUEST = "MALFORMED_REQUEST", 400, "the request is not HTTP"
     BODY_INCOMPLETE = "BODY_INCOMPLETE", 400, "the body ended early, or is not encoded as its headers say"
+    UNSUPPORTED_PARAMETER = (
+        "UNSUPPORTED_PARAMETER",
+        400,
+        "a client of another protocol asks for what cannot be done here; `field` names it",
+    )
     UNAUTHORIZED = "UNAUTHORIZED", 401, "no token or ticket, or not a valid one"
     SCOPE_MISSING = errors.ScopeMissing.code, 403, "the token has none of the scopes that this needs"
     POLICY_NOT_ALLOWED = (
@@ -68,6 +73,21 @@ class Code(StrEnum):
         409,
         "a turn is in flight and the strategy is `reject`; `task_id` names it",
     )
+    OWN_LINEAGE = (
+        errors.OwnLineage.code,
+        409,
+        "an agent sent to the session of its own turn, or to one of a turn that waits for it",
+    )
+    CHILD_NOT_STARTED = (
+        errors.ChildNotStarted.code,
+        409,
+        "the turn that an agent had sent for waited longer for its session than `child_wait`",
+    )
+    HOLD_REFUSED = (
+        errors.HoldRefused.code,
+        409,
+        "an agent asked for a critical section once its turn was cancelled or over, or in too many of them",
+    )
     SESSION_CLOSED = errors.SessionClosed.code, 409, "the session was closed"
     NOT_WAITING = (
         errors.NotWaiting.code,
@@ -91,12 +111,24 @@ class Code(StrEnum):
     MESSAGE_TOO_LARGE = (
         errors.MessageTooLarge.code,
         422,
-        "the message exceeds `message_text` or `message_parts`, or its body `body_values`",
+        "larger than `message_text`, `message_parts`, `max_params` or, of a large body, `body_values` allow",
+    )
+    PART_NOT_TAKEN = (
+        errors.PartNotTaken.code,
+        422,
+        "the message has a part of a type that its agent does not take",
     )
     STREAM_TOO_WIDE = (
         "STREAM_TOO_WIDE",
         422,
         "one stream follows at most 32 sessions, whose ids have at most 3,000 characters in all",
+    )
+    UNKNOWN_PRIORITY = errors.UnknownPriority.code, 422, "there is no priority of that name"
+    INVALID_CAP = errors.InvalidCap.code, 422, "a cap is a whole number from 1; `field` names it"
+    INVALID_DELAY = (
+        errors.InvalidDelay.code,
+        422,
+        "`after_seconds` is a number of seconds from 0 to a week",
     )
     TITLE_TOO_LONG = errors.TitleTooLong.code, 422, "the title has more characters than `title_length`"
     UNKNOWN_AGENT = errors.UnknownAgent.code, 422, "there is no agent of that name"
@@ -114,7 +146,7 @@ class Code(StrEnum):
     TOO_MANY_UNRESPONSIVE = (
         errors.TooManyUnresponsive.code,
         429,
-        "too many turns of the session ignored being cancelled and still run",
+        "too many turns of the session, of its owner or of all ignored being cancelled and still run",
     )
     TOO_MANY_SESSIONS = (
         errors.TooManySessions.code,
@@ -126,6 +158,22 @@ class Code(StrEnum):
         429,
         "the same for turns in flight: `max_in_flight`, `max_in_flight_in_all`",
     )
+    TOO_MANY_OF_AGENT = (
+        errors.TooManyOfAgent.code,
+        429,
+        "the agent has as many turns in flight as `max_of_agent` says",
+    )
+    TOO_MANY_WAITING = (
+        errors.TooManyWaiting.code,
+        429,
+        "as many turns wait for a slot as `max_waiting` and `max_waiting_in_all` say; those that wait stay",
+    )
+    TOO_DEEP = errors.TooDeep.code, 429, "the tree of the agent's turn has as many levels as `max_depth` says"
+    TOO_MANY_CHILDREN = (
+        errors.TooManyChildren.code,
+        429,
+        "the agent's turn has sent to as many turns of other sessions as `max_children` says",
+    )
     TOO_MANY_STREAMS = (
         errors.TooManyStreams.code,
         429,
@@ -135,6 +183,11 @@ class Code(StrEnum):
         errors.TooMuchKept.code,
         429,
         "the same for the bytes of events and messages: `max_kept`, `max_kept_in_all`",
+    )
+    TOO_MANY_POLICIES = (
+        errors.TooManyPolicies.code,
+        429,
+        "as many users have a policy of their own as `max_user_policies` says",
     )
     TOO_MANY_TICKETS = "TOO_MANY_TICKETS", 429, "you hold as many tickets as a user may"
     TOO_MANY_UPLOADS = "TOO_MANY_UPLOADS", 429, "too many large bodies of yours are being read: `max_uploads`"
@@ -241,6 +294,11 @@ class Problem(Exception):
             field=self.field,
             task_id=self.task_id,
         )
+
+
+def other_method(allowed: str) -> Problem:
+    """The refusal of a method that a path does not have; ``allowed`` are those that it has."""
+    return Problem(Code.METHOD_NOT_ALLOWED, f"this path has only {allowed}", headers={"Allow": allowed})
 
 
 def problem_of(error: BaseException) -> Problem:

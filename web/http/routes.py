@@ -8,7 +8,7 @@ from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.web.openapi.operation import EVENT_STREAM, PROBLEM_JSON, TEXT, Answer, Operation, Who
 
 from . import codec, handlers
-from .body import CancelManyBody, ChangeBody, SendJSON, StreamBody, TicketBody, TitleBody
+from .body import AdmissionBody, CancelManyBody, ChangeBody, SendJSON, StreamBody, TicketBody, TitleBody
 from .mount import Handler
 from .parameters import (
     AGENT,
@@ -16,6 +16,7 @@ from .parameters import (
     BEFORE_MESSAGE,
     CLOSE_ON,
     FOLLOW,
+    FORCE,
     FREE,
     IDEMPOTENCY_KEY,
     IF_MATCH,
@@ -43,6 +44,7 @@ TAGS = {
     "sessions": "What a session does and did, and what was said in it.",
     "streams": "Follow a session's events as they happen.",
     "lists": "All of a user's sessions; for an admin, those of all users.",
+    "admission": "How many turns are in flight at a time, and who goes first.",
     "health": "For load balancers and supervisors.",
 }
 
@@ -111,9 +113,9 @@ _TABLE = (
         path="/chat/active_send_tasks",
         handler=handlers.all_active,
         tag="lists",
-        summary="All turns in flight",
+        summary="All turns in flight, and those that wait for a slot",
         about="The user's own; all of them for an admin.",
-        answers={200: Answer(codec.ActiveListAnswer, "The turns in flight, by session.")},
+        answers={200: Answer(codec.ActiveListAnswer, "The turns, by session.")},
     ),
     Route(
         method="GET",
@@ -170,7 +172,8 @@ _TABLE = (
         summary="Cancel many turns",
         about="Those in flight and those that wait, of which every filter holds; `all` where there is none. "
         "The user's own; for an admin those of all users. A turn that is sent after the request has come is "
-        "never stopped. Answers when all have settled, at most `cancel_grace` + 0.5 seconds later.",
+        "never stopped. Answers when all have settled, at most `cancel_grace` + `wind_grace` + 0.5 seconds "
+        "later: it waits no longer for a step that must not be interrupted.",
         parameters=(WAIT,),
         body=CancelManyBody,
         examples={
@@ -183,6 +186,39 @@ _TABLE = (
             202: Answer(codec.CancelManyAnswer, "The same; some have not settled, and are `requested`."),
         },
         refusals=(Code.UNKNOWN_AGENT,),
+    ),
+    Route(
+        method="GET",
+        path="/chat/admission",
+        handler=handlers.admission,
+        tag="admission",
+        summary="How turns are let in",
+        about="The caps and lanes as they are now, by default and of single agents and users, and how many "
+        "turns are in flight and wait for a slot. For admins.",
+        answers={200: Answer(codec.AdmissionAnswer, "How turns are let in, and how that goes.")},
+    ),
+    Route(
+        method="PUT",
+        path="/chat/admission",
+        handler=handlers.set_admission,
+        tag="admission",
+        summary="Change how turns are let in",
+        about="What is given changes, for the sends from now on, and nothing else: all of it, or nothing "
+        "where something is refused. More slots are given out at once; fewer stop no turn, and let fewer "
+        "start. It lasts until the server stops. For admins.",
+        body=AdmissionBody,
+        examples={
+            "twenty slots, and no refusal beyond them": {"max_in_flight_in_all": 20, "on_cap": "wait"},
+            "one agent's": {"agents": {"default": {"max_of_agent": 5, "priority": "background"}}},
+            "one user's, and another one's no more": {"users": {"ada": {"max_in_flight": 2}, "bob": {}}},
+        },
+        answers={200: Answer(codec.AdmissionAnswer, "How turns are let in now, and how that goes.")},
+        refusals=(
+            Code.UNKNOWN_AGENT,
+            Code.UNKNOWN_PRIORITY,
+            Code.INVALID_CAP,
+            Code.TOO_MANY_POLICIES,
+        ),
     ),
     Route(
         method="POST",
@@ -239,13 +275,19 @@ _TABLE = (
             Code.SESSION_CLOSED,
             Code.PRECONDITION_FAILED,
             Code.UNKNOWN_AGENT,
+            Code.PART_NOT_TAKEN,
             Code.POLICY_NOT_ALLOWED,
+            Code.UNKNOWN_PRIORITY,
+            Code.INVALID_CAP,
+            Code.INVALID_DELAY,
             Code.TURN_ID_REUSED,
             Code.IDEMPOTENCY_KEY_REUSED,
             Code.QUEUE_FULL,
             Code.TOO_MANY_UNRESPONSIVE,
             Code.TOO_MANY_SESSIONS,
             Code.TOO_MANY_TURNS,
+            Code.TOO_MANY_OF_AGENT,
+            Code.TOO_MANY_WAITING,
             Code.TOO_MUCH_KEPT,
             Code.OWNER_NOT_KNOWN,
             Code.SESSION_LOST,
@@ -258,8 +300,9 @@ _TABLE = (
         tag="turns",
         summary="Cancel whatever a session does",
         about="The turn in flight, and those that wait, unless `queue=keep`. Answers when the turn has "
-        "settled, at most `cancel_grace` + 0.5 seconds later.",
-        parameters=(LOG_ID, WAIT, QUEUE, IF_MATCH),
+        "settled, at most `cancel_grace` + `wind_grace` + 0.5 seconds later, and after what is left of a "
+        "step that must not be interrupted (`max_hold` at most).",
+        parameters=(LOG_ID, WAIT, QUEUE, FORCE, IF_MATCH),
         answers={
             200: Answer(codec.SessionCancelAnswer, "What the cancel came to."),
             202: Answer(
@@ -275,9 +318,10 @@ _TABLE = (
         tag="turns",
         summary="Cancel one turn",
         about="That turn, in flight or waiting, and no other one. With `queue=clear` also those that wait, "
-        "unless it had ended before. Answers when it has settled, at most `cancel_grace` + 0.5 seconds "
-        "later.",
-        parameters=(LOG_ID, TASK_ID, WAIT, QUEUE, IF_MATCH),
+        "unless it had ended before. Answers when it has settled, at most `cancel_grace` + `wind_grace` + "
+        "0.5 seconds later, and after what is left of a step that must not be interrupted (`max_hold` at "
+        "most).",
+        parameters=(LOG_ID, TASK_ID, WAIT, QUEUE, FORCE, IF_MATCH),
         answers={
             200: Answer(codec.CancelAnswer, "What the cancel came to."),
             202: Answer(codec.CancelAnswer, "The cancel was requested, and its outcome not waited for."),
@@ -379,6 +423,8 @@ _TABLE = (
             Code.UNKNOWN_SESSION,
             Code.UNKNOWN_TURN,
             Code.NOT_WAITING,
+            Code.PART_NOT_TAKEN,
+            Code.TOO_MUCH_KEPT,
             Code.SESSION_CLOSED,
             Code.SESSION_LOST,
         ),

@@ -15,6 +15,8 @@ from turnkeeper.actors.session.settings import Settings, flag
 ANY_ORIGIN: Final = "*"
 #: The schemes of the origins whose pages a browser shows, each with the port that a browser leaves out.
 DEFAULT_PORTS = {"http": "80", "https": "443"}
+#: The name of a header (RFC 9110, section 5.1).
+HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _ORIGIN = re.compile(r"(?P<scheme>https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:(?P<port>\d{1,5}))?")
 
 
@@ -81,6 +83,10 @@ class WebSettings(Settings):
     """Whether a second worker of the same master is refused, which knows nothing of the first one's turns."""
     ticket_ttl: float = 60.0
     """How many seconds a stream's ticket lives unused, and after its stream has ended."""
+    session_headers: str = "X-Turnkeeper-Session, X-OpenWebUI-Chat-Id"
+    """The headers that may name a chat completion's session, separated by commas: the first one there is."""
+    task_headers: str = "X-OpenWebUI-Task"
+    """The headers that say that a chat completion is a task of its front end's own, such as a title."""
     log_format: str = "text"
     """How the log is written: ``text``, or ``json``, one object a line. Only in `turnkeeper serve`."""
     log_level: str = "info"
@@ -118,6 +124,8 @@ class WebSettings(Settings):
         one_of(LogFormat, self.log_format, "log_format")
         one_of(LogLevel, self.log_level, "log_level")
         addresses(self.trusted_proxies, "trusted_proxies")
+        header_names(self.session_headers, "session_headers")
+        header_names(self.task_headers, "task_headers")
         host: Any = self.host
         if not isinstance(host, str) or not host:
             raise InvalidRequest("host must be an address or a name", field="host")
@@ -151,3 +159,12 @@ def addresses(text: Any, name: str) -> frozenset[str]:
     except ValueError:
         pass
     raise InvalidRequest(f"{name} must be IP addresses separated by commas", field=name)
+
+
+def header_names(text: Any, name: str) -> tuple[str, ...]:
+    """The names of headers in a text, separated by commas. Raises `InvalidRequest`."""
+    if isinstance(text, str):
+        found = tuple(each.strip() for each in text.split(",") if each.strip())
+        if all(map(HEADER_NAME.fullmatch, found)):
+            return found
+    raise InvalidRequest(f"{name} must be names of headers separated by commas", field=name)

@@ -6,7 +6,7 @@ events, they go straight to the transport instead (`_Stream.write`), if the peer
 
 import asyncio
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from turnkeeper.actors.metrics.meter import STREAMS_STUCK, Meter
 from turnkeeper.actors.model.logger import logger
 from turnkeeper.actors.runtime.batches import in_batches
 
+from .line import LINE, Hangups
 from .settings import WebSettings
 from .sse import HEARTBEAT, PIECE, encode_all, encode_chunk, encode_event, encode_events, encode_retry
 
@@ -80,20 +81,30 @@ class Source(Protocol):
         ...
 
 
-class Line(Protocol):
-    """The connection that a request came over, where the server keeps its connections."""
+class Writing(Protocol):
+    """How one stream is written that is not one of turnkeeper's own: what an event is on the connection."""
 
-    def stream(self, on_gone: Callable[[], None], /) -> None:
-        """From here on events are written; ``on_gone`` is called once the peer hangs up or half closes."""
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers of the answer, beside those of every stream."""
         ...
 
-    def end_stream(self) -> None:
-        """No events are written any more."""
+    @property
+    def heartbeat(self) -> bytes:
+        """What is written when nothing has been for a while."""
         ...
 
+    def begin(self) -> bytes:
+        """What comes before the first event."""
+        ...
 
-#: Where a request's line is found. Without one, it is a heartbeat that shows that the peer has gone.
-LINE: web.RequestKey[Line] = web.RequestKey("turnkeeper.line", Line)
+    def write(self, events: Sequence[Event], /) -> bytes:
+        """These events, and a `close` if the stream ends."""
+        ...
+
+    def end(self) -> bytes:
+        """What comes after the last event that there is."""
+        ...
 
 
 class _Stream:
@@ -148,6 +159,8 @@ class Streams:
     def __init__(self, settings: WebSettings, meter: Meter) -> None:
         """``meter`` counts the streams that are cut."""
         self._settings = settings
+        #: Where it is noticed at once that a peer has gone, if that matters.
+        self.hangups = Hangups()
         self._meter = meter
         self._open: set[_Stream] = set()
         self._timer: asyncio.TimerHandle | None = None
@@ -155,27 +168,36 @@ class Streams:
     def __len__(self) -> int:
         return len(self._open)
 
-    async def serve(self, request: web.Request, subscription: Source) -> web.StreamResponse:
-        """Write a session's events to the client until either goes away.
+    async def serve(
+        self, request: web.Request, subscription: Source, writing: Writing | None = None
+    ) -> web.StreamResponse:
+        """Write events to the client until either goes away; as ``writing`` does, if it is given.
 
+        With that, it is noticed at once that the client has gone: its turn may end with it.
         Cancelling it ends the connection; the turn it watches goes on.
         """
         loop = asyncio.get_running_loop()
         _bound_send_buffer(request)
         response = web.StreamResponse(headers=HEADERS)
+        if writing is not None:
+            response.headers.update(writing.headers)
         stream = _Stream(request, subscription, loop.time())
         subscription.on_overflow = stream.abort_if_stuck
         self._add(stream, loop)
-        line = request.get(LINE)
+        line = request.get(LINE) if writing is None else None
         if line is not None:
             line.stream(subscription.close)
         try:
             await response.prepare(request)
-            await self._write(stream, response, encode_retry(self._settings.retry), loop)
-            stream.push_as(response.headers)
-            while (batch := await subscription.read()) or not subscription.ended:
-                await self._pass_on(batch, stream, response, loop)
-                del batch  # a quiet stream does not keep what it has written last
+            if writing is None:
+                await self._write(stream, response, encode_retry(self._settings.retry), loop)
+                stream.push_as(response.headers)
+                while (batch := await subscription.read()) or not subscription.ended:
+                    await self._pass_on(batch, stream, response, loop)
+                    del batch  # a quiet stream does not keep what it has written last
+            else:
+                with self.hangups.watching(request, subscription.close):
+                    await self._translate(writing, stream, response, loop)
             # The end waits until all that was written has left, which a peer that does not read can hold up.
             stream.writing = True
             stream.quiet_since = loop.time()
@@ -209,6 +231,26 @@ class Streams:
             return
         for piece in encode_events(batch) if batch else (HEARTBEAT,):
             await self._write(stream, response, piece, loop)
+
+    async def _translate(
+        self,
+        writing: Writing,
+        stream: _Stream,
+        response: web.StreamResponse,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Write the whole stream in another way than our own."""
+        source = stream.subscription
+        data = writing.begin()
+        while True:
+            if data:
+                await self._write(stream, response, data, loop)
+            batch = await source.read()
+            if not batch and source.ended:
+                break
+            data = writing.write(batch) if batch else writing.heartbeat
+        if data := writing.end():
+            await self._write(stream, response, data, loop)
 
     async def _write(
         self, stream: _Stream, response: web.StreamResponse, data: bytes, loop: asyncio.AbstractEventLoop
@@ -255,7 +297,8 @@ class Streams:
         in_batches(loop, iter(list(self._open)), WAKE_BATCH, look, again)
 
     def close(self) -> None:
-        """Stop the timer."""
+        """Stop the timers."""
+        self.hangups.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -3,9 +3,9 @@
 Nothing is measured here: the registry's meter and directory have the numbers.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from math import isinf
-from typing import Final
+from typing import Any, Final
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -16,16 +16,20 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from turnkeeper.actors.admission.ledger import Ledger
 from turnkeeper.actors.journal.contract import Journal
 from turnkeeper.actors.metrics.histogram import Histogram
 from turnkeeper.actors.metrics.meter import COUNTERS, Meter
 from turnkeeper.actors.metrics.turn_figures import TurnFigures
 from turnkeeper.actors.model.messages import Counts
-from turnkeeper.actors.model.words import TERMINAL, Strategy
+from turnkeeper.actors.model.words import TERMINAL, Priority, Strategy, WaitsFor
+from turnkeeper.actors.registry.directory import counts_of
 from turnkeeper.actors.registry.front import SessionRegistry
 
 #: What every name begins with.
 PREFIX: Final = "turnkeeper_"
+#: What turns wait for that wait for a slot.
+FOR_A_SLOT: Final = (WaitsFor.SERVER_CAP, WaitsFor.USER_CAP, WaitsFor.AGENT_CAP)
 #: What is measured of the turns of each agent: the name, what it is, and where it stands.
 SPANS: Final[tuple[tuple[str, str, Callable[[TurnFigures], Histogram]], ...]] = (
     ("turn_duration_seconds", "From a turn's start to its end.", lambda figures: figures.duration),
@@ -36,7 +40,7 @@ SPANS: Final[tuple[tuple[str, str, Callable[[TurnFigures], Histogram]], ...]] = 
     ),
     (
         "queue_wait_seconds",
-        "From a turn's send to its start, of turns that had to wait for another one to settle.",
+        "From a turn's send to its start, of turns that had to wait: for another one to settle, or a slot.",
         lambda figures: figures.queue_wait,
     ),
     (
@@ -70,7 +74,7 @@ class MetricsCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """The figures as they are now."""
         registry, meter = self._registry, self._registry.meter
-        counts = registry.directory.counts(meter.counts(), registry.loop_lag)
+        counts = counts_of(registry.directory, meter.counts(), registry.loop_lag)
         yield InfoMetricFamily(
             f"{PREFIX}server",
             "Which server this is. Another incarnation: it was started again.",
@@ -87,8 +91,20 @@ class MetricsCollector(Collector):
         if registry.journal is not None:
             yield from _of_journal(registry.journal, registry.unwritten)
         yield _turns(meter)
+        yield _tokens(meter)
         for name, text, histogram in SPANS:
-            yield _spans(name, text, {agent: histogram(each) for agent, each in list(meter.agents.items())})
+            by_agent = {agent: histogram(each) for agent, each in list(meter.agents.items())}
+            yield _spans(name, text, "agent", by_agent)
+        for gauge, number in meter.gauges:
+            yield _gauge(gauge.name, gauge.help, number())
+        yield from _of_slots(registry.directory.ledger)
+        yield _waiting(registry.directory.scheduler.numbers())
+        yield _spans(
+            "slot_wait_seconds",
+            "For how long turns waited for a slot before they came by it, of those that had to.",
+            "lane",
+            {lane: meter.waits[lane] for lane in Priority},
+        )
         for counter in COUNTERS:
             yield _counter(counter.name, counter.help, counts.counters.get(counter.name, 0))
         yield _refusals(meter, self._codes)
@@ -130,12 +146,48 @@ def _turns(meter: Meter) -> Metric:
     return family
 
 
-def _spans(name: str, text: str, by_agent: dict[str, Histogram]) -> Metric:
-    family = HistogramMetricFamily(PREFIX + name, text, labels=("agent",))
-    for agent, histogram in by_agent.items():
+def _tokens(meter: Meter) -> Metric:
+    family = CounterMetricFamily(
+        f"{PREFIX}tokens",
+        "Tokens that turns which have ended have used, as their agents have reported it, by agent and kind.",
+        labels=("agent", "kind"),
+    )
+    for agent, figures in list(meter.agents.items()):
+        for kind, count in dict(figures.tokens).items():
+            family.add_metric((agent, kind), count)
+    return family
+
+
+def _spans(name: str, text: str, label: str, spans: Mapping[str, Histogram]) -> Metric:
+    family = HistogramMetricFamily(PREFIX + name, text, labels=(label,))
+    for of, histogram in spans.items():
         total = histogram.sum
         buckets = [("+Inf" if isinf(bound) else str(bound), float(n)) for bound, n in histogram.below]
-        family.add_metric((agent,), buckets, total)
+        family.add_metric((of,), buckets, total)
+    return family
+
+
+def _of_slots(ledger: Ledger[Any]) -> Iterator[Metric]:
+    slots, in_all = ledger.caps.in_all, ledger.in_all
+    yield _gauge("slots", "How many turns may be in flight, as the cap in all is now.", slots)
+    yield _gauge("slots_held", "How many of them are taken, with those about to start.", in_all.in_flight)
+    yield _gauge("users_active", "Users with turns in flight, or waiting for a slot.", in_all.active)
+    yield _gauge(
+        "user_share",
+        "How many slots are an active user's share: those who have fewer go first.",
+        slots / max(in_all.active, 1),
+    )
+
+
+def _waiting(numbers: Mapping[tuple[Priority, WaitsFor], int]) -> Metric:
+    family = GaugeMetricFamily(
+        f"{PREFIX}turns_waiting",
+        "Turns that wait for a slot, by their lane and by what it is that they wait for.",
+        labels=("lane", "waits_for"),
+    )
+    for lane in Priority:
+        for waits_for in FOR_A_SLOT:
+            family.add_metric((lane, waits_for), numbers.get((lane, waits_for), 0))
     return family
 
 

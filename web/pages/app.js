@@ -5,16 +5,22 @@ import { askForRunning, onConnected, refreshList, remember, stopRenaming } from 
 import { addressed, newSession, randomId } from "./net/address.js";
 import { call, keepToken, path, problemOf, whenUnauthorized } from "./net/api.js";
 import { Stream } from "./net/stream.js";
-import { $, copyText, focusMessage, on } from "./render/dom.js";
+import { askForQueue, keepWhatIsEdited } from "./queue.js";
+import { $, announce, copyText, focusMessage, on } from "./render/dom.js";
 import { narrow, renderFrame, renderTheme } from "./render/frame.js";
+import { renderQueue } from "./render/queue-list.js";
 import { renderSessions } from "./render/session-list.js";
 import { renderTurns, turnAt } from "./render/turn-list.js";
 import { Chat } from "./state/chat.js";
 import { turnsBefore, turnsOf } from "./state/history.js";
 import { change, state, whenChanged } from "./state/store.js";
+import { WAYS } from "./state/vocabulary.js";
+import { clearedText, waitOf } from "./state/words.js";
 
 const MOST_KEPT = 8; // chats that can be reopened without reading all of them again
+const HELD_AFTER = 400; // ms: when a Stop that has no answer yet is looked at
 const MESSAGES = 100; // how many are read at once
+const BEHIND = "enqueue"; // how Ctrl+Enter sends
 const NEAR = 200; // pixels: how near the beginning of what is shown earlier messages are asked for
 
 let stream = null;
@@ -48,9 +54,23 @@ function onEvent(edit) {
     const before = chat.current?.id;
     edit();
     if (chat.current?.id !== before) refreshList();
+    if (!chat.isBusy) chat.chosen = null;
+    keepWhatIsEdited();
     remember();
   });
   askForHistory();
+  askForRule();
+  if (state.chat.wantsQueue) askForQueue();
+}
+
+// What becomes of a message while a turn runs is the host's to say. An older server does not say it.
+async function askForRule() {
+  const { chat } = state;
+  if (!chat.wantsRule || !chat.current) return;
+  chat.wantsRule = false;
+  const { ok, status, data } = await call("GET", path(chat.session, "policy"));
+  if (ok) change(() => chat.onRule(data));
+  else chat.wantsRule = !status;
 }
 
 // The server keeps messages longer than events. Without an answer the page shows what it has.
@@ -85,17 +105,20 @@ function onConnection(connection, note) {
     if (note) state.chat.note(note);
   });
   onConnected(connection, state.chat.session);
-  if (connection === "connected") askForHistory();
+  if (connection !== "connected") return;
+  askForHistory();
+  askForQueue(); // the stream does not repeat all that was said of those that wait
 }
 
 // -- Turns ----------------------------------------------------------------------------------------------
 
 // The page chooses the turn's id: a message that did arrive is not taken twice when it is sent again, and Stop
 // can name the turn before the server has answered.
-// Without an agent's name the server chooses the agent.
-function sendNew(message, agent) {
-  const turn = { id: randomId(), epoch: null, message, agent, text: "", marks: [] };
-  state.chat.items.push(turn);
+// Without an agent's name the server chooses the agent. The way counts only where a turn is in its way.
+function sendNew(message, { agent, way = state.chat.way } = {}) {
+  const { chat } = state;
+  const turn = { id: randomId(), epoch: null, message, agent, text: "", marks: [], way: chat.isBusy ? way : null };
+  chat.items.push(turn);
   $("scroller").scrollTop = 0; // the end: the column is reversed, so that it stays there by itself
   return send(turn);
 }
@@ -106,11 +129,15 @@ async function send(turn) {
     Object.assign(turn, { status: "sending", detail: "" });
     remember(Date.now());
   });
-  const body = { message: turn.message, agent: turn.agent, task_id: turn.id };
+  const strategy = turn.way && turn.way !== chat.rule.way ? turn.way : undefined;
+  const body = { message: turn.message, agent: turn.agent, task_id: turn.id, multitask_strategy: strategy };
   const answer = await call("POST", path(chat.session, "send"), body);
   change(() => chat.onSendAnswered(turn, answer, problemOf(answer)));
+  if (chat.waits(turn.id)) announce(waitOf(turn.place));
+  if (chat.wantsQueue && chat === state.chat) askForQueue();
 }
 
+// Those that wait go on.
 async function stop() {
   const { chat } = state;
   const turn = chat.current;
@@ -118,14 +145,36 @@ async function stop() {
   if (document.activeElement === $("stop")) $("message").focus(); // the button is about to be disabled
   change(() => Object.assign(turn, { stopping: true, detail: "" }));
   const { session } = chat;
-  const answer = await call("POST", turn.id ? path(session, turn.id, "cancel") : path(session, "cancel_send_task"));
+  const address = turn.id ? path(session, turn.id, "cancel") : `${path(session, "cancel_send_task")}?queue=keep`;
+  const look = turn.id && setTimeout(() => lookAt(chat, turn), HELD_AFTER);
+  const answer = await call("POST", address);
+  clearTimeout(look);
   change(() => chat.onStopAnswered(turn, answer, problemOf(answer)));
+}
+
+// The turn may be in a step that must not be interrupted: its record says so before the answer comes.
+async function lookAt(chat, turn) {
+  const answer = await call("GET", path(chat.session, "turns", turn.id));
+  if (answer.ok && turn.stopping) change(() => chat.onTurnRead(turn, answer.data));
+}
+
+async function stopAll() {
+  const { chat } = state;
+  const turns = [chat.current, ...chat.waiting].filter(Boolean);
+  change(() => {
+    chat.queueProblem = "";
+    for (const turn of turns) Object.assign(turn, { stopping: true, detail: "" });
+  });
+  const answer = await call("POST", `${path(chat.session, "cancel_send_task")}?queue=clear`);
+  change(() => chat.onStopAllAnswered(turns, answer, problemOf(answer)));
+  if (answer.data.cleared?.length) announce(clearedText(answer.data.cleared.length));
 }
 
 // -- State -> page --------------------------------------------------------------------------------------
 
 function render() {
   renderTurns(state);
+  renderQueue(state);
   renderSessions(state);
   renderFrame(state);
 }
@@ -134,16 +183,25 @@ function render() {
 
 on($("composer"), "submit", (event) => {
   event.preventDefault();
-  const message = $("message").value;
-  if (!message.trim()) return;
-  $("message").value = "";
-  sendNew(message);
+  sendTyped();
 });
 on($("message"), "keydown", (event) => {
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
-  $("composer").requestSubmit();
+  sendTyped(event.ctrlKey || event.metaKey ? BEHIND : undefined);
 });
+on($("way"), "change", ({ target }) => change(() => (state.chat.chosen = target.value)));
+on($("stop-all"), "click", stopAll);
+
+// By the way that is chosen, or by this one unless the host rules it out.
+function sendTyped(way) {
+  const message = $("message").value;
+  if (!message.trim()) return;
+  $("message").value = "";
+  change(() => (state.chat.queueProblem = ""));
+  sendNew(message, { way: state.chat.rule.isOpen === false ? undefined : way });
+}
+
 on($("login"), "submit", (event) => {
   event.preventDefault();
   keepToken($("token").value.trim());
@@ -161,7 +219,7 @@ on($("turns"), "click", ({ target }) => {
 // agent.
 function again(turn) {
   if (turn.status === "unsent") send(turn);
-  else sendNew(turn.message, turn.agent);
+  else sendNew(turn.message, { agent: turn.agent, way: WAYS[turn.way]?.waits ? turn.way : undefined });
   focusMessage(); // the button is gone
 }
 

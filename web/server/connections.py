@@ -31,8 +31,8 @@ from turnkeeper.actors.metrics.meter import (
     Meter,
 )
 from turnkeeper.web.http.access.loopback import is_loopback
+from turnkeeper.web.http.line import LINE
 from turnkeeper.web.http.problems import RETRY_AFTER, Code, Problem
-from turnkeeper.web.http.stream import LINE
 from turnkeeper.web.openapi.operation import PROBLEM_JSON
 
 #: How long a connection must have been idle before it may be closed for another one, in seconds: its last
@@ -131,6 +131,7 @@ class Connection(asyncio.Protocol):
         self._inner.eof_received()
         match self.phase:
             case Phase.BUSY:
+                self._half_closed = True
                 self._inner.close()  # once the answer is written
                 return True
             case Phase.READING if self.spoken:
@@ -168,9 +169,15 @@ class Connection(asyncio.Protocol):
             self._inner.resume_writing()
 
     def stream(self, on_gone: Callable[[], None]) -> None:
-        """From here on events are written; ``on_gone`` is called once the peer hangs up or half closes."""
+        """From here on events are written; ``on_gone`` is called once the peer hangs up or half closes.
+
+        If it has done so before, it is called now.
+        """
         self.connections.enter(self, Phase.STREAMING)
-        self._on_gone = on_gone
+        if self._half_closed or self.phase is Phase.GONE:
+            on_gone()
+        else:
+            self._on_gone = on_gone
 
     def end_stream(self) -> None:
         """No events are written any more."""

@@ -5,8 +5,7 @@ from collections.abc import Coroutine
 from traceback import walk_tb
 from typing import Any, TypeVar
 
-from turnkeeper.actors.model.about import about
-from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.model.logger import about, logger
 from turnkeeper.actors.turn.exits import contained
 from turnkeeper.actors.turn.whose import turn_of
 

@@ -13,8 +13,7 @@ from textwrap import dedent
 from types import TracebackType
 from typing import Any, Final, TypeAlias, assert_never
 
-from turnkeeper.actors.model.about import FIELDS, about
-from turnkeeper.actors.model.logger import MARGIN, escaped, indented, logger, shortened
+from turnkeeper.actors.model.logger import FIELDS, MARGIN, about, escaped, indented, logger, shortened
 from turnkeeper.actors.turn.turn import current
 from turnkeeper.web.http.settings import LogFormat, LogLevel
 

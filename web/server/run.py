@@ -16,7 +16,7 @@ from aiohttp import web
 
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.logger import logger
-from turnkeeper.web.http.app import REGISTRY
+from turnkeeper.web.app import REGISTRY
 from turnkeeper.web.http.settings import WebSettings, addresses
 
 from .access_log import AccessLog, access_logger

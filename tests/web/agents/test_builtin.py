@@ -2,6 +2,7 @@ import pytest
 
 from tests.fakes import names, opened, read_to_end, settle, virtual_time
 from turnkeeper.actors.model.words import TurnStatus, Verdict
+from turnkeeper.actors.testing import cancel_at_every_await
 from turnkeeper.web.agents import builtin as agents
 from turnkeeper.web.agents.builtin import echo, stubborn
 
@@ -48,3 +49,8 @@ async def test_stubborn_does_not_listen_and_ends_by_itself() -> None:
 
     assert record.ended_late is not None
     assert record.ended_late.outcome is TurnStatus.COMPLETED
+
+
+async def test_echo_can_be_stopped_at_any_moment_and_stubborn_at_none() -> None:
+    (await cancel_at_every_await(echo, "one two three")).assert_clean()
+    assert (await cancel_at_every_await(stubborn)).codes == ("unresponsive",)

@@ -1,9 +1,12 @@
 import json
+from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnkeeper.web.agents.model_reply import ModelReply, counts
+from turnkeeper.actors.model.records import Usage
+from turnkeeper.web.agents.model_reply import ModelReply, counts, tokens
 
 # -- A reply in pieces ------------------------------------------------------------------------------
 
@@ -61,3 +64,21 @@ def test_of_a_usage_only_its_numbers_are_passed_on() -> None:
         ' "prompt_tokens_details": {"cached_tokens": 2, "deeper": {"n": 3}}, "empty": {"x": "y"}}'
     )
     assert counts(usage) == {"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 2}}
+
+
+def test_the_tokens_of_a_usage_are_named_as_turns_report_them() -> None:
+    usage = {
+        "prompt_tokens": 7,
+        "completion_tokens": 3,
+        "total_tokens": 10,
+        "prompt_tokens_details": {"cached_tokens": 5},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+    assert tokens(usage) == Usage(7, 3, 5, 0)
+
+
+@pytest.mark.parametrize(
+    "usage", [{}, {"prompt_tokens": -1}, {"prompt_tokens": True}, {"prompt_tokens": 2**53}]
+)
+def test_what_an_upstream_says_that_is_no_number_of_tokens_is_not_known(usage: dict[str, Any]) -> None:
+    assert tokens({**usage, "prompt_tokens_details": 3}) == Usage()

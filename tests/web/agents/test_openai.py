@@ -24,9 +24,11 @@ from tests.web.agents.upstream import USAGE, Call, Upstream, says, upstream
 from tests.web.fakes_web import PATIENCE, serving
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.subscription import Subscription
-from turnkeeper.actors.model.exceptions import InvalidRequest, TurnFailed
+from turnkeeper.actors.model.exceptions import InvalidRequest, PartNotTaken, TurnFailed
+from turnkeeper.actors.model.records import Usage
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.testing import cancel_at_every_await
 from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents import openai as openai_agent
@@ -142,6 +144,7 @@ async def test_a_reply_streams_as_it_comes_and_the_conversation_is_kept() -> Non
                 events += await read(subscription)
         await call.finish()
         assert await receipt.result() == "one two"
+        assert (await receipt.ended()).usage == Usage(7, 3)
         events += waiting(subscription)
         assert [event.data["text"] for event in events if event.name == "delta"] == call.sent
         assert names(events)[-2:] == ["usage", "turn.completed"]
@@ -194,9 +197,16 @@ async def test_what_only_the_clients_own_encoder_can_write_is_sent_too() -> None
         assert talk.upstream.calls[0].messages == [{"role": "user", "content": "hi\n\nhello"}]
 
 
+async def test_a_part_that_it_does_not_take_is_refused_before_it_is_a_turn() -> None:
+    async with talking(says("x")) as talk:
+        with pytest.raises(PartNotTaken, match="'input_audio', but: text, image_url"):
+            await talk.registry.send("s", [{"type": "input_audio", "input_audio": {}}])
+        assert talk.registry.takes("spy") is None
+
+
 async def test_an_unsupported_part_is_refused_before_anybody_is_asked() -> None:
     async with talking(says("x")) as talk:
-        receipt = await talk.registry.send("s", [{"type": "input_audio", "input_audio": {}}])
+        receipt = await talk.registry.send("s", [{"type": "image_url", "image_url": {}}])
         with pytest.raises(TurnFailed):
             await receipt.result()
         record = await talk.registry.turn("s", receipt.turn_id)
@@ -204,11 +214,38 @@ async def test_an_unsupported_part_is_refused_before_anybody_is_asked() -> None:
         assert record.error.code == "unsupported_message"
         assert talk.upstream.calls == []
         assert await talk.history() == [
-            {"role": "user", "content": [{"type": "input_audio", "input_audio": {}}], "refused": True},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {}}], "refused": True},
             {"role": "assistant", "content": "", "cut_off": True, "error": "unsupported_message"},
         ]
         call = await talk.asked("hello")
         assert call.messages == [{"role": "user", "content": "hello"}], "it is not sent later either"
+
+
+async def test_a_send_says_more_of_its_own_request_and_of_no_other() -> None:
+    host: dict[str, Any] = {"system": "Be kind.", "temperature": 0.5, "options": {"max_tokens": 90}}
+    async with talking(says("Hi"), **host) as talk:
+        params = {"instructions": "Be short.", "temperature": 0, "max_output_tokens": 7, "metadata": {"x": 1}}
+        await (await talk.registry.send("s", "hello", params=params)).result()
+        await (await talk.registry.send("s", "and?")).result()
+        asked, later = (call.body for call in talk.upstream.calls)
+        assert asked["messages"][0] == {"role": "system", "content": "Be kind.\n\nBe short."}
+        assert (asked["temperature"], asked["max_tokens"], "metadata" in asked) == (0, 7, False)
+        assert (later["temperature"], later["max_tokens"]) == (0.5, 90)
+        assert [each["content"] for each in later["messages"]] == ["Be kind.", "hello", "Hi", "and?"]
+
+
+async def test_a_param_of_the_wrong_type_fails_the_turn_before_the_model_is_asked() -> None:
+    async with talking() as talk:
+        receipt = await talk.registry.send("s", "hello", params={"temperature": "hot"})
+        record = await receipt.ended()
+        assert record.error is not None
+        assert (record.status, record.error.code) == (TurnStatus.FAILED, "unsupported_params")
+        asked, reply = await talk.history()
+        assert asked == {"role": "user", "content": "hello"}
+        assert (reply["content"], reply["cut_off"], reply["error"]) == ("", True, "unsupported_params")
+        again = await talk.asked("again")
+        assert [each["content"] for each in again.body["messages"]] == ["hello\n\nagain"]
+        assert len(talk.upstream.calls) == 1
 
 
 async def test_a_server_that_reports_no_usage_is_fine_and_one_that_refuses_to_is_not_asked() -> None:
@@ -218,7 +255,7 @@ async def test_a_server_that_reports_no_usage_is_fine_and_one_that_refuses_to_is
         assert "usage" not in names(await talk.events())
 
 
-async def test_why_a_model_stopped_early_is_kept() -> None:
+async def test_why_a_model_stopped_early_is_shown_and_kept() -> None:
     async def answer(call: Call) -> None:
         await call.say("to be cont")
         await call.finish(usage=None, reason="length")
@@ -230,6 +267,21 @@ async def test_why_a_model_stopped_early_is_kept() -> None:
             "content": "to be cont",
             "finish_reason": "length",
         }
+        (shown,) = [event for event in await talk.events() if event.name == "finish_reason"]
+        assert shown.data == {"reason": "length"}
+
+
+@pytest.mark.parametrize("reason", ["\\ud83d", "x" * 10_000], ids=["half a character", "long"])
+async def test_whatever_a_server_says_of_that_is_shown(reason: str) -> None:
+    async def answer(call: Call) -> None:
+        await call.say("all")
+        finish = f'{{"index": 0, "delta": {{}}, "finish_reason": "{reason}"}}'
+        await call.raw(f'data: {{"choices": [{finish}]}}\n\ndata: [DONE]\n\n'.encode())
+        await call.end()
+
+    async with talking(answer) as talk:
+        assert await (await talk.registry.send("s", "hello")).result() == "all"
+        assert "finish_reason" in names(await talk.events())
 
 
 async def test_a_character_in_two_pieces_and_a_refusal_are_text_like_any() -> None:
@@ -804,3 +856,16 @@ async def until_event(stream: aiohttp.ClientResponse, wanted: Callable[[str, str
             fields = dict(line.split(": ", 1) for line in lines if ": " in line)
             if wanted(fields.get("event", ""), fields.get("data", "")):
                 return
+
+
+@pytest.mark.blocks_the_loop("a client of its own reads certificates, for each run")
+async def test_it_can_be_stopped_at_any_moment() -> None:
+    async with upstream(says("one ", "two")) as server:
+
+        async def agent(turn: Turn) -> str:
+            async with OpenAIAgent("m", server.base_url) as fresh:
+                return await fresh(turn)
+
+        report = await cancel_at_every_await(agent)
+    report.assert_clean()
+    assert report.awaits > 5

@@ -30,6 +30,26 @@ async def test_send_list_cancel_and_look_up_a_turn() -> None:
         assert await client.cleanup() == ["s"]
 
 
+async def test_who_waits_is_listed_behind_those_in_flight_until_there_is_a_slot() -> None:
+    async with (
+        serving(ScriptedAgent(), on_cap="wait", max_in_flight_in_all=1) as house,
+        Client(house.url("")) as client,
+    ):
+        await client.send("a", "t1", "hello")
+        await client.send("b", "t2", "hello")
+        busy = await client.busy()
+        assert [(name, each["active"], each["task_id"]) for name, each in busy.items()] == [
+            ("a", True, "t1"),
+            ("b", False, "t2"),
+        ]
+        assert [*await client.active()] == ["a"]
+        assert (await client.admission())["now"]["waiting"] == 1
+        changed = await client.set_admission(max_in_flight_in_all=2, users={"ada": {"max_in_flight": 1}})
+        assert (changed["now"]["waiting"], changed["users"]) == (0, {"ada": {"max_in_flight": 1}})
+        with pytest.raises(Refused):
+            await client.set_admission(max_in_flight_in_all=0)
+
+
 async def test_a_session_is_looked_up_with_its_turns() -> None:
     async with serving(ScriptedAgent()) as house, Client(house.url("")) as client:
         await client.send("s", "t1", "hello")

@@ -170,11 +170,33 @@ async def test_it_says_what_it_serves_where_and_to_whom() -> None:
             process.announced,
         )
         assert process.process.stdout is not None
+        for end in ("/v1 (models: echo, stubborn)", "/api/chat"):
+            line = await process.process.stdout.readline()
+            assert line.decode().endswith(f": http://127.0.0.1:{door.port}{end}\n")
         assert b"Chats are kept nowhere" in await process.process.stdout.readline()
         assert b"No tokens" in await process.process.stdout.readline()
         assert (await door.get("/")).headers["Content-Type"].startswith("text/html")
         assert (await door.send("s", "hello")).status == 202
         assert (await door.get("/chat/s", headers={"Host": "evil.example"})).code == "FOREIGN_HOST"
+
+
+async def test_it_speaks_the_protocols_that_are_named() -> None:
+    async with served("--speaks", "ai-sdk") as (_, door):
+        assert (await door.get("/api/chat/c/stream")).status == 204
+        assert (await door.get("/v1/models")).status == 404
+    async with served("--speaks", "none") as (process, door):
+        assert process.process.stdout is not None
+        assert b"Chats are kept nowhere" in await process.process.stdout.readline()
+        assert (await door.get("/api/chat/c/stream")).status == 404
+
+
+def test_a_protocol_that_there_is_not_is_reported_in_one_line(
+    refused: Callable[..., tuple[int, str]],
+) -> None:
+    status, line = refused("serve", "--speaks", "gopher", "--port", "0")
+
+    assert status == 2
+    assert "gopher" in line
 
 
 @pytest.fixture

@@ -157,6 +157,8 @@ def test_a_command_that_is_asked_wrongly_says_one_line_and_ends_with_2(
         ("tail", "s", "--no-follow"),
         ("tail", "s1", "s2"),
         ("cleanup",),
+        ("admission", "show"),
+        ("admission", "set", "--on-cap", "wait"),
     ],
 )
 def test_a_server_that_is_not_there_is_reported_in_one_line_and_ends_with_3(

@@ -66,7 +66,13 @@ def test_a_flag_stands_above_the_environment_and_that_above_the_file(written: Wr
 def test_every_setting_can_stand_in_the_file(written: Written) -> None:
     given = {field.name: field.default for field in fields(WebSettings)}
     without_a_default = {"turn_timeout": 5, "history_age": 9e8, "max_connections": 100, "stall_timeout": 5}
-    without_a_default |= {"max_events": 9, "max_event_bytes": 9, "policy_allow": "priority"}
+    without_a_default |= {
+        "max_events": 9,
+        "max_event_bytes": 9,
+        "max_tokens": 9,
+        "max_of_agent": 9,
+        "policy_allow": "priority",
+    }
     given |= without_a_default
     text = "".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items())
 
@@ -126,6 +132,17 @@ def test_the_sections_say_how_the_turns_of_agents_and_users_are_run(written: Wri
     assert shown["users.ada@example.com.max_in_flight"] == (2, f"{path} line 6")
 
 
+def test_a_section_says_which_parts_an_agent_takes(written: Written) -> None:
+    path = written("[agents.coder]\ntakes = ['text']\n[agents.eye]\nstrategy = 'reject'\n")
+    config = combine(path, {}, {})
+    assert (config.takes, config.agents) == (
+        {"coder": ("text",)},
+        {"coder": {}, "eye": {"strategy": "reject"}},
+    )
+    shown = {each.name: (each.value, each.source) for each in config.rows}
+    assert shown["agents.coder.takes"] == (["text"], f"{path} line 1")
+
+
 def test_without_sections_nothing_is_said_about_agents_and_users(written: Written) -> None:
     assert (combine(None, {}, {}).agents, combine(written("port = 1\n"), {}, {}).users) == ({}, {})
 
@@ -139,6 +156,8 @@ def test_without_sections_nothing_is_said_about_agents_and_users(written: Writte
         ("[users.ada]\ncancel_grace = 'none'\n", "line 1, [users.ada]: cancel_grace must be a number"),
         ("[users.ada]\nallow = 'priority'\n", "line 1, [users.ada]: allow must be names of: "),
         ("[users.ada]\ndeny = ['patience']\n", "line 1, [users.ada]: deny must be names of: "),
+        ("[agents.a]\ntakes = 'text'\n", "line 1, [agents.a]: takes must be types of parts"),
+        ("[users.ada]\ntakes = ['text']\n", "line 1, [users.ada]: there is no field 'takes'"),
         ("port = 1\nagents = 3\n", "line 2: agents are sections [agents.NAME]"),
         ("[users]\nada = 3\n", "line 1: users are sections [users.NAME]"),
         ("agents = {coder = {patience = 1}}\n", "line 1, [agents.coder]: there is no field 'patience'"),

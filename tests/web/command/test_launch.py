@@ -58,9 +58,11 @@ def test_the_file_says_how_an_agent_is_run_above_what_its_code_says(tmp_path: Pa
         "agents = {'a': Agent(f, cancel_grace=3, queue_limit=2), 'b': f}\n"
     )
     agents, _ = agents_of({"agent": "said_here:agents"})
-    found = policed(agents, {"a": {"cancel_grace": 9}})
+    found = policed(agents, {"a": {"cancel_grace": 9}}, {})
     assert agent_of(found["a"]).policy == {"cancel_grace": 9, "queue_limit": 2}
     assert found["b"] is agents["b"]
+    found = policed(agents, {"a": {}, "b": {}}, {"b": ("text",)})
+    assert (agent_of(found["a"]).takes, agent_of(found["b"]).takes) == (None, ("text",))
 
 
 def test_a_section_about_an_agent_that_there_is_not_is_a_usage_failure(tmp_path: Path) -> None:

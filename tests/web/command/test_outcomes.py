@@ -4,7 +4,13 @@ import pytest
 
 from turnkeeper.actors.model.words import TERMINAL, TurnStatus, Verdict
 from turnkeeper.web.command.exit_codes import ExitCode
-from turnkeeper.web.command.outcomes import cancel_exit_code, ending_exit_code, ending_text, verdict_text
+from turnkeeper.web.command.outcomes import (
+    cancel_exit_code,
+    ending_exit_code,
+    ending_text,
+    usage_text,
+    verdict_text,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +70,25 @@ def test_a_verdict_says_no_more_than_is_known(verdict: str, text: str) -> None:
     assert verdict_text({"verdict": verdict, "settled_after_ms": 3.0}) == text
 
 
+@pytest.mark.parametrize(
+    ("counts", "now", "then"),
+    [
+        ({"threads": 1}, "1 thread still runs", "1 thread still ran"),
+        ({"tasks": 0, "processes": 2}, "2 processes still run", "2 processes still ran"),
+        ({"tasks": 1, "threads": 1}, "1 task and 1 thread still run", "1 task and 1 thread still ran"),
+    ],
+)
+def test_what_still_runs_is_said_as_of_a_stop_and_what_still_ran_as_of_the_end(
+    counts: dict[str, int], now: str, then: str
+) -> None:
+    answer = {"verdict": "unresponsive", "settled_after_ms": 3.0, "still_running": counts}
+    assert verdict_text(answer) == f"did not stop: given up after 3.0 ms; {now}"
+    turn = {"status": "unresponsive", "superseded_by": "t2", "still_running": counts}
+    assert ending_text(turn) == f"unresponsive: superseded by t2; {then}"
+    again = {"verdict": "finished_first", "turn": turn}
+    assert verdict_text(again) == f"had ended already: unresponsive; {then}"
+
+
 @pytest.mark.parametrize(("began", "text"), [(True, ""), (False, ", before it began"), (None, "")])
 def test_a_turn_that_was_cancelled_before_it_began_is_shown_as_that(began: bool | None, text: str) -> None:
     turn = {"status": "cancelled"} if began is None else {"status": "cancelled", "began": began}
@@ -118,3 +143,17 @@ def test_a_word_of_a_later_server_is_shown_as_it_is() -> None:
     assert cancel_exit_code(answer, waited=True) is ExitCode.FAILED
     assert ending_text({"status": "parked"}) == "parked"
     assert ending_exit_code({"status": "parked"}, stopped=False) is ExitCode.FAILED
+
+
+@pytest.mark.parametrize(
+    ("usage", "text"),
+    [
+        (None, ""),
+        ({"input_tokens": None, "output_tokens": None}, ""),
+        ({"input_tokens": 1200, "output_tokens": 0}, "1,200 input tokens, 0 output tokens"),
+        ({"input_tokens": 1200, "cached_tokens": 1000}, "1,200 input tokens (1,000 cached)"),
+        ({"output_tokens": 9, "reasoning_tokens": 7}, "9 output tokens (7 reasoning)"),
+    ],
+)
+def test_what_a_turn_has_used_is_said_as_far_as_it_is_known(usage: dict[str, Any] | None, text: str) -> None:
+    assert usage_text({"usage": usage}) == text

@@ -1,7 +1,10 @@
+from typing import Any
+
 from tests.web.command.fake_terminal import ACTIVE, NOW
 from turnkeeper.web.command.tables import (
     PS_COLUMNS,
     SESSIONS_COLUMNS,
+    WAITING_COLUMNS,
     Table,
     sessions_table,
     settings_table,
@@ -19,10 +22,46 @@ def test_the_longest_turn_stands_first() -> None:
     assert second.endswith("5s")
 
 
+def test_a_turn_whose_cancel_waits_for_a_step_is_held() -> None:
+    _, row = turns_table({"s": {**ACTIVE["later"], "held": True}}, 1000, NOW).text().splitlines()
+    assert row.endswith("5s, held")
+
+
+def test_turns_stand_below_those_that_have_sent_for_them() -> None:
+    def sent_by(session: str, task: str, **turn: Any) -> dict[str, Any]:
+        return {**ACTIVE["later"], "parent": {"log_id": session, "task_id": task}, **turn}
+
+    turns = {
+        "root": {**ACTIVE["later"], "task_id": "t1"},
+        "a": sent_by("root", "t1", task_id="t2", created_at=NOW - 900),
+        "deep": sent_by("a", "t2", task_id="t3"),
+        "b": sent_by("root", "t1", task_id="t4"),
+        "left": sent_by("root", "an earlier one", task_id="t5"),
+        "alone": sent_by("gone", "t1", task_id="t6"),
+    }
+    sessions = [row[0] for row in turns_table(turns, 1000, NOW).rows]
+    assert sessions == ["alone", "left", "root", "└ a", "  └ deep", "└ b"]
+
+
 def test_a_narrow_terminal_gets_fewer_columns() -> None:
     assert [len(turns_table(ACTIVE, width, NOW).columns) for width in (10, 20, 40, 56, 72, 88)] == [
         1, 2, 3, 4, 5, 6,
     ]  # fmt: skip
+
+
+def test_those_who_wait_stand_behind_those_that_run_with_what_they_wait_for() -> None:
+    waits = {
+        "active": False, "since": NOW - 65, "task_id": "t", "user": "ada", "agent": "coder",
+        "priority": "normal", "waits_for": "user_cap", "standing": {"position": 2, "waiting": 37},
+    }  # fmt: skip
+    table = turns_table({"waits": waits, "asked-later": {**waits, "since": NOW - 3}, **ACTIVE}, 1000, NOW)
+
+    assert list(table.columns) == [*PS_COLUMNS, *WAITING_COLUMNS]
+    assert [row[0] for row in table.rows][1:] == ["later", "waits", "asked-later"]
+    assert [*table.rows[1]][5:] == ["5s", "", "", "", ""]
+    assert [*table.rows[2]][5:] == ["", "1m05s", "user_cap", "normal", "2, 37 in all"]
+    narrow = turns_table({"waits": waits}, 48, NOW)
+    assert list(narrow.columns) == ["SESSION", "USER", "RUNS", "WAITS", "FOR"]
 
 
 def test_sessions_stand_in_their_order_with_as_many_columns_as_there_is_room_for() -> None:

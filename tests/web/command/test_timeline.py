@@ -3,9 +3,22 @@ from typing import Any
 import pytest
 
 from tests.turns import record
-from turnkeeper.actors.model.policy import Mark, policy_of
-from turnkeeper.actors.model.records import Cancellation, LateEnd, Reason, TurnError, TurnId, TurnRecord
-from turnkeeper.actors.model.words import CancelCode, Layer, Step, TurnStatus
+from turnkeeper.actors.model.policy import STANDARD, Mark, policy_of
+from turnkeeper.actors.model.records import (
+    Cancellation,
+    ChildTurn,
+    Extras,
+    LateEnd,
+    Reason,
+    SessionId,
+    StillRunning,
+    ToolCall,
+    TurnError,
+    TurnId,
+    TurnRecord,
+)
+from turnkeeper.actors.model.value import replace
+from turnkeeper.actors.model.words import CancelCode, Layer, OnCap, Step, TurnStatus
 from turnkeeper.web.command.timeline import (
     other_turns,
     other_turns_table,
@@ -29,6 +42,18 @@ def steps(turn: TurnRecord) -> list[str]:
     return [row[2] for row in timeline_table(shown(turn), NOW).rows]
 
 
+def test_the_children_of_a_turn_are_among_its_steps() -> None:
+    first = ChildTurn(SessionId("s2"), TurnId("t2"), 2.0, TurnStatus.CANCELLED, 4.0)
+    second = ChildTurn(SessionId("s3"), TurnId("t3"), 3.0)
+    assert steps(record("t1", started_at=1.5, extras=Extras(children=(first, second)))) == [
+        "sent by ada, to the agent coder",
+        "started",
+        "sent to session s2",
+        "sent to session s3",
+        "its turn in session s2 ended: cancelled",
+    ]
+
+
 def test_every_step_is_shown_in_words() -> None:
     whole = record(
         "t1",
@@ -36,16 +61,20 @@ def test_every_step_is_shown_in_words() -> None:
         queued_at=1.0,
         started_at=1.5,
         first_event_at=2.0,
-        cancellation=STOP,
+        cancellation=replace(STOP, delivered_at=4.0),
         ended_at=7.0,
         ended_late=LateEnd(TurnStatus.COMPLETED, 60.0),
     )
     assert steps(whole) == [
         "sent by ada, to the agent coder",
         "began to wait for another turn to settle (strategy is interrupt, said by the settings)",
-        "started",
+        "started, after a wait of 500 ms",
         "its agent emitted its first event",
         'asked to stop by bob: user_request, saying "too slow"',
+        (
+            "cancelled: the step that must not be interrupted was over, or its time was up"
+            " (max_hold is 30.0, said by the settings)"
+        ),
         (
             "cancelled again: at half of the grace it had not stopped"
             " (cancel_grace is 5.0, said by the settings)"
@@ -54,8 +83,26 @@ def test_every_step_is_shown_in_words() -> None:
         "ended: unresponsive: user_request, by bob (cancel_grace is 5.0, said by the settings)",
         "its coroutine has ended after all: completed",
     ]
-    assert [each["step"] for each in shown(whole)["timeline"]] == list(Step)
+    of_children = {Step.CHILD_SENT, Step.CHILD_ENDED}
+    assert [each["step"] for each in shown(whole)["timeline"]] == [s for s in Step if s not in of_children]
+    assert [each.get("queue_wait_ms") for each in shown(whole)["timeline"]][1:3] == [None, 500.0]
     assert [row[1] for row in timeline_table(shown(whole), NOW).rows][-2:] == ["6000 ms", "59s"]
+
+
+def test_the_end_of_a_turn_names_the_calls_of_tools_that_it_had_not_come_back_from() -> None:
+    calls = Extras(open_calls=(ToolCall("call_1", "search"), ToolCall("call_2", "fetch")))
+    cut = record(
+        "t1", status=TurnStatus.CANCELLED, started_at=1.0, cancellation=STOP, ended_at=7.0, extras=calls
+    )
+    ended = "ended: cancelled: user_request, by bob"
+    assert steps(cut)[-1] == f"{ended}; it had not come back from search (call_1), fetch (call_2)"
+
+
+def test_a_turn_that_waited_for_a_slot_says_which_fields_were_behind_that() -> None:
+    policy = replace(STANDARD, on_cap=OnCap.WAIT)
+    [_, queued] = steps(record("t1", status=TurnStatus.QUEUED, queued_at=1.0, own_policy=policy))
+    assert queued.startswith("began to wait for another turn to settle, or for a slot (strategy is interrupt")
+    assert "on_cap is wait, said by the settings; priority is normal, said by the settings" in queued
 
 
 def test_what_others_than_the_settings_decided_is_shown_with_who_said_it() -> None:
@@ -120,6 +167,17 @@ def test_a_cancel_without_a_user_is_shown_without_a_name() -> None:
         ({"status": TurnStatus.QUEUED}, "waits for another turn to settle, for 1m39s"),
         ({"status": TurnStatus.RUNNING}, "runs, for 1m39s"),
         ({"status": TurnStatus.CANCELLING}, "was asked to stop and has not settled yet, after 1m39s"),
+        (
+            {"status": TurnStatus.CANCELLING, "extras": Extras(still_running=StillRunning(processes=1))},
+            "was asked to stop and has not settled yet, after 1m39s; 1 process still runs",
+        ),
+        (
+            {"status": TurnStatus.CANCELLING, "held": True},
+            (
+                "was asked to stop and has not settled yet, after 1m39s: "
+                "it is held by a step that must not be interrupted"
+            ),
+        ),
         ({"status": TurnStatus.COMPLETED, "ended_at": 3.0}, "completed after 2000 ms"),
         (
             {"status": TurnStatus.COMPLETED, "ended_at": 3.0, "cancellation": STOP},

@@ -28,7 +28,7 @@ class Scripted(Client):
     async def hello(self) -> dict[str, Any]:
         return {}
 
-    async def active(self) -> dict[str, Any]:
+    async def busy(self) -> dict[str, Any]:
         self.asked += 1
         if not self._answers:
             await asyncio.Event().wait()

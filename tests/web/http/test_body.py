@@ -13,7 +13,7 @@ from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.messages import Send
 from turnkeeper.actors.model.records import HOST
 from turnkeeper.actors.model.words import Strategy
-from turnkeeper.actors.session.fields import FIELDS
+from turnkeeper.actors.session.fields import FIELDS, REFUSALS
 from turnkeeper.web.http.body import (
     MAX_SESSIONS,
     SendBody,
@@ -64,6 +64,7 @@ OF_POLICY = {
     "cancel_grace": 2.5,
     "stall_timeout": 3.0,
     "wind_grace": 0.0,
+    "max_hold": 0.0,
     "queue_limit": 0,
     "on_full": "drop_oldest",
     "collapse_parts": 2,
@@ -72,6 +73,7 @@ OF_POLICY = {
     "max_in_flight": 1,
     "max_events": 1,
     "max_event_bytes": 1,
+    "max_tokens": 1,
     "on_disconnect": "cancel",
     "abandon_after": 1.0,
     "on_restart": "rerun",
@@ -90,15 +92,22 @@ def test_an_object_says_more_of_the_policy_of_its_turn() -> None:
     assert sent({"multitask_strategy": "reject", "timeout": 5}).policy is None
 
 
+def test_an_object_says_more_to_the_agent() -> None:
+    assert sent({"params": {"a": [1, None]}}).params == {"a": [1, None]}
+    assert sent({"params": None}).params is sent({}).params is None
+
+
 def test_every_field_of_a_policy_is_a_member_of_a_send() -> None:
-    assert {*OF_POLICY, "multitask_strategy", "timeout"} == {field.member for field in FIELDS.values()}
-    assert {field.member for field in FIELDS.values()} <= set(SendBody.__struct_fields__)
+    members = {field.member for field in FIELDS.values() if not field.host}
+    assert {*OF_POLICY, "multitask_strategy", "timeout"} == members
+    assert members <= set(SendBody.__struct_fields__)
 
 
 @pytest.mark.parametrize("name", OF_POLICY)
 @pytest.mark.parametrize("odd", [-1, "soon", [], {}, True, 1.5e12])
 def test_a_value_that_a_field_of_a_policy_cannot_have_is_refused(name: str, odd: Any) -> None:
-    assert refusal(json.dumps({"message": "hi", name: odd}).encode()) == ("INVALID_REQUEST", name)
+    code = REFUSALS.get(name, InvalidRequest).code
+    assert refusal(json.dumps({"message": "hi", name: odd}).encode()) == (code, name)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +163,8 @@ def test_what_is_not_json_is_refused_as_such(body: bytes) -> None:
         ({"message": "x", "timeout": 0}, "timeout"),
         ({"message": "x", "timeout": 1e12}, "timeout"),
         ({"message": "x", "timeout": 10**400}, "timeout"),
+        ({"message": "x", "params": []}, "params"),
+        ({"message": "x", "params": "{}"}, "params"),
         ({"message": "x", "mesage": "y"}, "mesage"),
         ({"message": "x", "": "y"}, ""),
         ({"message": "x", "z" * 5000: 1}, "z" * 100),

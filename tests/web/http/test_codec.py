@@ -20,14 +20,19 @@ from turnkeeper.actors.model.messages import (
 )
 from turnkeeper.actors.model.records import (
     Cancellation,
+    ChildTurn,
+    Extras,
     KeptResult,
     LateEnd,
     Reason,
     SessionId,
+    StillRunning,
     TurnError,
     TurnId,
     TurnRecord,
+    TurnRef,
 )
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, Layer, SessionState, TurnStatus, Verdict
 from turnkeeper.actors.policy.base import base, resolve
 from turnkeeper.actors.policy.said import default
@@ -99,6 +104,18 @@ def test_a_cancel_of_a_session_has_its_verdict_for_a_status() -> None:
     assert (answer["log_id"], answer["turn"], answer["settled_after_ms"]) == ("s", None, None)
 
 
+@pytest.mark.parametrize("verdict", Verdict)
+def test_a_cancel_says_what_still_runs_of_a_turn_exactly_if_that_is_unresponsive(verdict: Verdict) -> None:
+    """One that has ended since it was given up is `finished_first`, with what ran then in its record."""
+    left = replace(record(), extras=Extras(still_running=StillRunning(threads=1)))
+    for turn in (None, record(), left):
+        stopped = CancelAnswer(verdict, turn)
+        for answer in (codec.encode_cancel(stopped), codec.encode_cancel_session("s", stopped)):
+            said = answer_of(answer)
+            assert ("still_running" in said) is (turn is left and verdict is Verdict.UNRESPONSIVE)
+            assert said.get("still_running") in (None, {"tasks": 0, "threads": 1, "processes": 0})
+
+
 @pytest.mark.parametrize("state", [SessionState.IDLE, SessionState.CLOSED])
 def test_a_session_at_rest_has_no_active_tasks(state: SessionState) -> None:
     view = SessionView(SessionId("s"), "ada", state, record(status=TurnStatus.COMPLETED))
@@ -140,6 +157,20 @@ def test_all_active_tasks_are_listed_by_session() -> None:
             "agent": "echo",
         }.items()
     )
+
+
+def test_a_turn_in_flight_shows_the_one_that_sent_for_it() -> None:
+    parent = TurnRef(SessionId("s0"), TurnId("t0"))
+    sent = turns.spec("t1")
+    sent = replace(sent, head=replace(sent.head, parent=parent))
+    in_flight = InFlight(turns.running(sent, 7, started_at=101.0, memory=turns.memory()))
+    child = ChildTurn(SessionId("s2"), TurnId("t2"), 102.0)
+    turn = replace(in_flight.turn, extras=Extras(children=(child,)))
+    view = SessionView(SessionId("s"), "ada", SessionState.RUNNING, turn)
+    listed = answer_of(codec.encode_all_active([codec.encode_listed([in_flight])]))["active_tasks"]["s"]
+    active = answer_of(codec.encode_active(view))["active_tasks"]
+    assert listed["parent"] == active["parent"] == {"log_id": "s0", "task_id": "t0"}
+    assert active["children"] == [{"log_id": "s2", "task_id": "t2"}]
 
 
 def of_coder() -> Any:
@@ -389,7 +420,14 @@ sends = st.builds(
     st.booleans(),
 )
 listed = st.builds(
-    SimpleNamespace, session_id=strings, started_at=moments, turn_id=strings, owner=strings, agent=strings
+    SimpleNamespace,
+    session_id=strings,
+    started_at=moments,
+    turn_id=strings,
+    owner=strings,
+    agent=strings,
+    held=st.just(value=False),
+    parent=st.none(),
 )
 
 
@@ -424,14 +462,15 @@ def test_a_turn_is_answered_as_it_was(turn: TurnRecord, log_id: str) -> None:
     assert set(answer.pop("policy")) == set(FIELDS)
     for moment in answer["timeline"]:
         moment.pop("decided_by", None)
+        moment.pop("queue_wait_ms", None)
     assert answer == as_it_was(shapes.encode_turn(log_id, turn))
 
 
 @given(st.lists(listed, max_size=3).map(tuple))
 def test_a_list_is_answered_as_it_was(active: Any) -> None:
-    assert answer_of(codec.encode_all_active([codec.encode_listed([each]) for each in active])) == as_it_was(
-        shapes.encode_all_active(active)
-    )
+    answer = answer_of(codec.encode_all_active([codec.encode_listed([each]) for each in active]))
+    assert answer.pop("waiting_tasks") == {}
+    assert answer == as_it_was(shapes.encode_all_active(active))
 
 
 @given(st.lists(any_json | st.builds(object), max_size=4).map(tuple), st.integers(0, 100))

@@ -140,6 +140,57 @@ async def test_a_send_says_how_its_turn_is_run_within_what_the_host_says() -> No
         assert policy["queue_limit"] == {"value": 3, "layer": "user", "name": "ada"}
 
 
+async def test_a_send_says_more_to_the_agent_beside_its_message_and_its_turn_shows_it() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent) as house:
+        said = {"temperature": 0.2, "metadata": {"n": 10**30, "name": "\u20ac"}}
+        await house.send("s", task_id="t1", params=said)
+        run = await agent.run()
+        assert run.turn.params == said
+        assert (await house.get("/chat/s/turns/t1")).body["params"] == said
+        assert (await house.send("s", task_id="t1", params=said)).body["repeated"]
+        for other in ({}, None, {"temperature": 0.3}):
+            assert (await house.send("s", task_id="t1", params=other)).code == "TURN_ID_REUSED"
+        run.finish()
+        assert (await ended(house, "s", "t1"))["params"] == said
+        for none in ({}, None):
+            await house.send("s", task_id="bare", params=none)
+            assert "params" not in (await house.get("/chat/s/turns/bare")).body
+        # Events and lists are many, and those who read them are not the agent.
+        for path in ("/chat/s", "/chat/s/turns", "/chat/s/events?last_event_id=0&follow=false"):
+            assert "temperature" not in (await house.get(path)).text, path
+
+
+@pytest.mark.parametrize("params", [1, "x", True, [], [["a", 1]]])
+async def test_params_that_are_no_object_are_refused(params: Any) -> None:
+    async with serving(done) as house:
+        answer = await house.send("s", params=params)
+        assert (answer.status, answer.code, answer.body["field"]) == (422, "INVALID_REQUEST", "params")
+        assert (await house.get("/chat/s")).status == 404
+
+
+@pytest.mark.parametrize("value", [b'"\\ud800"', b"1e999", b"[" * 300 + b"]" * 300], ids=repr)
+async def test_params_that_cannot_be_written_again_are_refused(value: bytes) -> None:
+    async with serving(done) as house:
+        answer = await house.post("/chat/s/send", data=b'{"message": "hi", "params": {"x": %s}}' % value)
+        assert (answer.status, answer.code, answer.body["field"]) == (422, "INVALID_REQUEST", "params")
+
+
+async def test_a_message_with_a_part_that_its_agent_does_not_take_is_refused() -> None:
+    agent = ScriptedAgent()
+    image = [{"type": "image_url", "image_url": {"url": "x"}}]
+    async with serving({"default": Agent(agent, takes=("text",)), "eye": agent}) as house:
+        answer = await house.send("s", image)
+        assert (answer.status, answer.code, answer.body["field"]) == (422, "PART_NOT_TAKEN", "message")
+        assert "'default'" in answer.body["detail"]
+        assert "'image_url'" in answer.body["detail"]
+        assert (await house.get("/chat/s")).status == 404
+        assert (await house.send("s", image, agent="eye")).status == 202
+        await house.send("s", "next", task_id="t2", multitask_strategy="enqueue")
+        answer = await house.ask("PATCH", "/chat/s/turns/t2", json={"message": image})
+        assert (answer.status, answer.code) == (422, "PART_NOT_TAKEN")
+
+
 async def test_a_send_that_sets_what_is_the_hosts_alone_is_refused() -> None:
     async with serving(Agent(done, deny=["strategy"])) as house:
         for said in ({"priority": "background"}, {"multitask_strategy": "reject"}):
@@ -184,6 +235,64 @@ async def test_a_cancel_waits_through_the_longest_grace_that_any_layer_says() ->
         await agent.run()
         answer = await house.post("/chat/s/cancel_send_task")
         assert answer.body["verdict"] != "requested"
+
+
+async def test_a_cancel_waits_for_a_step_that_must_not_be_interrupted_and_says_so() -> None:
+    inside, go_on = asyncio.Event(), asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        async with turn.uninterruptible():
+            inside.set()
+            await go_on.wait()
+
+    async with serving(agent, cancel_grace=0.05, wind_grace=0.0, margin=0.05) as house:
+        await house.sent("s", task_id="t1")
+        await inside.wait()
+        asked = await house.post("/chat/s/t1/cancel?wait=false")
+        assert (asked.status, asked.body["verdict"]) == (202, "requested")
+        for shown in (
+            asked.body["turn"],
+            (await house.get("/chat/s/turns/t1")).body,
+            (await house.get("/chat/s")).body["turn"],
+        ):
+            assert (shown["status"], shown["held"]) == ("cancelling", True)
+            assert shown["reason"]["code"] == "user_request"
+        active = (await house.get("/chat/s/active_tasks")).body["active_tasks"]
+        assert (active["task_cancelled"], active["held"]) == (True, True)
+        assert (await house.get("/chat/active_send_tasks")).body["active_tasks"]["s"]["held"] is True
+        # Both wait for longer than the grace and the margin.
+        waiting = asyncio.create_task(house.post("/chat/s/cancel_send_task"))
+        late = await house.post("/chat/cancel_send_tasks", json={"all": True})
+        assert (late.status, late.body["results"][0]["verdict"]) == (202, "requested")
+        go_on.set()
+        answer = await waiting
+        assert (answer.status, answer.body["verdict"]) == (200, "cancelled")
+        assert "held" not in answer.body["turn"]
+
+
+async def test_only_an_admin_stops_a_step_that_must_not_be_interrupted() -> None:
+    inside = asyncio.Event()
+
+    async def agent(turn: Turn) -> None:
+        async with turn.uninterruptible():
+            inside.set()
+            await asyncio.Event().wait()
+
+    async with serving(agent, authenticate=by_token) as house:
+        await house.sent("s", task_id="t1", token="ada-token")
+        await inside.wait()
+        for path in ("/chat/s/t1/cancel?force=true", "/chat/s/cancel_send_task?force=1"):
+            answer = await house.post(path, token="ada-token")
+            assert (answer.status, answer.code) == (403, "SCOPE_MISSING")
+        answer = await house.post(
+            "/chat/cancel_send_tasks", json={"all": True, "force": True}, token="ada-token"
+        )
+        assert (answer.status, answer.code) == (403, "SCOPE_MISSING")
+        assert (
+            await house.post("/chat/s/t1/cancel?force=perhaps", token="root-token")
+        ).code == "INVALID_REQUEST"
+        answer = await house.post("/chat/s/t1/cancel?force=true", token="root-token")
+        assert (answer.status, answer.body["verdict"]) == (200, "cancelled")
 
 
 async def test_a_send_whose_message_joins_another_one_names_the_turn_that_has_it() -> None:
@@ -431,6 +540,8 @@ async def test_a_send_is_handed_over_before_its_handler_first_waits(k: int) -> N
         ({"agent": "unknown"}, "UNKNOWN_AGENT", None),
         ({"multitask_strategy": "wait"}, "INVALID_REQUEST", "multitask_strategy"),
         ({"multitask_strategy": ""}, "INVALID_REQUEST", "multitask_strategy"),
+        ({"multitask_strategy": "\ud800"}, "INVALID_REQUEST", "multitask_strategy"),
+        ({"timeout": "\ud800"}, "INVALID_REQUEST", "timeout"),
         ({"timeout": 0}, "INVALID_REQUEST", "timeout"),
         ({"timeout": -1}, "INVALID_REQUEST", "timeout"),
         ({"timeout": 1e12}, "INVALID_REQUEST", "timeout"),
@@ -677,6 +788,9 @@ async def test_an_id_outside_the_rule_is_refused_on_every_route_and_every_method
         ("POST", "/chat/ticket"),
         ("GET", "/chat/events"),
         ("PATCH", "/chat/events"),
+        ("GET", "/chat/admission"),
+        ("HEAD", "/chat/admission"),
+        ("PUT", "/chat/admission"),
     }
     paths = dict.fromkeys(route.path for route in ROUTES if "{log_id}" in route.path)
     async with serving(done) as house:
@@ -1526,8 +1640,8 @@ async def not_json(turn: Turn) -> None:
     turn.emit("delta", {"password=hunter2": object()})
 
 
-def not_an_agent(turn: Turn) -> str:
-    return "password=hunter2"
+async def not_an_agent(turn: Turn) -> AsyncIterator[dict[str, str]]:
+    yield {"password": "hunter2"}
 
 
 @pytest.mark.parametrize("agent", [at_once, later, not_json, not_an_agent])

@@ -14,7 +14,7 @@ from tests.fakes import ScriptedAgent
 from tests.web.fakes_web import Answer, House, Stream, by_token, read_answer, serving
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.words import TurnStatus
-from turnkeeper.web.http import app as app_module
+from turnkeeper.web import app as app_module
 from turnkeeper.web.http.mount import problem_response
 from turnkeeper.web.http.problems import Code, Problem
 from turnkeeper.web.http.routes import ROUTES
@@ -71,6 +71,10 @@ TABLE: dict[tuple[str, str], Row] = {
     ("GET", "/chat/active_send_tasks"): Row("/chat/active_send_tasks", "200 200 200 401 401 403 401 401 401"),
     ("POST", "/chat/cleanup_completed_tasks"): Row(
         "/chat/cleanup_completed_tasks", "200 200 200 401 401 403 401 401 401"
+    ),
+    ("GET", "/chat/admission"): Row("/chat/admission", "403 403 200 401 401 403 401 401 401"),
+    ("PUT", "/chat/admission"): Row(
+        "/chat/admission", "403 403 200 401 401 403 401 401 401", {"max_waiting": 5}
     ),
     ("GET", "/chat/{log_id}/events"): Row("/chat/s/events", "200 200 200 401 401 403 200 401 401"),
     ("GET", "/chat/events"): Row("/chat/events", "200 200 200 401 401 403 200 200 401"),

@@ -51,6 +51,7 @@ def test_problems_do_not_share_headers() -> None:
         (exceptions.UnknownSession("x"), 404, "UNKNOWN_SESSION"),
         (exceptions.UnknownTurn("x"), 404, "UNKNOWN_TURN"),
         (exceptions.UnknownAgent("x"), 422, "UNKNOWN_AGENT"),
+        (exceptions.PartNotTaken("x", part="image_url", agent="coder"), 422, "PART_NOT_TAKEN"),
         (exceptions.SessionBusy("x"), 409, "SESSION_BUSY"),
         (exceptions.SessionClosed("x"), 409, "SESSION_CLOSED"),
         (exceptions.TurnIdReused("x"), 422, "TURN_ID_REUSED"),

@@ -5,7 +5,7 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.web import WebSettings
-from turnkeeper.web.http.settings import addresses, origins
+from turnkeeper.web.http.settings import addresses, header_names, origins
 
 
 def test_the_defaults_are_those_of_the_design() -> None:
@@ -34,6 +34,8 @@ def test_the_defaults_are_those_of_the_design() -> None:
            "https://a.b:443", "http://a.b:80", "https://*.a.b", "https://a.b:x", "https://a.b https://c.d")),
         ("allow_credentials", "yes"),
         *(("trusted_proxies", value) for value in (None, 1, "localhost", "10.0.0.1 10.0.0.2")),
+        *((name, value) for name in ("session_headers", "task_headers")
+          for value in (None, 1, "X-Session:", "X Session", "X-Session; X-Chat", "X-Sitzung-Nö")),
         *(("host", value) for value in ("", None, 1)),
         ("cancel_grace", -1),
         ("multitask_strategy", "wait"),
@@ -106,3 +108,8 @@ def test_a_variable_that_cannot_be_read_is_named(name: str, text: str) -> None:
 def test_a_variable_out_of_its_range_is_named(name: str, text: str) -> None:
     with pytest.raises(InvalidRequest, match=name.lower()):
         WebSettings.from_environment({f"TURNKEEPER_{name}": text})
+
+
+def test_headers_are_named_in_their_order() -> None:
+    assert header_names(" X-Session,X-Chat-Id ,", "session_headers") == ("X-Session", "X-Chat-Id")
+    assert header_names("", "session_headers") == ()

@@ -127,7 +127,7 @@ async def test_two_apps_in_one_process_are_one_worker(worker: None) -> None:
 async def test_a_worker_waits_for_the_one_it_replaces(worker: None) -> None:
     lock = WorkerLock("")
     other = await asyncio.to_thread(held_elsewhere)
-    async with virtual_time():
+    async with virtual_time(patience=0.0):  # for which the other process only waits
         taking = asyncio.create_task(lock.take())
         await asyncio.sleep(3 * EVERY)
         assert not taking.done()
@@ -152,7 +152,7 @@ async def test_a_worker_takes_over_from_one_that_was_killed(worker: None) -> Non
 async def test_a_worker_does_not_wait_for_ever(worker: None) -> None:
     other = await asyncio.to_thread(held_elsewhere)
     try:
-        async with virtual_time() as clock:
+        async with virtual_time(patience=0.0) as clock:
             with pytest.raises(SecondWorker):
                 await WorkerLock("").take()
             assert clock.elapsed == pytest.approx(WAIT, abs=0.1)

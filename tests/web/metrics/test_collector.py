@@ -14,6 +14,7 @@ from tests.fakes import ScriptedAgent, done, opened, settle
 from turnkeeper.actors.metrics.meter import COUNTERS
 from turnkeeper.actors.model.words import TERMINAL, Strategy
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.http.problems import Code
 from turnkeeper.web.metrics.collector import MetricsCollector
@@ -67,6 +68,31 @@ async def test_what_there_is_and_what_was_counted_is_shown() -> None:
         assert then("turns_total", agent="coder", status="cancelled", strategy="interrupt") == 1
         assert then("cancel_latency_seconds_count", agent="coder") == 1
     assert Scraped(registry)("accepting") == 0
+
+
+async def test_who_waits_for_a_slot_and_what_a_user_s_share_is() -> None:
+    agent = ScriptedAgent()
+    agents = {
+        "default": Agent(agent, on_cap="wait"),
+        "urgent": Agent(agent, on_cap="wait", priority="interactive"),
+    }
+    async with opened(agents, max_in_flight_in_all=4, max_in_flight=3) as registry:
+        for n in range(4):
+            await registry.send(f"a{n}", "hello", user="ada")
+        await registry.send("b0", "hello", user="bob")
+        await registry.send("b1", "hello", user="bob", agent="urgent")
+        now = Scraped(registry)
+        assert (now("slots"), now("slots_held"), now("users_active"), now("user_share")) == (4, 4, 2, 2)
+        assert now("turns_waiting", lane="normal", waits_for="user_cap") == 1
+        assert now("turns_waiting", lane="interactive", waits_for="server_cap") == 1
+        assert sum(now("turns_waiting", **labels) for labels in now.of("turns_waiting")) == 2
+        assert now("slot_wait_seconds_count", lane="normal") == 0
+        (await agent.run()).finish()
+        await settle()
+        then = Scraped(registry)
+        assert then("slot_wait_seconds_count", lane="interactive") == 1
+        assert then("slot_wait_seconds_count", lane="normal") == 0
+        assert sum(then("turns_waiting", **labels) for labels in then.of("turns_waiting")) == 1
 
 
 async def test_whether_the_journal_is_up_and_what_is_not_written_is_shown_where_there_is_one() -> None:
@@ -153,3 +179,18 @@ async def test_the_name_of_an_agent_may_be_any_text(name: str) -> None:
     async with opened({name: agent}) as registry:
         await (await registry.send("s", "hello")).ended()
         assert Scraped(registry)("turn_duration_seconds_count", agent=name) == 1
+
+
+async def test_tokens_are_counted_by_agent_and_kind_also_of_turns_that_failed() -> None:
+    async def agent(turn: Turn) -> None:
+        turn.report_usage(input_tokens=5, cached_tokens=2)
+        turn.report_usage(input_tokens=1)
+        raise ValueError
+
+    async with opened({"coder": agent, "writer": done}) as registry:
+        await (await registry.send("s1", "hello")).ended()
+        await (await registry.send("s2", "hello", agent="writer")).ended()
+        now = Scraped(registry)
+        assert now("tokens_total", agent="coder", kind="input") == 6
+        assert now("tokens_total", agent="coder", kind="cached") == 2
+        assert [each["agent"] for each in now.of("tokens_total")] == ["coder", "coder"]

@@ -12,7 +12,7 @@ from tests.fakes import ScriptedAgent, done
 from tests.web.fakes_web import House, by_token, serving
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web import create_app, metrics
-from turnkeeper.web.http.app import _MOUNTS
+from turnkeeper.web.http.mount import MOUNTS
 
 
 async def scraped(house: House, **ask: str) -> dict[str, float]:
@@ -63,7 +63,7 @@ async def test_a_mount_that_does_not_ask_for_it_has_no_such_path() -> None:
 
 
 def test_an_app_of_its_own_has_it() -> None:
-    [mount] = create_app(done)[_MOUNTS].values()
+    [mount] = create_app(done)[MOUNTS].values()
     assert mount.scrape is not None
     mount.scrape.close()
 

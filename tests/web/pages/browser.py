@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+import pytest
 from selenium import webdriver
 from selenium.common.exceptions import TimeoutException
 from selenium.webdriver.chrome.service import Service
@@ -21,6 +22,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
+
+from tests.web.pages.page_server import HALT
 
 T = TypeVar("T")
 
@@ -42,6 +45,16 @@ FLAGS = (
     "--window-size=1000,800",
     "--force-prefers-reduced-motion",  # painting what pulses takes a core
 )
+#: The marks of tests that drive it.
+IN_A_BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING),
+    pytest.mark.leaves_behind("sockets", why="selenium keeps its connection to the driver open"),
+    pytest.mark.usefixtures("no_complaints"),
+]
+#: A turn that runs until it may go on, or is stopped.
+LONG = f"w0 w1 {HALT} w2 w3"
+BEGUN = f"^w0 w1 {HALT} $"
 #: The server of a host's own, and ``turnkeeper serve``.
 HOST = (str(Path(__file__).with_name("page_server.py")),)
 SERVE = (*HOST, "serve", "--port", "0")
@@ -207,7 +220,9 @@ class Page:
         return self.element("#stop").is_enabled()
 
     def say(self, text: str) -> None:
+        """Send it, and wait until the page has drawn that: what it shows then is not as it was before."""
         self.element("#message").send_keys(text, Keys.ENTER)
+        self.driver.execute_async_script("requestAnimationFrame(arguments[0])")  # type: ignore[no-untyped-call]
 
     def send(self, body: Any, token: str | None = None) -> Any:
         """A send by another client, to the session this page shows."""
@@ -246,6 +261,15 @@ class Page:
             seen = f"{self.replies[-1:]} {self.outcomes[-1:]} {self.connection}"
             raise AssertionError(f"not so: {why}; it shows {seen}") from None
         return found
+
+    def wait_to_show(self, **shown: list[str]) -> None:
+        """Until these are as they are given: ``messages``, ``replies``, ``outcomes``, ``notes`` and so on.
+
+        A page just loaded shows what the server has kept of the conversation, and what the events
+        say of it, in either order: one thing that it shows does not follow from another.
+        """
+        why = f"it shows {shown}"
+        self.wait(lambda: all(getattr(self, name) == texts for name, texts in shown.items()), why)
 
     def wait_for_connection(self, text: str) -> None:
         self.wait(lambda: self.connection == text, f"the connection is {text}")

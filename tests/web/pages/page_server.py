@@ -1,7 +1,7 @@
 """The servers of the pages' tests, each a process of its own.
 
 Without arguments it is a host's own: turnkeeper under ``/ai``, with agents that misbehave. With arguments it
-is the command ``turnkeeper`` itself. In both `echo` stops at the word `HALT` until the agent `go_on` is sent
+is the command ``turnkeeper`` itself. In both `echo` stops at each word `HALT` until the agent `go_on` is sent
 the name of its session, so that a test sees a turn run for as long as it looks, however slow the machine is.
 """
 
@@ -84,6 +84,7 @@ async def echo(turn: Turn) -> None:
             await turn.checkpoint()
             if word.strip() == HALT:
                 await may_go_on[turn.session_id].wait()
+                may_go_on[turn.session_id].clear()
         marks = {}
     finally:
         answer = {"role": "assistant", "content": "".join(said), **marks}
@@ -137,6 +138,23 @@ async def late(turn: Turn) -> str:
     return "done"
 
 
+async def careful(turn: Turn) -> None:
+    """Write something down that must not be cut off."""
+    async with turn.uninterruptible():
+        turn.emit("delta", {"text": "writing "})
+        while not turn.cancel_waits:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(1)
+
+
+async def searching(turn: Turn) -> None:
+    """Call a tool that returns, and two that do not before the turn is stopped."""
+    async with turn.tool_call("0", "look"):
+        pass
+    async with turn.tool_call("1", "search"), turn.tool_call("2", "fetch"):
+        await asyncio.Event().wait()
+
+
 async def flood(turn: Turn) -> None:
     """Say more in one go than a reader's buffer holds: its stream ends in the middle of the turn."""
     for number in range(int(turn.text)):
@@ -163,7 +181,15 @@ def main() -> int:
         return cli.main(sys.argv[1:])
     app = web.Application()
     agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
-    agents |= {"forgetful": forgetful, "writer": writer, "cut": cut, "go_on": go_on, "upstream": upstream}
+    agents |= {
+        "careful": careful,
+        "searching": searching,
+        "forgetful": forgetful,
+        "writer": writer,
+        "cut": cut,
+        "go_on": go_on,
+        "upstream": upstream,
+    }
     settings = WebSettings(port=0, log_events=KEPT_EVENTS)
     registry = setup(app, agents, prefix=PREFIX, pages=True, settings=settings)
     registry.stage("pre_process_msg")(censor)

@@ -1,5 +1,6 @@
 """The chat page, in a headless Chromium."""
 
+import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -12,44 +13,18 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from tests.web.fakes_web import free_port
-from tests.web.pages.browser import CHROMIUM, DRIVER, HOST, MISSING, SERVE, Page, Server, chromium
+from tests.web.pages.browser import BEGUN, IN_A_BROWSER, LONG, SERVE, Page, Server
 from tests.web.pages.markdown_samples import CHECK, HOSTILE_SAMPLES, STREAM, floods, noise
 from tests.web.pages.page_server import ARTICLE, HALT, HOSTILE, KEPT_EVENTS, PREFIX
 from turnkeeper.actors.model.words import CancelCode, CloseOn, TurnStatus, Verdict
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason=MISSING),
-    pytest.mark.leaves_behind("sockets", why="selenium keeps its connection to the driver open"),
-]
-
-#: A turn that runs until it may go on, or is stopped.
-LONG = f"w0 w1 {HALT} w2 w3"
-BEGUN = f"^w0 w1 {HALT} $"
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[webdriver.Chrome]:
-    with chromium() as driver:
-        yield driver
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Server]:
-    with Server(*SERVE, TURNKEEPER_CANCEL_GRACE="60") as server:
-        yield server
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
 def hasty() -> Iterator[Server]:
     """One that gives up soon on a turn that does not stop."""
     with Server(*SERVE, TURNKEEPER_CANCEL_GRACE="0.3") as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def hosted() -> Iterator[Server]:
-    with Server(*HOST) as server:
         yield server
 
 
@@ -68,29 +43,9 @@ def forgetful() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(autouse=True)
-def _no_complaints(driver: webdriver.Chrome) -> Iterator[None]:
-    """No page may break its own security policy, nor raise; a lost network is not its fault."""
-    driver.get_log("browser")  # type: ignore[no-untyped-call]
-    yield
-    entries = driver.get_log("browser")  # type: ignore[no-untyped-call]
-    assert not [each for each in entries if each["level"] == "SEVERE" and each["source"] != "network"]
-    assert not [each for each in entries if "Content Security Policy" in each["message"]]
-
-
-@pytest.fixture
-def page(driver: webdriver.Chrome, served: Server) -> Page:
-    return Page(driver, served).open()
-
-
 @pytest.fixture
 def hasty_page(driver: webdriver.Chrome, hasty: Server) -> Page:
     return Page(driver, hasty).open()
-
-
-@pytest.fixture
-def host_page(driver: webdriver.Chrome, hosted: Server) -> Page:
-    return Page(driver, hosted, f"{PREFIX[1:]}/").open()
 
 
 # -- Type, and watch it stream ----------------------------------------------------------------------
@@ -205,10 +160,26 @@ def test_a_stop_that_comes_too_late_says_that_the_turn_had_finished(page: Page) 
     page.element("#stop").click()
     page.wait_for_outcome("^Stopping…$")
     page.go_on()
-    page.wait_for_rest(LONG)
-    assert page.outcomes == [""]
+    page.wait_to_show(replies=[LONG], outcomes=[""])
     page.driver.execute_script("letGo()")  # type: ignore[no-untyped-call]
     page.wait_for_outcome(r"^Completed\. Stop: it had already finished\.$")
+
+
+def test_a_stop_that_waits_for_a_step_says_so(host_page: Page) -> None:
+    host_page.send({"message": "write it down", "agent": "careful"})
+    host_page.wait_for_reply("^writing $")
+    host_page.element("#stop").click()
+    host_page.wait_for_outcome("^Stopping after the step that must not be interrupted…$")
+    host_page.wait_for_outcome(r"^Stop: cancelled after .*$")
+
+
+def test_the_calls_of_tools_are_shown_that_a_turn_has_open_and_was_cut_off_in(host_page: Page) -> None:
+    host_page.send({"message": "find it", "agent": "searching"})
+    host_page.wait_for_outcome("^Calling search, fetch…$")
+    host_page.reload()
+    host_page.wait_for_outcome("^Calling search, fetch…$")
+    host_page.element("#stop").click()
+    host_page.wait_for_outcome(r"^Stop: cancelled after .*\. It was cut off while it called fetch, search\.$")
 
 
 def test_an_agent_that_finishes_when_cancelled_is_not_called_cancelled(host_page: Page) -> None:
@@ -216,7 +187,7 @@ def test_an_agent_that_finishes_when_cancelled_is_not_called_cancelled(host_page
     host_page.wait_for_reply("^working $")
     host_page.element("#stop").click()
     host_page.wait_for_outcome(r"^Completed\. Stop: not cancelled, it ended by itself .* later\.$")
-    assert host_page.replies == ["working and done"]
+    host_page.wait_to_show(replies=["working and done"])  # the answer to the Stop may overtake the events
 
 
 # -- Send while it runs -----------------------------------------------------------------------------
@@ -231,7 +202,7 @@ def test_a_message_sent_while_a_turn_runs_replaces_it_and_the_page_says_so(page:
     assert page.messages == [LONG, "rather this"]
     page.reload()
     page.wait_for_rest("rather this")
-    assert page.outcomes[0].startswith("Replaced by the next message: cancelled after ")
+    page.wait_for_outcome("^Replaced by the next message: cancelled after ", turn=0)
 
 
 def test_a_message_waits_visibly_for_a_turn_that_does_not_stop(hasty_page: Page) -> None:
@@ -277,8 +248,7 @@ def test_a_reload_while_a_turn_runs_goes_on_without_doubling_anything(page: Page
     assert page.messages == ["before", LONG]
     assert page.replies == ["before", LONG]
     page.reload()
-    page.wait_for_rest(LONG)
-    assert page.replies == ["before", LONG]
+    page.wait_to_show(messages=["before", LONG], replies=["before", LONG])
 
 
 def test_a_reload_after_a_stop_shows_how_it_ended(page: Page) -> None:
@@ -315,7 +285,8 @@ def test_what_was_said_is_there_after_the_session_has_slept_and_the_chat_goes_on
     fall_asleep(page)
     page.open(page.session)
     page.wait(lambda: page.messages == [marked, LONG], "what was said is there")
-    assert page.replies == ["bold <b>words</b>", f"w0 w1 {HALT} "]
+    replies = ["bold <b>words</b>", f"w0 w1 {HALT} "]
+    assert page.replies == replies
     assert page.texts(".reply strong") == ["bold"]
     assert not page.driver.find_elements(By.CSS_SELECTOR, ".reply b")
     assert page.outcomes == ["", "Cut off: this is not the whole reply."]
@@ -323,8 +294,7 @@ def test_what_was_said_is_there_after_the_session_has_slept_and_the_chat_goes_on
     page.say("go on")
     page.wait_for_rest("go on")
     for _ in range(2):
-        page.wait(lambda: page.messages == [marked, LONG, "go on"], "each is there once")
-        assert page.replies[2] == "go on"
+        page.wait_to_show(messages=[marked, LONG, "go on"], replies=[*replies, "go on"])
         page.reload()
 
 
@@ -363,8 +333,7 @@ def test_a_chat_whose_session_was_forgotten_goes_on_below_what_was_said(
     page.say("after")
     page.wait_for_rest("after")
     page.reload()
-    page.wait(lambda: page.messages == ["before", "after"], "each is there once")
-    assert page.replies == ["before", "after"]
+    page.wait_to_show(messages=["before", "after"], replies=["before", "after"])
 
 
 def test_what_was_said_elsewhere_while_another_chat_was_shown_is_there(
@@ -378,9 +347,7 @@ def test_what_was_said_elsewhere_while_another_chat_was_shown_is_there(
     page.send({"message": "elsewhere"})
     be_forgotten(page)
     page.choose("here")
-    page.wait(lambda: page.messages == ["here", "elsewhere"], "both are there")
-    assert page.replies == ["here", "elsewhere"]
-    assert page.notes == []
+    page.wait_to_show(messages=["here", "elsewhere"], replies=["here", "elsewhere"], notes=[])
     page.say("on")
     page.wait_for_rest("on")
     assert page.messages == ["here", "elsewhere", "on"]
@@ -485,7 +452,7 @@ def test_sessions_are_listed_by_their_first_message_and_can_be_switched(alone: P
     page.wait_for_outcome("^Stop: cancelled")
     assert page.element("#message").get_attribute("value") == "a draft"
     page.reload()
-    assert [each[:6] for each in page.sessions] == ["and of", "Tell m"]
+    page.wait(lambda: [each[:6] for each in page.sessions] == ["and of", "Tell m"], "they are listed again")
 
 
 def test_a_session_that_runs_elsewhere_is_shown_running_and_then_ended(alone: Page) -> None:
@@ -644,6 +611,7 @@ def test_a_title_that_is_given_here_is_the_servers_and_one_that_it_refuses_is_sa
     page.wait(lambda: [each["title"] for each in listed(page)] == ["mine"], "the server has the title")
     page.driver.execute_script("document.querySelector('#sessions input').removeAttribute('maxlength')")  # type: ignore[no-untyped-call]
     page.element("#sessions .rename").click()
+    page.wait(page.element("#sessions input").is_displayed, "there is a field")
     page.element("#sessions input").send_keys("x" * 300, Keys.ENTER)
     page.wait(lambda: page.texts("#list-problem")[0].startswith("Not renamed: "), "it says why not")
     assert page.sessions == ["mine"]
@@ -655,10 +623,15 @@ def listed(page: Page) -> list[dict[str, Any]]:
     return found
 
 
-def own_list(page: Page, *sessions: dict[str, Any]) -> None:
-    """Give the browser the list that an earlier version of the page kept in it."""
-    script = "localStorage.setItem(`turnkeeper.sessions:${location.pathname}`, JSON.stringify(arguments[0]))"
-    page.driver.execute_script(script, list(sessions))  # type: ignore[no-untyped-call]
+def reload_with_own_list(page: Page, *sessions: dict[str, Any]) -> None:
+    """Load the page where an earlier version of it has kept this list in the browser.
+
+    The list is not there before: this page would give its titles to the server while it is about to go.
+    """
+    own = json.dumps(json.dumps(sessions))
+    script = f"localStorage.setItem(`turnkeeper.sessions:${{location.pathname}}`, {own})"
+    with before_it_loads(page, script):
+        page.reload()
 
 
 def test_what_an_earlier_page_kept_in_the_browser_is_given_to_the_server_and_what_that_forgot_stays(
@@ -668,17 +641,17 @@ def test_what_an_earlier_page_kept_in_the_browser_is_given_to_the_server_and_wha
     send_elsewhere(page, "renamed", "as it was said")
     send_elsewhere(page, "plain", "as it was said, too")
     page.server.ask("PATCH", "chat/plain", {"title": "named elsewhere"})
-    own_list(
+    reload_with_own_list(
         page,
         {"id": "plain", "title": "stale", "at": 3, "served": True},
         {"id": "renamed", "title": "my  own title ", "at": 2},
         {"id": "forgotten", "title": "of long ago", "at": 1},
     )
-    page.reload()
     titles = ["New chat", "named elsewhere", "my own title", "of long ago"]
     page.wait(lambda: page.sessions == titles, "the server's are listed, and the one that it forgot")
     page.wait(lambda: {each["title"] for each in listed(page)} == set(titles[1:3]), "it has the title")
-    assert page.texts("#sessions .whose") == ["", "", "", "not on the server"]
+    whose = ["", "", "", "not on the server"]
+    page.wait(lambda: page.texts("#sessions .whose") == whose, "it says which one the server forgot")
     find(page, "OWN")
     page.wait(lambda: page.sessions == ["my own title"], "it is found by its title")
     find(page, "long ago")
@@ -697,9 +670,8 @@ def test_of_a_server_without_lists_the_browsers_own_is_shown(alone: Page) -> Non
         const fetched = window.fetch;
         const isNew = (address, { method }) => address.startsWith("chat?") || method === "PATCH";
         window.fetch = (address, options) => fetched(isNew(address, options) ? "none" : address, options);"""
-    own_list(page, {"id": "s1", "title": "one", "at": 1})
     with before_it_loads(page, older):
-        page.reload()
+        reload_with_own_list(page, {"id": "s1", "title": "one", "at": 1})
         page.say("hello")
         page.wait_for_rest("hello")
         page.wait(lambda: page.sessions == ["hello", "one"], "both are there")
@@ -793,6 +765,13 @@ WORDS: list[tuple[str, str | None, Any]] = [
 ]
 ON = {"task_id": "t1", "agent": "default", "status": "queued", "will_continue": True}
 ENDED = {"task_id": "t1", "agent": "default", "status": "interrupted", "will_continue": False}
+
+
+def test_a_turn_that_was_given_up_shows_what_still_ran(page: Page) -> None:
+    left = {"tasks": 0, "threads": 1, "processes": 2}
+    given_up = ("turn.unresponsive", "2-0", {**ENDED, "status": "unresponsive", "still_running": left})
+    (turn,) = shown_after(page, STARTED, given_up)[-1]
+    assert turn[2].endswith(" 1 thread and 2 processes still ran.")
 
 
 def test_an_interrupted_turn_reads_so_and_shows_no_more_than_the_server_kept(page: Page) -> None:
@@ -941,8 +920,7 @@ def test_a_long_text_is_shown_whole_where_it_was_typed_and_by_its_size_elsewhere
     page.wait_for_rest("x" * 70_000)
     assert page.messages == ["x" * 70_000]
     page.reload()
-    page.wait_for_rest("x" * 70_000)
-    assert page.messages == ["[text, 70 kB]"]
+    page.wait_to_show(messages=["[text, 70 kB]"], replies=["x" * 70_000])
 
 
 # -- Words ------------------------------------------------------------------------------------------
@@ -1007,7 +985,8 @@ def test_what_the_server_no_longer_keeps_is_said_to_be_missing(host_page: Page) 
     host_page.wait_for_reply(last)
     host_page.reload()
     host_page.wait_for_reply(last)
-    assert host_page.texts(".cut") == ["What came before is no longer kept."]
+    cut = ["What came before is no longer kept."]
+    host_page.wait(lambda: host_page.texts(".cut") == cut, "it says so")
 
 
 def test_what_was_said_before_the_events_that_are_kept_is_there(host_page: Page) -> None:
@@ -1019,9 +998,9 @@ def test_what_was_said_before_the_events_that_are_kept_is_there(host_page: Page)
     page.wait_for_reply(last)
     page.reload()
     page.wait_for_reply(last)
-    page.wait(lambda: page.messages == ["before", ""], "both turns are there")
-    assert page.replies[0] == "before"
-    assert page.texts(".cut") == ["", "What came before is no longer kept."]
+    page.wait(lambda: page.messages == ["before", ""] and page.replies[0] == "before", "both are there")
+    cut = ["", "What came before is no longer kept."]
+    page.wait(lambda: page.texts(".cut") == cut, "it says of which something is missing")
 
 
 def test_what_was_recorded_is_there_whole_although_its_events_are_kept_no_longer(host_page: Page) -> None:
@@ -1030,9 +1009,8 @@ def test_what_was_recorded_is_there_whole_although_its_events_are_kept_no_longer
     host_page.send({"message": str(count), "agent": "flood"})
     host_page.wait_for_reply(f" {count - 1} $")
     host_page.reload()
-    host_page.wait_for_rest(whole)
-    assert host_page.messages == [str(count)]
-    assert host_page.texts(".cut") == [""]
+    host_page.wait_to_show(messages=[str(count)], replies=[whole])
+    host_page.wait(lambda: host_page.texts(".cut") == [""], "nothing is missing")
 
 
 def test_the_page_outlives_its_server(driver: webdriver.Chrome) -> None:
@@ -1078,14 +1056,12 @@ def test_a_chat_is_there_whole_in_any_browser_after_its_server_was_killed(
     page.wait_for_connection("Connected")
     page.say("three")
     page.wait_for_rest("three")
-    assert page.messages == ["one", "two", "three"]
-    assert page.notes == []
+    page.wait_to_show(messages=["one", "two", "three"], notes=[])
     durable.kill()
     durable.start()
     driver.execute_script("localStorage.clear()")  # type: ignore[no-untyped-call]
     page.reload()
-    page.wait(lambda: page.messages == ["one", "two", "three"], "all of it is there")
-    assert page.replies == ["one", "two", "three"]
+    page.wait_to_show(messages=["one", "two", "three"], replies=["one", "two", "three"])
     page.wait(lambda: page.sessions == ["My chat", "said elsewhere"], "both chats are listed")
     page.choose("said elsewhere")
     page.wait(lambda: page.replies == ["said elsewhere"], "the other one, too")
@@ -1173,7 +1149,7 @@ def test_a_server_with_tokens_is_asked_with_one_and_its_stream_with_a_ticket(
     page.say("still here")
     page.wait_for_rest("still here")
     assert len(tickets()) > before
-    assert any("events?ticket=" in each for each in addresses()), "a stream is listed once it has ended"
+    page.wait(lambda: any("events?ticket=" in each for each in addresses()), "a stream is listed at its end")
     assert not any("geheim" in each for each in addresses())
     page.reload()
     page.wait_for_rest("still here")

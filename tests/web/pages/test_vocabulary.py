@@ -3,11 +3,23 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
 from turnkeeper.actors.events.event import EventName
-from turnkeeper.actors.model.words import CancelCode, StreamEnd, TurnStatus, Verdict, is_terminal, returning
+from turnkeeper.actors.events.wire import StillRunningData
+from turnkeeper.actors.model.words import (
+    CancelCode,
+    Rollback,
+    Strategy,
+    StreamEnd,
+    TurnStatus,
+    Verdict,
+    WaitsFor,
+    is_terminal,
+    returning,
+)
 
 FILE = "web/pages/state/vocabulary.js"
 SOURCE = (Path(__file__).parent.parent.parent.parent / FILE).read_text(encoding="utf-8")
@@ -26,7 +38,7 @@ def table(name: str) -> dict[str, str]:
 
 
 def test_the_tables_are_read_as_they_stand() -> None:
-    assert table("CANCEL_CODES")["user_request"] == '"Stop"'
+    assert table("CANCEL_CODES")["user_request"] == '{ text: "Stop" }'
     assert table("STREAM_ENDS")["Session closed"] == '"never"'
 
 
@@ -38,6 +50,10 @@ def test_the_tables_are_read_as_they_stand() -> None:
         ("VERDICTS", Verdict),
         ("EVENTS", EventName),
         ("STREAM_ENDS", StreamEnd),
+        ("ROLLBACKS", Rollback),
+        ("WAITS_FOR", WaitsFor),
+        ("WAYS", Strategy),
+        ("BEGUN", get_type_hints(StillRunningData)),
     ],
 )
 def test_the_page_knows_every_word_of_the_servers_and_no_other(name: str, words: Iterable[str]) -> None:

@@ -13,8 +13,7 @@ import pytest
 
 from tests.fakes import opened
 from tests.turns import head
-from turnkeeper.actors.model.about import about
-from turnkeeper.actors.model.logger import MOST
+from turnkeeper.actors.model.logger import MOST, about
 from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.http.settings import LogFormat, LogLevel
 from turnkeeper.web.server.logs import JsonFormatter, TextFormatter, log_to_stderr, name_turn

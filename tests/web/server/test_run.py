@@ -32,8 +32,13 @@ async def asks_a_thread(turn):
     return await asyncio.to_thread(str, "done")
 
 async def holds_a_thread(turn):
-    turn.emit("held", 1)
-    await asyncio.to_thread(time.sleep, 60)
+    loop = asyncio.get_running_loop()
+
+    def hold():  # says so itself: work that no thread has taken yet is dropped when its turn is cancelled
+        loop.call_soon_threadsafe(turn.emit, "held", 1)
+        time.sleep(60)
+
+    await asyncio.to_thread(hold)
 
 async def tidies_up(turn):
     try:

@@ -51,6 +51,7 @@ _STATES = [status.value for status in TurnStatus if not is_terminal(status)]
     metavar="|".join(QueueMode),
     help="What becomes of the turns that wait; without it, clear for SESSION alone, else keep.",
 )
+@click.option("--force", is_flag=True, help="Stop steps too that must not be interrupted, as an admin.")
 @click.option("--no-wait", is_flag=True, help="Return at once, without waiting for the outcome.")
 @options.as_json
 @options.asks
@@ -63,6 +64,7 @@ async def cancel(
     dry_run: bool,
     yes: bool,
     queue: str | None,
+    force: bool,
     no_wait: bool,
     as_json: bool,
     **filters: Any,
@@ -78,13 +80,12 @@ async def cancel(
     if session is None:
         if not given:
             raise click.UsageError("say what to stop: SESSION, options such as --user, or --all")
-        return await stop_many(
-            client, screen, given, queue=queue, dry_run=dry_run, yes=yes, wait=not no_wait, as_json=as_json
-        )
+        how: dict[str, Any] = {"queue": queue, "force": force, "dry_run": dry_run, "yes": yes}
+        return await stop_many(client, screen, given, **how, wait=not no_wait, as_json=as_json)
     if given or dry_run:
         raise click.UsageError("SESSION stands alone: use --session SESSION with other options")
     await client.hello()
-    answer = await client.cancel(session, task, wait=not no_wait, queue=queue)
+    answer = await client.cancel(session, task, wait=not no_wait, queue=queue, force=force)
     if as_json:
         screen.json(answer)
     else:

@@ -23,6 +23,7 @@ async def stop_many(
     filters: Mapping[str, Any],
     *,
     queue: str | None,
+    force: bool,
     dry_run: bool,
     yes: bool,
     wait: bool,
@@ -31,7 +32,8 @@ async def stop_many(
     """Stop the turns that the filters let through; ``dry_run``: only show them.
 
     If they are several, a person at a terminal is asked first, unless ``yes``. ``queue`` is what
-    becomes of those that wait and were not found: ``keep`` or ``clear``. Raises `ClientError`.
+    becomes of those that wait and were not found: ``keep`` or ``clear``. ``force``, for admins, waits for no
+    step that must not be interrupted. Raises `ClientError`.
     Cancelling it leaves those running that were not asked to stop.
     """
     await client.hello()
@@ -51,7 +53,7 @@ async def stop_many(
             screen.note("nothing was stopped")
             return ExitCode.FAILED
     with screen.progress("stopping") as progress:
-        turns = await _stopped(client, turns, progress, wait=wait, queue=queue)
+        turns = await _stopped(client, turns, progress, wait=wait, queue=queue, force=force)
     cancelled = sum(each["verdict"] == "cancelled" for each in turns)
     answer = {**found, "dry_run": False, "cancelled": cancelled, "results": turns}
     _show(screen, answer, outcomes_table, as_json=as_json)
@@ -74,9 +76,11 @@ async def _stopped(
     *,
     wait: bool,
     queue: str | None,
+    force: bool,
 ) -> list[Turn]:
     """The turns with what came of each; as they were found if they have ended meanwhile."""
     outcomes: dict[tuple[str, str], Turn] = {}
+    forced = {"force": True} if force else {}  # an older server does not know it
     chunks = iter([turns[start : start + CHUNK] for start in range(0, len(turns), CHUNK)])
     done = 0
 
@@ -84,7 +88,7 @@ async def _stopped(
         nonlocal done
         for chunk in chunks:
             named = [{"log_id": each["log_id"], "task_id": each["task_id"]} for each in chunk]
-            answer = await client.cancel_many(turns=named, wait=wait, queue=queue)
+            answer = await client.cancel_many(turns=named, wait=wait, queue=queue, **forced)
             outcomes.update({_name(each): each for each in answer["results"]})
             done += len(chunk)
             progress(done, len(turns))

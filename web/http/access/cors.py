@@ -1,14 +1,17 @@
 """Pages of other origins: which ones a browser lets read our answers (Fetch standard, section 3.2, CORS)."""
 
+from collections.abc import Iterator
+
 from aiohttp import web
 
-from turnkeeper.web.http.settings import ANY_ORIGIN
+from turnkeeper.web.http.settings import ANY_ORIGIN, HEADER_NAME
 
-#: What a page may ask with: our methods, and the headers that our routes read.
-METHODS = "GET, HEAD, POST, PATCH, DELETE"
-HEADERS = "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, Last-Event-ID"
-#: What a page may read of an answer, beside its body.
-EXPOSED = "Allow, Location, Retry-After, WWW-Authenticate"
+#: What a page may ask with: our methods, and the headers that our routes read. What else a browser asks about
+#: is allowed as well: it does no harm, and may be a client's own, or what the host's `authenticate` reads.
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE"
+HEADERS = ("Authorization", "Cache-Control", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID")
+#: What a page may read of an answer, beside its body: also what the clients of wires look for.
+EXPOSED = "Allow, Location, Retry-After, Turnkeeper-Code, WWW-Authenticate, X-Should-Retry"
 #: For how many seconds a browser may keep the answer to a preflight.
 MAX_AGE = 600
 
@@ -51,6 +54,15 @@ class Cors:
             return None
         return {
             "Access-Control-Allow-Methods": METHODS,
-            "Access-Control-Allow-Headers": HEADERS,
+            "Access-Control-Allow-Headers": ", ".join(dict.fromkeys([*HEADERS, *_asked_about(request)])),
             "Access-Control-Max-Age": str(MAX_AGE),
         }
+
+
+def _asked_about(request: web.Request) -> Iterator[str]:
+    """The headers that a preflight asks about, beside those that are allowed anyway."""
+    usual = {name.lower() for name in HEADERS}
+    for each in request.headers.get("Access-Control-Request-Headers", "").split(","):
+        name = each.strip()
+        if HEADER_NAME.fullmatch(name) and name.lower() not in usual:
+            yield name

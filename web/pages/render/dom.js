@@ -23,6 +23,11 @@ export function arrange(list, elements) {
   while (list.children.length > elements.length) list.lastElementChild.remove();
 }
 
+// Have a screen reader say this when it has said what it says now.
+export function announce(text) {
+  $("announcer").textContent = text;
+}
+
 // On a touch screen this would open a keyboard over half of the screen.
 export function focusMessage() {
   if (!matchMedia("(pointer: coarse)").matches) $("message").focus();
@@ -35,6 +40,6 @@ export async function copyText(button, text) {
   } catch {
     button.textContent = "Not copied";
   }
-  $("announcer").textContent = button.textContent;
+  announce(button.textContent);
   setTimeout(() => (button.textContent = "Copy"), 1500);
 }

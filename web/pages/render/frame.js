@@ -1,9 +1,10 @@
 // State -> the page around the turns: its title, the connection, the drawer, the login and the theme.
 
-import { $, setText } from "./dom.js";
+import { $, focusMessage, setText } from "./dom.js";
 import { UNTITLED, nameOf } from "./session-list.js";
 import { sessionOf } from "../state/sessions.js";
-import { CONNECTION, EARLIER } from "../state/words.js";
+import { WAYS } from "../state/vocabulary.js";
+import { CONNECTION, EARLIER, hintOf } from "../state/words.js";
 
 // Whether the list of sessions is a drawer.
 export const narrow = matchMedia("(max-width: 48rem)");
@@ -11,24 +12,37 @@ export const narrow = matchMedia("(max-width: 48rem)");
 // Everything around the turns and the list of sessions.
 export function renderFrame(state) {
   const { chat, connection } = state;
-  const turn = chat.current;
   const title = nameOf(state, chat.session);
   const isKnown = Boolean(sessionOf(state, chat.session));
   document.title = title === UNTITLED ? "turnkeeper" : `${title} · turnkeeper`;
   setText($("title"), title);
   setText($("connection"), CONNECTION[connection]);
   $("connection").dataset.state = connection;
-  const isEmpty = chat.history && !chat.shown.length && connection === "connected";
+  const isEmpty = chat.history && !chat.firstMessage && !chat.shown.length && connection === "connected";
   $("empty").hidden = !isEmpty || isKnown;
   $("forgotten").hidden = !isEmpty || !isKnown;
   const isLeft = !chat.omitted && document.activeElement === $("earlier");
   setText($("earlier"), chat.omitted ? EARLIER[chat.earlier] : "");
   if (isLeft) $("scroller").focus();
   $("earlier").setAttribute("aria-disabled", String(chat.earlier === "asking"));
-  $("stop").disabled = !turn || Boolean(turn.stopping);
-  setText($("hint"), turn ? $("hint").dataset.running : $("hint").dataset.idle);
+  renderComposer(chat);
   renderDrawer(state);
   renderLogin(state);
+}
+
+function renderComposer(chat) {
+  const { current, isBusy, rule, way } = chat;
+  $("stop").disabled = !current || Boolean(current.stopping);
+  setText($("hint"), hintOf(chat));
+  const isLeft = document.activeElement === $("way");
+  const isChosen = isBusy && rule.isOpen;
+  $("way").hidden = !isChosen;
+  if (isLeft && !isChosen) focusMessage();
+  const ways = Object.keys(WAYS).filter((each) => !WAYS[each].isRule || each === rule.way);
+  if (ways.join() !== [...$("way").options].map(({ value }) => value).join()) {
+    $("way").replaceChildren(...ways.map((each) => new Option(WAYS[each].name, each)));
+  }
+  $("way").value = way;
 }
 
 function renderDrawer(state) {

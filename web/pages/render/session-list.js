@@ -44,13 +44,13 @@ function renderSession(state, session, isShared) {
   const part = (name) => element.querySelector(name);
   const title = nameOf(state, id);
   const isCurrent = id === state.chat.session;
-  const running = isCurrent ? Boolean(state.chat.current) : state.running.has(id);
+  const standing = isCurrent ? state.chat.activity : standingOf(state, session);
   setText(part(".title"), title);
   part("a").title = title;
   if (isCurrent) part("a").setAttribute("aria-current", "page");
   else part("a").removeAttribute("aria-current");
-  element.dataset.state = running ? "running" : state.unseen.has(id) ? "unseen" : "";
-  setText(part(".standing"), running ? "running" : state.unseen.has(id) ? "ended meanwhile" : "");
+  element.dataset.state = standing;
+  setText(part(".standing"), standing);
   setText(part("time"), at ? dayOf(at) : "");
   if (at) part("time").dateTime = new Date(at).toISOString();
   setText(part(".whose"), missing ? "not on the server" : isShared && user ? `of ${user}` : "");
@@ -59,6 +59,13 @@ function renderSession(state, session, isShared) {
   part(".rename").hidden = part(".delete").hidden = !at;
   renderName(element, state.renaming === id, title);
   return element;
+}
+
+// How a session that is not shown stands.
+function standingOf({ running, unseen }, { id, isQueued }) {
+  if (running.has(id)) return "running";
+  if (unseen.has(id)) return "ended meanwhile";
+  return isQueued ? "waiting" : "";
 }
 
 function create(id) {

@@ -1,7 +1,7 @@
 // State -> the turns on the page.
 
 import { isInFlight } from "../state/chat.js";
-import { $, arrange, copyOf, setText } from "./dom.js";
+import { $, announce, arrange, copyOf, setText } from "./dom.js";
 import { showMarkdown } from "./render-markdown.js";
 import { againOf, outcomeOf, textOf } from "../state/words.js";
 
@@ -45,14 +45,15 @@ function renderTurn(turn, view, connected) {
   part(".outcome").dataset.kind = kind;
   setText(part(".again"), againOf(turn));
   part(".copy-reply").hidden = inFlight || !turn.text;
-  if (view.inFlight && !inFlight) announce(part(".reply"), words);
+  view.element.dataset.undone = turn.record?.rollback ?? "";
+  if (view.inFlight && !inFlight) announceEnd(part(".reply"), words);
   view.inFlight = inFlight;
 }
 
 // A screen reader reads a reply once it is whole, and how it ended if not well; not every word as it comes.
-function announce(reply, outcome) {
+function announceEnd(reply, outcome) {
   const copy = reply.cloneNode(true);
   for (const bar of copy.querySelectorAll(".bar")) bar.remove();
   const text = [...copy.children].map((block) => block.textContent).join("\n");
-  $("announcer").textContent = [text.slice(0, LONGEST_READ_OUT), outcome].filter(Boolean).join("\n");
+  announce([text.slice(0, LONGEST_READ_OUT), outcome].filter(Boolean).join("\n"));
 }

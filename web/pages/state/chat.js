@@ -1,6 +1,6 @@
 // One session's turns, from its events and from the answers to this page's requests. Pure.
 
-import { STATUSES } from "./vocabulary.js";
+import { STATUSES, WAITS_FOR, WAYS } from "./vocabulary.js";
 
 export const isInFlight = ({ status }) => status === "sending" || Boolean(STATUSES[status]?.inFlight);
 
@@ -18,12 +18,28 @@ export function dropAfter(turn, kept) {
   turn.text = turn.text.slice(0, turn.marks.at(-1)?.length ?? 0);
 }
 
+// Whether a turn that waits at this place stands in line, and is not the next one to hold the session.
+const isInLine = ({ position, waits_for }) => position !== 0 && Boolean(WAITS_FOR[waits_for]?.behind);
+
 export class Chat {
-  // Turns {id, epoch, message, agent, text, marks, status, record, answer, stopping, detail, cut, why, goesOn}, and
-  // {note, gap}. `marks` are how long the text was after each event; `goesOn` is between two attempts.
+  // Turns {id, epoch, message, agent, text, marks, status, record, answer, stopping, detail, cut, why, goesOn, way,
+  // place, into, changing, calls}, and {note, gap}. `marks` are how long the text was after each event; `goesOn` is between two
+  // attempts; `place` is where it waits, `into` the turn that has its message, `changing` until a change is answered,
+  // `calls` are those of tools that are open: {id, name}.
   items = [];
-  // The turns that wait for the session: {task_id, position, waits_for, not_before}, in order.
+  // The places of the turns that wait, in order: {task_id, position, waits_for, not_before, standing}. How often
+  // the server has said so, and whether to ask it: events do not have what is said there, nor all that was missed.
   queue = [];
+  heard = 0;
+  wantsQueue = false;
+  // The turn whose message is being edited, and what is wrong with a change.
+  editing = null;
+  queueProblem = "";
+  // How the server takes a message while a turn runs, whether a send may say so (null: not known, or the server is too
+  // old to say), and what this user has chosen.
+  rule = { way: "interrupt", isOpen: null };
+  wantsRule = true;
+  chosen = null;
   cursor = null;
   draft = "";
   // The last messages that the server kept, as {turns, upTo, known, omitted}: all up to the event `upTo`, `omitted`
@@ -37,20 +53,49 @@ export class Chat {
     this.session = session;
   }
 
+  // What Stop is aimed at: the turn that holds the session, or the one that is to take its place.
   get current() {
-    return this.items.findLast(isInFlight);
+    const waiting = this.waiting;
+    return this.items.findLast((item) => isInFlight(item) && !waiting.includes(item));
+  }
+
+  // The turns that wait in line, in order; and what was sent to wait there, until the server says where.
+  get waiting() {
+    const placed = this.queue.filter(isInLine).map(({ task_id }) => this.#known(task_id));
+    const sent = this.items.filter((item) => item.status === "sending" && WAYS[item.way]?.waits);
+    return [...placed.filter((turn) => turn?.status === "queued"), ...sent];
+  }
+
+  // What the list of sessions says of it: "running", "waiting" or "".
+  get activity() {
+    const { status, place } = this.current ?? {};
+    const isHeldUp = status === "queued" && place && !WAITS_FOR[place.waits_for]?.behind; // no turn is before it
+    if (status && !isHeldUp) return "running";
+    return isHeldUp || this.waiting.length ? "waiting" : "";
+  }
+
+  // Whether a message that is sent now finds a turn in its way.
+  get isBusy() {
+    return Boolean(this.current) || this.waiting.some(({ place }) => place?.position);
+  }
+
+  // What becomes of a message that is sent now.
+  get way() {
+    return this.chosen ?? this.rule.way;
   }
 
   get firstMessage() {
-    return this.shown.find((item) => item.message)?.message;
+    return [...this.shown, ...this.waiting].find((item) => item.message)?.message;
   }
 
-  // Where events are missing, the kept messages stand for all turns up to there.
+  // The conversation. Where events are missing, the kept messages stand for all turns up to there.
   get shown() {
-    if (!this.#isIncomplete()) return this.items;
+    const waiting = this.waiting;
+    const items = waiting.length ? this.items.filter((item) => !waiting.includes(item)) : this.items;
+    if (!this.#isIncomplete()) return items;
     const [epoch] = this.history.upTo;
     const follows = (item) => (item.epoch ? item.epoch > epoch : !item.gap);
-    return [...this.history.turns, ...this.items.filter(follows)];
+    return [...this.history.turns, ...items.filter(follows)];
   }
 
   #isIncomplete() {
@@ -73,8 +118,8 @@ export class Chat {
   }
 
   // The turn of an event. Where its turn.started is no longer kept, a turn is made that says so.
-  #turnFor(id, epoch) {
-    const unknown = { id, epoch, message: null, text: "", marks: [], status: "running", cut: Boolean(epoch) };
+  #turnFor(id, epoch, status = "running") {
+    const unknown = { id, epoch, message: null, text: "", marks: [], status, cut: Boolean(epoch) };
     const turn = this.#known(id, epoch) ?? unknown;
     if (!this.items.includes(turn)) this.items.push(turn);
     return turn;
@@ -94,9 +139,10 @@ export class Chat {
     if (name === "gap") this.#onGap();
     else if (name === "snapshot") this.#onSnapshot(data);
     else if (name === "turn.started") this.#onStarted(this.#turnFor(data.task_id, epoch), data, epoch);
-    else if (name === "turn.places") this.queue = data.queue;
+    else if (name === "turn.places") this.#onPlaces(data.queue);
     else if (name === "delta") this.#onDelta(this.#turnFor(null, epoch), data, id);
     else if (name === "upstream_error") this.#turnFor(null, epoch).why = typeof data?.message === "string" ? data.message : "";
+    else if (name === "turn.tool_call" || name === "turn.tool_result") this.#onCall(name, this.#turnFor(data.task_id, epoch), data);
     else if (name === "turn.interrupted") this.#onInterrupted(this.#turnFor(data.task_id, epoch), data);
     else this.#onRecord(this.#turnFor(data.task_id, epoch), data);
   }
@@ -106,12 +152,17 @@ export class Chat {
     turn.marks.push({ id: numbers(id), length: turn.text.length });
   }
 
+  #onCall(name, turn, { id, name: tool }) {
+    const others = (turn.calls ?? []).filter((call) => call.id !== id);
+    turn.calls = name === "turn.tool_call" ? [...others, { id, name: tool }] : others;
+  }
+
   #onStarted(turn, data, epoch) {
     this.items = [...this.items.filter((item) => item !== turn), turn]; // the newest, also if another client sent it
     const { task_id: id, agent } = data;
     const message = isElided(data.message) ? (turn.message ?? data.message) : data.message; // this page may have sent it
     const begun = turn.goesOn ? {} : { text: "", marks: [], cut: false };
-    Object.assign(turn, { id, epoch, message, agent, ...begun, status: "running", goesOn: false });
+    Object.assign(turn, { id, epoch, message, agent, calls: [], ...begun, status: "running", goesOn: false });
   }
 
   // The end of the turn, or of one attempt: then the next one starts by itself, and goes on in the same place.
@@ -124,7 +175,15 @@ export class Chat {
   }
 
   #onRecord(turn, record) {
-    Object.assign(turn, { id: record.task_id, agent: record.agent, record, status: record.status });
+    const calls = record.open_calls ?? [];
+    Object.assign(turn, { id: record.task_id, agent: record.agent, record, calls, status: record.status });
+    this.wantsQueue ||= turn.status === "queued" && turn.message === null;
+    if (record.merged_into) this.#onMerged(turn, record.merged_into);
+  }
+
+  #onMerged(turn, into) {
+    turn.into = this.#known(into);
+    this.wantsQueue = true; // that one has more to say now
   }
 
   #onGap() {
@@ -135,12 +194,55 @@ export class Chat {
 
   // After a gap the snapshot counts: a turn that it does not have is gone.
   #onSnapshot({ turn, queue }) {
-    this.queue = queue;
     for (const ours of this.items.filter((item) => isInFlight(item) && item.status !== "sending")) {
       const record = [turn, ...queue].find((each) => each?.task_id === ours.id);
       if (record) this.#onRecord(ours, record);
       else ours.status = "lost";
     }
+    this.#onPlaces(queue);
+  }
+
+  // -- Those that wait ------------------------------------------------------------------------------------
+
+  #onPlaces(queue) {
+    this.queue = queue;
+    this.heard += 1;
+    for (const place of queue) {
+      const turn = this.#turnFor(place.task_id, null, "queued");
+      turn.place = place;
+      if (!STATUSES[turn.status]) turn.status = "queued"; // it was one of the page's own
+      this.wantsQueue ||= turn.message === null;
+    }
+  }
+
+  // What the server answers about those that wait; `heard` is as it was when it was asked, for events that came since
+  // know better who they are. Returns the ids of turns that wait no longer, of which nothing is known but that.
+  onQueue(queue, heard) {
+    const wanted = this.wantsQueue;
+    if (heard === this.heard) this.#onPlaces(queue);
+    for (const { task_id: id, message } of queue) {
+      const turn = this.#known(id);
+      if (turn?.status === "queued") turn.message = isElided(message) ? (turn.message ?? message) : message;
+    }
+    this.wantsQueue = wanted;
+    const waits = ({ id }) => [...queue, ...this.queue].some((each) => each.task_id === id);
+    return this.items.filter((item) => item.status === "queued" && !waits(item)).map(({ id }) => id);
+  }
+
+  // What became of a turn that waits no longer; of one that has started its events say more.
+  onMissed(id, { ok, status, data }) {
+    const turn = this.#known(id);
+    if (turn?.status !== "queued") return;
+    if (ok && !STATUSES[data.status]?.inFlight && data.started_at === null) this.#onRecord(turn, data);
+    else if (status === 404) turn.status = "lost";
+  }
+
+  waits(id) {
+    return this.waiting.some((turn) => turn.id === id);
+  }
+
+  onRule({ policy: { strategy } }) {
+    this.rule = { way: strategy.value, isOpen: strategy.member !== null };
   }
 
   note(text, gap = false) {
@@ -170,16 +272,37 @@ export class Chat {
     const status = answer.ok ? answer.data.task_status : "unsent";
     const detail = answer.status ? `Not sent: ${problem}.` : "No answer: the server may not have received this.";
     if (turn.status === "sending") Object.assign(turn, { status, detail: answer.ok ? "" : detail });
+    this.#onAccepted(turn, answer.data);
     const { task_id: id, verdict, settled_after_ms: ms } = answer.data.superseded ?? {};
     const old = this.#known(id);
     if (old) old.answer = { cause: "superseded", verdict, ms };
   }
 
+  // Its events may come later, or have come.
+  #onAccepted(turn, { position = null, waits_for, not_before = null, standing, merged_into: into }) {
+    if (into) this.#onMerged(turn, into);
+    if (turn.status !== "queued" || turn.place || !waits_for) return;
+    turn.place = { task_id: turn.id, position, waits_for, not_before, standing };
+    this.queue = [...this.queue, turn.place];
+  }
+
+  onTurnRead(turn, record) {
+    if (isInFlight(turn)) this.#onRecord(turn, record);
+  }
+
   onStopAnswered(turn, answer, problem) {
-    const { verdict, settled_after_ms: ms, turn: record } = answer.data;
+    const { verdict, settled_after_ms: ms, turn: record, cleared } = answer.data;
     turn.stopping = false;
-    if (verdict) turn.answer = { cause: "user_request", verdict, ms };
-    else turn.detail = `The outcome of Stop is not known: ${problem}.`;
+    if (verdict) turn.answer = { cause: "user_request", verdict, ms, cleared };
+    else turn.detail = `${answer.status ? "Not stopped" : "The outcome of Stop is not known"}: ${problem}.`;
     if (record && isInFlight(turn)) this.#onRecord(turn, record);
+  }
+
+  // `turns` were to be stopped, and all that wait to be cleared.
+  onStopAllAnswered(turns, answer, problem) {
+    for (const turn of turns) turn.stopping = false;
+    const stopped = this.#known(answer.data.turn?.task_id);
+    if (stopped) this.onStopAnswered(stopped, answer, problem);
+    else if (!answer.ok) this.queueProblem = `Not stopped: ${problem}.`;
   }
 }

@@ -63,8 +63,10 @@ export function titlesToGive({ sessions }) {
 
 // -- The server's -------------------------------------------------------------------------------------------
 
-// A session as the server lists it -> {id, title, at, user}. It may have no title.
-export const listedSession = ({ log_id: id, title, last_active_at: at, user }) => ({ id, title, at: at * 1000, user });
+// A session as the server lists it -> {id, title, at, user, isQueued}. It may have no title. `isQueued`: nothing runs in
+// it, and something waits.
+export const listedSession = ({ log_id: id, title, last_active_at: at, user, state }) =>
+  ({ id, title, at: at * 1000, user, isQueued: state === "queued" });
 
 // The list with this session changed into others.
 export const listedWith = (list, id, edit) =>

@@ -1,7 +1,7 @@
 // State -> words.
 
 import { isElided, isInFlight } from "./chat.js";
-import { CANCEL_CODES, STATUSES, VERDICTS, timedOut } from "./vocabulary.js";
+import { BEGUN, CANCEL_CODES, ROLLBACKS, STATUSES, VERDICTS, WAITS_FOR, WAYS, cutOffIn, stillRan, timedOut } from "./vocabulary.js";
 
 export const CONNECTION = {
   connecting: "Connecting…",
@@ -29,6 +29,47 @@ export function dayOf(at, now = Date.now()) {
   return then.toLocaleDateString([], { month: "short", day: "numeric", ...year });
 }
 
+// A moment to come: its time, and its day if that is not today.
+const momentOf = (at) => {
+  const time = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  return dayOf(at) === time ? time : `${dayOf(at)}, ${time}`;
+};
+
+// What a turn waits for, at a place of the server's: {position, waits_for, not_before}, and `standing` if it waits for a
+// slot: {position, waiting}, among the user's own and how many in all. A word of a later server's is passed over.
+export function waitOf(place) {
+  const { position, waits_for: word, not_before: moment, standing } = place ?? { waits_for: "session_busy" };
+  const { position: own, waiting } = standing ?? {};
+  const among = standing ? `: place ${own} of your own, ${waiting} ${waiting === 1 ? "waits" : "wait"} in all` : "";
+  return WAITS_FOR[word]?.text({ position, moment: moment && momentOf(moment * 1000), among }) ?? `Waiting${among}`;
+}
+
+// What the keys do.
+export function hintOf({ isBusy, current, rule, way }) {
+  if (!isBusy) return "Enter sends, Shift+Enter starts a new line.";
+  const behind = rule.isOpen && !WAYS[way]?.waits ? "Ctrl+Enter sends behind it." : "";
+  return [WAYS[way]?.hint, behind, current && "Escape stops."].filter(Boolean).join(" ");
+}
+
+// Refusals of a change that came too late.
+const TOO_LATE = ["NOT_WAITING", "UNKNOWN_TURN"];
+
+export const notChanged = (what, { data }, problem) =>
+  `Not ${what}: ${TOO_LATE.includes(data.code) ? "it has started, or has ended, meanwhile" : problem}.`;
+
+export const keptText = ({ message }) =>
+  `“${titleOf(message)}” has started, or has ended, meanwhile. What you have written is in the message field.`;
+
+export const clearedText = (count) => `${count === 1 ? "1 message that waited was" : `${count} messages that waited were`} cancelled, too.`;
+
+// How many wait, and who is next.
+export function lineOf(waiting) {
+  const [first] = waiting;
+  if (!first) return ["", ""];
+  const count = waiting.length === 1 ? "1 message waits" : `${waiting.length} messages wait`;
+  return [count, `. Next: “${titleOf(first.message)}”`];
+}
+
 // Statuses of the page's own: of a turn that the server does not have, or of which it kept no record.
 const OWN_STATUSES = {
   sending: { kind: "busy", text: () => "Sending…" },
@@ -42,7 +83,7 @@ const rowOf = (status) => STATUSES[status] ?? OWN_STATUSES[status] ?? { kind: "b
 
 export function textOf(message) {
   if (!Array.isArray(message)) return typeof message === "string" ? message : "";
-  return message.map(textOfPart).join("\n");
+  return message.map(textOfPart).reduce((text, part) => `${text}${text && !part.startsWith("\n") ? "\n" : ""}${part}`, "");
 }
 
 // Of a part that is no text, its kind; of a large one, which the server does not send, also its size.
@@ -77,8 +118,9 @@ function becauseOf(turn) {
   const { cause, detail, verdict, ms } = cancelOf(turn);
   if (!cause) return "";
   const [never, late] = [neverBegan(turn), turn.record?.cancel_requested_at];
+  const cleared = turn.answer?.cleared?.length;
   const wording = verdict === "timed_out" ? timedOut : VERDICTS[verdict];
-  return `${CANCEL_CODES[cause] ?? cause}${detail ? ` (${detail})` : ""}: ${wording?.({ ms, never, late }) ?? verdict}.`;
+  return `${CANCEL_CODES[cause]?.text ?? cause}${detail ? ` (${detail})` : ""}: ${wording?.({ ms, never, late }) ?? verdict}.${cleared ? ` ${clearedText(cleared)}` : ""}`;
 }
 
 // What failed, in words if the agent has given some.
@@ -87,20 +129,45 @@ function failureOf({ record, why }) {
   return why ? `Failed (${code}): ${why}.` : `Failed (${[code, stage, type].filter(Boolean).join(", ")}).`;
 }
 
+// What the turn has used, if its agent has said that.
+function usageOf(usage) {
+  const { input_tokens: read, output_tokens: written } = usage ?? {};
+  const counts = [read != null && `${read} read`, written != null && `${written} written`].filter(Boolean);
+  return counts.length ? `Tokens: ${counts.join(", ")}.` : "";
+}
+
+// What of the turn ran on when it was given up.
+function leftOf(record) {
+  const counts = Object.entries(BEGUN).map(([name, { one, several }]) => [record?.still_running?.[name], one, several]);
+  const left = counts.filter(([count]) => count).map(([count, one, several]) => `${count} ${count === 1 ? one : several}`);
+  return left.length ? stillRan(left.join(" and ")) : "";
+}
+
 // [kind, words]: how a turn stands, or why it ended. One that ended well and undisturbed needs no words.
 export function outcomeOf(turn, connected) {
-  const { status, detail, stopping, goesOn } = turn;
+  const { status, detail, stopping, goesOn, place, into, record } = turn;
   const { kind, text } = rowOf(status);
-  if (!isInFlight(turn)) return [kind, text({ detail, failure: failureOf(turn), because: becauseOf(turn) })];
+  const calls = turn.calls?.map(({ name }) => name).join(", ");
+  if (!isInFlight(turn)) {
+    const taker = into?.message && `“${titleOf(into.message)}”`;
+    const words = text({ detail, failure: failureOf(turn), because: becauseOf(turn), into: taker });
+    const undone = ROLLBACKS[record?.rollback];
+    const cut = calls && cutOffIn(calls);
+    const used = usageOf(record?.usage);
+    return [undone?.kind ?? kind, [words, leftOf(record), cut, undone?.text, used].filter(Boolean).join(" ")];
+  }
   if (detail) return ["bad", detail];
-  if (stopping) return [kind, STATUSES.cancelling.text()];
-  return [kind, connected || status === "sending" ? text({ goesOn }) : "In flight when the connection was lost…"];
+  const held = record?.held;
+  if (stopping) return [kind, STATUSES.cancelling.text({ held })];
+  const words = () => text({ goesOn, calls, wait: waitOf(place), held });
+  return [kind, connected || status === "sending" ? words() : "In flight when the connection was lost…"];
 }
 
 // What of a turn may be tried again, and what the button is called then: no agent has seen a message that is sent again.
-// A message that is not here as a whole cannot be.
+// A message that is not here as a whole cannot be, nor one that another turn has.
 export function againOf(turn) {
-  if (!turn.message || isElided(turn.message)) return "";
+  if (!turn.message || isElided(turn.message) || turn.status === "merged") return "";
   if (turn.status === "unsent" || neverBegan(turn)) return "Send again";
-  return rowOf(turn.status).again ? "Try again" : "";
+  const wasCut = turn.status === "cancelled" && CANCEL_CODES[turn.record?.reason?.code]?.again;
+  return wasCut || rowOf(turn.status).again ? "Try again" : "";
 }

@@ -42,6 +42,22 @@ async def test_a_browser_may_ask_with_our_methods_and_headers_for_a_page_of_an_a
         assert int(answer.headers["Access-Control-Max-Age"]) > 0
 
 
+async def test_a_page_may_ask_with_headers_of_its_own_and_what_is_no_name_of_a_header_is_passed_over() -> (
+    None
+):
+    async with serving(done, authenticate=by_token, allow_origin=PAGE) as house:
+        headers = {
+            "Origin": PAGE,
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type,x-api-key, x-stainless-lang ,no name,\u00e9,",
+        }
+        answer = await house.ask("OPTIONS", "/chat/s/send", headers=headers)
+        assert answer.headers["Access-Control-Allow-Headers"] == (
+            "Authorization, Cache-Control, Content-Type, Idempotency-Key, If-Match, Last-Event-ID, "
+            "x-api-key, x-stainless-lang"
+        )
+
+
 async def test_a_preflight_of_another_origin_is_refused_and_so_are_other_uses_of_options() -> None:
     async with serving(done, authenticate=by_token, allow_origin=PAGE) as house:
         foreign = await preflight(house, "/chat/s/send", OTHER)
@@ -59,7 +75,9 @@ async def test_a_page_of_an_allowed_origin_reads_answers_refusals_and_streams() 
         assert sent.status == 202
         assert shared(sent) == {
             ALLOWED: PAGE,
-            "Access-Control-Expose-Headers": "Allow, Location, Retry-After, WWW-Authenticate",
+            "Access-Control-Expose-Headers": (
+                "Allow, Location, Retry-After, Turnkeeper-Code, WWW-Authenticate, X-Should-Retry"
+            ),
             "Vary": "Origin",
         }
         for answer in (

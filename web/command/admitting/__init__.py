@@ -1,0 +1,1 @@
+"""``turnkeeper admission``: how turns are let in, shown and changed."""
