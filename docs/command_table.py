@@ -11,8 +11,8 @@ PAGE = Path(__file__).parent / "reference" / "command.md"
 PIPE = r"\|"  # which would end a cell
 MARK = "<!-- written by docs/command_table.py from here on -->\n"
 ORDER = (
-    "ps", "sessions", "show", "send", "cancel", "tail", "rename", "cleanup", "token", "serve", "journal",
-    "forget", "audit",
+    "ps", "sessions", "show", "send", "cancel", "tail", "rename", "cleanup", "admission", "token", "serve",
+    "journal", "forget", "audit",
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from turnkeeper.actors.events.event import EventName
 from turnkeeper.actors.events.shown import ElidedPart
-from turnkeeper.actors.events.wire import TurnData
+from turnkeeper.actors.events.wire import StandingData, TurnData
 from turnkeeper.actors.model import exceptions
 from turnkeeper.actors.model.ids import RESERVED_IDS
 from turnkeeper.actors.model.word import Word
@@ -20,6 +20,7 @@ from turnkeeper.actors.model.words import (
     CancelCode,
     CloseOn,
     Layer,
+    OnCap,
     OnDisconnect,
     OnFull,
     OnRestart,
@@ -30,11 +31,12 @@ from turnkeeper.actors.model.words import (
     StreamEnd,
     TurnStatus,
     Verdict,
+    WaitsFor,
     WhoMayStop,
     is_final,
 )
 from turnkeeper.web.http import codec
-from turnkeeper.web.http.body import CancelManyBody, SendBody
+from turnkeeper.web.http.body import AdmissionBody, CancelManyBody, SendBody
 from turnkeeper.web.http.problems import Code
 from turnkeeper.web.http.routes import OF_ALL, OF_BODIES, OF_PARAMETERS, OF_USERS, ROUTES, TAGS, Route
 from turnkeeper.web.openapi.operation import Who
@@ -179,21 +181,27 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "send-body": lambda: members(SendBody),
     "send-answer": lambda: members(codec.SendAnswer),
     "strategies": lambda: words(Strategy, "`multitask_strategy`"),
+    "waits": lambda: words(WaitsFor, "`waits_for`"),
+    "standing": lambda: members(StandingData),
     "layers": lambda: words(Layer, "`layer`"),
     "decided": lambda: members(codec.DecidedField),
     "held": lambda: members(codec.HeldField),
     "on-full": lambda: words(OnFull, "`on_full`"),
+    "on-cap": lambda: words(OnCap, "`on_cap`"),
     "priorities": lambda: words(Priority, "`priority`"),
     "on-disconnect": lambda: words(OnDisconnect, "`on_disconnect`"),
     "on-restart": lambda: words(OnRestart, "`on_restart`"),
     "who-may-stop": lambda: words(WhoMayStop, "`who_may_stop`"),
     "cancels": cancels,
+    "admission-body": lambda: members(AdmissionBody),
+    "admission-now": lambda: members(codec.AdmissionNow),
     "cancel-many-body": lambda: members(CancelManyBody),
     "cancel-many-answer": lambda: members(codec.CancelManyAnswer),
     "stopped": lambda: members(codec.StoppedTask),
     "active": lambda: members(codec.ActiveTask),
     "listed-session": lambda: members(codec.ListedSession),
     "listed": lambda: members(codec.ListedTask),
+    "waiting": lambda: members(codec.WaitingTask),
     "session": lambda: members(codec.SessionAnswer),
     "states": lambda: words(SessionState, "`state`"),
     "turn": lambda: members(TurnData),

@@ -24,6 +24,8 @@ def _settings_table() -> ModuleType:
 
 def _send(field: Field) -> str:
     """What a send may do about a field."""
+    if field.host:
+        return "-"
     how = "make it less" if field.tighten else "set it"
     called = f", as `{field.member}`" if field.member != field.name else ""
     return f"{how}{called}" if field.name in OPEN else f"{how}{called}, if allowed"

@@ -10,6 +10,7 @@ from typing import Any
 from turnkeeper.actors.model.words import (
     CloseOn,
     Durability,
+    OnCap,
     OnDisconnect,
     OnFull,
     OnRestart,
@@ -17,13 +18,13 @@ from turnkeeper.actors.model.words import (
     Strategy,
     WhoMayStop,
 )
-from turnkeeper.actors.session.settings import PolicySettings, Settings
+from turnkeeper.actors.session.settings import PolicySettings, Settings, WorkSettings
 from turnkeeper.web import WebSettings
 
 #: The vocabularies of which a setting is a word.
 VOCABULARIES = {
     kind.__name__: kind
-    for kind in (Strategy, OnFull, Priority, OnDisconnect, OnRestart, WhoMayStop, CloseOn, Durability)
+    for kind in (Strategy, OnFull, Priority, OnCap, OnDisconnect, OnRestart, WhoMayStop, CloseOn, Durability)
 }
 PAGE = Path(__file__).parent / "reference" / "settings.md"
 HEAD = """# Settings
@@ -66,7 +67,9 @@ def spelled_out(doc: str) -> str:
 
 def page() -> str:
     """The whole page."""
-    docs = field_docs(PolicySettings) | field_docs(Settings) | field_docs(WebSettings)
+    docs = (
+        field_docs(PolicySettings) | field_docs(WorkSettings) | field_docs(Settings) | field_docs(WebSettings)
+    )
     rows = [
         f"| `{field.name}` | `{field.default!r}` | {spelled_out(docs[field.name]).replace('``', '`')} |"
         for field in fields(WebSettings)

@@ -7,8 +7,8 @@ from turnkeeper.actors import Agent, SessionRegistry, Turn, TurnMerged
 
 async def answer(turn: Turn) -> str:
     await asyncio.sleep(0.2)  # a model that thinks
-    parts = [turn.message] if isinstance(turn.message, str) else [part["text"] for part in turn.message]
-    return f"read {len(parts)}: {' / '.join(parts)}"
+    messages = turn.text.split("\n\n")  # a blank line stands between those that have become one
+    return f"read {len(messages)}: {' / '.join(messages)}"
 
 
 async def main() -> None:
