@@ -12,18 +12,28 @@ KILLS  ?= 60
 META   := setup.cfg pyproject.toml $(PIP_CONSTRAINT)
 # What the tests need beside the package itself.
 TESTING := cli,test,uvloop
+# What a module is compiled to is kept: each process of the tests would compile all of it again.
+unexport PYTHONDONTWRITEBYTECODE
 # The interpreter of .venv: the first of these that runs, is 3.11 or newer and can make an environment.
 # `make PYTHON=... VENV=...` takes another.
 PYTHON ?=
 
 .DEFAULT_GOAL := help
-.PHONY: run test dev lint types contracts docs faults bench bench-instructions constraints clean help
+.PHONY: run test test-rooms node-clients dev lint types contracts docs faults bench bench-instructions simulate constraints clean help
 
 run: $(VENV)/.for-run  ## install what is needed and start the server (ARGS="--port 9000")
 	@exec $(BIN)/turnkeeper serve $(ARGS)
 
 test: $(VENV)/.for-test  ## run every test (ARGS="-k cancel -x"; WORKERS=0 for one process)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+# The rooms' own tests, in which alone a version of Python or of a library can make a difference: but for the browser's,
+# and for the searches of the pure core.
+test-rooms: $(VENV)/.for-test  ## run the tests of the rooms (VENV=.venv-3.13 PYTHON=python3.13)
+	$(BIN)/python -m pytest -n $(WORKERS) tests/actors tests/web -m "not (browser or exhaustive)" $(ARGS)
+
+node-clients: tests/clients/node_modules/.package-lock.json  ## install the clients that the tests drive in Node; needs npm
+	@echo "ready: tests/clients/node_modules"
 
 dev: $(VENV)/.for-test $(VENV)/.for-lint $(VENV)/.for-docs  ## an editable install with every tool, in .venv
 	@echo "ready: . $(BIN)/activate"
@@ -51,11 +61,14 @@ bench: $(VENV)/.for-test $(VENV)/.for-bench  ## the benchmarks, and their page i
 bench-instructions: $(VENV)/.for-test  ## instructions per operation, beside a floor's; needs valgrind (ARGS="--check")
 	$(BIN)/python tests/benchmarks/instructions/run.py $(ARGS)
 
+simulate: $(VENV)/.for-test  ## how long messages wait while one user floods a server, and its page in the docs
+	$(BIN)/python -m tests.actors.admission.simulation.run
+
 constraints: $(VENV)/.made  ## look up the newest versions of all that CI installs, and write them down for it
 	$(BIN)/python .ci/constraints.py '$(TESTING),lint,docs'
 
 clean:  ## remove what was made
-	rm -rf .venv .venv-* build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info
+	rm -rf .venv .venv-* build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache *.egg-info tests/clients/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
@@ -70,6 +83,10 @@ $(VENV)/.for-test: $(VENV)/.made $(META)
 	@echo "installing turnkeeper and what its tests need into $(VENV); the first time this can take a minute"
 	@$(PIP) install -qq -e '.[$(TESTING)]'
 	@touch $@ $(VENV)/.for-run
+
+# npm writes that file when all is there.
+tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
+	npm ci --prefix tests/clients --loglevel error
 
 $(VENV)/.for-bench: $(VENV)/.made $(META)
 	@echo "installing what the benchmarks need into $(VENV); the first time this can take a minute"

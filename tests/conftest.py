@@ -20,6 +20,7 @@ threads and sockets when the loop and its executor are gone. ``test_rig.py`` sho
 """
 
 import asyncio
+import fcntl
 import functools
 import gc
 import logging
@@ -31,7 +32,7 @@ import threading
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
-from contextlib import suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,6 +42,12 @@ import pykka
 import pytest
 import pytest_asyncio
 from xdist.scheduler import LoadScopeScheduling
+
+from turnkeeper.actors.testing.leftovers import descriptors
+from turnkeeper.actors.testing.outside import started
+
+# The kit that hosts test their agents with: our tests use it, too.
+pytest_plugins = ["turnkeeper.actors.testing"]
 
 NO_SKIPS = os.environ.get("NO_SKIPS") == "1"
 
@@ -129,6 +136,21 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 # --- names of tests, and where they run -------------------------------------------------------------------
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let one worker collect before the others, for which it keeps each module with its asserts rewritten."""
+    assert _temporary is not None
+    with ExitStack() as stack:
+        if "PYTEST_XDIST_WORKER" in os.environ:
+            collected = Path(_temporary.name).parent / "collected"  # where all workers see it
+            fcntl.flock(stack.enter_context(collected.open("a")), fcntl.LOCK_EX)
+            if collected.stat().st_size:
+                stack.close()
+            else:
+                collected.write_text("once")
+        return (yield)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Refuse a name that another process would spell otherwise."""
     unstable = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]+", item.nodeid)]
@@ -175,24 +197,7 @@ def _allowed(request: pytest.FixtureRequest) -> set[str]:
 
 def _sockets() -> set[str]:
     """The open sockets of this process, each by its inode (Linux; elsewhere none are seen)."""
-    found: set[str] = set()
-    for fd in Path("/proc/self/fd").glob("*"):
-        try:
-            target = os.readlink(fd)
-        except OSError:  # the descriptor of this very listing
-            continue
-        if target.startswith("socket:"):
-            found.add(target)
-    return found
-
-
-def _processes() -> set[int]:
-    """The processes that this one has started and not seen the end of (Linux; elsewhere none are seen)."""
-    found: set[int] = set()
-    for children in Path("/proc/self/task").glob("*/children"):
-        with suppress(OSError):  # that thread has just ended
-            found.update(map(int, children.read_text().split()))
-    return found
+    return {target for target in descriptors() if target.startswith("socket:")}
 
 
 def _settle(new: Callable[[], set[T]]) -> set[T]:
@@ -220,7 +225,7 @@ class _LoopErrors(logging.Handler):
 def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """The outermost fixture: what is left of threads, sockets, files and actors, and unheard errors."""
     allowed = _allowed(request)
-    threads, sockets, processes, files = set(threading.enumerate()), _sockets(), _processes(), _files()
+    threads, sockets, processes, files = set(threading.enumerate()), _sockets(), started(), _files()
     actors = set(pykka.ActorRegistry.get_all())
     errors = _LoopErrors()
     logger = logging.getLogger("asyncio")
@@ -237,7 +242,7 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     if "sockets" not in allowed:
         left += [f"open {s}" for s in _settle(lambda: _sockets() - sockets)]
     if "processes" not in allowed:
-        left += [f"process {pid}" for pid in _settle(lambda: _processes() - processes)]
+        left += [f"process {pid}" for pid in _settle(lambda: started() - processes)]
     if "files" not in allowed:
         left += [f"file {name}" for name in _settle(lambda: _files() - files)]
     logger.removeHandler(errors)
@@ -301,6 +306,8 @@ def _blockbuster() -> blockbuster.BlockBuster:
         function.can_block_in("mimetypes.py", {"init"})
         # Tests wait for processes of their own in asyncio's subprocess support.
         function.can_block_in("asyncio/base_events.py", {"subprocess_exec", "subprocess_shell"})
+        # What the kernel says of processes is in memory: a few calls for each, where one is killed.
+        function.can_block_in("turn/work/group.py", {"__init__"})
         # Where log lines go is the host's choice; pytest's own handler writes them to a file.
         function.can_block_in("logging/__init__.py", {"emit", "flush"})
         # Pytest shows the source of what failed.

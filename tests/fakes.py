@@ -2,9 +2,8 @@
 
 * `ScriptedAgent` is an agent that does what the test says: each of its runs shows by named events what
   happens to it (`started`, `cancelled`, `ended`) and goes on when the test lets it (`finish`, `fail`).
-* `virtual_time` lets the loop's clock jump to its next timer whenever nothing else is left to do, so that
-  graces, timeouts and nightly sweeps pass without waiting. Not for tests with threads: a thread's work is
-  nothing that the loop knows to wait for.
+* `virtual_time`, of the kit that hosts test their agents with, lets the loop's clock jump to its next timer
+  whenever nothing else is left to do, so that graces, timeouts and nightly sweeps pass without waiting.
 * `opened` is ``async with SessionRegistry(...)`` with settings as keywords, and lets every stubborn run go
   at the end.
 """
@@ -21,86 +20,17 @@ from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.testing.clock import VirtualClock as VirtualClock
+from turnkeeper.actors.testing.clock import settle as settle
+from turnkeeper.actors.testing.clock import virtual_time as virtual_time
 from turnkeeper.actors.turn.turn import Turn
 
 FOREVER = math.inf
-#: Virtual seconds after which a test that still waits waits for something that will not come.
-PATIENCE = 30 * 24 * 3600.0
-#: Passes of the loop after which what was under way has come to rest.
-PASSES = 30
 
 
 def plain(parameter: object) -> str:
     """A parameter as the id of its test: the same in every process, so without addresses."""
     return re.sub(r" at 0x[0-9a-f]+", "", ascii(parameter))
-
-
-async def settle(passes: int = PASSES) -> None:
-    """Let the loop do what it has to do now, without letting time pass."""
-    for _ in range(passes):
-        await asyncio.sleep(0)
-
-
-# -- Time -------------------------------------------------------------------------------------------
-
-
-class VirtualClock:
-    """The time of a loop that does not wait: when nothing is left to do it is the next timer's time."""
-
-    def __init__(self, now: float) -> None:
-        self._now = self._began = now
-
-    def time(self) -> float:
-        return self._now
-
-    @property
-    def elapsed(self) -> float:
-        """How many virtual seconds have passed."""
-        return self._now - self._began
-
-    def jump(self, seconds: float) -> None:
-        """Let that much time pass in this very moment, as if something had blocked the loop."""
-        self._now += seconds
-
-    async def advance(self, seconds: float) -> None:
-        """Let that much time pass; whatever comes due in it happens on the way, in order."""
-        await asyncio.sleep(seconds)
-        await settle()
-
-
-class _JumpingSelector:
-    """A selector that never waits for a timer: it moves the clock there."""
-
-    def __init__(self, selector: Any, clock: VirtualClock) -> None:
-        self._selector = selector
-        self._clock = clock
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._selector, name)
-
-    def select(self, timeout: float | None = None) -> Any:
-        if timeout is None or timeout <= 0:
-            return self._selector.select(timeout)
-        ready = self._selector.select(0)
-        if not ready:
-            self._clock.jump(timeout)
-            if self._clock.elapsed > PATIENCE:
-                raise AssertionError("a month has passed: what this test waits for does not come")
-        return ready
-
-
-@asynccontextmanager
-async def virtual_time(began: float | None = None) -> AsyncIterator[VirtualClock]:
-    """Let time jump on the running loop. ``began``: what its clock shows at first; ``None``: its own time."""
-    loop: Any = asyncio.get_running_loop()
-    clock = VirtualClock(loop.time() if began is None else began)
-    selector = loop._selector
-    loop._selector, loop.time = _JumpingSelector(selector, clock), clock.time
-    try:
-        yield clock
-    finally:
-        loop._selector = selector
-        del loop.time
 
 
 # -- Agents -----------------------------------------------------------------------------------------
@@ -227,7 +157,9 @@ async def opened(
     save_context: Any = None,
     journal: Any = None,
     users: Any = None,
+    on_interrupt: Any = None,
     on_rollback: Any = None,
+    on_turn_end: Any = None,
     **settings: Any,
 ) -> AsyncIterator[SessionRegistry]:
     """An open registry; ``settings`` are those of `Settings`. Its loop is watched if they say so."""
@@ -238,7 +170,9 @@ async def opened(
         save_context=save_context,
         journal=journal,
         users=users,
+        on_interrupt=on_interrupt,
         on_rollback=on_rollback,
+        on_turn_end=on_turn_end,
     )
     scripted = agents.values() if isinstance(agents, dict) else (agents,)
     try:

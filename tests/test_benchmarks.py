@@ -57,7 +57,8 @@ def test_a_benchmark_comes_out_with_figures_and_with_every_aim_it_is_to_find(nam
             assert row.way in PEERS or any(peer in row.what for peer in PEERS), row.why
             continue
         assert math.isfinite(row.measured)
-        assert row.measured > 0
+        # How much longer something takes than something else may come out below 0 on a busy machine.
+        assert row.measured > 0 or "how much longer than" in row.what
         assert row.met in (True, False, None)
         assert (row.ratio is None) == (row.floor is None)
     assert sorted(aims_of(rows), key=AIMS.index) == [aim for aim in AIMS if aim.benchmark == name]

@@ -1,13 +1,16 @@
 """What the docs say is so: their examples run, their tables are the code's."""
 
+import ast
 import asyncio
 import configparser
 import importlib.util
+import inspect
 import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,12 +24,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from pytest_aiohttp.plugin import AiohttpClient
 
+from tests.clients.node import IN_NODE, NODE
 from tests.fakes import Run, ScriptedAgent
+from tests.web import fakes_web
 from tests.web.agents.upstream import says, upstream
-from tests.web.fakes_web import running, serving, until
-from turnkeeper.actors import Receipt, SessionIdTaken, SessionRegistry, Turn, services
+from tests.web.fakes_web import by_token, running, serving, until
+from turnkeeper.actors import Receipt, SessionIdTaken, SessionRegistry, Turn, services, testing
 from turnkeeper.actors.journal.memory import MemoryJournal
-from turnkeeper.web import setup
+from turnkeeper.actors.testing import FaultCode, VirtualClock, cancel_at_every_await
+from turnkeeper.web import REGISTRY, setup
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "docs" / "examples"
@@ -50,6 +56,23 @@ def code_blocks(text: str, language: str) -> list[str]:
 
 def test_the_ten_lines_of_the_readme_are_the_example_that_runs() -> None:
     assert (EXAMPLES / "ten_lines.py").read_text() in code_blocks(README, "python")
+
+
+OPENAI_CLIENT = (EXAMPLES / "openai_client.py").read_text()
+
+
+def test_what_an_openai_client_does_in_the_readme_is_the_example_that_runs() -> None:
+    assert OPENAI_CLIENT in code_blocks(README, "python")
+
+
+async def test_an_openai_client_talks_to_the_server_as_in_the_readme() -> None:
+    async with fakes_web.served() as (_, door):
+        program = OPENAI_CLIENT.replace(":8000/", f":{door.port}/")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, b"one two three\n")
 
 
 def test_every_link_of_the_readme_leads_to_a_file() -> None:
@@ -104,6 +127,129 @@ async def test_the_in_process_example_stops_its_turn(capsys: pytest.CaptureFixtu
     said = capsys.readouterr().out
     assert re.search(r"^cancelled after \d+ ms\ncancelled$", said, re.MULTILINE)
     await asyncio.get_running_loop().shutdown_default_executor()
+
+
+async def test_the_example_for_responses_goes_on_resumes_and_stops(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async def agent(turn: Turn) -> None:
+        for word in turn.text.split():
+            turn.emit("delta", {"text": f"{word} "})
+            await asyncio.sleep(3600 if word == "wait" else 0)
+
+    async with serving(agent, speaks=["openai"]) as house:
+        await load(EXAMPLES / "responses.py").main(house.url("/v1"))
+    assert capsys.readouterr().out == "hello you \nand now more \ncancelled\n"
+
+
+async def test_the_example_for_chat_completions_prints_the_reply(capsys: pytest.CaptureFixture[str]) -> None:
+    async def agent(turn: Turn) -> None:
+        assert (turn.session_id, [said["role"] for said in turn.context.messages]) == ("s1", ["system"])
+        for word in turn.text.split():
+            turn.emit("delta", {"text": f"{word} "})
+
+    async with serving(agent, speaks=["openai"]) as house:
+        await load(EXAMPLES / "completions.py").main(house.url("/v1"))
+    assert capsys.readouterr().out == "hello you \n"
+
+
+DRIVES_USE_CHAT = """
+import { openChat, saidBefore, stopReply } from "./use_chat.mjs";
+
+const [server, locked] = process.argv.slice(2);
+const why = (refused) => refused.then(() => "no error", ({ message }) => message);
+const refusals = [
+  await why(stopReply(openChat("c1", [], locked), locked)),
+  await why(saidBefore("c1", locked)),
+];
+const chat = openChat("c1", await saidBefore("c1", server), server);
+await chat.sendMessage({ text: "first" });
+const textOf = ({ parts }) => parts.map(({ text }) => text ?? "").join("");
+const saying = async (text) => {
+  while (textOf(chat.lastMessage) !== text) await new Promise(setImmediate);
+};
+
+const second = chat.sendMessage({ text: "second" });
+await saying("so far");
+const stopped = await stopReply(chat, server);
+await second;
+
+const online = globalThis.fetch;
+let lose;
+globalThis.fetch = async (...request) => {
+  const response = await online(...request);
+  const error = new TypeError("network error");
+  const line = new TransformStream({ start: (out) => (lose = () => out.error(error)) });
+  return new Response(response.body.pipeThrough(line), response);
+};
+const third = chat.sendMessage({ text: "third" });
+await saying("half ");
+lose();
+await third;
+globalThis.fetch = online;
+const lost = [textOf(chat.lastMessage), chat.status];
+while ((await (await fetch(`${server}/chat/c1`)).json()).state !== "idle");
+await chat.resumeStream();
+
+const shown = (message) => [message.role, textOf(message), message.metadata?.status];
+const said = await saidBefore("c1", server);
+const before = said.map(shown);
+const cutOff = said.filter(({ metadata }) => metadata?.cutOff).map(textOf);
+const all = { verdict: stopped.verdict, lost, shown: chat.messages.map(shown), before, cutOff, refusals };
+console.log(JSON.stringify(all));
+"""
+
+
+@pytest.fixture
+def use_chat(tmp_path: Path) -> Path:
+    """What drives the example, beside it and the client that it is for."""
+    (tmp_path / "use_chat.mjs").write_text((EXAMPLES / "use_chat.js").read_text())
+    (tmp_path / "node_modules").symlink_to(ROOT / "tests/clients/node_modules")
+    drives = tmp_path / "drives.mjs"
+    drives.write_text(DRIVES_USE_CHAT)
+    return drives
+
+
+@IN_NODE
+async def test_the_example_for_use_chat_sends_stops_resumes_and_knows_what_was_said(use_chat: Path) -> None:
+    async def agent(turn: Turn) -> str | None:
+        match turn.text:
+            case "first":
+                return "done"
+            case "second":
+                turn.emit("delta", {"text": "so far"})
+                await asyncio.sleep(3600)
+            case "third":
+                turn.emit("delta", {"text": "half "})
+                await until(lambda: house.registry.directory.entries["c1"].subscribers)
+                await until(lambda: not house.registry.directory.entries["c1"].subscribers)
+                turn.emit("delta", {"text": "whole"})
+        return None
+
+    async with (
+        serving(agent, speaks=["ai-sdk"]) as house,
+        serving(speaks=["ai-sdk"], authenticate=by_token) as locked,
+    ):
+        pipe = asyncio.subprocess.PIPE
+        command = (str(NODE), str(use_chat), house.url(""), locked.url(""))
+        process = await asyncio.create_subprocess_exec(*command, stdout=pipe, stderr=pipe)
+        out, complaint = await process.communicate()
+        assert (process.returncode, complaint.decode()) == (0, "")
+    said = json.loads(out)
+    assert said["verdict"] == "cancelled"
+    assert said["lost"] == ["half ", "error"]
+    assert said["shown"] == [
+        ["user", "first", None],
+        ["assistant", "done", "completed"],
+        ["user", "second", None],
+        ["assistant", "so far", "cancelled"],
+        ["user", "third", None],
+        ["assistant", "half whole", "completed"],
+    ]
+    assert said["before"] == [[role, text, None] for role, text, _ in said["shown"]]
+    assert said["cutOff"] == ["so far"]
+    stop, before = said["refusals"]
+    assert (stop, json.loads(before)["code"]) == ("a valid token is needed", "UNAUTHORIZED")
 
 
 async def test_the_example_follows_several_sessions_until_each_has_answered(
@@ -171,7 +317,35 @@ async def test_the_mounting_example_has_users_agents_and_routes_of_its_own(
     assert (await client.get("/ai/chat/s1", headers=bob)).status == 404
 
 
+def test_the_lines_about_a_protocol_of_ones_own_do_what_they_say_pasted_as_they_are() -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl: apt-get install curl")
+    (script,) = code_blocks((ROOT / "docs/howto/own-protocol.md").read_text(), "bash")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    run = f"from aiohttp import web; run = web.run_app; web.run_app = lambda app, **k: run(app, port={port})"
+    main = "import runpy; runpy.run_path('docs/examples/own_protocol.py', run_name='__main__')"
+    served = f'{sys.executable} -c "{run}; {main}" > /dev/null &'
+    script = script.replace("python docs/examples/own_protocol.py &", served).replace("8000", port)
+    done = subprocess.run(
+        ["bash", "-eu", "-c", script], capture_output=True, text=True, cwd=ROOT, timeout=60, check=True
+    )
+    *streamed, answers = done.stdout.split("\n\n")
+    assert streamed == [f"data: {each}" for each in ('"one "', '"two "', '"three "', '{"end":"completed"}')]
+    whole, refused = answers.split("}", 1)
+    assert json.loads(whole + "}") == {"text": "one two three "}
+    assert json.loads(refused)["oops"] == "INVALID_REQUEST"
+
+
 @pytest.mark.blocks_the_loop("an app is made anew with a file that is there")
+async def test_the_example_of_a_protocol_of_ones_own_says_what_a_stop_came_to() -> None:
+    app = load(EXAMPLES / "own_protocol.py").make_app()
+    async with running(app, app[REGISTRY]) as house:
+        await house.post("/say", json={"chat": "c1", "text": "hello"})
+        assert (await house.post("/stop/c1")).body == {"stopped": "not_running"}
+
+
 async def test_the_chats_of_the_history_example_outlive_its_app(
     aiohttp_client: AiohttpClient, tmp_path: Path
 ) -> None:
@@ -319,6 +493,38 @@ def test_the_curl_lines_about_the_queue_do_what_they_say(served: str, tmp_path: 
     assert (cleared["verdict"], cleared["cleared"]) == ("cancelled", ["food"])
 
 
+async def test_the_example_of_a_shared_server_serves_who_has_less_before_a_flood(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await load(EXAMPLES / "share_a_server.py").main()
+    waits, done = capsys.readouterr().out.splitlines()
+    assert waits.startswith("bob's message is queued and waits for server_cap Standing(")
+    assert "position=1, waiting=38" in waits
+    found = re.fullmatch(r"it is done; (\d+) of ada's still wait", done)
+    assert found is not None
+    assert int(found[1]) > 20
+
+
+async def test_a_flood_ends_by_itself_and_another_user_hardly_waits_beside_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flood, agent = load(EXAMPLES / "flood.py"), ScriptedAgent()
+    limits = {"on_cap": "wait", "max_in_flight_in_all": 2, "max_waiting": 20}
+    async with serving(agent, authenticate=by_token, **limits) as house:
+        monkeypatch.setattr(flood, "URL", f"http://{house.host}")
+        monkeypatch.setenv("TURNKEEPER_TOKEN", "ada-token")
+        flooding = asyncio.create_task(flood.main(30))
+        await until(lambda: house.counted("too_many_waiting_total"))
+        await house.post("/chat/b/send", json={"message": "hello", "task_id": "b"}, token="bob-token")
+        (await agent.run()).finish()
+        await until(lambda: len(agent.runs) == 3)
+        assert agent.last.turn.session_id == "b"
+        agent.release()
+        answers = await flooding
+    assert answers == {"running": 2, "queued": 20, "TOO_MANY_WAITING": 8}
+    assert "all are over after" in capsys.readouterr().out
+
+
 async def test_the_example_of_bounds_says_why_each_turn_was_stopped(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -354,6 +560,55 @@ async def test_the_example_of_undoing_leaves_nothing_of_the_turn(capsys: pytest.
         "True ordered apples ['apples']",
         "['apples', 'ordered apples']",
     ]
+
+
+async def test_the_example_of_a_protected_step_prints_what_its_page_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await load(EXAMPLES / "protect.py").main()
+    assert capsys.readouterr().out == code_blocks(PROTECT_A_STEP, "text")[0]
+
+
+async def test_the_example_of_what_a_turn_starts_leaves_nothing_running(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The rig looks for threads, tasks and processes."""
+    await load(EXAMPLES / "stop_everything.py").main()
+    assert capsys.readouterr().out == code_blocks(STOP_EVERYTHING, "text")[0]
+
+
+async def test_the_example_of_cleaning_up_leaves_no_call_without_a_result(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await load(EXAMPLES / "clean_up.py").main()
+    answer, said = capsys.readouterr().out.splitlines()
+    interrupted = "t1 of ada: cancelled, in ['weather'], said 'Let me see. '"
+    assert answer == f"cancelled {[interrupted, 't1 ended: cancelled']}"
+    assert [content for role, content in ast.literal_eval(said)] == [
+        "How is the weather?",
+        None,
+        "weather was stopped: user_request",
+        "Let me see. ",
+    ]
+
+
+async def test_the_example_of_usage_prints_what_its_page_shows(capsys: pytest.CaptureFixture[str]) -> None:
+    await load(EXAMPLES / "usage.py").main()
+    assert capsys.readouterr().out == code_blocks(REPORT_USAGE, "text")[0]
+
+
+async def test_the_example_of_parameters_prints_what_its_page_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await load(EXAMPLES / "parameters.py").main()
+    assert capsys.readouterr().out == code_blocks(PASS_PARAMETERS, "text")[0]
+
+
+async def test_the_example_of_a_turn_that_sends_prints_what_its_page_shows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await load(EXAMPLES / "send_from_a_turn.py").main()
+    assert capsys.readouterr().out == code_blocks(SEND_FROM_A_TURN, "text")[0]
 
 
 def test_the_curl_lines_about_undoing_do_what_they_say(served: str, tmp_path: Path) -> None:
@@ -519,3 +774,79 @@ def test_the_curl_lines_of_the_page_on_policies_do_what_it_says(policed: None, s
     assert shown["policy"]["turn_timeout"] == {**said, "member": "timeout", "narrow_only": True}
     assert shown["policy"]["queue_limit"]["name"] == "local"
     assert (refused["status"], refused["code"], refused["field"]) == (403, "POLICY_NOT_ALLOWED", "on_restart")
+
+
+# -- Testing an agent ---------------------------------------------------------------------------------------
+
+PASS_PARAMETERS = (ROOT / "docs" / "howto" / "pass-parameters.md").read_text()
+REPORT_USAGE = (ROOT / "docs" / "howto" / "report-usage.md").read_text()
+SEND_FROM_A_TURN = (ROOT / "docs" / "howto" / "send-from-a-turn.md").read_text()
+STOP_EVERYTHING = (ROOT / "docs" / "howto" / "stop-what-a-turn-starts.md").read_text()
+PROTECT_A_STEP = (ROOT / "docs" / "howto" / "protect-a-step.md").read_text()
+TEST_YOUR_AGENT = (ROOT / "docs/howto/test-your-agent.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "test_it_repeats_what_it_is_told",
+        "test_a_stop_keeps_what_it_had_said",
+        "test_it_can_be_stopped_at_any_moment",
+    ],
+)
+async def test_the_tests_of_the_example_of_testing_an_agent_pass(
+    name: str, virtual_clock: VirtualClock
+) -> None:
+    test = getattr(load(EXAMPLES / "test_my_agent.py"), name)
+    await (test(virtual_clock) if inspect.signature(test).parameters else test())
+
+
+async def test_the_page_about_testing_an_agent_shows_the_report_and_every_code(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    await load(EXAMPLES / "hard_to_stop.py").main()
+    assert capsys.readouterr().out in code_blocks(TEST_YOUR_AGENT, "text")
+    rows = re.findall(r"^\| `(\w+)` \| (.+) \|$", TEST_YOUR_AGENT, re.MULTILINE)
+    assert rows == [(str(code), code.meaning) for code in FaultCode]
+
+
+def test_the_reference_has_every_name_of_the_kit() -> None:
+    page = (ROOT / "docs/reference/python.md").read_text()
+    missing = [
+        name for name in testing.__all__ if not re.search(rf":: .*testing\.{name}$", page, re.MULTILINE)
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("file", "agent"),
+    [
+        ("ag_ui", "echo"),
+        ("another_framework", "agent"),
+        ("bounded", "hang"),
+        ("clean_up", "agent"),
+        ("collapse", "answer"),
+        ("in_process", "counter"),
+        ("keep_history", "count"),
+        ("mount", "talk"),
+        ("mount", "shout"),
+        ("own_protocol", "echo"),
+        ("parameters", "agent"),
+        ("parrot", "parrot"),
+        ("policies", "code"),
+        ("protect", "agent"),
+        ("queue_messages", "work"),
+        ("restart", "write"),
+        ("restart", "search"),
+        ("restart", "pay"),
+        ("share_a_server", "work"),
+        ("stages", "agent"),
+        ("stop_many", "work"),
+        ("ten_lines", "agent"),
+        ("undo", "agent"),
+        ("usage", "agent"),
+    ],
+)
+async def test_the_agents_of_the_examples_can_be_stopped_at_any_moment(file: str, agent: str) -> None:
+    function = getattr(load(EXAMPLES / f"{file}.py"), agent)
+    (await cancel_at_every_await(function, "one two three", most_awaits=10)).assert_clean()

@@ -8,7 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.fakes import opened, settle
-from turnkeeper.actors import AsyncioRef, NotWaiting, Receipt, SessionRegistry, Turn, WaitsForItself, services
+from turnkeeper.actors import (
+    AsyncioRef,
+    NotWaiting,
+    Receipt,
+    SessionRegistry,
+    Settings,
+    Turn,
+    WaitsForItself,
+    services,
+)
+from turnkeeper.actors.testing import cancel_at_every_await
 from turnkeeper.web import WebSettings
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +58,9 @@ def texts_of(function: ast.AST) -> Iterator[str]:
 
 
 def advice() -> Iterator[Advice]:
-    for path in sorted(path for room in ("actors", "web") for path in (ROOT / room).rglob("*.py")):
+    """But for those of the wires, which name the fields of requests."""
+    files = (path for room in ("actors", "web") for path in (ROOT / room).rglob("*.py"))
+    for path in sorted(path for path in files if "wires" not in path.parts):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 arguments = node.args
@@ -63,6 +75,8 @@ MEANT_FOR: dict[tuple[str, str], list[Callable[..., Any]]] = {
     ("streams", "_close_on"): [SessionRegistry.subscribe],
     ("ref", "_refuse_on_loop"): [AsyncioRef.ask, AsyncioRef.stop],
     ("single_process", "take"): [WebSettings],
+    ("fake_turn", "_keep"): [Settings],
+    ("sweep", "_is_enough"): [cancel_at_every_await],
 }
 
 

@@ -28,11 +28,16 @@ _BAD_DAYS = (
 )
 # Files without a test file of their own, each with the reason.
 NO_TEST_OF_ITS_OWN = {
+    "web/wires/ai_sdk/wire.py": "a table; test_chat.py beside it asks each route over HTTP",
+    "web/wires/openai/wire.py": "a table; the tests of its handlers ask each route over HTTP",
+    "web/wires/openai/responses/item.py": "test_fold.py beside it folds turns into items of all kinds",
     "actors/admission/chain.py": "test_holdings.py and test_sleepers.py hold two chains against lists",
+    "actors/registry/durable/answers.py": "test_loading.py and test_repeats.py ask, with and without answers",
+    "actors/registry/durable/mail.py": "test_journaled.py and test_repeats.py send early cancels with it",
     "actors/registry/durable/cargo.py": "test_journaled.py and test_loading.py send it with decisions",
     "actors/registry/durable/restoring.py": "test_loading.py puts sessions into memory with it",
     "actors/registry/durable/sealing.py": "test_journaled.py ends turns with what JSON cannot say",
-    "actors/journal/where.py": "tests/web/http/test_app.py and test_launch.py name files",
+    "actors/journal/where.py": "tests/web/test_app.py and test_launch.py name files",
     "actors/journal/contract.py": "a protocol and data; the conformance suite holds every journal to it",
     "actors/journal/sqlite/writing/group.py": _CONFORMANCE,
     "actors/journal/sqlite/writing/log.py": _BAD_DAYS,
@@ -57,16 +62,40 @@ NO_TEST_OF_ITS_OWN = {
     "web/command/journal/on_file.py": "test_commands.py beside it names files of all kinds",
     "web/command/journal/on_server.py": "test_commands.py beside it has a server forget a user",
     "web/command/journal/tables.py": "test_commands.py beside it shows them",
+    "actors/registry/turns/left.py": "test_performer.py ends turns that leave something, and nothing",
+    "actors/turn/tools/call.py": "tests/actors/turn/abilities/test_calling.py calls tools with it",
+    "actors/turn/winding/published.py": "test_stoppable.py and test_restarts.py ask for what was said",
+    "actors/turn/abilities/host.py": "a protocol without a body",
+    "actors/turn/abilities/hosted.py": "test_turn.py gives titles, and test_pipeline.py runs stages",
+    "actors/turn/abilities/own.py": "what each of the other abilities has to itself, tested with that",
+    "actors/turn/abilities/working.py": "the tests of work/ begin tasks, threads and processes with it",
+    "actors/turn/work/process.py": "test_processes.py beside it starts and stops it",
+    "actors/turn/work/means.py": "what is handed on; tested with what it is handed to",
+    "actors/testing/fault.py": "test_sweep.py beside it has an agent for each of the codes",
+    "actors/testing/leftovers.py": "test_sweep.py beside it has agents that leave something of each kind",
+    "actors/testing/opening.py": "test_fake_turn.py beside it opens registries with it",
+    "actors/testing/outside.py": "test_clock.py beside it waits for threads, processes and connections",
+    "actors/testing/trying.py": "test_sweep.py beside it has an agent for each fault it looks for",
+    "actors/testing/watch.py": "test_sweep.py beside it says at which awaits agents are cancelled",
     "actors/runtime/query.py": "one class without a body; test_actor.py asks one for its reply's type",
     "web/http/several/reader.py": "tests/journeys/test_several_sessions.py reads from it over HTTP",
     "web/http/several/table.py": "tests/journeys/test_several_sessions.py opens, names and ends its streams",
     "web/command/options.py": "test_commands.py, test_launch.py and test_openai.py give them",
     "web/audit/command.py": "test_run.py runs it",
     "web/audit/log.py": "what is written down; test_judge.py and test_users.py read it",
-    "web/audit/reader.py": "test_users.py reads, drops and comes back with it",
+    "web/audit/answer_reader.py": "test_run.py reads with it from good servers and bad ones of each wire",
+    "web/audit/judging/faults.py": "data only; test_judge.py beside it plants each of them",
+    "web/audit/judging/reads.py": "test_judge.py beside it plants each fault that it finds",
+    "web/audit/judging/stops.py": "test_judge.py beside it plants each fault that it finds",
+    "web/audit/judging/turns.py": "test_judge.py beside it plants each fault that it finds",
+    "web/audit/reader.py": "what the other two readers have in common",
+    "web/audit/session_reader.py": "test_users.py reads, drops and comes back with it",
 }
 # Tests of no single file, each with what it is about.
 TESTS_OF_MORE = {
+    "actors/admission/simulation/test_figures.py": "a server that one user floods, on a virtual clock",
+    "actors/admission/test_search.py": "the exhaustive search over scheduler.py",
+    "actors/registry/admitting/test_two.py": "the exhaustive search over two sessions that share slots",
     "actors/registry/durable/test_in_between.py": "what happens between a decision and its landing",
     "actors/registry/durable/test_restarts.py": "what a restart does to turns, their readers and agents",
     "actors/registry/durable/test_interleavings.py": "whatever a disk does between two decisions",
@@ -76,9 +105,11 @@ TESTS_OF_MORE = {
     "actors/test_cancelling_on_asyncio.py": "what goes wrong when cancelling on asyncio, row by row",
     "actors/test_joining_messages.py": "the strategy collapse, from a send to its end and over a restart",
     "actors/test_waiting_in_a_turn.py": "every way in which a turn waits for another one",
+    "actors/test_plain_agents.py": "agents of def, in their threads",
     "web/openapi/test_docs_page.py": "the page at /docs in a browser",
     "web/pages/test_old_client.py": "a chat page from before turnkeeper, in a browser",
     "web/pages/test_pages.py": "the chat page in a browser",
+    "web/pages/test_queue.py": "the messages that wait, on the chat page in a browser",
     "web/pages/test_vocabulary.py": "the page's words, which are JavaScript's",
 }
 # Classes that are longer, each with the reason.
@@ -257,12 +288,13 @@ def dependencies() -> set[str]:
     lists += tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     found = {re.match(r"[\w.-]+", line) for text in lists for line in text.split("\n") if line}
     vendored = {json.loads(path.read_text())["name"] for path in (ROOT / "web").rglob("package.json")}
-    return {match.group() for match in found if match} | vendored
+    in_node = json.loads((ROOT / "tests/clients/package.json").read_text())["dependencies"]
+    return {match.group() for match in found if match} | vendored | {f"npm:{name}" for name in in_node}
 
 
 def test_every_dependency_has_a_line_with_its_reason() -> None:
     page = (ROOT / "docs/explanation/dependencies.md").read_text()
-    reasons = dict(re.findall(r"^- `([\w.-]+)`: (.{10,})$", page, re.MULTILINE))
+    reasons = dict(re.findall(r"^- `([\w.@/:-]+)`: (.{10,})$", page, re.MULTILINE))
     assert set(reasons) == dependencies()
 
 
@@ -286,6 +318,13 @@ def held_to(name: str) -> set[str]:
     found = [version.fullmatch(line) for line in lines]
     assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
     return {match[1] for match in found if match}
+
+
+def test_the_clients_for_node_are_held_to_contents_and_not_to_a_host() -> None:
+    lock = json.loads((ROOT / "tests/clients/package-lock.json").read_text())
+    packages = [each for name, each in lock["packages"].items() if name]
+    assert packages
+    assert all("integrity" in each and "resolved" not in each for each in packages), "npm writes where it was"
 
 
 # Hosts of package registries, and folders of one machine: neither belongs in the repository.

@@ -41,9 +41,21 @@ def head(
     submitted_at: float = 1.0,
     fingerprint: bytes | None = None,
     own_policy: Policy | None = None,
+    params_json: str | None = None,
+    needs_options: bool = False,
 ) -> TurnHead:
     strategy = (own_policy or STANDARD).strategy
-    return TurnHead(TurnId(turn_id), user, agent, submitted_at, fingerprint, strategy, own_policy)
+    return TurnHead(
+        TurnId(turn_id),
+        user,
+        agent,
+        submitted_at,
+        fingerprint,
+        strategy,
+        own_policy,
+        params_json=params_json,
+        needs_options=needs_options,
+    )
 
 
 def spec(
@@ -60,7 +72,7 @@ def spec(
 
 
 #: The fields of a record that are those of its head.
-OF_HEAD = ("user", "agent", "submitted_at", "fingerprint", "own_policy")
+OF_HEAD = ("user", "agent", "submitted_at", "fingerprint", "own_policy", "params_json", "needs_options")
 
 
 def record(

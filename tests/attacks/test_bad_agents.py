@@ -60,7 +60,6 @@ def leaving() -> dict[str, Left]:
     }
 
 
-@pytest.mark.attack
 def test_an_agent_that_leaves_the_process_ends_its_own_turn_only() -> None:
     seen = leaves("exit 3", TURNS)
     assert seen.server_alive
@@ -190,10 +189,6 @@ def no_parameters() -> None: ...
 def two_parameters(_turn: Turn, _more: object) -> None: ...
 
 
-def a_generator(_turn: Turn) -> Any:
-    yield "text"
-
-
 class AClass:
     """Called with a turn it makes an object, and no turn runs."""
 
@@ -215,14 +210,11 @@ def mount(**arguments: Any) -> str:
     return "accepted"
 
 
-@attack(
-    "setup takes what cannot be called with one turn, sync generators, classes, and settings that are a dict"
-)
+@attack("setup takes what cannot be called with one turn, classes, and settings that are a dict")
 def mounted() -> dict[str, str]:
     wrong: dict[str, dict[str, Any]] = {
         "an agent without a parameter": {"agents": no_parameters},
         "an agent with two": {"agents": two_parameters},
-        "a sync generator function": {"agents": a_generator},
         "a class": {"agents": AClass},
         "authenticate without a parameter": {"authenticate": not_called_with_a_request},
         "load_context without a parameter": {"load_context": no_parameters},

@@ -113,7 +113,6 @@ def half_open() -> dict[str, Crowded]:
     }
 
 
-@pytest.mark.attack
 @pytest.mark.parametrize("first", [HEAD, b""], ids=["half a head", "nothing"])
 def test_half_open_connections_do_not_silence_the_server(first: bytes) -> None:
     seen = crowded(HALF_OPEN, first)
@@ -124,7 +123,6 @@ def test_half_open_connections_do_not_silence_the_server(first: bytes) -> None:
     assert seen.tracebacks == 0
 
 
-@pytest.mark.attack
 def test_idle_connections_make_room_for_new_ones() -> None:
     seen = crowded(HALF_OPEN, HEAD + b"\r\n", idle=True)
     assert seen.newcomer_statuses == [200] * NEWCOMERS

@@ -6,8 +6,6 @@ from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
-import pytest
-
 from tests.attacks.clients import Client, Stream
 from tests.attacks.rig import attack
 from tests.attacks.server import Server
@@ -152,7 +150,6 @@ def greedy() -> Greedy:
         return Greedy(sessions, turns, opened, kept, ada, alone, beside)
 
 
-@pytest.mark.attack
 def test_one_user_has_bounds_and_another_user_does_not_notice() -> None:
     seen = greedy()
     assert seen.sessions == Taken(MAX_SESSIONS, BEYOND, ["429 TOO_MANY_SESSIONS"], 0)
@@ -220,7 +217,6 @@ def lists() -> Lists:
         return Lists(alone, cost())
 
 
-@pytest.mark.attack
 def test_a_users_list_costs_the_same_beside_many_others() -> None:
     seen = lists()
     assert seen.beside_others <= 1.5 * seen.alone

@@ -7,8 +7,6 @@ from contextlib import ExitStack
 from itertools import pairwise
 from typing import NamedTuple
 
-import pytest
-
 from tests.attacks.clients import Bystander, Client, Stream
 from tests.attacks.rig import HERE, PATIENCE, attack
 from tests.attacks.server import Server
@@ -73,7 +71,6 @@ def tiny_parts() -> dict[str, Cost]:
         }
 
 
-@pytest.mark.attack
 def test_many_parts_cost_no_more_than_one_part_of_as_many_bytes() -> None:
     seen = tiny_parts()
     one, thousand, many = seen.values()
@@ -102,7 +99,6 @@ def image_for_a_model() -> dict[str, Cost]:
         return {name: cost(server, client, name[-2:], each, api.asked) for name, each in messages.items()}
 
 
-@pytest.mark.attack
 def test_a_large_image_reaches_the_model_whole_and_holds_nothing_up() -> None:
     text, image = image_for_a_model().values()
     assert (text.answer, image.answer) == ("202 accepted", "202 accepted")
@@ -141,7 +137,6 @@ def many_values() -> dict[str, Refused]:
         return found
 
 
-@pytest.mark.attack
 def test_a_large_body_of_many_values_is_refused_for_what_reading_it_costs() -> None:
     image, numbers, lists = many_values().values()
     assert image.answer == "202 accepted"
@@ -256,7 +251,6 @@ def uploads() -> Uploads:
         )
 
 
-@pytest.mark.attack
 def test_uploads_that_do_not_end_are_bounded_in_all() -> None:
     seen = uploads()
     assert seen.refused_503 >= UPLOADS - 128 * MIB // UPLOAD

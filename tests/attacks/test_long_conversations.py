@@ -3,8 +3,6 @@
 import time
 from typing import Any, NamedTuple
 
-import pytest
-
 from tests.attacks.agents import puppet
 from tests.attacks.clients import Bystander, Client
 from tests.attacks.rig import attack
@@ -133,7 +131,6 @@ def growth() -> Growth:
         return Growth(round(60 * 0.9), round((server.memory() - before) / 1e6))
 
 
-@pytest.mark.attack
 def test_what_is_kept_of_a_conversation_does_not_grow_with_what_was_said() -> None:
     seen = megabytes_kept()
     assert seen.kept + seen.omitted == seen.sent

@@ -91,7 +91,6 @@ def noise_with_a_token() -> dict[str, Noise]:
         }
 
 
-@pytest.mark.attack
 @pytest.mark.parametrize("measure", [noise, noise_with_a_token], ids=["anonymous", "with a token"])
 def test_noise_makes_one_line_at_the_most_and_no_traceback(measure: Callable[[], dict[str, Noise]]) -> None:
     for name, seen in measure().items():
@@ -302,7 +301,6 @@ def sleeping() -> Sleeping:
         return Sleeping(taken, known, grew // (SLEEPERS - CAP))
 
 
-@pytest.mark.attack
 def test_of_very_many_sleeping_sessions_the_oldest_are_forgotten() -> None:
     seen = sleeping()
     assert (seen.taken, seen.known) == (SLEEPERS, CAP)

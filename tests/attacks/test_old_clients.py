@@ -4,8 +4,6 @@ import threading
 import time
 from typing import NamedTuple
 
-import pytest
-
 from tests.attacks.clients import Client, Ended, Stream
 from tests.attacks.rig import attack
 from tests.attacks.server import Server
@@ -265,7 +263,6 @@ def hammered() -> Hammered:
         return Hammered(running, never, silent, lies, answer_lies)
 
 
-@pytest.mark.attack
 def test_a_turn_says_whether_its_agent_began() -> None:
     seen = hammered()
     assert seen.answered_running > 0

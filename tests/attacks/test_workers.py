@@ -16,8 +16,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-import pytest
-
 from tests.attacks.clients import Client
 from tests.attacks.rig import HERE, PATIENCE, ROOT, attack
 
@@ -126,7 +124,6 @@ def forked_workers() -> dict[str, Workers]:
     return {"by default": two_workers(), "single_process=false": two_workers(single_process="false")}
 
 
-@pytest.mark.attack
 def test_no_cancel_of_a_running_turn_says_not_running() -> None:
     seen = two_workers()
     assert seen.workers == 1, "the second worker is refused"
@@ -134,7 +131,6 @@ def test_no_cancel_of_a_running_turn_says_not_running() -> None:
     assert seen.cancels == {"200 cancelled": CANCELS}
 
 
-@pytest.mark.attack
 def test_a_turn_of_another_process_is_named_as_such() -> None:
     seen = two_workers(single_process="false")
     assert seen.workers == 2

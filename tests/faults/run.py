@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +64,16 @@ TIGHT: dict[str, object] = {
     "kept_turns": 3,
     "log_events": 100,
 }
+#: Most turns wait for a slot, and many are cut off while they wait.
+CAPPED: dict[str, object] = {
+    **ROOMY,
+    "on_cap": "wait",
+    "max_in_flight": 12,
+    "max_in_flight_in_all": 20,
+    "max_waiting": 1_000,
+}
+#: The settings of the rounds, one after the other.
+KINDS = (ROOMY, TIGHT, CAPPED)
 #: What the log of a server has where a turn failed because it was to, or was deaf when the server was to end.
 AS_PLANNED = ("AsPlanned", "did not stop: ending the process")
 #: How many violations are printed.
@@ -171,16 +182,24 @@ async def _catch_up(readers: list[Reader], history: History) -> None:
         reader.stop()
 
 
-def run(kills: int, sessions: int, seed: int, folder: Path) -> bool:
+def run(
+    kills: int,
+    sessions: int,
+    seed: int,
+    folder: Path,
+    kinds: Sequence[Mapping[str, object]] = KINDS,
+) -> bool:
     """Rounds until there were so many kills; whether all was well."""
     log, file = folder / "server.log", folder / "turnkeeper.db"
     for number in range((kills + ROUND - 1) // ROUND):
         began = time.monotonic()
-        tight, many = number % 2 == 1, min(ROUND, kills - number * ROUND)
-        server = ServerProcess(log, "--data", str(file), **(TIGHT if tight else ROOMY))
+        kind, many = kinds[number % len(kinds)], min(ROUND, kills - number * ROUND)
+        server = ServerProcess(log, "--data", str(file), **kind)
         names = [f"r{number}s{each}" for each in range(sessions)]
         try:
-            history = asyncio.run(play(server, f"{seed} {number}", names, many, keeps_closed=not tight))
+            history = asyncio.run(
+                play(server, f"{seed} {number}", names, many, keeps_closed=kind is not TIGHT)
+            )
         except DidNotServe as error:
             print(f"round {number + 1}: the server did not serve any more: {error}\nits files: {folder}")
             return False
@@ -226,6 +245,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--sessions", type=int, default=200)
     parser.add_argument("--seed", type=int, default=None, help="repeats a run's choices, not its timing")
+    parser.add_argument("--capped", action="store_true", help="only rounds in which turns wait for slots")
     parser.add_argument("--check", type=Path, metavar="FILE", help="judge this history again")
     given = parser.parse_args()
     if given.check is not None:
@@ -234,7 +254,7 @@ def main() -> int:
     seed = secrets.randbelow(1_000_000) if given.seed is None else given.seed
     print(f"{given.kills} kills under {given.sessions} sessions, SEED={seed}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="turnkeeper-faults."))
-    well = run(given.kills, given.sessions, seed, folder)
+    well = run(given.kills, given.sessions, seed, folder, (CAPPED,) if given.capped else KINDS)
     if well:
         for path in folder.iterdir():
             path.unlink()

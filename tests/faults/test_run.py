@@ -19,7 +19,6 @@ def played(folder: Path, kills: int, calm: float) -> History:
     return asyncio.run(play(server, "small", SESSIONS, kills, calm=calm))
 
 
-@pytest.mark.attack
 def test_without_a_kill_all_is_well_also_without_a_journal(tmp_path: Path) -> None:
     history = played(tmp_path, kills=0, calm=4.0)
     done = figures(history)
@@ -28,7 +27,6 @@ def test_without_a_kill_all_is_well_also_without_a_journal(tmp_path: Path) -> No
     assert min(done.sends, done.cancels, done.events, done.reconnects) > 0, "and something was done"
 
 
-@pytest.mark.attack
 def test_what_was_acknowledged_is_there_after_kills(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -36,7 +34,6 @@ def test_what_was_acknowledged_is_there_after_kills(
     assert well, capsys.readouterr().out
 
 
-@pytest.mark.attack
 def test_a_server_without_a_journal_is_found_to_lose_what_it_acknowledged(tmp_path: Path) -> None:
     found = check(played(tmp_path, kills=2, calm=1.0))
     for lie in ("acknowledged, and the turn is not known", "which the log has not", "had a gap"):

@@ -13,7 +13,7 @@ from tests.fakes import VirtualClock, settle
 from tests.journeys.onlooker import ADA, BOB, SESSIONS, TERMINAL_NAMES, Asked, End, Onlooker
 from tests.journeys.runs import Run
 from turnkeeper.actors.events.event import Event
-from turnkeeper.actors.journal.durable import Durable, durable
+from turnkeeper.actors.journal.durable import Durable, durable, waiting_turns
 from turnkeeper.actors.journal.entries import (
     BESIDE,
     Accepted,
@@ -50,11 +50,17 @@ from turnkeeper.actors.registry.durable.past import PATIENCE
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.states import Closed, Idle
+from turnkeeper.actors.turn.turn import Turn
+
+#: For how long at most one waits, after the moment for which it did, for others that join it.
+LAST_WINDOW = 3.0
 
 
 class JournalOnlooker(Onlooker):
-    def __init__(self, clock: VirtualClock, settings: Settings, journal: SlowJournal) -> None:
-        super().__init__(clock, settings)
+    def __init__(
+        self, clock: VirtualClock, settings: Settings, journal: SlowJournal, wrong: list[str]
+    ) -> None:
+        super().__init__(clock, settings, wrong)
         self.journal = journal
         #: Whether the journal was held or down since all had been written.
         self.in_trouble = False
@@ -119,7 +125,7 @@ class JournalOnlooker(Onlooker):
         log = self._log(session)
         turn_id = TurnId(f"t{which % 3 + 1}")
         reason = Reason(CancelCode.USER_REQUEST, "ada")
-        open_turns = [turn for turn in (log.holder, log.front) if turn is not None]
+        open_turns = [turn for turn in (log.holder, *waiting_turns(log)) if turn is not None]
         if log.closed is not None:
             return
         if which == 3:
@@ -354,6 +360,9 @@ class JournalOnlooker(Onlooker):
                 waits += size_of(decisions._cargo.outbox._events)
         assert shared.unwritten == waits
 
+    async def _said(self, session: SessionId) -> tuple[Any, ...]:
+        return (await self.journal.messages(session, None, None)).messages
+
     async def _conversations_are_those_of_the_log(self) -> None:
         shared = self.registry._shared
         assert shared is not None
@@ -406,16 +415,22 @@ class JournalOnlooker(Onlooker):
         assert shared is not None
         assert shared.unwritten == 0
 
-    async def check_another_life(self, second: SessionRegistry) -> None:
-        """What was written is what another registry finds."""
+    async def check_another_life(self, second: SessionRegistry, started: list[Turn]) -> None:
+        """What was written is what another registry finds; ``started`` are the turns that it starts."""
         await self._what_was_read_is_in_the_log()
         logs = {session: self._log(session) for session in SESSIONS if self._entries(session)}
         self._read_on()
         await second.start()
         try:
             await settle()
-            await self._clock.advance(2 * self._grace + LAST_RETRY)
+            await self._clock.advance(2 * self._grace + self._settings.wind_grace + LAST_RETRY)
+            moments = [turn.not_before or 0.0 for log in logs.values() for turn in log.later]
+            if moments:
+                await self._clock.advance(max(0.0, max(moments) - self._zero - self.now) + LAST_WINDOW)
             for session, log in logs.items():
+                line = [each.spec.turn_id for each in log.rest]
+                order = [each.turn_id for each in started if each.session_id == session]
+                assert [each for each in order if each in line] == line, f"{line} start in the order {order}"
                 view = await second.session(session, user="ada") if log.closed is None else None
                 if view is not None:
                     assert view.user == log.owner

@@ -14,8 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.fakes import VirtualClock, settle
+from tests.journeys.lines import End as End
+from tests.journeys.lines import Lines
 from tests.journeys.reader import Reader
 from tests.journeys.runs import Agents, Run
+from tests.journeys.said import Policies
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.exceptions import (
     AgentExited,
@@ -30,24 +33,35 @@ from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
     CancelAnswer,
+    CancelMany,
     Close,
     Counts,
     GetCounts,
+    GetQueue,
     GetSession,
     ListActive,
+    QueuedTurn,
     Send,
     SessionView,
+    SetPolicy,
     Subscribe,
-    TurnEnd,
 )
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId
-from turnkeeper.actors.model.words import TERMINAL, CancelCode, CloseOn, SessionState, TurnStatus, Verdict
+from turnkeeper.actors.model.words import (
+    TERMINAL,
+    CancelCode,
+    CloseOn,
+    OnDisconnect,
+    SessionState,
+    TurnStatus,
+    Verdict,
+)
 from turnkeeper.actors.registry.directory import size_of_title
 from turnkeeper.actors.registry.front import SessionRegistry, open_registry
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.session.line import waiting_turns
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.states import Closed
+from turnkeeper.actors.session.states import Closed, Queued
 from turnkeeper.actors.session.views import line_of
 from turnkeeper.actors.turn.guard.budget import LAST_EVENTS
 from turnkeeper.actors.turn.turn import Turn
@@ -55,7 +69,8 @@ from turnkeeper.actors.turn.turn import Turn
 ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
 #: The sessions that there may be.
 SESSIONS = ("s1", "s2")
-AT_REST = {SessionState.IDLE, SessionState.CLOSED}
+#: The states in which no turn holds a session.
+AT_REST = {SessionState.IDLE, SessionState.QUEUED, SessionState.CLOSED}
 TERMINAL_NAMES = {f"turn.{status}" for status in TERMINAL}
 #: For how many seconds a cancel counts that came before its send.
 EARLY_TTL = Settings().early_cancel_ttl
@@ -94,24 +109,9 @@ class Asked(AsyncioFuture[Any]):
         return getattr(self.message, "session_id", None)
 
 
-class End(AsyncioFuture[TurnEnd]):
-    """Where the end of a send's turn is reported, once."""
-
-    def __init__(self) -> None:
-        self.reports = 0
-
-    def set(self, value: TurnEnd | None = None) -> None:
-        self.reports += 1
-        super().set(value)
-
-    @property
-    def record(self) -> Any:
-        """The record of the turn that has ended; ``None`` before, and where its session was lost."""
-        return self._value.turn if self.done() and self._error is None else None
-
-
 class Onlooker:
-    def __init__(self, clock: VirtualClock, settings: Settings) -> None:
+    def __init__(self, clock: VirtualClock, settings: Settings, wrong: list[str]) -> None:
+        """``wrong`` is what else has been found to be wrong, by him or by others."""
         self.registry: SessionRegistry
         self._clock = clock
         self._settings = settings
@@ -146,7 +146,9 @@ class Onlooker:
         #: When each turn had a reader last, as far as he has looked, or when it began.
         self._read_at: dict[Turn, float] = {}
         #: What was wrong where an AssertionError would not have been noticed.
-        self._wrong: list[str] = []
+        self._wrong = wrong
+        self.lines = Lines(clock, wrong.append, settings, self.agents.runs)
+        self._policies = Policies(settings, self.agents.by_name(), wrong.append)
 
     # -- The agents -----------------------------------------------------------------------------------
 
@@ -160,6 +162,10 @@ class Onlooker:
         for other in self.living:
             if other.turn.session_id == turn.session_id and not self._has_let_go(other.turn):
                 self._wrong.append(f"G1: {turn} began while {other.turn} held the session")
+        undone = self.lines.undoing(turn.session_id)
+        if undone is not None:
+            self._wrong.append(f"G1: {turn} began while {undone.turn} was being undone")
+        self.lines.began(run)
         self._unjudged.append(run)
         self._epochs[turn.session_id].add(turn.epoch)
         self._touched[turn.session_id] = self._clock.time()
@@ -167,7 +173,7 @@ class Onlooker:
     def _has_let_go(self, turn: Turn) -> bool:
         """Whether a coroutine that lives was given up: only after a whole grace, also by a failed session."""
         cut_off_at = self._cut_off.get(turn)
-        return turn.over and (cut_off_at is None or self._clock.time() >= cut_off_at + self._grace)
+        return turn.over and (cut_off_at is None or self._clock.time() >= cut_off_at + turn.spec.grace)
 
     @property
     def now(self) -> float:
@@ -186,6 +192,10 @@ class Onlooker:
         self.asked.append(asked)
         if isinstance(message, Send) and isinstance(message.ended_to, End):
             self.ends[asked] = message.ended_to
+            self.lines.sent(message, message.ended_to)
+            self._policies.sent(self._number, message)
+        if isinstance(message, Cancel) and message.asker == ADA:
+            self.lines.clears(asked.number, message)
         if asked.session is not None:
             self._touched[asked.session] = asked.at
         put = threading.Thread(target=self.registry.ref.forward, args=(message, asked))
@@ -215,6 +225,7 @@ class Onlooker:
         """In the same pass as it does, because the clock may have jumped since then."""
         now = self._clock.time()
         self._failed_at[session] = self._touched[session] = now
+        self.lines.failed(session, now)
         self._lost_until[session] = self._number
         self._cut_off |= dict.fromkeys(cut_off, now)
 
@@ -228,11 +239,20 @@ class Onlooker:
 
     def _look(self, asked: Asked) -> None:
         self._look_at_early_cancels(asked, asked.message, asked.answer)
+        self.lines.answered(asked.message, asked.answer)
+        if isinstance(asked.answer, CancelAnswer):
+            self.lines.has_cleared(asked.number, asked.answer)
+        if asked in self.ends:
+            self._policies.answered(asked.number, asked.answer)
         match asked.message, asked.answer:
+            case SetPolicy(), None:
+                self._policies.changed(asked.message)
             case Subscribe(), Subscription() as subscription:
                 self.readers.append(Reader(asked.number, asked.message, subscription))
-            case Close(session_id=session, free=True), SessionView():
-                self._freed.add(session)
+            case Close(session_id=session), SessionView():
+                self.lines.forget(session)
+                if asked.message.free:
+                    self._freed.add(session)
             case Cancel(turn_id=named, asker=asker), CancelAnswer(verdict=Verdict.CANCELLED, turn=turn) if (
                 turn is not None
             ):
@@ -240,7 +260,8 @@ class Onlooker:
                     self._wrong.append(f"G3: {asked.answer} came while the coroutine ran")
                 if named not in (None, turn.turn_id):
                     self._wrong.append(f"G4: {asked.message} hit {turn}")
-                if turn.epoch is not None and turn.superseded_by is None and asker == ADA:
+                alone = turn.superseded_by is None and not self.lines.waiting(asked.message.session_id)
+                if turn.epoch is not None and alone and asker == ADA:
                     self._closes.append((asked.message.session_id, asked.number, turn.epoch))
             case Send(session_id=session), Accepted(superseded=before, epoch=epoch) if (
                 before is not None and epoch is not None
@@ -283,6 +304,7 @@ class Onlooker:
         self._idle_sessions_sleep()
         sessions = {asked.session for asked in self.asked if asked.session is not None}
         asking = [self.ask(GetSession(session, ADA)) for session in sorted(sessions)]
+        queues = [self.ask(GetQueue(session, ADA)) for session in sorted(sessions)]
         await settle()
         listing, counting = self.ask(ListActive(ADA)), self.ask(GetCounts())
         foreign = self.ask(ListActive(BOB))
@@ -293,7 +315,11 @@ class Onlooker:
         assert set(listed) <= set(views) | self._failing()
         for view in views.values():
             self._compare(view, listed.get(view.session_id))
-        for asked in asking:
+        for asked in queues:
+            if asked.answer is not None:
+                self._compare_line(views[asked.session], asked.answer)
+        await self._compare_conversations(views)
+        for asked in (*asking, *queues):
             known = asked.done() or asked.session in self._failing()
             assert known, f"{asked.message} is not answered"
             assert asked.error is None or isinstance(asked.error, UnknownSession)
@@ -318,17 +344,56 @@ class Onlooker:
         """G8: what nothing has touched for `idle_ttl` seconds sleeps, at the latest after the next sweep."""
         sweep = min(30.0, self._settings.idle_ttl / 4)
         busy = {run.turn.session_id for run in self.living} | {r.session for r in self.readers if not r.gone}
+        busy |= {session for session in SESSIONS if self._is_awaited_or_undone(session)}
         for session, entry in self.registry.directory.entries.items():
-            due = (
-                max(self._touched.get(session, 0.0), self._steady_since) + self._settings.idle_ttl + 2 * sweep
-            )
+            touched = self._touched.get(session, 0.0), self.lines.ended_at.get(session, 0.0)
+            due = max(*touched, self._steady_since) + self._settings.idle_ttl + 2 * sweep
             if session not in busy and self._clock.time() > due:
                 assert entry.actor is None, f"G8: {session} has nothing to do and does not sleep"
+
+    def _is_awaited_or_undone(self, session: str) -> bool:
+        return bool(self.lines.waiting(session)) or self.lines.undoing(session) is not None
+
+    def _compare_line(self, view: SessionView | None, queue: tuple[QueuedTurn, ...]) -> None:
+        """G2: those who wait are those who were accepted, and what readers were shown of them is true."""
+        assert view is not None
+        session = view.session_id
+        if session in self._failing():
+            return
+        assert [each.turn for each in queue] == list(view.queue)
+        if view.state is SessionState.QUEUED:
+            assert queue, "a session waits for nothing"
+            moments = [each.not_before for each in queue]
+            assert None not in moments, f"{queue} wait for nothing"
+        self.lines.check(session, queue, all_known=session not in self._failed_at)
+        for reader in self._attentive(session):
+            self.lines.check_reader(reader, queue)
+
+    async def _compare_conversations(self, views: dict[str | None, SessionView]) -> None:
+        """What was said is what those turns have said that have ended and were not undone."""
+        for session, view in views.items():
+            if view.session_id in self._failed_at:
+                continue
+            said = [each for each in await self._said(view.session_id) if isinstance(each, str)]
+            closed = view.state is SessionState.CLOSED
+            due = [] if closed else self.lines.said.get(view.session_id, [])
+            # The oldest ones are forgotten where a user keeps too much.
+            some = due[len(due) - len(said) :] if self._settings.max_kept < 10_000 else due
+            assert said == some, f"in {session} {said} was said, and not {due}"
+
+    async def _said(self, session: SessionId) -> tuple[Any, ...]:
+        shared = self.registry._shared
+        assert shared is not None
+        return shared.contexts.conversation(session).messages
 
     def _compare(self, view: SessionView, listed: TurnId | None) -> None:
         session = view.session_id
         holding = self._holding(session)
         assert len(holding) <= 1, "G1"
+        undone = self.lines.undoing(session)
+        if undone is not None:
+            self._compare_undone(view, listed, undone)
+            return
         assert (view.state not in AT_REST) == bool(holding), (view, holding)
         given_up = {record.epoch for record in view.quarantined}
         fled = {run.turn.epoch for run in self.living if run.turn.session_id == session and run.turn.over}
@@ -345,6 +410,13 @@ class Onlooker:
                 assert run.cancelled_at, f"G5: no cancel has reached {run.turn}"
         if view.state is SessionState.CLOSED:
             assert not self._attentive(session), "a closed session has readers"
+
+    def _compare_undone(self, view: SessionView, listed: TurnId | None, run: Run) -> None:
+        """A turn that is being undone holds its session until that is over."""
+        assert not self._holding(view.session_id), "G1"
+        assert view.state is SessionState.CANCELLING, f"{run.turn} is being undone, and {view} goes on"
+        assert view.turn is not None
+        assert view.turn.turn_id == listed == run.turn.turn_id
 
     def _compare_counts(self, counts: Counts, views: list[SessionView]) -> None:
         ended = sum(end.record is not None for end in self.ends.values())
@@ -364,7 +436,8 @@ class Onlooker:
         assert shared is not None
         everything, entries = directory.ledger.in_all, directory.entries.values()
         assert everything.sessions == len(entries)
-        assert everything.turns == len(directory.active)
+        queued = sum(isinstance(entry.state, Queued) for entry in entries)
+        assert everything.turns == len(directory.active) + queued
         assert everything.streams == sum(not reader.gone for reader in self.readers)
         conversations = sum(shared.contexts.size_of(SessionId(session)) for session in SESSIONS)
         in_flight = sum(
@@ -381,6 +454,9 @@ class Onlooker:
         )
         logs = sum(entry.log.size for entry in entries)
         titles = sum(size_of_title(entry.title) for entry in entries)
+        # Of a session that was forgotten its title is left, with its conversation.
+        forgotten = [shared.contexts.left(SessionId(session)) for session in SESSIONS]
+        titles += sum(left.size for left in forgotten if left is not None)
         assert everything.kept == logs + conversations + in_flight + results + titles
         users = [directory.ledger.of(asker.user) for asker in (ADA, BOB, ROOT)]
         for name in ("sessions", "turns", "streams", "kept"):
@@ -396,7 +472,9 @@ class Onlooker:
         for asked in self.asked:
             self._is_answered_by_the_living(asked)
             if not asked.done() and not isinstance(asked.message, AwaitTurn):
-                due = max(asked.at, self._steady_since) + 2 * self._grace
+                within = asked.message.within if isinstance(asked.message, CancelMany) else None
+                most = 2 * self._grace + self._settings.wind_grace if within is None else within
+                due = max(asked.at, self._steady_since) + most
                 assert self._clock.time() < due + TINY, f"{asked.message} is not answered"
 
     def _is_answered_by_the_living(self, asked: Asked) -> None:
@@ -410,6 +488,10 @@ class Onlooker:
         for asked in self.asked:
             view = views.get(asked.session)
             if asked.done():
+                continue
+            if isinstance(asked.message, CancelMany):
+                states = {each.state for each in views.values()}
+                assert SessionState.CANCELLING in states, f"{asked.message} waits for nothing"
                 continue
             assert view is not None, f"{asked.message} is not answered"
             if isinstance(asked.message, AwaitTurn):
@@ -434,9 +516,10 @@ class Onlooker:
                 assert first is not None, f"a task of {run.turn} has exited, and it goes on"
             elif first is not None:
                 since = max(first, self._steady_since)
-                if now >= since + self._grace / 2 + 2 * TINY:
+                grace = run.turn.spec.grace
+                if now >= since + grace / 2 + 2 * TINY:
                     assert len(run.cancelled_at) > 1, f"{run.turn} was not cancelled again"
-                if now >= since + self._grace + 2 * TINY:
+                if now >= since + grace + 2 * TINY:
                     assert run.turn.over, f"{run.turn} ignores its grace and holds its session"
 
     def _turns_use_up_what_they_may(self) -> None:
@@ -444,16 +527,17 @@ class Onlooker:
 
         Not before that, and at most half of that time later.
         """
-        settings = self._settings
+        self.lines.check_what_undoes(self._steady_since)
         for run in self.living:
             turn, asked = run.turn, run.cancelled_at
+            max_events = turn.spec.policy.max_events
             # Another user's reader waits for a session of his own.
             own = [each for each in self.readers if each.session == turn.session_id and each.asker != BOB]
             is_read = any(not each.gone for each in own)
             if not asked and (is_read or turn not in self._read_at):
                 self._read_at[turn] = self.now if is_read else run.started_at
-            if settings.max_events is not None:
-                assert turn.over or turn.n <= settings.max_events + LAST_EVENTS, f"{turn} emits on"
+            if max_events is not None:
+                assert turn.over or turn.n <= max_events + LAST_EVENTS, f"{turn} emits on"
             for since, seconds in self._waits_of(run):
                 if not asked and seconds is not None:
                     due = max(since, self._steady_since) + 1.5 * seconds
@@ -465,9 +549,9 @@ class Onlooker:
 
     def _waits_of(self, run: Run) -> tuple[tuple[float, float | None], ...]:
         """Since when a run emits nothing, and is without a reader, and for how long each may be."""
-        settings = self._settings
-        alone = settings.abandon_after if settings.on_disconnect == "cancel" else None
-        return (run.heard_at, settings.stall_timeout), (self._read_at.get(run.turn, 0.0), alone)
+        policy = run.turn.spec.policy
+        alone = policy.abandon_after if policy.on_disconnect is OnDisconnect.CANCEL else None
+        return (run.heard_at, policy.stall_timeout), (self._read_at.get(run.turn, 0.0), alone)
 
     def _stopped_for_a_reason(self, run: Run, code: CancelCode) -> None:
         silent, alone = self._waits_of(run)
@@ -477,7 +561,9 @@ class Onlooker:
             assert seconds is not None
             assert run.cancelled_at[0] > since + seconds - TINY, f"{run.turn} was stopped too soon"
         elif code is CancelCode.BUDGET_EXCEEDED:
-            assert run.turn.n >= (self._settings.max_events or 0), f"{run.turn} might have emitted more"
+            policy = run.turn.spec.policy
+            much = policy.max_event_bytes is not None or run.turn.n >= (policy.max_events or 0)
+            assert much, f"{run.turn} might have emitted more"
 
     def _ends_are_true(self) -> None:
         """G2: each end is reported once, and the terminal event says the same."""
@@ -494,7 +580,8 @@ class Onlooker:
                     if (session, epoch) == (asked.session, record.epoch) and name in TERMINAL_NAMES
                 ]
                 assert ends in ([], [f"turn.{record.status}"])
-            if asked.message.message["do"] == "exit" and record.status is TurnStatus.FAILED:
+            sent = self.lines.of_end[end]
+            if sent.run is not None and sent.run.do == "exit" and record.status is TurnStatus.FAILED:
                 assert record.error.code == "system_exit"
 
     def _check_generators(self) -> None:
@@ -560,10 +647,14 @@ class Onlooker:
         """What a turn has emitted, and its end, are with every reader that waits in `read()`."""
         assert reader.subscription.parked, "a reader that has nothing to read waits"
         holding = [run.turn for run in self._holding(reader.session)]
+        undone = self.lines.undoing(reader.session)
+        holding += [] if undone is None else [undone.turn]
         reached = reader.ids[-1] if reader.ids else reader.after
         # Of a turn of which no event is kept there is a gap, and nothing else.
         for turn in [] if reader.has_skipped else holding:
-            assert reached == (turn.epoch, turn.n), f"{reached} is not all of {turn.last_event_id}"
+            # The number of its last event is that of its end, which is still to come.
+            said = turn.epoch, turn.n - turn.over
+            assert reached == said, f"{reached} is not all of {turn.last_event_id}"
         last = reader.last
         if last is not None and last.name not in TERMINAL_NAMES:
             running = last.epoch in [turn.epoch for turn in holding]
@@ -575,6 +666,8 @@ class Onlooker:
         """Let go of every run and every reader that is left."""
         for run in list(self.living):
             run.say("late")
+        for run in self.agents.runs:
+            run.let_go()
         for reader in self.readers:
             reader.go_on()
         await settle()

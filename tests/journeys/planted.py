@@ -10,6 +10,7 @@ set, an answer that is lost, a task that is held for ever. It is looked for in a
 import re
 import sys
 
+from tests.journeys import planted_lines
 from tests.planting import Bug, Check, report
 
 ROOM = ""
@@ -30,8 +31,8 @@ BUGS = (
     Bug(
         "asked for the end of a turn that has ended: no answer",
         "registry/session_actor",
-        "            answer(reply_to, answer_about(message, record))",
-        "            pass",
+        "        answer(reply_to, answer_about(message, record))",
+        "        pass",
     ),
     Bug(
         "a stopped session leaves its askers waiting",
@@ -102,14 +103,14 @@ BUGS = (
     Bug(
         "the late end of a quarantined turn is not reported",
         "turn/running",
-        "        turn = self.turn if quarantined is None else quarantined.pop(task, self.turn)",
-        "        turn = self.turn if quarantined is None or task not in quarantined else None",
+        "            turn = self._quarantined_in(task) or turn",
+        "            turn = turn if self._quarantined_in(task) is None else None",
     ),
     Bug(
         "the late end of a quarantined turn is taken for the next turn's",
         "turn/running",
-        "            self._quarantined[task] = turn\n",
-        "            self._quarantined[task] = turn\n            self._quarantined.clear()\n",
+        "            self._quarantined[turn] = task\n",
+        "            self._quarantined[turn] = task\n            self._quarantined.clear()\n",
     ),
     Bug(
         "a task that was let go of is held for ever",
@@ -120,14 +121,14 @@ BUGS = (
     Bug(
         "a turn that ends in the pass in which it is given up is held for ever",
         "turn/running",
-        "        if turn is not None and task is not None:",
-        "        if turn is not None and task is not None and not task.done():",
+        "        if turn is not None and (task is not None or _works(turn)):",
+        "        if turn is not None and ((task is not None and not task.done()) or _works(turn)):",
     ),
     Bug(
         "a failed session does not cancel its turn",
         "turn/running",
-        "            task.cancel()\n            orphaned.add(task)",
-        "            orphaned.add(task)",
+        "                task.cancel()\n                orphaned.add(task)",
+        "                orphaned.add(task)",
     ),
     Bug(
         "a generator is left to the garbage collector",
@@ -150,7 +151,7 @@ BUGS = (
     Bug(
         "early readers are not counted",
         "registry/children",
-        "            self._directory.followed(entry.actor, session, len(readers), now)",
+        "            followed(self._directory, entry.actor, session, len(readers), now)",
         "            pass",
     ),
     Bug(
@@ -222,8 +223,8 @@ BUGS = (
     Bug(
         "a turn that has ended still counts for its user",
         "registry/directory",
-        "                holdings.turns -= 1\n",
-        "",
+        "entry.counts, number = counts, 1 if counts else -1",
+        "entry.counts, number = counts, 1 if counts else 0",
     ),
     Bug(
         "a reader that has left still counts",
@@ -249,6 +250,7 @@ BUGS = (
         "            self._children.forget(entry)\n            if",
         "            if",
     ),
+    *planted_lines.BUGS,
 )
 
 

@@ -43,13 +43,13 @@ BUGS = (
     ),
     Bug(
         "a cancel waits for the disk",
-        "registry/durable/journaled",
-        "            performer.turns.cancel(effect.reason)",
-        "            pass",
+        "registry/durable/prompt",
+        "                    self._performer.perform((effect,), after)\n            elif",
+        "                    pass\n            elif",
     ),
     Bug(
         "an early cancel expires while its send waits for the disk",
-        "registry/durable/journaled",
+        "registry/durable/mail",
         "            if early is not None:",
         "            if False:",
     ),
@@ -62,8 +62,8 @@ BUGS = (
     Bug(
         "the end of a coroutine is lost behind a retry",
         "registry/durable/journaled",
-        "| WoundUp() | Recover():\n                facts.append((message, to))",
-        "| WoundUp() | Recover():\n                pass",
+        "| WoundUp() | Granted() | Recover():\n                facts.append((message, to))",
+        "| WoundUp() | Granted() | Recover():\n                pass",
     ),
     Bug(
         "a refused send is tried again",
@@ -81,14 +81,14 @@ BUGS = (
     Bug(
         "the place of a turn on its way is not given back",
         "registry/durable/journaled",
-        "        self._flight = None\n        if flight.place is not None:",
-        "        self._flight = None\n        if flight.place is not None and isinstance(message, Landed):",
+        "        self._flight = None\n        flight.arrive()",
+        "        self._flight = None\n        if isinstance(message, Landed):\n            flight.arrive()",
     ),
     Bug(
         "the place of a session that came to nothing is not given back",
         "registry/durable/journaled",
-        "            came_to_nothing(",
-        "            _ = (",
+        "            self._come_to_nothing(self._cargo.title)",
+        "            pass",
     ),
     Bug(
         "titles are lost when the append is refused",
@@ -135,8 +135,8 @@ BUGS = (
     Bug(
         "what waits is decided beside an append on its way",
         "registry/durable/journaled",
-        "        if self._flight is None:\n            self._waiting.append((message, to))",
-        "        if True:\n            self._waiting.append((message, to))",
+        "        while self._waiting and self._flight is None:",
+        "        while self._waiting:",
     ),
     Bug(
         "those whose append is on its way at the end are not answered",
@@ -194,15 +194,51 @@ BUGS = (
     ),
     Bug(
         "a shutdown waits for the disk",
-        "registry/durable/journaled",
-        "    if type(message) is Shut and _may_be_refused(message):",
-        "    if type(message) is Shut:",
+        "registry/durable/prompt",
+        "            if type(message) is Shut and may_be_refused(message):",
+        "            if type(message) is Shut:",
     ),
     Bug(
         "the timer that writes events outlives the registry",
         "registry/shared",
         "        self._flusher.cancel()",
         "        pass",
+    ),
+    Bug(
+        "a turn that waits is in the log at another place",
+        "journal/derive",
+        "Accepted(spec, effect.queued_at, effect.place, effect.not_before)",
+        "Accepted(spec, effect.queued_at)",
+    ),
+    Bug(
+        "a move is not in the log",
+        "journal/derive",
+        "            entries.append(Placed(effect.turn_id, effect.place, effect.first, effect.not_before))",
+        "            pass",
+    ),
+    Bug(
+        "an edit is not in the log",
+        "journal/derive",
+        "            entries.append(Edited(edited.turn_id, message, edited.size, effect.joined))",
+        "            pass",
+    ),
+    Bug(
+        "that a turn is to be undone is not in the log",
+        "journal/derive",
+        "            entries.append(UndoAsked(effect.turn_id, effect.asked_at))",
+        "            pass",
+    ),
+    Bug(
+        "an undone conversation is in the log",
+        "registry/turns/left",
+        "    if record.rollback is not None:\n        return Left(n)",
+        "    if False:\n        return Left(n)",
+    ),
+    Bug(
+        "those who wait are dropped at a shutdown",
+        "session/holding",
+        "    closed = Closed(memory, closing.reason, closing.for_good, line)",
+        "    closed = Closed(memory, closing.reason, closing.for_good, None)",
     ),
 )
 

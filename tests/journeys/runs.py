@@ -1,28 +1,99 @@
 """The agents of a play, each of whose runs does what its message says and notes what happens to it."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import Any
 
 from tests.fakes import VirtualClock
+from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.winding.hooks import UndoneTurn
 
 #: How many cancellations a run ignores, by what it does.
 SWALLOWS = {"swallow": 1, "stubborn": 1_000}
 
 
-class Run:
-    """A coroutine of an agent's, from its first step to its last."""
+class Hooks:
+    """What a run's end calls of one sort: which of it was begun, which was done, and whether one is at it.
 
-    def __init__(self, turn: Turn, clock: VirtualClock) -> None:
+    One of the kind ``done`` is done at once, and one that is ``soon`` a little later; one will ``fail``, one
+    will ``hang`` until it is cancelled, and one that is ``stubborn`` ignores that.
+    """
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.kinds: list[str] = []
+        self.begun: list[int] = []
+        self.done: list[int] = []
+        #: How many are at it, and since when the first one was.
+        self.running = 0
+        self.began_at: float | None = None
+        self._let_go = asyncio.Event()
+
+    def registered(self, kind: str) -> Callable[[], Any]:
+        """The function to be registered; its number is that of its registration."""
+        self.kinds.append(kind)
+        return partial(self.call, len(self.kinds) - 1, kind)
+
+    def call(self, number: int, kind: str, *_of: Any) -> Any:
+        """Do what the hook does, now or in what is awaited."""
+        self.begun.append(number)
+        if self.began_at is None:
+            self.began_at = self._clock.time()
+        match kind:
+            case "done":
+                self.done.append(number)
+                return None
+            case "fail":
+                raise OSError("it cannot be undone")
+            case _:
+                return self._go_on(number, kind)
+
+    async def _go_on(self, number: int, kind: str) -> None:
+        self.running += 1
+        try:
+            if kind == "soon":
+                await asyncio.sleep(0.1)
+            while kind != "soon" and not self._let_go.is_set():
+                try:
+                    await self._let_go.wait()
+                except asyncio.CancelledError:
+                    if kind != "stubborn":
+                        raise
+            self.done.append(number)
+        finally:
+            self.running -= 1
+
+    def let_go(self) -> None:
+        """Let those end that would not."""
+        self._let_go.set()
+
+
+class Run:
+    """A coroutine of an agent's, from its first step to its last, and what undoes it after that."""
+
+    def __init__(self, turn: Turn, clock: VirtualClock, number: int) -> None:
         self.turn = turn
-        self.do: str = turn.message["do"]
+        part = turn.message[0]
+        self.do: str = part["do"]
+        #: What it says in the conversation, and no other run does.
+        self.said = f"{self.do} {number}"
+        self.stops, self.hooks, self.host = Hooks(clock), Hooks(clock), Hooks(clock)
+        if not turn.over:
+            for kind in part.get("stops", ()):
+                turn.on_cancel(self.stops.registered(kind))
+            for kind in part.get("hooks", ()):
+                turn.on_rollback(self.hooks.registered(kind))
         #: When it began, and when it emitted something last.
         self.started_at = self.heard_at = clock.time()
         #: When a cancellation reached the coroutine.
         self.cancelled_at: list[float] = []
         #: Whether a task of the turn's has raised what would have ended the process.
         self.exited = False
+        #: What has undone it when its session failed, which holds that no more.
+        self._lost: list[Hooks] = []
         self._clock = clock
         self._word: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -31,9 +102,54 @@ class Run:
         if not self._word.done():
             self._word.set_result(word)
 
+    @property
+    def is_being_undone(self) -> bool:
+        """Whether something that undoes it, or is called because it was stopped, is at it."""
+        return any(each.running for each in self._all)
+
+    @property
+    def _all(self) -> tuple[Hooks, Hooks, Hooks]:
+        """What its end runs, in that order."""
+        return self.stops, self.hooks, self.host
+
+    @property
+    def undoes(self) -> list[Hooks]:
+        """What has begun of that, and holds its session until it is done."""
+        return [each for each in self._all if each.began_at is not None and each not in self._lost]
+
+    def lose(self) -> None:
+        """Its session has failed: that is held by what is begun from now on, which can only be the host's."""
+        self._lost = [self.stops, self.hooks, *([self.host] if self.host.kinds else [])]
+
+    @property
+    def is_held(self) -> bool:
+        """Whether something is at it that holds its session."""
+        return any(each.running for each in self.undoes)
+
+    @property
+    def undone_at(self) -> float:
+        """When the first of what undoes it was begun."""
+        moments = [each.began_at for each in self.undoes if each.began_at is not None]
+        return min(moments, default=math.inf)
+
+    @property
+    def is_undone_late(self) -> bool:
+        """Whether what undoes it has had its time; it may have been done after that."""
+        return self._clock.time() >= self.undone_at + self.turn.spec.policy.wind_grace
+
+    @property
+    def is_stubborn(self) -> bool:
+        """Whether something that undoes it goes on when it is cancelled."""
+        return any("stubborn" in each.kinds for each in self._all)
+
+    def let_go(self) -> None:
+        """Let what undoes it end that would not."""
+        for each in self._all:
+            each.let_go()
+
     async def play(self) -> Any:
         """Do what the message says, and then what `say` says."""
-        self.turn.context.messages.append(self.do)
+        self.turn.context.messages.append(self.said)
         match self.do:
             case "return":
                 return "at once"
@@ -62,11 +178,13 @@ class Run:
 
 
 class Agents:
-    """The agents. ``living`` are the runs whose coroutine has begun and not ended."""
+    """The agents, and the host that undoes what they did."""
 
     def __init__(self, clock: VirtualClock, began: Callable[[Run], None]) -> None:
         self._clock = clock
         self._began = began
+        #: All runs, and those of them whose coroutine has not ended.
+        self.runs: list[Run] = []
         self.living: list[Run] = []
         #: The turns whose generator has begun and was not closed.
         self.open_generators: list[Turn] = []
@@ -74,11 +192,13 @@ class Agents:
         self.closed_by_others: list[Turn] = []
 
     def by_name(self) -> dict[str, Any]:
-        return {"default": self.coroutine, "generator": self.generator, "plain": self.plain}
+        plain = Agent(self.plain, on_loop=True)
+        return {"default": self.coroutine, "generator": self.generator, "plain": plain}
 
     async def coroutine(self, turn: Turn) -> Any:
-        run = Run(turn, self._clock)
+        run = Run(turn, self._clock, len(self.runs))
         self._began(run)
+        self.runs.append(run)
         self.living.append(run)
         try:
             return await run.play()
@@ -90,7 +210,7 @@ class Agents:
         self.open_generators.append(turn)
         try:
             yield "a word"
-            if turn.message["do"] == "raise":
+            if turn.message[0]["do"] == "raise":
                 yield 5  # which is no event: it is not asked for more
             yield "end", await self.coroutine(turn)
         finally:
@@ -100,9 +220,18 @@ class Agents:
 
     def plain(self, turn: Turn) -> Any:
         """A function that starts a task of its own, or raises before there is one."""
-        match turn.message["do"]:
+        match turn.message[0]["do"]:
             case "raise":
                 raise ZeroDivisionError("before there was a coroutine")
             case "exit":
                 raise SystemExit(3)  # from a task of its own it would leave the loop
         return asyncio.get_running_loop().create_task(self.coroutine(turn))
+
+    def undo(self, undone: UndoneTurn) -> Any:
+        """What the host does to undo a turn: what its message says; nothing if its coroutine never began."""
+        for run in reversed(self.runs):
+            if (run.turn.session_id, run.turn.turn_id) == (undone.session_id, undone.turn_id):
+                if run.host.kinds:
+                    run.host = Hooks(self._clock)  # the session has failed amid that, and does it again
+                return run.host.registered(undone.message[0].get("host", "done"))()
+        return None

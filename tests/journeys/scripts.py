@@ -1,12 +1,13 @@
 """Scripts of what may come to a registry in any order, made up by Hypothesis, and how they are played."""
 
+import asyncio
+import dataclasses
 import itertools
 import os
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
@@ -14,10 +15,13 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 
 from tests.fakes import VirtualClock, virtual_time
+from tests.journeys.letters import OF_LINES
 from tests.journeys.onlooker import ADA, BOB, ROOT, SESSIONS, End, Onlooker
+from tests.journeys.witness import witnessed
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Cancel,
+    ChangeQueued,
     Cleanup,
     Close,
     GetSession,
@@ -26,6 +30,7 @@ from turnkeeper.actors.model.messages import (
     Subscribe,
 )
 from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CloseOn
 from turnkeeper.actors.session.settings import Settings
 
@@ -43,15 +48,17 @@ HOUSE = Settings(
     slow_loop=0,
     kept_turns=4,
     unresponsive_per_session=2,
+    wind_grace=1.5,
+    queue_limit=4,
     log_events=12,
     subscriber_buffer=8,
 )
 #: The same with so little room that sends and streams are refused.
-FULL_HOUSE = replace(HOUSE, max_in_flight=1, max_streams=2, max_kept=1_500)
+FULL_HOUSE = dataclasses.replace(HOUSE, max_in_flight=1, max_streams=2, max_kept=1_500)
 #: The same with turns that may neither emit much, nor be silent or without a reader for long.
 STRICT_HOUSES = (
-    replace(HOUSE, max_events=40, stall_timeout=5.0),
-    replace(HOUSE, on_disconnect="cancel", abandon_after=8.0),
+    dataclasses.replace(HOUSE, max_events=40, stall_timeout=5.0),
+    dataclasses.replace(HOUSE, on_disconnect="cancel", abandon_after=8.0),
 )
 #: More than a log keeps, more than a turn may emit in a strict house, and more than the readers' lags are
 #: looked at after.
@@ -106,7 +113,7 @@ def questions(asker: Asker) -> st.SearchStrategy[Any]:
 sends = st.builds(
     Send,
     sessions,
-    st.fixed_dictionaries({"do": st.sampled_from(DOINGS)}),
+    st.sampled_from(DOINGS).map(lambda do: [{"text": do, "do": do}]),
     st.just(ADA),
     st.sampled_from([None, None, "generator", "plain"]),
     st.sampled_from([None, None, "reject"]),
@@ -131,6 +138,7 @@ DEEDS = (
     "finish",
     "fail",
     "emit",
+    "emit",
     "flood",
     "exit",
     "cancel it",
@@ -154,7 +162,11 @@ def batches_of(
 
 
 batches = batches_of(MESSAGES, DEEDS)
+#: Letters of all kinds, among which those about turns that wait come most often: in every other script.
+ALL_MESSAGES = [*MESSAGES[::3], *OF_LINES]
+batches_with_lines = batches_of(ALL_MESSAGES, DEEDS)
 spans = st.sampled_from([0.0, 0.0, 1.0, GRACE + 0.1, 70.0, 700.0])
+short_spans = st.sampled_from([0.0, 0.0, 0.0, 1.0, GRACE + 0.1, 4.0, 100.0])
 #: Whether the registry is drained before it is stopped, and within how many seconds.
 drains = st.sampled_from([None, HOUSE.shutdown_deadline, 0.5])
 houses = st.sampled_from([HOUSE, FULL_HOUSE, *STRICT_HOUSES])
@@ -184,13 +196,17 @@ BEGAN, ZERO = 1_000.0, 1_800_000_000.0
 
 
 @asynccontextmanager
-async def stage() -> AsyncIterator[VirtualClock]:
-    """Where a script is played, and the same one in the same way: without the machine's clocks and dice."""
+async def stage(say: Callable[[str], object]) -> AsyncIterator[VirtualClock]:
+    """Where a script is played, and the same one in the same way: without the machine's clocks and dice.
+
+    ``say`` is called with what is wrong about a step of a session's.
+    """
     drawn = itertools.count(1)
     async with virtual_time(BEGAN) as clock:
         with (
             patch.object(time, "time", lambda: ZERO + clock.time()),
             patch.object(secrets, "token_hex", lambda size: f"{next(drawn):0{2 * size}x}"),
+            witnessed(say),
         ):
             yield clock
 
@@ -203,16 +219,35 @@ class Play:
 
     def put(self, batch: list[Put | Deed]) -> None:
         for each in batch:
-            if isinstance(each, Put):
-                self.onlooker.ask(self.filled_in(each.message), thread=each.thread)
-            else:
+            if isinstance(each, Deed):
                 self.do(each)
+            elif (getattr(each.message, "turn_id", None) or "").startswith("#"):
+                # It is about one that waits: once the registry has what was put before it.
+                asyncio.get_running_loop().call_soon(self._put_soon, each)
+            else:
+                self.put_message(each)
+
+    def _put_soon(self, put: Put) -> None:
+        """Put it, unless the registry has stopped meanwhile: who asks then is not answered by it."""
+        if self.onlooker.registry.ref.is_alive():
+            self.put_message(put)
+
+    def put_message(self, put: Put) -> None:
+        self.onlooker.ask(self.filled_in(put.message), thread=put.thread)
 
     def filled_in(self, message: Any) -> Any:
         """The message with what only the moment knows."""
         if isinstance(message, Send):
-            given = message.session_id, message.message, ADA, message.agent, message.strategy, message.turn_id
-            return Send(*given, message.timeout, message.wait, End())
+            parts = message.message
+            if message.turn_id is None and message.key is None:
+                # What has a name may come twice, and is the same then.
+                parts = [{**part, "text": f"{len(self.onlooker.ends)}"} for part in parts]
+            return replace(message, message=parts, ended_to=End())
+        if isinstance(message, Cancel | ChangeQueued) and (message.turn_id or "").startswith("#"):
+            waiting = self.onlooker.lines.waiting(message.session_id)
+            number = int((message.turn_id or "#0")[1:])
+            turn_id = waiting[number % len(waiting)].turn_id if waiting else "t1"
+            return replace(message, turn_id=turn_id)
         if isinstance(message, Subscribe) and message.cursor == "last":
             last = [each.last for each in self.onlooker.readers if each.session == message.session_id]
             cursor = last[-1].id if last and last[-1] is not None else "0"

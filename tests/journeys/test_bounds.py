@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,9 +22,16 @@ from tests.web.fakes_web import PATIENCE, Door, House, by_token, read_answer, se
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.metrics import meter
 from turnkeeper.actors.metrics.meter import COUNTERS, Counter
-from turnkeeper.actors.model.exceptions import EventNotJson, TooManyPolicies
+from turnkeeper.actors.model.exceptions import (
+    EventNotJson,
+    TooManyOpenCalls,
+    TooManyPolicies,
+    TooManyProcesses,
+    TooManyTasks,
+)
 from turnkeeper.actors.model.words import Layer
 from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.winding.hooks import InterruptedTurn
 from turnkeeper.web import WebSettings, create_app
 from turnkeeper.web.http.access import tickets
 from turnkeeper.web.http.problems import Code
@@ -37,6 +44,8 @@ PAGE = (Path(__file__).parent.parent.parent / "docs" / "explanation" / "guarante
 NO_BOUND = {
     meter.STALE_REPORTS: "a report that came twice, or late",
     meter.APPENDS_NOT_LANDED: "the journal is down: `/readyz` says why",
+    meter.CHILDREN_STARTED: "a turn that another one has sent for, and that was let in",
+    meter.SECTIONS_ENTERED: "a critical section that was granted",
 }
 #: Refusals for another reason than that something is too much, too large or too slow.
 NO_MATTER_OF_HOW_MUCH = {
@@ -44,15 +53,17 @@ NO_MATTER_OF_HOW_MUCH = {
     Code.POLICY_NOT_ALLOWED, Code.NOT_YOURS_TO_STOP, Code.NOT_WAITING,
     Code.FOREIGN_HOST, Code.FOREIGN_ORIGIN, Code.FORWARDED, Code.UNKNOWN_SESSION, Code.UNKNOWN_TURN,
     Code.UNKNOWN_STREAM, Code.NOT_FOUND, Code.TURN_OF_ANOTHER_PROCESS, Code.METHOD_NOT_ALLOWED,
-    Code.SESSION_ID_TAKEN,
+    Code.SESSION_ID_TAKEN, Code.OWN_LINEAGE,
     Code.SESSION_BUSY, Code.SESSION_CLOSED, Code.PRECONDITION_FAILED, Code.EXPECTATION_FAILED,
-    Code.INVALID_JSON, Code.INVALID_REQUEST, Code.UNKNOWN_AGENT, Code.TURN_ID_REUSED,
+    Code.INVALID_JSON, Code.INVALID_REQUEST, Code.UNKNOWN_AGENT, Code.PART_NOT_TAKEN, Code.TURN_ID_REUSED,
     Code.IDEMPOTENCY_KEY_REUSED, Code.INTERNAL,
     Code.METRICS_NOT_INSTALLED, Code.OWNER_NOT_KNOWN, Code.SHUTTING_DOWN, Code.SESSION_LOST,
-    Code.JOURNAL_DOWN, Code.HOST_KEEPS_MESSAGES,
+    Code.UNSUPPORTED_PARAMETER,
+    Code.JOURNAL_DOWN, Code.HOST_KEEPS_MESSAGES, Code.UNKNOWN_PRIORITY, Code.INVALID_CAP, Code.INVALID_DELAY,
 }  # fmt: skip
 #: Limits of the guarantees at which nothing is counted, each with the reason.
 UNCOUNTED = {
+    "threads in which functions of turns run": "calls wait for one: `threads_waiting` shows how many",
     "finished turns": "old ones make way for new ones all the time, and nothing is refused",
     "idle sessions": "they sleep and are forgotten as they should be: `sessions_asleep` shows how many sleep",
     "a page of a list": "a longer one is a wrong request like any other",
@@ -61,16 +72,21 @@ UNCOUNTED = {
 
 
 class Bound(NamedTuple):
-    """A limit of the guarantees, by the beginning of its row, and how it is hit."""
+    """A limit of the guarantees, by the beginning of its row, and how it is hit.
+
+    The ``codes`` are of refusals over HTTP; those in ``raised`` the agent gets, and its turn fails with them.
+    """
 
     limit: str
     counters: tuple[Counter, ...]
     codes: tuple[Code, ...]
+    raised: tuple[Code, ...]
     hit: Callable[[Any], Awaitable[None]]
     agent: Callable[[], Any]
     settings: dict[str, Any]
 
 
+ADA = {"token": "ada-token"}
 BOUNDS: list[Bound] = []
 SERVED: list[Bound] = []
 
@@ -108,15 +124,50 @@ async def agent(turn: Turn) -> list[str] | None:
             turn.on_rollback(asyncio.Event().wait)
             turn.on_rollback(lambda: 1 // 0)  # the first one that is called
             await asyncio.Event().wait()
+        case "tasks":
+            turn.create_task(_fails())
+            with pytest.raises(TooManyTasks):
+                turn.create_task(_fails())
+            await asyncio.sleep(0)
+        case "processes":
+            async with turn.process("sleep", "1000"):
+                with pytest.raises(TooManyProcesses):
+                    await turn.process("true").__aenter__()
+        case "call":
+            async with turn.tool_call("1", "search"):
+                with pytest.raises(TooManyOpenCalls):
+                    await turn.tool_call("2", "search").__aenter__()
+        case "use":
+            turn.report_usage(output_tokens=int(amount))
+        case "send":
+            for message in amount.split(","):
+                session, _, text = message.partition(" ")
+                await turn.send(session, text or "go", strategy="enqueue")
+        case "hold":
+            async with turn.uninterruptible():
+                await asyncio.Event().wait()
+        case "holds":
+            async with AsyncExitStack() as sections:
+                while True:
+                    await sections.enter_async_context(turn.uninterruptible())
+        case "stopped":
+            turn.on_cancel(lambda _reason, _partial: 1 // 0)
+            turn.on_cancel(lambda _reason, _partial: asyncio.Event().wait())
+            await asyncio.Event().wait()
         case _:
             return None
     return None
+
+
+async def _fails() -> None:
+    raise ValueError
 
 
 def bound(
     limit: str,
     *counters: Counter,
     codes: tuple[Code, ...] = (),
+    raised: tuple[Code, ...] = (),
     agent: Callable[[], Any] = lambda: agent,
     rows: list[Bound] = BOUNDS,
     **settings: Any,
@@ -124,7 +175,7 @@ def bound(
     """A row: the function below it hits the bound of a server with these settings."""
 
     def add(hit: Callable[[Any], Awaitable[None]]) -> Callable[[Any], Awaitable[None]]:
-        rows.append(Bound(limit, counters, codes, hit, agent, settings))
+        rows.append(Bound(limit, counters, codes, raised, hit, agent, settings))
         return hit
 
     return add
@@ -188,6 +239,14 @@ async def _budget(house: House) -> None:
     assert turn["reason"]["text"] == "more than 3 events"
 
 
+@bound("tokens that a turn reports", meter.BUDGETS_EXCEEDED, max_tokens=10)
+async def _tokens(house: House) -> None:
+    task = await ended(house, "use 11")
+    turn = (await house.get(f"/chat/s/turns/{task}")).body
+    assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "budget_exceeded")
+    assert turn["reason"]["text"] == "more than 10 tokens"
+
+
 @bound("a turn that emits nothing", meter.TURNS_STALLED, stall_timeout=0.1)
 async def _stalled(house: House) -> None:
     task = await ended(house, "wait")
@@ -202,18 +261,128 @@ async def _abandoned(house: House) -> None:
     assert (turn["status"], turn["reason"]["code"]) == ("cancelled", "client_disconnected")
 
 
+@bound("tasks that a turn has begun", meter.TOO_MANY_TASKS, meter.TASKS_FAILED, max_tasks=1)
+async def _tasks(house: House) -> None:
+    await ended(house, "tasks")
+
+
+@bound("processes of turns", meter.TOO_MANY_PROCESSES, max_processes=1)
+async def _processes(house: House) -> None:
+    await ended(house, "processes")
+
+
+@bound("calls of tools", meter.TOO_MANY_OPEN_CALLS, max_open_calls=1)
+async def _open_calls(house: House) -> None:
+    await ended(house, "call")
+
+
 @bound(
-    "how long the hooks of a turn that is undone",
+    "how long the hooks at the end",
     meter.ROLLBACK_HOOKS_OVERDUE,
     meter.ROLLBACK_HOOKS_FAILED,
     wind_grace=0.1,
 )
-async def _hooks(house: House) -> None:
+async def _undoing_hooks(house: House) -> None:
     task = await house.sent("s", "undone")
     answer = await house.send("s", "return 1", multitask_strategy="rollback")
     assert answer.body["superseded"]["rolled_back"] is False
     turn = (await house.get(f"/chat/s/turns/{task}")).body
     assert (turn["status"], turn["rollback"]) == ("cancelled", "partly")
+
+
+@bound(
+    "how long the hooks at the end",
+    meter.CANCEL_HOOKS_OVERDUE,
+    meter.CANCEL_HOOKS_FAILED,
+    wind_grace=0.1,
+)
+async def _hooks(house: House) -> None:
+    await house.sent("s", "stopped")
+    assert (await house.post("/chat/s/cancel_send_task")).body["verdict"] == "cancelled"
+
+
+async def _fails_or_hangs(of: Any) -> None:
+    """A hook of the host's, for turns that were stopped, or for every end."""
+    record = of.record if isinstance(of, InterruptedTurn) else of
+    if record.turn_id.endswith("fails"):
+        raise ValueError("no")
+    await asyncio.Event().wait()
+
+
+async def _stop_two(house: House) -> None:
+    for session in ("fails", "hangs"):
+        await house.send(session, "wait", task_id=session)
+        assert (await house.post(f"/chat/{session}/cancel_send_task")).body["verdict"] == "cancelled"
+
+
+@bound(
+    "how long the hooks at the end",
+    meter.INTERRUPT_HOOKS_OVERDUE,
+    meter.INTERRUPT_HOOKS_FAILED,
+    wind_grace=0.1,
+    hooks={"on_interrupt": _fails_or_hangs},
+)
+async def _interrupt_hooks(house: House) -> None:
+    await _stop_two(house)
+
+
+@bound(
+    "how long the hooks at the end",
+    meter.TURN_END_HOOKS_OVERDUE,
+    meter.TURN_END_HOOKS_FAILED,
+    wind_grace=0.1,
+    hooks={"on_turn_end": _fails_or_hangs},
+)
+async def _turn_end_hooks(house: House) -> None:
+    await _stop_two(house)
+
+
+@bound("levels of a tree", meter.TOO_DEEP, raised=(Code.TOO_DEEP,), max_depth=1)
+async def _levels(house: House) -> None:
+    await ended(house, "send below")
+
+
+@bound(
+    "turns that one turn sends for", meter.TOO_MANY_CHILDREN, raised=(Code.TOO_MANY_CHILDREN,), max_children=1
+)
+async def _children(house: House) -> None:
+    await ended(house, "send first,second")
+
+
+@bound(
+    "how long such a turn waits",
+    meter.CHILDREN_REFUSED,
+    raised=(Code.CHILD_NOT_STARTED,),
+    child_wait=0.1,
+)
+async def _child_not_started(house: House) -> None:
+    await house.sent("busy", "wait")
+    await ended(house, "send busy")
+
+
+async def _held(house: House, message: str) -> None:
+    """Send a message, and wait until its turn, or the one that this sends for, is in a critical section."""
+    await house.sent("s", message)
+    await until(lambda: house.counted(meter.SECTIONS_ENTERED.name))
+
+
+@bound("how long the end of a turn waits", meter.CHILDREN_NOT_AWAITED, cancel_grace=0.5, wind_grace=0.1)
+async def _children_that_do_not_stop(house: House) -> None:
+    await _held(house, "send below hold")
+    assert (await house.post("/chat/s/cancel_send_task")).body["verdict"] == "cancelled"
+    assert (await house.get("/chat/active_send_tasks")).body["active_tasks"]["below"]["held"] is True
+    assert (await house.post("/chat/below/cancel_send_task?force=true")).body["verdict"] == "cancelled"
+
+
+@bound("how long a critical section", meter.SECTIONS_CUT_SHORT, max_hold=0.1)
+async def _section_cut_short(house: House) -> None:
+    await _held(house, "hold")
+    assert (await house.post("/chat/s/cancel_send_task")).body["verdict"] == "cancelled"
+
+
+@bound("critical sections that", meter.SECTIONS_REFUSED, raised=(Code.HOLD_REFUSED,))
+async def _sections(house: House) -> None:
+    await ended(house, "holds")
 
 
 @bound("a result in", meter.RESULTS_LEFT_OUT, log_bytes=2_000)
@@ -270,6 +439,20 @@ async def _quarantined(house: House) -> None:
     await house.sent("s")
     assert (await house.post("/chat/s/cancel_send_task")).body["verdict"] == "unresponsive"
     assert (await house.send("s")).status == 429
+
+
+@bound(
+    "quarantined turns",
+    meter.TOO_MANY_UNRESPONSIVE,
+    codes=(Code.TOO_MANY_UNRESPONSIVE,),
+    agent=lambda: ScriptedAgent(swallows=FOREVER),
+    cancel_grace=0,
+    max_unresponsive=1,
+)
+async def _quarantined_of_a_user(house: House) -> None:
+    await house.sent("s1", **ADA)
+    assert (await house.post("/chat/s1/cancel_send_task", **ADA)).body["verdict"] == "unresponsive"
+    assert (await house.send("s2", **ADA)).status == 429
 
 
 @bound(
@@ -338,6 +521,12 @@ async def _recorded_reply(house: House) -> None:
 async def _message(house: House) -> None:
     answer = await house.send("s", [{"type": "text", "text": "x"}] * 3)
     assert answer.status == 422
+
+
+@bound("a message", meter.MESSAGES_TOO_LARGE, codes=(Code.MESSAGE_TOO_LARGE,), max_params=10)
+async def _params(house: House) -> None:
+    answer = await house.send("s", params={"a": 1, "b": 2})
+    assert (answer.status, answer.body["field"]) == (422, "params")
 
 
 @bound("a title", meter.TITLES_TOO_LONG, codes=(Code.TITLE_TOO_LONG,), title_length=2)
@@ -413,8 +602,6 @@ async def _tickets(house: House) -> None:
 
 # -- What a user has --------------------------------------------------------------------------------------
 
-ADA = {"token": "ada-token"}
-
 
 @bound("sessions that are known", meter.TOO_MANY_SESSIONS, codes=(Code.TOO_MANY_SESSIONS,), max_sessions=1)
 async def _sessions(house: House) -> None:
@@ -429,17 +616,40 @@ async def _sleeping_sessions(house: House) -> None:
     await house.sent("s2", "say 1", **ADA)
 
 
-@bound("users with a policy", meter.TOO_MANY_POLICIES, max_user_policies=1)
+@bound("users with a policy", meter.TOO_MANY_POLICIES, codes=(Code.TOO_MANY_POLICIES,), max_user_policies=1)
 async def _policies(house: House) -> None:
     await house.registry.set_policy(Layer.USER, "ada", {"max_in_flight": 1})
     with pytest.raises(TooManyPolicies):
         await house.registry.set_policy(Layer.USER, "bob", {"max_in_flight": 1})
+    caps = {"users": {"bob": {"max_in_flight": 1}}}
+    assert (await house.ask("PUT", "/chat/admission", json=caps, token="root-token")).status == 429
 
 
 @bound("turns in flight", meter.TOO_MANY_TURNS, codes=(Code.TOO_MANY_TURNS,), max_in_flight=1)
 async def _turns(house: House) -> None:
     await house.sent("s1", "wait", **ADA)
     assert (await house.send("s2", "wait", **ADA)).status == 429
+
+
+@bound(
+    "turns that wait for a slot",
+    meter.TOO_MANY_WAITING,
+    codes=(Code.TOO_MANY_WAITING,),
+    on_cap="wait",
+    max_in_flight=1,
+    max_waiting=1,
+)
+async def _waiting(house: House) -> None:
+    await house.sent("s1", "wait", **ADA)
+    await house.sent("s2", "wait", **ADA)
+    answer = await house.send("s3", "wait", **ADA)
+    assert (answer.status, answer.headers["Retry-After"]) == (429, "1")
+
+
+@bound("turns of one agent", meter.TOO_MANY_OF_AGENT, codes=(Code.TOO_MANY_OF_AGENT,), max_of_agent=1)
+async def _of_agent(house: House) -> None:
+    await house.sent("s1", "wait", **ADA)
+    assert (await house.send("s2", "wait")).status == 429
 
 
 @bound("streams", meter.TOO_MANY_STREAMS, codes=(Code.TOO_MANY_STREAMS,), max_streams=1)
@@ -463,6 +673,9 @@ async def test_at_each_bound_a_counter_moves(row: Bound) -> None:
         before = await figures(house)
         await row.hit(house)
         assert moved(row, before, await figures(house))
+        for code in row.raised:
+            [turn] = (await house.get("/chat/s")).body["recent_turns"]
+            assert (turn["status"], turn["error"]["code"]) == ("failed", code.lower())
 
 
 def moved(row: Bound, before: dict[str, float], after: dict[str, float]) -> bool:
@@ -588,7 +801,7 @@ def test_every_counter_is_of_a_bound_that_is_hit_here_or_of_none() -> None:
 
 
 def test_every_refusal_because_something_is_too_much_is_hit_here() -> None:
-    hit = {code for row in ROWS for code in row.codes}
+    hit = {code for row in ROWS for code in (*row.codes, *row.raised)}
     assert hit | NO_MATTER_OF_HOW_MUCH == set(Code)
     assert not hit & NO_MATTER_OF_HOW_MUCH
 

@@ -11,6 +11,7 @@ the seed from the commit. A script is played in the same way everywhere: nothing
 
 import asyncio
 import logging
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -27,9 +28,11 @@ from tests.journeys.scripts import (
     Put,
     again,
     batches,
+    batches_with_lines,
     drains,
     houses,
     played,
+    short_spans,
     spans,
     stage,
 )
@@ -37,7 +40,14 @@ from tests.planting import Bug, changed
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
 
-scripts = st.lists(st.tuples(batches, spans), min_size=2, max_size=6)
+
+def scripts_of(batches: st.SearchStrategy[Any], spans: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    """Batches, each with a span after it, and the last one, amid which the registry is stopped."""
+    return st.tuples(st.lists(st.tuples(batches, spans), min_size=2, max_size=6), batches)
+
+
+with_lines = scripts_of(batches_with_lines, short_spans)
+scripts = scripts_of(batches, spans) | with_lines
 
 
 async def play(
@@ -46,9 +56,12 @@ async def play(
     drain: float | None,
     house: Settings,
 ) -> None:
-    async with stage() as clock:
-        onlooker = Onlooker(clock, house)
-        registry = onlooker.registry = SessionRegistry(onlooker.agents.by_name(), settings=house)
+    wrong: list[str] = []
+    async with stage(wrong.append) as clock:
+        onlooker = Onlooker(clock, house, wrong)
+        registry = onlooker.registry = SessionRegistry(
+            onlooker.agents.by_name(), settings=house, on_rollback=onlooker.agents.undo
+        )
         await registry.start()
         here = Play(onlooker)
         try:
@@ -58,6 +71,7 @@ async def play(
                 await clock.advance(span)
                 await onlooker.check()
             here.put(last)
+            onlooker.lines.stops = True
             if drain is not None:
                 async with asyncio.timeout(drain + TINY):
                     await registry.drain(drain)
@@ -86,14 +100,13 @@ def test_whatever_comes_together_the_guarantees_hold(number: int, caplog: pytest
         caplog.set_level(logging.CRITICAL, name)  # thousands of failures that are part of the play
 
     @played(number)
-    @given(scripts, batches, drains, houses)
+    @given(scripts, drains, houses)
     def plays(
-        script: list[tuple[list[Put | Deed], float]],
-        last: list[Put | Deed],
+        script: tuple[list[tuple[list[Put | Deed], float]], list[Put | Deed]],
         drain: float | None,
         house: Settings,
     ) -> None:
-        asyncio.run(play(script, last, drain, house))
+        asyncio.run(play(*script, drain, house))
 
     try:
         plays()

@@ -22,6 +22,7 @@ from tests.journeys.onlooker import ADA, SESSIONS, TINY
 from tests.journeys.planted import ROOM
 from tests.journeys.planted_journal import BUGS
 from tests.journeys.scripts import (
+    ALL_MESSAGES,
     DEEDS,
     HOUSE,
     MESSAGES,
@@ -35,6 +36,7 @@ from tests.journeys.scripts import (
     houses,
     played,
     sessions,
+    short_spans,
     spans,
     stage,
 )
@@ -46,10 +48,20 @@ from turnkeeper.actors.turn.turn import Turn
 
 titles = st.builds(SetTitle, sessions, st.sampled_from(["one", "another"]), st.just(ADA))
 TROUBLE = ("stall", "one lands", "all land", "break down", "come back", "intrude", "repeat")
-batches = batches_of([*MESSAGES, titles], (*DEEDS, *TROUBLE, *TROUBLE))
+ALL_DEEDS = (*DEEDS, *TROUBLE, *TROUBLE)
+batches = batches_of([*MESSAGES, titles], ALL_DEEDS)
+batches_with_lines = batches_of([*ALL_MESSAGES, titles], ALL_DEEDS)
 #: Whether the journal works again before all is looked at.
 mends = st.booleans()
-scripts = st.lists(st.tuples(batches, spans, mends), min_size=2, max_size=6)
+
+
+def scripts_of(batches: st.SearchStrategy[Any], spans: st.SearchStrategy[float]) -> st.SearchStrategy[Any]:
+    """Batches, each with a span after it, and the last one, amid which the registry is stopped."""
+    return st.tuples(st.lists(st.tuples(batches, spans, mends), min_size=2, max_size=6), batches)
+
+
+with_lines = scripts_of(batches_with_lines, short_spans)
+scripts = scripts_of(batches, spans) | with_lines
 
 
 class JournalPlay(Play):
@@ -80,11 +92,6 @@ class JournalPlay(Play):
                 super().do(deed)
 
 
-async def at_once(turn: Turn) -> Any:
-    """An agent of the second registry."""
-    return turn.attempt
-
-
 async def play(
     script: list[tuple[list[Put | Deed], float, bool]],
     last: list[Put | Deed],
@@ -93,11 +100,14 @@ async def play(
     *,
     lands_late: bool,
 ) -> None:
-    async with stage() as clock:
+    wrong: list[str] = []
+    async with stage(wrong.append) as clock:
         journal = SlowJournal(clock=time.time)
-        onlooker = JournalOnlooker(clock, house, journal)
+        onlooker = JournalOnlooker(clock, house, journal, wrong)
         agents = onlooker.agents.by_name()
-        registry = onlooker.registry = SessionRegistry(agents, settings=house, journal=journal)
+        registry = onlooker.registry = SessionRegistry(
+            agents, settings=house, journal=journal, on_rollback=onlooker.agents.undo
+        )
         await registry.start()
         here = JournalPlay(onlooker)
         try:
@@ -112,6 +122,7 @@ async def play(
                 else:
                     await onlooker.check()
             here.put(last)
+            onlooker.lines.stops = True
             if drain is not None:
                 async with asyncio.timeout(drain + TINY):
                     await registry.drain(drain)
@@ -126,8 +137,14 @@ async def play(
             if lands_late:
                 journal.let_go()
             journal.lose()
+            started: list[Turn] = []
+
+            async def at_once(turn: Turn) -> Any:
+                started.append(turn)
+                return turn.attempt
+
             second = SessionRegistry(dict.fromkeys(agents, at_once), settings=house, journal=journal)
-            await onlooker.check_another_life(second)
+            await onlooker.check_another_life(second, started)
         finally:
             await registry.stop()
             await onlooker.release()
@@ -150,15 +167,14 @@ def test_whatever_becomes_of_the_journal_the_guarantees_hold(
         caplog.set_level(logging.CRITICAL, name)  # thousands of failures that are part of the play
 
     @played(number)
-    @given(scripts, batches, drains, houses, st.booleans())
+    @given(scripts, drains, houses, st.booleans())
     def plays(
-        script: list[tuple[list[Put | Deed], float, bool]],
-        last: list[Put | Deed],
+        script: tuple[list[tuple[list[Put | Deed], float, bool]], list[Put | Deed]],
         drain: float | None,
         house: Settings,
         lands_late: bool,
     ) -> None:
-        asyncio.run(play(script, last, drain, house, lands_late=lands_late))
+        asyncio.run(play(*script, drain, house, lands_late=lands_late))
 
     try:
         plays()

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakes import ScriptedAgent
+from tests.fakes import ScriptedAgent, virtual_time
 from tests.web.fakes_web import Answer, House, serving, until
 
 NAMES = ["t1", "t2", "t3"]
@@ -117,6 +117,20 @@ async def test_a_turn_for_later_waits_for_its_moment() -> None:
         assert agent.runs == []
         assert ids(await change(house, "t1", move="first")) == []
         await until(lambda: len(agent.runs) == 1)
+
+
+async def test_a_turn_for_later_starts_at_its_moment_by_its_strategy_then() -> None:
+    agent = ScriptedAgent()
+    async with virtual_time() as clock, serving(agent) as house:
+        said = (await house.send("s", task_id="t1", after_seconds=3600, multitask_strategy="interrupt")).body
+        await clock.advance(3599)
+        await house.sent("s", task_id="t0")
+        assert [run.turn.turn_id for run in agent.runs] == ["t0"]
+        await clock.advance(2)
+        assert [run.turn.turn_id for run in agent.runs] == ["t0", "t1"]
+        turn = (await house.get("/chat/s/turns/t1")).body
+        assert turn["started_at"] == pytest.approx(said["not_before"], abs=0.5)
+        assert (await house.get("/chat/s/turns/t0")).body["superseded_by"] == "t1"
 
 
 @pytest.mark.parametrize("seconds", [-1, "soon", 1e9])

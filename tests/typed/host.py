@@ -51,7 +51,7 @@ agents: dict[str, AgentFunction] = {
 }
 
 
-def not_async(turn: Turn) -> str:
+def plain(turn: Turn) -> str:
     return turn.text
 
 
@@ -61,7 +61,7 @@ async def of_two(turn: Turn, more: int) -> str:
 
 for_one = SessionRegistry(streams)
 for_several = SessionRegistry(agents)
-SessionRegistry(not_async)  # type: ignore[arg-type]
+SessionRegistry(plain)
 SessionRegistry(of_two)  # type: ignore[arg-type]
 
 # -- A turn's context -------------------------------------------------------------------------------

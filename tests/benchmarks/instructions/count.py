@@ -9,6 +9,8 @@ FLOORS = {
     # With 1,000 messages kept: a turn that adds two, beside one with 10, and one that does not look.
     "turn_long": "turn, 10 kept",
     "turn_blind": "turn",
+    # One that takes a slot where there are some, and gives it back.
+    "turn_capped": "turn",
     "supersede": "raw task, superseded",
     "cancel": "raw task, cancelled",
     "emit": "raw queue",

@@ -69,8 +69,11 @@ async def _raw_task() -> AsyncIterator[Work]:
 
 
 @asynccontextmanager
-async def _turn(agent: AgentFunction = trivial, *, record: bool = False) -> AsyncIterator[Work]:
-    async with SessionRegistry(agent, settings=replace(SETTINGS, record=record)) as registry:
+async def _turn(
+    agent: AgentFunction = trivial, *, record: bool = False, on_cap: str = "refuse"
+) -> AsyncIterator[Work]:
+    settings = replace(SETTINGS, record=record, on_cap=on_cap)
+    async with SessionRegistry(agent, settings=settings) as registry:
 
         async def one(session: str) -> None:
             receipt = await registry.send(session, "hello")
@@ -208,6 +211,7 @@ WORKS: dict[str, Callable[[], AbstractAsyncContextManager[Work]]] = {
     "turn": _turn,
     "turn, 10 kept": partial(_conversation, 10, _adds),
     "turn_long": partial(_conversation, 1_000, _adds),
+    "turn_capped": partial(_turn, on_cap="wait"),
     "turn_blind": partial(_conversation, 1_000, trivial),
     "raw task, superseded": _raw_task_superseded,
     "supersede": _supersede,
