@@ -6,6 +6,7 @@ The layout::
     failures    why a turn has no reply, in a sentence
     models      GET /v1/models: the agents
     ids         of responses and conversations
+    histories   whether an agent takes what a request brings that was said before
     conversations  the sessions
     responses   the turns
     completions  the turns of clients that send the conversation along

@@ -13,6 +13,7 @@ from turnkeeper.web.http.call import Call
 from turnkeeper.web.http.mount import respond
 from turnkeeper.web.http.parameters import IDEMPOTENCY_KEY
 from turnkeeper.web.wires.agents import agent_of
+from turnkeeper.web.wires.openai.histories import refuse_history
 from turnkeeper.web.wires.openai.refusals import NEVER_AGAIN
 from turnkeeper.web.wires.said import said
 from turnkeeper.web.wires.writing import DONE, JsonEvents
@@ -44,6 +45,7 @@ async def _run(call: Call, request: Asked, place: Place, key: str | None) -> Tur
     context = Context(place.session_id, call.user, agent, messages=request.before)
     forgetting = Forgetting(call.registry, place.session_id) if place.once else None
     try:
+        refuse_history(agent, call.registry.takes(agent), request.before)
         return await call.run(
             place.session_id,
             request.message,

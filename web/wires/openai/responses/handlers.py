@@ -19,6 +19,7 @@ from turnkeeper.web.http.problems import Code, Problem
 from turnkeeper.web.wires.agents import agent_of
 from turnkeeper.web.wires.openai import ids
 from turnkeeper.web.wires.openai.conversations import forget
+from turnkeeper.web.wires.openai.histories import refuse_history
 from turnkeeper.web.wires.openai.refusals import unsupported
 
 from .asked import MAX_NAME, Asked, asked
@@ -38,6 +39,7 @@ async def create(call: Call) -> web.StreamResponse:
         raise unsupported("Idempotency-Key", "does not go with store=false: a retry would find nothing")
     session, if_match = await _session(call, request, key)
     agent = agent_of(call.registry, request.model)
+    refuse_history(agent, call.registry.takes(agent), request.given.history)
     with ExitStack() as room:
         if request.is_followed:
             room.enter_context(call.room())

@@ -455,13 +455,24 @@ async def test_a_task_of_the_front_end_does_not_disturb_its_chat() -> None:
 # -- Refusals ---------------------------------------------------------------------------------------
 
 
-async def test_an_agent_refuses_the_images_that_it_does_not_take() -> None:
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("later", [[], [{"role": "assistant", "content": "a cat"}, *HELLO]])
+async def test_an_agent_refuses_the_images_that_it_does_not_take(later: list[Any], streams: bool) -> None:
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA=="}}
-    async with talking(Agent(done, takes=["text"])) as (house, client):
+    messages: Any = [{"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]}, *later]
+    began: list[Turn] = []
+
+    async def blind(turn: Turn) -> None:
+        began.append(turn)
+
+    async with talking({"default": Agent(blind, takes=["text"]), "any": done}) as (house, client):
         with pytest.raises(openai.BadRequestError) as raised:
-            await ask(client, [{"role": "user", "content": [{"type": "text", "text": "what is it?"}, image]}])
+            await client.chat.completions.create(model="default", messages=messages, stream=streams)
         assert (code_of(raised.value), raised.value.param) == ("part_not_taken", "messages")
+        assert "takes no parts of type 'image_url'" in raised.value.message
+        assert not began
         assert not house.registry.directory.entries
+        assert text_of(await ask(client, messages, model="any"))
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,26 @@ async def test_a_history_that_is_brought_belongs_to_one_response() -> None:
         assert (refused.status, refused.body["error"]["param"]) == (400, "conversation")
 
 
+@pytest.mark.parametrize("said", [{}, {"stream": True}, {"background": True}, {"store": False}])
+async def test_an_agent_refuses_images_that_it_does_not_take_in_a_history_too(said: dict[str, Any]) -> None:
+    image = {"type": "input_image", "image_url": "data:image/png;base64,AA=="}
+    before = [{"role": "user", "content": [image]}, {"role": "assistant", "content": "a cat"}]
+    began: list[Turn] = []
+
+    async def blind(turn: Turn) -> None:
+        began.append(turn)
+
+    async with serving({"default": Agent(blind, takes=["text"]), "any": done}, speaks=["openai"]) as house:
+        for history in (before, before[:1]):
+            body = {"input": [*history, {"role": "user", "content": "and now?"}], **said}
+            refused = await house.post(URL, json=body)
+            error = refused.body["error"]
+            assert (refused.status, error["code"], error["param"]) == (400, "part_not_taken", "input")
+            assert "takes no parts of type 'image_url'" in error["message"]
+            assert not began
+        assert (await house.post(URL, json={**body, "model": "any"})).status == 200
+
+
 async def test_what_is_for_the_agent_reaches_it_and_is_in_the_response() -> None:
     said = {"temperature": 0.5, "instructions": "Be short.", "metadata": {"ticket": "4711"}, "user": "u"}
     async with serving(seen, speaks=["openai"]) as house:
