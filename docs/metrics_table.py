@@ -6,7 +6,7 @@ from prometheus_client.core import Metric
 
 from turnkeeper.actors import SessionRegistry, Turn
 from turnkeeper.actors.journal.memory import MemoryJournal
-from turnkeeper.actors.turn.work.means import GAUGES
+from turnkeeper.actors.turn.work.means import GAUGES, STILL_RUNNING
 from turnkeeper.web.http.problems import Code
 from turnkeeper.web.metrics.collector import MetricsCollector
 
@@ -23,6 +23,7 @@ def families() -> list[Metric]:
     registry = SessionRegistry(agent, journal=MemoryJournal())
     registry.meter.connections = 0
     registry.meter.gauges += [(gauge, int) for gauge in GAUGES]
+    registry.meter.gauges_by_label.append((STILL_RUNNING, lambda: {"threads": 0}))
     registry.meter.agents["default"].tokens["input"] = 0
     return list(MetricsCollector(registry, "0", streams=int, codes=[code.value for code in Code]).collect())
 

@@ -1,8 +1,8 @@
 """How often what happened. Every counter is a constant here; nothing else spells a counter's name. Pure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NamedTuple
 
 from .histogram import Histogram
 from .turn_figures import ANSWERS, TurnFigures
@@ -287,13 +287,21 @@ class Gauge(NamedTuple):
     help: str
 
 
+class GaugeByLabel(NamedTuple):
+    """The same for each value of one label."""
+
+    name: str
+    help: str
+    label: str
+
+
 class Meter:
     """What is counted of one registry since it opened: plain numbers, for anyone to write down.
 
     They are written on the loop, and may be read in any thread.
     """
 
-    __slots__ = ("_counts", "agents", "connections", "gauges", "refusals", "waits")
+    __slots__ = ("_counts", "agents", "connections", "gauges", "gauges_by_label", "refusals", "waits")
 
     def __init__(self, agents: Iterable[str] = (), lanes: Iterable[str] = ()) -> None:
         self._counts: dict[str, int] = {}
@@ -307,6 +315,7 @@ class Meter:
         )
         #: What is not counted here, but where it is, each with how many there are now.
         self.gauges: list[tuple[Gauge, Callable[[], int]]] = []
+        self.gauges_by_label: list[tuple[GaugeByLabel, Callable[[], Mapping[Any, int]]]] = []
         #: How many connections are open, where the server counts them.
         self.connections: int | None = None
 

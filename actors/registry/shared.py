@@ -30,6 +30,7 @@ from turnkeeper.actors.turn.context_store import ContextStore
 from turnkeeper.actors.turn.family.tree import Tree
 from turnkeeper.actors.turn.pipeline import Pipeline
 from turnkeeper.actors.turn.run import runnable
+from turnkeeper.actors.turn.turn import current
 from turnkeeper.actors.turn.whose import log_stall
 from turnkeeper.actors.turn.winding.hooks import HostHooks
 from turnkeeper.actors.turn.work.means import Means
@@ -137,7 +138,7 @@ class Shared:
         self.tree = Tree(self.settings.max_depth, self.settings.max_children)
         self._flusher = Timer(self.loop, self._flush)
         self.slots = Slots(self.directory.scheduler, self.loop, self.clock, self.meter)
-        self.means = Means(self.settings, self.meter, self.loop, self.thread)
+        self.means = Means(self.settings, self.meter, self.loop, self.thread, current)
         self.watch = _watch(self) if self.settings.slow_loop else None
 
     @property

@@ -215,9 +215,8 @@ class RunningTurns:
         self.turn = self.task = None
         # Its end may be on the way already, because it came while this was being written down.
         if turn is not None and (task is not None or _works(turn)):
-            if self._quarantined is None:
-                self._quarantined = {}
-            self._quarantined[turn] = task
+            self._quarantined = {**(self._quarantined or {}), turn: task}
+            turn.outlived()
 
     def abandon(self, orphaned: "set[asyncio.Future[Any]]") -> None:
         """The actor is gone: cancel what runs, and let ``orphaned`` hold it until it ends.
@@ -232,6 +231,7 @@ class RunningTurns:
             turn.stop_asked = True
             if turn.own is not None and turn.own.begun is not None:
                 turn.own.begun.stop(again=True)
+                turn.outlived()
             if task is not None:
                 task.cancel()
                 orphaned.add(task)

@@ -19,7 +19,7 @@ from prometheus_client.registry import Collector
 from turnkeeper.actors.admission.ledger import Ledger
 from turnkeeper.actors.journal.contract import Journal
 from turnkeeper.actors.metrics.histogram import Histogram
-from turnkeeper.actors.metrics.meter import COUNTERS, Meter
+from turnkeeper.actors.metrics.meter import COUNTERS, GaugeByLabel, Meter
 from turnkeeper.actors.metrics.turn_figures import TurnFigures
 from turnkeeper.actors.model.messages import Counts
 from turnkeeper.actors.model.words import TERMINAL, Priority, Strategy, WaitsFor
@@ -97,6 +97,8 @@ class MetricsCollector(Collector):
             yield _spans(name, text, "agent", by_agent)
         for gauge, number in meter.gauges:
             yield _gauge(gauge.name, gauge.help, number())
+        for by_label, numbers in meter.gauges_by_label:
+            yield _gauge_by_label(by_label, numbers())
         yield from _of_slots(registry.directory.ledger)
         yield _waiting(registry.directory.scheduler.numbers())
         yield _spans(
@@ -203,6 +205,13 @@ def _refusals(meter: Meter, codes: Iterable[str]) -> Metric:
 
 def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(PREFIX + name, text, value)
+
+
+def _gauge_by_label(gauge: GaugeByLabel, numbers: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(PREFIX + gauge.name, gauge.help, labels=(gauge.label,))
+    for value, number in numbers.items():
+        family.add_metric((value,), number)
+    return family
 
 
 def _counter(name: str, text: str, value: int) -> Metric:

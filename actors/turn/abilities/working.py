@@ -119,6 +119,11 @@ class Working(Undoable):
         if self.over or (begun is not None and begun.closed):
             raise TurnOver(f"turn {self.turn_id} is over, or its time is up: it begins nothing more")
 
+    def outlived(self) -> None:
+        """It is over, and what it has begun may run on."""
+        if self.own is not None and self.own.begun is not None:
+            self._host.means.left.add(self.own.begun)
+
     def context_inside(self) -> Context:
         """A copy of the caller's context, as a part of this turn."""
         raise NotImplementedError

@@ -10,6 +10,7 @@
     group      the processes of one group, and their signals
     pool       the threads of one registry
     quota      how much there may be at a time, of one user's and in all     (pure)
+    left       what runs on of turns that are over, to be counted
     patient    how to wait for what a cancellation does not end
     means      what all turns of one registry share to begin something
 """

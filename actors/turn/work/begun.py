@@ -46,7 +46,7 @@ K = TypeVar("K", bound=Kind)
 class Begun:
     """What one turn has begun."""
 
-    __slots__ = ("_stops", "_then", "closed", "kinds", "outcome")
+    __slots__ = ("_stops", "_then", "closed", "kinds", "outcome", "settled", "when_settled")
 
     def __init__(self) -> None:
         self.kinds: list[Kind] = []
@@ -54,6 +54,9 @@ class Begun:
         self.outcome: Outcome | None = None
         #: Whether nothing more may be begun: all was stopped by force.
         self.closed = False
+        #: Whether the turn has ended, and nothing of it runs; and what is called then, if anything is.
+        self.settled = False
+        self.when_settled: Callable[[], object] | None = None
         #: Whether what runs of it was asked to end.
         self._stops = False
         self._then: Callable[[], object] | None = None
@@ -102,6 +105,9 @@ class Begun:
 
     def settle(self) -> None:
         """The turn has ended: nothing more may be begun."""
-        self.closed = True
+        self.closed = self.settled = True
+        then, self.when_settled = self.when_settled, None
+        if then is not None:
+            then()
         for kind in self.kinds:
             kind.settle()

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import thread as pools
 from contextvars import Context, ContextVar
 from types import FrameType
@@ -14,7 +14,7 @@ _WORKS_IN = getattr(getattr(getattr(pools, "_WorkItem", None), "run", None), "__
 
 def is_used() -> bool:
     """Whether the loop has threads of its own, which it starts when it is to. To be called on the loop."""
-    return bool(_threads())
+    return bool(_threads(asyncio.get_running_loop()))
 
 
 def count(current: ContextVar[Any], turn: object) -> int:
@@ -22,13 +22,25 @@ def count(current: ContextVar[Any], turn: object) -> int:
 
     It can where the turn's context went along, as `asyncio.to_thread` sees to. To be called on the loop.
     """
-    frames = sys._current_frames() if (threads := _threads()) else {}
-    contexts = (_context_of(frames.get(thread.ident)) for thread in tuple(threads))
-    return sum(context is not None and context.get(current) is turn for context in contexts)
+    return sum(each is turn for each in _served(current, asyncio.get_running_loop()))
 
 
-def _threads() -> Collection[Any]:
-    pool = getattr(asyncio.get_running_loop(), "_default_executor", None)
+def count_left(current: ContextVar[Any], loop: asyncio.AbstractEventLoop) -> int:
+    """How many of them do something for turns that were stopped and are over. May be asked in any thread."""
+    return sum(turn.over and turn.stop_asked for turn in _served(current, loop) if turn is not None)
+
+
+def _served(current: ContextVar[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """The turn, if any, for which each thread of the loop's own pool does something."""
+    frames = sys._current_frames() if (threads := _threads(loop)) else {}
+    for thread in tuple(threads):
+        context = _context_of(frames.get(thread.ident))
+        if context is not None:
+            yield context.get(current)
+
+
+def _threads(loop: asyncio.AbstractEventLoop) -> Collection[Any]:
+    pool = getattr(loop, "_default_executor", None)
     return () if pool is None else getattr(pool, "_threads", ())
 
 

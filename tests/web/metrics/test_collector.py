@@ -1,7 +1,9 @@
 """The figures of a registry, in Prometheus' words."""
 
+import asyncio
 import math
 import re
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,6 +129,33 @@ async def test_a_quarantined_turn_is_counted_and_is_there_until_it_ends() -> Non
         run.finish()
         await settle()
         assert (Scraped(registry)("unresponsive_turns"), Scraped(registry)("unresponsive_total")) == (0, 1)
+
+
+async def test_what_a_turn_has_begun_and_was_given_up_for_is_counted_by_its_kind_until_it_ends() -> None:
+    go, started = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        loop.call_soon_threadsafe(started.set)
+        go.wait(60)
+
+    async def agent(turn: Turn) -> None:
+        await turn.in_thread(work)
+
+    def left(registry: SessionRegistry) -> dict[str, float]:
+        now = Scraped(registry)
+        return {kind: now("still_running", kind=kind) for kind in ("tasks", "threads", "processes")}
+
+    async with opened(agent, cancel_grace=0) as registry:
+        receipt = await registry.send("s1", "hello")
+        await started.wait()
+        assert left(registry) == {"tasks": 0, "threads": 0, "processes": 0}
+        await registry.cancel("s1")
+        assert left(registry) == {"tasks": 0, "threads": 1, "processes": 0}
+        go.set()
+        while (await registry.turn("s1", receipt.turn_id)).ended_late is None:
+            await asyncio.sleep(0)
+        assert left(registry) == {"tasks": 0, "threads": 0, "processes": 0}
 
 
 def test_everything_that_can_happen_stands_there_as_nothing_before_it_has_happened() -> None:
