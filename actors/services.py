@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .events.wire import turn_data
+from .events.wire import still_running_data, turn_data
 from .model.exceptions import TurnCancelled, TurnFailed, UnknownAgent, WaitsForItself
 from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
 from .model.records import HOST, Asker, SessionId, TurnId, TurnOptions
@@ -77,9 +77,9 @@ async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str,
     """Stop what the session does, and return what it came to once it has stopped.
 
     ``{"status": <verdict>, "log_id", "settled_after_ms", "turn", "cleared"}``: the last are the turns that
-    waited, which are cancelled as well. Inside the very turn it would stop, it
-    does not wait: the verdict is ``requested``, and the turn is cancelled where it awaits next. Cancelling
-    the wait does not take the cancel back.
+    waited, which are cancelled as well. With ``"still_running"`` if anything of the turn is seen to run on.
+    Inside the very turn it would stop, it does not wait: the verdict is ``requested``, and the turn is
+    cancelled where it awaits next. Cancelling the wait does not take the cancel back.
     """
     registry, asker = open_registry(), _asker_of(context)
     try:
@@ -88,13 +88,16 @@ async def cancel_active_send_task(log_id: str, context: Any = None) -> dict[str,
         answer = _stop_itself(registry, SessionId(log_id), asker)
     else:
         answer = await registry.ask(Cancel(log_id, None, asker))
-    return {
+    said: dict[str, Any] = {
         "status": answer.verdict.value,
         "log_id": log_id,
         "settled_after_ms": answer.settled_after_ms,
         "turn": answer.turn and turn_data(answer.turn),
         "cleared": list(answer.cleared),
     }
+    if answer.still_running is not None:
+        said["still_running"] = still_running_data(answer.still_running)
+    return said
 
 
 def _stop_itself(registry: SessionRegistry, session_id: SessionId, asker: Asker) -> CancelAnswer:

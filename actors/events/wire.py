@@ -212,7 +212,7 @@ def turn_data(record: TurnRecord) -> TurnData:
     if record.open_calls:
         data["open_calls"] = [_call_data(call) for call in record.open_calls]
     if record.still_running is not None:
-        data["still_running"] = _still_running_data(record.still_running)
+        data["still_running"] = still_running_data(record.still_running)
     if head.parent is not None:
         data["parent"] = ref_data(head.parent)
     if record.children:
@@ -220,7 +220,8 @@ def turn_data(record: TurnRecord) -> TurnData:
     return data
 
 
-def _still_running_data(still: StillRunning) -> StillRunningData:
+def still_running_data(still: StillRunning) -> StillRunningData:
+    """How much of what a turn had begun runs on."""
     return {"tasks": still.tasks, "threads": still.threads, "processes": still.processes}
 
 

@@ -19,6 +19,7 @@ from .records import (
     Outcome,
     Reason,
     SessionId,
+    StillRunning,
     TurnId,
     TurnOptions,
     TurnRecord,
@@ -55,12 +56,16 @@ class ReplyAddress(Protocol):
 
 @value
 class Superseded:
-    """What became of the turn that was in flight when a send came; ``rollback`` is how far it was undone."""
+    """What became of the turn that was in flight when a send came.
+
+    ``rollback`` is how far it was undone, ``still_running`` what of it was seen to run on at its end.
+    """
 
     turn_id: TurnId
     verdict: Verdict
     settled_after_ms: float | None
     rollback: Rollback | None = None
+    still_running: StillRunning | None = None
 
     @property
     def rolled_back(self) -> bool | None:
@@ -113,6 +118,16 @@ class CancelAnswer:
     remembered_for: float | None = None
     cleared: tuple[TurnId, ...] = ()
 
+    @property
+    def still_running(self) -> StillRunning | None:
+        """What of the turn was seen to run on when it was cancelled or given up.
+
+        The record of one that has finished first has what ran then: that may have ended long since.
+        """
+        if self.turn is None or self.verdict not in (Verdict.CANCELLED, Verdict.UNRESPONSIVE):
+            return None
+        return self.turn.still_running
+
 
 @value
 class StoppedTurn:
@@ -120,7 +135,7 @@ class StoppedTurn:
 
     ``status`` is how the turn stood when it was found. ``verdict`` is ``None`` in a dry run, and where the
     session refused the cancel: ``error`` is the code of that. ``cleared`` are the turns that waited for the
-    session and were cancelled with it.
+    session and were cancelled with it, ``still_running`` is what of it was seen to run on.
     """
 
     session_id: SessionId
@@ -132,6 +147,7 @@ class StoppedTurn:
     settled_after_ms: float | None = None
     error: str | None = None
     cleared: tuple[TurnId, ...] = ()
+    still_running: StillRunning | None = None
 
 
 @value
@@ -146,6 +162,12 @@ class CancelledMany:
     results: tuple[StoppedTurn, ...]
     truncated: int
     as_of: float
+
+    @property
+    def still_running(self) -> StillRunning | None:
+        """What of all of them was seen to run on, in sum."""
+        found = [each.still_running for each in self.results if each.still_running is not None]
+        return sum(found, StillRunning()) if found else None
 
 
 @value

@@ -250,6 +250,12 @@ class StillRunning:
     threads: int = 0
     processes: int = 0
 
+    def __add__(self, more: "StillRunning") -> "StillRunning":
+        """Both in sum."""
+        return StillRunning(
+            self.tasks + more.tasks, self.threads + more.threads, self.processes + more.processes
+        )
+
 
 #: More tokens are not told apart: the largest number that every reader of JSON reads as it is.
 MOST_TOKENS: Final = 2**53 - 1

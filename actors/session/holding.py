@@ -271,7 +271,7 @@ def let_go(state: Ending, memory: Memory, record: TurnRecord, effects: list[Effe
         after, more = go(memory, line, now, None, slot_of(state))
         return after, (*effects, *more)
     ms = (now - front.spec.submitted_at) * 1000.0
-    superseded = Superseded(record.head.turn_id, end.verdict, ms, record.rollback)
+    superseded = Superseded(record.head.turn_id, end.verdict, ms, record.rollback, record.still_running)
     after, more = go(memory, line, now, superseded, slot_of(state))
     return after, (*effects, *more)
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.actors.turn.work.test_begun import Beginner
+from tests.fakes import opened, settle
 from turnkeeper.actors import services
 from turnkeeper.actors.model.exceptions import (
     NoRegistry,
@@ -159,6 +161,18 @@ async def test_a_cancel_without_a_turn_says_not_running(registry: SessionRegistr
         "turn": None,
         "cleared": [],
     }
+
+
+async def test_a_cancel_says_what_of_the_turn_is_seen_to_run_on() -> None:
+    agent = Beginner(stubborn=True)
+    async with opened(agent, cancel_grace=0) as registry:
+        await registry.send("s1", "hello")
+        _, things = await agent.begun()
+        answer = await services.cancel_active_send_task("s1")
+        assert answer["status"] == "unresponsive"
+        assert answer["still_running"] == {"tasks": 0, "threads": 0, "processes": 1}
+        things.end()
+        await settle()
 
 
 @pytest.mark.parametrize("as_task", [False, True], ids=["in the turn", "in a task of it"])

@@ -109,8 +109,8 @@ BUGS = (
     Bug(
         "the late end of a quarantined turn is taken for the next turn's",
         "turn/running",
-        "            self._quarantined[turn] = task\n",
-        "            self._quarantined[turn] = task\n            self._quarantined.clear()\n",
+        "            self._quarantined = {**(self._quarantined or {}), turn: task}",
+        "            self._quarantined = {}",
     ),
     Bug(
         "a task that was let go of is held for ever",

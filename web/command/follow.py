@@ -14,7 +14,15 @@ from turnkeeper.web.client.errors import ClientError, Refused, Unreachable
 from turnkeeper.web.client.sse_parser import StreamEvent
 
 from .exit_codes import CommandFailed, ExitCode
-from .outcomes import ending_exit_code, ending_text, status_of, usage_text, verdict_of, verdict_text
+from .outcomes import (
+    ending_exit_code,
+    ending_text,
+    status_of,
+    still_running_text,
+    usage_text,
+    verdict_of,
+    verdict_text,
+)
 from .screen import Screen
 from .wording import ms
 
@@ -121,6 +129,7 @@ class _Following:
         before = answer.get("superseded")
         if before:
             outcome = f"{before['verdict']} after {ms(before['settled_after_ms'])}"
+            outcome += still_running_text(before)
             self._screen.note(f"the previous turn, {before['task_id']}: {outcome}")
         if answer["task_status"] not in TERMINAL:
             return None

@@ -1,6 +1,6 @@
 """What a cancel came to, and how a turn ended: in words, and as the command's exit code. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, assert_never
 
 from turnkeeper.actors.model.words import TurnStatus, Verdict
@@ -31,7 +31,7 @@ def verdict_text(answer: Mapping[str, Any]) -> str:
     match verdict:
         case Verdict.CANCELLED:
             return f"cancelled after {took}" + (
-                ", before it began" if _never_began(answer.get("turn")) else ""
+                ", before it began" if _never_began(answer.get("turn")) else still_running_text(answer)
             )
         case Verdict.FINISHED_FIRST:
             return _finished_first(answer.get("turn") or {"status": "finished"})
@@ -132,6 +132,12 @@ def _still(shown: Mapping[str, Any]) -> tuple[int, str]:
     counts = [(still.get(name, 0), one, name) for name, one in _BEGUN.items()]
     words = [f"{count} {one if count == 1 else several}" for count, one, several in counts if count]
     return sum(count for count, _, _ in counts), " and ".join(words)
+
+
+def still_running_of(answers: Iterable[Mapping[str, Any]]) -> dict[str, int]:
+    """What runs of several turns, in sum; empty if nothing does."""
+    still = [each["still_running"] for each in answers if each.get("still_running")]
+    return {name: sum(each.get(name, 0) for each in still) for name in _BEGUN} if still else {}
 
 
 def _own_words(reason: Mapping[str, Any]) -> str:

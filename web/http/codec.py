@@ -17,6 +17,7 @@ from turnkeeper.actors.events.wire import (
     queued_data,
     ref_data,
     standing_data,
+    still_running_data,
     to_json,
     turn_data,
 )
@@ -212,6 +213,12 @@ def encode_admission(found: messages.Admission) -> AdmissionAnswer:
 # -- Turns ------------------------------------------------------------------------------------------
 
 
+StillRunning: TypeAlias = (
+    Annotated[StillRunningData, _is("What runs on of what the turn has begun; absent if nothing is seen to.")]
+    | UnsetType
+)
+
+
 class SupersededTurn(Struct):
     """What became of the turn that a send found in its way."""
 
@@ -221,6 +228,7 @@ class SupersededTurn(Struct):
     rolled_back: Annotated[
         bool | None, _is("All of it was undone, as by a send that rolls back; `null` if not known.", False)
     ]
+    still_running: StillRunning = UNSET
 
 
 class SendAnswer(Struct, kw_only=True):
@@ -273,7 +281,13 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
     lost = accepted.superseded
     superseded = None
     if lost is not None:
-        superseded = SupersededTurn(lost.turn_id, lost.verdict, _ms(lost.settled_after_ms), lost.rolled_back)
+        superseded = SupersededTurn(
+            lost.turn_id,
+            lost.verdict,
+            _ms(lost.settled_after_ms),
+            lost.rolled_back,
+            _still_running(lost.still_running),
+        )
     return SendAnswer(
         task_id=accepted.turn_id,
         superseded=superseded,
@@ -298,10 +312,6 @@ Cleared: TypeAlias = Annotated[
     list[str],
     _is("The turns that waited and were cancelled with it, in their order (`queue=clear`).", ["t2"]),
 ]
-StillRunning: TypeAlias = (
-    Annotated[StillRunningData, _is("What runs on of what the turn has begun; only if it is `unresponsive`.")]
-    | UnsetType
-)
 
 
 class CancelAnswer(Struct):
@@ -406,12 +416,12 @@ def encode_cancel_session(log_id: str, answer: messages.CancelAnswer) -> Session
 
 def _cancelled(answer: messages.CancelAnswer) -> tuple[Any, ...]:
     """What both answers have of a cancel."""
-    turn = _turn(answer.turn)
-    still_running: StillRunningData | UnsetType = UNSET
-    # If the turn has ended since it was given up, its record still has what ran then.
-    if turn is not None and answer.verdict is Verdict.UNRESPONSIVE:
-        still_running = turn.get("still_running", UNSET)
+    turn, still_running = _turn(answer.turn), _still_running(answer.still_running)
     return answer.verdict, _ms(answer.settled_after_ms), turn, list(answer.cleared), still_running
+
+
+def _still_running(still: records.StillRunning | None) -> StillRunningData | UnsetType:
+    return UNSET if still is None else still_running_data(still)
 
 
 class StoppedTask(Struct, kw_only=True):
@@ -431,6 +441,7 @@ class StoppedTask(Struct, kw_only=True):
     error: Annotated[str, _is("The code with which its cancel was refused.", "SESSION_LOST")] | UnsetType = (
         UNSET
     )
+    still_running: StillRunning = UNSET
 
 
 class CancelManyAnswer(Struct, kw_only=True):
@@ -450,6 +461,10 @@ class CancelManyAnswer(Struct, kw_only=True):
             1763842008.1,
         ),
     ]
+    still_running: (
+        Annotated[StillRunningData, _is("What runs on of all of them, in sum; absent if nothing is seen to.")]
+        | UnsetType
+    ) = UNSET
     results: Annotated[list[StoppedTask], _is("The turns, with what came of each.")]
 
 
@@ -465,6 +480,7 @@ def encode_stopped(stopped: messages.StoppedTurn) -> StoppedTask:
         settled_after_ms=_ms(stopped.settled_after_ms),
         cleared=list(stopped.cleared),
         error=UNSET if stopped.error is None else stopped.error,
+        still_running=_still_running(stopped.still_running),
     )
 
 
@@ -479,6 +495,7 @@ def encode_cancelled_many(
         truncated=answer.truncated,
         dry_run=dry_run,
         as_of=answer.as_of,
+        still_running=_still_running(answer.still_running),
         results=results,
     )
 

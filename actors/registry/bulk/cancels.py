@@ -211,9 +211,12 @@ class _BulkCancel:
             code = came.code if isinstance(came, TurnkeeperError) else TurnkeeperError.code
             self._results[number] = replace(found, verdict=None, error=code)
         else:
-            after = came.settled_after_ms
             self._results[number] = replace(
-                found, verdict=came.verdict, settled_after_ms=after, cleared=came.cleared
+                found,
+                verdict=came.verdict,
+                settled_after_ms=came.settled_after_ms,
+                cleared=came.cleared,
+                still_running=came.still_running,
             )
         self._go_on_later()
 

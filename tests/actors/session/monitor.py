@@ -1182,7 +1182,7 @@ class _Step:
         turn_id = self.was.holder.turn_id
         record = self.ended[turn_id].record
         ms = (self.now - successor.submitted_at) * 1000.0
-        return Superseded(turn_id, VERDICTS[record.status], ms, record.rollback)
+        return Superseded(turn_id, VERDICTS[record.status], ms, record.rollback, record.still_running)
 
     def _not_settled(self) -> Superseded | None:
         holder = self.facts.holder

@@ -8,6 +8,7 @@ from turnkeeper.web.command.outcomes import (
     cancel_exit_code,
     ending_exit_code,
     ending_text,
+    still_running_of,
     usage_text,
     verdict_text,
 )
@@ -83,10 +84,19 @@ def test_what_still_runs_is_said_as_of_a_stop_and_what_still_ran_as_of_the_end(
 ) -> None:
     answer = {"verdict": "unresponsive", "settled_after_ms": 3.0, "still_running": counts}
     assert verdict_text(answer) == f"did not stop: given up after 3.0 ms; {now}"
+    stopped = {**answer, "verdict": "cancelled"}
+    assert verdict_text(stopped) == f"cancelled after 3.0 ms; {now}"
     turn = {"status": "unresponsive", "superseded_by": "t2", "still_running": counts}
     assert ending_text(turn) == f"unresponsive: superseded by t2; {then}"
     again = {"verdict": "finished_first", "turn": turn}
     assert verdict_text(again) == f"had ended already: unresponsive; {then}"
+
+
+def test_what_runs_of_several_turns_is_added_up() -> None:
+    some, more = {"tasks": 1, "threads": 2}, {"tasks": 1, "processes": 3}
+    answers: list[dict[str, Any]] = [{"still_running": some}, {}, {"still_running": more}]
+    assert still_running_of(answers) == {"tasks": 2, "threads": 2, "processes": 3}
+    assert still_running_of([{}]) == {}
 
 
 @pytest.mark.parametrize(("began", "text"), [(True, ""), (False, ", before it began"), (None, "")])

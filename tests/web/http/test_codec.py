@@ -13,9 +13,11 @@ from tests.web.http import shapes
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
+    CancelledMany,
     Conversation,
     PolicyView,
     SessionView,
+    StoppedTurn,
     Superseded,
 )
 from turnkeeper.actors.model.records import (
@@ -104,15 +106,43 @@ def test_a_cancel_of_a_session_has_its_verdict_for_a_status() -> None:
     assert (answer["log_id"], answer["turn"], answer["settled_after_ms"]) == ("s", None, None)
 
 
+def test_a_send_says_what_runs_on_of_the_turn_that_it_superseded() -> None:
+    before = Superseded(TurnId("t1"), Verdict.UNRESPONSIVE, 1.0, still_running=StillRunning(processes=2))
+    accepted = Accepted(SessionId("s"), TurnId("t2"), 8, TurnStatus.RUNNING, before)
+    superseded = answer_of(codec.encode_accepted(accepted))["superseded"]
+    assert superseded["still_running"] == {"tasks": 0, "threads": 0, "processes": 2}
+
+
+def test_a_bulk_cancel_says_what_runs_on_of_each_turn_and_in_sum() -> None:
+    found = StoppedTurn(SessionId("s"), TurnId("t1"), "ada", "default", TurnStatus.RUNNING)
+    left = [StillRunning(tasks=1, threads=2), None, StillRunning(threads=1, processes=3)]
+    results = [replace(found, still_running=each) for each in left]
+    many = CancelledMany(3, tuple(results), 0, 1.0)
+    answer = answer_of(
+        codec.encode_cancelled_many(many, list(map(codec.encode_stopped, results)), dry_run=False)
+    )
+    assert answer["still_running"] == {"tasks": 1, "threads": 3, "processes": 3}
+    assert [each.get("still_running") for each in answer["results"]] == [
+        {"tasks": 1, "threads": 2, "processes": 0},
+        None,
+        {"tasks": 0, "threads": 1, "processes": 3},
+    ]
+    nothing = codec.encode_cancelled_many(replace(many, results=()), [], dry_run=False)
+    assert "still_running" not in answer_of(nothing)
+
+
 @pytest.mark.parametrize("verdict", Verdict)
-def test_a_cancel_says_what_still_runs_of_a_turn_exactly_if_that_is_unresponsive(verdict: Verdict) -> None:
+def test_a_cancel_says_what_runs_on_of_a_turn_exactly_if_that_was_stopped_or_given_up(
+    verdict: Verdict,
+) -> None:
     """One that has ended since it was given up is `finished_first`, with what ran then in its record."""
     left = replace(record(), extras=Extras(still_running=StillRunning(threads=1)))
+    stopped_by_it = (Verdict.CANCELLED, Verdict.UNRESPONSIVE)
     for turn in (None, record(), left):
         stopped = CancelAnswer(verdict, turn)
         for answer in (codec.encode_cancel(stopped), codec.encode_cancel_session("s", stopped)):
             said = answer_of(answer)
-            assert ("still_running" in said) is (turn is left and verdict is Verdict.UNRESPONSIVE)
+            assert ("still_running" in said) is (turn is left and verdict in stopped_by_it)
             assert said.get("still_running") in (None, {"tasks": 0, "threads": 1, "processes": 0})
 
 

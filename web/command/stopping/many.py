@@ -7,7 +7,7 @@ from typing import Any
 
 from turnkeeper.web.client.client import Client
 from turnkeeper.web.command.exit_codes import ExitCode
-from turnkeeper.web.command.outcomes import cancel_exit_code
+from turnkeeper.web.command.outcomes import cancel_exit_code, still_running_of
 from turnkeeper.web.command.screen import Screen
 
 from .tables import found_table, outcomes_table
@@ -56,6 +56,8 @@ async def stop_many(
         turns = await _stopped(client, turns, progress, wait=wait, queue=queue, force=force)
     cancelled = sum(each["verdict"] == "cancelled" for each in turns)
     answer = {**found, "dry_run": False, "cancelled": cancelled, "results": turns}
+    if left := still_running_of(turns):
+        answer["still_running"] = left
     _show(screen, answer, outcomes_table, as_json=as_json)
     return exit_code_of(turns, waited=wait)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from turnkeeper.web.command.outcomes import still_running_text
 from turnkeeper.web.command.tables import Table, fitting
 from turnkeeper.web.command.wording import ms
 
@@ -31,7 +32,7 @@ def outcome(turn: Mapping[str, Any]) -> str:
     if turn["verdict"] is None:
         return str(turn.get("error", "had ended before"))
     words, took = str(turn["verdict"]).replace("_", " "), turn["settled_after_ms"]
-    return words if took is None else f"{words} after {ms(took)}"
+    return words if took is None else f"{words} after {ms(took)}{still_running_text(turn)}"
 
 
 def _turn(turn: Mapping[str, Any]) -> dict[str, str]:

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
+from tests.actors.turn.work.test_begun import Beginner
 from tests.fakes import FOREVER, Run, ScriptedAgent, VirtualClock, done, opened, settle
 from turnkeeper.actors.model.exceptions import SessionLost, ShuttingDown
 from turnkeeper.actors.model.messages import CancelledMany, CancelMany
-from turnkeeper.actors.model.records import Asker
+from turnkeeper.actors.model.records import Asker, StillRunning
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
 from turnkeeper.actors.registry.bulk import cancels
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -57,6 +58,25 @@ async def test_all_turns_are_stopped_and_each_has_its_verdict() -> None:
         reason = (await registry.turn("a", "t-a")).reason
         assert reason is not None
         assert (reason.code, reason.by) == (CancelCode.USER_REQUEST, "local")
+
+
+async def test_what_runs_on_of_a_turn_is_said_with_its_verdict_and_in_sum() -> None:
+    """G13."""
+    agent = Beginner(stubborn=True)
+    async with opened({"default": agent, "other": ScriptedAgent()}, cancel_grace=0) as registry:
+        begun = []
+        for session in ("a", "b"):
+            await registry.send(session, "hello")
+            begun.append((await agent.begun())[1])
+        await registry.send("c", "hello", agent="other")
+        answer = await registry.cancel_many(all=True)
+        left = {each.session_id: each.still_running for each in answer.results}
+        assert left == {"a": StillRunning(processes=1), "b": StillRunning(processes=1), "c": None}
+        assert answer.still_running == StillRunning(processes=2)
+        assert (await registry.cancel_many(all=True)).still_running is None
+        for each in begun:
+            each.end()
+        await settle()
 
 
 async def test_a_user_stops_their_own_turns_and_an_admin_those_of_all() -> None:

@@ -185,6 +185,21 @@ async def test_a_turn_is_given_up_for_what_outlasts_its_grace(returns: bool, clo
         assert (await registry.counts()).counters.get("stale_reports_total") is None
 
 
+async def test_a_send_is_answered_what_runs_on_of_the_turn_whose_place_it_took(clock: VirtualClock) -> None:
+    """G3, G13."""
+    agent = Beginner(stubborn=True)
+    async with opened(agent, cancel_grace=2) as registry:
+        await registry.send("s1", "hello")
+        _, things = await agent.begun()
+        receipt = await registry.send("s1", "next")
+        before = receipt.superseded
+        assert before is not None
+        assert (before.verdict, before.still_running) == (Verdict.UNRESPONSIVE, StillRunning(processes=1))
+        things.end()
+        (await agent.begun())[1].end()
+        await settle()
+
+
 async def test_what_runs_of_a_quarantined_turn_whose_coroutine_has_ended_keeps_it_quarantined(
     clock: VirtualClock,
 ) -> None:

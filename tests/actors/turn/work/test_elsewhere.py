@@ -38,7 +38,7 @@ async def test_a_thread_of_to_thread_is_named_when_its_turn_was_cancelled(until:
         answer = await registry.cancel("s1", "t1")
         assert answer.turn is not None
         assert answer.turn.status is TurnStatus.CANCELLED, "it is seen, and not waited for"
-        assert answer.turn.still_running == StillRunning(threads=1)
+        assert answer.turn.still_running == answer.still_running == StillRunning(threads=1)
         until.set()
 
 

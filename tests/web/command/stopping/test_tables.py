@@ -42,6 +42,10 @@ def test_a_narrow_terminal_has_the_outcome_and_fewer_columns() -> None:
     ("found", "words"),
     [
         (turn("a", "finished_first", 2.0), "finished first after 2.0 ms"),
+        (
+            turn("a", "unresponsive", 2.0, still_running={"threads": 2}),
+            "unresponsive after 2.0 ms; 2 threads still run",
+        ),
         (turn("a", "requested"), "requested"),
         (turn("a", "not_running"), "not running"),
         (turn("a"), "had ended before"),
