@@ -91,10 +91,11 @@ class LoopWatch:
             except Empty:
                 if self._loop.is_closed():
                     return False
+                frame = sys._current_frames().get(self._loops_thread)
+                # Asked only now, so that the frame is one in which the loop was being run.
                 paused = paused or not self._loop.is_running()
                 if not (seen or paused) and self._mail.empty():
                     seen = True
-                    frame = sys._current_frames().get(self._loops_thread)
                     self._report(time.monotonic() - self._asked, frame)
                 continue
             if at is None:

@@ -176,12 +176,12 @@ SESSIONS = 20
 def sigint() -> Ended:
     """End it while turns swallow their cancel, streams are open, and cancels and sends wait for them."""
     with (
-        Server(shutdown_deadline=0.4, cancel_grace=5) as server,
+        Server(shutdown_deadline=4, cancel_grace=30) as server,
         Client(server) as client,
         ExitStack() as stack,
     ):
         streams = [
-            stack.enter_context(Stream(server, f"s{number}", patience=3.0)) for number in range(SESSIONS)
+            stack.enter_context(Stream(server, f"s{number}", patience=PATIENCE)) for number in range(SESSIONS)
         ]
         for number in range(SESSIONS):
             client.send(f"s{number}", "swallow 30")
@@ -206,7 +206,7 @@ def sigint() -> Ended:
 
 
 def ask_and_wait(port: int, path: str, body: bytes | None) -> None:
-    with Client(port, patience=5.0) as client:
+    with Client(port, patience=PATIENCE) as client:
         client.ask("POST", path, body)
 
 
