@@ -26,7 +26,7 @@ def state_of(durable: Durable) -> SessionState:
     if durable.closed is not None:
         return SessionState.CLOSED
     if durable.holder is None:
-        return SessionState.IDLE
+        return SessionState.QUEUED if waiting_turns(durable) else SessionState.IDLE
     return SessionState.RUNNING if durable.holder.cancellation is None else SessionState.CANCELLING
 
 

@@ -50,7 +50,8 @@ async def main(messages: int, text: str = "one two three") -> Counter[str]:
 async def over(client: Client, name: str) -> None:
     """Wait until no turn runs or waits in a session whose name begins like that."""
     while True:
-        left = [each for state in ("running", "queued") for each in await client.sessions(state=state)]
+        # Those that wait first: one that starts meanwhile is seen running.
+        left = [each for state in ("queued", "running") for each in await client.sessions(state=state)]
         if not any(each["log_id"].startswith(name) for each in left):
             return
         await asyncio.sleep(0.5)

@@ -73,10 +73,10 @@ class SessionRow(msgspec.Struct, array_like=True):
         self.in_flight, self.queued, self.unresponsive = in_flight, queued, unresponsive
         if self.closed is not None:
             self.state = SessionState.CLOSED
-        elif not in_flight:
-            self.state = SessionState.IDLE
-        else:
+        elif in_flight:
             self.state = SessionState.CANCELLING if cancelling else SessionState.RUNNING
+        else:
+            self.state = SessionState.QUEUED if queued else SessionState.IDLE
 
     def note_early(self, body: bytes) -> None:
         """A cancel came before its send."""

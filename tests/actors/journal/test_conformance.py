@@ -420,6 +420,17 @@ async def test_a_user_s_sessions_are_listed_by_owner_state_and_title(journal: Jo
     assert (waiting.turns_in_flight, waiting.turns_queued) == (1, 1)
 
 
+async def test_a_session_in_which_turns_only_wait_is_listed_as_queued(journal: Journal) -> None:
+    head = await one_turn(journal, "s1", at=1.0)
+    head = await head_after(journal, "s1", head, accepted("t2", 2.0))
+    await head_after(journal, "s2", None, opened(at=3.0), accepted("t1", 3.0))
+    assert await listed(journal, state=SessionState.QUEUED) == ["s2", "s1"]
+    assert await listed(journal, state=IDLE) == []
+    await head_after(journal, "s1", head, Started(TurnId("t2"), 2, 4.0))
+    assert await listed(journal, state=SessionState.QUEUED) == ["s2"]
+    assert await listed(journal, state=SessionState.RUNNING) == ["s1"]
+
+
 async def test_turns_are_listed_the_one_sent_last_first(journal: Journal) -> None:
     head: int | None = None
     for number in range(7):
