@@ -13,7 +13,9 @@ class SessionState(Word):
     """The states of a session."""
 
     IDLE = word("idle", "no turn is in flight")
-    QUEUED = word("queued", "no turn is in flight, and one waits to be started, after a restart")
+    QUEUED = word(
+        "queued", "no turn is in flight, and one waits for a slot, for a moment, or after a restart"
+    )
     RUNNING = word("running", "a turn runs")
     CANCELLING = word("cancelling", "a turn has been cancelled and has not settled yet")
     CLOSED = word("closed", "it takes no more messages")
@@ -140,7 +142,7 @@ class OnFull(Word):
     """What becomes of a send that finds as many waiting as may wait."""
 
     REJECT = word("reject", "it is refused")
-    DROP_OLDEST = word("drop_oldest", "the oldest of the same sender's that wait is cancelled to make room")
+    DROP_OLDEST = word("drop_oldest", "the first in the line of the same sender's is cancelled to make room")
 
 
 class OnCap(Word):
@@ -278,7 +280,7 @@ class Step(Word):
     """The steps of a turn's timeline, in the order in which those of one moment are listed."""
 
     SUBMITTED = word("submitted", "the message arrived")
-    QUEUED = word("queued", "it began to wait: for another turn to settle, or for a slot")
+    QUEUED = word("queued", "it began to wait: for another turn to settle, for a moment, or for a slot")
     STARTED = word("started", "it got hold of the session")
     FIRST_EVENT = word("first_event", "its agent emitted its first event")
     CHILD_SENT = word("child_sent", "it sent a message to another session, for a turn that is its child")

@@ -59,8 +59,8 @@ async def test_the_queue_the_snapshot_and_the_places_say_where_a_turn_stands() -
         ({"after_seconds": 604_801}, 422, "INVALID_DELAY"),
         ({"after_seconds": -1}, 422, "INVALID_DELAY"),
         ({"after_seconds": "soon"}, 422, "INVALID_DELAY"),
-        ({"on_cap": "wait"}, 422, "INVALID_REQUEST"),
-        ({"max_of_agent": 1}, 422, "INVALID_REQUEST"),
+        ({"on_cap": "wait"}, 403, "POLICY_NOT_ALLOWED"),
+        ({"max_of_agent": 1}, 403, "POLICY_NOT_ALLOWED"),
     ],
 )
 async def test_what_a_send_may_not_say_of_how_it_is_let_in_has_a_code_of_its_own(

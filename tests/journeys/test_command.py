@@ -238,7 +238,7 @@ async def test_show_says_why_a_turn_ended() -> None:
         steps = [line.split(None, 3)[3] for line in shown[3:6]]
         assert steps[:2] == [
             "sent by ada, to the agent default",
-            "began to wait for another turn to settle (strategy is interrupt, said by the settings)",
+            "began to wait (strategy is interrupt, said by the settings)",
         ]
         assert re.fullmatch(r"started, after a wait of \d+(\.\d+)? m?s", steps[2])
         assert re.match(r"t1 +ada +\S+ +.* cancelled: superseded by t2$", shown[-1])
@@ -249,6 +249,21 @@ async def test_show_says_why_a_turn_ended() -> None:
         assert (all_of_it["state"], all_of_it["turn"]["timeline"][0]["step"]) == ("idle", "submitted")
         unknown = await said("show", "s", "t3", url=url, **ask)
         assert (unknown.code, unknown.err) == (5, "turnkeeper: no turn 't3' in this session\n")
+
+
+async def test_show_says_what_the_turns_wait_for() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, on_cap="wait", max_in_flight_in_all=1) as house:
+        url = house.url("")
+        await house.sent("busy")
+        await agent.run()
+        await house.sent("s", task_id="t1")
+        await house.sent("s", task_id="t2", multitask_strategy="enqueue")
+        await house.sent("later", task_id="t1", after_seconds=60)
+        assert "turn t1 waits for server_cap; sent" in (await said("show", "s", "t1", url=url)).out
+        assert "turn t1 waits for not_before; sent" in (await said("show", "later", "t1", url=url)).out
+        others = [line.split()[-3:] for line in (await said("show", "s", url=url)).out.splitlines()[-2:]]
+        assert others == [["queued", "for", "server_cap"], ["queued", "for", "session_busy"]]
 
 
 @pytest.mark.parametrize("setting", CloseOn)

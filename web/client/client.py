@@ -122,6 +122,10 @@ class Client(Connection):
         """One turn with its timeline."""
         return await self.ask("GET", "chat", session, "turns", task)
 
+    async def queue(self, session: str) -> list[JSON]:
+        """The turns that wait for a session, in order, each with its place and what it waits for."""
+        return list((await self.ask("GET", "chat", session, "queue"))["queue"])
+
     async def cleanup(self) -> list[str]:
         """Put idle sessions to sleep; their ids."""
         return list((await self.ask("POST", "chat", "cleanup_completed_tasks"))["cleaned_up"])

@@ -304,6 +304,11 @@ async def show(client: Client, screen: Screen, session: str, task: str | None, a
     if as_json:
         screen.json(turn if found is None else {**found, "turn": turn})
         return ExitCode.OK
+    if (turn or {}).get("status") == "queued" or (found or {}).get("queue"):
+        waiting = {each["task_id"]: each for each in await client.queue(session)}
+        turn = None if turn is None else {**turn, **waiting.get(turn["task_id"], {})}
+        if found is not None:
+            found["queue"] = [waiting.get(each["task_id"], each) for each in found["queue"]]
     now = time.time()
     if found is not None:
         screen.line(session_text(found))

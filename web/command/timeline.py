@@ -45,7 +45,7 @@ def _became(turn: JSON, now: float) -> str:
         ):
             return f"ended after {_took(turn, now)}: {ending_text(turn)}"
         case TurnStatus.QUEUED:
-            return f"waits for another turn to settle, for {_took(turn, now)}"
+            return f"waits{_for_what(turn)}; sent {_took(turn, now)} ago"
         case TurnStatus.RUNNING:
             return f"runs, for {_took(turn, now)}"
         case TurnStatus.CANCELLING:
@@ -62,7 +62,12 @@ def _why(turn: JSON) -> str:
     """The status of a turn, and what is behind it."""
     status = status_of(turn)
     ended_badly = status in TERMINAL and status is not TurnStatus.COMPLETED
-    return ending_text(turn) if ended_badly else str(turn["status"])
+    return ending_text(turn) if ended_badly else f"{turn['status']}{_for_what(turn)}"
+
+
+def _for_what(turn: JSON) -> str:
+    """What it waits for, of a turn as the queue has it."""
+    return f" for {turn['waits_for']}" if "waits_for" in turn else ""
 
 
 def _took(turn: JSON, now: float) -> str:
@@ -90,8 +95,7 @@ def _step(each: JSON, turn: JSON) -> str:
         case Step.SUBMITTED:
             return f"sent by {turn['user']}, to the agent {turn['agent']}"
         case Step.QUEUED:
-            slot = ", or for a slot" if "on_cap" in each.get("decided_by", {}) else ""
-            return f"began to wait for another turn to settle{slot}"
+            return "began to wait"
         case Step.STARTED:
             waited = each.get("queue_wait_ms")
             return "started" if waited is None else f"started, after a wait of {_span(waited / 1000.0)}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn, TypeAlias, TypeVar, get_args
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.exceptions import InvalidRequest, PolicyNotAllowed
 from turnkeeper.actors.model.ids import ID_PATTERN, ID_RULE
 from turnkeeper.actors.model.messages import CancelMany, ChangeQueued, Send, SetAdmission
 from turnkeeper.actors.model.records import Asker
@@ -407,7 +407,11 @@ _REFUSED = (msgspec.MsgspecError, RecursionError, ValueError)
 
 
 def decode_send(body: bytes | bytearray) -> SendBody:
-    """The body of a send. Raises `Problem` 422 for what is not JSON, and `InvalidRequest`."""
+    """The body of a send.
+
+    Raises `Problem` 422 for what is not JSON, `InvalidRequest`, and `PolicyNotAllowed` for a field that is
+    the host's alone to say.
+    """
     try:
         said: SendBody | list[Part] = _SEND.decode(body)
     except _REFUSED:
@@ -415,6 +419,9 @@ def decode_send(body: bytes | bytearray) -> SendBody:
         if not isinstance(data, list | dict):
             text = "the body must be a list of parts, or an object with a message"
             raise InvalidRequest(text, field="body") from None
+        for name in data if isinstance(data, dict) else ():
+            if name in FIELDS and FIELDS[name].host:
+                raise PolicyNotAllowed(f"{name} may not be set by a send", field=name) from None
         said = _convert({"message": data} if isinstance(data, list) else data, SendBody)
     else:
         said = SendBody(said) if isinstance(said, list) else said

@@ -67,7 +67,7 @@ def test_every_step_is_shown_in_words() -> None:
     )
     assert steps(whole) == [
         "sent by ada, to the agent coder",
-        "began to wait for another turn to settle (strategy is interrupt, said by the settings)",
+        "began to wait (strategy is interrupt, said by the settings)",
         "started, after a wait of 500 ms",
         "its agent emitted its first event",
         'asked to stop by bob: user_request, saying "too slow"',
@@ -101,7 +101,7 @@ def test_the_end_of_a_turn_names_the_calls_of_tools_that_it_had_not_come_back_fr
 def test_a_turn_that_waited_for_a_slot_says_which_fields_were_behind_that() -> None:
     policy = replace(STANDARD, on_cap=OnCap.WAIT)
     [_, queued] = steps(record("t1", status=TurnStatus.QUEUED, queued_at=1.0, own_policy=policy))
-    assert queued.startswith("began to wait for another turn to settle, or for a slot (strategy is interrupt")
+    assert queued.startswith("began to wait (strategy is interrupt")
     assert "on_cap is wait, said by the settings; priority is normal, said by the settings" in queued
 
 
@@ -164,7 +164,7 @@ def test_a_cancel_without_a_user_is_shown_without_a_name() -> None:
 @pytest.mark.parametrize(
     ("fields", "text"),
     [
-        ({"status": TurnStatus.QUEUED}, "waits for another turn to settle, for 1m39s"),
+        ({"status": TurnStatus.QUEUED}, "waits; sent 1m39s ago"),
         ({"status": TurnStatus.RUNNING}, "runs, for 1m39s"),
         ({"status": TurnStatus.CANCELLING}, "was asked to stop and has not settled yet, after 1m39s"),
         (
@@ -196,6 +196,12 @@ def test_a_cancel_without_a_user_is_shown_without_a_name() -> None:
 )
 def test_what_became_of_a_turn_is_shown_in_a_line(fields: dict[str, Any], text: str) -> None:
     assert turn_text(shown(record("t1", **fields)), NOW) == f"turn t1 {text}"
+
+
+def test_a_turn_that_waits_is_shown_with_what_it_waits_for() -> None:
+    turn = {**shown(record("t1", status=TurnStatus.QUEUED)), "waits_for": "server_cap"}
+    assert turn_text(turn, NOW) == "turn t1 waits for server_cap; sent 1m39s ago"
+    assert other_turns_table([turn], NOW).rows[0][-1] == "queued for server_cap"
 
 
 def test_a_status_that_only_a_later_server_knows_is_shown_as_it_is() -> None:
