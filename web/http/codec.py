@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict, assert_never
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict, assert_never, overload
 
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
@@ -200,7 +200,7 @@ def encode_admission(found: messages.Admission) -> AdmissionAnswer:
         in_flight=found.in_flight,
         in_flight_of_agents=dict(found.of_agents),
         active_users=found.active_users,
-        share=round(found.share, 3),
+        share=rounded(found.share),
         waiting=sum(found.waiting.values()),
         waiting_by_lane=by_lane,
     )
@@ -284,7 +284,7 @@ def encode_accepted(accepted: messages.Accepted) -> SendAnswer:
         superseded = SupersededTurn(
             lost.turn_id,
             lost.verdict,
-            _ms(lost.settled_after_ms),
+            rounded(lost.settled_after_ms),
             lost.rolled_back,
             _still_running(lost.still_running),
         )
@@ -390,7 +390,7 @@ def encode_unknown_turn(answer: messages.CancelAnswer) -> UnknownTurnProblem:
         title=problem.title,
         detail=message,
         code="UNKNOWN_TURN",
-        remembered_for=answer.remembered_for,
+        remembered_for=rounded(answer.remembered_for),
         message=message,
         verdict=answer.verdict,
     )
@@ -417,7 +417,7 @@ def encode_cancel_session(log_id: str, answer: messages.CancelAnswer) -> Session
 def _cancelled(answer: messages.CancelAnswer) -> tuple[Any, ...]:
     """What both answers have of a cancel."""
     turn, still_running = _turn(answer.turn), _still_running(answer.still_running)
-    return answer.verdict, _ms(answer.settled_after_ms), turn, list(answer.cleared), still_running
+    return answer.verdict, rounded(answer.settled_after_ms), turn, list(answer.cleared), still_running
 
 
 def _still_running(still: records.StillRunning | None) -> StillRunningData | UnsetType:
@@ -477,7 +477,7 @@ def encode_stopped(stopped: messages.StoppedTurn) -> StoppedTask:
         agent=stopped.agent,
         task_status=stopped.status,
         verdict=stopped.verdict,
-        settled_after_ms=_ms(stopped.settled_after_ms),
+        settled_after_ms=rounded(stopped.settled_after_ms),
         cleared=list(stopped.cleared),
         error=UNSET if stopped.error is None else stopped.error,
         still_running=_still_running(stopped.still_running),
@@ -628,15 +628,15 @@ def _moment(moment: records.Moment, policy: Policy) -> Moment:
     return Moment(
         step=moment.step,
         at=moment.at,
-        ms=round(moment.ms, 3),
+        ms=rounded(moment.ms),
         by=UNSET if reason is None else reason.by,
         code=UNSET if reason is None else reason.code,
         text=UNSET if reason is None else reason.text,
         outcome=UNSET if status is None or not late else status,
         status=UNSET if status is None or late else status,
-        settled_after_ms=UNSET if after is None else round(after, 3),
+        settled_after_ms=UNSET if after is None else rounded(after),
         turn=UNSET if moment.turn is None else ref_data(moment.turn),
-        queue_wait_ms=UNSET if waited is None else round(waited, 3),
+        queue_wait_ms=UNSET if waited is None else rounded(waited),
         decided_by={
             # Of two bounds, the one that there is.
             name: _decided(policy.decided(name))
@@ -1007,5 +1007,14 @@ def _turn(record: TurnRecord | None) -> TurnData | None:
     return None if record is None else turn_data(record)
 
 
-def _ms(span: float | None) -> float | None:
-    return None if span is None else round(span, 3)
+@overload
+def rounded(number: float) -> float: ...
+
+
+@overload
+def rounded(number: float | None) -> float | None: ...
+
+
+def rounded(number: float | None) -> float | None:
+    """A number that was measured, as answers say it: to three decimals."""
+    return None if number is None else round(number, 3)

@@ -521,6 +521,6 @@ def test_a_cancel_of_an_unknown_turn_is_a_problem_and_an_answer_as_it_was(rememb
         "title": "Not Found",
         "detail": "No active task found for this session",
         "code": "UNKNOWN_TURN",
-        "remembered_for": remembered,
         **as_it_was(shapes.encode_cancel(answer)),
+        "remembered_for": codec.rounded(remembered),
     }

@@ -14,6 +14,7 @@ from turnkeeper.actors.model.records import SessionId, TurnRecord
 from turnkeeper.actors.model.words import TERMINAL, TurnStatus, Verdict
 from turnkeeper.actors.session.consequences import CAUSES
 from turnkeeper.web.http.call import Call
+from turnkeeper.web.http.codec import rounded
 from turnkeeper.web.http.mount import respond
 from turnkeeper.web.http.parameters import IF_MATCH
 from turnkeeper.web.http.problems import Code, Problem
@@ -95,10 +96,10 @@ async def stop(call: Call) -> web.StreamResponse:
     said = StopAnswer(
         verdict=answer.verdict,
         status=None if turn is None else turn.status,
-        settled_after_ms=answer.settled_after_ms,
+        settled_after_ms=rounded(answer.settled_after_ms),
         turn=None if turn is None else turn_data(turn),
         cleared=answer.cleared,
-        remembered_for=answer.remembered_for,
+        remembered_for=rounded(answer.remembered_for),
         active_stream_id=None if awaited is None else awaited.turn_id,
     )
     return respond(said, 202 if answer.verdict is Verdict.REQUESTED else 200)
