@@ -10,7 +10,7 @@ export function openChat(id, messages = [], server = "") {
     prepareSendMessagesRequest: ({ messages, body, trigger, messageId }) => ({
       body: { ...body, id, message: messages.at(-1), trigger, messageId },
     }),
-    // A reply that was lost in the middle may have ended since.
+    // A reply that was lost in the middle, or has begun before the page was loaded, may have ended since.
     prepareReconnectToStreamRequest: () => ({ api: `${server}/api/chat/${id}/stream${unfinished(chat)}` }),
   });
   const chat = new Chat({ id, messages, transport });
@@ -24,8 +24,8 @@ function unfinished({ lastMessage }) {
 
 /** Stop the reply to the last message, and no later one. It ends with that, and keeps what it has. */
 export async function stopReply(chat, server = "") {
-  const { role, id, metadata } = chat.lastMessage ?? {};
-  const which = role === "user" ? { messageId: id } : { activeStreamId: metadata?.activeStreamId };
+  const { role, id, metadata: { activeStreamId } = {} } = chat.lastMessage ?? {};
+  const which = role === "user" && !activeStreamId ? { messageId: id } : { activeStreamId };
   const response = await fetch(`${server}/api/chat/${chat.id}/stop`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
@@ -34,25 +34,14 @@ export async function stopReply(chat, server = "") {
   return answerOf(response); // {verdict, status, settled_after_ms, turn, cleared, activeStreamId}
 }
 
-/** What was said in the chat before: the messages to open it with. */
+/** What was said in the chat so far: the messages to open it with. The reply that is on its way is not among them. */
 export async function saidBefore(id, server = "") {
-  const response = await fetch(`${server}/chat/${id}/messages`);
-  if (response.status === 404) return []; // it is a new chat
-  const { messages } = await answerOf(response);
-  return messages
-    .filter(({ role }) => role === "user" || role === "assistant")
-    .map(({ role, content, cut_off: cutOff }, n) => ({
-      id: `before-${n}`,
-      role,
-      parts: [{ type: "text", text: textOf(content) }],
-      ...(cutOff && { metadata: { cutOff } }), // the reply is not whole
-    }));
+  const response = await fetch(`${server}/api/chat/${id}`);
+  const { messages } = await answerOf(response); // {messages, omitted, activeStreamId}
+  return messages;
 }
 
 async function answerOf(response) {
   if (!response.ok) throw new Error(await response.text());
   return response.json();
 }
-
-const textOf = (content) =>
-  typeof content === "string" ? content : (content ?? []).map((part) => part.text ?? "").join("");

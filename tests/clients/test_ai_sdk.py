@@ -1,5 +1,6 @@
 """The class behind `useChat` speaks to the AI SDK's wire: what it shows of a turn, and can do to it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -17,11 +18,17 @@ SPEAKS = ["ai-sdk"]
 
 
 async def chat_of(
-    driver: Driver, house: House, chat_id: str = "c1", token: str = "none", **ways: Any
+    driver: Driver,
+    house: House,
+    chat_id: str = "c1",
+    token: str = "none",
+    *,
+    messages: Sequence[Any] = (),
+    **ways: Any,
 ) -> Made:
-    """A chat, as a page of that user's has it."""
+    """A chat, as a page of that user's has it that was opened with these messages."""
     headers = {"Authorization": f"Bearer {token}"}
-    options = {"id": chat_id, "api": house.url("/api/chat"), "headers": headers}
+    options = {"id": chat_id, "api": house.url("/api/chat"), "headers": headers, "messages": messages}
     return await driver.make("chat", options, **ways)
 
 
@@ -30,6 +37,13 @@ def text(state: Any) -> str:
     if not state["messages"] or state["messages"][-1]["role"] != "assistant":
         return ""
     return "".join(part["text"] for part in state["messages"][-1]["parts"] if part["type"] == "text")
+
+
+def said(state: Any) -> list[tuple[str, str]]:
+    """Who has said what in it."""
+    return [
+        (each["role"], "".join(part.get("text", "") for part in each["parts"])) for each in state["messages"]
+    ]
 
 
 async def shows(chat: Made, wanted: str, status: str = "streaming") -> Any:
@@ -149,6 +163,32 @@ async def test_a_page_that_is_loaded_anew_shows_the_turn_from_its_beginning(ai_s
         say(run, WORDS[2])
         run.finish()
         assert text(await call.result()) == text(await resumed.result()) == "one two three"
+
+
+async def test_a_page_that_is_loaded_anew_with_what_was_said_shows_it_all_and_goes_on(ai_sdk: Driver) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, speaks=SPEAKS) as house:
+        chat = await chat_of(ai_sdk, house)
+        call, run = await sending(chat, agent)
+        run.finish()
+        await call.result()
+        call, run = await sending(chat, agent)
+        anew = await chat_of(ai_sdk, house, messages=(await house.get("/api/chat/c1")).body["messages"])
+        resumed = anew.call("resumeStream")
+        during = await shows(anew, "one two ")
+        say(run, WORDS[2])
+        run.finish()
+        end = await resumed.result()
+        assert said(during) == [
+            ("user", "hello"),
+            ("assistant", "one two "),
+            ("user", "hello"),
+            ("assistant", "one two "),
+        ]
+        assert said(end) == said(await call.result()) == [*said(during)[:3], ("assistant", "one two three")]
+        assert (end["status"], end["error"]) == ("ready", None)
+        again = await chat_of(ai_sdk, house, messages=(await house.get("/api/chat/c1")).body["messages"])
+        assert said(await again.ask("resumeStream")) == said(end)
 
 
 async def test_nothing_is_resumed_where_nothing_runs(ai_sdk: Driver) -> None:

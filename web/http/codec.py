@@ -1,7 +1,7 @@
 """What the actors answer -> the types of the answers over HTTP, and their JSON. Pure."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict, assert_never, overload
 
 import msgspec
@@ -931,21 +931,31 @@ def encode_messages(conversation: messages.Conversation, most: int, most_of_part
 
     A message that is not JSON is ``null``.
     """
-    texts: list[Raw] = []
-    room = most // 2
-    for message in reversed(conversation.messages):
-        # Each is written by itself and not within a larger one: what was nested just not too deeply still is.
-        text = _json_or_null(shown_as_kept(message, most_of_part, room))
-        most -= len(text)
-        if most < 0:
-            break
-        texts.append(Raw(text.encode()))
+    texts = [Raw(text.encode()) for _, text in shown_last(conversation, most, most_of_part)]
     return MessagesAnswer(
         log_id=conversation.session_id,
         cursor=conversation.cursor,
         omitted=conversation.omitted + len(conversation.messages) - len(texts),
         messages=texts[::-1],
     )
+
+
+def shown_last(
+    conversation: messages.Conversation, most: int, most_of_part: int
+) -> Iterator[tuple[Any, str]]:
+    """The last messages of a conversation that fit into about ``most`` bytes, the last one first.
+
+    Each is without the large parts in it, and comes with itself as JSON: ``null`` if it is none.
+    """
+    room = most // 2
+    for message in reversed(conversation.messages):
+        # Each is written by itself and not within a larger one: what was nested just not too deeply still is.
+        as_shown = shown_as_kept(message, most_of_part, room)
+        text = _json_or_null(as_shown)
+        most -= len(text)
+        if most < 0:
+            break
+        yield as_shown, text
 
 
 def _json_or_null(message: Any) -> str:

@@ -6,6 +6,9 @@ The layout::
     attempts    what of a turn stands that was started more than once
     asked       what the bodies of requests ask for
     refusals    how a chat is told that something is refused
-    chat        the handlers: send, resume, stop
+    before      the messages that a chat is opened with
+    session     the session that a chat is, and the reply that a page waits for
+    opening     the handler that opens a chat
+    chat        the handlers that send, resume and stop
     wire        all routes
 """

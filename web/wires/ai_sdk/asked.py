@@ -14,12 +14,12 @@ from turnkeeper.actors.model.words import Strategy
 from turnkeeper.web.http.body import check_message, decode_json
 from turnkeeper.web.http.problems import Code, Problem
 
+from .message import STREAM_ID
+
 #: How much of what is refused an answer repeats.
 _MOST_SHOWN: Final = 100
 #: Where an image may be: in the message itself, or where the agent can get it.
 _IMAGES_AT: Final = ("data:", "http://", "https://")
-#: What the SDK calls the reply that is on its way, and its guide has pages name it as.
-STREAM_ID: Final = "activeStreamId"
 _SUBMIT: Final = "submit-message"
 _REGENERATE: Final = "regenerate-message"
 #: Why what was said stays.

@@ -8,11 +8,9 @@ from aiohttp import web
 from turnkeeper.actors.events.turn_reader import TurnReader
 from turnkeeper.actors.events.wire import TurnData, turn_data
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import UnknownSession
-from turnkeeper.actors.model.messages import GetSession, GetTurn, SessionView
+from turnkeeper.actors.model.messages import GetTurn
 from turnkeeper.actors.model.records import SessionId, TurnRecord
-from turnkeeper.actors.model.words import TERMINAL, TurnStatus, Verdict
-from turnkeeper.actors.session.consequences import CAUSES
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.web.http.call import Call
 from turnkeeper.web.http.codec import rounded
 from turnkeeper.web.http.mount import respond
@@ -21,8 +19,9 @@ from turnkeeper.web.http.problems import Code, Problem
 from turnkeeper.web.wires.agents import agent_of
 from turnkeeper.web.wires.writing import DONE, JsonEvents
 
-from .asked import NEW_MESSAGE, STREAM_ID, send_asked, stop_asked
-from .message import Message, beginning
+from .asked import NEW_MESSAGE, send_asked, stop_asked
+from .message import STREAM_ID, Message, beginning
+from .session import awaited, chat_of, view_of
 
 #: Says which protocol a stream speaks.
 HEADERS: Final = {"X-Vercel-AI-UI-Message-Stream": "v1"}
@@ -58,9 +57,9 @@ async def resume(call: Call) -> web.StreamResponse:
     A client that has lost its connection cannot know whether the reply has ended since, and takes 204 for the
     end of what it has. With ``?activeStreamId=`` it names that reply, and is given it in either case.
     """
-    chat, named = _chat_of(call), call.request.query.get(STREAM_ID)
+    chat, named = chat_of(call), call.request.query.get(STREAM_ID)
     if named is None:
-        turn = _awaited(await _view(call, chat))
+        turn = awaited(await view_of(call, chat))
     else:
         turn = await _turn(call, chat, ids.checked(named, STREAM_ID))
     if turn is None:
@@ -82,17 +81,17 @@ class StopAnswer(msgspec.Struct, kw_only=True):
     turn: TurnData | None
     cleared: tuple[str, ...]
     remembered_for: float | None
-    active_stream_id: str | None = msgspec.field(name="activeStreamId")
+    active_stream_id: str | None = msgspec.field(name=STREAM_ID)
 
 
 async def stop(call: Call) -> web.StreamResponse:
     """``POST /api/chat/{id}/stop``: stop the reply that is named, or else whatever the chat does."""
-    chat, asked = _chat_of(call), stop_asked(await call.body())
+    chat, asked = chat_of(call), stop_asked(await call.body())
     named = asked.turn_id
     if asked.message_id is not None:
         named = ids.keyed_turn_id(call.user, chat, asked.message_id)
     answer = await call.cancel(chat, named)
-    turn, awaited = answer.turn, _awaited(await _view(call, chat))
+    turn, next_one = answer.turn, awaited(await view_of(call, chat))
     said = StopAnswer(
         verdict=answer.verdict,
         status=None if turn is None else turn.status,
@@ -100,13 +99,9 @@ async def stop(call: Call) -> web.StreamResponse:
         turn=None if turn is None else turn_data(turn),
         cleared=answer.cleared,
         remembered_for=rounded(answer.remembered_for),
-        active_stream_id=None if awaited is None else awaited.turn_id,
+        active_stream_id=None if next_one is None else next_one.turn_id,
     )
     return respond(said, 202 if answer.verdict is Verdict.REQUESTED else 200)
-
-
-def _chat_of(call: Call) -> SessionId:
-    return SessionId(ids.checked(call.request.match_info["id"], "id"))
 
 
 async def _stream(call: Call, reader: TurnReader, attempt: int) -> web.StreamResponse:
@@ -119,31 +114,12 @@ async def _turn(call: Call, chat: SessionId, turn_id: str) -> TurnRecord:
     return await call.ask(GetTurn(chat, turn_id, call.asker))
 
 
-async def _view(call: Call, chat: SessionId) -> SessionView | None:
-    """The session; ``None`` where it is not known, as a chat is that has just been made."""
-    try:
-        return await call.ask(GetSession(chat, call.asker))
-    except UnknownSession:
-        return None
-
-
-def _awaited(view: SessionView | None) -> TurnRecord | None:
-    """The turn whose reply a chat waits for: the one in flight, unless another one takes its place."""
-    if view is None:
-        return None
-    current, waiting = view.turn, next(iter(view.queue), None)
-    if current is None or current.status in TERMINAL:
-        return waiting
-    makes_way = current.reason is not None and CAUSES[current.reason.code].supersedes
-    return waiting if makes_way and waiting is not None else current
-
-
 async def _check_repeats(call: Call, chat: SessionId, message_id: str) -> None:
     """Raise `Problem` unless this message was sent before, and nothing was said after its reply.
 
     Else the client would change what was said, or has left out what followed.
     """
-    view = await _view(call, chat)
+    view = await view_of(call, chat)
     turn_id = ids.keyed_turn_id(call.user, chat, message_id)
     last = () if view is None else (view.turn, *view.queue)
     if not any(turn is not None and turn.turn_id == turn_id for turn in last):

@@ -29,6 +29,8 @@ from .attempts import Attempts
 
 #: One chunk, as JSON.
 Chunk: TypeAlias = dict[str, Any]
+#: What the SDK calls the reply that is on its way, and its guide has pages name it as.
+STREAM_ID: Final = "activeStreamId"
 #: The kinds of parts that come in pieces.
 _TEXT: Final = "text"
 _REASONING: Final = "reasoning"
@@ -36,7 +38,7 @@ _REASONING: Final = "reasoning"
 
 def beginning(turn_id: str) -> Chunk:
     """What comes before anything of the turn: which message it is."""
-    return {"type": "start", "messageId": turn_id, "messageMetadata": {"activeStreamId": turn_id}}
+    return {"type": "start", "messageId": turn_id, "messageMetadata": {STREAM_ID: turn_id}}
 
 
 class Message:

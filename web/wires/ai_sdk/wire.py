@@ -3,6 +3,7 @@
 from turnkeeper.web.wires.wire import Wire, WireRoute
 
 from .chat import resume, send, stop
+from .opening import open_chat
 from .refusals import refuse
 
 AI_SDK = Wire(
@@ -11,6 +12,7 @@ AI_SDK = Wire(
     base="/api/chat",
     routes=(
         WireRoute("POST", "/api/chat", send),
+        WireRoute("GET", "/api/chat/{id}", open_chat),
         WireRoute("GET", "/api/chat/{id}/stream", resume),
         WireRoute("POST", "/api/chat/{id}/stop", stop),
     ),

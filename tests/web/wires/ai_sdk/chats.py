@@ -81,6 +81,13 @@ class ChatApi:
         """A resume that comes to nothing."""
         return await self.door.get(f"/api/chat/{chat}/stream{query}", headers=self._headers)
 
+    async def opened(self, chat: str = "c1", query: str = "") -> dict[str, Any]:
+        """What a page opens the chat with."""
+        answer = await self.door.get(f"/api/chat/{chat}{query}", headers=self._headers)
+        assert answer.status == 200, answer.text
+        assert isinstance(answer.body, dict)
+        return answer.body
+
     async def stop(self, chat: str = "c1", **body: Any) -> dict[str, Any]:
         """What a stop came to."""
         answer = await self.door.post(f"/api/chat/{chat}/stop", json=body or None, headers=self._headers)
