@@ -15,6 +15,7 @@ from turnkeeper.actors.model.words import TERMINAL, StreamEnd, TurnStatus
 from .shown import SURELY_SHOWN, shown
 from .wire import (
     completed_data,
+    edited_data,
     gap_data,
     interrupted_data,
     places_data,
@@ -37,6 +38,9 @@ class EventName(Word):
     )
     QUEUED = word("turn.queued", "a turn waits for the one before it to settle")
     PLACES = word("turn.places", "the turns that wait have changed, or their order")
+    EDITED = word(
+        "turn.edited", "a turn that waits says something else: `message`, as the user `by` wrote it"
+    )
     STARTED = word("turn.started", "a turn holds the session")
     COMPLETED = word("turn.completed", "the turn ended as `completed`; `result` is `null` if it is not JSON")
     FAILED = word("turn.failed", "the turn ended as `failed`")
@@ -58,6 +62,7 @@ GAP: Final[str] = EventName.GAP
 CLOSE: Final[str] = EventName.CLOSE
 QUEUED: Final[str] = EventName.QUEUED
 PLACES: Final[str] = EventName.PLACES
+EDITED: Final[str] = EventName.EDITED
 STARTED: Final[str] = EventName.STARTED
 INTERRUPTED: Final[str] = EventName.INTERRUPTED
 TOOL_CALL: Final[str] = EventName.TOOL_CALL
@@ -275,6 +280,12 @@ def snapshot_event(view: SessionView, queue: tuple[QueuedTurn, ...], cursor: str
 def places_event(queue: tuple[QueuedTurn, ...]) -> Event:
     """Says which turns wait, and in which order."""
     return Event(PLACES, text=to_json(places_data(queue)))
+
+
+def edited_event(spec: TurnSpec, by: str, most_of_part: int, most: int) -> Event:
+    """Says what a turn that waits says now, and who edited it (see `shown` for large messages)."""
+    of_message = shown(spec.message, most_of_part, most)
+    return Event(EDITED, text=to_json(edited_data(spec.turn_id, by, of_message.message)))
 
 
 #: Each `close`, by why it is written. One for all readers, so that it is encoded once.

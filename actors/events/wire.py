@@ -344,6 +344,14 @@ class PlacesData(TypedDict):
     queue: list[PlaceData]
 
 
+class EditedData(TypedDict):
+    """The data of ``turn.edited``: what a turn that waits says now."""
+
+    task_id: TurnId
+    by: str
+    message: Any
+
+
 class GapData(TypedDict):
     """The data of ``gap``."""
 
@@ -454,6 +462,11 @@ def standing_data(standing: Standing) -> StandingData:
 def places_data(queue: tuple[QueuedTurn, ...]) -> PlacesData:
     """The data of ``turn.places``."""
     return {"queue": [place_data(queued) for queued in queue]}
+
+
+def edited_data(turn_id: TurnId, by: str, message: Any) -> EditedData:
+    """The data of ``turn.edited``: the turn, who edited it, and what is shown of its message."""
+    return {"task_id": turn_id, "by": by, "message": _or_null(message)}
 
 
 def gap_data(since: str | None, min_available: str | None) -> GapData:

@@ -108,7 +108,7 @@ def entries_of(
         elif type(effect) is EditWaiting:
             edited = effect.spec
             message = written_message(edited.message)
-            entries.append(Edited(edited.turn_id, message, edited.size, effect.joined))
+            entries.append(Edited(edited.turn_id, message, edited.size, effect.joined, effect.by))
         elif type(effect) is CancelTurn:
             if not effect.again and not effect.held and CAUSES[effect.reason.code].lasts:
                 entries.append(CancelAsked(effect.turn_id, effect.reason, effect.asked_at))

@@ -98,9 +98,18 @@ def has_open_turns(durable: Durable) -> bool:
 
 def waiting_record(durable: Durable, turn_id: TurnId) -> TurnRecord:
     """A turn that waits, as a record. Raises `ValueError` if it does not."""
+    return record_of_waiting(_waiting(_waiting_turn(durable, turn_id)), durable.last_epoch)
+
+
+def waiting_spec(durable: Durable, turn_id: TurnId) -> TurnSpec:
+    """What a turn that waits is to be. Raises `ValueError` if it does not wait."""
+    return _waiting_turn(durable, turn_id).spec
+
+
+def _waiting_turn(durable: Durable, turn_id: TurnId) -> OpenTurn:
     for turn in waiting_turns(durable):
         if turn.spec.turn_id == turn_id:
-            return record_of_waiting(_waiting(turn), durable.last_epoch)
+            return turn
     raise ValueError(f"turn {turn_id} does not wait")
 
 

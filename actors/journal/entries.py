@@ -105,13 +105,15 @@ class Placed(_Entry, frozen=True, tag="placed"):
 class Edited(_Entry, frozen=True, tag="edited"):
     """The message of a turn that waits is another one, made up of ``joined`` that were sent.
 
-    ``message`` and ``size`` are as in `Spec`. The turn's fingerprint stays that of the message first sent.
+    ``by`` is who edited it; ``None`` if another message has joined it. ``message`` and ``size`` are as in
+    `Spec`. The turn's fingerprint stays that of the message first sent.
     """
 
     turn_id: TurnId
     message: Any
     size: int = 0
     joined: int = 1
+    by: str | None = None
 
 
 class Started(_Entry, frozen=True, tag="started"):

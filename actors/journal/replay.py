@@ -3,14 +3,22 @@
 from collections.abc import Iterable, Iterator
 from typing import Final, assert_never
 
-from turnkeeper.actors.events.event import END_NAMES, QUEUED, Event, cut_off_event, end_event, started_event
+from turnkeeper.actors.events.event import (
+    END_NAMES,
+    QUEUED,
+    Event,
+    cut_off_event,
+    edited_event,
+    end_event,
+    started_event,
+)
 from turnkeeper.actors.events.shown import Sizes
 from turnkeeper.actors.model.messages import TurnEnd
 from turnkeeper.actors.model.records import Returned, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus
 from turnkeeper.actors.session.states import Limits
 
-from .durable import Durable, only_open, waiting_record
+from .durable import Durable, only_open, waiting_record, waiting_spec
 from .entries import (
     Accepted,
     AttemptEnded,
@@ -57,6 +65,8 @@ def _events(entry: Entry, after: Durable, sizes: Sizes) -> Iterator[Event]:
                 yield Event(name, epoch, number, bytes(data).decode())
         case Accepted(spec):
             yield Event(QUEUED, source=waiting_record(after, spec.head.turn_id))
+        case Edited(turn_id, by=str(by)):
+            yield edited_event(waiting_spec(after, turn_id), by, sizes.part, sizes.message)
         case Started(epoch=epoch, attempt=attempt):
             assert after.holder is not None, "it has just started"
             event, _ = started_event(after.holder.spec, epoch, sizes.part, sizes.message, attempt)

@@ -10,6 +10,7 @@ from turnkeeper.actors.events.event import (
     QUEUED,
     Event,
     cut_off_event,
+    edited_event,
     end_event,
     places_event,
     started_event,
@@ -174,6 +175,11 @@ def _announcement(effect: AnnounceQueued | AnnouncePlaces, state: State, shared:
     return Event(QUEUED, None, 0, None, unstarted(effect.spec, TurnStatus.QUEUED, effect.queued_at))
 
 
+def _publish_edit(effect: EditWaiting, shared: Shared, feed: Feed) -> None:
+    if effect.by is not None:  # else another message has joined it, and the end of that one's turn says so
+        feed.append(edited_event(effect.spec, effect.by, shared.max_shown_part, shared.max_shown))
+
+
 def publish_ends(shared: Shared, feed: Feed, before: State, left: State) -> None:
     """Publish what is missing of the turns that end with a session's actor, which had failed ``before`` that.
 
@@ -333,12 +339,13 @@ class Performer:
                 _about_slot(effect, self._shared.slots, self._actor, self.feed)
             elif type(effect) is HoldCancel or type(effect) is StopWork or type(effect) is NoteUndo:
                 _about_turn(effect, self.turns)
+            elif type(effect) is EditWaiting:
+                _publish_edit(effect, self._shared, self.feed)
             elif type(effect) is CountStale:
                 self._shared.meter.count(STALE_REPORTS)
             elif (
                 type(effect) is NoteCancel
                 or type(effect) is MoveWaiting
-                or type(effect) is EditWaiting
                 or type(effect) is NoteEarlyCancel
                 or type(effect) is NoteLateEnd
                 or type(effect) is NoteClosed
@@ -356,8 +363,7 @@ class Performer:
         # Published first: an eager task runs before the call that starts it returns.
         self.feed.append(_start_of(effect, shared))
         load, save = shared.load_context, shared.save_context
-        agent = shared.functions[spec.head.agent]
-        self.turns.start(turn, agent, shared.loop, load, save, shared.around)
+        self.turns.start(turn, shared.functions[spec.head.agent], shared.loop, load, save, shared.around)
 
     def _end_turn(self, effect: EndTurn, state: State) -> None:
         record, outcome = effect.record, effect.outcome

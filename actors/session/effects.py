@@ -161,11 +161,13 @@ class MoveWaiting:
 class EditWaiting:
     """Note that the message of a turn which waits is the one in ``spec`` now.
 
-    ``joined`` is how many messages make it up.
+    ``joined`` is how many messages make it up. ``by`` is who edited it, which is published; without ``by``
+    another message has joined it, and the end of that one's turn says so.
     """
 
     spec: TurnSpec
     joined: int = 1
+    by: str | None = None
 
 
 @final

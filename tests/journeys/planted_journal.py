@@ -219,7 +219,7 @@ BUGS = (
     Bug(
         "an edit is not in the log",
         "journal/derive",
-        "            entries.append(Edited(edited.turn_id, message, edited.size, effect.joined))",
+        "            entries.append(Edited(edited.turn_id, message, edited.size, effect.joined, effect.by))",
         "            pass",
     ),
     Bug(

@@ -219,6 +219,23 @@ async def test_tail_shows_what_is_kept_and_exits_when_it_is_not_to_follow() -> N
         assert [json.loads(line)["event"] for line in rest.out.splitlines()] == ["turn.completed"]
 
 
+async def test_tail_shows_what_a_turn_says_that_is_edited() -> None:
+    image = {"type": "image_url", "image_url": {"url": "A" * 70_000}}
+    async with serving(ScriptedAgent()) as house:
+        await house.sent("s", task_id="t0")
+        await house.sent("s", task_id="t1", multitask_strategy="enqueue")
+        async with command("tail", "s", url=house.url("")) as tailing:
+            await tailing.until("snapshot")
+            edit = {"message": [{"type": "text", "text": "rather this"}, image]}
+            assert (await house.patch("/chat/s/turns/t1", json=edit)).status == 200
+            await house.delete("/chat/s")
+            output = await tailing.ended()
+        (edited,) = [line for line in output.out.splitlines() if " turn.edited " in line]
+        assert '"by":"local"' in edited
+        assert "rather this" in edited
+        assert "[image, 70 kB]" in edited
+
+
 async def test_show_says_why_a_turn_ended() -> None:
     agent = ScriptedAgent()
     async with serving(agent, authenticate=by_token) as house:

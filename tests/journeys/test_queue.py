@@ -185,6 +185,29 @@ async def test_a_turn_that_waits_is_given_another_message_and_keeps_its_place() 
         assert agent.runs[1].turn.message == "rather this"
 
 
+@pytest.mark.parametrize("durable", [False, True], ids=["in memory", "with a journal"])
+async def test_who_reads_a_session_hears_what_a_turn_says_that_is_edited(
+    tmp_path: Path, *, durable: bool
+) -> None:
+    """An edit moves no cursor, and a large part of it is shown as everywhere; a move is no edit."""
+    journal = {"journal": tmp_path / "journal.sqlite"} if durable else {}
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 70_000}}
+    async with serving(ScriptedAgent(), **journal) as house:
+        await busy(house)
+        async with house.stream("s") as stream:
+            await stream.until("snapshot")
+            await change(house, "t3", move="first")
+            await change(house, "t1", message="rather this")
+            edited = await stream.until("turn.edited")
+            assert edited.json == {"task_id": "t1", "by": "local", "message": "rather this"}
+            assert edited.own_id is None
+            assert stream.names.count("turn.edited") == 1
+            await change(house, "t2", message=[{"type": "text", "text": "like this"}, image])
+            text, elided = (await stream.until("turn.edited")).json["message"]
+            assert text == {"type": "text", "text": "like this"}
+            assert (elided["type"], elided["elided"], elided["bytes"] > 70_000) == ("image_url", True, True)
+
+
 @pytest.mark.parametrize(
     ("task", "what", "status", "code"),
     [

@@ -80,6 +80,7 @@ def _style_of(name: str) -> str:
             | EventName.CLOSE
             | EventName.QUEUED
             | EventName.PLACES
+            | EventName.EDITED
             | EventName.STARTED
             | EventName.CANCELLED
             | EventName.TIMED_OUT

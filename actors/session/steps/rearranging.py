@@ -43,7 +43,7 @@ def rearrange(state: State, message: Rearrange, now: float, to: ReplyAddress | N
         edited = _edited(turn.spec, message.edited)
         if message.no_room is not None and edited.size > turn.spec.size:
             return refuse(state, to, message.no_room)
-        after, effects = _with_edited(state, line, turn, edited)
+        after, effects = _with_edited(state, line, turn, edited, message.by)
     elif message.to is not None:
         after, effects = _moved(state, line, turn, message, message.to, now)
     else:
@@ -59,10 +59,10 @@ def _edited(spec: TurnSpec, edit: Edit) -> TurnSpec:
     return replace(spec, message=edit.message, size=edit.size + spec.size_besides)
 
 
-def _with_edited(state: Busy, line: Line, turn: Waiting, edited: TurnSpec) -> Decision:
+def _with_edited(state: Busy, line: Line, turn: Waiting, edited: TurnSpec, by: str) -> Decision:
     """It keeps its place."""
     after = with_line(state, state.memory, instead(line, turn, replace(turn, spec=edited)))
-    return after, (EditWaiting(edited, turn.joined),)
+    return after, (EditWaiting(edited, turn.joined, by),)
 
 
 def _moved(state: Busy, line: Line, turn: Waiting, message: Rearrange, to: MoveTo, now: float) -> Decision:

@@ -14,6 +14,7 @@ from turnkeeper.actors.events.event import (
     EventName,
     check_name,
     cut_off_event,
+    edited_event,
     end_event,
     started_event,
 )
@@ -137,6 +138,31 @@ def test_what_is_not_shown_of_a_message_is_not_held_either(message: Any) -> None
     assert not [each for each in gc.get_referents(event) if isinstance(each, TurnSpec)]
 
 
+@pytest.mark.parametrize(
+    ("message", "is_shown"),
+    [
+        ("rather this", True),
+        ([{"type": "text", "text": "rather this"}], True),
+        ([{"type": "image", "url": "x" * 20_000}], False),
+        ("x" * 60_000, False),
+    ],
+)
+def test_the_event_that_a_turn_was_edited_says_by_whom_and_shows_its_message(
+    message: Any, is_shown: bool
+) -> None:
+    """G8: large parts are shown as when a turn starts."""
+    event = edited_event(spec(message=message), "eve", 10_000, 50_000)
+    assert (event.name, event.id, event.turn_id) == ("turn.edited", None, "t")
+    assert (event.ends_turn, event.size) == (False, len(event.json))
+    started, _ = started_event(spec(message=message), 7, 10_000, 50_000)
+    assert event.data == {"task_id": "t", "by": "eve", "message": started.data["message"]}
+    assert (event.data["message"] == message) is is_shown
+
+
+def test_a_message_that_is_not_json_is_published_as_null_when_it_is_edited() -> None:
+    assert edited_event(spec(message=object()), "eve", 100, 100).data["message"] is None
+
+
 def test_an_event_shows_its_id_and_name() -> None:
     assert repr(Event("delta", epoch=1, n=2)) == "<Event 1-2 delta>"
     assert repr(Event("gap")) == "<Event - gap>"
@@ -148,7 +174,14 @@ def test_an_event_shows_its_id_and_name() -> None:
 def test_every_terminal_status_has_an_event_and_every_event_of_a_turn_a_status() -> None:
     assert set(END_NAMES) == TERMINAL
     about_turns = {name for name in EventName if name.startswith("turn.")}
-    others = {"turn.queued", "turn.places", "turn.started", "turn.tool_call", "turn.tool_result"}
+    others = {
+        "turn.queued",
+        "turn.places",
+        "turn.edited",
+        "turn.started",
+        "turn.tool_call",
+        "turn.tool_result",
+    }
     assert about_turns - set(END_NAMES.values()) == others
 
 

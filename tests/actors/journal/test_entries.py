@@ -194,6 +194,7 @@ EVER_SINCE = [
     (b'{"kind":"placed","turn_id":"t2","place":"rest","first":true}', Placed(TurnId("t2"), Place.REST, True)),
     (b'{"kind":"placed","turn_id":"t2","place":"front"}', Placed(TurnId("t2"), Place.FRONT)),
     (b'{"kind":"edited","turn_id":"t2","message":"hi"}', Edited(TurnId("t2"), "hi")),
+    (b'{"kind":"edited","turn_id":"t2","message":"hi","by":"ada"}', Edited(TurnId("t2"), "hi", by="ada")),
     (
         b'{"kind":"edited","turn_id":"t2","message":[{"type":"text","text":"hi"}],"size":300,"joined":2}',
         Edited(TurnId("t2"), [{"type": "text", "text": "hi"}], 300, 2),

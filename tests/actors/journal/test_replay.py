@@ -70,6 +70,8 @@ async def test_all_that_readers_are_sent_can_be_replayed(clock: VirtualClock) ->
         await registry.send(SESSION, "it does not stop", agent="scripted")
         for text in ("it waits", "it takes its place"):
             await registry.send(SESSION, text, agent="plain", wait=False)
+        await registry.send(SESSION, "it waits", agent="plain", turn_id="later", strategy="enqueue")
+        await registry.edit(SESSION, "later", [{"type": "text", "text": "é" * 100_000}])
         await clock.advance(3.0)
         agent.release()
         await settle()
@@ -77,7 +79,9 @@ async def test_all_that_readers_are_sent_can_be_replayed(clock: VirtualClock) ->
         stream.close()
     replayed = list(replay(Durable(SESSION), journal.entries, Sizes.of(Settings())))
     assert seen(replayed) == seen(own(sent))
-    assert {"turn.queued", "turn.failed", "turn.cancelled", "turn.unresponsive"} <= set(names(replayed))
+    assert {"turn.queued", "turn.edited", "turn.failed", "turn.cancelled", "turn.unresponsive"} <= set(
+        names(replayed)
+    )
 
 
 async def test_what_is_too_large_to_be_shown_is_shown_as_it_was() -> None:
@@ -111,8 +115,8 @@ async def plain(turn: Turn) -> Any:
 
 
 def own(sent: list[Event]) -> list[Event]:
-    """What a session published: nothing that is about the stream itself."""
-    return [event for event in sent if event.name not in {"snapshot", "close"}]
+    """What is in the log of what a session published: nothing about the stream itself, and no places."""
+    return [event for event in sent if event.name not in {"snapshot", "close", "turn.places"}]
 
 
 # -- From the middle --------------------------------------------------------------------------------
@@ -124,7 +128,8 @@ LOG: list[Entry] = [
     Started(T1, 7, 1.0, Spec(head("t1"), "hi", 4.0)),
     Events(7, 1, (("word", msgspec.Raw(b"1")), ("word", msgspec.Raw(b"2")))),
     Accepted(Spec(head("t2"), "hi again", 4.0), 2.0),
-    Edited(T2, "hi all"),
+    Edited(T2, "hi all", by="ada"),
+    Edited(T2, "hi all of you", joined=2),
     Ended(T1, TurnStatus.UNRESPONSIVE, 3.0, n=3, superseded_by=T2),
     Started(T2, 8, 3.0),
     Ended(T2, TurnStatus.COMPLETED, 4.0, n=1, result="done"),
@@ -140,13 +145,13 @@ def test_a_log_can_be_replayed_from_any_entry_on(at: int) -> None:
 
 def test_only_the_turns_that_are_open_have_to_be_known() -> None:
     first = OpenTurn(turn_spec(Spec(head("t1"), None, 4.0), SESSION), 7, 1.0)
-    (ended,) = replay(Durable(SESSION, holder=first), LOG[5:6], SIZES)
+    (ended,) = replay(Durable(SESSION, holder=first), LOG[6:7], SIZES)
     assert (ended.id, json.loads(ended.json)["superseded_by"]) == ("7-3", "t2")
 
 
 def test_a_turn_that_is_not_known_cannot_be_replayed() -> None:
     with pytest.raises(ValueError, match="t2 starts, which was not accepted"):
-        list(replay(NOTHING, LOG[6:], SIZES))
+        list(replay(NOTHING, LOG[7:], SIZES))
 
 
 def test_the_end_of_an_attempt_is_the_first_event_of_an_epoch_of_its_own() -> None:

@@ -941,6 +941,8 @@ class _Step:
         spec = replace(turn.spec, message=message.edited.message, size=size)
         if (effect.spec, effect.joined) != (spec, turn.joined):
             self._broken("a turn that waits says something else than it is to say")
+        if effect.by != message.by:
+            self._broken("a turn was edited by another user")
         self._is_now(turn, turn._replace(spec=effect.spec))
         self.edited = True
 
@@ -954,7 +956,7 @@ class _Step:
             self._broken("a message joins a turn that does not take it")
         message = said_by_both(turn.spec.message, joins.spec.message)
         spec = replace(turn.spec, message=message, size=footprint(message) + turn.spec.size_besides)
-        if (effect.spec, effect.joined) != (spec, turn.joined + 1):
+        if (effect.spec, effect.joined, effect.by) != (spec, turn.joined + 1, None):
             self._broken("a turn does not say what both said")
         self._is_now(turn, turn._replace(spec=effect.spec, joined=effect.joined))
         self.taker = turn.turn_id

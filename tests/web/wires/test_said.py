@@ -77,7 +77,7 @@ def test_a_turn_that_will_go_on_has_not_ended() -> None:
 
 
 def test_what_is_about_the_stream_says_nothing() -> None:
-    for name in ("snapshot", "gap", "turn.queued", "turn.places", "close"):
+    for name in ("snapshot", "gap", "turn.queued", "turn.places", "turn.edited", "close"):
         assert said(Event(name, None, 0, "{}")) is None
 
 

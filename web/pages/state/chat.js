@@ -140,6 +140,7 @@ export class Chat {
     else if (name === "snapshot") this.#onSnapshot(data);
     else if (name === "turn.started") this.#onStarted(this.#turnFor(data.task_id, epoch), data, epoch);
     else if (name === "turn.places") this.#onPlaces(data.queue);
+    else if (name === "turn.edited") this.#onEdited(this.#known(data.task_id), data.message);
     else if (name === "delta") this.#onDelta(this.#turnFor(null, epoch), data, id);
     else if (name === "upstream_error") this.#turnFor(null, epoch).why = typeof data?.message === "string" ? data.message : "";
     else if (name === "turn.tool_call" || name === "turn.tool_result") this.#onCall(name, this.#turnFor(data.task_id, epoch), data);
@@ -213,6 +214,11 @@ export class Chat {
       if (!STATUSES[turn.status]) turn.status = "queued"; // it was one of the page's own
       this.wantsQueue ||= turn.message === null;
     }
+  }
+
+  // One of those that wait says something else: of one that is not known yet the queue will say it.
+  #onEdited(turn, message) {
+    if (turn?.status === "queued") turn.message = isElided(message) ? (turn.message ?? message) : message;
   }
 
   // What the server answers about those that wait; `heard` is as it was when it was asked, for events that came since

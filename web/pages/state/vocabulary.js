@@ -96,6 +96,7 @@ export const EVENTS = [
   "close",
   "turn.queued",
   "turn.places",
+  "turn.edited",
   "turn.started",
   "turn.completed",
   "turn.failed",

@@ -104,7 +104,7 @@ def test_an_edited_turn_keeps_its_place_and_what_it_is_known_by() -> None:
     edited = after.line.rest[1].spec
     assert (edited.message, edited.size, edited.fingerprint) == ("other words", 7, b"f")
     assert order(after) == ["b", "c", "d"]
-    assert EditWaiting(edited) in effects
+    assert EditWaiting(edited, by="ada") in effects
 
 
 def test_an_edited_turn_keeps_its_params_and_what_they_take() -> None:
