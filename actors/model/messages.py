@@ -14,6 +14,7 @@ from .policy import Decided, Policy
 from .records import (
     HOST,
     Asker,
+    ChildTurn,
     Epoch,
     Extras,
     Outcome,
@@ -849,10 +850,14 @@ class Tick:
 @final
 @value
 class WoundUp:
-    """What the end of the turn with this epoch runs has been run; ``failed`` hooks that undo it failed."""
+    """What the end of the turn with this epoch runs has been run; ``failed`` hooks that undo it failed.
+
+    ``children`` are the turns that it has sent messages to, as they stand by now.
+    """
 
     epoch: Epoch
     failed: int = 0
+    children: tuple[ChildTurn, ...] = ()
 
 
 @final

@@ -237,8 +237,7 @@ def step(state: State, message: Message, now: float, to: ReplyAddress | None = N
         return rearranging.rearrange(state, message, now, to)
     if type(message) is WoundUp:
         if type(state) is Ending and state.turn.epoch == message.epoch and type(state.phase) is Winding:
-            rollback = Rollback.PARTLY if message.failed else Rollback.DONE
-            return winding.over(state, state.phase, rollback, now)
+            return winding.wound_up(state, state.phase, message, now)
         return state, (CountStale(),)
     if type(message) is Granted:
         if type(state) is Queued and state.asked == message.ticket:

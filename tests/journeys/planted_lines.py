@@ -105,7 +105,7 @@ BUGS = (
     Bug(
         "the end of the hooks is not reported",
         "registry/turns/winding",
-        "        actor.tell_if_alive(WoundUp(epoch, failed[Kind.ON_ROLLBACK]), now=True)",
+        "        actor.tell_if_alive(WoundUp(epoch, failed[Kind.ON_ROLLBACK], children), now=True)",
         "        pass",
     ),
     Bug(

@@ -22,7 +22,6 @@ from turnkeeper.actors.turn.turn import Turn, current, write_down
 from turnkeeper.actors.turn.winding.hooks import InterruptedTurn, OnTurnEnd, UndoneTurn
 from turnkeeper.actors.turn.winding.published import text_in
 from turnkeeper.actors.turn.winding.winding_up import Kind, Step, WindingUp
-from turnkeeper.actors.turn.work.begun import Begun
 
 
 def wind_up(
@@ -43,7 +42,9 @@ def wind_up(
         span = spec.policy.wind_grace / 2 if steps else None
         begun = turn.own.made_begun
         begun.settle()  # the turn has ended, but for them
-        steps.insert(0, Step(None, partial(_children_end, begun, span, shared.meter)))
+        none_runs = asyncio.Event()
+        begun.when_none_runs(none_runs.set)  # from now on: the last one may end before any step is run
+        steps.insert(0, Step(None, partial(_children_end, none_runs, span, shared.meter)))
     if not steps:
         actor.tell_if_alive(WoundUp(epoch))
         return None
@@ -51,7 +52,9 @@ def wind_up(
     def report() -> None:
         close(turn)
         count_failed(shared.meter, failed)
-        actor.tell_if_alive(WoundUp(epoch, failed[Kind.ON_ROLLBACK]), now=True)
+        branch = None if turn is None or turn.own is None else turn.own.branch
+        children = () if branch is None else tuple(branch.sent.values())
+        actor.tell_if_alive(WoundUp(epoch, failed[Kind.ON_ROLLBACK], children), now=True)
 
     if turn is not None:
         turn.made_own.winds_up = True
@@ -82,10 +85,8 @@ def close(turn: Turn | None) -> None:
 # -- The steps ----------------------------------------------------------------------------------------
 
 
-async def _children_end(begun: Begun, span: float | None, counts: Meter) -> None:
-    """Wait until nothing runs any more that the turn has begun, which is its children; so long at most."""
-    none_runs = asyncio.Event()
-    begun.when_none_runs(none_runs.set)
+async def _children_end(none_runs: asyncio.Event, span: float | None, counts: Meter) -> None:
+    """Wait until none of the turn's children runs any more; so long at most."""
     try:
         async with asyncio.timeout(span):
             await none_runs.wait()

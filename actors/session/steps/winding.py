@@ -7,8 +7,8 @@ its session, so that no other turn starts before it is wound up.
 
 from typing import assert_never
 
-from turnkeeper.actors.model.messages import Recover, Tick, TurnEnded
-from turnkeeper.actors.model.records import Outcome
+from turnkeeper.actors.model.messages import Recover, Tick, TurnEnded, WoundUp
+from turnkeeper.actors.model.records import NO_EXTRAS, ChildTurn, Outcome
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import Rollback, TurnStatus
 from turnkeeper.actors.session import ladder
@@ -62,7 +62,8 @@ def given_up(state: Ending, message: Tick, now: float) -> Decision:
     """The end of the ladder has come: the turn is given up, or its time is up for what its end runs."""
     phase = state.phase
     if type(phase) is Winding:
-        after, effects = over(state, phase, Rollback.PARTLY, now)
+        phase = _knowing(phase, () if message.extras is None else message.extras.children)
+        after, effects = _over(state, phase, Rollback.PARTLY, now)
         return after, (CutWinding(state.turn.epoch), *effects)
     return stopped(state, message if message.ended is None else message.ended, now)
 
@@ -112,7 +113,18 @@ def begin(state: Ending, status: TurnStatus, now: float, message: TurnEnded | Ti
     return after, (wind_up, SetTimer(ladder.next_due(after)))
 
 
-def over(state: Ending, phase: Winding, rollback: Rollback, now: float) -> Decision:
+def wound_up(state: Ending, phase: Winding, message: WoundUp, now: float) -> Decision:
+    """What its end runs has been run: it lets go of the session."""
+    phase = _knowing(phase, message.children)
+    return _over(state, phase, Rollback.PARTLY if message.failed else Rollback.DONE, now)
+
+
+def _knowing(phase: Winding, children: tuple[ChildTurn, ...]) -> Winding:
+    """The same phase, with what has become meanwhile of the turns that it has sent messages to."""
+    return replace(phase, extras=replace(phase.extras or NO_EXTRAS, children=children)) if children else phase
+
+
+def _over(state: Ending, phase: Winding, rollback: Rollback, now: float) -> Decision:
     """What its end runs has been run, as far as there was time: it lets go of the session.
 
     ``rollback`` is how far it was undone, if it was to be.

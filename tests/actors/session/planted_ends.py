@@ -289,17 +289,16 @@ BUGS = (
     ),
     Bug(
         "hooks: one that failed makes the turn fail",
-        "machine",
-        "return winding.over(state, state.phase, rollback, now)",
-        "phase = replace(state.phase, status=TurnStatus.FAILED) if message.failed else state.phase\n"
-        "            return winding.over(state, phase, rollback, now)",
+        "steps/winding",
+        "    phase = _knowing(phase, message.children)\n",
+        "    phase = replace(phase, status=FAILED) if message.failed else phase\n",
     ),
     Bug(
         "hooks: a turn whose hooks are cut off is unresponsive",
         "steps/winding",
-        "after, effects = over(state, phase, Rollback.PARTLY, now)",
+        "after, effects = _over(state, phase, Rollback.PARTLY, now)",
         "phase = replace(phase, status=UNRESPONSIVE, outcome=None)\n"
-        "        after, effects = over(state, phase, Rollback.PARTLY, now)",
+        "        after, effects = _over(state, phase, Rollback.PARTLY, now)",
     ),
     Bug(
         "hooks: the turn is called undone that was not to be",

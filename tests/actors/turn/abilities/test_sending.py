@@ -355,7 +355,7 @@ async def test_a_parent_whose_children_end_while_it_waits_for_them_ends_with_the
     agent = ScriptedAgent(swallows=FOREVER)
     async with opened(team(send_on, agent), cancel_grace=2, wind_grace=4) as registry:
         registry.layers.say(Layer.AGENT, "child", {"cancel_grace": 100})
-        await registry.send("s1", "hello")
+        receipt = await registry.send("s1", "hello")
         run = await agent.run()
         cancel = asyncio.ensure_future(registry.cancel("s1"))
         await clock.advance(3)
@@ -365,6 +365,23 @@ async def test_a_parent_whose_children_end_while_it_waits_for_them_ends_with_the
         assert clock.elapsed == pytest.approx(3)
         counters = (await registry.counts()).counters
         assert not {"children_not_awaited_total", "stale_reports_total"} & {*counters}
+        assert [child.status for child in (await receipt.ended()).children] == ["completed"]
+
+
+async def test_a_parent_ends_with_a_child_that_is_given_up_in_the_same_moment(clock: VirtualClock) -> None:
+    agent = ScriptedAgent(swallows=FOREVER)
+    async with opened(team(send_on, agent), cancel_grace=2, wind_grace=4) as registry:
+        receipt = await registry.send("s1", "hello")
+        run = await agent.run()
+        answer = await registry.cancel("s1")
+        assert answer.verdict is Verdict.CANCELLED
+        assert clock.elapsed == pytest.approx(2)
+        assert await statuses(registry, "s1", "s2") == ["cancelled", "unresponsive"]
+        counters = (await registry.counts()).counters
+        assert not {"children_not_awaited_total", "stale_reports_total"} & {*counters}
+        assert [child.status for child in (await receipt.ended()).children] == ["unresponsive"]
+        run.finish()
+        await settle()
 
 
 async def test_a_parent_that_does_not_stop_has_its_children_stopped_all_the_same(clock: VirtualClock) -> None:
