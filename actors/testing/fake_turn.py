@@ -16,6 +16,7 @@ from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.session.views import find_turn
 from turnkeeper.actors.turn.agent import AnyAgent, LoadContext, SaveContext
 from turnkeeper.actors.turn.recorder import DELTA
+from turnkeeper.actors.turn.winding.hooks import OnInterrupt, OnTurnEnd
 
 from .opening import AGENT, SESSION, TURN, USER, Opening
 
@@ -28,8 +29,9 @@ class FakeTurn:
     ``await turn.run(agent)`` runs it to its end; or ``await turn.start(agent)`` lets it run, beside the test.
     Nothing of the turn is a fake but its sender: the agent runs in a real `SessionRegistry` and is given a
     real `Turn`. ``messages`` and ``data`` are what the conversation begins with, or ``load_context`` brings
-    it; ``agents`` are others, by their names, to which it may send. Leaving the block cancels the turn, if it
-    still runs, and closes the registry.
+    it; ``agents`` are others, by their names, to which it may send, and ``on_interrupt`` and ``on_turn_end``
+    are the hooks that a host gives its registry. Leaving the block cancels the turn, if it still runs, and
+    closes the registry.
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class FakeTurn:
         settings: Settings | None = None,
         load_context: LoadContext | None = None,
         save_context: SaveContext | None = None,
+        on_interrupt: OnInterrupt | None = None,
+        on_turn_end: OnTurnEnd | None = None,
     ) -> None:
         self._message = message
         self._opening = Opening(
@@ -53,6 +57,8 @@ class FakeTurn:
             settings=settings,
             load_context=load_context,
             save_context=save_context,
+            on_interrupt=on_interrupt,
+            on_turn_end=on_turn_end,
         )
         self._stack = AsyncExitStack()
         self._registry: SessionRegistry | None = None

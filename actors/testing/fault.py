@@ -41,7 +41,7 @@ class FaultCode(Word):
         "the conversation was not left as it was, nor with a complete exchange, nor as the check wants it",
     )
     HOOK_FAILED = word(
-        "hook_failed", "a hook that the turn had registered for its end failed, or outlasted `wind_grace`"
+        "hook_failed", "a hook for the turn's end, its own or the host's, failed, or outlasted `wind_grace`"
     )
     BLOCKED_LOOP = word("blocked_loop", "the agent blocked the event loop")
     DISHONEST_VERDICT = word(

@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from turnkeeper.actors.model.exceptions import InvalidRequest
+from turnkeeper.actors.model.functions import check_function
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import Agent, AnyAgent, LoadContext, SaveContext
 from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.winding.hooks import OnInterrupt, OnTurnEnd
 
 #: The names of the session, its user, its turn and its agent.
 SESSION: Final = "session"
@@ -25,8 +27,9 @@ _MANY: Final = 1_000_000
 class Opening:
     """How a turn begins: what was said before it, and how the registry is made.
 
-    ``agents`` are others, by their names, to which it may send. Raises `InvalidRequest` where there are both
-    messages and a ``load_context``, which brings them.
+    ``agents`` are others, by their names, to which it may send. The hooks are the host's: they are not called
+    for what was said before. Raises `InvalidRequest` where there are both messages and a ``load_context``,
+    which brings them.
     """
 
     user: str = USER
@@ -36,6 +39,8 @@ class Opening:
     settings: Settings | None = None
     load_context: LoadContext | None = None
     save_context: SaveContext | None = None
+    on_interrupt: OnInterrupt | None = None
+    on_turn_end: OnTurnEnd | None = None
 
     def __post_init__(self) -> None:
         if self.load_context is not None and (self.messages or self.data):
@@ -52,6 +57,8 @@ class Opening:
             settings=_settings(self.settings),
             load_context=self.load_context,
             save_context=self.save_context,
+            on_interrupt=self.on_interrupt,
+            on_turn_end=_but_for_the_first(self.on_turn_end),
         )
         async with registry:
             if self.messages or self.data:
@@ -62,6 +69,14 @@ class Opening:
     async def _say(self, turn: Turn) -> None:
         turn.context.messages.extend(self.messages)
         turn.context.data.update(self.data or {})
+
+
+def _but_for_the_first(hook: OnTurnEnd | None) -> OnTurnEnd | None:
+    """The hook, but not for the turn that says what the conversation begins with. Raises `InvalidRequest`."""
+    if hook is None:
+        return None
+    check_function(hook, "on_turn_end", "a record")
+    return lambda record: None if record.turn_id == _FIRST else hook(record)
 
 
 def _settings(settings: Settings | None) -> Settings:

@@ -24,6 +24,7 @@ from typing import Any, Final
 from turnkeeper.actors.model.words import Verdict
 from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.turn.agent import AnyAgent, LoadContext, SaveContext, agent_of
+from turnkeeper.actors.turn.winding.hooks import OnInterrupt, OnTurnEnd
 
 from .clock import virtual_time
 from .conversation import Check
@@ -52,6 +53,8 @@ async def cancel_at_every_await(
     settings: Settings | None = None,
     load_context: LoadContext | None = None,
     save_context: SaveContext | None = None,
+    on_interrupt: OnInterrupt | None = None,
+    on_turn_end: OnTurnEnd | None = None,
     around: Callable[[], AbstractAsyncContextManager[Any]] | None = None,
     check: Check | None = None,
     allow: Collection[str] = (),
@@ -66,11 +69,11 @@ async def cancel_at_every_await(
     for each await of its cleanup, with a second cancel there. Time is virtual.
 
     ``messages`` and ``data`` are what the conversation begins with, or ``load_context`` brings it;
-    ``agents`` are others, by their names, to which it may send. Each run
-    takes place inside an ``around()``, to put back what the agent changes elsewhere. ``check(before, after)``
-    says whether the messages are as they should be after a cancel, where that is not: as they were, as a
-    whole run leaves them, or with a complete exchange. ``allow`` are codes of `FaultCode` that are no faults
-    of this agent's.
+    ``agents`` are others, by their names, to which it may send. ``on_interrupt`` and ``on_turn_end`` are the
+    hooks that a host gives its registry: one that fails or hangs is a fault. Each run takes place inside an
+    ``around()``, to put back what the agent changes elsewhere. ``check(before, after)`` says whether the
+    messages are as they should be after a cancel, where that is not: as they were, as a whole run leaves
+    them, or with a complete exchange. ``allow`` are codes of `FaultCode` that are no faults of this agent's.
 
     An agent with more than ``most_awaits`` is cancelled at so many of them, evenly spread. There are at most
     ``most_runs``, and none begins after ``time_limit`` real seconds. What has not ended after ``horizon``
@@ -87,6 +90,8 @@ async def cancel_at_every_await(
         settings=settings,
         load_context=load_context,
         save_context=save_context,
+        on_interrupt=on_interrupt,
+        on_turn_end=on_turn_end,
     )
     async with own_temporary_directory(), virtual_time(patience=PATIENCE) as clock:
         trier = Trier(agent, message, opening, clock, file, horizon, check)

@@ -5,7 +5,14 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, Final
 
-from turnkeeper.actors.metrics.meter import CANCEL_HOOKS_FAILED, CANCEL_HOOKS_OVERDUE
+from turnkeeper.actors.metrics.meter import (
+    CANCEL_HOOKS_FAILED,
+    CANCEL_HOOKS_OVERDUE,
+    INTERRUPT_HOOKS_FAILED,
+    INTERRUPT_HOOKS_OVERDUE,
+    TURN_END_HOOKS_FAILED,
+    TURN_END_HOOKS_OVERDUE,
+)
 from turnkeeper.actors.model.messages import Cancel, CancelAnswer
 from turnkeeper.actors.model.records import Raised, TurnRecord
 from turnkeeper.actors.model.words import TurnStatus, Verdict
@@ -24,10 +31,14 @@ from .watch import Watch
 
 #: For how many virtual seconds what was left behind is watched, for what it emits.
 LINGER: Final = 60.0
-#: What is counted of the hooks of turns.
+#: What is counted of the hooks of turns, and of those of the host.
 _HOOKS: Final = (
     (CANCEL_HOOKS_FAILED.name, "on_cancel: it failed"),
     (CANCEL_HOOKS_OVERDUE.name, "on_cancel: it was not done in time"),
+    (INTERRUPT_HOOKS_FAILED.name, "on_interrupt: it failed"),
+    (INTERRUPT_HOOKS_OVERDUE.name, "on_interrupt: it was not done in time"),
+    (TURN_END_HOOKS_FAILED.name, "on_turn_end: it failed"),
+    (TURN_END_HOOKS_OVERDUE.name, "on_turn_end: it was not done in time"),
 )
 
 

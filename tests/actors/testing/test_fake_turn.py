@@ -11,11 +11,13 @@ from turnkeeper.actors import (
     AlreadyStarted,
     Context,
     EventsLost,
+    InterruptedTurn,
     InvalidRequest,
     LoopClosed,
     Settings,
     Turn,
     TurnCancelled,
+    TurnRecord,
     TurnStatus,
     Verdict,
 )
@@ -144,6 +146,19 @@ async def test_a_turn_may_send_to_other_agents() -> None:
         assert await turn.run(agent) == "ONE TWO"
     with pytest.raises(InvalidRequest, match="the kit's own"):
         FakeTurn(agents={"agent": helper})
+
+
+async def test_the_hooks_of_the_host_are_called_at_its_end(virtual_clock: VirtualClock) -> None:
+    interrupted: list[InterruptedTurn] = []
+    ended: list[TurnRecord] = []
+    async with FakeTurn(
+        "one two", messages=["before"], on_interrupt=interrupted.append, on_turn_end=ended.append
+    ) as turn:
+        await turn.start(words)
+        await turn.until("delta")
+        await turn.cancel()
+        assert [each.partial for each in interrupted] == [turn.said]
+        assert [record.status for record in ended] == [TurnStatus.CANCELLED]
 
 
 async def test_waiting_for_an_event_that_does_not_come_ends_with_the_turn() -> None:

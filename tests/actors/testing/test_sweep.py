@@ -10,7 +10,16 @@ import pytest
 
 from tests.actors.testing.clean import CLEAN
 from tests.actors.testing.faulty import FAULTY, cleared
-from turnkeeper.actors import Context, Settings, Turn, Verdict
+from turnkeeper.actors import (
+    Context,
+    InterruptedTurn,
+    InvalidRequest,
+    Settings,
+    Turn,
+    TurnRecord,
+    TurnStatus,
+    Verdict,
+)
 from turnkeeper.actors.testing import FaultCode, cancel_at_every_await, watch
 
 BLOCKING = pytest.mark.blocks_the_loop("some of the agents do")
@@ -235,6 +244,84 @@ async def test_a_turn_may_send_to_other_agents_and_their_awaits_are_its_own() ->
     report.assert_clean()
     lines = [trial.where.rpartition(".")[2] for trial in report.trials if trial.at and not trial.again]
     assert lines == ["agent", "helper", "agent", "helper"]
+
+
+async def waits(_turn: Turn) -> str:
+    """An agent without a fault."""
+    await asyncio.sleep(1)
+    return "done"
+
+
+async def test_the_hooks_of_the_host_are_called_at_the_end_of_each_run() -> None:
+    interrupted: list[tuple[str, Any]] = []
+    ended: list[tuple[str, TurnStatus]] = []
+
+    def on_interrupt(turn: InterruptedTurn) -> None:
+        interrupted.append((turn.record.turn_id, turn.message))
+
+    async def on_turn_end(record: TurnRecord) -> None:
+        await asyncio.sleep(0.1)
+        ended.append((record.turn_id, record.status))
+
+    report = await cancel_at_every_await(
+        waits, messages=["before"], on_interrupt=on_interrupt, on_turn_end=on_turn_end
+    )
+    assert report.ok
+    assert interrupted == [("turn", "hello")] * 2
+    cancelled, completed = TurnStatus.CANCELLED, TurnStatus.COMPLETED
+    assert ended == [("turn", completed), ("turn", cancelled), ("turn", cancelled)], "not for what was before"
+
+
+def fails(_of: Any) -> None:
+    raise OSError("not today")
+
+
+async def hangs(_of: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def hangs_on(_of: Any) -> None:
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(1)
+
+
+def blocks(_of: Any) -> None:
+    time.sleep(5)
+
+
+@BLOCKING
+@pytest.mark.parametrize("hook", ["on_interrupt", "on_turn_end"])
+@pytest.mark.parametrize(
+    ("does", "wrong", "codes"),
+    [
+        (fails, "it failed", {"hook_failed"}),
+        (hangs, "it was not done in time", {"hook_failed"}),
+        (hangs_on, "it was not done in time", {"hook_failed", "left_task"}),
+    ],
+    ids=lambda each: getattr(each, "__name__", ""),
+)
+async def test_a_hook_of_the_hosts_that_fails_or_hangs_is_found(
+    hook: str, does: Any, wrong: str, codes: set[str]
+) -> None:
+    report = await cancel_at_every_await(waits, **{hook: does})
+    assert set(report.codes) == codes
+    assert f"hook_failed: {hook}: {wrong}" in map(str, report.faults)
+    found = [trial.at for trial in report.trials if trial.faults]
+    assert found == ([0, 1] if hook == "on_interrupt" else [None, 0, 1])
+    assert (await cancel_at_every_await(waits, allow=codes, **{hook: does})).ok
+
+
+@BLOCKING
+async def test_a_hook_of_the_hosts_that_blocks_the_loop_is_found() -> None:
+    report = await cancel_at_every_await(waits, on_turn_end=blocks)
+    assert report.codes == ("blocked_loop",)
+
+
+async def test_what_is_no_hook_is_refused() -> None:
+    for hook in ("on_interrupt", "on_turn_end"):
+        with pytest.raises(InvalidRequest, match=hook):
+            await cancel_at_every_await(waits, **{hook: "a text"})
 
 
 # -- How it measures ----------------------------------------------------------------------------------------
