@@ -1,10 +1,12 @@
 """OpenAI's clients for Python and for Node, which a test drives alike.
 
-``client.call("responses.retrieve", "resp_1", stream=True)`` calls that method of either; what it returns or
-reports is JSON. What the one for Python reads is held to its types, strictly: by itself it only assumes them.
+``client.call("responses.inputItems.list", "resp_1", limit=2)`` calls that method of either, by the name that
+it has in Node; what it returns or reports is JSON. What the one for Python reads is held to its types,
+strictly: by itself it only assumes them.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from operator import attrgetter
@@ -93,6 +95,10 @@ def helped(given: BaseModel) -> Any:
     return given.to_dict(mode="json", warnings=False)
 
 
+def _in_snake_case(path: str) -> str:
+    return re.sub("[A-Z]", lambda found: f"_{found[0].lower()}", path)
+
+
 class _InPython:
     def __init__(self, client: openai.AsyncOpenAI, tasks: asyncio.TaskGroup) -> None:
         self._client = client
@@ -111,7 +117,7 @@ class _InPython:
         call = Call(go_on.set, lambda: task.cancel())  # noqa: PLW0108  it comes to be below
 
         async def perform() -> Any:
-            method = attrgetter(path)(self._client)
+            method = attrgetter(_in_snake_case(path))(self._client)
             given = method(*args, **params, **({"extra_headers": headers} if headers else {}))
             async with AsyncExitStack() as stack:
                 if asyncio.iscoroutine(given):

@@ -349,6 +349,79 @@ async def test_a_hang_up_leaves_it_alone_where_the_host_says_so(openai_clients: 
         assert rest.events[-1]["type"] == "response.completed"
 
 
+# -- What was said ----------------------------------------------------------------------------------------
+
+
+async def test_a_conversation_is_read_page_by_page(openai_clients: OpenAIClients) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, speaks=SPEAKS) as house:
+        client = await client_of(openai_clients, house)
+        name = await conversation(client)
+        for asked, reply in (("one", "1"), ("two", "2"), ("three", "3")):
+            call = client.call("responses.create", model="default", input=asked, conversation=name)
+            run = await agent.run()
+            say(run, reply)
+            run.finish()
+            await call.result()
+        assert (await client.ask("conversations.retrieve", name))["id"] == name
+        for order, expected in (("asc", "one 1 two 2 three 3"), ("desc", "3 three 2 two 1 one")):
+            pages = client.call("conversations.items.list", name, limit=2, order=order)
+            await pages.result()
+            assert " ".join(each["content"][0]["text"] for each in pages.events) == expected
+            assert len({each["id"] for each in pages.events}) == 6
+            assert {each["status"] for each in pages.events} == {"completed"}
+        with pytest.raises(ClientError, match="limit must") as raised:
+            await client.ask("conversations.items.list", name, limit=101)
+        assert raised.value.code == "unsupported_parameter"
+
+
+async def test_what_a_stopped_response_has_said_is_in_its_conversation(openai_clients: OpenAIClients) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, speaks=SPEAKS) as house:
+        client = await client_of(openai_clients, house)
+        name = await conversation(client)
+        call, _, response_id = await streaming(client, agent, conversation=name)
+        await client.ask("responses.cancel", response_id)
+        await call.result()
+        items = client.call("conversations.items.list", name, order="asc")
+        await items.result()
+        kept = [(each["role"], each["status"], each["content"][0]["text"]) for each in items.events]
+        assert kept == [("user", "completed", "hello"), ("assistant", "incomplete", "one two ")]
+
+
+async def test_the_input_of_a_response_can_be_read(openai_clients: OpenAIClients) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, speaks=SPEAKS) as house:
+        client = await client_of(openai_clients, house)
+        call, run, response_id = await streaming(client, agent)
+        for _ in range(2):
+            items = client.call("responses.inputItems.list", response_id, order="asc")
+            await items.result()
+            (item,) = items.events
+            assert (item["role"], item["content"]) == ("user", [{"type": "input_text", "text": "hello"}])
+            run.finish()
+            await call.result()
+
+
+async def test_a_conversation_of_another_user_is_not_there(openai_clients: OpenAIClients) -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, speaks=SPEAKS, authenticate=by_token) as house:
+        ada, bob = await client_of(openai_clients, house, ADA), await client_of(openai_clients, house, BOB)
+        call, run, response_id = await streaming(ada, agent, conversation="c1")
+        run.finish()
+        await call.result()
+        for path, name in (
+            ("conversations.retrieve", "c1"),
+            ("conversations.items.list", "c1"),
+            ("responses.inputItems.list", response_id),
+            ("conversations.delete", "c1"),
+        ):
+            with pytest.raises(ClientError) as raised:
+                await bob.ask(path, name)
+            assert raised.value.kind == "NotFoundError"
+        assert (await ada.ask("conversations.delete", "c1"))["deleted"]
+
+
 # -- Bad ends ---------------------------------------------------------------------------------------------
 
 

@@ -5,9 +5,10 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from turnkeeper.actors.events.shown import size_of
 from turnkeeper.actors.model import ids as rules
 from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownSession
-from turnkeeper.actors.model.messages import Close, GetSession
+from turnkeeper.actors.model.messages import Close, Conversation, GetMessages, GetSession
 from turnkeeper.actors.model.records import HOST, SessionId
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.web.http.body import decode_json
@@ -15,6 +16,8 @@ from turnkeeper.web.http.call import Call
 from turnkeeper.web.http.mount import respond
 
 from . import ids
+from .items import Json, item_of
+from .pages import Wanted, no_such_item, page, wanted
 from .refusals import unsupported
 
 #: Why a conversation cannot be made with these.
@@ -41,11 +44,31 @@ async def retrieve(call: Call) -> web.StreamResponse:
     """``GET /v1/conversations/{id}``. Raises `UnknownSession`, also while nothing was said in it."""
     session = _id(call)
     try:
-        view = await call.ask(GetSession(session, call.asker))
+        return respond(_conversation(session, await _begun(call, session)))
     except UnknownSession:
         raise ids.unknown_conversation(session) from None
-    known = [turn.submitted_at for turn in (*view.recent, *view.queue, view.turn) if turn is not None]
-    return respond(_conversation(view.session_id, min(known, default=0)))
+
+
+async def items(call: Call) -> web.StreamResponse:
+    """``GET /v1/conversations/{id}/items``: what was said in it, as the turns that have ended left it.
+
+    Raises `UnknownSession`, `HostKeepsMessages` and `Problem`.
+    """
+    session, asked = _id(call), wanted(call.request.query)
+    try:
+        messages, has_more = await _said(call, session, asked)
+    except UnknownSession:
+        raise ids.unknown_conversation(session) from None
+    found: list[Json] = []
+    room = call.settings.log_bytes
+    for number, message in messages:
+        item = item_of(ids.message_id(session, number), message, call.settings.shown_part)
+        room -= size_of(item)
+        if found and room < 0:
+            has_more = True
+            break
+        found.append(item)
+    return respond(page(found, has_more=has_more))
 
 
 async def delete(call: Call) -> web.StreamResponse:
@@ -68,6 +91,64 @@ def forget_left(registry: SessionRegistry) -> None:
     """Forget what the process before would have forgotten at the end of a turn, which it has not seen."""
     for session in filter(ids.is_forgotten, registry.left):
         registry.ref.tell(Close(session, HOST, free=True))
+
+
+# -- What was said -----------------------------------------------------------------------------------
+
+
+async def _begun(call: Call, session: SessionId) -> float:
+    """When it began, as far as that is known, else 0. Raises `UnknownSession`."""
+    try:
+        view = await call.ask(GetSession(session, call.asker))
+    except UnknownSession:
+        # The session itself may be forgotten before what was said in it.
+        await call.ask(GetMessages(session, call.asker, limit=1))
+        return 0
+    turns = (*view.recent, *view.queue, view.turn)
+    return min((turn.submitted_at for turn in turns if turn is not None), default=0)
+
+
+async def _said(call: Call, session: SessionId, asked: Wanted) -> tuple[list[tuple[int, Any]], bool]:
+    """The messages of a page, each with its number, and whether there are more behind them.
+
+    One more is read than are asked for, to know that, and the one behind which the page begins. Raises
+    `Problem` where that is not there, `UnknownSession` and `HostKeepsMessages`.
+    """
+    most, after = asked.limit + 1, None
+    if asked.after is not None:
+        after = ids.number_of(asked.after, session)
+        if after is None:
+            raise no_such_item()
+    if after is None:
+        there = await (_first if asked.oldest_first else _last)(call, session, most)
+    else:
+        before = after + 1 + (most if asked.oldest_first else 0)
+        there = await call.ask(GetMessages(session, call.asker, before, most + 1))
+    found = list(enumerate(there.messages, there.omitted))
+    if after is not None:
+        if not any(number == after for number, _ in found):
+            raise no_such_item()
+        found = [
+            (number, each)
+            for number, each in found
+            if (number > after if asked.oldest_first else number < after)
+        ]
+    if not asked.oldest_first:
+        found.reverse()
+    return found[: asked.limit], len(found) > asked.limit
+
+
+async def _last(call: Call, session: SessionId, most: int) -> Conversation:
+    return await call.ask(GetMessages(session, call.asker, limit=most))
+
+
+async def _first(call: Call, session: SessionId, most: int) -> Conversation:
+    first = await call.ask(GetMessages(session, call.asker, most, most))
+    if not first.omitted:
+        return first
+    # The oldest are no longer kept anywhere: it begins with those in memory.
+    start = (await call.ask(GetMessages(session, call.asker))).omitted
+    return await call.ask(GetMessages(session, call.asker, start + most, most))
 
 
 def _id(call: Call) -> SessionId:

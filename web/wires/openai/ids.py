@@ -23,6 +23,8 @@ _BYTES: Final = 16
 _FORGOTTEN: Final = re.compile(f"{ONCE}[0-9a-f]{{{2 * _BYTES}}}")
 #: What separates a turn's id from its session's, and what stands for that in a turn's id, where no id has it.
 _BETWEEN, _WITHIN = ".", "~"
+#: How many digits a number of a message has at most.
+_MOST_DIGITS: Final = 12
 #: In whose place a key stands for a new session.
 _NEW: Final = SessionId("POST /v1/responses")
 
@@ -48,6 +50,20 @@ def turn_of(response: str) -> TurnRef:
     if response_id(ref) != response:
         raise unknown(response)
     return ref
+
+
+def message_id(session: SessionId, number: int) -> str:
+    """The id of the message of that number in a conversation."""
+    return f"msg_{number}{_BETWEEN}{session}"
+
+
+def number_of(message: str, session: SessionId) -> int | None:
+    """The number of the message of this id; ``None`` for an id that no message of the conversation has."""
+    digits = message.removeprefix("msg_").removesuffix(f"{_BETWEEN}{session}")
+    if not (digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS):
+        return None
+    number = int(digits)
+    return number if message_id(session, number) == message else None
 
 
 def unknown(response: str) -> UnknownTurn:

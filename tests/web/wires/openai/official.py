@@ -4,11 +4,26 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from openai.types.conversations import Conversation, ConversationDeletedResource
-from openai.types.responses import Response, ResponseStreamEvent
+from openai.types.conversations import (
+    Conversation,
+    ConversationDeletedResource,
+    ConversationItem,
+    ConversationItemList,
+)
+from openai.types.responses import Response, ResponseItemList, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-__all__ = ["Conversation", "ConversationDeletedResource", "Response", "event", "events", "object_of"]
+__all__ = [
+    "Conversation",
+    "ConversationDeletedResource",
+    "ConversationItem",
+    "ConversationItemList",
+    "Response",
+    "ResponseItemList",
+    "event",
+    "events",
+    "object_of",
+]
 
 
 @cache

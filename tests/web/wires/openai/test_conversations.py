@@ -1,14 +1,56 @@
 """Conversations, with the official client."""
 
 import asyncio
+from pathlib import Path
+from typing import Any
 
 import openai
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
 from tests.fakes import ScriptedAgent, done
-from tests.web.fakes_web import by_token, serving, until
-from tests.web.wires.openai.official import Conversation, ConversationDeletedResource, object_of
+from tests.web.fakes_web import House, by_token, serving, until
+from tests.web.wires.openai.official import (
+    Conversation,
+    ConversationDeletedResource,
+    ConversationItemList,
+    object_of,
+)
+from turnkeeper.actors.turn.context import Context
+from turnkeeper.actors.turn.turn import Turn
+
+ITEMS = "/v1/conversations/c1/items"
+
+
+async def say(house: House, text: Any, **more: Any) -> Any:
+    """Have a response in the conversation."""
+    answer = await house.post("/v1/responses", json={"input": text, "conversation": "c1", **more})
+    assert answer.status == 200, answer.text
+    return answer.body
+
+
+async def items(house: House, query: str = "", token: str | None = None) -> Any:
+    """A page of the conversation's items, held to its type."""
+    answer = await house.get(ITEMS + query, token=token)
+    assert answer.status == 200, answer.text
+    object_of(ConversationItemList, answer.body)
+    return answer.body
+
+
+def texts(page: Any) -> list[str]:
+    return [part["text"] for item in page["data"] for part in item["content"]]
+
+
+async def all_pages(house: House, query: str) -> list[str]:
+    """The texts of all pages, one after the other."""
+    page = await items(house, query)
+    found = texts(page)
+    while page["has_more"]:
+        assert page["last_id"] == page["data"][-1]["id"]
+        page = await items(house, f"{query}&after={page['last_id']}")
+        assert page["data"], "there was to be more"
+        found += texts(page)
+    return found
 
 
 async def test_a_conversation_is_a_session_that_begins_with_its_first_response() -> None:
@@ -69,12 +111,205 @@ async def test_nothing_can_be_kept_of_one_before_it_begins(body: object, param: 
         assert (await house.post("/v1/conversations", json=[])).status == 400
 
 
+# -- What was said --------------------------------------------------------------------------------------
+
+
+async def test_what_was_said_is_there_the_newest_first_unless_it_is_asked_otherwise() -> None:
+    async with serving(done, speaks=["openai"]) as house:
+        await say(house, "one")
+        await say(house, "two")
+        newest = await items(house)
+        assert [each["role"] for each in newest["data"]] == ["assistant", "user"] * 2
+        assert texts(newest) == ["done: two", "two", "done: one", "one"]
+        assert (newest["object"], newest["has_more"]) == ("list", False)
+        ids = [each["id"] for each in newest["data"]]
+        assert (newest["first_id"], newest["last_id"]) == (ids[0], ids[-1])
+        assert texts(await items(house, "?order=asc")) == ["one", "done: one", "two", "done: two"]
+        await say(house, "three")
+        assert [each["id"] for each in (await items(house))["data"][2:]] == ids, "an item keeps its id"
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6, 7, 100])
+async def test_pages_have_each_item_once(order: str, limit: int) -> None:
+    said = [text for n in range(3) for text in (f"{n}", f"done: {n}")]
+    async with serving(done, speaks=["openai"]) as house:
+        for n in range(3):
+            await say(house, f"{n}")
+        first = await items(house, f"?limit={limit}&order={order}")
+        assert (len(first["data"]), first["has_more"]) == (min(limit, 6), limit < 6)
+        pages = await all_pages(house, f"?limit={limit}&order={order}")
+        assert pages == (said if order == "asc" else said[::-1])
+
+
+async def test_a_page_has_twenty_items_unless_it_is_said() -> None:
+    async with serving(done, speaks=["openai"]) as house:
+        for n in range(11):
+            await say(house, f"{n}")
+        page = await items(house)
+        assert (len(page["data"]), page["has_more"]) == (20, True)
+        assert texts(await items(house, f"?after={page['last_id']}")) == ["done: 0", "0"]
+
+
+async def test_what_a_stopped_response_has_said_is_kept_as_incomplete() -> None:
+    agent = ScriptedAgent()
+    async with serving(agent, speaks=["openai"]) as house:
+        response = await say(house, "hello", background=True)
+        (await agent.run()).turn.emit("delta", {"text": "well "})
+        empty = await items(house)
+        assert (empty["data"], empty["has_more"]) == ([], False), "what runs has no part in it yet"
+        await house.post(f"/v1/responses/{response['id']}/cancel")
+        reply, asked = (await items(house))["data"]
+        assert (reply["status"], reply["content"][0]["text"]) == ("incomplete", "well ")
+        assert (asked["status"], asked["content"][0]["text"]) == ("completed", "hello")
+
+
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_what_only_the_journal_has_is_there_too_and_after_a_restart(tmp_path: Path, order: str) -> None:
+    said = [text for n in range(6) for text in (f"{n}", f"done: {n}")]
+    settings: Any = {"journal": tmp_path / "chats.db", "conversation_messages": 5, "speaks": ["openai"]}
+    for attempt in range(2):
+        async with serving(done, idle_ttl=0.01, **settings) as house:
+            if not attempt:
+                for n in range(6):
+                    await say(house, f"{n}")
+
+            async def sleeps(house: House = house) -> bool:
+                counts = await house.registry.counts()
+                return counts.asleep == counts.sessions
+
+            await until(sleeps)
+            for limit in (1, 4, 5, 100):
+                pages = await all_pages(house, f"?limit={limit}&order={order}")
+                assert pages == (said if order == "asc" else said[::-1])
+
+
+async def test_without_a_journal_it_begins_with_what_is_kept() -> None:
+    async with serving(done, speaks=["openai"], conversation_messages=5) as house:
+        await say(house, "0")
+        oldest = (await items(house, "?order=asc"))["first_id"]
+        for n in range(1, 6):
+            await say(house, f"{n}")
+        kept = await all_pages(house, "?order=asc&limit=100")
+        assert 0 < len(kept) <= 5
+        for limit in (1, 2, 5):
+            assert await all_pages(house, f"?order=asc&limit={limit}") == kept
+            assert await all_pages(house, f"?order=desc&limit={limit}") == kept[::-1]
+        gone = await house.get(f"{ITEMS}?order=asc&after={oldest}")
+        assert (gone.status, gone.body["error"]["param"]) == (400, "after")
+
+
+async def test_a_page_of_long_texts_ends_early() -> None:
+    async with serving(done, speaks=["openai"], log_bytes=2_000) as house:
+        for text in "abc":
+            await say(house, text * 900)
+        page = await items(house)
+        assert (len(page["data"]), page["has_more"]) == (1, True)
+        found = await all_pages(house, "?order=desc")
+        assert [text[-1] for text in found] == list("ccbbaa")
+        await say(house, "d" * 5_000)
+        assert texts(await items(house, "?order=desc"))[0] == "done: " + "d" * 5_000, (
+            "one is given in any case"
+        )
+
+
+async def test_large_images_are_there_without_their_addresses() -> None:
+    async with serving(done, speaks=["openai"]) as house:
+        for size in (100, 100_000):
+            image = {"type": "input_image", "image_url": "data:image/png;base64," + "A" * size}
+            await say(house, [{"role": "user", "content": [image]}])
+        shown = [
+            each["content"] for each in (await items(house, "?order=asc"))["data"] if each["role"] == "user"
+        ]
+        assert [content[0]["image_url"] is None for content in shown] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("limit=0", "limit"),
+        ("limit=101", "limit"),
+        ("limit=x", "limit"),
+        ("order=up", "order"),
+        ("after=x", "after"),
+        ("after=msg_2.c1", "after"),
+        ("after=msg_00.c1", "after"),
+        ("after=msg_0.c2", "after"),
+        ("after=msg_2.c1&order=asc", "after"),
+        ("after=msg_999999999999.c1&order=asc", "after"),
+        ("after=msg_" + "9" * 40 + ".c1", "after"),
+        ("before=x", "before"),
+        ("include[]=message.output_text.logprobs", "include[]"),
+    ],
+)
+async def test_a_page_that_there_is_not_is_refused(query: str, param: str) -> None:
+    async with serving(done, speaks=["openai"]) as house:
+        await say(house, "hello")
+        error = (await house.get(f"{ITEMS}?{query}")).body["error"]
+        assert (error["code"], error["param"]) == ("unsupported_parameter", param)
+        assert error["type"] == "invalid_request_error"
+
+
+async def test_a_conversation_that_the_host_keeps_is_shown_as_the_host_does() -> None:
+    async def load(session: str, user: str) -> Context | None:
+        messages = [{"role": "user", "content": f"{n}"} for n in range(5)]
+        return None if session == "c2" else Context(session, user, messages=messages)
+
+    async with serving(done, speaks=["openai"], hooks={"load_context": load}) as house:
+        await say(house, "hello")
+        assert await all_pages(house, "?limit=2&order=asc") == list("01234")
+        assert await all_pages(house, "?limit=2&order=desc") == list("43210")
+        await house.post("/v1/responses", json={"input": "hello", "conversation": "c2"})
+        refused = await house.get("/v1/conversations/c2/items")
+        assert (refused.status, refused.body["error"]["code"]) == (404, "host_keeps_messages")
+
+
+async def test_what_is_left_of_a_conversation_is_there_when_its_session_is_forgotten() -> None:
+    async with serving(done, speaks=["openai"], idle_ttl=0.01, turn_retention=0.01) as house:
+        await say(house, "hello")
+
+        async def is_forgotten() -> bool:
+            return (await house.registry.counts()).sessions == 0
+
+        await until(is_forgotten)
+        assert texts(await items(house)) == ["done: hello", "hello"]
+        found = (await house.get("/v1/conversations/c1")).body
+        object_of(Conversation, found)
+        assert found["id"] == "c1"
+        assert (await house.delete("/v1/conversations/c1")).status == 200
+        assert (await house.get("/v1/conversations/c1")).status == 404
+        assert (await house.get(ITEMS)).status == 404
+
+
+async def test_what_an_agent_keeps_itself_is_shown_item_by_item() -> None:
+    async def keeps(turn: Turn) -> None:
+        call = {"id": "1", "type": "function", "function": {"name": "look", "arguments": "{}"}}
+        turn.context.messages += [
+            {"role": "system", "content": "Be short."},
+            {"role": "assistant", "content": None, "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": "1", "content": "42"},
+            "a note",
+        ]
+
+    async with serving(keeps, speaks=["openai"]) as house:
+        await say(house, "hello")
+        page = await items(house, "?order=asc")
+        assert [each["role"] for each in page["data"]] == ["system", "assistant", "tool", "unknown"]
+        assert texts(page) == ["Be short.", "42", "a note"]
+
+
 @pytest.mark.parametrize("method", ["GET", "DELETE"])
 async def test_it_is_unknown_to_other_users(method: str) -> None:
     async with serving(done, speaks=["openai"], authenticate=by_token) as house:
         said = {"input": "hello", "conversation": "c1"}
         await house.post("/v1/responses", json=said, token="ada-token")
         assert (await house.ask(method, "/v1/conversations/c1", token="bob-token")).status == 404
+        hidden, missing = [
+            await house.get(f"/v1/conversations/{name}/items", token="bob-token") for name in ("c1", "c2")
+        ]
+        assert hidden.status == missing.status == 404
+        assert hidden.text.replace("c1", "c2") == missing.text
+        assert texts(await items(house, token="ada-token")) == ["done: hello", "hello"]
         assert (await house.ask(method, "/v1/conversations/c2", token="ada-token")).status == 404
         assert (await house.ask(method, "/v1/conversations/events", token="ada-token")).status == 400
         assert (await house.ask(method, "/v1/conversations/c1", token="ada-token")).status == 200

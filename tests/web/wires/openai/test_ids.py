@@ -14,7 +14,9 @@ from turnkeeper.web.wires.openai.ids import (
     ONCE,
     OWN,
     is_forgotten,
+    message_id,
     new_session,
+    number_of,
     response_id,
     turn_of,
 )
@@ -43,6 +45,19 @@ def test_what_is_no_id_of_a_response_is_unknown(text: str) -> None:
 def test_such_as(text: str) -> None:
     with pytest.raises(UnknownTurn):
         turn_of(text)
+
+
+@given(st.integers(0, 10**12 - 1), an_id)
+def test_a_message_has_its_number_and_its_conversation(number: int, session: str) -> None:
+    assert number_of(message_id(SessionId(session), number), SessionId(session)) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "msg_", "msg_1", "msg_.s", "1.s", "msg_01.s", "msg_1.t", "msg_-1.s", "msg_².s", f"msg_{10**12}.s"],
+)
+def test_no_message_has_another_id(text: str) -> None:
+    assert number_of(text, SessionId("s")) is None
 
 
 def test_a_new_session_has_an_id_that_cannot_be_guessed() -> None:

@@ -9,5 +9,6 @@ The layout::
     fold        the events of a turn -> the events of its response
     writing     these on a connection, from any of them on
     known       what is known of a response that is asked for
+    inputs      what a response was asked with
     handlers    the routes
 """

@@ -20,10 +20,12 @@ from turnkeeper.web.wires.agents import agent_of
 from turnkeeper.web.wires.openai import ids
 from turnkeeper.web.wires.openai.conversations import forget
 from turnkeeper.web.wires.openai.histories import refuse_history
+from turnkeeper.web.wires.openai.pages import no_such_item, page, wanted
 from turnkeeper.web.wires.openai.refusals import unsupported
 
 from .asked import MAX_NAME, Asked, asked
 from .fold import Fold
+from .inputs import input_of
 from .known import as_it_stands, current, fold_all, new_fold, record_of, so_far
 from .writing import NONE, ResponseWriting, lost
 
@@ -105,6 +107,15 @@ async def retrieve(call: Call) -> web.StreamResponse:
     seen = await writing.catch_up(so_far(call, turn))
     reader = await call.follow(turn.session_id, turn.turn_id, after=seen)
     return await call.stream(reader, writing)
+
+
+async def input_items(call: Call) -> web.StreamResponse:
+    """``GET /v1/responses/{id}/input_items``: the message of its turn, as a list of one item."""
+    asked = wanted(call.request.query)
+    item = await input_of(call, _turn(call))
+    if asked.after not in (None, item["id"]):
+        raise no_such_item()
+    return respond(page([item] if asked.after is None else [], has_more=False))
 
 
 async def cancel(call: Call) -> web.StreamResponse:
