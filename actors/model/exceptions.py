@@ -25,6 +25,7 @@
     |   +-- TurnIdReused                this turn id stands for another message already
     |   |   +-- IdempotencyKeyReused    ... and it was made of an idempotency key
     |   +-- NotYoursToStop              a cancel of a turn that its policy lets only others stop
+    |   +-- NotYoursToEdit              a change of the message of a turn that another user has sent
     |   +-- HoldRefused                 a critical section of a turn that was cancelled, or has too many
     |   +-- OwnLineage                  a turn sends to its own session, or to that of a turn it descends from
     |   +-- TooDeep                     a tree of turns would have more levels than it may
@@ -268,6 +269,16 @@ class NotYoursToStop(SessionError):
         self.turn_id = turn_id
 
 
+class NotYoursToEdit(SessionError):
+    """A change of the message of a turn that waits, and that another user has sent. ``turn_id`` names it."""
+
+    code = "NOT_YOURS_TO_EDIT"
+
+    def __init__(self, text: str, *, turn_id: str | None = None) -> None:
+        super().__init__(text)
+        self.turn_id = turn_id
+
+
 class PreconditionFailed(SessionError):
     """``If-Match`` named a turn that is not the session's current or last one."""
 
@@ -314,7 +325,7 @@ class TitleTooLong(InvalidRequest):
 
 
 class PolicyNotAllowed(InvalidRequest):
-    """A send sets a field of its policy that the host does not let it set. ``field`` names it."""
+    """A send, or a move, sets what the host does not let it set of a policy. ``field`` names it."""
 
     code = "POLICY_NOT_ALLOWED"
 

@@ -783,6 +783,7 @@ class Rearrange:
 
     ``by`` is the user who asks. An edited turn keeps its place, and the fingerprint of what was sent.
     ``bounded`` as in `Submit`; ``no_room`` is why nothing more may be kept now, as the session's actor says.
+    ``sees_all`` as in `Asker`.
     """
 
     turn_id: TurnId
@@ -791,6 +792,7 @@ class Rearrange:
     edited: Edit | None = None
     bounded: bool = True
     no_room: SessionError | None = None
+    sees_all: bool = False
 
 
 @final

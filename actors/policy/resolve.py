@@ -118,14 +118,15 @@ def resolve_send(
 
 def rearrangement(change: ChangeQueued, settings: Settings) -> Rearrange:
     """What is asked of a turn that waits. Raises `InvalidRequest` and `MessageTooLarge`."""
-    turn_id, user, bounded = ids.turn_id(change.turn_id), change.asker.user, change.asker.bounded
+    turn_id, asker = ids.turn_id(change.turn_id), change.asker
+    user, bounded, sees_all = asker.user, asker.bounded, asker.sees_all
     if (change.to is None) == (change.message is None):
         raise InvalidRequest("a waiting turn is either moved or given another message", field="move")
     if change.to is None:
         message = plain(change.message, settings.message_text, settings.message_parts)
-        return Rearrange(turn_id, user, None, Edit(message, _size(message)), bounded)
+        return Rearrange(turn_id, user, None, Edit(message, _size(message)), bounded, sees_all=sees_all)
     try:
-        return Rearrange(turn_id, user, MoveTo(change.to), bounded=bounded)
+        return Rearrange(turn_id, user, MoveTo(change.to), bounded=bounded, sees_all=sees_all)
     except ValueError:
         raise InvalidRequest(f"move must be one of: {', '.join(MoveTo)}", field="move") from None
 

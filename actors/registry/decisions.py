@@ -38,6 +38,7 @@ from turnkeeper.actors.session.slots import next_ticket, slot_of
 from turnkeeper.actors.session.states import Closed, Ending, Idle, State
 from turnkeeper.actors.session.views import state_name
 
+from .admitting.changes import change_not_allowed
 from .admitting.parts import edit_not_taken
 from .admitting.room import with_bytes, with_room
 from .directory import came_to_nothing
@@ -177,8 +178,10 @@ class Decisions:
 
 
 def rearranged(shared: Shared, before: State, message: Rearrange, now: float, to: ReplyTo) -> Decision:
-    """What a session does when a turn that waits is moved, or edited: with what its agent takes."""
-    unfit = edit_not_taken(shared.takes, before, message)
+    """What a session does when a turn that waits is moved, or edited, if it may be so by who asks."""
+    unfit = change_not_allowed(shared.layers, before, message) or edit_not_taken(
+        shared.takes, before, message
+    )
     if unfit is not None:
         return refused(before, to, unfit)
     return step(before, with_bytes(shared.directory.ledger, before, message), now, to)

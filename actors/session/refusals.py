@@ -5,6 +5,7 @@ from turnkeeper.actors.model.exceptions import (
     HoldRefused,
     IdempotencyKeyReused,
     NotWaiting,
+    NotYoursToEdit,
     NotYoursToStop,
     PreconditionFailed,
     QueueFull,
@@ -73,6 +74,12 @@ def not_yours_to_stop(turn: TurnSpec) -> SessionError:
     """A cancel by a user who may not stop this turn."""
     turn_id = turn.turn_id
     return NotYoursToStop(f"turn {turn_id!r} may be stopped by its sender only", turn_id=turn_id)
+
+
+def not_yours_to_edit(turn: TurnSpec) -> SessionError:
+    """A change of this turn's message by another user."""
+    turn_id = turn.turn_id
+    return NotYoursToEdit(f"the message of turn {turn_id!r} is its sender's to change", turn_id=turn_id)
 
 
 def too_late_to_hold() -> SessionError:

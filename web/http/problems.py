@@ -41,16 +41,13 @@ class Code(StrEnum):
     )
     UNAUTHORIZED = "UNAUTHORIZED", 401, "no token or ticket, or not a valid one"
     SCOPE_MISSING = errors.ScopeMissing.code, 403, "the token has none of the scopes that this needs"
-    POLICY_NOT_ALLOWED = (
-        errors.PolicyNotAllowed.code,
-        403,
-        "a send may not set this field of its turn's policy; `field` names it",
-    )
+    POLICY_NOT_ALLOWED = errors.PolicyNotAllowed.code, 403, "the policy lets no request say this `field`"
     NOT_YOURS_TO_STOP = (
         errors.NotYoursToStop.code,
         403,
         "the policy of the turn lets only its sender, and admins, stop it; `task_id` names it",
     )
+    NOT_YOURS_TO_EDIT = errors.NotYoursToEdit.code, 403, "only the sender of `task_id`, and admins, change it"
     FOREIGN_PEER = "FOREIGN_PEER", 403, "a server without tokens was asked from another machine"
     FOREIGN_HOST = "FOREIGN_HOST", 403, "a server without tokens was asked under a name that is not loopback"
     FOREIGN_ORIGIN = "FOREIGN_ORIGIN", 403, "a page asked whose origin `allow_origin` does not name"
@@ -318,7 +315,11 @@ def problem_of(error: BaseException) -> Problem:
 def _refusal(error: errors.SessionError, code: Code) -> Problem:
     headers = RETRY_AFTER if code.status in (429, 503) else None
     match error:
-        case errors.SessionBusy(turn_id=str(turn_id)) | errors.NotYoursToStop(turn_id=str(turn_id)):
+        case (
+            errors.SessionBusy(turn_id=str(turn_id))
+            | errors.NotYoursToStop(turn_id=str(turn_id))
+            | errors.NotYoursToEdit(turn_id=str(turn_id))
+        ):
             return Problem(code, str(error), task_id=turn_id)
         case errors.InvalidRequest(field=str(field)):
             name = HTTP_NAMES.get(field, field)

@@ -422,6 +422,8 @@ _TABLE = (
         refusals=(
             Code.UNKNOWN_SESSION,
             Code.UNKNOWN_TURN,
+            Code.POLICY_NOT_ALLOWED,
+            Code.NOT_YOURS_TO_EDIT,
             Code.NOT_WAITING,
             Code.PART_NOT_TAKEN,
             Code.TOO_MUCH_KEPT,

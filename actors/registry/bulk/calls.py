@@ -92,7 +92,8 @@ class BulkCalls(SlotCalls):
         """Move a turn that waits: ``first``, ``last``, or ``now``, in the place of the turn in flight.
 
         Returns those that wait then. Raises `UnknownSession`, `UnknownTurn`, `SessionClosed`,
-        `InvalidRequest`, and `NotWaiting` for one that has started, has ended or is called up.
+        `InvalidRequest`, `NotWaiting` for one that has started, has ended or is called up, and
+        `PolicyNotAllowed` for ``now`` where no send of the user's may say its ``strategy``.
         Cancelling it does not take the move back.
         """
         return await ask(self.ref, ChangeQueued(session_id, turn_id, asker_of(user), to))
@@ -100,5 +101,8 @@ class BulkCalls(SlotCalls):
     async def edit(
         self, session_id: str, turn_id: str, message: Any, *, user: str | None = None
     ) -> tuple[QueuedTurn, ...]:
-        """Give a turn that waits another message; it keeps its place. Returns and raises as `move` does."""
+        """Give a turn that waits another message; it keeps its place.
+
+        Returns and raises as `move` does, and `NotYoursToEdit` for one that another user has sent.
+        """
         return await ask(self.ref, ChangeQueued(session_id, turn_id, asker_of(user), None, message))
