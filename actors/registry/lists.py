@@ -33,7 +33,7 @@ from turnkeeper.actors.turn.agent import LoadContext
 from turnkeeper.actors.turn.context_store import Left
 from turnkeeper.actors.turn.hosts import owner_according_to, said_according_to
 
-from .admitting.slots import Asked
+from .admitting.slots import SlotWait
 from .children import Children
 from .directory import PASS, Entry, Listed, active_by, name, summary
 from .durable import history
@@ -85,7 +85,7 @@ def answer_waiting(shared: Shared, asker: Asker, to: ReplyTo) -> None:
     slots, entries = shared.slots, shared.directory.entries
     found = list[WaitingTurn]()
 
-    def look(asked: list[tuple[Ticket, Asked]]) -> None:
+    def look(asked: list[tuple[Ticket, SlotWait]]) -> None:
         for ticket, each in asked:
             entry = entries.get(ticket.session_id) if asker.may_see(each.claim.user) else None
             turn = None if entry is None else slots.waiting(ticket, entry.state)

@@ -39,8 +39,8 @@ def caps_of(settings: Settings, layers: Layers) -> Caps:
 
 
 @value
-class Asked:
-    """A session that has asked for a slot: what its turn claims, and since when it waits."""
+class SlotWait:
+    """A session that waits for a slot: what its turn claims, and since when."""
 
     actor: AsyncioRef[Any]
     claim: Claim
@@ -66,7 +66,7 @@ class Slots:
         self._closed = False
         self.scheduler = scheduler
         #: The sessions that have asked and not been granted anything yet.
-        self.asking: dict[Ticket, Asked] = {}
+        self.asking: dict[Ticket, SlotWait] = {}
         #: What readers are shown of them.
         self.places = Places(self.scheduler, loop)
 
@@ -77,7 +77,7 @@ class Slots:
     def ask(self, ticket: Ticket, claim: Claim, actor: AsyncioRef[Any]) -> None:
         """Have this session sent `Granted` when there is a slot for its turn."""
         now = self._clock()
-        self.asking[ticket] = Asked(actor, claim, now)
+        self.asking[ticket] = SlotWait(actor, claim, now)
         self.scheduler.ask(ticket, claim, now)
         self.grant()
 
