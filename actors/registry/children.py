@@ -182,6 +182,8 @@ class Children:
         followed(self._directory, report.actor, report.session_id, 0, now)
         self._directory.report(report.actor, report.state, now)
         self._directory.slept(entry, report.state, report.log)
+        if self._shared.slots.asking:
+            self._shared.slots.grant()  # a turn that needed no slot may have made room
         if self._shared.journal is None:
             self._deliver_parked(entry)
         else:

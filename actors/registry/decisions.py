@@ -6,6 +6,7 @@ effects are performed, in order. All of it happens within one message, and nothi
 journal it comes between the two: see `durable.journaled`.
 """
 
+from collections.abc import Iterable
 from typing import Any, assert_never
 
 from turnkeeper.actors.journal.contract import Head, Landed, Moved, NotLanded
@@ -31,16 +32,16 @@ from turnkeeper.actors.model.messages import (
     WoundUp,
 )
 from turnkeeper.actors.runtime import AsyncioRef, ReplyTo, answer, refuse
-from turnkeeper.actors.session.effects import Decision, Effect, Refuse, Reply, addressees
+from turnkeeper.actors.session.effects import Decision, Effect, LeaveSlot, Refuse, Reply, addressees
 from turnkeeper.actors.session.machine import Message, step
 from turnkeeper.actors.session.refusals import refuse as refused
-from turnkeeper.actors.session.slots import next_ticket, slot_of
+from turnkeeper.actors.session.slots import slot_of
 from turnkeeper.actors.session.states import Closed, Ending, Idle, State
 from turnkeeper.actors.session.views import state_name
 
 from .admitting.changes import change_not_allowed
 from .admitting.parts import edit_not_taken
-from .admitting.room import with_bytes, with_room
+from .admitting.room import undo_room, with_bytes, with_room
 from .directory import came_to_nothing
 from .performer import Performer
 from .shared import DEBUG, Shared
@@ -128,22 +129,26 @@ class Decisions:
         this was to answer get `SessionLost`, and raising it again ends the actor.
         """
         before, now = self.state, self._shared.clock()
-        if type(message) is Submit:
-            message = with_room(self._shared.directory, self._shared.slots, before, message)
-        if type(message) is Rearrange:
-            after, effects = rearranged(self._shared, before, message, now, to)
-        else:
-            after, effects = step(before, message, now, to)
+        try:
+            if type(message) is Submit:
+                message = with_room(self._shared.directory, self._shared.slots, before, message)
+            if type(message) is Rearrange:
+                after, effects = rearranged(self._shared, before, message, now, to)
+            else:
+                after, effects = step(before, message, now, to)
+        except Exception:
+            undo_room(self._shared.slots, before.memory, before.memory)
+            raise
         if after is not before:
             self._take(after, now)
         elif type(message) is Submit and type(after) is Idle:
             self._come_to_nothing(self._shared.title_of(after.memory.home.session_id))
-        if logger.isEnabledFor(DEBUG):
-            log_decision(before, message, after, effects)
         try:
+            if logger.isEnabledFor(DEBUG):
+                log_decision(before, message, after, effects)
             self._performer.perform(effects, after)
         except Exception:
-            lose(to, effects)
+            lose(self._shared, (to,), effects)
             raise
 
     def abandon(self, error: SessionError) -> None:
@@ -151,7 +156,6 @@ class Decisions:
         slot = slot_of(self.state)
         if slot is not None:
             self._shared.slots.leave(slot.ticket)
-        self._shared.slots.leave(next_ticket(self.state.memory))  # of a send that could not be decided
 
     def _take(self, after: State, now: float) -> None:
         """Make this the session's state."""
@@ -187,7 +191,13 @@ def rearranged(shared: Shared, before: State, message: Rearrange, now: float, to
     return step(before, with_bytes(shared.directory.ledger, before, message), now, to)
 
 
-def lose(to: ReplyTo, effects: tuple[Effect, ...]) -> None:
-    """Answer all that these effects were to answer that the session is lost."""
-    for each in (to, *addressees(effects)):
-        refuse(each, SessionLost(LOST))
+def lose(shared: Shared, askers: Iterable[ReplyTo], effects: tuple[Effect, ...]) -> None:
+    """Answer these, and all that the effects were to answer, that the session is lost; give back its slots.
+
+    Which of the effects were performed is not known, and both can be done twice.
+    """
+    for to in (*askers, *addressees(effects)):
+        refuse(to, SessionLost(LOST))
+    for effect in effects:
+        if type(effect) is LeaveSlot:
+            shared.slots.leave(effect.ticket)

@@ -6,11 +6,12 @@ from turnkeeper.actors.admission.ledger import Ledger
 from turnkeeper.actors.model.exceptions import SessionError
 from turnkeeper.actors.model.messages import Rearrange, Submit
 from turnkeeper.actors.model.policy import STANDARD, Policy
+from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import OnCap
 from turnkeeper.actors.registry.directory import Directory
 from turnkeeper.actors.session.slots import claim_of, next_ticket, waits_for_slots
-from turnkeeper.actors.session.states import Ending, Idle, Queued, Running, State
+from turnkeeper.actors.session.states import Ending, Idle, Memory, Queued, Running, State
 
 from .slots import Slots
 
@@ -30,6 +31,15 @@ def with_room(directory: Directory, slots: Slots, before: State, message: Submit
         return message
     refusal = _no_room(directory, before, message, policy)
     return message if refusal is None else replace(message, no_room=refusal)
+
+
+def undo_room(slots: Slots, before: Memory, after: Memory) -> None:
+    """What was decided since then comes to nothing: give back the slots that were taken for it.
+
+    The last one is that of a send that could not be decided, if it was one.
+    """
+    for number in range(before.last_ticket + 1, after.last_ticket + 2):
+        slots.leave(Ticket(before.home.session_id, number))
 
 
 def _beside(ledger: Ledger[Any], before: State, message: Submit, policy: Policy) -> Submit:

@@ -52,7 +52,7 @@ from turnkeeper.actors.model.messages import (
     WoundUp,
 )
 from turnkeeper.actors.model.value import value
-from turnkeeper.actors.registry.admitting.room import with_room
+from turnkeeper.actors.registry.admitting.room import undo_room, with_room
 from turnkeeper.actors.registry.decisions import LOST, Decisions, log_decision, lose, rearranged
 from turnkeeper.actors.registry.directory import renamed, reserve
 from turnkeeper.actors.registry.performer import Performer
@@ -194,7 +194,7 @@ class JournaledDecisions(Decisions):
         try:
             self._performer.perform(effects, after)
         except Exception:
-            _lose_all(mail, effects)
+            lose(self._shared, [to for _, to in mail], effects)
             raise
         _recovered(mail, self._shared, self._actor, self.state)
 
@@ -323,6 +323,7 @@ def _decided(
 
     What was decided, what becomes of the session by that, and what that adds to its log.
     """
+    before = state
     mail: tuple[Mail, ...] = ()
     effects: tuple[Effect, ...] = ()
     entries: tuple[Entry, ...] = ()
@@ -343,6 +344,7 @@ def _decided(
                 entries += entries_of(decided, sealer(performer, after, shared.meter), performer.cut_off)
             except Exception:
                 _refuse_all(mail, SessionLost(LOST))
+                undo_room(shared.slots, before.memory, state.memory)
                 raise
             effects += decided
             state = after
@@ -406,11 +408,6 @@ def _facts(mail: tuple[Mail, ...], error: SessionError) -> list[Mail]:
             case _:
                 assert_never(message)
     return facts
-
-
-def _lose_all(mail: Iterable[Mail], effects: tuple[Effect, ...]) -> None:
-    for _, to in mail:
-        lose(to, effects)
 
 
 def _refuse_all(mail: Iterable[Mail], error: SessionError) -> None:

@@ -8,12 +8,18 @@ import pytest
 from tests.actors.journal.slow import SlowJournal
 from tests.fakes import ScriptedAgent, done, opened, settle
 from turnkeeper.actors.journal.memory import MemoryJournal
-from turnkeeper.actors.model.exceptions import PreconditionFailed
-from turnkeeper.actors.model.messages import ChangeQueued
+from turnkeeper.actors.model.exceptions import PreconditionFailed, SessionLost
+from turnkeeper.actors.model.messages import ChangeQueued, Submit
 from turnkeeper.actors.model.slots import Standing
 from turnkeeper.actors.model.words import Layer, Priority, SessionState, TurnStatus, Verdict, WaitsFor
 from turnkeeper.actors.registry import decisions
+from turnkeeper.actors.registry.durable import journaled
 from turnkeeper.actors.registry.front import SessionRegistry
+from turnkeeper.actors.registry.performer import Performer
+from turnkeeper.actors.runtime import ReplyTo
+from turnkeeper.actors.session.effects import Decision
+from turnkeeper.actors.session.machine import Message
+from turnkeeper.actors.session.states import State
 from turnkeeper.actors.turn.agent import Agent
 
 
@@ -195,14 +201,35 @@ async def test_a_session_whose_actor_failed_leaves(monkeypatch: pytest.MonkeyPat
             monkeypatch.undo()
             raise ZeroDivisionError("a bug of ours")
 
-        monkeypatch.setattr(decisions, "step", fail)
-        with pytest.raises(ZeroDivisionError):
-            await registry.cancel("s1")
         run = await agent.run()
+        monkeypatch.setattr(decisions, "step", fail)
         run.finish()
         assert (await agent.run()).turn.session_id == "s2"
         await settle()
         assert in_use(registry) == (0, 1, 0)
+
+
+async def test_a_turn_that_needs_no_slot_makes_room_when_it_fails_with_its_sessions_actor(
+    monkeypatch: pytest.MonkeyPatch, journal: MemoryJournal | None
+) -> None:
+    """At once, and not with the next event."""
+    agent = ScriptedAgent()
+    agents = {"default": agent, "patient": Agent(agent, on_cap="wait")}
+    async with opened(agents, journal=journal, max_in_flight_in_all=1) as registry:
+        await registry.send("s1", "hello")
+        await registry.send("s2", "hello", agent="patient")
+        assert in_use(registry) == (1, 0, 1)
+
+        def fail(*_args: object) -> None:
+            monkeypatch.undo()
+            raise ZeroDivisionError("a bug of ours")
+
+        run = await agent.run()
+        monkeypatch.setattr(decisions if journal is None else journaled, "step", fail)
+        run.finish()  # with no asker who could be answered, so that the actor fails
+        await settle()
+        assert in_use(registry) == (0, 1, 0)
+        assert agent.last.turn.session_id == "s2"
 
 
 async def test_turns_that_need_no_slot_count_too_and_make_room_when_they_end() -> None:
@@ -282,4 +309,79 @@ async def test_a_slot_that_a_send_does_not_need_is_not_lost_with_the_next_one_of
         assert in_use(registry) == (0, 1, 0)
         (await agent.run()).finish()
         await last.result()
+        assert in_use(registry) == (0, 0, 0)
+
+
+async def test_all_slots_are_given_back_that_were_taken_for_a_batch_which_cannot_be_decided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """G8: those of later sends, too."""
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened(agent, journal=journal, on_cap="wait", max_in_flight_in_all=3) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+        journal.hold()
+        run.finish()
+        await settle()
+        kept = [{"if_match": "another"}, {}, {"turn_id": "fails"}]
+        sends = [asyncio.create_task(registry.send("s1", "hello", **more)) for more in kept]
+        await settle()
+        decide, taken = journaled.step, []
+
+        def fail(state: State, message: Message, now: float, to: ReplyTo) -> Decision:
+            if isinstance(message, Submit) and message.spec.turn_id == "fails":
+                taken.append(in_use(registry))
+                raise ZeroDivisionError("a bug of ours")
+            return decide(state, message, now, to)
+
+        monkeypatch.setattr(journaled, "step", fail)
+        journal.let_go()
+        assert len(await asyncio.gather(*sends, return_exceptions=True)) == 3
+        await settle()
+        assert taken == [(0, 2, 0)], "one for each of the two sends before it"
+        assert in_use(registry) == (0, 0, 0)
+        monkeypatch.undo()
+        receipt = await registry.send("s1", "hello")
+        (await agent.run()).finish()
+        await receipt.result()
+        assert in_use(registry) == (0, 0, 0)
+
+
+async def test_a_slot_is_given_back_that_was_taken_for_a_send_which_cannot_be_decided(
+    monkeypatch: pytest.MonkeyPatch, journal: MemoryJournal | None
+) -> None:
+    """G8: its sender is answered, and the session may never be sent anything again."""
+    agent = ScriptedAgent()
+    async with opened(agent, journal=journal, on_cap="wait", max_in_flight_in_all=1) as registry:
+        receipt = await registry.send("s1", "hello")
+        (await agent.run()).finish()
+        await receipt.result()
+
+        def fail(*_args: object) -> None:
+            monkeypatch.undo()
+            raise ZeroDivisionError("a bug of ours")
+
+        monkeypatch.setattr(decisions if journal is None else journaled, "step", fail)
+        with pytest.raises((ZeroDivisionError, SessionLost)):
+            await registry.send("s1", "hello")
+        await settle()
+        assert in_use(registry) == (0, 0, 0)
+
+
+async def test_a_slot_that_was_to_be_given_back_behind_what_fails_is_given_back(
+    monkeypatch: pytest.MonkeyPatch, journal: MemoryJournal | None
+) -> None:
+    """G8: the slot of a turn is given back behind the event of its end."""
+    agent = ScriptedAgent()
+    async with opened(agent, journal=journal, on_cap="wait", max_in_flight_in_all=1) as registry:
+        await registry.send("s1", "hello")
+        run = await agent.run()
+
+        def fail(*_args: object) -> None:
+            monkeypatch.undo()
+            raise ZeroDivisionError("a bug of ours")
+
+        monkeypatch.setattr(Performer, "_end_turn", fail)
+        run.finish()
+        await settle()
         assert in_use(registry) == (0, 0, 0)
