@@ -12,6 +12,7 @@ from turnkeeper.actors.model.exceptions import (
     ContextLoadFailed,
     ContextSaveFailed,
     NotAnAgent,
+    SessionError,
     TurnkeeperError,
 )
 from turnkeeper.actors.model.functions import is_plain
@@ -200,10 +201,22 @@ def publish(item: Any, turn: Turn) -> None:
 
 
 def raised(error: BaseException) -> Raised:
-    """What the coroutine raised, with the code its turn ends with."""
+    """What the coroutine raised, with the code its turn ends with.
+
+    What the agent itself has asked for and was refused is an error of the agent's: the code of the refusal
+    would say to a client that its own request was refused.
+    """
     # A host may derive its own errors from ours, and give them codes of its own kind.
     code = getattr(type(error), "code", None) if isinstance(error, TurnkeeperError) else None
-    return Raised(error, code.lower() if isinstance(code, str) else "agent_error")
+    if not isinstance(code, str) or (isinstance(error, SessionError) and _is_ours(type(error))):
+        return Raised(error, "agent_error")
+    return Raised(error, code.lower())
+
+
+def _is_ours(kind: type[SessionError]) -> bool:
+    """Whether the code of errors of this class is one of turnkeeper's own."""
+    coded = next(each for each in kind.__mro__ if "code" in vars(each))
+    return coded.__module__ == SessionError.__module__
 
 
 def outcome_of(task: "asyncio.Future[Any]") -> Outcome:

@@ -255,7 +255,7 @@ async def test_data_that_is_no_dict_is_refused(data: Any) -> None:
 
     async with opened(agent) as registry:
         error, cause = await failure_of(registry)
-    assert error == TurnError("invalid_request", "InvalidRequest")
+    assert error == TurnError("agent_error", "InvalidRequest")
     assert isinstance(cause, InvalidRequest)
     assert cause.field == "data"
 

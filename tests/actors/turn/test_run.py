@@ -13,10 +13,15 @@ from turnkeeper.actors.model.exceptions import (
     ContextLoadFailed,
     ContextSaveFailed,
     HostKeepsMessages,
+    InvalidRequest,
     NotAnAgent,
+    PartNotTaken,
+    SessionError,
+    TurnCancelled,
     TurnFailed,
+    UnknownSession,
 )
-from turnkeeper.actors.model.records import TurnOptions
+from turnkeeper.actors.model.records import TurnError, TurnOptions
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.agent import Agent
@@ -315,6 +320,37 @@ async def test_an_error_of_turnkeepers_own_gives_the_turn_its_code() -> None:
         turn.emit("turn.completed")
 
     assert await code_of(agent) == "reserved_event"
+
+
+class _OwnRefusal(SessionError):
+    code = "OUT_OF_CREDIT"
+
+
+class _Refined(InvalidRequest):
+    """Has the code of what it is derived from."""
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (InvalidRequest("a session id must be short", field="session_id"), "agent_error"),
+        (PartNotTaken("no images", part="image_url", agent="coder"), "agent_error"),
+        (UnknownSession("s2"), "agent_error"),
+        (_Refined("x"), "agent_error"),
+        (_OwnRefusal("x"), "out_of_credit"),
+        (TurnCancelled("x", turn_id="t2", status="cancelled"), "turn_cancelled"),
+    ],
+    ids=repr,
+)
+async def test_what_an_agent_itself_is_refused_is_no_refusal_of_its_users_request(
+    error: Exception, code: str
+) -> None:
+    async def agent(turn: Turn) -> None:
+        raise error
+
+    async with opened(agent) as registry:
+        record = await (await registry.send("s1", "hello")).ended()
+        assert record.error == TurnError(code, type(error).__name__)
 
 
 # -- Contexts that the host loads and saves ---------------------------------------------------------

@@ -194,6 +194,18 @@ async def test_an_agent_that_fails_within_a_stream_is_an_error_there() -> None:
         assert "not for clients" not in text
 
 
+@pytest.mark.parametrize("streams", [False, True])
+async def test_what_an_agent_is_refused_is_not_said_to_be_wrong_with_the_request(streams: bool) -> None:
+    async def agent(turn: Turn) -> None:
+        await turn.send("no such id", "hello")
+
+    async with talking(agent) as (_, client):
+        with pytest.raises(openai.APIError) as raised:
+            _ = [chunk async for chunk in stream(client)] if streams else await ask(client)
+        assert (code_of(raised.value), raised.value.type) == ("agent_error", "server_error")
+        assert "invalid" not in raised.value.message
+
+
 async def test_an_agent_that_fails_is_not_asked_again() -> None:
     runs = 0
 
