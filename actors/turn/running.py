@@ -73,12 +73,8 @@ class RunningTurns:
     def tick(self) -> Tick:
         """A moment has come: what is known of the turn that holds the session, which may end with it."""
         turn = self.turn
-        if turn is None or turn.own is None:
-            return Tick(*self.known)
-        begun, ended = turn.own.begun, None
-        if begun is not None and begun.outcome is not None and not begun.holds:
-            ended = end_of(turn, turn.own, begun.outcome)
-        return Tick(*self.known, turn.own.winds(None), ended)
+        own = None if turn is None else _with_own(turn) if turn.stop_asked else turn.own
+        return Tick(*self.known) if turn is None or own is None else _tick(turn, own, *self.known)
 
     def readers_changed(self) -> None:
         """A reader has come, or one has gone."""
@@ -248,14 +244,31 @@ def _with_own(turn: Turn) -> Own | None:
     return turn.made_own if elsewhere.is_used() else turn.own
 
 
+def _tick(
+    turn: Turn, own: Own, first_event_at: float | None, began: bool | None, extras: Extras | None
+) -> Tick:
+    """A moment has come for a turn that has some of what most turns have not."""
+    begun, ended = own.begun, None
+    if begun is not None and begun.outcome is not None and not begun.holds:
+        ended = end_of(turn, own, begun.outcome)
+    return Tick(first_event_at, began, _with_threads(turn, extras), own.winds(None), ended)
+
+
 def end_of(turn: Turn, own: Own, outcome: Outcome) -> TurnEnded:
     """The end of a turn whose coroutine has ended like this, with all that it has begun."""
     extras = own.extras(stops=False, returned=type(outcome) is Returned)
-    winds = own.winds(outcome)
-    threads = elsewhere.count(current, turn) if turn.cancel_requested else 0
-    if threads:
-        extras = replace(extras or NO_EXTRAS, still_running=StillRunning(threads=threads))
+    winds, extras = own.winds(outcome), _with_threads(turn, extras)
     return TurnEnded(turn.epoch, outcome, turn.first_event_at, turn.began, extras, winds)
+
+
+def _with_threads(turn: Turn, extras: Extras | None) -> Extras | None:
+    """The same, with the threads that a turn which was asked to stop has started by itself (`elsewhere`)."""
+    threads = elsewhere.count(current, turn) if turn.stop_asked else 0
+    if not threads:
+        return extras
+    extras = extras or NO_EXTRAS
+    still_running = (extras.still_running or StillRunning()) + StillRunning(threads=threads)
+    return replace(extras, still_running=still_running)
 
 
 def _hold(turn: Turn, task: "asyncio.Future[Any]") -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from tests.fakes import opened
 from turnkeeper.actors.model.records import StillRunning
-from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.turn.turn import Turn
 
 
@@ -39,6 +40,31 @@ async def test_a_thread_of_to_thread_is_named_when_its_turn_was_cancelled(until:
         assert answer.turn is not None
         assert answer.turn.status is TurnStatus.CANCELLED, "it is seen, and not waited for"
         assert answer.turn.still_running == answer.still_running == StillRunning(threads=1)
+        until.set()
+
+
+async def test_a_thread_of_to_thread_is_named_beside_those_of_in_thread_when_its_turn_was_given_up(
+    until: threading.Event,
+) -> None:
+    in_threads = threading.Barrier(3)
+
+    def work() -> None:
+        in_threads.wait()
+        until.wait()
+
+    async def agent(turn: Turn) -> None:
+        works = (asyncio.ensure_future(asyncio.to_thread(work)), turn.create_task(turn.in_thread(work)))
+        while not all(each.done() for each in works):
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait(works)
+
+    async with opened(agent, cancel_grace=0.1) as registry:
+        receipt = await registry.send("s1", "hi", turn_id="t1")
+        await asyncio.to_thread(in_threads.wait)
+        answer = await registry.cancel("s1", "t1")
+        assert answer.verdict is Verdict.UNRESPONSIVE
+        assert answer.still_running == StillRunning(tasks=1, threads=2)
+        assert (await receipt.ended()).still_running == StillRunning(tasks=1, threads=2)
         until.set()
 
 
