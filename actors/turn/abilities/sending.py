@@ -84,8 +84,8 @@ class Sending(Undoable):
         session, an attempt that comes after a restart gets what the one before it has got.
 
         Raises what a send is refused with, `OwnLineage`, `TooDeep`, `TooManyChildren`, `ChildNotStarted`,
-        `TurnOver` once the turn has returned, `WrongThread` off the loop's thread, and CancelledError in a
-        turn that was asked to stop. Cancelling it cancels the child.
+        `TurnOver` once the turn has returned or ended, `WrongThread` off the loop's thread, and
+        CancelledError in a turn that was asked to stop. Cancelling it cancels the child.
         """
         within = self._host.child_wait if wait_timeout is None else seconds(wait_timeout, "wait_timeout")
         try:
@@ -124,7 +124,7 @@ class Sending(Undoable):
         if get_ident() != host.thread:
             text = "a turn sends on the loop: asyncio.run_coroutine_threadsafe(turn.send(...), loop)"
             raise WrongThread(text)
-        if self.stop_asked:
+        if self.stop_asked and not self.over:
             raise asyncio.CancelledError
         branch = self._branch
         if self.over or branch.stops:
