@@ -10,6 +10,7 @@ from pathlib import Path
 from subprocess import Popen
 
 import aiohttp
+import openai
 import pytest
 import pytest_asyncio
 from aiohttp import web
@@ -299,6 +300,10 @@ def test_nginx_lets_go_of_a_connection_before_the_server_does() -> None:
 def test_nginx_waits_for_longer_than_a_stream_is_quiet_and_a_cancel_takes() -> None:
     settings = WebSettings()
     assert seconds("proxy_read_timeout") >= 2 * max(settings.heartbeat, settings.cancel_grace)
+
+
+def test_nginx_waits_for_a_reply_that_is_not_streamed_as_long_as_openais_clients_do() -> None:
+    assert seconds("proxy_read_timeout") >= openai.DEFAULT_TIMEOUT.read == 600
 
 
 def test_nginx_takes_larger_bodies_than_the_server() -> None:
