@@ -818,6 +818,16 @@ async def test_the_page_about_testing_an_agent_shows_the_report_and_every_code(
     assert rows == [(str(code), code.meaning) for code in FaultCode]
 
 
+def test_the_reference_has_every_name_of_a_turn_that_a_guide_uses() -> None:
+    guides = "".join(page.read_text() for page in (ROOT / "docs/howto").glob("*.md"))
+    guides = guides.replace(TEST_YOUR_AGENT, "")  # its turns are of another kind
+    used = {name for name in re.findall(r"\bturn\.([a-z_]+)", guides) if hasattr(Turn, name)}
+    reference = (ROOT / "docs/reference/python.md").read_text()
+    members = reference.split(".. autoclass:: turnkeeper.actors.Turn\n   :members: ")[1].splitlines()[0]
+    assert used <= {*members.split(", ")}, used - {*members.split(", ")}
+    assert {"create_task", "in_thread", "process"} <= used
+
+
 def test_the_reference_has_every_name_of_the_kit() -> None:
     page = (ROOT / "docs/reference/python.md").read_text()
     missing = [
