@@ -117,6 +117,14 @@ async def look(turn: Turn, _: str) -> None:
     turn.context.messages += [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}]
 
 
+async def tool(turn: Turn, command: str) -> None:
+    """Run a command, emit its process's number once it runs, and wait for its end and for ever."""
+    async with turn.process(*command.split()) as process:
+        turn.emit("ran", {"pid": process.pid})
+        await process.wait()
+        await asyncio.Event().wait()
+
+
 async def blind(_turn: Turn, _: str) -> None:
     """Do nothing at all."""
 
@@ -136,5 +144,6 @@ DEEDS: dict[str, Callable[[Turn, str], Awaitable[Any]]] = {
     "keep": keep,
     "fill": fill,
     "look": look,
+    "tool": tool,
     "blind": blind,
 }

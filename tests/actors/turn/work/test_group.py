@@ -3,6 +3,9 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator, Sequence
+
+import pytest
 
 from turnkeeper.actors.turn.work import group
 from turnkeeper.actors.turn.work.group import Group, Member, Table
@@ -34,6 +37,74 @@ def test_what_has_ended_and_was_not_reaped_is_dead() -> None:
         assert [(member.pid, member.ended) for member in members(process.pid)] == [(process.pid, True)]
     process.wait()
     assert members(process.pid) == []
+
+
+class Read(Table):
+    """A reading of `/proc` that has found these of one group."""
+
+    def __init__(self, *found: Member) -> None:
+        self._found = found
+
+    def of(self, _leader: int) -> Sequence[Member]:
+        """Those."""
+        return self._found
+
+
+@pytest.fixture
+def left() -> Iterator[int]:
+    """The number of a shell that has ended, and left a job in a group of its own."""
+    shell = subprocess.Popen(["bash", "-c", "set -m; sleep 1000 & exit"], start_new_session=True)
+    shell.wait()
+    yield shell.pid
+    for member in members(shell.pid):
+        os.kill(member.pid, signal.SIGKILL)
+
+
+LINUX = pytest.mark.skipif(not group.TELLS, reason="a kernel that does not say which numbers it knows")
+
+
+@LINUX
+def test_what_no_reading_has_found_is_not_dead(left: int) -> None:
+    """It was started when that had come past its number, and its parent has ended before it came there."""
+    assert Group(left).is_empty
+    assert not Group(left).is_dead(Read())
+
+
+def test_where_the_kernel_does_not_say_that_it_counts_what_was_read(
+    left: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(group, "TELLS", False)
+    assert Group(left).is_dead(Read())
+
+
+@LINUX
+def test_a_number_that_another_process_has_come_by_is_not_its_own_any_more() -> None:
+    assert Group(os.getpid()).is_dead(Read())
+
+
+def ended(pid: int, of: int = 1 << 22) -> Member:
+    return Member(pid, of, ended=True)
+
+
+def test_what_has_ended_is_all_if_the_reading_before_had_it() -> None:
+    one, first = Group(1 << 22), Read(ended(1))
+    assert not one.is_dead(first)
+    assert not one.is_dead(first), "the same reading says no more"
+    assert not one.is_dead(Read(ended(1), ended(2))), "something goes on"
+    assert not one.is_dead(Read(ended(2), Member(3, 1 << 22, ended=False)))
+    assert one.is_dead(Read(ended(2)))
+
+
+def test_what_has_ended_is_all_if_its_group_was_killed_before() -> None:
+    one, first = Group(1 << 22), Read(ended(1))
+    one.signal_session(signal.SIGTERM, Read())
+    assert not one.is_dead(Read(ended(1)))
+    one.signal_session(signal.SIGKILL, first)
+    assert not one.is_dead(Read(ended(2), ended(3, of=3))), "not all of it was in the group that was killed"
+    assert one.is_dead(Read(ended(4)))
+    again = Group(1 << 22)
+    again.signal_session(signal.SIGKILL, first)
+    assert not again.is_dead(first), "that was read before it was killed"
 
 
 def test_this_process_is_in_no_group_of_others() -> None:
