@@ -20,6 +20,7 @@ from turnkeeper.actors.model.words import (
     CancelCode,
     CloseOn,
     Layer,
+    MoveTo,
     OnCap,
     OnDisconnect,
     OnFull,
@@ -131,6 +132,14 @@ def cancels() -> str:
     )
 
 
+def queue_turn() -> str:
+    """What a turn that waits has in the queue beside what every turn has."""
+    hints = get_type_hints(codec.WaitingTurn, include_extras=True)
+    own = [name for name in hints if name not in get_type_hints(TurnData)]
+    rows = ([f"`{name}`", meaning(f"WaitingTurn.{name}", hints[name])] for name in own)
+    return table("member | what it is", rows)
+
+
 def ends() -> str:
     """The texts of `close`."""
     rows = ([f"`{end}`", end.meaning, "yes" if is_final(end) else "no"] for end in StreamEnd)
@@ -202,6 +211,8 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "listed-session": lambda: members(codec.ListedSession),
     "listed": lambda: members(codec.ListedTask),
     "waiting": lambda: members(codec.WaitingTask),
+    "queue-turn": queue_turn,
+    "moves": lambda: words(MoveTo, "`move`"),
     "session": lambda: members(codec.SessionAnswer),
     "states": lambda: words(SessionState, "`state`"),
     "turn": lambda: members(TurnData),

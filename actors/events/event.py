@@ -36,7 +36,9 @@ class EventName(Word):
     CLOSE = word(
         "close", "the stream ends, or was to stay open and a turn was cancelled; a bare text, not JSON"
     )
-    QUEUED = word("turn.queued", "a turn waits for the one before it to settle")
+    QUEUED = word(
+        "turn.queued", "a turn begins to wait: for the one before it to settle, for a moment, or for a slot"
+    )
     PLACES = word("turn.places", "the turns that wait have changed, or their order")
     EDITED = word(
         "turn.edited", "a turn that waits says something else: `message`, as the user `by` wrote it"
