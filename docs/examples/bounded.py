@@ -32,8 +32,8 @@ async def main() -> None:
             async for event in registry.events(name, after="0"):
                 if name == "lonely" or event.name == "turn.cancelled":
                     break  # and leave
-            await asyncio.sleep(1.0 if name == "lonely" else 0.0)
-            turn = await registry.turn(name, receipt.turn_id)
+            while (turn := await registry.turn(name, receipt.turn_id)).ended_at is None:
+                await asyncio.sleep(0.1)  # a caller that waited for its end would be a reader
             print(name, turn.status, turn.reason and f"{turn.reason.code}: {turn.reason.text}")
 
 
