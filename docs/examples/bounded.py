@@ -32,8 +32,9 @@ async def main() -> None:
             async for event in registry.events(name, after="0"):
                 if name == "lonely" or event.name == "turn.cancelled":
                     break  # and leave
-            while (turn := await registry.turn(name, receipt.turn_id)).ended_at is None:
-                await asyncio.sleep(0.1)  # a caller that waited for its end would be a reader
+            # Looked at and not awaited: a caller that waits for its end would be a reader.
+            while (turn := await registry.turn(name, receipt.turn_id)).ended_at is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
             print(name, turn.status, turn.reason and f"{turn.reason.code}: {turn.reason.text}")
 
 
