@@ -69,6 +69,10 @@ class Ledger(Generic[S]):
         """How many bytes of this user's are kept."""
         return self._amounts(user).kept
 
+    def in_flight(self, user: str) -> int:
+        """How many turns of this user's are in flight, with a slot or without."""
+        return self._amounts(user).in_flight
+
     def waiting(self, user: str) -> int:
         """How many turns of this user's wait for a slot, or will."""
         amounts = self._amounts(user)

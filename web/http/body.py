@@ -128,7 +128,11 @@ class SendBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Priority | None, _rule(_words(Priority), "How urgent the turn is beside those of others.")
     ] = None
     max_in_flight: Annotated[
-        _Least | None, _rule(_WHOLE, "How many turns of the user may be in flight with this one.")
+        _Least | None,
+        _rule(
+            _WHOLE,
+            "How many turns of the user may be in flight with this one: beyond it, the send is refused.",
+        ),
     ] = None
     max_events: Annotated[
         _Least | None, _rule(_WHOLE, "How many events the turn may emit before it is cancelled.")

@@ -146,7 +146,9 @@ _NOW = {Priority.NORMAL: {WaitsFor.USER_CAP: 30, WaitsFor.SERVER_CAP: 7}}
 class AdmissionNow(Struct, kw_only=True):
     """How it stands with those who ask to be let in."""
 
-    in_flight: Annotated[int, _is("How many turns are in flight.", 20)]
+    in_flight: Annotated[
+        int, _is("How many turns are in flight, or will be at a moment without waiting for a slot.", 20)
+    ]
     in_flight_of_agents: Annotated[
         dict[str, int], _is("Those of each agent that has any, by its name.", {"coder": 20})
     ]

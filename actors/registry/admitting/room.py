@@ -8,7 +8,7 @@ from turnkeeper.actors.model.messages import Rearrange, Submit
 from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import OnCap
+from turnkeeper.actors.model.words import Layer, OnCap
 from turnkeeper.actors.registry.directory import Directory
 from turnkeeper.actors.session.slots import claim_of, next_ticket, waits_for_slots
 from turnkeeper.actors.session.states import Ending, Idle, Memory, Queued, Running, State
@@ -93,6 +93,8 @@ def _with_slot(ledger: Ledger[Any], slots: Slots, before: State, message: Submit
     refusal = None
     if not ledger.is_roomy(owner, bounded, policy.max_in_flight):
         refusal = ledger.no_byte(owner, bounded=bounded) or ledger.too_stubborn(owner, bounded=bounded)
+        if refusal is None and bounded and not _takes_a_place(before):
+            refusal = _beyond_its_own_cap(ledger, owner, policy)
     if refusal is None and (type(before) is Idle or _is_free(before)):
         ticket = next_ticket(before.memory)
         if message.not_before is None and slots.take(ticket, claim_of(owner, spec)):
@@ -100,6 +102,14 @@ def _with_slot(ledger: Ledger[Any], slots: Slots, before: State, message: Submit
         if message.not_before is None or type(before) is Idle:  # else the session waits for a moment already
             refusal = slots.no_place(owner, bounded=bounded)
     return message if refusal is None else replace(message, no_room=refusal)
+
+
+def _beyond_its_own_cap(ledger: Ledger[Any], owner: str, policy: Policy) -> SessionError | None:
+    """Why a send that brings a cap for its user starts nothing: a turn waits for a slot by the host's."""
+    decided = policy.decided("max_in_flight")
+    if decided.layer is not Layer.REQUEST or ledger.in_flight(owner) < decided.value:
+        return None
+    return ledger.no_turn(owner, bounded=True, most=decided.value)
 
 
 def _is_free(state: State) -> bool:

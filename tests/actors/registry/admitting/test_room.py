@@ -72,6 +72,19 @@ async def test_where_the_policy_has_it_wait_a_turn_says_which_cap_it_waits_for()
         assert await waits_for("c2", "cid", "default") is WaitsFor.SERVER_CAP
 
 
+async def test_a_cap_that_a_send_brings_itself_refuses_it_also_where_turns_wait() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, on_cap="wait", policy_allow="max_in_flight") as registry:
+        await registry.send("s1", "hello", user="ada", policy={"max_in_flight": 1})
+        with pytest.raises(TooManyTurns, match="a user has at most 1 "):
+            await registry.send("s2", "hello", user="ada", policy={"max_in_flight": 1})
+        instead = await registry.send("s1", "instead", user="ada", policy={"max_in_flight": 1})
+        assert instead.status is TurnStatus.RUNNING, "it takes the place of one"
+        assert (await registry.send("s2", "hello", user="ada")).status is TurnStatus.RUNNING
+        wider = await registry.send("s3", "hello", user="ada", policy={"max_in_flight": 99})
+        assert wider.status is TurnStatus.RUNNING
+
+
 async def test_without_a_policy_that_has_it_wait_a_send_beyond_a_cap_is_refused() -> None:
     agent = ScriptedAgent()
     async with opened(
