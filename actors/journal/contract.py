@@ -155,7 +155,7 @@ class Journal(Protocol):
     """
 
     async def open(self) -> tuple[SessionId, ...]:
-        """Open it, and say which sessions have a turn that has not ended.
+        """Open it, and say which sessions have a turn that has not ended, in the order of their sends.
 
         Raises `JournalNotOpened`: another process has it, it cannot be written or is not to be read.
         """

@@ -148,9 +148,10 @@ class MemoryJournal:
         self._logs: dict[SessionId, _Log] = {}
 
     async def open(self) -> tuple[SessionId, ...]:
-        """Say which sessions have a turn that has not ended."""
+        """Say which sessions have a turn that has not ended, in the order of their sends."""
         found = [(session_id, log.durable(EVERYTHING)) for session_id, log in self._logs.items()]
-        return tuple(session_id for session_id, of in found if has_open_turns(of))
+        sent = [(_first_sent(of), session_id) for session_id, of in found if has_open_turns(of)]
+        return tuple(session_id for _, session_id in sorted(sent))
 
     @property
     def down(self) -> SessionError | None:
@@ -314,6 +315,12 @@ def _summary(session_id: SessionId, log: _Log) -> SessionSummary:
         len(waiting_turns(durable)),
         len(durable.quarantined),
     )
+
+
+def _first_sent(durable: Durable) -> float:
+    """When the first of its turns was sent that have not ended."""
+    held = () if durable.holder is None else (durable.holder,)
+    return min(turn.spec.submitted_at for turn in (*held, *waiting_turns(durable)))
 
 
 def _is_asked_for(

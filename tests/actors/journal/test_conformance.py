@@ -576,6 +576,15 @@ async def test_sessions_with_turns_in_flight_are_named_when_it_is_opened(journal
     assert sorted(await journal.open()) == ["s2", "s4"]
 
 
+async def test_they_are_named_in_the_order_in_which_these_turns_were_sent(journal: Journal) -> None:
+    old = await one_turn(journal, "s1", at=1.0)
+    await head_after(journal, "s2", None, opened(at=2.0), accepted("t1", 2.0))
+    await head_after(journal, "s3", None, opened(at=4.0), accepted("t1", 4.0))
+    await head_after(journal, "s1", old, accepted("t2", 3.0))
+    await journal.close()
+    assert await journal.open() == ("s2", "s1", "s3")
+
+
 async def test_a_session_that_comes_into_memory_while_others_are_forgotten_is_not(journal: Journal) -> None:
     for number in range(3):
         await one_turn(journal, f"s{number}", at=float(number))

@@ -78,10 +78,10 @@ def decisions_after(connection: sqlite3.Connection, session: int, after: Head) -
 
 
 def in_flight(connection: sqlite3.Connection) -> tuple[SessionId, ...]:
-    """The sessions that have a turn that has not ended. Raises `sqlite3.Error`."""
+    """The sessions with a turn that has not ended, in the order of their sends. Raises `sqlite3.Error`."""
     select = (
-        "SELECT DISTINCT session.id FROM turn JOIN session ON session.number = turn.session "
-        "WHERE turn.open IS NOT NULL AND turn.open = ?"
+        "SELECT session.id FROM turn JOIN session ON session.number = turn.session "
+        "WHERE turn.open IS NOT NULL AND turn.open = ? GROUP BY session.number ORDER BY min(turn.sent_at)"
     )
     return tuple(SessionId(session_id) for (session_id,) in connection.execute(select, (IN_FLIGHT,)))
 
