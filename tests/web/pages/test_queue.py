@@ -11,67 +11,13 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.web.fakes_web import free_port
 from tests.web.pages.browser import BEGUN, IN_A_BROWSER, LONG, SERVE, Page, Server
+from tests.web.pages.chat_steps import ended, place, places, queued, shown_after, started
 from tests.web.pages.page_server import HALT, KEPT_EVENTS
 from turnkeeper.actors.model.words import CancelCode, Strategy, WaitsFor
 
 pytestmark = IN_A_BROWSER
 
 # -- What the state makes of it ---------------------------------------------------------------------
-
-#: Does to a chat what the steps say: an event, a send, its answer, or else a method of the chat.
-SHOW = """
-    const [steps, done] = arguments;
-    const at = (name) => import(new URL(`state/${name}.js`, document.baseURI));
-    Promise.all([at("chat"), at("words")]).then(([{ Chat }, { againOf, outcomeOf, waitOf }]) => {
-      const chat = new Chat("s");
-      const found = {};
-      for (const [name, ...rest] of steps) {
-        if (name === "event") chat.onEvent(...rest);
-        else if (name === "sent") chat.items.push({ status: "sending", text: "", marks: [], ...rest[0] });
-        else if (name === "answered") {
-          const turn = chat.items.find(({ id }) => id === rest[0]);
-          chat.onSendAnswered(turn, { ok: true, status: 202, data: rest[1] }, "");
-        } else found.missed = chat[name](...rest);
-      }
-      const told = (turn) => [turn.id, ...outcomeOf(turn, true), againOf(turn)];
-      Object.assign(found, {
-        shown: chat.shown.map(told),
-        waiting: chat.waiting.map((turn) => [turn.id, waitOf(turn.place)]),
-        current: chat.current?.id ?? null,
-        messages: Object.fromEntries(chat.items.map(({ id, message }) => [id, message])),
-        wants: chat.wantsQueue,
-      });
-      done(found);
-    });"""
-
-
-def shown_after(page: Page, *steps: tuple[Any, ...]) -> dict[str, Any]:
-    found: dict[str, Any] = page.driver.execute_async_script(SHOW, steps)  # type: ignore[no-untyped-call]
-    return found
-
-
-def started(task_id: str, epoch: int, message: str = "hello") -> tuple[Any, ...]:
-    data = {"task_id": task_id, "agent": "default", "message": message, "attempt": 1}
-    return "event", "turn.started", f"{epoch}-0", data
-
-
-def queued(task_id: str) -> tuple[Any, ...]:
-    return "event", "turn.queued", None, {"task_id": task_id, "agent": "default", "status": "queued"}
-
-
-def place(
-    task_id: str, position: int | None = 1, waits_for: str = "session_busy", **more: Any
-) -> dict[str, Any]:
-    return {"task_id": task_id, "position": position, "waits_for": waits_for, "not_before": None, **more}
-
-
-def places(*queue: dict[str, Any]) -> tuple[Any, ...]:
-    return "event", "turn.places", None, {"queue": list(queue)}
-
-
-def ended(task_id: str, event_id: str | None, status: str, **more: Any) -> tuple[Any, ...]:
-    data = {"task_id": task_id, "agent": "default", "status": status, "started_at": 1.0, **more}
-    return "event", f"turn.{status}", event_id, data
 
 
 def test_a_stop_is_aimed_at_the_turn_that_runs_and_at_none_that_waits_in_line(page: Page) -> None:
@@ -122,6 +68,30 @@ def test_what_the_server_answers_about_the_queue_counts_unless_events_have_come_
     assert found["messages"]["b"] == "and then?"
     assert found["missed"] == []
     assert found["wants"], "what the other one says is not known yet"
+
+
+def test_a_message_that_is_edited_elsewhere_says_at_once_what_it_says_now(page: Page) -> None:
+    def edited(message: Any, task_id: str = "b") -> tuple[Any, ...]:
+        return "event", "turn.edited", None, {"task_id": task_id, "by": "ada", "message": message}
+
+    waits = started("a", 1), places(place("b")), ("onQueue", [{**place("b"), "message": "one"}], 1)
+    assert shown_after(page, *waits, edited("two"))["messages"]["b"] == "two"
+    large = [{"type": "text", "bytes": 70_000, "elided": True}]
+    assert shown_after(page, *waits, edited(large))["messages"]["b"] == large, "it is not what it was before"
+    found = shown_after(page, *waits, edited("two", "c"))
+    assert found["messages"] == {"a": "hello", "b": "one"}, "nothing is known of that one"
+    found = shown_after(page, *waits, started("b", 2, "one"), edited("two"))
+    assert found["messages"]["b"] == "one", "it has started with what it said then"
+
+
+def test_a_message_that_another_one_has_and_of_which_nothing_is_known_is_not_shown(page: Page) -> None:
+    gone = queued("c"), ended("c", None, "merged", merged_into="b")
+    found = shown_after(page, started("a", 1), places(place("b")), *gone)
+    assert [each[0] for each in found["shown"]] == ["a"]
+    found = shown_after(
+        page, started("a", 1), ("sent", {"id": "c", "message": "mine"}), places(place("b")), gone[1]
+    )
+    assert [each[:3] for each in found["shown"]][1] == ["c", "calm", "Joined with a message that waits."]
 
 
 def test_a_turn_that_waits_no_longer_is_asked_about_and_shown_as_it_ended(page: Page) -> None:
@@ -575,12 +545,41 @@ def test_two_tabs_show_the_same_line(busy: Page) -> None:
         each["task_id"] for each in page.server.ask("GET", f"chat/{page.session}/queue")["queue"]
     )
     page.server.ask("PATCH", f"chat/{page.session}/turns/{behind}", {"message": "one, rather"})
-    page.driver.execute_script("dispatchEvent(new Event('focus'))")  # type: ignore[no-untyped-call]
-    page.wait(lambda: waiting(page) == ["two", "one, rather"], "what is edited elsewhere is seen by a look")
+    page.wait(lambda: waiting(page) == ["two", "one, rather"], "what is edited elsewhere is seen at once")
     page.server.ask("POST", f"chat/{page.session}/{ahead}/cancel")
     page.wait(lambda: waiting(page) == ["one, rather"], "it is gone")
     page.server.ask("POST", f"chat/{page.session}/cancel_send_task")
     page.wait(lambda: waiting(page) == [], "they are gone")
+
+
+def test_what_is_edited_elsewhere_comes_into_the_field_unless_something_is_typed_there(busy: Page) -> None:
+    page = busy
+    say_behind(page, "one")
+    (waits,) = (each["task_id"] for each in page.server.ask("GET", f"chat/{page.session}/queue")["queue"])
+    control(page, "edit").click()
+    field = page.element("#waiting textarea")
+    page.wait(lambda: page.driver.switch_to.active_element == field, "it can be written in")
+    page.server.ask("PATCH", f"chat/{page.session}/turns/{waits}", {"message": "one, rather"})
+    page.wait(lambda: field.get_attribute("value") == "one, rather", "it is there")
+    field.send_keys("!")
+    page.server.ask("PATCH", f"chat/{page.session}/turns/{waits}", {"message": "two"})
+    page.wait(lambda: waiting(page) == ["two"], "it says that now")
+    assert field.get_attribute("value") == "one, rather!"
+    field.send_keys(Keys.ENTER)
+    page.wait(lambda: waiting(page) == ["one, rather!"], "what was typed last counts")
+
+
+def test_the_field_of_a_long_message_is_shown_with_its_buttons(busy: Page) -> None:
+    page = busy
+    for text in ("one", "word " * 200):
+        page.send({"message": text, "multitask_strategy": "enqueue"})
+    page.wait(lambda: len(waiting(page)) == 2, "both wait")
+    control(page, "edit", 1).click()
+    script = """
+        const [list, button] = ["#waiting", "#waiting form:not([hidden]) .save"].map((each) =>
+          document.querySelector(each)?.getBoundingClientRect());
+        return Boolean(button) && button.bottom <= list.bottom + 1;"""
+    page.wait(lambda: page.driver.execute_script(script), "both are seen")  # type: ignore[no-untyped-call]
 
 
 HOLD = """

@@ -77,14 +77,23 @@ function create(turn) {
 
 function renderEdit(element, isEdited, text) {
   const form = element.querySelector("form");
-  if (form.hidden === !isEdited) return;
+  const field = form.querySelector("textarea");
+  if (form.hidden === !isEdited) return isEdited && renewEdit(field, text);
   const isLeft = form.contains(document.activeElement);
   form.hidden = !isEdited;
   element.querySelector(".what").hidden = isEdited;
-  const field = form.querySelector("textarea");
   if (isLeft) element.querySelector(".edit").focus();
   if (!isEdited) return;
   field.defaultValue = field.value = text;
   // It is not on the page yet if its chat has just been opened.
-  requestAnimationFrame(() => field.focus());
+  requestAnimationFrame(() => {
+    field.focus();
+    form.scrollIntoView({ block: "nearest" }); // with its buttons
+  });
+}
+
+// It was edited elsewhere meanwhile: that is taken over where nothing else was typed.
+function renewEdit(field, text) {
+  if (field.defaultValue === text || field.value !== field.defaultValue) return;
+  field.defaultValue = field.value = text;
 }

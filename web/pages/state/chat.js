@@ -21,6 +21,9 @@ export function dropAfter(turn, kept) {
 // Whether a turn that waits at this place stands in line, and is not the next one to hold the session.
 const isInLine = ({ position, waits_for }) => position !== 0 && Boolean(WAITS_FOR[waits_for]?.behind);
 
+// Whether nothing is left to show of a turn: another one has its message, which is not known here.
+const isTaken = ({ status, message }) => status === "merged" && message === null;
+
 export class Chat {
   // Turns {id, epoch, message, agent, text, marks, status, record, answer, stopping, detail, cut, why, goesOn, way,
   // place, into, changing, calls}, and {note, gap}. `marks` are how long the text was after each event; `goesOn` is between two
@@ -91,7 +94,8 @@ export class Chat {
   // The conversation. Where events are missing, the kept messages stand for all turns up to there.
   get shown() {
     const waiting = this.waiting;
-    const items = waiting.length ? this.items.filter((item) => !waiting.includes(item)) : this.items;
+    const isShown = (item) => !waiting.includes(item) && !isTaken(item);
+    const items = this.items.filter(isShown);
     if (!this.#isIncomplete()) return items;
     const [epoch] = this.history.upTo;
     const follows = (item) => (item.epoch ? item.epoch > epoch : !item.gap);
@@ -218,7 +222,7 @@ export class Chat {
 
   // One of those that wait says something else: of one that is not known yet the queue will say it.
   #onEdited(turn, message) {
-    if (turn?.status === "queued") turn.message = isElided(message) ? (turn.message ?? message) : message;
+    if (turn?.status === "queued") turn.message = message;
   }
 
   // What the server answers about those that wait; `heard` is as it was when it was asked, for events that came since
