@@ -107,6 +107,8 @@ TESTS_OF_MORE = {
     "actors/test_waiting_in_a_turn.py": "every way in which a turn waits for another one",
     "actors/test_plain_agents.py": "agents of def, in their threads",
     "web/openapi/test_docs_page.py": "the page at /docs in a browser",
+    "web/pages/test_family.py": "what turns have sent to other chats, on the chat page in a browser",
+    "web/pages/test_look.py": "what no event says of a turn, on the chat page in a browser",
     "web/pages/test_old_client.py": "a chat page from before turnkeeper, in a browser",
     "web/pages/test_pages.py": "the chat page in a browser",
     "web/pages/test_queue.py": "the messages that wait, on the chat page in a browser",

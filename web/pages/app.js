@@ -2,6 +2,7 @@
 // events and answers -> state (store.js, chat.js) -> render().
 
 import { askForRunning, onConnected, refreshList, remember, stopRenaming } from "./list.js";
+import { lookAt, lookAtEnded } from "./look.js";
 import { addressed, newSession, randomId } from "./net/address.js";
 import { call, keepToken, path, problemOf, whenUnauthorized } from "./net/api.js";
 import { Stream } from "./net/stream.js";
@@ -60,6 +61,7 @@ function onEvent(edit) {
   });
   askForHistory();
   askForRule();
+  lookAtEnded();
   if (state.chat.wantsQueue) askForQueue();
 }
 
@@ -146,16 +148,11 @@ async function stop() {
   change(() => Object.assign(turn, { stopping: true, detail: "" }));
   const { session } = chat;
   const address = turn.id ? path(session, turn.id, "cancel") : `${path(session, "cancel_send_task")}?queue=keep`;
+  // What it waits for is known before the answer comes: a step that must not be interrupted, or what it has begun.
   const look = turn.id && setTimeout(() => lookAt(chat, turn), HELD_AFTER);
   const answer = await call("POST", address);
   clearTimeout(look);
   change(() => chat.onStopAnswered(turn, answer, problemOf(answer)));
-}
-
-// The turn may be in a step that must not be interrupted: its record says so before the answer comes.
-async function lookAt(chat, turn) {
-  const answer = await call("GET", path(chat.session, "turns", turn.id));
-  if (answer.ok && turn.stopping) change(() => chat.onTurnRead(turn, answer.data));
 }
 
 async function stopAll() {

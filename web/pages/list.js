@@ -1,5 +1,6 @@
 // The list of chats: what users do with it, and what follows from what the server says of their sessions.
 
+import { look } from "./look.js";
 import { newSession } from "./net/address.js";
 import { call, path, problemOf } from "./net/api.js";
 import { watchList } from "./net/list.js";
@@ -62,9 +63,9 @@ function forget(session) {
   change(() => Object.assign(state, { own: forgetSession(session), listed: without(listed), found: without(found) }));
 }
 
-function onRunning(ids) {
-  const now = new Set(ids ?? []);
-  const ended = [...state.running].filter((id) => ids && !now.has(id));
+function onRunning(active) {
+  const now = new Set(Object.keys(active ?? {}));
+  const ended = [...state.running].filter((id) => active && !now.has(id));
   const begun = [...now].filter((id) => !state.running.has(id));
   change(() => {
     for (const id of ended) if (id !== state.chat.session) state.unseen.add(id);
@@ -72,6 +73,7 @@ function onRunning(ids) {
     state.running = now;
   });
   if (ended.length || begun.length) refreshList();
+  if (active) look();
 }
 
 // -- What users do --------------------------------------------------------------------------------------

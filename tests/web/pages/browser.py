@@ -228,9 +228,9 @@ class Page:
         """A send by another client, to the session this page shows."""
         return self.server.ask("POST", f"{self.under}chat/{self.session}/send", body, token)
 
-    def go_on(self) -> None:
-        """Let the echo of this session speak on where it has stopped."""
-        body = {"message": self.session, "agent": "go_on"}
+    def go_on(self, session: str | None = None) -> None:
+        """Let the echo of a session, of this one by default, speak on where it has stopped."""
+        body = {"message": session or self.session, "agent": "go_on"}
         self.server.ask("POST", f"{self.under}chat/conductor/send", body)
 
     def watch(self) -> None:

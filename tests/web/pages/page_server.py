@@ -8,12 +8,14 @@ the name of its session, so that a test sees a turn run for as long as it looks,
 import asyncio
 import re
 import sys
+import threading
 from collections import defaultdict
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
 
-from turnkeeper.actors import Turn, open_registry
+from turnkeeper.actors import Agent, Turn, TurnFailed, open_registry
 from turnkeeper.web import WebSettings, setup
 from turnkeeper.web.agents.builtin import BUILT_IN
 from turnkeeper.web.agents.upstream_errors import UpstreamRateLimited
@@ -71,6 +73,7 @@ That is all.
 
 
 may_go_on: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+threads_may_end: defaultdict[str, threading.Event] = defaultdict(threading.Event)
 
 
 async def echo(turn: Turn) -> None:
@@ -93,6 +96,7 @@ async def echo(turn: Turn) -> None:
 
 async def go_on(turn: Turn) -> None:
     may_go_on[turn.text].set()
+    threads_may_end[turn.text].set()
 
 
 async def until_forgotten(turn: Turn) -> None:
@@ -155,6 +159,39 @@ async def searching(turn: Turn) -> None:
         await asyncio.Event().wait()
 
 
+async def asking(turn: Turn) -> str:
+    """Have three other sessions say something, one after the other, and the second one fail."""
+    mine = turn.session_id
+    await turn.send(f"{mine}.pears", "three per kilo")
+    try:
+        await turn.send(f"{mine}.plums", "how many?", agent="failing")
+    except TurnFailed:
+        return await turn.send(f"{mine}.figs", f"two {HALT} per kilo") or "asked"
+    raise AssertionError("it has not failed")
+
+
+async def archive(turn: Turn) -> None:
+    """Work in a thread that does not hear of a cancel."""
+
+    def look() -> None:
+        turn.emit("delta", {"text": "looking "})
+        threads_may_end[turn.session_id].wait()
+
+    await turn.in_thread(look)
+
+
+async def tidying(turn: Turn) -> None:
+    """Return, and leave a task behind that does not hear of a cancel."""
+
+    async def tidy() -> None:
+        while not may_go_on[turn.session_id].is_set():
+            with suppress(asyncio.CancelledError):
+                await may_go_on[turn.session_id].wait()
+
+    turn.create_task(tidy())
+    turn.emit("delta", {"text": "done"})
+
+
 async def flood(turn: Turn) -> None:
     """Say more in one go than a reader's buffer holds: its stream ends in the middle of the turn."""
     for number in range(int(turn.text)):
@@ -180,14 +217,24 @@ def main() -> int:
         handlers.CANCEL_MARGIN = 60.0
         return cli.main(sys.argv[1:])
     app = web.Application()
-    agents = {"default": echo, "hostile": hostile, "failing": failing, "late": late, "flood": flood}
+    agents: dict[str, Any] = {
+        "default": echo,
+        "hostile": hostile,
+        "failing": failing,
+        "late": late,
+        "flood": flood,
+    }
     agents |= {
+        "archive": Agent(archive, cancel_grace=60),
+        "asking": asking,
         "careful": careful,
         "searching": searching,
         "forgetful": forgetful,
         "writer": writer,
         "cut": cut,
         "go_on": go_on,
+        "hasty_archive": Agent(archive, cancel_grace=0.2),
+        "tidying": Agent(tidying, cancel_grace=60),
         "upstream": upstream,
     }
     settings = WebSettings(port=0, log_events=KEPT_EVENTS)

@@ -1,9 +1,10 @@
 // State -> the turns on the page.
 
 import { isInFlight } from "../state/chat.js";
+import { titleOfSession } from "../state/sessions.js";
 import { $, announce, arrange, copyOf, setText } from "./dom.js";
 import { showMarkdown } from "./render-markdown.js";
-import { againOf, outcomeOf, textOf } from "../state/words.js";
+import { againOf, childOf, outcomeOf, textOf } from "../state/words.js";
 
 const LONGEST_READ_OUT = 2000;
 
@@ -13,10 +14,12 @@ const items = new WeakMap(); // element -> item
 // The turn that a button on the page belongs to.
 export const turnAt = (button) => items.get(button.closest(".turn"));
 
-export function renderTurns({ chat, connection }) {
+export function renderTurns(state) {
+  const { chat, connection } = state;
   const elements = chat.shown.map((item) => {
     const view = shown.get(item) ?? create(item);
     if (!item.note) renderTurn(item, view, connection === "connected");
+    if (!item.note) renderFamily(state, item, view);
     return view.element;
   });
   arrange($("turns"), elements);
@@ -48,6 +51,29 @@ function renderTurn(turn, view, connected) {
   view.element.dataset.undone = turn.record?.rollback ?? "";
   if (view.inFlight && !inFlight) announceEnd(part(".reply"), words);
   view.inFlight = inFlight;
+}
+
+// Where its message comes from, and what it has sent to other sessions.
+function renderFamily(state, turn, { element }) {
+  const { parent, children = [] } = turn;
+  element.querySelector(".from").hidden = !parent;
+  if (parent) renderLink(state, element.querySelector(".from a"), parent);
+  element.querySelector(".you").textContent = parent ? "Message" : "You";
+  const list = element.querySelector(".sent ul");
+  element.querySelector(".sent").hidden = !children.length;
+  while (list.children.length < children.length) list.append(copyOf("child-template"));
+  children.forEach((child, place) => {
+    const row = list.children[place];
+    const [kind, words] = childOf(child, isInFlight(turn), state.running);
+    renderLink(state, row.querySelector("a"), child);
+    setText(row.querySelector(".standing"), words);
+    row.dataset.kind = kind;
+  });
+}
+
+function renderLink(state, link, { session }) {
+  setText(link, titleOfSession(state, session) || session);
+  link.href = `#${session}`;
 }
 
 // A screen reader reads a reply once it is whole, and how it ended if not well; not every word as it comes.

@@ -1,5 +1,6 @@
 // One session's turns, from its events and from the answers to this page's requests. Pure.
 
+import { familyOf } from "./family.js";
 import { STATUSES, WAITS_FOR, WAYS } from "./vocabulary.js";
 
 export const isInFlight = ({ status }) => status === "sending" || Boolean(STATUSES[status]?.inFlight);
@@ -26,9 +27,10 @@ const isTaken = ({ status, message }) => status === "merged" && message === null
 
 export class Chat {
   // Turns {id, epoch, message, agent, text, marks, status, record, answer, stopping, detail, cut, why, goesOn, way,
-  // place, into, changing, calls}, and {note, gap}. `marks` are how long the text was after each event; `goesOn` is between two
-  // attempts; `place` is where it waits, `into` the turn that has its message, `changing` until a change is answered,
-  // `calls` are those of tools that are open: {id, name}.
+  // place, into, changing, calls, parent, children}, and {note, gap}. `marks` are how long the text was after each
+  // event; `goesOn` is between two attempts; `place` is where it waits, `into` the turn that has its message, `changing`
+  // until a change is answered, `calls` are those of tools that are open: {id, name}. `parent` {session, id} is the turn
+  // that has sent its message, if one has, and `children` are those that it has sent for itself: {session, id, status}.
   items = [];
   // The places of the turns that wait, in order: {task_id, position, waits_for, not_before, standing}. How often
   // the server has said so, and whether to ask it: events do not have what is said there, nor all that was missed.
@@ -167,7 +169,8 @@ export class Chat {
     const { task_id: id, agent } = data;
     const message = isElided(data.message) ? (turn.message ?? data.message) : data.message; // this page may have sent it
     const begun = turn.goesOn ? {} : { text: "", marks: [], cut: false };
-    Object.assign(turn, { id, epoch, message, agent, calls: [], ...begun, status: "running", goesOn: false });
+    const family = familyOf(data, turn);
+    Object.assign(turn, { id, epoch, message, agent, calls: [], ...begun, ...family, status: "running", goesOn: false });
   }
 
   // The end of the turn, or of one attempt: then the next one starts by itself, and goes on in the same place.
@@ -181,7 +184,8 @@ export class Chat {
 
   #onRecord(turn, record) {
     const calls = record.open_calls ?? [];
-    Object.assign(turn, { id: record.task_id, agent: record.agent, record, calls, status: record.status });
+    const { task_id: id, agent, status } = record;
+    Object.assign(turn, { id, agent, record, calls, status, ...familyOf(record, turn) });
     this.wantsQueue ||= turn.status === "queued" && turn.message === null;
     if (record.merged_into) this.#onMerged(turn, record.merged_into);
   }
@@ -296,8 +300,13 @@ export class Chat {
     this.queue = [...this.queue, turn.place];
   }
 
+  // What the server answers about a turn. That it has started, or has ended, its events say better.
   onTurnRead(turn, record) {
-    if (isInFlight(turn)) this.#onRecord(turn, record);
+    const isNews = isInFlight(turn) !== isInFlight(record);
+    if (isNews || record.status === "queued") return;
+    const { calls } = turn;
+    this.#onRecord(turn, record);
+    if (calls) turn.calls = calls;
   }
 
   onStopAnswered(turn, answer, problem) {

@@ -6,12 +6,12 @@ const span = (ms) => (ms < 1 ? "less than 1 ms" : ms < 1000 ? `${Math.round(ms)}
 // A turn's status. `inFlight`: it has not ended. `kind`: how its outcome looks. `verdict`: what its record says
 // of a cancel. `again`: it may be tried again. `text`: what is shown, from what is known of the cancel
 // (`because`) and of the failure (`failure`), what the turn waits for (`wait`), and the message that it has joined
-// (`into`), and the tools that it calls (`calls`); `goesOn` is whether another attempt is about to start, `held` whether
-// its cancel waits for a step.
+// (`into`), the tools that it calls (`calls`), and what its end waits for (`left`); `goesOn` is whether another attempt is
+// about to start, `held` whether its cancel waits for a step.
 export const STATUSES = {
   queued: { inFlight: true, kind: "busy", text: ({ goesOn, wait }) => (goesOn ? "Interrupted, and about to go on…" : `${wait}…`) },
-  running: { inFlight: true, kind: "busy", text: ({ calls }) => (calls ? `Calling ${calls}…` : "Running…") },
-  cancelling: { inFlight: true, kind: "busy", text: ({ held }) => (held ? "Stopping after the step that must not be interrupted…" : "Stopping…") },
+  running: { inFlight: true, kind: "busy", text: ({ calls, left }) => (left ? `Ending, waiting for ${left}…` : calls ? `Calling ${calls}…` : "Running…") },
+  cancelling: { inFlight: true, kind: "busy", text: ({ held, left }) => (held ? "Stopping after the step that must not be interrupted…" : left ? `Stopping, waiting for ${left}…` : "Stopping…") },
   completed: { kind: "calm", verdict: "finished_first", text: ({ because }) => because && `Completed. ${because}` },
   failed: { kind: "bad", verdict: "finished_first", again: true, text: ({ failure, because }) => `${failure} ${because}` },
   cancelled: { kind: "calm", verdict: "cancelled", text: ({ because }) => because || "Cancelled." },
@@ -83,8 +83,9 @@ export const BEGUN = {
   processes: { one: "process", several: "processes" },
 };
 
-// What is said of a turn of which that much was running when it was given up. It may have ended since.
+// What is said of a turn of which that much was running when it was given up, and of one that has ended since.
 export const stillRan = (counts) => `${counts} still ran.`;
+export const endedLate = ({ ms }) => `It ended after all, ${span(ms)} later.`;
 
 // A status that is no verdict of the server's.
 export const timedOut = ({ ms }) => `it ended ${span(ms)} later`;

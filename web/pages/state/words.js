@@ -1,7 +1,7 @@
 // State -> words.
 
 import { isElided, isInFlight } from "./chat.js";
-import { BEGUN, CANCEL_CODES, ROLLBACKS, STATUSES, VERDICTS, WAITS_FOR, WAYS, cutOffIn, stillRan, timedOut } from "./vocabulary.js";
+import { BEGUN, CANCEL_CODES, ROLLBACKS, STATUSES, VERDICTS, WAITS_FOR, WAYS, cutOffIn, endedLate, stillRan, timedOut } from "./vocabulary.js";
 
 export const CONNECTION = {
   connecting: "Connecting…",
@@ -136,11 +136,18 @@ function usageOf(usage) {
   return counts.length ? `Tokens: ${counts.join(", ")}.` : "";
 }
 
-// What of the turn ran on when it was given up.
+// What of the turn runs on: when it was given up, or now while it is about to end.
 function leftOf(record) {
   const counts = Object.entries(BEGUN).map(([name, { one, several }]) => [record?.still_running?.[name], one, several]);
   const left = counts.filter(([count]) => count).map(([count, one, several]) => `${count} ${count === 1 ? one : several}`);
-  return left.length ? stillRan(left.join(" and ")) : "";
+  return left.join(" and ");
+}
+
+// What is said of that once it was given up.
+function afterwardsOf(record) {
+  const [left, late] = [leftOf(record), record?.ended_late];
+  const since = late && endedLate({ ms: (late.at - record.ended_at) * 1000 });
+  return [left && stillRan(left), since].filter(Boolean).join(" ");
 }
 
 // [kind, words]: how a turn stands, or why it ended. One that ended well and undisturbed needs no words.
@@ -154,13 +161,21 @@ export function outcomeOf(turn, connected) {
     const undone = ROLLBACKS[record?.rollback];
     const cut = calls && cutOffIn(calls);
     const used = usageOf(record?.usage);
-    return [undone?.kind ?? kind, [words, leftOf(record), cut, undone?.text, used].filter(Boolean).join(" ")];
+    return [undone?.kind ?? kind, [words?.trim(), afterwardsOf(record), cut, undone?.text, used].filter(Boolean).join(" ")];
   }
   if (detail) return ["bad", detail];
-  const held = record?.held;
-  if (stopping) return [kind, STATUSES.cancelling.text({ held })];
-  const words = () => text({ goesOn, calls, wait: waitOf(place), held });
+  const [held, left] = [record?.held, leftOf(record)];
+  if (stopping) return [kind, STATUSES.cancelling.text({ held, left })];
+  const words = () => text({ goesOn, calls, wait: waitOf(place), held, left });
   return [kind, connected || status === "sending" ? words() : "In flight when the connection was lost…"];
+}
+
+// [kind, words]: how a child of a turn stands, which is `inFlight` itself; `running` are the sessions in which a turn is
+// known to be.
+export function childOf({ session, status }, inFlight, running) {
+  if (status) return [rowOf(status).kind, status.replaceAll("_", " ")];
+  if (!inFlight) return ["calm", ""];
+  return ["busy", running.has(session) ? "running" : "on its way"];
 }
 
 // What of a turn may be tried again, and what the button is called then: no agent has seen a message that is sent again.
