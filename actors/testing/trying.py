@@ -127,8 +127,7 @@ class Trier:
                 leftovers = await surroundings.settled_faults()
                 leftovers += [Fault(FaultCode.LEFT_TASK, line) for line in sorted(watch.left_at)]
                 leftovers += [Fault(FaultCode.OPEN_CALL, name) for name in watch.open_calls]
-                if watch.is_running:
-                    await self._clock.advance(LINGER)
+                await self._clock.advance(LINGER)
                 counts = registry.meter.counts()
                 leftovers += [Fault(FaultCode.HOOK_FAILED, said) for name, said in _HOOKS if name in counts]
                 if not honest:

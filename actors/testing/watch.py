@@ -199,11 +199,6 @@ class Watch:
             stepped.discard()
 
     @property
-    def is_running(self) -> bool:
-        """Whether anything of the turn runs still."""
-        return any(not task.done() for task in self._tasks)
-
-    @property
     def open_calls(self) -> list[str]:
         """The names of the tools that the turn has called, in calls that go on."""
         own = None if self.turn is None else self.turn.own

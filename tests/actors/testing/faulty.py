@@ -213,6 +213,12 @@ async def emits_from_a_timer(turn: Turn) -> None:
     await asyncio.sleep(1)
 
 
+@finds(FaultCode.EMITTED_AFTER_END)
+async def emits_from_a_timer_that_rings_when_it_is_over(turn: Turn) -> None:
+    asyncio.get_running_loop().call_later(0.5, _emit, turn)  # as one does that puts words together
+    await asyncio.sleep(0.2)
+
+
 def _emit(turn: Turn) -> None:
     with contextlib.suppress(Exception):
         turn.emit("delta", {"text": "late"})
