@@ -155,7 +155,7 @@ def setup(
             await registry.start()
             for wire in wires:
                 if wire.on_start is not None:
-                    wire.on_start(registry)
+                    await wire.on_start(registry)
             yield
             await registry.stop()
         finally:

@@ -193,6 +193,10 @@ class Journal(Protocol):
         """A page of sessions, the last active first. Raises `InvalidRequest`."""
         ...
 
+    async def named(self, prefix: str) -> tuple[SessionId, ...]:
+        """The sessions whose ids begin with that, in whatever state, in no order."""
+        ...
+
     async def messages(self, session_id: SessionId, before: int | None, limit: int | None) -> Conversation:
         """What was said before so many messages, also what is no longer in memory."""
         ...

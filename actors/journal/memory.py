@@ -231,6 +231,10 @@ class MemoryJournal:
         ids = (SessionId(place.name) for place in page.places)
         return SessionPage(tuple(_summary(each, self._logs[each]) for each in ids), page.before)
 
+    async def named(self, prefix: str) -> tuple[SessionId, ...]:
+        """The sessions whose ids begin with that."""
+        return tuple(session_id for session_id in self._logs if session_id.startswith(prefix))
+
     async def messages(self, session_id: SessionId, before: int | None, limit: int | None) -> Conversation:
         """What was said before so many messages."""
         log = self._logs.get(session_id)

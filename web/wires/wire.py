@@ -1,7 +1,7 @@
 """A wire: its name, its routes, and how it says that something is refused."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -39,8 +39,8 @@ class Wire:
     """Writes a refusal as this wire's clients read it."""
     names_models: bool = False
     """Whether its clients choose among models, which are the agents here."""
-    on_start: Callable[[SessionRegistry], None] | None = None
-    """Called when the registry has started."""
+    on_start: Callable[[SessionRegistry], Awaitable[None]] | None = None
+    """Awaited when the registry has started, before any request is answered. It may not fail."""
 
 
 def add_wires(app: web.Application, prefix: str, mount: Mount, wires: Iterable[Wire]) -> None:

@@ -167,6 +167,10 @@ class SqliteJournal:
         asked = lists.asked(before, limit, self._clock())
         return await self._read(partial(lists.sessions, asked=asked, owner=owner, state=state, q=q))
 
+    async def named(self, prefix: str) -> tuple[SessionId, ...]:
+        """The sessions whose ids begin with that, in whatever state."""
+        return await self._read(partial(lists.named, prefix=prefix))
+
     async def messages(self, session_id: SessionId, before: int | None, limit: int | None) -> Conversation:
         """What was said before so many messages, however long ago. Raises `InvalidRequest`."""
         most = check_limit(limit)

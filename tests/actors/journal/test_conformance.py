@@ -396,6 +396,20 @@ async def test_what_is_active_meanwhile_is_neither_missed_nor_listed_twice(journ
     assert await listed(journal, before=first.before) == ["s2", "s1", "s0"]
 
 
+async def test_sessions_are_found_by_how_their_ids_begin(journal: Journal) -> None:
+    for name in ("once", "once_", "once_1", "once_:", "once_z", "oncf", "once-1", "ONCE_1", "s1"):
+        head = await head_after(journal, name, None, opened(), started("t1", 1))
+        if name == "once_z":
+            await append(journal, name, head, ended("t1", 1))
+        if name == "once_1":
+            await append(journal, name, head, ended("t1", 1), SessionClosed(REASON, 2))
+    assert sorted(await journal.named("once_")) == ["once_", "once_1", "once_:", "once_z"]
+    assert len(await journal.named("")) == 9
+    assert await journal.named("nothing") == ()
+    await journal.forget(SessionId("once_1"))
+    assert "once_1" not in await journal.named("once_")
+
+
 async def test_a_user_s_sessions_are_listed_by_owner_state_and_title(journal: Journal) -> None:
     head = await one_turn(journal, "s1", at=1.0)
     await append(journal, "s1", head, Titled("Der Große Preis 100%"))

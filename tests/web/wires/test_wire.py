@@ -11,7 +11,7 @@ from tests.web.fakes_web import House, by_token, running, serving
 from turnkeeper.web import REGISTRY, WebSettings, create_app
 
 PAGE = "http://localhost:3000"
-UNSERVED = ["/v1", "/v1/embeddings", "/v1/images/generations", "/v1/conversations/c/items"]
+UNSERVED = ["/v1", "/v1/embeddings", "/v1/images/generations", "/v1/conversations/c/items/i"]
 
 
 @pytest.fixture

@@ -1,13 +1,14 @@
 """``/v1/conversations``: each is a session, and there once something was said in it."""
 
 import time
+from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import web
 
 from turnkeeper.actors.events.shown import size_of
 from turnkeeper.actors.model import ids as rules
-from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownSession
+from turnkeeper.actors.model.exceptions import InvalidRequest, JournalDown, UnknownSession
 from turnkeeper.actors.model.messages import Close, Conversation, GetMessages, GetSession
 from turnkeeper.actors.model.records import HOST, SessionId
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -87,10 +88,20 @@ async def forget(call: Call, session: SessionId) -> None:
     await call.ask(Close(session, HOST, free=True))
 
 
-def forget_left(registry: SessionRegistry) -> None:
-    """Forget what the process before would have forgotten at the end of a turn, which it has not seen."""
-    for session in filter(ids.is_forgotten, registry.left):
-        registry.ref.tell(Close(session, HOST, free=True))
+async def forget_left(registry: SessionRegistry) -> None:
+    """Forget what the process before would have forgotten at the end of a turn, and had no more time to.
+
+    To be awaited before there are new ones. Where the journal cannot be read, the next start does it.
+    """
+    journal = registry.journal
+    if journal is None:
+        return
+    with suppress(JournalDown):
+        for session in filter(ids.is_forgotten, await journal.named(ids.ONCE)):
+            turns = (await journal.turns(session, None, 2)).turns
+            # A user may have given a chat such an id: but this turn only its own request can start.
+            if len(turns) == 1 and turns[0].head.needs_options:
+                registry.ref.tell(Close(session, HOST, free=True))
 
 
 # -- What was said -----------------------------------------------------------------------------------

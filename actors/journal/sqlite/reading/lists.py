@@ -14,6 +14,8 @@ from . import said
 from .queries import entries_of_turns, folded, session
 
 _SUMMARY: Final = "id, owner, title, state, active_at, in_flight, queued, unresponsive"
+#: Comes behind every character that an id may have.
+_BEHIND_IDS: Final = "\x7f"
 #: When a session was active last, of one that has been active since: as its log says.
 _ACTIVE_BY: Final = (
     "(SELECT max(json_extract(body, '$.at')) FROM entry WHERE entry.session = session.number "
@@ -62,6 +64,12 @@ def sessions(
                 SessionId(session_id), user, title, SessionState(named), *figures
             )
     return SessionPage(tuple(found[place.name] for place in page.places), page.before)
+
+
+def named(connection: sqlite3.Connection, prefix: str) -> tuple[SessionId, ...]:
+    """The sessions whose ids begin with that."""
+    select = "SELECT id FROM session WHERE id >= ? AND id < ?"
+    return tuple(name for (name,) in connection.execute(select, (prefix, prefix + _BEHIND_IDS)))
 
 
 def turns(connection: sqlite3.Connection, session_id: SessionId, asked: Asked) -> TurnPage:

@@ -16,6 +16,10 @@ from tests.web.wires.openai.official import (
     ConversationItemList,
     object_of,
 )
+from turnkeeper.actors.journal.contract import Append
+from turnkeeper.actors.model.exceptions import JournalDown
+from turnkeeper.actors.model.records import SessionId
+from turnkeeper.actors.registry.children import Closing
 from turnkeeper.actors.turn.context import Context
 from turnkeeper.actors.turn.turn import Turn
 
@@ -338,6 +342,83 @@ async def test_what_is_forgotten_at_the_end_of_its_turn_is_forgotten_after_a_cra
             return [each["log_id"] for each in listed] == [stored.body["id"].partition(".")[2]]
 
         await until(one_is_left)
+
+
+class Killed(SlowJournal):
+    """Keeps what would be found after a kill: behind each append, and before anything is forgotten."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left: list[SlowJournal] = []
+
+    def append(self, append: Append) -> None:
+        super().append(append)
+        self.left.append(self.after_a_kill())
+
+    async def forget(self, session_id: SessionId) -> None:
+        self.left.append(self.after_a_kill())
+        await super().forget(session_id)
+
+
+ONE_OFF = {
+    "/v1/chat/completions": {"model": "default", "messages": [{"role": "user", "content": "hello"}]},
+    "/v1/responses": {"input": "hello", "store": False},
+}
+
+
+@pytest.mark.parametrize("path", ONE_OFF)
+async def test_a_kill_at_no_moment_leaves_what_was_to_be_forgotten(path: str) -> None:
+    journal = Killed()
+    async with serving(done, speaks=["openai"], journal=journal) as house:
+        assert (await house.post(path, json=ONE_OFF[path])).status == 200
+        await until(lambda: not journal._logs)
+    assert len(journal.left) >= 3
+    for left in journal.left:
+        assert await left.named("once_"), "it was there"
+        async with serving(done, speaks=["openai"], journal=left):
+            await until(lambda left=left: not left._logs)
+
+
+@pytest.mark.parametrize("path", ONE_OFF)
+async def test_a_file_that_a_kill_has_left_is_rid_of_what_was_to_be_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    file = tmp_path / "chats.db"
+    with monkeypatch.context() as killed:
+        # The turn ends, and the process does not come to more.
+        killed.setattr(Closing, "close", lambda *_: None)
+        async with serving(done, speaks=["openai"], journal=file) as house:
+            assert (await house.post(path, json=ONE_OFF[path])).status == 200
+            await say(house, "hello")
+    async with serving(done, speaks=["openai"], journal=file) as house:
+
+        async def one_is_left() -> bool:
+            assert house.registry.journal is not None
+            return await house.registry.journal.named("") == ("c1",)
+
+        await until(one_is_left)
+
+
+async def test_a_chat_whose_user_has_named_it_like_that_is_kept() -> None:
+    name = "once_" + "0" * 32
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with serving({"default": done, "slow": agent}, speaks=["openai"], journal=journal) as house:
+        await house.sent(name)
+        await house.sent(name.replace("0", "1"), agent="slow")
+        await agent.run()
+        left = journal.after_a_kill()
+    async with serving(done, speaks=["openai"], journal=left) as house:
+        listed = (await house.get("/chat")).body["sessions"]
+        assert sorted(each["log_id"] for each in listed) == [name, name.replace("0", "1")]
+
+
+async def test_a_server_whose_journal_cannot_be_read_starts_all_the_same() -> None:
+    class Unread(SlowJournal):
+        async def named(self, prefix: str) -> tuple[SessionId, ...]:
+            raise JournalDown("the disk is gone")
+
+    async with serving(done, speaks=["openai"], journal=Unread()) as house:
+        assert (await house.post("/v1/responses", json={"input": "hello"})).status == 200
 
 
 async def test_what_a_new_conversation_cannot_have_is_refused_with_the_reason() -> None:

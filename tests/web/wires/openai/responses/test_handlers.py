@@ -13,6 +13,7 @@ import pytest
 from tests.fakes import ScriptedAgent, done, plain
 from tests.web.fakes_web import House, by_token, serving
 from tests.web.wires.openai.official import Response, events, object_of
+from turnkeeper.actors.journal.sqlite import SqliteJournal
 from turnkeeper.actors.model.records import TurnRecord, TurnRef
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
 from turnkeeper.actors.turn.agent import Agent
@@ -535,16 +536,26 @@ async def test_what_brought_its_history_is_not_run_without_it_after_a_restart(tm
         assert len(talker.runs) == 1
 
 
-@pytest.mark.parametrize("policy", ["interrupt", "rerun"])
-async def test_what_is_not_stored_is_not_run_again_after_a_shutdown(tmp_path: Path, policy: Any) -> None:
+@pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.parametrize("policy", ["interrupt", "rerun", "continue"])
+async def test_of_what_is_not_stored_a_shutdown_leaves_nothing(
+    tmp_path: Path, policy: Any, streams: bool
+) -> None:
     talker = Talker()
-    agent, journal = Agent(talker, on_restart=policy), tmp_path / "chats.db"
-    async with serving(agent, speaks=["openai"], journal=journal) as house:
-        asked = asyncio.create_task(house.post(URL, json={"input": "hi", "store": False}))
+    agent, file = Agent(talker, on_restart=policy), tmp_path / "chats.db"
+    async with serving(agent, speaks=["openai"], journal=file) as house:
+        body = {"input": "hi", "store": False, "stream": streams}
+        asked = asyncio.create_task(house.post(URL, json=body))
         await talker.run()
-        await house.registry.drain()
-        assert (await asked).body["status"] == "cancelled"
-    async with serving(agent, speaks=["openai"], journal=journal) as house:
+        await house.runner.cleanup()
+        answer = await asked
+        if not streams:
+            assert answer.body["status"] == "cancelled"
+    journal = SqliteJournal(file)
+    assert await journal.open() == ()
+    assert await journal.named("") == ()
+    await journal.close()
+    async with serving(agent, speaks=["openai"], journal=file) as house:
         assert await house.registry.active() == ()
     assert len(talker.runs) == 1
 
