@@ -4,9 +4,10 @@ from typing import Final
 
 import msgspec
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from turnkeeper.actors.events.turn_reader import TurnReader
-from turnkeeper.actors.events.wire import TurnData, turn_data
+from turnkeeper.actors.events.wire import StillRunningData, TurnData, still_running_data, turn_data
 from turnkeeper.actors.model import ids
 from turnkeeper.actors.model.messages import GetTurn
 from turnkeeper.actors.model.records import SessionId, TurnRecord
@@ -72,7 +73,7 @@ class StopAnswer(msgspec.Struct, kw_only=True):
     """What a stop came to: the ``turn`` that it was about, and which one is awaited now.
 
     ``cleared`` are the turns that waited and were cancelled with it. For ``remembered_for`` seconds it counts
-    for a message that has not arrived yet.
+    for a message that has not arrived yet. ``still_running`` is what of the turn was seen to run on, if any.
     """
 
     verdict: Verdict
@@ -81,6 +82,7 @@ class StopAnswer(msgspec.Struct, kw_only=True):
     turn: TurnData | None
     cleared: tuple[str, ...]
     remembered_for: float | None
+    still_running: StillRunningData | UnsetType = UNSET
     active_stream_id: str | None = msgspec.field(name=STREAM_ID)
 
 
@@ -99,6 +101,7 @@ async def stop(call: Call) -> web.StreamResponse:
         turn=None if turn is None else turn_data(turn),
         cleared=answer.cleared,
         remembered_for=rounded(answer.remembered_for),
+        still_running=UNSET if (left := answer.still_running) is None else still_running_data(left),
         active_stream_id=None if next_one is None else next_one.turn_id,
     )
     return respond(said, 202 if answer.verdict is Verdict.REQUESTED else 200)

@@ -215,6 +215,7 @@ def _about(ended: Ended) -> dict[str, Any]:
         "supersededBy": turn["superseded_by"],
         "mergedInto": turn.get("merged_into"),
         "rolledBack": turn.get("rolled_back"),
+        "stillRunning": turn.get("still_running"),
         "usage": _usage(turn["usage"]),
     }
     return _known(about)

@@ -1,6 +1,7 @@
 """A chat over HTTP: send, resume, stop, and all that comes between."""
 
 import asyncio
+import threading
 from typing import Any
 
 import pytest
@@ -274,6 +275,7 @@ async def test_a_stop_stops_and_says_so_and_keeps_what_was_said(aimed: bool) -> 
         )
         assert 0 <= answer["settled_after_ms"] == round(answer["settled_after_ms"], 3)
         assert answer["turn"]["task_id"] == reply.turn_id
+        assert "still_running" not in answer
         assert (message.text, message.whole, message.aborted) == ("so far", True, "user_request")
         assert message.metadata["status"] == "cancelled"
         assert message.finished is None
@@ -331,6 +333,28 @@ async def test_a_turn_that_does_not_stop_is_said_to_be_unresponsive() -> None:
             message = await reply.whole()
         assert message.error == "The turn did not stop in time, and was given up (unresponsive)."
         assert message.metadata["status"] == "unresponsive"
+
+
+async def test_a_stop_names_what_of_the_turn_runs_on() -> None:
+    may_end = threading.Event()
+
+    async def agent(turn: Turn) -> None:
+        def work() -> None:
+            turn.emit("delta", {"text": "working"})
+            may_end.wait()
+
+        await turn.in_thread(work)
+
+    async with serving(agent, cancel_grace=0.05, **SPEAKS) as house:
+        chat = ChatApi(house)
+        async with chat.sent() as reply:
+            await reply.of_kind("text-delta")
+            answer = await chat.stop()
+            message = await reply.whole()
+        may_end.set()
+    assert answer["verdict"] == "unresponsive"
+    one = {"tasks": 0, "threads": 1, "processes": 0}
+    assert answer["still_running"] == message.metadata["stillRunning"] == one
 
 
 async def test_a_stop_whose_outcome_takes_too_long_says_that_it_was_requested() -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.fakes import ScriptedAgent
 from tests.web.fakes_web import by_token, serving
 from tests.web.wires.ai_sdk.chats import ChatApi
-from turnkeeper.actors import Agent
+from turnkeeper.actors import Agent, Context
 from turnkeeper.actors.model.messages import Conversation, GetMessages
 from turnkeeper.web.http.call import Call
 from turnkeeper.web.wires.ai_sdk import opening
@@ -159,6 +159,24 @@ async def test_a_chat_of_another_user_is_opened_empty() -> None:
             run.finish()
             await reply.whole()
         assert (await ChatApi(house, "bob-token").opened())["messages"] == []
+
+
+async def test_where_the_host_keeps_the_conversation_it_says_what_was_said() -> None:
+    agent = ScriptedAgent()
+
+    async def load(session_id: str, user: str) -> Context:
+        kept = [{"role": "user", "content": "before"}, {"role": "assistant", "content": "then"}]
+        return Context(session_id, user, messages=kept)
+
+    async with (
+        serving(agent, hooks={"load_context": load}, **SPEAKS) as house,
+        ChatApi(house).sent("now") as reply,
+    ):
+        run = await agent.run()
+        opened = await ChatApi(house).opened()
+        run.finish()
+        await reply.whole()
+    assert told(opened) == [("user", "before"), ("assistant", "then"), ("user", "now")]
 
 
 async def test_where_the_beginning_of_a_reply_is_gone_its_message_is_not_shown() -> None:
