@@ -19,7 +19,7 @@ export function renderTurns(state) {
   const elements = chat.shown.map((item) => {
     const view = shown.get(item) ?? create(item);
     if (!item.note) renderTurn(item, view, connection === "connected");
-    if (!item.note) renderFamily(state, item, view);
+    if (item.parent || item.children?.length) renderFamily(state, item, view);
     return view.element;
   });
   arrange($("turns"), elements);
@@ -55,10 +55,10 @@ function renderTurn(turn, view, connected) {
 
 // Where its message comes from, and what it has sent to other sessions.
 function renderFamily(state, turn, { element }) {
-  const { parent, children = [] } = turn;
+  const { parent, children } = turn;
   element.querySelector(".from").hidden = !parent;
   if (parent) renderLink(state, element.querySelector(".from a"), parent);
-  element.querySelector(".you").textContent = parent ? "Message" : "You";
+  if (parent) element.querySelector(".you").textContent = "Message";
   const list = element.querySelector(".sent ul");
   element.querySelector(".sent").hidden = !children.length;
   while (list.children.length < children.length) list.append(copyOf("child-template"));
