@@ -42,6 +42,7 @@ import pykka
 import pytest
 import pytest_asyncio
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
 
 from turnkeeper.actors.testing.leftovers import descriptors
 from turnkeeper.actors.testing.outside import started
@@ -59,6 +60,18 @@ PASSES = 50
 # How many seconds a thread may take to wind up, and how often it is looked for: a machine that stalls for
 # all those seconds must not make a leak of it.
 PATIENCE, LOOKS = 1.0, 20
+
+# Where tests take seconds each: workers begin with these, so that none is at it when the others have ended.
+LONG = (
+    "tests/attacks/",
+    "tests/journeys/test_command.py",
+    "tests/test_benchmarks.py",
+    "tests/web/audit/test_run.py",
+    "tests/web/command/stopping/",
+    "tests/web/server/test_run.py",
+)
+# How many tests a worker may have ahead.
+MOST_AHEAD = 24
 
 # What a shell starts in the background ignores Ctrl-C, and so does all that it starts: the tests press it.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -152,21 +165,56 @@ def pytest_collection() -> Generator[None, object, object]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse a name that another process would spell otherwise."""
+    """Refuse a name that another process would spell otherwise; workers begin with what takes long."""
     unstable = [item.nodeid for item in items if re.search(r" at 0x[0-9a-f]+", item.nodeid)]
     if unstable:
         raise pytest.UsageError("an address in the name of a test: " + ", ".join(unstable))
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 class _Scheduler(LoadScopeScheduling):
     """Deals the tests out one by one, but keeps a file together that makes something once for its tests.
 
-    xdist 3.8's own ``loadgroup`` does nothing under pytest 9.2.
+    xdist 3.8's own ``loadgroup`` does nothing under pytest 9.2. Its ``loadscope`` looks, for each test,
+    through all that the worker has done and the names of all tests: with very many that takes long.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return file if _makes_something_once(self.config.rootpath / file) else nodeid
+
+    @functools.cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each test stands in the collection, which is the same for all workers."""
+        assert self.collection is not None
+        return {nodeid: place for place, nodeid in enumerate(self.collection)}
+
+    def mark_test_complete(self, node: WorkerController, item_index: int, duration: float = 0) -> None:
+        """Forget what is done of a worker's tests, and give it others."""
+        nodeid = self.registered_collections[node][item_index]
+        work, scope = self.assigned_work[node], self._split_scope(nodeid)
+        work[scope][nodeid] = True
+        if all(work[scope].values()):
+            del work[scope]
+        self._reschedule(node)
+
+    def _reschedule(self, node: WorkerController) -> None:
+        """Let a worker have some tests ahead, so that it need not wait for this process; few at the end."""
+        if node.shutting_down:
+            return
+        if not self.workqueue:
+            node.shutdown()
+            return
+        ahead = max(2, min(MOST_AHEAD, len(self.workqueue) // (8 * len(self.assigned_work))))
+        if self._pending_of(self.assigned_work[node]) <= ahead // 2 + 1:
+            while self.workqueue and self._pending_of(self.assigned_work[node]) <= ahead:
+                self._assign_work_unit(node)
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        scope, tests = self.workqueue.popitem(last=False)
+        self.assigned_work[node][scope] = tests
+        node.send_runtest_some([self._places[nodeid] for nodeid, done in tests.items() if not done])
 
 
 @functools.cache

@@ -38,6 +38,20 @@ def _without_slot(taken: Taken) -> Taken:
     return taken._replace(after=taken.before if unchanged else after, effects=taken.effects[1:])
 
 
+class Branch(NamedTuple):
+    """Rows with the same first tests: those that have no more, and the others by their next one."""
+
+    rows: list[tuple[int, Row]]
+    more: dict[Test, "Branch"]
+
+    def add(self, number: int, row: Row) -> None:
+        """Put a row where its tests lead."""
+        branch = self
+        for test in row.when.tests:
+            branch = branch.more.setdefault(test, Branch([], {}))
+        branch.rows.append((number, row))
+
+
 class Table:
     """The rows by state and message, with what was seen of each."""
 
@@ -47,9 +61,9 @@ class Table:
         #: For each row that was seen one transition that took it, and what it did of what it may.
         self.taken: dict[int, Taken] = {}
         self.done: dict[int, set[type[Effect]]] = defaultdict(set)
-        self._blocks: dict[tuple[type[Any], type[Any]], list[tuple[int, Row]]] = defaultdict(list)
+        self._blocks: dict[tuple[type[Any], type[Any]], Branch] = defaultdict(lambda: Branch([], {}))
         for number, row in enumerate(rows):
-            self._blocks[row.state, row.message].append((number, row))
+            self._blocks[row.state, row.message].add(number, row)
 
     def check(self, taken: Taken) -> None:
         """Note which row this transition takes. Raises `Broken` for one outside the table."""
@@ -66,17 +80,18 @@ class Table:
 
     def row(self, state: State, message: Message, now: float) -> tuple[int, Row]:
         """The one row that this message takes in this state, with its number."""
+        # Many rows share their tests, and the search asks a million times: each test is made once, if at all.
         known: dict[Test, bool] = {}
-
-        def holds(test: Test) -> bool:
-            # Many rows share their tests, and the search asks a million times.
-            answer = known.get(test)
-            if answer is None:
-                answer = known[test] = test(state, message, now)
-            return answer
-
-        block = self._blocks[type(state), type(message)]
-        found = [(number, row) for number, row in block if all(map(holds, row.when.tests))]
+        found: list[tuple[int, Row]] = []
+        branches = [self._blocks[type(state), type(message)]]
+        for branch in branches:
+            found += branch.rows
+            for test, further in branch.more.items():
+                holds = known.get(test)
+                if holds is None:
+                    holds = known[test] = test(state, message, now)
+                if holds:
+                    branches.append(further)
         if len(found) != 1:
             names = [row for _, row in found]
             raise Broken(f"table: one row, please, and not {names}\n  message {message}\n  before {state}")

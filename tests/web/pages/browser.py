@@ -44,6 +44,10 @@ FLAGS = (
     "--disable-sync",
     "--window-size=1000,800",
     "--force-prefers-reduced-motion",  # painting what pulses takes a core
+    # Each page would be loaded by a process of its own, beside one in reserve: a third of all the work.
+    "--process-per-site",
+    "--renderer-process-limit=1",
+    "--disable-features=SpareRendererForSitePerProcess,Translate,OptimizationHints,MediaRouter",
 )
 #: The marks of tests that drive it.
 IN_A_BROWSER = [
