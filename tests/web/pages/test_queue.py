@@ -126,7 +126,7 @@ def test_a_turn_that_was_undone_says_so_and_how_far(page: Page, rollback: str, k
     (turn,) = shown_after(page, started("a", 1), end)["shown"]
     assert turn[1] == kind
     assert turn[2].startswith("Replaced by the next message: cancelled after 2 ms. Undone")
-    assert turn[2].endswith(("Undone: the conversation is as it was before it.", "may be left."))
+    assert turn[2].endswith(("Undone: the conversation is as it was before.", "may be left."))
     (turn,) = shown_after(page, started("a", 1), ended("a", "1-1", "completed", rollback=rollback))["shown"]
     assert turn[2].startswith("Undone")
 
@@ -267,7 +267,7 @@ def test_a_reply_can_be_undone_and_is_marked_then_also_after_a_reload(busy: Page
     choose(page, "rollback")
     page.say("rather this")
     page.wait_for_rest("rather this")
-    undone = "Undone: the conversation is as it was before it."
+    undone = "Undone: the conversation is as it was before."
     page.wait(lambda: page.outcomes[0].endswith(undone), "it is marked")
     page.reload()
     page.wait(lambda: page.outcomes[0].endswith(undone), "it still is")

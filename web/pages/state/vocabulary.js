@@ -39,8 +39,8 @@ export const CANCEL_CODES = {
 
 // How far a turn was undone.
 export const ROLLBACKS = {
-  done: { kind: "calm", text: "Undone: the conversation is as it was before it." },
-  partly: { kind: "bad", text: "Undone, but not wholly: the conversation is as it was before it, and something that it did elsewhere may be left." },
+  done: { kind: "calm", text: "Undone: the conversation is as it was before." },
+  partly: { kind: "bad", text: "Undone, but not wholly: the conversation is as it was before, and something that it did elsewhere may be left." },
 };
 
 // What a turn waits for, at its place. `behind`: it stands in the line of those that wait in its session; without that
