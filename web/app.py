@@ -145,7 +145,7 @@ def setup(
     _add_routes(app, prefix, mount)
     add_wires(app, prefix, mount, wires)
     if docs:
-        add_docs(app, prefix, mount)
+        add_docs(app, prefix, mount, tuple(f"{wire.clients} at `{prefix}{wire.base}`" for wire in wires))
     if pages:
         add_pages(app, prefix)
 

@@ -23,6 +23,10 @@ stops.
 
 A stream of events has no end, so this page cannot show one: `curl -N .../chat/s1/events` does.
 """
+BESIDE = """
+This server also speaks the protocols of clients that people have already. They are not described here: their
+makers do that, and turnkeeper's guides say what of them is served.
+"""
 BEARER = {
     "bearer": {
         "type": "http",
@@ -33,11 +37,18 @@ BEARER = {
 
 
 @cache
-def describe(*, tokens: bool, metrics: bool) -> dict[str, Any]:
-    """The document: with ``tokens`` of a server that takes them, with ``metrics`` of one that shows them."""
+def describe(*, tokens: bool, metrics: bool, spoken: tuple[str, ...] = ()) -> dict[str, Any]:
+    """The document: with ``tokens`` of a server that takes them, with ``metrics`` of one that shows them.
+
+    ``spoken`` are the protocols that it speaks beside its own, and where. Their makers describe them: the
+    document only names them.
+    """
+    about = ABOUT.strip()
+    if spoken:
+        about += f"\n\n{BESIDE.strip()}\n\n" + "\n".join(f"* {each}" for each in spoken)
     return document(
         routes(metrics=metrics),
-        info={"title": "turnkeeper", "version": VERSION, "description": ABOUT.strip()},
+        info={"title": "turnkeeper", "version": VERSION, "description": about},
         tags=TAGS,
         problem=ProblemBody,
         words={Code.__name__: Code, **{kind.__name__: kind for kind in Word.__subclasses__()}},
@@ -45,9 +56,13 @@ def describe(*, tokens: bool, metrics: bool) -> dict[str, Any]:
     )
 
 
-async def _openapi(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
-    # A host's own way of knowing its users is not ours to describe.
-    return respond(describe(tokens=isinstance(mount.authenticate, Tokens), metrics=mount.scrape is not None))
+def _document(spoken: tuple[str, ...]) -> Handler:
+    async def answer(mount: Mount, _request: web.Request, _asker: Asker) -> web.StreamResponse:
+        # A host's own way of knowing its users is not ours to describe.
+        tokens = isinstance(mount.authenticate, Tokens)
+        return respond(describe(tokens=tokens, metrics=mount.scrape is not None, spoken=spoken))
+
+    return answer
 
 
 def _file(body: bytes, content_type: str) -> Handler:
@@ -59,9 +74,9 @@ def _file(body: bytes, content_type: str) -> Handler:
     return answer
 
 
-def add_docs(app: web.Application, prefix: str, mount: Mount) -> None:
+def add_docs(app: web.Application, prefix: str, mount: Mount, spoken: tuple[str, ...]) -> None:
     """Serve both under the prefix. No identity is needed, but the loopback rule holds."""
-    handlers: dict[str, Handler] = {"/openapi.json": _openapi}
+    handlers: dict[str, Handler] = {"/openapi.json": _document(spoken)}
     for name, content_type, body in page.files():
         handlers["/docs" if name == "index.html" else f"/docs/{name}"] = _file(body, content_type)
     for path, handler in handlers.items():

@@ -145,6 +145,26 @@ async def test_a_user_who_may_ask_is_shown_the_document_and_its_page(documented:
             )
 
 
+@pytest.fixture(params=["", "/ai"])
+def spoken(request: pytest.FixtureRequest) -> tuple[web.Application, str]:
+    """An app that speaks to other clients, too, and its prefix."""
+    app = web.Application()
+    setup(app, done, prefix=request.param, docs=True, speaks=["openai", "ai-sdk"])
+    return app, request.param
+
+
+async def test_other_protocols_are_named_and_not_described(spoken: tuple[web.Application, str]) -> None:
+    app, prefix = spoken
+    async with running(app, app[REGISTRY], prefix=prefix) as house:
+        document = (await house.get("/openapi.json")).body
+        alone = describe(tokens=False, metrics=False)
+        assert document["info"]["description"].endswith(
+            f"\n\n* OpenAI's API at `{prefix}/v1`\n* the AI SDK's useChat at `{prefix}/api/chat`"
+        )
+        assert "also speaks" not in alone["info"]["description"]
+        assert document["paths"].keys() == alone["paths"].keys()
+
+
 async def test_only_a_server_with_tokens_says_how_they_are_sent(documented: web.Application) -> None:
     async with running(documented, documented[REGISTRY], prefix="/ai") as house:
         schemes = (await house.get("/openapi.json")).body["components"].get("securitySchemes", {})
