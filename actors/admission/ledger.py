@@ -36,6 +36,8 @@ class Ledger(Generic[S]):
         self.in_all = Totals()
         #: How many turns each agent has in flight, with a slot or without.
         self.of_agent: defaultdict[str, int] = defaultdict(int)
+        #: In how many sessions a turn of each agent with a cap waits that will not wait for a slot.
+        self.waiting_of_agent: defaultdict[str, int] = defaultdict(int)
 
     def __len__(self) -> int:
         return len(self._holdings)
@@ -118,8 +120,11 @@ class Ledger(Generic[S]):
         )
 
     def no_turn_of(self, agent: str, most: int | None) -> SessionError | None:
-        """Why no other turn of this agent may start, of which so many may be in flight at ``most``."""
-        if most is None or self.of_agent.get(agent, 0) < most:
+        """Why no other turn of this agent may start, of which so many may be in flight at ``most``.
+
+        Those that wait for their sessions count already, because none is refused when it is to start.
+        """
+        if most is None or self.of_agent.get(agent, 0) + self.waiting_of_agent.get(agent, 0) < most:
             return None
         return TooManyOfAgent(f"there are at most {most} turns of the agent {agent!r} in flight")
 

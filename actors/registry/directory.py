@@ -7,7 +7,7 @@ what it remembers is kept). The latter two are in order of time: those that are 
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from turnkeeper.actors.admission.bounds import Bounds
 from turnkeeper.actors.admission.caps import Caps
@@ -21,13 +21,15 @@ from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.session.line import Line
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.slots import weight_of
+from turnkeeper.actors.session.slots import capped_agents, weight_of
 from turnkeeper.actors.session.states import Closed, Ending, Queued, Running, State
 from turnkeeper.actors.session.views import InFlight, queued_turns, state_name
 from turnkeeper.actors.turn.context_store import Left
 
 #: How many sessions a pass over all of them takes before something else gets the loop.
 PASS = 250
+#: Mostly no turn waits whose agent has a cap. (It is compared by identity: every turn passes here twice.)
+NO_AGENTS: Final = frozenset[str]()
 #: For how many seconds a session has to have been at rest for the moment before that to be noted.
 QUIET = 60.0
 
@@ -40,6 +42,7 @@ class Entry(Held):
         "active_before",
         "actor",
         "agent",
+        "agents_behind",
         "counted",
         "counts",
         "delays",
@@ -69,6 +72,8 @@ class Entry(Held):
         #: runs. Those that have a slot are counted by that.
         self.counts = False
         self.agent: str | None = None
+        #: The other agents of turns that wait and count already, for the caps of these agents.
+        self.agents_behind: frozenset[str] = NO_AGENTS
         #: Whether its next turn waits for a moment, to ask for a slot then: it counts among those that wait.
         self.delays = False
         self.actor: Any = None
@@ -167,18 +172,18 @@ class Directory:
         entry = self.entries.get(session_id)
         if entry is None or entry.actor is not actor:
             return False
-        before = entry.state
-        entry.state = state
-        entry.touched_at = now
+        before, entry.state, entry.touched_at = entry.state, state, now
         memory, quarantined = state.memory, before.memory.quarantined
         if memory.quarantined is not quarantined:
             entry.holdings.count_unresponsive(len(memory.quarantined) - len(quarantined))
-        holdings = entry.holdings
-        size = memory.results
-        counts, agent, delays = False, None, False
+        holdings, size = entry.holdings, memory.results
+        counts, agent, delays, behind = False, None, False, NO_AGENTS
         if type(state) is Running or type(state) is Ending:
-            size += size_in_flight(state)
-            turn = state.turn
+            turn, line = state.turn, state.line
+            size += turn.spec.size
+            if line is not None:
+                size += size_of_line(line)
+                behind = capped_agents(line, turn.spec.agent)
             if turn.ticket is None:
                 head = turn.spec.head
                 counts, agent = head.parent is None, head.agent
@@ -193,6 +198,7 @@ class Directory:
         elif type(state) is Queued:
             size += size_of_line(state.line)
             counts, delays = weight_of(state)
+            behind = capped_agents(state.line)
             if self.active.pop(session_id, None) is None and session_id not in self.opening:
                 self.resting.pop(session_id, None)
             self.opening[session_id] = entry
@@ -209,15 +215,14 @@ class Directory:
             holdings.in_all.turns += number
             if holdings.turns < 2 or holdings.waiting:
                 holdings.moved()
-        if delays is not entry.delays:
-            entry.delays = delays
-            holdings.count_later(1 if delays else -1)
         if agent is not entry.agent:
             of_agent, over, entry.agent = self.ledger.of_agent, entry.agent, agent
             if agent is not None:
                 of_agent[agent] += 1
             if over is not None:
                 of_agent[over] -= 1
+        if delays is not entry.delays or behind is not entry.agents_behind:
+            _count_waiting(self.ledger, entry, delays, behind)
         if size != entry.counted:
             holdings.keep(size - entry.counted)
             entry.counted = size
@@ -320,17 +325,22 @@ def _count_no_turn(ledger: Ledger[Entry], entry: Entry) -> None:
     """None of its turns counts any more."""
     if entry.counts:
         entry.holdings.count_turns(-1)
-    if entry.delays:
-        entry.holdings.count_later(-1)
     if entry.agent is not None:
         ledger.count_turn(entry.agent, -1)
-    entry.counts, entry.delays, entry.agent = False, False, None
+    _count_waiting(ledger, entry, False, NO_AGENTS)
+    entry.counts, entry.agent = False, None
 
 
-def size_in_flight(state: Running | Ending) -> int:
-    """How many bytes the messages of its turns take: of the one that holds it, and of those that wait."""
-    size, line = state.turn.spec.size, state.line
-    return size if line is None else size + size_of_line(line)
+def _count_waiting(ledger: Ledger[Entry], entry: Entry, delays: bool, agents: frozenset[str]) -> None:
+    """Whether a turn waits to ask for a slot, and turns of which agents wait in the session and count."""
+    if delays is not entry.delays:
+        entry.delays = delays
+        entry.holdings.count_later(1 if delays else -1)
+    for name in entry.agents_behind:
+        ledger.waiting_of_agent[name] -= 1
+    for name in agents:
+        ledger.waiting_of_agent[name] += 1
+    entry.agents_behind = agents
 
 
 def size_of_line(line: Line) -> int:

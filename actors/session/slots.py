@@ -13,6 +13,7 @@ from turnkeeper.actors.model.value import replace, value
 from turnkeeper.actors.model.words import OnCap
 
 from .effects import Decision, Effect, LeaveSlot
+from .line import Line
 from .states import Ending, Memory, Queued, Running, State
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
@@ -71,6 +72,16 @@ def slot_of(state: State) -> Slot | None:
 def waits_for_slots(state: Queued) -> bool:
     """Whether nothing of it is about to run: its next turn needs a slot, be that asked for already or not."""
     return state.asked is not None or needs_slot(state.line.turns[0].spec)
+
+
+def capped_agents(line: Line, holder: str | None = None) -> frozenset[str]:
+    """The agents with a cap of turns in the line that ask for no slot, but for the ``holder``."""
+    specs = (turn.spec for turn in line.turns)
+    return frozenset(
+        spec.agent
+        for spec in specs
+        if spec.agent != holder and spec.policy.max_of_agent is not None and not needs_slot(spec)
+    )
 
 
 def weight_of(state: Queued) -> tuple[bool, bool]:

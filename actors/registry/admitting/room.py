@@ -10,8 +10,9 @@ from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import Layer, OnCap
 from turnkeeper.actors.registry.directory import Directory
-from turnkeeper.actors.session.slots import claim_of, next_ticket, waits_for_slots
+from turnkeeper.actors.session.slots import capped_agents, claim_of, next_ticket, waits_for_slots
 from turnkeeper.actors.session.states import Ending, Idle, Memory, Queued, Running, State
+from turnkeeper.actors.session.views import line_of
 
 from .slots import Slots
 
@@ -77,7 +78,11 @@ def _no_room(directory: Directory, before: State, message: Submit, policy: Polic
 def _no_turn_of(ledger: Ledger[Any], before: State, message: Submit, policy: Policy) -> SessionError | None:
     """Why no other turn of its agent may start, unless it takes the place of one."""
     agent = message.spec.agent
-    if isinstance(before, Running | Ending) and before.turn.spec.agent == agent:
+    if policy.max_of_agent is None:
+        return None
+    holder = before.turn.spec.agent if isinstance(before, Running | Ending) else None
+    line = line_of(before)
+    if agent == holder or (line is not None and agent in capped_agents(line, holder)):
         return None
     return ledger.no_turn_of(agent, policy.max_of_agent)
 

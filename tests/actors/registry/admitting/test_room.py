@@ -50,6 +50,33 @@ async def test_an_agent_has_at_most_so_many_turns_of_all_users_together() -> Non
         assert (await registry.counts()).counters["too_many_of_agent_total"] == 2
 
 
+async def test_a_turn_that_waits_for_its_session_counts_among_those_of_its_agent() -> None:
+    agent = ScriptedAgent()
+    agents = {"default": agent, "coder": Agent(agent, max_of_agent=1, strategy="enqueue")}
+    async with opened(agents) as registry:
+        for session in ("s1", "s2", "s3"):
+            await registry.send(session, "hello", user="ada")
+        runs = [await agent.run() for _ in range(3)]
+        await registry.send("s1", "next", user="ada", agent="coder", turn_id="t1")
+        await registry.send("s1", "another one", user="ada", agent="coder", turn_id="t2")
+        with pytest.raises(TooManyOfAgent):
+            await registry.send("s2", "next", user="ada", agent="coder")
+        with pytest.raises(TooManyOfAgent):
+            await registry.send("s3", "instead", user="ada", agent="coder", strategy="interrupt")
+        with pytest.raises(TooManyOfAgent):
+            await registry.send("s4", "later", user="ada", agent="coder", after=60)
+        assert not any(run.turn.cancel_requested for run in runs)
+        await registry.cancel("s1", "t2")
+        with pytest.raises(TooManyOfAgent):
+            await registry.send("s2", "next", user="ada", agent="coder")
+        await registry.cancel("s1", "t1")
+        await registry.send("s4", "later", user="ada", agent="coder", after=60)
+        with pytest.raises(TooManyOfAgent):
+            await registry.send("s2", "next", user="ada", agent="coder")
+        await registry.close("s4")
+        await registry.send("s2", "next", user="ada", agent="coder")
+
+
 async def test_where_the_policy_has_it_wait_a_turn_says_which_cap_it_waits_for() -> None:
     agent = ScriptedAgent()
     agents = {
