@@ -26,6 +26,8 @@ _OF_BODIES: Final = {422: 400}
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 #: What it calls the fields that are called otherwise here.
 _FIELDS: Final = {"agent": "model", "message": "input"}
+#: What is ``params`` here is a field for each of them there: `instructions`, `metadata` and the like.
+_PARAMS_OF_AGENT: Final = "all that is for the agent beside its messages"
 #: What is said otherwise than where the request says it in our own words.
 _SENTENCES: Final = {Code.IDEMPOTENCY_KEY_REUSED: "this Idempotency-Key was used for another request"}
 #: The fields that these are about.
@@ -77,7 +79,9 @@ def error_of(problem: Problem) -> tuple[int, ErrorBody]:
     status = _STATUSES.get(code, _OF_BODIES.get(problem.status, problem.status))
     field = _PARAMS.get(code)
     message = _SENTENCES.get(code, problem.detail)
-    if isinstance(problem.field, str):
+    if problem.field == "params":
+        message = message.replace("params", _PARAMS_OF_AGENT, 1)
+    elif isinstance(problem.field, str):
         field = _FIELDS.get(problem.field, problem.field)
         message = message.replace(problem.field, field, 1)
     response = problem.response if isinstance(problem, GoesOn) else UNSET

@@ -65,6 +65,17 @@ def test_it_is_said_in_the_words_of_that_api(
     assert (found, error["type"], error["code"], error["param"]) == (status, kind, code, param)
 
 
+def test_what_is_for_the_agent_beside_the_messages_is_no_field_of_that_api() -> None:
+    problem = Problem(
+        Code.MESSAGE_TOO_LARGE, "params must not take more than 9 bytes as JSON", field="params"
+    )
+    status, error = answer(problem)
+    assert (status, error["param"]) == (400, None)
+    assert error["message"] == (
+        "all that is for the agent beside its messages must not take more than 9 bytes as JSON"
+    )
+
+
 def test_what_is_locked_is_not_to_be_tried_again_by_itself() -> None:
     assert refuse(Problem(Code.SESSION_BUSY, "x")).headers["x-should-retry"] == "false"
     assert "x-should-retry" not in refuse(Problem(Code.TOO_MANY_TURNS, "x")).headers
