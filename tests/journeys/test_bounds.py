@@ -675,7 +675,8 @@ async def test_at_each_bound_a_counter_moves(row: Bound) -> None:
         assert moved(row, before, await figures(house))
         for code in row.raised:
             [turn] = (await house.get("/chat/s")).body["recent_turns"]
-            assert (turn["status"], turn["error"]["code"]) == ("failed", code.lower())
+            kind = "".join(word.capitalize() for word in code.split("_"))
+            assert (turn["status"], turn["error"]["type"]) == ("failed", kind)
 
 
 def moved(row: Bound, before: dict[str, float], after: dict[str, float]) -> bool:

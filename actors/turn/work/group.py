@@ -11,6 +11,7 @@ one; else if the reading before had all of them.
 """
 
 import os
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,7 +21,7 @@ from typing import Final, NamedTuple
 
 #: Whether the kernel says in ``/proc`` which processes there are.
 HAS_PROC: Final = Path("/proc/self/stat").exists()
-if HAS_PROC:
+if sys.platform != "win32":
     import fcntl
 
 
