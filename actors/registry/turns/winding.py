@@ -10,7 +10,7 @@ from turnkeeper.actors.events.feed import Feed
 from turnkeeper.actors.metrics import meter
 from turnkeeper.actors.metrics.meter import Meter
 from turnkeeper.actors.model.messages import WoundUp
-from turnkeeper.actors.model.records import Reason, TurnRecord
+from turnkeeper.actors.model.records import NO_EXTRAS, ChildTurn, Reason, TurnRecord
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import Rollback, TurnStatus
 from turnkeeper.actors.registry.shared import Shared
@@ -52,8 +52,7 @@ def wind_up(
     def report() -> None:
         close(turn)
         count_failed(shared.meter, failed)
-        branch = None if turn is None or turn.own is None else turn.own.branch
-        children = () if branch is None else tuple(branch.sent.values())
+        children = _children_of(turn)
         actor.tell_if_alive(WoundUp(epoch, failed[Kind.ON_ROLLBACK], children), now=True)
 
     if turn is not None:
@@ -97,6 +96,12 @@ async def _children_end(none_runs: asyncio.Event, span: float | None, counts: Me
             counts.count(meter.CHILDREN_NOT_AWAITED)
 
 
+def _children_of(turn: Turn | None) -> tuple[ChildTurn, ...]:
+    """The turns that it has sent messages to, as they stand now."""
+    branch = None if turn is None or turn.own is None else turn.own.branch
+    return () if branch is None else tuple(branch.sent.values())
+
+
 def _steps(
     effect: WindUp, owner: str, shared: Shared, feed: Feed, turn: Turn | None, failed: Counter[Kind]
 ) -> list[Step]:
@@ -117,7 +122,7 @@ def _steps(
     if effect.undo:
         steps += _of_rollback(effect, owner, shared, turn)
     if host is not None and host.on_turn_end is not None:
-        at_end = partial(_at_end, host.on_turn_end, record, failed, undo=effect.undo)
+        at_end = partial(_at_end, host.on_turn_end, record, turn, failed, undo=effect.undo)
         steps.append(Step(Kind.ON_TURN_END, at_end))
     return steps
 
@@ -165,8 +170,15 @@ def _of_rollback(effect: WindUp, owner: str, shared: Shared, turn: Turn | None) 
     return steps
 
 
-def _at_end(hook: OnTurnEnd, record: TurnRecord, failed: Counter[Kind], *, undo: bool) -> Any:
-    """Call the host's hook for every turn: by then it is known how far it was undone."""
+def _at_end(
+    hook: OnTurnEnd, record: TurnRecord, turn: Turn | None, failed: Counter[Kind], *, undo: bool
+) -> Any:
+    """Call the host's hook for every turn: by then it is known how far it was undone.
+
+    And what has become of the turns that it has sent messages to.
+    """
+    if children := _children_of(turn):
+        record = replace(record, extras=replace(record.extras or NO_EXTRAS, children=children))
     if undo:
         wholly = not failed[Kind.ON_ROLLBACK] and record.status is not TurnStatus.INTERRUPTED
         record = replace(record, rollback=Rollback.DONE if wholly else Rollback.PARTLY)

@@ -26,7 +26,7 @@ from turnkeeper.actors.model.exceptions import (
     WrongThread,
 )
 from turnkeeper.actors.model.messages import Send
-from turnkeeper.actors.model.records import Reason, SessionId, TurnId, TurnRef
+from turnkeeper.actors.model.records import Reason, SessionId, TurnId, TurnRecord, TurnRef
 from turnkeeper.actors.model.words import CancelCode, Layer, OnCap, Priority, Strategy, TurnStatus, Verdict
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.agent import Agent
@@ -352,8 +352,9 @@ async def test_where_hooks_are_to_be_called_a_parent_waits_for_its_children_half
 async def test_a_parent_whose_children_end_while_it_waits_for_them_ends_with_them(
     clock: VirtualClock,
 ) -> None:
-    agent = ScriptedAgent(swallows=FOREVER)
-    async with opened(team(send_on, agent), cancel_grace=2, wind_grace=4) as registry:
+    agent, at_end = ScriptedAgent(swallows=FOREVER), list[TurnRecord]()
+    hook = at_end.append
+    async with opened(team(send_on, agent), cancel_grace=2, wind_grace=4, on_turn_end=hook) as registry:
         registry.layers.say(Layer.AGENT, "child", {"cancel_grace": 100})
         receipt = await registry.send("s1", "hello")
         run = await agent.run()
@@ -365,7 +366,8 @@ async def test_a_parent_whose_children_end_while_it_waits_for_them_ends_with_the
         assert clock.elapsed == pytest.approx(3)
         counters = (await registry.counts()).counters
         assert not {"children_not_awaited_total", "stale_reports_total"} & {*counters}
-        assert [child.status for child in (await receipt.ended()).children] == ["completed"]
+        for record in (await receipt.ended(), at_end[-1]):
+            assert [child.status for child in record.children] == ["completed"]
 
 
 async def test_a_parent_ends_with_a_child_that_is_given_up_in_the_same_moment(clock: VirtualClock) -> None:
