@@ -1,15 +1,17 @@
 """``/v1/conversations``: each is a session, and there once something was said in it."""
 
 import time
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
+from itertools import chain, repeat
 from typing import Any, Final
 
 from aiohttp import web
 
-from turnkeeper.actors.events.shown import size_of
 from turnkeeper.actors.model import ids as rules
 from turnkeeper.actors.model.exceptions import InvalidRequest, JournalDown, UnknownSession
-from turnkeeper.actors.model.messages import Close, Conversation, GetMessages, GetSession
+from turnkeeper.actors.model.footprint import footprint
+from turnkeeper.actors.model.messages import Close, GetMessages, GetSession
 from turnkeeper.actors.model.records import HOST, SessionId
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.web.http.body import decode_json
@@ -56,19 +58,19 @@ async def items(call: Call) -> web.StreamResponse:
     Raises `UnknownSession`, `HostKeepsMessages` and `Problem`.
     """
     session, asked = _id(call), wanted(call.request.query)
+    found: list[Json] = []
+    has_more, room = False, call.settings.log_bytes
     try:
-        messages, has_more = await _said(call, session, asked)
+        async with aclosing(_said(call, session, asked)) as messages:
+            async for number, message in messages:
+                room -= footprint(message)
+                if len(found) == asked.limit or (found and room < 0):
+                    has_more = True
+                    break
+                message_id = ids.message_id(session, number)
+                found.append(item_of(message_id, message, call.settings.shown_part))
     except UnknownSession:
         raise ids.unknown_conversation(session) from None
-    found: list[Json] = []
-    room = call.settings.log_bytes
-    for number, message in messages:
-        item = item_of(ids.message_id(session, number), message, call.settings.shown_part)
-        room -= size_of(item)
-        if found and room < 0:
-            has_more = True
-            break
-        found.append(item)
     return respond(page(found, has_more=has_more))
 
 
@@ -119,47 +121,69 @@ async def _begun(call: Call, session: SessionId) -> float:
     return min((turn.submitted_at for turn in turns if turn is not None), default=0)
 
 
-async def _said(call: Call, session: SessionId, asked: Wanted) -> tuple[list[tuple[int, Any]], bool]:
-    """The messages of a page, each with its number, and whether there are more behind them.
+async def _said(call: Call, session: SessionId, asked: Wanted) -> AsyncGenerator[tuple[int, Any], None]:
+    """The messages of a page and all behind it, each with its number; few are read that are not asked for.
 
-    One more is read than are asked for, to know that, and the one behind which the page begins. Raises
-    `Problem` where that is not there, `UnknownSession` and `HostKeepsMessages`.
+    Raises `Problem` where that is not there behind which the page is to begin, `UnknownSession` and
+    `HostKeepsMessages`.
     """
-    most, after = asked.limit + 1, None
-    if asked.after is not None:
-        after = ids.number_of(asked.after, session)
-        if after is None:
-            raise no_such_item()
-    if after is None:
-        there = await (_first if asked.oldest_first else _last)(call, session, most)
+    after = None if asked.after is None else await _number(call, session, asked.after)
+    if asked.oldest_first:
+        start = await _oldest(call, session) if after is None else after + 1
+        messages = _from(call, session, start)
     else:
-        before = after + 1 + (most if asked.oldest_first else 0)
-        there = await call.ask(GetMessages(session, call.asker, before, most + 1))
-    found = list(enumerate(there.messages, there.omitted))
-    if after is not None:
-        if not any(number == after for number, _ in found):
-            raise no_such_item()
-        found = [
-            (number, each)
-            for number, each in found
-            if (number > after if asked.oldest_first else number < after)
-        ]
-    if not asked.oldest_first:
-        found.reverse()
-    return found[: asked.limit], len(found) > asked.limit
+        messages = _back_from(call, session, after)
+    async with aclosing(messages) as each:
+        async for message in each:
+            yield message
 
 
-async def _last(call: Call, session: SessionId, most: int) -> Conversation:
-    return await call.ask(GetMessages(session, call.asker, limit=most))
+async def _number(call: Call, session: SessionId, item: str) -> int:
+    """The number of the message of this id, which is there. Raises `Problem` if it is not."""
+    number = ids.number_of(item, session)
+    if number is not None:
+        there = await call.ask(GetMessages(session, call.asker, number + 1, 1))
+        if there.messages and there.omitted == number:
+            return number
+    raise no_such_item()
 
 
-async def _first(call: Call, session: SessionId, most: int) -> Conversation:
-    first = await call.ask(GetMessages(session, call.asker, most, most))
-    if not first.omitted:
-        return first
-    # The oldest are no longer kept anywhere: it begins with those in memory.
-    start = (await call.ask(GetMessages(session, call.asker))).omitted
-    return await call.ask(GetMessages(session, call.asker, start + most, most))
+async def _oldest(call: Call, session: SessionId) -> int:
+    """The number of the oldest message that is kept."""
+    first = await call.ask(GetMessages(session, call.asker, 1, 1))
+    # Without a journal the oldest ones are those in memory.
+    return (await call.ask(GetMessages(session, call.asker))).omitted if first.omitted else 0
+
+
+async def _back_from(
+    call: Call, session: SessionId, before: int | None
+) -> AsyncGenerator[tuple[int, Any], None]:
+    """The messages before that number, or all, the newest first."""
+    for step in _steps():
+        there = await call.ask(GetMessages(session, call.asker, before, step))
+        before = there.omitted
+        for number, message in reversed(list(enumerate(there.messages, before))):
+            yield number, message
+        if not there.messages or not before:
+            return
+
+
+async def _from(call: Call, session: SessionId, start: int) -> AsyncGenerator[tuple[int, Any], None]:
+    """The messages from that number on, the oldest first."""
+    for step in _steps():
+        end = start + step
+        there = await call.ask(GetMessages(session, call.asker, end, step))
+        for number, message in enumerate(there.messages, there.omitted):
+            if number >= start:
+                yield number, message
+        if there.omitted + len(there.messages) < end:
+            return
+        start = end
+
+
+def _steps() -> Iterator[int]:
+    """How many messages are read at a time: few at first, because each may be large."""
+    return chain((2, 4, 8, 16, 32), repeat(64))
 
 
 def _id(call: Call) -> SessionId:
