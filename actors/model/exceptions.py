@@ -151,7 +151,10 @@ class QueueFull(SessionError):
 
 
 class NotWaiting(SessionError):
-    """The turn does not wait for its session any more, or is called up: it cannot be moved or edited."""
+    """The turn does not wait for its session any more: it cannot be moved or edited.
+
+    Or it is called up: then it cannot be moved, nor edited if it was cut off and is tried again.
+    """
 
     code = "NOT_WAITING"
 

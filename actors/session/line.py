@@ -33,6 +33,11 @@ class Waiting:
     joined: int = 1
     collects: bool = False
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it was never started, so that what it says may still change."""
+        return self.attempt == 1
+
 
 @value
 class Line:
@@ -116,10 +121,11 @@ def in_front(line: Line | None, turn: Waiting) -> Line:
 
 
 def instead(line: Line, turn: Waiting, other: Waiting) -> Line:
-    """The line with the ``other`` one in this turn's place, behind the one that is called up."""
+    """The line with the ``other`` one in this turn's place."""
+    front = other if line.front is turn else line.front
     rest = tuple([other if each is turn else each for each in line.rest])
     later = tuple([other if each is turn else each for each in line.later])
-    return replace(line, rest=rest, later=later)
+    return Line(front, rest, later)
 
 
 def for_a_moment(line: Line | None, turn: Waiting) -> Line:

@@ -42,8 +42,8 @@ def queue_full(limit: int) -> SessionError:
 
 
 def not_waiting(turn_id: TurnId) -> SessionError:
-    """A turn that is to be moved or edited, and does not wait behind others or for a moment."""
-    return NotWaiting(f"turn {turn_id!r} does not wait behind others or for a moment")
+    """A turn that is to be moved or edited, and does not wait, or is called up."""
+    return NotWaiting(f"turn {turn_id!r} does not wait, or is called up already")
 
 
 def closed(state: Ending | Closed) -> SessionError:

@@ -89,7 +89,7 @@ class Code(StrEnum):
     NOT_WAITING = (
         errors.NotWaiting.code,
         409,
-        "the turn has started, has ended or is called up: it cannot be moved or edited",
+        "the turn has started or ended; or it is called up, and cannot be moved, nor edited if it has run",
     )
     EVENTS_LOST = (
         errors.EventsLost.code,

@@ -103,6 +103,7 @@ class BulkCalls(SlotCalls):
     ) -> tuple[QueuedTurn, ...]:
         """Give a turn that waits another message; it keeps its place.
 
-        Returns and raises as `move` does, and `NotYoursToEdit` for one that another user has sent.
+        Also one that is called up, unless it was cut off and is to be tried again. Returns and raises as
+        `move` does, and `NotYoursToEdit` for one that another user has sent.
         """
         return await ask(self.ref, ChangeQueued(session_id, turn_id, asker_of(user), None, message))

@@ -33,9 +33,13 @@ def join(
 
 
 def _last(line: Line, spec: TurnSpec) -> Waiting | None:
-    """The last that it may join: of the same sender and agent, behind the one called up or in its window."""
-    head = spec.head
-    for turn in reversed((*line.rest, *[each for each in line.later if each.collects])):
+    """The last that it may join: of the same sender and agent, and in its window if it waits for a moment.
+
+    None that was cut off, and is called up to be tried again: its readers were shown what it says.
+    """
+    head, front = spec.head, line.front
+    first: tuple[Waiting, ...] = () if front is None or not front.is_new else (front,)
+    for turn in reversed((*first, *line.rest, *[each for each in line.later if each.collects])):
         other = turn.spec.head
         if other.strategy is Strategy.COLLAPSE and other.user == head.user and other.agent == head.agent:
             return turn

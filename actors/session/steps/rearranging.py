@@ -14,7 +14,6 @@ from turnkeeper.actors.session.line import (
     Line,
     Waiting,
     find,
-    front_of,
     instead,
     without,
 )
@@ -28,14 +27,14 @@ from .places import Busy, put, with_line
 def rearrange(state: State, message: Rearrange, now: float, to: ReplyAddress | None) -> Decision:
     """Move the turn, or edit it; answered with those that wait then.
 
-    Refused for one that does not wait, for the one that is called up, which has its place, and for a message
-    that takes more room than there is.
+    Refused for one that does not wait, and for a message that takes more room than there is. The one that is
+    called up has its place, and is not moved; nor is it edited if it was cut off and is tried again.
     """
     if type(state) is Closed or (type(state) is Ending and state.closing is not None):
         return refuse(state, to, closed(state))
     line = line_of(state)
     turn = find(line, message.turn_id)
-    if type(state) is Idle or line is None or turn is None or turn is front_of(line):
+    if type(state) is Idle or line is None or turn is None or not _may_be_changed(line, turn, message):
         known = find_turn(state, message.turn_id)
         error = unknown_turn(message.turn_id) if known is None else not_waiting(message.turn_id)
         return refuse(state, to, error)
@@ -52,6 +51,10 @@ def rearrange(state: State, message: Rearrange, now: float, to: ReplyAddress | N
     if type(after) is Queued and after.asked is not None:
         return after, (*effects, ReplyPlaced(to, waiting, after.asked))
     return after, (*effects, Reply(to, waiting))
+
+
+def _may_be_changed(line: Line, turn: Waiting, message: Rearrange) -> bool:
+    return turn is not line.front or (message.edited is not None and turn.is_new)
 
 
 def _edited(spec: TurnSpec, edit: Edit) -> TurnSpec:

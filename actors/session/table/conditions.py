@@ -294,9 +294,11 @@ TAKEN = When(
 def _joins(state: State, spec: TurnSpec, parts: int) -> bool:
     """Whether the last one that waits of the same sender and agent, and collapses, takes that message."""
     line = _line(state)
-    behind = [] if line is None else [*line.rest, *(turn for turn in line.later if turn.collects)]
+    there = [] if line is None else [*line.rest, *(turn for turn in line.later if turn.collects)]
+    if line is not None and line.front is not None and line.front.attempt == 1:
+        there.insert(0, line.front)
     whose = spec.user, spec.agent, Strategy.COLLAPSE
-    kin = [turn for turn in behind if (turn.spec.user, turn.spec.agent, turn.spec.strategy) == whose]
+    kin = [turn for turn in there if (turn.spec.user, turn.spec.agent, turn.spec.strategy) == whose]
     if not kin:
         return False
     last, limits = kin[-1], state.memory.home.limits
@@ -864,8 +866,14 @@ def _is_behind(state: State, message: Rearrange, now: float) -> bool:
     return bool(moved) and moved[0] is not _front(state) and not _closes(state)
 
 
+def _says_what_it_will(state: State, message: Rearrange, now: float) -> bool:
+    """Whether it edits one that waits, and of which nothing has run."""
+    turns = [turn for turn in _turns(state) if turn.spec.turn_id == message.turn_id]
+    return message.edited is not None and bool(turns) and turns[0].attempt == 1 and not _closes(state)
+
+
 def _swells(state: State, message: Rearrange, now: float) -> bool:
-    if message.edited is None or message.no_room is None or not _is_behind(state, message, now):
+    if message.edited is None or message.no_room is None or not _says_what_it_will(state, message, now):
         return False
     (spec,) = [turn.spec for turn in _turns(state) if turn.spec.turn_id == message.turn_id]
     return message.edited.size + spec.size_besides > spec.size
@@ -878,15 +886,15 @@ def _moves(*places: MoveTo) -> Test:
 
 
 MISPLACED = When(
-    "the turn has its place, or none",
-    lambda state, message, now: not _is_behind(state, message, now),
+    "it moves a turn that has its place, or none, or edits one that has run, or does not wait",
+    lambda state, message, now: (
+        not (_is_behind if message.edited is None else _says_what_it_will)(state, message, now)
+    ),
 )
 SWELLS = When("it edits a turn that waits, there is no room for its message", _swells)
 EDITS = When(
     "it edits a turn that waits",
-    lambda state, message, now: (
-        _is_behind(state, message, now) and message.edited is not None and not _swells(state, message, now)
-    ),
+    lambda state, message, now: _says_what_it_will(state, message, now) and not _swells(state, message, now),
 )
 MOVES = When("it moves a turn that waits", _moves(*MoveTo))
 MOVES_BEHIND = When(

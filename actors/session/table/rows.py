@@ -1089,7 +1089,7 @@ SHUTS = (
 #: A turn that waits is moved, or edited.
 CHANGES = (
     *_stays((Idle, Closed), Rearrange, "refused: the turn does not wait", ALWAYS, Refuse),
-    *_stays(BUSY, Rearrange, "refused: the turn does not wait behind others", MISPLACED, Refuse),
+    *_stays(BUSY, Rearrange, "refused: the turn cannot be moved or edited", MISPLACED, Refuse),
     *_stays(BUSY, Rearrange, "refused: there is no room for its message", SWELLS, Refuse),
     *_notes((Running, Ending), Rearrange, "the turn says something else", EDITS, (EditWaiting, Reply)),
     *_notes((Queued,), Rearrange, "the turn says something else", EDITS & ~ASKS, (EditWaiting, Reply)),

@@ -92,6 +92,12 @@ BUGS = (
         "late = record",
     ),
     Bug("a turn that waited did not", "fold", "None if turn is None else turn.queued_at", "None"),
+    Bug(
+        "an edit of the turn that is called up is lost",
+        "fold",
+        "front = after if durable.front is before else durable.front",
+        "front = durable.front",
+    ),
     Bug("a session that was closed is open", "fold", "replace(durable, closed=reason)", "durable"),
     # -- What is to be there after a restart
     Bug(

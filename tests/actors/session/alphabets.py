@@ -296,11 +296,12 @@ def moves(facts: Facts, by: str = MOVER) -> Iterator[Letter]:
 
 def collapse(state: State, facts: Facts, now: float) -> list[Letter]:
     """Messages that become one: in a window and without, sent for now and for later, of two users."""
+    goes_on = Kind(COLLAPSE, agent="goes on")
     kinds = (
-        Kind(COLLAPSE),
-        Kind(COLLAPSE, "v", on_full=OnFull.DROP_OLDEST),
-        Kind(COLLAPSE, window=2.0),
-        Kind(COLLAPSE, after=1.0, window=2.0),
+        goes_on,
+        goes_on._replace(user="v", on_full=OnFull.DROP_OLDEST),
+        goes_on._replace(window=2.0),
+        goes_on._replace(after=1.0, window=2.0),
     )
     return [*sends(facts, now, *kinds), *ends(facts), *ticks(facts, now), process(state)]
 

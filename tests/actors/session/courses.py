@@ -165,7 +165,7 @@ class Courses:
 
     def _collapse(self, turn: Waits, *, sent: bool) -> None:
         window = turn.spec.policy.collapse_window
-        if taker_of(self.rest, self.later, turn.spec) is not None:
+        if taker_of(self.front, self.rest, self.later, turn.spec) is not None:
             if not sent:
                 self.dropped.append(turn.turn_id)
         elif window > 0.0:

@@ -434,7 +434,9 @@ class Facts:
         if isinstance(message, Rearrange):
             if self.shut:
                 return SessionClosed
-            for turn in (*self.rest, *self.later):
+            front = () if self.front is None or message.edited is None else (self.front,)
+            called_up = tuple([turn for turn in front if turn.attempt == 1])
+            for turn in (*called_up, *self.rest, *self.later):
                 if turn.turn_id == message.turn_id:
                     size = turn.spec.size - turn.spec.size_besides
                     grows = message.edited is not None and message.edited.size > size
@@ -460,7 +462,7 @@ class Facts:
             return type(message.no_room)
         busy = self.holder is not None or self.front is not None
         if message.strategy is Strategy.COLLAPSE and not waits_for_a_moment(message, now):
-            if taker_of(self.rest, self.later, message.spec) is not None:
+            if taker_of(self.front, self.rest, self.later, message.spec) is not None:
                 return None
             busy = busy or policy_of(message.spec).collapse_window > 0.0
         if waits_for_a_moment(message, now) or (busy and message.strategy in QUEUES):
@@ -489,9 +491,12 @@ def claim_of(spec: TurnSpec, owner: str) -> Claim | None:
 QUEUES = {Strategy.ENQUEUE, Strategy.COLLAPSE}
 
 
-def taker_of(rest: tuple[Waits, ...], later: tuple[Waits, ...], spec: TurnSpec) -> Waits | None:
+def taker_of(
+    front: Waits | None, rest: tuple[Waits, ...], later: tuple[Waits, ...], spec: TurnSpec
+) -> Waits | None:
     """The turn that the message of this one joins: the last of its kind, if that may have one more."""
-    there = [*rest, *[turn for turn in later if turn.collects]]
+    first = [] if front is None or front.attempt > 1 else [front]
+    there = [*first, *rest, *[turn for turn in later if turn.collects]]
     of_kind = [
         turn
         for turn in there

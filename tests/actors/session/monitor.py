@@ -952,7 +952,7 @@ class _Step:
         if joins is None or self.taker is not None:
             self._broken("a turn that waits says something else, and no message joins it")
         behind = tuple([each for each in self.facts.later if each is not self.placed])
-        if taker_of(self.facts.rest, behind, joins.spec) is not turn:
+        if taker_of(self.facts.front, self.facts.rest, behind, joins.spec) is not turn:
             self._broken("a message joins a turn that does not take it")
         message = said_by_both(turn.spec.message, joins.spec.message)
         spec = replace(turn.spec, message=message, size=footprint(message) + turn.spec.size_besides)
@@ -963,6 +963,7 @@ class _Step:
 
     def _is_now(self, turn: Waits, changed: Waits) -> None:
         facts = self.facts
+        facts.front = changed if facts.front is turn else facts.front
         facts.rest = tuple([changed if each is turn else each for each in facts.rest])
         facts.later = tuple([changed if each is turn else each for each in facts.later])
 

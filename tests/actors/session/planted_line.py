@@ -12,6 +12,19 @@ from tests.planting import Bug, Check, report
 BUGS = (
     # -- Messages that become one
     Bug("it joins another sender's message", "steps/joins", "other.user == head.user", "other.user"),
+    Bug("it joins one that has run", "steps/joins", "front is None or not front.is_new", "front is None"),
+    Bug(
+        "it joins none that is called up",
+        "steps/joins",
+        "= () if front is None or not front.is_new else (front,)",
+        "= ()",
+    ),
+    Bug(
+        "it joins the one that is called up before the last one",
+        "steps/joins",
+        "reversed((*first, *line.rest, *[each for each in line.later if each.collects]))",
+        "reversed((*line.rest, *[each for each in line.later if each.collects], *first))",
+    ),
     Bug("it joins a message that was sent for later", "steps/joins", "if each.collects]", "]"),
     Bug("one too many joins", "steps/joins", "count > spec.policy", "count - 1 > spec.policy"),
     Bug("what has joined before is not counted", "steps/joins", "joined=count", "joined=taker.joined"),
@@ -185,8 +198,21 @@ BUGS = (
     Bug(
         "the one that is called up can be moved",
         "steps/rearranging",
-        "or turn is front_of(line)",
-        "or False",
+        "return turn is not line.front or (",
+        "return True or (",
+    ),
+    Bug(
+        "the one that is called up cannot be edited",
+        "steps/rearranging",
+        "(message.edited is not None and turn.is_new)",
+        "False",
+    ),
+    Bug("one that has run is edited", "steps/rearranging", " and turn.is_new)", ")"),
+    Bug(
+        "an edit of the one that is called up is lost",
+        "line",
+        "front = other if line.front is turn else line.front",
+        "front = line.front",
     ),
     Bug(
         "an edit is refused at the bound that takes no more room",

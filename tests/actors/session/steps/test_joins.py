@@ -18,6 +18,8 @@ from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
     Accepted,
     CancelAnswer,
+    Granted,
+    Rearrange,
     Recover,
     Stop,
     Submit,
@@ -25,9 +27,9 @@ from turnkeeper.actors.model.messages import (
     TurnEnded,
 )
 from turnkeeper.actors.model.policy import Policy
-from turnkeeper.actors.model.records import Reason, Returned, TurnId, TurnOptions
+from turnkeeper.actors.model.records import Reason, Returned, Stopped, TurnId, TurnOptions
 from turnkeeper.actors.model.value import replace
-from turnkeeper.actors.model.words import CancelCode, OnRestart, Strategy, TurnStatus, Verdict
+from turnkeeper.actors.model.words import CancelCode, MoveTo, OnCap, OnRestart, Strategy, TurnStatus, Verdict
 from turnkeeper.actors.session.due import due
 from turnkeeper.actors.session.effects import (
     AnnouncePlaces,
@@ -42,7 +44,7 @@ from turnkeeper.actors.session.effects import (
 )
 from turnkeeper.actors.session.line import waiting_turns
 from turnkeeper.actors.session.machine import Message, step
-from turnkeeper.actors.session.states import Idle, Limits, Queued, Running, State
+from turnkeeper.actors.session.states import Ending, Idle, Limits, Queued, Running, State
 from turnkeeper.actors.session.steps import sends
 from turnkeeper.actors.session.views import find_turn, line_of
 from turnkeeper.actors.turn.turn import text_of
@@ -355,6 +357,39 @@ def test_a_full_one_in_its_window_is_followed_by_one_with_its_own() -> None:
 def test_a_window_needs_a_place() -> None:
     session = Session()
     assert isinstance(session.send("t1", collapse_window=2.0, queue_limit=0), QueueFull)
+
+
+# -- One that is called up ------------------------------------------------------------------------------
+
+
+def test_one_that_takes_the_place_of_another_is_joined_until_that_has_ended(busy: Session) -> None:
+    busy.send("t2")
+    busy.tell(Rearrange(TurnId("t2"), "ada", MoveTo.NOW))
+    assert busy.send("t3").merged_into == "t2"
+    assert isinstance(busy.state, Ending)
+    busy.tell(TurnEnded(busy.state.turn.epoch, Stopped()))
+    assert busy.started[1:] == [("t2", [text("t2"), more("t3")])]
+
+
+def test_one_that_waits_for_a_slot_is_joined_until_it_starts() -> None:
+    session = Session()
+    session.send("t1", on_cap=OnCap.WAIT)
+    assert session.send("t2", on_cap=OnCap.WAIT).merged_into == "t1"
+    assert session.send("t3", user="eve", on_cap=OnCap.WAIT).status is TurnStatus.QUEUED
+    assert isinstance(session.state, Queued)
+    assert session.state.asked is not None
+    session.tell(Granted(session.state.asked))
+    assert session.started == [("t1", [text("t1"), more("t2")])]
+    assert session.send("t4", on_cap=OnCap.WAIT).status is TurnStatus.QUEUED
+
+
+def test_one_that_was_cut_off_is_joined_by_none() -> None:
+    session = Session(Idle(memory(limits=RERUN)))
+    session.send("t1", on_restart=OnRestart.RERUN)
+    session.load(RERUN)
+    assert session.waiting == [("t1", "t1")]
+    assert session.send("t2", on_restart=OnRestart.RERUN).status is TurnStatus.QUEUED
+    assert session.waiting == [("t1", "t1"), ("t2", "t2")]
 
 
 # -- For later --------------------------------------------------------------------------------------

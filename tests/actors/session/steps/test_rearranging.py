@@ -7,6 +7,7 @@ from turnkeeper.actors.model.exceptions import TooMuchKept
 from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import Edit, QueuedTurn, Rearrange
 from turnkeeper.actors.model.records import Cancellation, Reason, TurnId
+from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import CancelCode, MoveTo, Place
 from turnkeeper.actors.session.effects import (
@@ -17,6 +18,7 @@ from turnkeeper.actors.session.effects import (
     MoveWaiting,
     Refuse,
     Reply,
+    ReplyPlaced,
     StartTurn,
 )
 from turnkeeper.actors.session.line import Line, Waiting, waiting_turns
@@ -105,6 +107,28 @@ def test_an_edited_turn_keeps_its_place_and_what_it_is_known_by() -> None:
     assert (edited.message, edited.size, edited.fingerprint) == ("other words", 7, b"f")
     assert order(after) == ["b", "c", "d"]
     assert EditWaiting(edited, by="ada") in effects
+
+
+@pytest.mark.parametrize("waits_for", ["the end of the one before it", "a slot"])
+def test_one_that_is_called_up_can_be_edited_until_it_starts(waits_for: str) -> None:
+    state: State = ENDING
+    if waits_for == "a slot":
+        state = Queued(MEMORY, replace(LINE, front=FRONT), Ticket(MEMORY.home.session_id, 1))
+    after, effects = step(state, Rearrange(TurnId("f"), "ada", None, Edit("other words")), 5.0)
+    edited = replace(FRONT, spec=replace(FRONT.spec, message="other words"))
+    assert after == replace(state, line=replace(LINE, front=edited))
+    assert [type(effect) for effect in effects] == [
+        EditWaiting,
+        Reply if waits_for != "a slot" else ReplyPlaced,
+    ]
+
+
+def test_one_that_was_cut_off_and_is_called_up_again_says_what_it_said() -> None:
+    again = Queued(MEMORY, replace(LINE, front=replace(FRONT, attempt=2)))
+    after, (refused,) = step(again, Rearrange(TurnId("f"), "ada", None, Edit("other words")), 5.0)
+    assert after is again
+    assert isinstance(refused, Refuse)
+    assert refused.error.code == "NOT_WAITING"
 
 
 def test_an_edited_turn_keeps_its_params_and_what_they_take() -> None:
