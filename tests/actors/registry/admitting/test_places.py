@@ -1,11 +1,14 @@
 """Readers see their turns move up while these wait for a slot: all moves of a second in one event."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any, cast
 
 import pytest
 
+from tests.actors.admission.many import MANY, PASS, crowded, instructions
+from tests.actors.admission.world import SESSION
 from tests.fakes import ScriptedAgent, VirtualClock, opened, settle, virtual_time, waiting
 from turnkeeper.actors.events.event import PLACES, Event
 from turnkeeper.actors.events.subscription import Subscription
@@ -14,6 +17,7 @@ from turnkeeper.actors.model.messages import StandingChanged
 from turnkeeper.actors.model.records import SessionId
 from turnkeeper.actors.model.slots import Standing, Ticket
 from turnkeeper.actors.model.words import WaitsFor
+from turnkeeper.actors.registry.admitting import places as module
 from turnkeeper.actors.registry.admitting.places import BATCH, PAUSE, Places
 from turnkeeper.actors.registry.front import SessionRegistry
 
@@ -199,3 +203,59 @@ async def test_a_session_that_has_said_where_its_turn_stands_does_not_say_it_aga
     shows.moved("ada")
     await clock.advance(PAUSE)
     assert actors[1].sent == []
+
+
+class _Session:
+    """The actor of all sessions: it counts the word that it is sent."""
+
+    def __init__(self) -> None:
+        self.heard = 0
+
+    def tell_if_alive(self, _message: StandingChanged, /) -> bool:
+        self.heard += 1
+        return True
+
+
+@pytest.mark.parametrize("users", [1, 10_000])
+async def test_with_very_many_that_wait_and_are_read_no_pass_takes_long(
+    users: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """G9: counted, not measured; of every 40th pass."""
+    scheduler, _, running = crowded(users)
+    places, session = Places(scheduler, asyncio.get_running_loop()), _Session()
+    of_user = [f"user {number}" for number in range(users)]
+    for number in range(MANY):
+        places.watch(Ticket(SESSION, number), of_user[number % users], cast("Any", session))
+    sizes: list[int] = []
+    counts: list[int] = []
+
+    def in_passes(
+        _loop: Any,
+        items: Iterator[Any],
+        size: int,
+        show: Callable[[list[Any]], None],
+        done: Callable[[], None],
+    ) -> None:
+        def take() -> None:
+            batch = list(itertools.islice(items, size))
+            show(batch)
+            sizes.append(len(batch))
+
+        while not sizes or sizes[-1] == size:
+            if len(sizes) % 40:
+                take()
+            else:
+                counts.append(instructions(take))
+        done()
+
+    monkeypatch.setattr(module, "in_batches", in_passes)
+    for number in range(users):
+        tickets = (Ticket(SESSION, each) for each in range(number, MANY, users))
+        scheduler.leave(next(ticket for ticket in tickets if ticket not in running))
+        places.moved(of_user[number])
+    places._look()
+    places.close()
+    assert sum(sizes) == MANY
+    assert session.heard > MANY / 4, "those of the same lane have moved up"
+    assert max(counts) < PASS / 4, counts
+    print(f"\n{users:,} users: {len(sizes)} passes, {max(counts):,} instructions at most")
