@@ -75,6 +75,7 @@ SAID: Sequence[dict[str, Any]] = (
     {"cancel_grace": 1.0, "wind_grace": 0.5},
     {"max_in_flight": 1},
     {"who_may_stop": "sender"},
+    {"who_may_stop": "sender"},
 )
 ANY = st.sampled_from([*Strategy, None])
 moments = st.sampled_from([0.0, 1.0, 3.0, 90.0])
@@ -86,11 +87,12 @@ def sends_by(
     *,
     wishes: Sequence[dict[str, Any] | None] = WISHES,
     messages: st.SearchStrategy[Any] = messages,
+    by: Asker = ADA,
     **more: st.SearchStrategy[Any],
 ) -> st.SearchStrategy[Any]:
     """Sends of these strategies, with what else they say."""
     given = {"agent": agents, "strategy": strategies, "wait": st.booleans(), **more}
-    return st.builds(Send, sessions, messages, asker=st.just(ADA), policy=st.sampled_from(wishes), **given)
+    return st.builds(Send, sessions, messages, asker=st.just(by), policy=st.sampled_from(wishes), **given)
 
 
 #: Those with a name say one of a few things, so that they come again.
@@ -102,6 +104,10 @@ sends: list[st.SearchStrategy[Any]] = [
     *[sends_by(ANY, after=moments)] * 2,
     sends_by(ANY, messages=repeated, wishes=[None], turn_id=turn_ids),
     sends_by(ANY, messages=repeated, wishes=[None], key=st.sampled_from(["k1", "k1", "k2"])),
+    # Of an admin, who sends into another user's session.
+    *[sends_by(st.just(Strategy.ENQUEUE), by=ROOT)] * 2,
+    *[sends_by(st.just(Strategy.COLLAPSE), wishes=WINDOWS, agent=st.none(), by=ROOT)] * 2,
+    sends_by(ANY, after=moments, by=ROOT),
 ]
 cancels = st.builds(
     lambda session, turn, wait, queue: Cancel(session, turn, ADA, wait, queue=queue),
@@ -110,11 +116,10 @@ cancels = st.builds(
     st.booleans(),
     st.sampled_from([None, *QueueMode]),
 )
+changers = st.sampled_from([ADA, ADA, ADA, ROOT, BOB])
 changes = st.one_of(
-    st.builds(
-        ChangeQueued, sessions, waiting | turn_ids, st.just(ADA), st.sampled_from([*MoveTo, MoveTo.FIRST])
-    ),
-    st.builds(ChangeQueued, sessions, waiting, st.just(ADA), st.none(), messages),
+    st.builds(ChangeQueued, sessions, waiting | turn_ids, changers, st.sampled_from([*MoveTo, MoveTo.FIRST])),
+    st.builds(ChangeQueued, sessions, waiting, changers, st.none(), messages),
 )
 
 

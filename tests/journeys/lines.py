@@ -26,10 +26,12 @@ from turnkeeper.actors.model.messages import (
     Send,
     TurnEnd,
 )
-from turnkeeper.actors.model.records import TurnRecord
-from turnkeeper.actors.model.words import QueueMode, Rollback, Strategy, TurnStatus, Verdict
+from turnkeeper.actors.model.records import Asker, TurnRecord
+from turnkeeper.actors.model.words import QueueMode, Rollback, Strategy, TurnStatus, Verdict, WhoMayStop
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.session.settings import Settings
+
+ADA = Asker("ada")
 
 
 class End(AsyncioFuture[TurnEnd]):
@@ -69,6 +71,13 @@ class Sent:
     @property
     def turn_id(self) -> str | None:
         return None if self.answer is None else self.answer.turn_id
+
+    def may_be_stopped_by(self, asker: Asker) -> bool:
+        """Whether this user may stop its turn, in a session of ada's."""
+        policy = None if self.answer is None else self.answer.own_policy
+        if asker.sees_all or policy is None or policy.who_may_stop is WhoMayStop.OWNER:
+            return True
+        return asker == self.message.asker
 
     @property
     def waits(self) -> bool:
@@ -174,6 +183,8 @@ class Lines:
         if taker is not None and not taker.was_lost:
             if taker.run is not None or taker.end.done():
                 self._say(f"{sent.message} has joined {into}, which does not wait")
+            if taker.message.asker != sent.message.asker:
+                self._say(f"{sent.message} has joined another sender's")
             taker.parts = said_by_both(taker.parts, sent.parts)
 
     def _was_stopped(self, run: Run, record: TurnRecord) -> None:
@@ -208,8 +219,9 @@ class Lines:
                 self._accepted(self.of_end[end], answer)
             case ChangeQueued(), tuple():
                 self._changed(message, answer)
-            case _, CancelAnswer(cleared=cleared) if cleared:
-                self._cleared(message.session_id, cleared)
+            case Cancel(asker=asker), CancelAnswer():
+                self._stopped(message.session_id, answer, asker)
+                self._cleared(message.session_id, answer.cleared, asker)
             case CancelMany(), CancelledMany():
                 self._stopped_many(message, answer)
             case _:
@@ -229,6 +241,7 @@ class Lines:
         sent.answer = answer
         self._known[key] = sent
         self._accept(sent)
+        self._made_room(sent, answer)
         if answer.status is TurnStatus.MERGED and answer.merged_into is None:
             self._say(f"{answer} does not say what has its message")
         before_it = answer.superseded
@@ -239,6 +252,22 @@ class Lines:
                 if ran.run.stops.begun:
                     return  # its end was being run already, which is too late
                 self._say(f"{answer} does not say how far the turn before it was undone")
+
+    def _made_room(self, sent: Sent, answer: Accepted) -> None:
+        """One that waits behind others may have had an earlier one dropped: its sender's own."""
+        if not answer.position and answer.not_before is None:
+            return
+        for other in self.of_end.values():
+            record = other.end.record
+            if record is None or other.session != sent.session or other.run is not None:
+                continue
+            if record.superseded_by == answer.turn_id and other.message.asker != sent.message.asker:
+                self._say(f"{other.message} of another sender has made room for {sent.message}")
+
+    def _stopped(self, session: str, answer: CancelAnswer, asker: Asker) -> None:
+        sent = None if answer.turn is None else self._known.get((session, answer.turn.turn_id))
+        if sent is not None and answer.verdict is Verdict.CANCELLED and not sent.may_be_stopped_by(asker):
+            self._say(f"{sent.message} was stopped by {asker}, who may not")
 
     def _is_remembered(self, sent: Sent) -> bool:
         """Whether the record of its turn must still be known, as far as that is certain."""
@@ -255,8 +284,12 @@ class Lines:
 
     def _changed(self, message: ChangeQueued, queue: tuple[QueuedTurn, ...]) -> None:
         sent = self._known.get((message.session_id, message.turn_id))
+        if message.asker.user == "bob":
+            self._say(f"G12: {message} was answered with {queue}")
         if sent is None:
             return
+        if message.to is None and not message.asker.sees_all and message.asker != sent.message.asker:
+            self._say(f"{message} has edited what another user sent")
         if message.to is not None:
             sent.stays = False
         else:
@@ -274,15 +307,18 @@ class Lines:
         """A cancel is answered: those that waited before it began before it, or have ended."""
         hit = None if answer.turn is None else answer.turn.turn_id
         there = self._to_be_cleared.pop(number, [])
-        left = [sent.answer for sent in there if sent.waits and sent.turn_id != hit]
+        own = [sent for sent in there if sent.may_be_stopped_by(ADA)]
+        left = [sent.answer for sent in own if sent.waits and sent.turn_id != hit]
         if left:
             self._say(f"{left} wait on although they were to be cleared away")
 
-    def _cleared(self, session: str, cleared: Iterable[str]) -> None:
+    def _cleared(self, session: str, cleared: Iterable[str], asker: Asker) -> None:
         for turn_id in cleared:
             sent = self._known.get((session, turn_id))
             if sent is None or sent.was_lost:
                 continue
+            if not sent.may_be_stopped_by(asker):
+                self._say(f"{sent.message} was cleared away by {asker}, who may not stop it")
             record = sent.end.record
             if record is None or record.status is not TurnStatus.CANCELLED or record.epoch is not None:
                 self._say(f"{turn_id} of {session} was cleared away, and ended as {record}")
@@ -300,7 +336,7 @@ class Lines:
                 self._say(f"{message} was answered with {each}, and waits for nothing")
             if each.verdict is Verdict.CANCELLED and sent is not None and not sent.end.done():
                 self._say(f"G3: {each} was answered while it went on")
-            self._cleared(each.session_id, each.cleared)
+            self._cleared(each.session_id, each.cleared, message.asker)
 
     def forget(self, session: str) -> None:
         """The session is closed: what begins in it later, once it is forgotten, is the first."""

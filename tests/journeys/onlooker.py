@@ -10,10 +10,11 @@ import asyncio
 import math
 import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from tests.fakes import VirtualClock, settle
+from tests.journeys.lines import ADA as ADA
 from tests.journeys.lines import End as End
 from tests.journeys.lines import Lines
 from tests.journeys.reader import Reader
@@ -66,7 +67,7 @@ from turnkeeper.actors.session.views import line_of
 from turnkeeper.actors.turn.guard.budget import LAST_EVENTS
 from turnkeeper.actors.turn.turn import Turn
 
-ADA, BOB, ROOT = Asker("ada"), Asker("bob"), Asker("root", sees_all=True)
+BOB, ROOT = Asker("bob"), Asker("root", sees_all=True)
 #: The sessions that there may be.
 SESSIONS = ("s1", "s2")
 #: The states in which no turn holds a session.
@@ -182,6 +183,11 @@ class Onlooker:
 
     def _holding(self, session: str) -> list[Run]:
         return [run for run in self.living if run.turn.session_id == session and not run.turn.over]
+
+    @property
+    def known_sessions(self) -> Container[str]:
+        """The sessions that are in memory."""
+        return self.registry.directory.entries
 
     # -- Questions and deeds --------------------------------------------------------------------------
 

@@ -24,6 +24,30 @@ BUGS = (
         "joined(spec.message, spec.message, ",
     ),
     Bug(
+        "another sender's is dropped to make room",
+        "session/steps/sends",
+        "if turn.spec.user == spec.user]",
+        "if turn]",
+    ),
+    Bug(
+        "a message joins another sender's",
+        "session/steps/joins",
+        "other.user == head.user",
+        "other.user",
+    ),
+    Bug(
+        "what another user sent is edited",
+        "registry/admitting/changes",
+        "return None if message.by == spec.user else",
+        "return None if True else",
+    ),
+    Bug(
+        "the owner stops what only its sender may stop",
+        "session/rights",
+        "            return asker == turn.head.user",
+        "            return asker in (owner, turn.head.user)",
+    ),
+    Bug(
         "an edited turn says what it said",
         "session/steps/rearranging",
         "replace(spec, message=edit.message, size=",

@@ -242,7 +242,9 @@ class Play:
             if message.turn_id is None and message.key is None:
                 # What has a name may come twice, and is the same then.
                 parts = [{**part, "text": f"{len(self.onlooker.ends)}"} for part in parts]
-            return replace(message, message=parts, ended_to=End())
+            # An admin opens none of the sessions: they are ada's.
+            asker = message.asker if message.session_id in self.onlooker.known_sessions else ADA
+            return replace(message, message=parts, asker=asker, ended_to=End())
         if isinstance(message, Cancel | ChangeQueued) and (message.turn_id or "").startswith("#"):
             waiting = self.onlooker.lines.waiting(message.session_id)
             number = int((message.turn_id or "#0")[1:])
