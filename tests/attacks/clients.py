@@ -120,7 +120,7 @@ class Stream:
         self._socket = socket.socket()
         if buffer is not None:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-        self._socket.settimeout(patience)
+        self._socket.settimeout(PATIENCE)
         self._socket.connect((HERE, port.port if isinstance(port, Server) else port))
         lines = [f"GET /chat/{session}/events{query} HTTP/1.1", f"Host: {HERE}"]
         lines += [f"Last-Event-ID: {cursor}"] if cursor is not None else []
@@ -164,7 +164,9 @@ class Stream:
         self._socket.close()
 
     def _receive(self) -> bool:
-        left = self._patience if self._until is None else self._until - time.monotonic()
+        # That it is silent can be said once it has begun to speak.
+        patience = self._patience if self._text or self.seen or self.beats else PATIENCE
+        left = patience if self._until is None else self._until - time.monotonic()
         if left <= 0:
             return False
         self._socket.settimeout(left)
@@ -249,7 +251,8 @@ class Stream:
 
 def raw(port: "int | Server", data: bytes, *, patience: float = PATIENCE, fin: bool = False) -> bytes:
     """Send these bytes; all that is answered until the other end closes or is silent for too long."""
-    with socket.create_connection((HERE, port.port if isinstance(port, Server) else port), patience) as peer:
+    with socket.create_connection((HERE, port.port if isinstance(port, Server) else port), PATIENCE) as peer:
+        peer.settimeout(patience)
         answer = b""
         with suppress(OSError):
             peer.sendall(data)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 ROOT = Path(__file__).parents[2]
 HERE = "127.0.0.1"
 #: Seconds after which what an attack waits for does not come.
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 Measure = TypeVar("Measure", bound=Callable[..., Any])
 

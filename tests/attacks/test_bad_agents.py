@@ -31,14 +31,14 @@ TURNS, STREAMS_A_TURN = 100, 2
 
 def leaves(message: str, turns: int) -> Left:
     """Run some turns with readers, then one that leaves."""
-    with Server() as server, Client(server, patience=5.0) as client, ExitStack() as streams:
+    with Server() as server, Client(server) as client, ExitStack() as streams:
         readers = [
             streams.enter_context(Stream(server, f"t{number % turns}", patience=5.0))
             for number in range(turns * STREAMS_A_TURN)
         ]
         for number in range(turns):
             client.send(f"t{number}", "hold")
-        with Client(server, patience=5.0) as agent:
+        with Client(server) as agent:
             answer = agent.run("leaver", message)
         status = answer.json["status"] if answer.status == 200 else "no answer"
         listed = client.get("/chat/active_send_tasks")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.attacks.clients import Client, Stream, raw, send_and_leave
-from tests.attacks.rig import HERE, attack
+from tests.attacks.rig import HERE, PATIENCE, attack
 from tests.attacks.server import Server, logged
 
 DESCRIPTORS = 256
@@ -32,9 +32,9 @@ def open_sockets(server: Server, count: int, first: bytes, stack: ExitStack) -> 
     return peers
 
 
-def eventually(look: Callable[[], int], wanted: int, patience: float) -> int:
-    """What this comes to when it has had so many seconds to become what is wanted."""
-    until = time.monotonic() + patience
+def eventually(look: Callable[[], int], wanted: int) -> int:
+    """What this comes to when it has had its time to become what is wanted."""
+    until = time.monotonic() + PATIENCE
     while (seen := look()) != wanted and time.monotonic() < until:
         threading.Event().wait(0.01)
     return seen
@@ -62,13 +62,11 @@ class Crowded(NamedTuple):
 
 
 NEWCOMERS = 5
-#: Seconds that they wait: a second passes until asyncio accepts again that has run out of descriptors.
-NEWCOMERS_WAIT = 3.0
 
 
 def newcomer(server: Server) -> int:
     """What a connection is answered that is opened now."""
-    with Client(server, patience=NEWCOMERS_WAIT) as client:
+    with Client(server) as client:
         return client.get("/healthz").status
 
 
@@ -76,8 +74,8 @@ def crowded(count: int, first: bytes, *, idle: bool = False) -> Crowded:
     """Open this many connections against 256 descriptors, then ask as somebody else."""
     with (
         Server(nofile=DESCRIPTORS, heartbeat=0.4) as server,
-        Client(server, patience=2.0) as kept,
-        Stream(server, "s", patience=2.0) as stream,
+        Client(server) as kept,
+        Stream(server, "s") as stream,
         ExitStack() as stack,
     ):
         stream.until("snapshot")
@@ -85,12 +83,17 @@ def crowded(count: int, first: bytes, *, idle: bool = False) -> Crowded:
         before = server.cpu()
         open_sockets(server, count, first, stack)
         if idle:  # the last answer of a connection may be on its way for a while before it makes room
-            eventually(lambda: newcomer(server), 200, 3.0)
+            eventually(lambda: newcomer(server), 200)
         statuses = [newcomer(server) for _ in range(NEWCOMERS)]
         # A connection that was closed while it was idle is opened anew, as clients do.
         again = kept.get("/healthz").status or kept.get("/healthz").status
         beats = stream.beats
-        stream.rest(within=1.0)
+
+        def beaten() -> bool:
+            stream.rest(within=0.5)
+            return stream.beats > beats
+
+        eventually(beaten, True)
         seen = logged(server.log())
         return Crowded(
             sum(status in (200, 503) for status in statuses),
@@ -161,7 +164,7 @@ def test_the_soft_limit_of_descriptors_is_raised_at_start() -> None:
 
 
 class Kept(NamedTuple):
-    """After how many seconds who says no more is hung up on, or told why; ``None`` for longer than 3."""
+    """After how many seconds who says no more is hung up on, or told why; ``None`` if it does neither."""
 
     idle_after_an_answer: float | None
     half_a_head: float | None
@@ -170,7 +173,7 @@ class Kept(NamedTuple):
 
 def kept_for(server: Server, data: bytes, *, until_answered: bool = False) -> float | None:
     """After how many seconds the server hangs up, or says something, to who has said this and no more."""
-    with socket.create_connection((HERE, server.port), 3.0) as peer:
+    with socket.create_connection((HERE, server.port), PATIENCE) as peer:
         peer.sendall(data)
         began = time.monotonic()
         try:
@@ -267,7 +270,7 @@ def half_closed() -> HalfClosed:
             b"POST /chat/x/send HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %d\r\n\r\n" % len(body) + body,
             b"POST /chat/s/%s/cancel HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" % task.encode(),
         ]
-        lines = [raw(server, ask, fin=True, patience=5.0).partition(b"\r\n")[0].decode() for ask in asks]
+        lines = [raw(server, ask, fin=True).partition(b"\r\n")[0].decode() for ask in asks]
         return HalfClosed(*(line or "nothing" for line in lines))
 
 
@@ -287,13 +290,13 @@ def fin_on_a_stream() -> Fin:
     with (
         Server(heartbeat=60) as server,
         Client(server) as client,
-        Stream(server, "s", patience=3.0) as stream,
+        Stream(server, "s") as stream,
     ):
         client.send("s", "hold")
         stream.until("ran")
         stream.finish_sending()
         stream.rest()
-        return Fin(stream.closed or stream.ended, eventually(lambda: readers(client, "s"), 0, 2.0))
+        return Fin(stream.closed or stream.ended, eventually(lambda: readers(client, "s"), 0))
 
 
 def test_a_fin_ends_a_stream_at_once() -> None:
@@ -322,8 +325,8 @@ def cut_connections() -> Cut:
         for number in range(CUTS):
             ask = f"GET /chat/s/events HTTP/1.1\r\nHost: {HERE}\r\n\r\n"
             send_and_leave(server, ask.encode(), after=number * 10)
-        left = eventually(lambda: readers(client, "s"), 0, 5.0)
-        more = eventually(server.descriptors, before, 5.0) - before
+        left = eventually(lambda: readers(client, "s"), 0)
+        more = eventually(server.descriptors, before) - before
         return Cut(left, more, logged(server.log()).lines)
 
 

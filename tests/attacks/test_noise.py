@@ -145,7 +145,7 @@ def headers() -> Headers:
                     sniffed.append(name)
                 if "no-store" not in answer.headers.get("Cache-Control", ""):
                     stored.append(name)
-        broken = raw(server, b"GET\r\n\r\n", fin=True, patience=2.0).decode(errors="replace")
+        broken = raw(server, b"GET\r\n\r\n", fin=True).decode(errors="replace")
         servers.update(re.findall(r"^Server: ([^\r\n]*)", broken, re.MULTILINE))
         return Headers(len(ASKS), sorted(servers), sniffed, stored)
 
@@ -260,7 +260,7 @@ def debug() -> Debug:
                 one("sleeper: .*forgotten"),
             )
 
-        until = time.monotonic() + 3.0
+        until = time.monotonic() + PATIENCE
         while not all(look()) and time.monotonic() < until:
             root.ask("POST", "/chat/cleanup_completed_tasks")
             threading.Event().wait(0.05)
