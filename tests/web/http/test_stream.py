@@ -873,7 +873,7 @@ async def test_a_stream_that_fails_is_cut_off_and_never_answered_twice(
         await house.registry.send("s", "hello", user="cannot be encoded \udcff")
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
         writer.write(f"GET /chat/s/events?last_event_id=0 HTTP/1.1\r\nHost: {house.host}\r\n\r\n".encode())
-        answer = await asyncio.wait_for(reader.read(), 5)
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)
         writer.close()
 
         assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
