@@ -323,6 +323,15 @@ async def _no_task_left(request: pytest.FixtureRequest) -> AsyncIterator[None]:
     pytest.fail("the test left behind: " + "; ".join(sorted(map(repr, left))), pytrace=False)
 
 
+@pytest.fixture(scope="session")
+def forks() -> Iterator[None]:
+    """Commands are forked from a process that has imported what they need."""
+    from tests.web.command.forking import forking
+
+    with forking():
+        yield
+
+
 # --- nothing blocks the loop --------------------------------------------------------------------------------
 
 _blocked: list[str] = []

@@ -14,6 +14,8 @@ from turnkeeper.actors.turn.turn import Turn
 from turnkeeper.web.agents.builtin import echo
 from turnkeeper.web.command.tables import SESSIONS_COLUMNS
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 ESCAPE = "\x1b"
 
 
@@ -318,8 +320,7 @@ async def test_tail_follows_on_after_a_cancel_when_asked_to(setting: CloseOn) ->
 async def test_a_reader_that_leaves_ends_tail_quietly_though_nothing_happens() -> None:
     async with serving(ScriptedAgent()) as house, command("tail", "s", url=house.url("")) as tailing:
         await tailing.until("snapshot")
-        transport = tailing.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
-        transport.close()
+        tailing.process.leave()
         assert tailing.process.stderr is not None
         assert await tailing.process.stderr.read() == b""
         assert await tailing.process.wait() == 141
@@ -330,8 +331,7 @@ async def test_a_reader_that_leaves_does_not_stop_the_turn() -> None:
     async with serving(agent) as house:
         async with command("send", "s", "hello", url=house.url("")) as sending:
             run = await agent.run()
-            transport = sending.process._transport.get_pipe_transport(1)  # type: ignore[attr-defined]
-            transport.close()
+            sending.process.leave()
             assert sending.process.stderr is not None
             assert await sending.process.stderr.read() == b""
             assert await sending.process.wait() == 141

@@ -6,16 +6,16 @@
 """
 
 import asyncio
-import fcntl
 import os
 import pty
 import signal
-import sys
 import termios
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.web.command.forking import Forked, forks
 
 #: Seconds after which what a test waits for does not come.
 PATIENCE = 60.0
@@ -36,10 +36,6 @@ def environment(url: str, token: str, more: dict[str, str]) -> dict[str, str]:
     return {**clean, **{name: text for name, text in ours.items() if text}, **more}
 
 
-def words(arguments: tuple[str, ...]) -> list[str]:
-    return [sys.executable, "-m", "turnkeeper.web.command.cli", *arguments]
-
-
 @dataclass
 class Said:
     """What a command that has ended said, and its exit code."""
@@ -52,7 +48,7 @@ class Said:
 class Piped:
     """A running command with pipes."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: Forked) -> None:
         self.process = process
         self.seen = ""
 
@@ -88,14 +84,7 @@ async def command(
     *arguments: str, url: str = "", token: str = "", cwd: Any = None, **environ: str
 ) -> AsyncGenerator[Piped]:
     """``turnkeeper`` with these arguments, with pipes."""
-    process = await asyncio.create_subprocess_exec(
-        *words(arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env=environment(url, token, environ),
-    )
+    process = await forks().fork(arguments, environment(url, token, environ), cwd)
     try:
         yield Piped(process)
     finally:
@@ -113,7 +102,7 @@ async def said(*arguments: str, **how: Any) -> Said:
 class Terminal:
     """A command at a terminal, as a person uses it."""
 
-    def __init__(self, process: asyncio.subprocess.Process, screen: int) -> None:
+    def __init__(self, process: Forked, screen: int) -> None:
         self._process = process
         self._screen = screen
         self._loop = asyncio.get_running_loop()
@@ -166,15 +155,7 @@ async def at_terminal(
     """``turnkeeper`` at a terminal of that width."""
     ours, its = pty.openpty()
     termios.tcsetwinsize(its, (24, columns))
-    process = await asyncio.create_subprocess_exec(
-        *words(arguments),
-        stdin=its,
-        stdout=its,
-        stderr=its,
-        start_new_session=True,
-        preexec_fn=_take_terminal,
-        env=environment(url, token, environ),
-    )
+    process = await forks().fork(arguments, environment(url, token, environ), terminal=its)
     os.close(its)
     terminal = Terminal(process, ours)
     try:
@@ -185,11 +166,6 @@ async def at_terminal(
         await process.wait()
         terminal.close()
         os.close(ours)
-
-
-def _take_terminal() -> None:
-    # So that a key pressed there becomes a signal to this process.
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 # -- Connections ------------------------------------------------------------------------------------

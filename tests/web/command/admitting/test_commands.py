@@ -10,6 +10,8 @@ from tests.web.fakes_web import by_token, serving
 from turnkeeper.actors.turn.agent import Agent
 from turnkeeper.web.command.cli import main
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 
 @pytest.mark.parametrize(
     ("arguments", "text"),

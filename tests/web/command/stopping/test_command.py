@@ -7,6 +7,8 @@ from tests.web.command.terminal import said
 from tests.web.fakes_web import serving
 from turnkeeper.web.command.cli import main
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 
 @pytest.mark.parametrize(
     ("arguments", "text"),

@@ -14,6 +14,8 @@ from tests.web.fakes_web import House, by_token, serving
 from turnkeeper.web.command.exit_codes import ExitCode
 from turnkeeper.web.command.stopping.many import CHUNK, exit_code_of
 
+pytestmark = pytest.mark.usefixtures("forks")
+
 ROOT = "root-token"
 
 
