@@ -86,6 +86,12 @@ def waiting_turns(durable: Durable) -> tuple[OpenTurn, ...]:
     return (*front, *durable.rest, *durable.later)
 
 
+def open_turns(durable: Durable) -> tuple[OpenTurn, ...]:
+    """All turns that have not ended: the one that holds it, and those that wait, in order."""
+    holder = () if durable.holder is None else (durable.holder,)
+    return (*holder, *waiting_turns(durable))
+
+
 def only_open(durable: Durable) -> Durable:
     """The turns that have not ended, and nothing else."""
     return replace(durable, last_epoch=0, records=(), early=(), quarantined=(), closed=None)
@@ -93,7 +99,7 @@ def only_open(durable: Durable) -> Durable:
 
 def has_open_turns(durable: Durable) -> bool:
     """Whether one of its turns has not ended."""
-    return durable.holder is not None or bool(waiting_turns(durable))
+    return bool(open_turns(durable))
 
 
 def waiting_record(durable: Durable, turn_id: TurnId) -> TurnRecord:

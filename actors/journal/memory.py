@@ -20,7 +20,7 @@ from turnkeeper.actors.turn.kept import Kept
 from turnkeeper.actors.turn.transcript import Bound, Transcript
 
 from .contract import Append, Head, History, Landed, Loaded, Moved, Tail
-from .durable import Durable, has_open_turns, waiting_turns
+from .durable import Durable, has_open_turns, open_turns, waiting_turns
 from .entries import (
     BESIDE,
     AttemptEnded,
@@ -323,8 +323,7 @@ def _summary(session_id: SessionId, log: _Log) -> SessionSummary:
 
 def _first_sent(durable: Durable) -> float:
     """When the first of its turns was sent that have not ended."""
-    held = () if durable.holder is None else (durable.holder,)
-    return min(turn.spec.submitted_at for turn in (*held, *waiting_turns(durable)))
+    return min(turn.spec.submitted_at for turn in open_turns(durable))
 
 
 def _is_asked_for(

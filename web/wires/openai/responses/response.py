@@ -12,6 +12,7 @@ import msgspec
 from turnkeeper.actors.model.records import TurnHead, TurnRef, params_of
 from turnkeeper.actors.model.words import TERMINAL, TurnStatus
 from turnkeeper.actors.session.consequences import ENDS
+from turnkeeper.web.http.codec import rounded
 from turnkeeper.web.wires.openai import ids
 from turnkeeper.web.wires.openai.failures import sentence
 
@@ -160,5 +161,5 @@ def _turnkeeper(status: TurnStatus, turn: Mapping[str, Any]) -> dict[str, Any]:
     asked_at, ended_at = turn.get("cancel_requested_at"), turn.get("ended_at")
     if status in TERMINAL and asked_at is not None:
         said["verdict"] = str(ENDS[status].verdict)
-        said["settled_after_ms"] = None if ended_at is None else round(1000 * (ended_at - asked_at), 3)
+        said["settled_after_ms"] = None if ended_at is None else rounded(1000 * (ended_at - asked_at))
     return said
