@@ -336,14 +336,17 @@ async def test_a_turn_that_does_not_stop_is_said_to_be_unresponsive() -> None:
 
 
 async def test_a_stop_names_what_of_the_turn_runs_on() -> None:
-    may_end = threading.Event()
+    may_end, ended = threading.Event(), asyncio.Event()
 
     async def agent(turn: Turn) -> None:
         def work() -> None:
             turn.emit("delta", {"text": "working"})
             may_end.wait()
 
-        await turn.in_thread(work)
+        try:
+            await turn.in_thread(work)
+        finally:
+            ended.set()
 
     async with serving(agent, cancel_grace=0.05, **SPEAKS) as house:
         chat = ChatApi(house)
@@ -352,6 +355,7 @@ async def test_a_stop_names_what_of_the_turn_runs_on() -> None:
             answer = await chat.stop()
             message = await reply.whole()
         may_end.set()
+        await ended.wait()
     assert answer["verdict"] == "unresponsive"
     one = {"tasks": 0, "threads": 1, "processes": 0}
     assert answer["still_running"] == message.metadata["stillRunning"] == one
