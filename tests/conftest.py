@@ -153,12 +153,15 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
 def pytest_collection() -> Generator[None, object, object]:
     """Let one worker collect before the others, for which it keeps each module with its asserts rewritten."""
     assert _temporary is not None
+    gc.disable()  # nearly all that is made here stays
     with ExitStack() as stack:
+        stack.callback(gc.enable)
         if "PYTEST_XDIST_WORKER" in os.environ:
             collected = Path(_temporary.name).parent / "collected"  # where all workers see it
-            fcntl.flock(stack.enter_context(collected.open("a")), fcntl.LOCK_EX)
+            shared = stack.enter_context(collected.open("a"))
+            fcntl.flock(shared, fcntl.LOCK_EX)
             if collected.stat().st_size:
-                stack.close()
+                fcntl.flock(shared, fcntl.LOCK_UN)
             else:
                 collected.write_text("once")
         return (yield)
@@ -171,6 +174,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         raise pytest.UsageError("an address in the name of a test: " + ", ".join(unstable))
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """Have the garbage collector pass over what is there for good: all modules, and all tests.
+
+    To look through that for each thread that a test leaves time to end would take more than the test.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 class _Scheduler(LoadScopeScheduling):

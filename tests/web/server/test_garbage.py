@@ -44,6 +44,8 @@ def as_before() -> Iterator[None]:
     yield
     gc.set_threshold(*thresholds)
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # as `pytest_collection_finish` had left it
 
 
 @pytest.mark.usefixtures("as_before")
