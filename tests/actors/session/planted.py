@@ -25,7 +25,7 @@ BUGS = (
     ),
     Bug(
         "undone: a hook that failed does not count",
-        "machine",
+        "steps/winding",
         "Rollback.PARTLY if message.failed else",
         "Rollback.DONE if message.failed else",
     ),
