@@ -608,10 +608,10 @@ class Cleanup(Query[tuple[SessionId, ...]]):
 @final
 @value
 class ChangeQueued(Query[tuple[QueuedTurn, ...]]):
-    """Move a turn that waits behind others or for a moment, or have it say something else; never both.
+    """Move a turn that waits behind others or for a moment, or have one say something else; never both.
 
     ``to`` is a word of `MoveTo`. A turn that waited for a moment takes its place at once. With another
-    ``message`` it keeps its place. Answered with the turns that wait then.
+    ``message`` it keeps its place, also if it is called up. Answered with the turns that wait then.
     """
 
     session_id: str
