@@ -23,6 +23,8 @@ from typing import Final, NamedTuple
 HAS_PROC: Final = Path("/proc/self/stat").exists()
 if sys.platform != "win32":
     import fcntl
+#: A process has ended while it was to be read, or is hidden from this one.
+_GONE: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class Member(NamedTuple):
@@ -37,19 +39,26 @@ class Member(NamedTuple):
 class Table:
     """Which processes there are at one moment; none where there is no ``/proc``. To make it takes some ms."""
 
-    __slots__ = ("_by_leader",)
+    __slots__ = ("_by_leader", "is_whole")
 
     def __init__(self) -> None:
         self._by_leader: defaultdict[int, list[Member]] = defaultdict(list)
-        for name in os.listdir("/proc") if HAS_PROC else ():
-            if name.isdigit():
-                path = f"/proc/{name}/stat"
-                with suppress(OSError), open(path, encoding="utf-8", errors="replace") as file:
-                    # After its name, which may hold anything, parentheses included.
-                    state, _, group, session = file.read().rpartition(")")[2].split()[:4]
-                    member = Member(int(name), int(group), state in "ZX")
-                    for leader in {int(group), int(session)}:
-                        self._by_leader[leader].append(member)
+        #: Whether all were read: not so where no file can be opened, as when no descriptor is free.
+        self.is_whole = True
+        try:
+            for name in os.listdir("/proc") if HAS_PROC else ():
+                if name.isdigit():
+                    self._read(name)
+        except OSError:
+            self.is_whole = False
+
+    def _read(self, name: str) -> None:
+        with suppress(*_GONE), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+            # After its name, which may hold anything, parentheses included.
+            state, _, group, session = file.read().rpartition(")")[2].split()[:4]
+            member = Member(int(name), int(group), state in "ZX")
+            for leader in {int(group), int(session)}:
+                self._by_leader[leader].append(member)
 
     def of(self, leader: int) -> Sequence[Member]:
         """The processes of this group and session."""
@@ -93,10 +102,15 @@ class Group:
         return False
 
     def is_dead(self, table: Table) -> bool:
-        """Whether none of its session runs: its parents may take their time to reap what has ended."""
+        """Whether none of its session runs: its parents may take their time to reap what has ended.
+
+        Where that cannot be read now, it is not taken for dead.
+        """
         if not HAS_PROC:
             return self.is_empty
         _reap(self.leader)
+        if not table.is_whole:
+            return False
         members = table.of(self.leader)
         self._note(table, frozenset([member.pid for member in members]))
         if not members:
@@ -124,12 +138,14 @@ def _is_taken(leader: int) -> bool:
 
 
 def _is_known(number: int) -> bool:
-    """Whether the kernel knows this number as that of a process, a group or a session."""
-    with open(os.devnull, encoding="utf-8") as file:
-        try:
+    """Whether the kernel knows this number as that of a process, a group or a session, or cannot be asked."""
+    try:
+        with open(os.devnull, encoding="utf-8") as file:
             fcntl.fcntl(file, fcntl.F_SETOWN, number)  # to be sent signals that are never sent
-        except (ProcessLookupError, PermissionError):
-            return False
+    except (ProcessLookupError, PermissionError):
+        return False
+    except OSError:
+        return True  # no descriptor is free to ask it with
     return True
 
 

@@ -1,9 +1,12 @@
 """The processes of one group."""
 
+import errno
 import os
+import resource
 import signal
 import subprocess
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -43,7 +46,7 @@ class Read(Table):
     """A reading of `/proc` that has found these of one group."""
 
     def __init__(self, *found: Member) -> None:
-        self._found = found
+        self._found, self.is_whole = found, True
 
     def of(self, _leader: int) -> Sequence[Member]:
         """Those."""
@@ -105,6 +108,46 @@ def test_what_has_ended_is_all_if_its_group_was_killed_before() -> None:
     again = Group(1 << 22)
     again.signal_session(signal.SIGKILL, first)
     assert not again.is_dead(first), "that was read before it was killed"
+
+
+@contextmanager
+def none_free() -> Iterator[None]:
+    """No file descriptor is free."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@LINUX
+def test_none_is_dead_while_no_file_can_be_opened_to_look() -> None:
+    with none_free():
+        table = Table()
+        found = table.is_whole, Group(1 << 22).is_dead(table), Group(1 << 22).is_dead(Read())
+    assert found == (False, False, False)
+    assert Group(1 << 22).is_dead(Read())
+
+
+@LINUX
+def test_what_was_read_by_half_is_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "none is free")
+
+    monkeypatch.setattr("builtins.open", full)
+    table = Table()
+    monkeypatch.undo()
+    assert not table.is_whole
+    assert not Group(1 << 22).is_dead(table)
+
+
+@LINUX
+def test_its_group_is_sent_signals_where_no_file_can_be_opened() -> None:
+    process = subprocess.Popen(["sleep", "1000"], start_new_session=True)
+    with none_free():
+        Group(process.pid).signal_session(signal.SIGKILL, Table())
+    assert process.wait() == -signal.SIGKILL
 
 
 def test_this_process_is_in_no_group_of_others() -> None:
