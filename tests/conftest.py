@@ -57,9 +57,9 @@ T = TypeVar("T")
 KINDS = ("tasks", "threads", "sockets", "processes", "actors", "files")
 # How often the loop turns for what has ended and only has to notice it.
 PASSES = 50
-# How many seconds a thread may take to wind up, and how often it is looked for: a machine that stalls for
-# all those seconds must not make a leak of it.
-PATIENCE, LOOKS = 1.0, 20
+# How many seconds what a test has ended may take to be gone, and how often it is looked for at least: a
+# machine that stalls must not make a leak of it. The tests of the rig leave much behind, and wait less.
+PATIENCE, LOOKS = float(os.environ.get("RIG_PATIENCE") or 10), 20
 
 # Where tests take seconds each: workers begin with these, so that none is at it when the others have ended.
 LONG = (

@@ -464,7 +464,7 @@ def test_the_curl_line_about_joined_messages_does_what_it_says(served: str, tmp_
     command = line.replace("http://127.0.0.1:8000", served).replace("curl ", "curl -s ")
     statuses = []
     for _ in range(3):
-        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=20)
+        done = subprocess.run(command, shell=True, capture_output=True, text=True, check=True, timeout=60)
         statuses.append(json.loads(done.stdout)["task_status"])
     assert statuses == ["running", "queued", "merged"]
 

@@ -211,7 +211,7 @@ def in_a_run_of_its_own(
     return subprocess.run(
         [sys.executable, "-m", "pytest", *OPTIONS, *options],
         cwd=folder,
-        env=os.environ | {"NO_SKIPS": no_skips},
+        env=os.environ | {"NO_SKIPS": no_skips, "RIG_PATIENCE": "1"},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -27,7 +27,7 @@ MARK: Final = "TURNKEEPER_TESTED_RUN"
 #: For how many real seconds a thread or process that ends is given time to be gone.
 WINDING: Final = 0.2
 #: How often what winds up is looked for in that time.
-_LOOKS: Final = 5
+_LOOKS: Final = 20
 # What may be open only because the garbage was not collected yet.
 _COLLECTED: Final = (FaultCode.LEFT_SOCKET, FaultCode.LEFT_FILE)
 _WAITS_FOR_PROCESS: Final = "asyncio-waitpid-"

@@ -374,6 +374,10 @@ async def running(
         yield House(port, client, prefix, token, runner=serves, registry=registry)
     finally:
         await client.close()
+        # aiohttp closes no connection that it has just taken, and of which it does not know yet.
+        for site in tuple(serves.sites):
+            await site.stop()
+        await settle()
         await serves.cleanup()
         await settle()
 

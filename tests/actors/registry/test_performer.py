@@ -84,7 +84,7 @@ async def test_an_error_with_a_code_of_the_hosts_own_kind_is_a_failure_like_any_
         raise NotFound("nothing here")
 
     async with opened(agent) as registry:
-        record = await asyncio.wait_for((await registry.send("s1", "hello")).ended(), 5)
+        record = await asyncio.wait_for((await registry.send("s1", "hello")).ended(), 60)
         assert record.error is not None
         assert record.error.code == "agent_error"
 

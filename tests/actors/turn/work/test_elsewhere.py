@@ -46,7 +46,7 @@ async def test_a_thread_of_to_thread_is_named_when_its_turn_was_cancelled(until:
 async def test_a_thread_of_to_thread_is_named_beside_those_of_in_thread_when_its_turn_was_given_up(
     until: threading.Event,
 ) -> None:
-    in_threads = threading.Barrier(3)
+    in_threads, over = threading.Barrier(3), asyncio.Event()
 
     def work() -> None:
         in_threads.wait()
@@ -57,6 +57,7 @@ async def test_a_thread_of_to_thread_is_named_beside_those_of_in_thread_when_its
         while not all(each.done() for each in works):
             with suppress(asyncio.CancelledError):
                 await asyncio.wait(works)
+        over.set()
 
     async with opened(agent, cancel_grace=0.1) as registry:
         receipt = await registry.send("s1", "hi", turn_id="t1")
@@ -66,6 +67,7 @@ async def test_a_thread_of_to_thread_is_named_beside_those_of_in_thread_when_its
         assert answer.still_running == StillRunning(tasks=1, threads=2)
         assert (await receipt.ended()).still_running == StillRunning(tasks=1, threads=2)
         until.set()
+        await over.wait()
 
 
 async def test_a_thread_of_another_turn_is_not_named(until: threading.Event) -> None:

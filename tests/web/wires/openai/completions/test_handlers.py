@@ -226,7 +226,7 @@ async def test_a_turn_that_is_stopped_is_an_error_with_what_it_had_said(streams:
     async with talking(agent) as (house, client):
         if streams:
             said = stream(client, extra_headers=IN_S)
-            request = asyncio.ensure_future(asyncio.wait_for(_drain(said), 10))
+            request = asyncio.ensure_future(asyncio.wait_for(_drain(said), 60))
         else:
             request = asyncio.ensure_future(ask(client, extra_headers=IN_S))
         run = await agent.run()
