@@ -14,7 +14,7 @@ from tests.actors.session.facts import said_by_both
 from tests.fakes import VirtualClock
 from tests.journeys.reader import Reader
 from tests.journeys.runs import Run
-from turnkeeper.actors.events.event import PLACES, SNAPSHOT, STARTED
+from turnkeeper.actors.events.event import EDITED, PLACES, SNAPSHOT, STARTED
 from turnkeeper.actors.model.messages import (
     Accepted,
     Cancel,
@@ -125,6 +125,8 @@ class Lines:
         #: What each reader was last shown of the places, and how much of what it has seen was looked at.
         self._shown: dict[Reader, list[str] | None] = {}
         self._looked: dict[Reader, int] = {}
+        #: What turns of each session say that were edited since readers were looked at.
+        self._edits: dict[str, dict[str, Any]] = {}
 
     # -- As it happens ----------------------------------------------------------------------------------
 
@@ -186,6 +188,7 @@ class Lines:
             if taker.message.asker != sent.message.asker:
                 self._say(f"{sent.message} has joined another sender's")
             taker.parts = said_by_both(taker.parts, sent.parts)
+            self._edits.get(sent.session, {}).pop(into or "", None)
 
     def _was_stopped(self, run: Run, record: TurnRecord) -> None:
         """If it was stopped, what it has registered for it was called, in order and while there was time."""
@@ -294,6 +297,7 @@ class Lines:
             sent.stays = False
         else:
             sent.parts = message.message
+            self._edits.setdefault(sent.session, {})[message.turn_id] = sent.parts
             shown = [each.message for each in queue if each.turn.turn_id == message.turn_id]
             if shown != [sent.parts]:
                 self._say(f"{message} was answered with {shown}")
@@ -383,7 +387,12 @@ class Lines:
     def check_reader(self, reader: Reader, queue: tuple[QueuedTurn, ...]) -> None:
         """What a reader was shown of the places is how they are, but for those that have ended or begun."""
         shown = self._shown.get(reader)
-        for event in reader.seen[self._looked.get(reader, 0) :]:
+        new = reader.seen[self._looked.get(reader, 0) :]
+        if reader in self._looked and not any(event.name == "gap" for event in new):
+            heard = {event.turn_id: event.data["message"] for event in new if event.name == EDITED}
+            edits = self._edits.get(reader.session, {})
+            assert edits.items() <= heard.items(), f"a reader was shown {heard} of {edits}"
+        for event in new:
             if event.name in (PLACES, SNAPSHOT):
                 shown = [each["task_id"] for each in event.data["queue"] if each["position"] != 0]
             elif event.name == "gap":
@@ -393,6 +402,10 @@ class Lines:
         self._shown[reader], self._looked[reader] = shown, len(reader.seen)
         behind = [each.turn.turn_id for each in queue if each.position != 0]
         assert shown is None or shown == behind, f"a reader was shown {shown}, and {behind} wait"
+
+    def were_looked_at(self, session: str) -> None:
+        """All readers of the session were: from now on it is about what comes then."""
+        self._edits.pop(session, None)
 
     def check_what_undoes(self, steady_since: float) -> None:
         """What undoes a turn has at most so long; then it is cancelled, and lets go of the session."""

@@ -374,6 +374,7 @@ class Onlooker:
         self.lines.check(session, queue, all_known=session not in self._failed_at)
         for reader in self._attentive(session):
             self.lines.check_reader(reader, queue)
+        self.lines.were_looked_at(session)
 
     async def _compare_conversations(self, views: dict[str | None, SessionView]) -> None:
         """What was said is what those turns have said that have ended and were not undone."""

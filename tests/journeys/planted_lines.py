@@ -84,6 +84,12 @@ BUGS = (
         "        return places_event(shared.slots.shown(state)[:1])",
     ),
     Bug(
+        "readers do not hear that a turn was edited",
+        "registry/performer",
+        "    if effect.by is not None:",
+        "    if False:",
+    ),
+    Bug(
         "the answer to a change is not given",
         "registry/registry_actor",
         "    children.forward(children.known(message.session_id, message.asker), change, reply_to)",
