@@ -19,6 +19,7 @@ from turnkeeper.actors.model.exceptions import (
     WrongThread,
 )
 from turnkeeper.actors.model.logger import logger
+from turnkeeper.actors.turn.work.left import Left
 from turnkeeper.actors.turn.work.process import Running
 from turnkeeper.actors.turn.work.processes import LINE, Argument, ProcessBlock, Processes, checked
 from turnkeeper.actors.turn.work.tasks import Tasks
@@ -123,6 +124,10 @@ class Working(Undoable):
         """It is over, and what it has begun may run on."""
         if self.own is not None and self.own.begun is not None:
             self._host.means.left.add(self.own.begun)
+
+    def is_left_in(self, left: Left) -> bool:
+        """Whether it was stopped and is over, and ``left`` counts what its registry's turns leave running."""
+        return self.over and self.stop_asked and self._host.means.left is left
 
     def context_inside(self) -> Context:
         """A copy of the caller's context, as a part of this turn."""

@@ -22,16 +22,14 @@ def count(current: ContextVar[Any], turn: object) -> int:
 
     It can where the turn's context went along, as `asyncio.to_thread` sees to. To be called on the loop.
     """
-    return sum(each is turn for each in _served(current, asyncio.get_running_loop()))
+    return sum(each is turn for each in served(current, asyncio.get_running_loop()))
 
 
-def count_left(current: ContextVar[Any], loop: asyncio.AbstractEventLoop) -> int:
-    """How many of them do something for turns that were stopped and are over. May be asked in any thread."""
-    return sum(turn.over and turn.stop_asked for turn in _served(current, loop) if turn is not None)
+def served(current: ContextVar[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
+    """The turn for which each thread of the loop's own pool does something, ``None`` where that is none.
 
-
-def _served(current: ContextVar[Any], loop: asyncio.AbstractEventLoop) -> Iterator[Any]:
-    """The turn, if any, for which each thread of the loop's own pool does something."""
+    May be asked in any thread.
+    """
     frames = sys._current_frames() if (threads := _threads(loop)) else {}
     for thread in tuple(threads):
         context = _context_of(frames.get(thread.ident))

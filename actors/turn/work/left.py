@@ -33,5 +33,6 @@ class Left:
             for kind in tuple(begun.kinds):
                 if kind.counted_as is not None:
                     counts[kind.counted_as] += kind.running
-        counts["threads"] += elsewhere.count_left(self._current, self._loop)
+        served = (turn for turn in elsewhere.served(self._current, self._loop) if turn is not None)
+        counts["threads"] += sum(turn.is_left_in(self) for turn in served)
         return counts

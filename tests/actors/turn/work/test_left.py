@@ -120,6 +120,28 @@ async def test_a_thread_of_to_thread_that_a_turn_has_finished_with_is_its_agents
         await saving
 
 
+async def test_a_thread_of_to_thread_is_counted_by_the_registry_of_its_turn_only() -> None:
+    go, started = threading.Event(), threading.Event()
+
+    def work() -> None:
+        started.set()
+        go.wait(60)
+
+    async def agent(_turn: Turn) -> None:
+        await asyncio.to_thread(work)
+
+    async with opened(agent) as registry, opened(agent) as other:
+        await registry.send("s1", "hello")
+        while not started.is_set():
+            await asyncio.sleep(0)
+        await registry.cancel("s1")
+        found = left(registry), left(other)
+        go.set()
+        assert found == ({**NOTHING, "threads": 1}, NOTHING)
+        while left(registry) != NOTHING:
+            await asyncio.sleep(0)
+
+
 async def test_what_outlasts_a_stop_of_the_registry_is_counted_too() -> None:
     agent = Beginner(stubborn=True)
     async with opened(agent) as registry:
