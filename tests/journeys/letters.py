@@ -39,12 +39,22 @@ STOPS: Sequence[tuple[str, ...]] = ((), (), (), ("done",), ("soon", "done"), ("f
 #: What the host does to undo it.
 HOSTS = ("done", "done", "done", "soon", "fail", "hang")
 
+#: What is begun beside a coroutine, and what the host does at the end of that turn.
+BEGINS = ("task", "lasting task", "stubborn task", "thread", "thread")
+ENDS = ("done", "done", "soon", "fail", "hang")
+
 messages = st.builds(
     lambda do, stops, hooks, host: [{"text": do, "do": do, "stops": stops, "hooks": hooks, "host": host}],
     st.sampled_from(DOINGS),
     st.sampled_from(STOPS).map(list),
     st.sampled_from(HOOKS).map(list),
     st.sampled_from(HOSTS),
+)
+messages_of_work = st.builds(
+    lambda do, stops, ends: [{"text": do, "do": do, "stops": stops, "ends": ends}],
+    st.sampled_from(BEGINS) | st.just("wait"),
+    st.sampled_from(STOPS).map(list),
+    st.sampled_from(ENDS),
 )
 #: What a send says of its turn.
 WISHES: Sequence[dict[str, Any] | None] = (
@@ -108,6 +118,11 @@ sends: list[st.SearchStrategy[Any]] = [
     *[sends_by(st.just(Strategy.ENQUEUE), by=ROOT)] * 2,
     *[sends_by(st.just(Strategy.COLLAPSE), wishes=WINDOWS, agent=st.none(), by=ROOT)] * 2,
     sends_by(ANY, after=moments, by=ROOT),
+]
+#: Of turns that begin something beside their coroutine, whose end is the host's concern, or comes just then.
+OF_WORK: list[st.SearchStrategy[Any]] = [
+    *[sends_by(st.sampled_from([None, None, *Strategy]), wishes=[None], messages=messages_of_work)] * 3,
+    *[sends_by(st.none(), wishes=[None], messages=st.just([{"text": "x", "do": "the last moment"}]))] * 3,
 ]
 cancels = st.builds(
     lambda session, turn, wait, queue: Cancel(session, turn, ADA, wait, queue=queue),

@@ -108,6 +108,8 @@ class Lines:
         self._last: dict[str, int] = {}
         #: Whether the registry is being stopped, which may leave the end of a turn no time for its hooks.
         self.stops = False
+        #: Whether the host has a hook for the end of every turn.
+        self.hears_ends = False
         #: When sessions failed last: of their turns not every end is reported.
         self.failed_at: dict[str, float] = {}
         #: How many turns of each session have ended, and were given up; which of those ends was each send's.
@@ -179,6 +181,7 @@ class Lines:
             self.said.setdefault(session, []).append(run.said)
         self._was_stopped(run, record)
         self._was_undone(run, record)
+        self._was_heard(run, record)
 
     def _merged(self, sent: Sent, into: str | None) -> None:
         taker = None if into is None else self._known.get((sent.session, into))
@@ -198,6 +201,12 @@ class Lines:
         late = run.is_undone_late or self.stops
         if begun != every and not (begun == every[: len(begun)] and late):
             self._say(f"of the hooks for a stop of {run.turn} {begun} were called, and it ended as {record}")
+
+    def _was_heard(self, run: Run, record: TurnRecord) -> None:
+        """The host's hook for its end was called, once and before that, while there was time."""
+        begun, due = run.ends.begun, [0] if self.hears_ends else []
+        if begun != due and not (begun == [] and (run.is_undone_late or self.stops)):
+            self._say(f"the hook for the end of {run.turn} was called as {begun}, and it ended as {record}")
 
     def _was_undone(self, run: Run, record: TurnRecord) -> None:
         """Its hooks were run if it was to be undone, in reverse order, and all of them if its end says so."""
@@ -252,7 +261,7 @@ class Lines:
             ran = self._known.get((sent.session, before_it.turn_id))
             undoes = answer.own_policy is not None and answer.own_policy.strategy is Strategy.ROLLBACK
             if undoes and before_it.rollback is None and ran is not None and ran.run is not None:
-                if ran.run.stops.begun:
+                if ran.run.stops.begun or ran.run.ends.begun:
                     return  # its end was being run already, which is too late
                 self._say(f"{answer} does not say how far the turn before it was undone")
 

@@ -18,7 +18,7 @@ from tests.journeys.lines import ADA as ADA
 from tests.journeys.lines import End as End
 from tests.journeys.lines import Lines
 from tests.journeys.reader import Reader
-from tests.journeys.runs import Agents, Run
+from tests.journeys.runs import TASKS, Agents, Run
 from tests.journeys.said import Policies
 from turnkeeper.actors.events.subscription import Subscription
 from turnkeeper.actors.model.exceptions import (
@@ -161,7 +161,7 @@ class Onlooker:
     def _began(self, run: Run) -> None:
         turn = run.turn
         for other in self.living:
-            if other.turn.session_id == turn.session_id and not self._has_let_go(other.turn):
+            if other.turn.session_id == turn.session_id and not self._has_let_go(other):
                 self._wrong.append(f"G1: {turn} began while {other.turn} held the session")
         undone = self.lines.undoing(turn.session_id)
         if undone is not None:
@@ -171,10 +171,15 @@ class Onlooker:
         self._epochs[turn.session_id].add(turn.epoch)
         self._touched[turn.session_id] = self._clock.time()
 
-    def _has_let_go(self, turn: Turn) -> bool:
-        """Whether a coroutine that lives was given up: only after a whole grace, also by a failed session."""
+    def _has_let_go(self, run: Run) -> bool:
+        """Whether a run that lives was given up: only after a whole grace, also by a failed session.
+
+        A failed session waits for the coroutine alone.
+        """
+        turn = run.turn
         cut_off_at = self._cut_off.get(turn)
-        return turn.over and (cut_off_at is None or self._clock.time() >= cut_off_at + turn.spec.grace)
+        given_up = cut_off_at is None or self._clock.time() >= cut_off_at + turn.spec.grace
+        return turn.over and (given_up or run.has_returned)
 
     @property
     def now(self) -> float:
@@ -419,9 +424,11 @@ class Onlooker:
             assert not self._attentive(session), "a closed session has readers"
 
     def _compare_undone(self, view: SessionView, listed: TurnId | None, run: Run) -> None:
-        """A turn that is being undone holds its session until that is over."""
+        """A turn that is being undone, or whose end is being run, holds its session until that is over."""
         assert not self._holding(view.session_id), "G1"
-        assert view.state is SessionState.CANCELLING, f"{run.turn} is being undone, and {view} goes on"
+        # One that nothing has stopped runs until its end is run.
+        goes_on = view.state is SessionState.RUNNING and run.turn.reason is None
+        assert goes_on or view.state is SessionState.CANCELLING, f"{run.turn} is being undone: {view}"
         assert view.turn is not None
         assert view.turn.turn_id == listed == run.turn.turn_id
 
@@ -436,6 +443,18 @@ class Onlooker:
             assert counts.sessions == len(views)
             assert counts.turns_in_flight == sum(view.state not in AT_REST for view in views)
             assert counts.unresponsive == sum(len(view.quarantined) for view in views)
+            self._compare_left(views)
+
+    def _compare_left(self, views: list[SessionView]) -> None:
+        """G13: what runs on of turns that were given up is counted, and nothing else."""
+        if self._failed_at or self._freed:
+            return  # what these have left runs on, too
+        given_up = {(view.session_id, record.epoch) for view in views for record in view.quarantined}
+        left = [run for run in self.living if (run.turn.session_id, run.turn.epoch) in given_up]
+        [(_, counts)] = self.registry.meter.gauges_by_label
+        tasks = sum(len(run.parts) for run in left if run.do in TASKS)
+        threads = sum(run.in_thread for run in left)
+        assert counts() == {"tasks": tasks, "threads": threads, "processes": 0}
 
     def _compare_holdings(self) -> None:
         """G8: what is counted for each user, and in all, is what there is."""
@@ -524,7 +543,7 @@ class Onlooker:
             elif first is not None:
                 since = max(first, self._steady_since)
                 grace = run.turn.spec.grace
-                if now >= since + grace / 2 + 2 * TINY:
+                if now >= since + grace / 2 + 2 * TINY and not run.in_thread:
                     assert len(run.cancelled_at) > 1, f"{run.turn} was not cancelled again"
                 if now >= since + grace + 2 * TINY:
                     assert run.turn.over, f"{run.turn} ignores its grace and holds its session"
@@ -706,6 +725,9 @@ class Onlooker:
         assert not [timer for timer in timers if not timer.cancelled()]
         assert self.registry._shared is not None
         assert not self.registry._shared.orphaned_tasks
+        means = self.registry._shared.means
+        assert not means.pool.busy
+        assert not means.left._begun, "what has ended is still held"
         assert not self.registry.accepting
         try:
             open_registry()

@@ -10,7 +10,7 @@ set, an answer that is lost, a task that is held for ever. It is looked for in a
 import re
 import sys
 
-from tests.journeys import planted_lines
+from tests.journeys import planted_lines, planted_work
 from tests.planting import Bug, Check, report
 
 ROOM = ""
@@ -251,6 +251,7 @@ BUGS = (
         "            if",
     ),
     *planted_lines.BUGS,
+    *planted_work.BUGS,
 )
 
 

@@ -29,11 +29,13 @@ from tests.journeys.scripts import (
     again,
     batches,
     batches_with_lines,
+    batches_with_work,
     drains,
     houses,
     played,
     short_spans,
     spans,
+    spans_of_work,
     stage,
 )
 from tests.planting import Bug, changed
@@ -47,7 +49,8 @@ def scripts_of(batches: st.SearchStrategy[Any], spans: st.SearchStrategy[float])
 
 
 with_lines = scripts_of(batches_with_lines, short_spans)
-scripts = scripts_of(batches, spans) | with_lines
+with_work = scripts_of(batches_with_work, spans_of_work)
+scripts = scripts_of(batches, spans) | with_lines | with_work
 
 
 async def play(
@@ -55,13 +58,20 @@ async def play(
     last: list[Put | Deed],
     drain: float | None,
     house: Settings,
+    *,
+    hears: bool,
 ) -> None:
+    """``hears``: the host has a hook for the end of every turn."""
     wrong: list[str] = []
     async with stage(wrong.append) as clock:
         onlooker = Onlooker(clock, house, wrong)
         registry = onlooker.registry = SessionRegistry(
-            onlooker.agents.by_name(), settings=house, on_rollback=onlooker.agents.undo
+            onlooker.agents.by_name(),
+            settings=house,
+            on_rollback=onlooker.agents.undo,
+            on_turn_end=onlooker.agents.end if hears else None,
         )
+        onlooker.lines.hears_ends = hears
         await registry.start()
         here = Play(onlooker)
         try:
@@ -100,13 +110,14 @@ def test_whatever_comes_together_the_guarantees_hold(number: int, caplog: pytest
         caplog.set_level(logging.CRITICAL, name)  # thousands of failures that are part of the play
 
     @played(number)
-    @given(scripts, drains, houses)
+    @given(scripts, drains, houses, st.booleans())
     def plays(
         script: tuple[list[tuple[list[Put | Deed], float]], list[Put | Deed]],
         drain: float | None,
         house: Settings,
+        hears: bool,
     ) -> None:
-        asyncio.run(play(*script, drain, house))
+        asyncio.run(play(*script, drain, house, hears=hears))
 
     try:
         plays()
