@@ -7,7 +7,7 @@ what it remembers is kept). The latter two are in order of time: those that are 
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 from turnkeeper.actors.admission.bounds import Bounds
 from turnkeeper.actors.admission.caps import Caps
@@ -21,15 +21,13 @@ from turnkeeper.actors.model.records import Asker, Epoch, SessionId
 from turnkeeper.actors.model.words import SessionState
 from turnkeeper.actors.session.line import Line
 from turnkeeper.actors.session.settings import Settings
-from turnkeeper.actors.session.slots import capped_agents, weight_of
+from turnkeeper.actors.session.slots import NO_AGENTS, capped_agents, weight_of
 from turnkeeper.actors.session.states import Closed, Ending, Queued, Running, State
 from turnkeeper.actors.session.views import InFlight, queued_turns, state_name
 from turnkeeper.actors.turn.context_store import Left
 
 #: How many sessions a pass over all of them takes before something else gets the loop.
 PASS = 250
-#: Mostly no turn waits whose agent has a cap. (It is compared by identity: every turn passes here twice.)
-NO_AGENTS: Final = frozenset[str]()
 #: For how many seconds a session has to have been at rest for the moment before that to be noted.
 QUIET = 60.0
 

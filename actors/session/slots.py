@@ -18,6 +18,8 @@ from .states import Ending, Memory, Queued, Running, State
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
 WAIT: Final = OnCap.WAIT
+#: Mostly no turn waits whose agent has a cap: this very set stands for that, which is compared by identity.
+NO_AGENTS: Final = frozenset[str]()
 
 
 @value
@@ -75,13 +77,16 @@ def waits_for_slots(state: Queued) -> bool:
 
 
 def capped_agents(line: Line, holder: str | None = None) -> frozenset[str]:
-    """The agents with a cap of turns in the line that ask for no slot, but for the ``holder``."""
-    specs = (turn.spec for turn in line.turns)
-    return frozenset(
-        spec.agent
-        for spec in specs
-        if spec.agent != holder and spec.policy.max_of_agent is not None and not needs_slot(spec)
-    )
+    """The agents with a cap of turns in the line that ask for no slot, but for the ``holder``.
+
+    `NO_AGENTS` itself where there are none with a cap.
+    """
+    found: tuple[str, ...] = ()
+    for turn in line.turns:
+        policy = turn.spec.head.own_policy
+        if policy is not None and policy.max_of_agent is not None and policy.on_cap is not WAIT:
+            found = (*found, turn.spec.agent)
+    return frozenset(found) - {holder} if found else NO_AGENTS
 
 
 def weight_of(state: Queued) -> tuple[bool, bool]:
