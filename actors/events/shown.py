@@ -93,6 +93,15 @@ def shown_as_kept(message: Any, most_of_part: int, most: int) -> Any:
     return {name: of(member) for name, member in dict.items(message)}
 
 
+def as_one_part(message: Any) -> Any:
+    """What is shown of a message that is too large to be shown at all: its role, and how large it is."""
+    content = [_elided(message, size_of(message))]
+    if not isinstance(message, dict):
+        return content
+    role = dict.get(message, "role")
+    return {"role": role[:MAX_TYPE], "content": content} if isinstance(role, str) else {"content": content}
+
+
 def _elided(part: Any, size: int) -> ElidedPart:
     kind = dict.get(part, "type") if isinstance(part, dict) else "text" if isinstance(part, str) else None
     return {"type": kind[:MAX_TYPE] if isinstance(kind, str) else None, "bytes": size, "elided": True}

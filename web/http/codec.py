@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict, a
 import msgspec
 from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
-from turnkeeper.actors.events.shown import shown, shown_as_kept
+from turnkeeper.actors.events.shown import as_one_part, shown, shown_as_kept, size_of
 from turnkeeper.actors.events.wire import (
     QueuedTurnData,
     StandingData,
@@ -947,13 +947,17 @@ def shown_last(
 ) -> Iterator[tuple[Any, str]]:
     """The last messages of a conversation that fit into about ``most`` bytes, the last one first.
 
-    Each is without the large parts in it, and comes with itself as JSON: ``null`` if it is none.
+    Each is without the large parts in it, and comes with itself as JSON: ``null`` if it is none. One that
+    would take all the room by itself is shown by its size, and hides none before it.
     """
-    room = most // 2
+    room, all_room = most // 2, most
     for message in reversed(conversation.messages):
         # Each is written by itself and not within a larger one: what was nested just not too deeply still is.
         as_shown = shown_as_kept(message, most_of_part, room)
         text = _json_or_null(as_shown)
+        if len(text) > all_room and size_of(message) > most_of_part:
+            as_shown = as_one_part(message)
+            text = _json_or_null(as_shown)
         most -= len(text)
         if most < 0:
             break

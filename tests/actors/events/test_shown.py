@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turnkeeper.actors.events.shown import MAX_TYPE, Sizes, shown, shown_as_kept, size_of
+from turnkeeper.actors.events.shown import MAX_TYPE, Sizes, as_one_part, shown, shown_as_kept, size_of
 from turnkeeper.actors.session.settings import Settings
 
 #: Enough for anything.
@@ -141,6 +141,12 @@ def test_a_text_in_a_kept_message_is_elided_only_where_there_is_no_room_for_it()
     assert shown_as_kept(fits, 10_000, 50_000) == fits
     does_not = {"role": "assistant", "content": "x" * 49_999}
     assert shown_as_kept(does_not, 10_000, 50_000)["content"] == [elided("text", 50_001)]
+
+
+def test_of_a_message_that_is_too_large_to_be_shown_there_are_its_role_and_its_size() -> None:
+    assert as_one_part({"role": "tool" * 100, "a": 1})["role"] == ("tool" * 100)[:MAX_TYPE]
+    assert as_one_part({"role": ["tool"]}) == {"content": [{"type": None, "bytes": 17, "elided": True}]}
+    assert as_one_part("hello") == [elided("text", 7)]
 
 
 def test_a_whole_message_may_take_half_of_what_an_event_may() -> None:

@@ -343,6 +343,23 @@ def test_a_text_that_leaves_no_room_for_others_is_shown_by_its_size() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("x" * 20_000, [{"type": "text", "bytes": 20_002, "elided": True}]),
+        (
+            {"role": "tool", **dict.fromkeys("abc", "x" * 4000)},
+            {"role": "tool", "content": [{"type": None, "bytes": 12_036, "elided": True}]},
+        ),
+        ({"deep": {"a": ["x"] * 5_000}}, {"content": [{"type": None, "bytes": 20_016, "elided": True}]}),
+    ],
+)
+def test_a_message_that_no_answer_has_room_for_hides_none_before_it(message: Any, shown: Any) -> None:
+    """G8."""
+    answer = answer_of(encoded(said("before", message), 10_000))
+    assert (answer["messages"], answer["omitted"]) == (["before", shown], 0)
+
+
 def test_messages_that_are_no_longer_kept_are_among_those_that_are_omitted() -> None:
     conversation = Conversation(SessionId("s"), ("one", "two", "three"), "7-3", omitted=40)
     assert answer_of(encoded(conversation, 1000))["omitted"] == 40
