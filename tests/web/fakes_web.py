@@ -40,6 +40,8 @@ from turnkeeper.web.http.call import Answering
 
 #: Seconds after which what a test waits for does not come.
 PATIENCE = 60.0
+#: How often what a test waits for is asked for without a pause: as a rule it is there by then.
+AT_ONCE = 500
 #: Below those that systems give to outgoing connections, of which a browser makes many at any time.
 PORTS = range(20_000, 30_000)
 _ports = itertools.cycle(random.sample(PORTS, len(PORTS)))
@@ -569,13 +571,13 @@ def streaming_request(writer: Writer, transport: Transport, prepare: Any = None)
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Let the loop, and the sockets, go on until that is so."""
+    """Let the loop, and the sockets, go on until that is so. What takes its time is asked now and then."""
     async with asyncio.timeout(PATIENCE):
-        while True:
+        for asked in itertools.count():
             answer = condition()
             if await answer if inspect.isawaitable(answer) else answer:
                 return
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if asked < AT_ONCE else 0.005)
 
 
 # -- The command, in a process of its own ---------------------------------------------------------------
