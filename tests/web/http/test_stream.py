@@ -260,7 +260,7 @@ async def test_a_look_at_many_streams_that_is_under_way_at_the_end_leaves_no_tim
 
 async def test_a_reader_who_has_left_is_noticed_at_the_next_write_and_the_turn_goes_on() -> None:
     agent = ScriptedAgent()
-    async with opened(agent) as registry, connected(registry) as stream:
+    async with virtual_time(), opened(agent) as registry, connected(registry) as stream:
         await registry.send("s", "hello")
         run = await agent.run()
         stream.writer.cut()
