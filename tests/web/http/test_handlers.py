@@ -669,7 +669,7 @@ async def test_a_body_without_end_is_refused_at_the_limit_and_not_kept() -> None
 
 
 async def test_a_body_that_takes_too_long_is_refused_and_the_connection_ends() -> None:
-    async with serving(body_timeout=0.05) as house:
+    async with serving(body_timeout=0.05, runner={"lingering_time": 0.1}) as house:
         reader, writer = await asyncio.open_connection("127.0.0.1", house.port)
         writer.write(
             f"POST /chat/s/send HTTP/1.1\r\nHost: {house.host}\r\nContent-Length: 200\r\n\r\n".encode()
