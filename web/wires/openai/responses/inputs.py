@@ -19,8 +19,8 @@ from .known import record_of, so_far
 async def input_of(call: Call, turn: TurnRef) -> Json:
     """The message as an item, without the images that are too large to be shown.
 
-    Raises `UnknownTurn`, `EventsLost` where it is no longer kept, and `Problem` where it was not all of the
-    input.
+    Raises `UnknownTurn`, `EventsLost` where it is not kept or cannot be shown, and `Problem` where it was
+    not all of the input.
     """
     record = await record_of(call, turn)
     if ids.belongs_to_no_conversation(turn.session_id):
@@ -29,7 +29,10 @@ async def input_of(call: Call, turn: TurnRef) -> Json:
     waiting = await _waiting(call, turn) if record.status is TurnStatus.QUEUED else None
     message = await _started(call, turn) if waiting is None else waiting
     if message is None or _is_cut(message):
-        raise EventsLost(f"the input of response {ids.response_id(turn)!r} is no longer kept")
+        name = ids.response_id(turn)
+        raise EventsLost(
+            f"response {name!r} has no input to show: it was never started, or that is too large"
+        )
     said = {"role": "user", "content": message}
     return item_of(f"msg_in_{ids.suffix(turn)}", said, call.settings.shown_part)
 

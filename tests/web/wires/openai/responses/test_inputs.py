@@ -103,7 +103,10 @@ async def test_what_is_no_longer_kept_is_refused() -> None:
 async def test_a_text_that_is_too_large_to_be_shown_is_not_passed_off_as_none() -> None:
     async with serving(done, speaks=["openai"], shown_part=50) as house:
         assert text_of(await asked_with(house, await created(house, "x" * 40))) == ["x" * 40]
-        assert await refused(house, await created(house, "x" * 200)) == (400, "events_lost", None)
+        large = await created(house, "x" * 200)
+        assert await refused(house, large) == (400, "events_lost", None)
+        error = (await house.get(f"{URL}/{large}/input_items")).body["error"]
+        assert error["message"].endswith("too large"), "it is kept, in the conversation"
 
 
 async def test_of_a_response_that_has_brought_its_own_history_not_all_is_kept() -> None:
