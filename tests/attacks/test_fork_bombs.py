@@ -54,10 +54,10 @@ def runs(end: int) -> bool:
     return False
 
 
-def stopped(folder: Path, groups: str, chains: int) -> Stopped:
+def stopped(folder: Path, groups: str, chains: int, grace: float = GRACE) -> Stopped:
     """Stop the turn of the bomb when it goes off, beside another user's tool and a bystander."""
     with (
-        Server(tokens=["ada:a", "bob:b"], cancel_grace=GRACE) as server,
+        Server(tokens=["ada:a", "bob:b"], cancel_grace=grace) as server,
         Client(server, "a") as ada,
         Client(server, "b") as bob,
         alive(folder) as (fifo, end),
@@ -104,7 +104,8 @@ def fork_bombs() -> dict[str, Stopped]:
 @pytest.mark.parametrize("chains", [1, CHAINS])
 def test_nothing_of_a_fork_bomb_runs_when_its_stop_is_answered(chains: int, tmp_path: Path) -> None:
     """G3, G9, G13, G14."""
-    seen = stopped(tmp_path, "same", chains)
+    # They all end, so the grace is a limit only: a loaded machine may need longer for so many.
+    seen = stopped(tmp_path, "same", chains, grace=10.0)
     assert (seen.verdict, seen.said_to_run, seen.runs) == ("cancelled", 0, False)
     assert seen.answers_meanwhile > 5
     assert seen.worst_wait_ms < 1000 * GRACE
