@@ -121,6 +121,7 @@ class WaitsFor(Word):
     SERVER_CAP = word("server_cap", "as many turns are in flight as there may be in all")
     USER_CAP = word("user_cap", "the user has as many turns in flight as one may have")
     AGENT_CAP = word("agent_cap", "its agent has as many turns in flight as it may have")
+    START = word("start", "nothing any more: it has its slot, and is about to start")
 
 
 class MoveTo(Word):

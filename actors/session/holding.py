@@ -193,6 +193,7 @@ def _go_on_asking(
             superseded,
             own_policy=head.own_policy,
             position=CALLED_UP,
+            waits_for=WaitsFor.START,
         )
         effects = (ReplyPlaced(to, waits, ticket),)
     moment = line.due

@@ -134,17 +134,19 @@ def queued_turns(state: State) -> tuple[TurnRecord, ...]:
 def queue_of(state: State, standing: Standing | None = None) -> tuple[QueuedTurn, ...]:
     """The turns that wait for the session, in order, each with its place and what it waits for.
 
-    ``standing`` is where the one that is called up stands, if it waits for a slot.
+    ``standing`` is where the one that is called up stands, if it waits for a slot: one that has asked for one
+    and does not stand anywhere has it, and is about to start.
     """
     line, last_epoch = line_of(state), state.memory.last_epoch
     if line is None:
         return ()
+    has_slot = standing is None and type(state) is Queued and state.asked is not None
     return tuple(
         [
             QueuedTurn(
                 waiting_record(turn, last_epoch),
                 position,
-                waits_for(turn, position, standing),
+                WaitsFor.START if has_slot and position == CALLED_UP else waits_for(turn, position, standing),
                 turn.not_before,
                 turn.spec.message,
                 standing if position == CALLED_UP else None,

@@ -167,7 +167,7 @@ class Slots:
     def placed(self, answer: Placed, ticket: Ticket) -> Placed:
         """The answer to a send, or those that wait, with where the turn stands that is called up.
 
-        If its slot is granted meanwhile, as it is.
+        If it has its slot already, the answer stays as it is: the turn is about to start.
         """
         standing = self.scheduler.standing(ticket)
         if standing is None:

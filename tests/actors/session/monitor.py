@@ -1157,8 +1157,8 @@ class _Step:
             if turn is not None and turn.spec.turn_id == turn_id:
                 for_moment = position is None or (position == 0 and turn.not_before is not None)
                 waits_for = WaitsFor.NOT_BEFORE if for_moment else WaitsFor.SESSION_BUSY
-                if self._asks_for(turn_id) and not self.repeated:
-                    waits_for = None  # the scheduler says for which cap
+                if self._asks_for(turn_id):
+                    waits_for = WaitsFor.START  # unless the scheduler says for which cap
                 return {"position": position, "waits_for": waits_for, "not_before": turn.not_before}
         raise Broken(f"G3: the answer says {turn_id} is queued, but it does not wait")
 

@@ -50,6 +50,7 @@ export const WAITS_FOR = {
   not_before: { behind: true, text: ({ moment }) => `Waits until ${moment}` },
   server_cap: { text: ({ among }) => `Waiting until the server has room${among}` },
   user_cap: { text: ({ among }) => `Waiting until fewer of your messages are being answered${among}` },
+  start: { text: () => "About to start" },
   agent_cap: { text: ({ among }) => `Waiting until the agent has room${among}` },
 };
 

@@ -1,12 +1,15 @@
 """Sessions whose turns wait for a slot: where they stand, how they come by one; none is lost (G8)."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
-from tests.fakes import ScriptedAgent, done, opened, settle
+from tests.fakes import ScriptedAgent, VirtualClock, done, opened, settle, virtual_time, waiting
+from turnkeeper.actors.admission.scheduler import Scheduler
+from turnkeeper.actors.events.event import PLACES
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import PreconditionFailed, SessionLost
 from turnkeeper.actors.model.messages import ChangeQueued, Submit
@@ -27,6 +30,12 @@ def in_use(registry: SessionRegistry) -> tuple[int, int, int]:
     """How many turns are in flight without a slot and with one, and how many wait for one."""
     in_all = registry.directory.ledger.in_all
     return in_all.turns, in_all.slots, in_all.waiting
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[VirtualClock]:
+    async with virtual_time() as clock:
+        yield clock
 
 
 @pytest.fixture(params=["memory", "journal"])
@@ -71,6 +80,51 @@ async def test_a_receipt_says_where_its_turn_stands_and_so_does_a_retry(
         standing = (await registry.send("s4", "hello", user="ada", turn_id="t4")).standing
         assert standing is not None
         assert (standing.position, standing.waiting) == (1, 2)
+
+
+async def test_what_has_its_slot_at_once_waits_only_for_its_start(
+    clock: VirtualClock, journal: MemoryJournal | None
+) -> None:
+    """G3: what is said of it between its slot and its start. No turn of its session comes first."""
+    agent = ScriptedAgent()
+    async with opened(agent, journal=journal, on_cap="wait", max_in_flight_in_all=1) as registry:
+        await registry.send("s1", "later", after=60.0)
+        stream = await registry.subscribe("s1")
+        waiting(stream)
+        await clock.advance(61.0)
+        await agent.run()
+        [places] = [
+            each.data["queue"] for each in waiting(stream) if each.name == PLACES and each.data["queue"]
+        ]
+        assert [(each["position"], each["waits_for"], "standing" in each) for each in places] == [
+            (0, "start", False)
+        ]
+        stream.close()
+
+
+async def test_the_answers_about_what_has_its_slot_at_once_say_that_it_is_to_start(
+    journal: MemoryJournal | None,
+) -> None:
+    """G3."""
+    agent = ScriptedAgent()
+    async with opened(agent, journal=journal, on_cap="wait") as registry:
+        await registry.send("s1", "later", turn_id="t1", after=60.0)
+        [moved] = await registry.ask(ChangeQueued("s1", "t1", to="first"))
+        assert (moved.position, moved.waits_for, moved.standing) == (0, WaitsFor.START, None)
+        assert (await agent.run()).turn.turn_id == "t1"
+
+
+async def test_a_send_that_has_its_slot_only_once_it_is_called_up_says_that_it_is_to_start(
+    monkeypatch: pytest.MonkeyPatch, journal: MemoryJournal | None
+) -> None:
+    """G3: as where others might have come first, and did not."""
+    agent = ScriptedAgent()
+    async with opened(agent, journal=journal, on_cap="wait") as registry:
+        monkeypatch.setattr(Scheduler, "take", lambda *_: False)
+        sent = await registry.send("s1", "hello")
+        said = (sent.status, sent.position, sent.waits_for, sent.standing)
+        assert said == (TurnStatus.QUEUED, 0, WaitsFor.START, None)
+        await agent.run()
 
 
 async def test_a_snapshot_and_a_move_say_where_the_turn_stands_that_is_called_up(
