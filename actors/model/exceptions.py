@@ -193,7 +193,7 @@ class TooManyOfAgent(TooManyTurns):
 
 
 class TooManyWaiting(SessionError):
-    """As many of the user's turns wait for a slot as may wait, or of all users' together."""
+    """As many of the user's turns wait for a slot or a moment as may wait, or of all users' together."""
 
     code = "TOO_MANY_WAITING"
 

@@ -149,7 +149,7 @@ class OnFull(Word):
 class OnCap(Word):
     """What becomes of a send that finds as many turns in flight as there may be."""
 
-    REFUSE = word("refuse", "it is refused")
+    REFUSE = word("refuse", "it is refused, unless it waits for a moment first")
     WAIT = word("wait", "its turn waits until there is a slot for it")
 
 

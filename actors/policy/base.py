@@ -66,6 +66,17 @@ def of_child(base: Base, priority: Priority | None) -> Base:
     return replace(base, policy=child, kept=kept(child))
 
 
+def for_later(policy: Policy) -> Policy:
+    """The policy of a turn that waits for a moment before it starts: it waits for a slot then.
+
+    Until then it is not in flight, and none is kept free for it; and it was accepted, so that it cannot be
+    refused any more.
+    """
+    if policy.on_cap is OnCap.WAIT:
+        return policy
+    return _changed(policy, {"on_cap": OnCap.WAIT}, {"on_cap": Mark("on_cap", Layer.REQUEST)})
+
+
 def resolve(base: Base, request: Mapping[str, Any]) -> Policy:
     """The policy of a send that says this; a ``None`` says nothing.
 

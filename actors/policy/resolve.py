@@ -26,8 +26,9 @@ from turnkeeper.actors.model.records import (
 from turnkeeper.actors.model.words import CancelCode, MoveTo, QueueMode
 from turnkeeper.actors.session.fields import seconds
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.session.slots import COLLAPSE, waits_for_a_moment
 
-from .base import kept, of_child, resolve
+from .base import for_later, kept, of_child, resolve
 from .layers import Layers
 from .params import written
 
@@ -100,7 +101,12 @@ def resolve_send(
         turn_id, digest = ids.turn_id(send.turn_id), _digest(message, agent, params)
     elif send.key is not None:
         turn_id, digest = ids.keyed_turn_id(user, session, send.key), _digest(message, agent, params)
+    after = None if send.after is None else seconds(send.after, "after_seconds")
+    not_before = now + after if after else None  # after no time it is sent now
     strategy = policy.strategy
+    later = (not_before is not None or strategy is COLLAPSE) and waits_for_a_moment(policy, not_before)
+    if later and send.parent is None:  # a turn that another one has sent for has the slot of that one
+        noted = kept(for_later(policy))
     size, needs = _size(message), False
     if params is not None:
         size += size_of_params(params)
@@ -111,8 +117,6 @@ def resolve_send(
     spec = TurnSpec(
         head, session, message, policy.turn_timeout, policy.cancel_grace, send.options, send.ended_to, size
     )
-    after = None if send.after is None else seconds(send.after, "after_seconds")
-    not_before = now + after if after else None  # after no time it is sent now
     return Submit(spec, strategy, send.wait, send.if_match, send.asker.bounded, None, not_before)
 
 

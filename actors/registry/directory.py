@@ -6,7 +6,7 @@ what it remembers is kept). The latter two are in order of time: those that are 
 """
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from turnkeeper.actors.admission.bounds import Bounds
@@ -72,7 +72,7 @@ class Entry(Held):
         self.agent: str | None = None
         #: The other agents of turns that wait and count already, for the caps of these agents.
         self.agents_behind: frozenset[str] = NO_AGENTS
-        #: Whether its next turn waits for a moment, to ask for a slot then: it counts among those that wait.
+        #: Whether turns of it wait for a moment, to ask for a slot then: one counts among those that wait.
         self.delays = False
         self.actor: Any = None
         #: Its event log.
@@ -181,7 +181,7 @@ class Directory:
             size += turn.spec.size
             if line is not None:
                 size += size_of_line(line)
-                behind = capped_agents(line, turn.spec.agent)
+                delays, behind = line.later != (), capped_agents(line, turn.spec.agent)
             if turn.ticket is None:
                 head = turn.spec.head
                 counts, agent = head.parent is None, head.agent
@@ -394,16 +394,17 @@ def followed(directory: Directory, actor: Any, session_id: SessionId, subscriber
         directory.resting[session_id] = entry
 
 
-def reserve(directory: Directory, session_id: SessionId) -> Holdings[Entry] | None:
-    """Count a turn that is about to be reported, unless it counts already.
+def reserve(directory: Directory, session_id: SessionId, *, waits: bool) -> Callable[[int], None] | None:
+    """Count a turn that is about to be reported, unless it counts already: in flight, or where it ``waits``.
 
-    Give its place back with ``count_turns(-1)`` before that.
+    Give its place back before that, by a call with -1.
     """
     entry = directory.entries.get(session_id)
     if entry is None or entry.counts:
         return None
-    entry.holdings.count_turns(1)
-    return entry.holdings
+    count = entry.holdings.count_later if waits else entry.holdings.count_turns
+    count(1)
+    return count
 
 
 def came_to_nothing(directory: Directory, actor: Any, state: State, title: str | None) -> None:

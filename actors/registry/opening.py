@@ -134,7 +134,7 @@ class Opening:
         holdings = ledger.of(asker.user)
         if message.parent is not None:
             count, full = _count_nothing, None
-        elif policy.on_cap is OnCap.WAIT:
+        elif policy.on_cap is OnCap.WAIT or message.after:  # the latter waits for a slot in any case
             count = holdings.count_later
             full = self._shared.slots.no_place(asker.user, bounded=asker.bounded)
         else:

@@ -175,9 +175,9 @@ class Settings(WorkSettings):
     max_in_flight_in_all: int = 10_000
     """How many turns all users together may have in flight."""
     max_waiting: int = 32
-    """How many turns of a user may wait for a slot when another send comes, where ``on_cap`` says that."""
+    """How many turns of a user may wait for a slot, or for a moment, when another send comes."""
     max_waiting_in_all: int = 10_000
-    """How many turns of all users together may wait for a slot when another send comes."""
+    """How many turns of all users together may wait for a slot, or for a moment, when another send comes."""
     lane_aging: float = 30.0
     """After how long a turn that waits for a slot is as urgent as those of the next higher lane."""
     max_depth: int = 8

@@ -6,11 +6,11 @@ asks with a ticket of its own and is granted that, or has asked in vain and give
 
 from typing import Final
 
-from turnkeeper.actors.model.policy import STANDARD
+from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.records import TurnSpec
 from turnkeeper.actors.model.slots import Claim, Ticket
 from turnkeeper.actors.model.value import replace, value
-from turnkeeper.actors.model.words import OnCap
+from turnkeeper.actors.model.words import OnCap, Strategy
 
 from .effects import Decision, Effect, LeaveSlot
 from .line import Line
@@ -18,6 +18,7 @@ from .states import Ending, Memory, Queued, Running, State
 
 #: Looked up once: on Python 3.11 each look-up on an enum costs 0.1 us, and every turn passes here.
 WAIT: Final = OnCap.WAIT
+COLLAPSE: Final = Strategy.COLLAPSE
 #: Mostly no turn waits whose agent has a cap: this very set stands for that, which is compared by identity.
 NO_AGENTS: Final = frozenset[str]()
 
@@ -35,6 +36,11 @@ def needs_slot(spec: TurnSpec) -> bool:
     """Whether the turn runs in a slot only."""
     policy = spec.head.own_policy
     return policy is not None and policy.on_cap is WAIT
+
+
+def waits_for_a_moment(policy: Policy, not_before: float | None) -> bool:
+    """Whether a send waits in an idle session, too: for that moment, or for others that are to join it."""
+    return not_before is not None or (policy.strategy is COLLAPSE and policy.collapse_window > 0.0)
 
 
 def is_beside(spec: TurnSpec) -> bool:
@@ -72,8 +78,9 @@ def slot_of(state: State) -> Slot | None:
 
 
 def waits_for_slots(state: Queued) -> bool:
-    """Whether nothing of it is about to run: its next turn needs a slot, be that asked for already or not."""
-    return state.asked is not None or needs_slot(state.line.turns[0].spec)
+    """Whether nothing of it is about to run: its next turn waits for a moment, or needs a slot."""
+    first = state.line.next
+    return first is None or state.asked is not None or needs_slot(first.spec)
 
 
 def capped_agents(line: Line, holder: str | None = None) -> frozenset[str]:
@@ -90,9 +97,10 @@ def capped_agents(line: Line, holder: str | None = None) -> frozenset[str]:
 
 
 def weight_of(state: Queued) -> tuple[bool, bool]:
-    """Whether its next turn counts as one in flight already, and whether it has a slot to ask for still."""
+    """Whether its next turn counts as one in flight already, and whether one has a slot to ask for still."""
     waits = waits_for_slots(state)
-    return not waits and not is_beside(state.line.turns[0].spec), waits and state.asked is None
+    delays = bool(state.line.later) or (waits and state.asked is None)
+    return not waits and not is_beside(state.line.turns[0].spec), delays
 
 
 def serves(slot: Slot, spec: TurnSpec) -> bool:

@@ -47,6 +47,24 @@ async def test_the_queue_the_snapshot_and_the_places_say_where_a_turn_stands() -
             )
 
 
+async def test_a_message_for_next_week_is_not_in_flight_and_takes_no_other_message_s_place() -> None:
+    """G8, G14: whatever `on_cap` says of those that are sent for now."""
+    caps: dict[str, Any] = {"max_in_flight": 1, "max_in_flight_in_all": 1, "max_waiting": 2}
+    async with serving(ScriptedAgent(), authenticate=by_token, **caps) as house:
+        for name in ("a1", "a2"):
+            said = (await house.send(name, after_seconds=604_800, token="ada-token")).body
+            assert (said["task_status"], said["waits_for"]) == ("queued", "not_before")
+        assert (await house.get(PATH, **ROOT)).body["now"]["in_flight"] == 0
+        refused = await house.send("a3", after_seconds=604_800, token="ada-token")
+        assert (refused.status, refused.code) == (429, "TOO_MANY_WAITING")
+        assert refused.headers["Retry-After"] == "1"
+        assert (await house.send("b1", token="bob-token")).body["task_status"] == "running"
+        (waiting,) = (await house.get("/chat/a1/queue", token="ada-token")).body["queue"]
+        turn = (await house.get(f"/chat/a1/turns/{waiting['task_id']}", token="ada-token")).body
+        shown = turn["policy"]["on_cap"]
+        assert (shown["value"], shown["layer"]) == ("wait", "request")
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

@@ -115,7 +115,8 @@ async def test_a_turn_for_later_waits_for_its_moment() -> None:
         assert waiting["not_before"] == said["not_before"]
         assert waiting["not_before"] - waiting["submitted_at"] == pytest.approx(3600)
         assert agent.runs == []
-        assert ids(await change(house, "t1", move="first")) == []
+        (moved,) = (await change(house, "t1", move="first")).body["queue"]
+        assert (moved["position"], moved["waits_for"], moved["not_before"]) == (0, "start", None)
         await until(lambda: len(agent.runs) == 1)
 
 

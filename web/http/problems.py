@@ -163,7 +163,7 @@ class Code(StrEnum):
     TOO_MANY_WAITING = (
         errors.TooManyWaiting.code,
         429,
-        "as many turns wait for a slot as `max_waiting` and `max_waiting_in_all` say; those that wait stay",
+        "as many turns wait for a slot, or for a moment, as `max_waiting` and `max_waiting_in_all` say",
     )
     TOO_DEEP = errors.TooDeep.code, 429, "the tree of the agent's turn has as many levels as `max_depth` says"
     TOO_MANY_CHILDREN = (

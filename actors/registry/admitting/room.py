@@ -10,7 +10,13 @@ from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import Layer, OnCap
 from turnkeeper.actors.registry.directory import Directory
-from turnkeeper.actors.session.slots import capped_agents, claim_of, next_ticket, waits_for_slots
+from turnkeeper.actors.session.slots import (
+    capped_agents,
+    claim_of,
+    next_ticket,
+    waits_for_a_moment,
+    waits_for_slots,
+)
 from turnkeeper.actors.session.states import Ending, Idle, Memory, Queued, Running, State
 from turnkeeper.actors.session.views import line_of
 
@@ -100,12 +106,15 @@ def _with_slot(ledger: Ledger[Any], slots: Slots, before: State, message: Submit
         refusal = ledger.no_byte(owner, bounded=bounded) or ledger.too_stubborn(owner, bounded=bounded)
         if refusal is None and bounded and not _takes_a_place(before):
             refusal = _beyond_its_own_cap(ledger, owner, policy)
-    if refusal is None and (type(before) is Idle or _is_free(before)):
-        ticket = next_ticket(before.memory)
-        if message.not_before is None and slots.take(ticket, claim_of(owner, spec)):
-            return replace(message, granted=ticket)
-        if message.not_before is None or type(before) is Idle:  # else the session waits for a moment already
+    if refusal is None and waits_for_a_moment(policy, message.not_before):
+        line = line_of(before)
+        if line is None or not line.later:  # else the session counts among those that wait for one
             refusal = slots.no_place(owner, bounded=bounded)
+    elif refusal is None and (type(before) is Idle or _is_free(before)):
+        ticket = next_ticket(before.memory)
+        if slots.take(ticket, claim_of(owner, spec)):
+            return replace(message, granted=ticket)
+        refusal = slots.no_place(owner, bounded=bounded)
     return message if refusal is None else replace(message, no_room=refusal)
 
 

@@ -22,10 +22,9 @@ time and is decided after that.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, assert_never
 
-from turnkeeper.actors.admission.holdings import Holdings
 from turnkeeper.actors.journal.contract import Append, Head, Journal, Landed, Moved, NotLanded
 from turnkeeper.actors.journal.derive import entries_of
 from turnkeeper.actors.journal.entries import Entry, Opened, Titled
@@ -86,13 +85,13 @@ class _Flight:
     effects: tuple[Effect, ...]
     packed: Packed | None
     decided_at: float
-    #: Whose place a turn has that is not in the directory yet.
-    place: Holdings[Any] | None
+    #: What counts a turn that is not in the directory yet, in flight or waiting.
+    count: Callable[[int], None] | None
 
     def arrive(self) -> None:
         """It is on its way no longer: what it came to counts by itself."""
-        if self.place is not None:
-            self.place.count_turns(-1)
+        if self.count is not None:
+            self.count(-1)
 
 
 class JournaledDecisions(Decisions):
@@ -208,8 +207,8 @@ class JournaledDecisions(Decisions):
         packed = self._cargo.pack()
         opening = () if self._head is not None else _opening(self._shared, home, now)
         entries = (*opening, *(() if packed is None else packed.entries), *decided)
-        place = _place(self._shared, self.state, after)
-        self._flight = _Flight(key, mail, after, effects, packed, now, place)
+        count = _counted(self._shared, self.state, after)
+        self._flight = _Flight(key, mail, after, effects, packed, now, count)
         self._journal.append(Append(home.session_id, self._head, entries, key, self._actor))
 
     # -- The answer -------------------------------------------------------------------------------------
@@ -363,15 +362,16 @@ def _opening(shared: Shared, home: Home, now: float) -> tuple[Entry, ...]:
     return (opened,) if title is None else (opened, Titled(title))
 
 
-def _place(shared: Shared, before: State, after: State) -> Holdings[Any] | None:
-    """Take the place of a turn that the directory does not show before it has landed."""
+def _counted(shared: Shared, before: State, after: State) -> Callable[[int], None] | None:
+    """Count a turn that the directory does not show before it has landed; what takes it back then."""
     if type(before) is not Idle or type(after) is Idle or type(after) is Closed:
         return None
-    if slot_of(after) is not None or (type(after) is Queued and waits_for_slots(after)):
-        return None  # its slot counts, once it has one
+    waits = type(after) is Queued and waits_for_slots(after)
+    if slot_of(after) is not None and not waits:
+        return None  # its slot counts
     if is_beside(after.turn.spec if type(after) is not Queued else after.line.turns[0].spec):
         return None
-    return reserve(shared.directory, before.memory.home.session_id)
+    return reserve(shared.directory, before.memory.home.session_id, waits=waits)
 
 
 def _recovered(mail: tuple[Mail, ...], shared: Shared, actor: AsyncioRef[Any], state: State) -> None:

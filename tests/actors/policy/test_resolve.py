@@ -7,8 +7,9 @@ import pytest
 
 from turnkeeper.actors.model.exceptions import InvalidRequest, MessageTooLarge, ReadOnlyMessage, UnknownAgent
 from turnkeeper.actors.model.messages import Send, Submit
-from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnId, TurnOptions
-from turnkeeper.actors.model.words import CancelCode, Layer, Strategy
+from turnkeeper.actors.model.policy import Decided
+from turnkeeper.actors.model.records import HOST, Asker, SessionId, TurnId, TurnOptions, TurnRef
+from turnkeeper.actors.model.words import CancelCode, Layer, OnCap, Strategy
 from turnkeeper.actors.policy.layers import Layers
 from turnkeeper.actors.policy.resolve import MAX_TEXT, cancel_code, check_text, fingerprint, resolve_send
 from turnkeeper.actors.policy.said import said as says
@@ -100,6 +101,36 @@ def test_an_unknown_agent_is_refused(agent: Any) -> None:
 @pytest.mark.parametrize("turn_id", ["", "a b", "events", 1, [], "x" * 201])
 def test_a_turn_id_that_breaks_the_rule_is_refused(turn_id: Any) -> None:
     assert refused(turn_id=turn_id).field == "turn_id"
+
+
+# -- A moment ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "waits"),
+    [
+        ({"after": 5}, True),
+        ({"after": 0}, False),
+        ({"strategy": "collapse", "policy": {"collapse_window": 2}}, True),
+        ({"strategy": "collapse"}, False),
+        ({"policy": {"collapse_window": 2}}, False),
+    ],
+)
+def test_a_turn_that_waits_for_a_moment_waits_for_a_slot_then(said: dict[str, Any], waits: bool) -> None:
+    policy = resolved(**said).spec.policy
+    decided = Decided(OnCap.WAIT, Layer.REQUEST) if waits else Decided(OnCap.REFUSE, Layer.DEFAULT)
+    assert policy.decided("on_cap") == decided
+
+
+def test_where_turns_wait_anyway_it_is_the_host_who_says_so() -> None:
+    policy = resolved(Settings(on_cap="wait"), after=5).spec.policy
+    assert policy.decided("on_cap") == Decided(OnCap.WAIT, Layer.DEFAULT)
+
+
+def test_a_turn_that_another_one_sends_for_waits_for_no_slot_whatever_it_waits_for() -> None:
+    parent = TurnRef(SessionId("s0"), TurnId("t0"))
+    policy = resolved(parent=parent, strategy="collapse", policy={"collapse_window": 2}).spec.policy
+    assert policy.on_cap is OnCap.REFUSE
 
 
 # -- Fingerprints -----------------------------------------------------------------------------------

@@ -193,6 +193,18 @@ async def test_where_turns_wait_a_send_that_waits_for_the_hosts_word_is_one_of_t
         assert (in_all.later, in_all.waiting) == (0, 1)
 
 
+async def test_a_send_for_later_that_waits_for_the_hosts_word_takes_no_turns_place() -> None:
+    """G8, G14."""
+    host = Host()
+    async with asking(host.later, max_in_flight=1, max_waiting=1) as registry:
+        sends = [registry.ask(Send("s0", "x", ADA, after=60)), registry.ask(Send("s1", "x", ADA))]
+        with pytest.raises(TooManyWaiting):
+            await registry.ask(Send("s2", "x", ADA, after=60))
+        for answer in host.answers.values():
+            answer.set_result(None)
+        assert [(await each).status for each in sends] == [TurnStatus.QUEUED, TurnStatus.RUNNING]
+
+
 async def test_how_many_sends_of_a_user_wait_for_the_hosts_word_the_users_policy_says() -> None:
     """G8, G14."""
     host = Host()

@@ -1,8 +1,14 @@
 """Whether there is room for a turn is decided with its send: behind idempotency, before all else (G8)."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
 import pytest
 
-from tests.fakes import ScriptedAgent, opened
+from tests.actors.journal.slow import SlowJournal
+from tests.fakes import ScriptedAgent, VirtualClock, opened, settle, virtual_time
+from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import TooManyOfAgent, TooManyTurns, TooManyWaiting
 from turnkeeper.actors.model.words import TurnStatus, WaitsFor
 from turnkeeper.actors.turn.agent import Agent
@@ -63,17 +69,11 @@ async def test_a_turn_that_waits_for_its_session_counts_among_those_of_its_agent
             await registry.send("s2", "next", user="ada", agent="coder")
         with pytest.raises(TooManyOfAgent):
             await registry.send("s3", "instead", user="ada", agent="coder", strategy="interrupt")
-        with pytest.raises(TooManyOfAgent):
-            await registry.send("s4", "later", user="ada", agent="coder", after=60)
         assert not any(run.turn.cancel_requested for run in runs)
         await registry.cancel("s1", "t2")
         with pytest.raises(TooManyOfAgent):
             await registry.send("s2", "next", user="ada", agent="coder")
         await registry.cancel("s1", "t1")
-        await registry.send("s4", "later", user="ada", agent="coder", after=60)
-        with pytest.raises(TooManyOfAgent):
-            await registry.send("s2", "next", user="ada", agent="coder")
-        await registry.close("s4")
         await registry.send("s2", "next", user="ada", agent="coder")
 
 
@@ -147,4 +147,147 @@ async def test_those_that_wait_for_a_moment_are_among_those_that_may_wait() -> N
         await registry.send("a2", "hello", user="ada", after=1_000.0)
         await registry.close("a2", user="ada")
         await registry.close("a1", user="ada")
+        assert registry.directory.ledger.waiting("ada") == 0
+
+
+# -- Those that wait for a moment, where the host has no turn wait ------------------------------------
+
+WEEK = 604_800.0
+#: A send that waits for a moment, by itself or for others that are to join it.
+LATER = [{"after": WEEK}, {"strategy": "collapse", "policy": {"collapse_window": WEEK}}]
+
+
+@pytest.fixture
+async def clock() -> AsyncIterator[VirtualClock]:
+    async with virtual_time() as clock:
+        yield clock
+
+
+@pytest.mark.parametrize("later", LATER, ids=["after", "window"])
+async def test_a_turn_that_waits_for_a_moment_is_not_in_flight(later: dict[str, Any]) -> None:
+    """G8, G14: a message for next week takes no place of this week's."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight=2, max_in_flight_in_all=2, max_waiting=3) as registry:
+        for n in range(3):
+            assert (await registry.send(f"a{n}", "later", user="ada", **later)).status is TurnStatus.QUEUED
+        now = await registry.admission()
+        assert (now.in_flight, now.active_users) == (0, 0)
+        for user in ("ada", "bob"):
+            assert (await registry.send(user, "now", user=user)).status is TurnStatus.RUNNING
+        with pytest.raises(TooManyTurns):
+            await registry.send("b1", "now", user="bob")
+        assert (await registry.send("b1", "later", user="bob", **later)).status is TurnStatus.QUEUED
+
+
+@pytest.mark.parametrize("later", LATER, ids=["after", "window"])
+@pytest.mark.parametrize("on_cap", ["refuse", "wait"])
+async def test_at_most_so_many_turns_wait_for_a_moment(on_cap: str, later: dict[str, Any]) -> None:
+    """Also while there is a slot for each of them."""
+    agent = ScriptedAgent()
+    async with opened(agent, on_cap=on_cap, max_waiting=2, max_waiting_in_all=3) as registry:
+        for session, user in (("a0", "ada"), ("a1", "ada")):
+            await registry.send(session, "later", user=user, turn_id=session, **later)
+        with pytest.raises(TooManyWaiting, match="a user"):
+            await registry.send("a2", "later", user="ada", **later)
+        assert (await registry.send("a1", "later", user="ada", turn_id="a1", **later)).repeated
+        await registry.send("b0", "later", user="bob", **later)
+        with pytest.raises(TooManyWaiting, match="in all"):
+            await registry.send("c0", "later", user="cid", **later)
+        await registry.send("a2", "now", user="ada")
+        await registry.close("a0", user="ada")
+        await registry.send("c0", "later", user="cid", **later)
+
+
+async def test_those_that_wait_for_a_moment_in_a_busy_session_are_among_those_that_may_wait() -> None:
+    """G14: else each of a user's sessions could have some when it comes to rest."""
+    agent = ScriptedAgent()
+    async with opened(agent, max_waiting=1) as registry:
+        for n in range(2):
+            await registry.send(f"s{n}", "now", user="ada")
+        for _ in range(2):
+            await registry.send("s0", "later", user="ada", after=WEEK)
+        with pytest.raises(TooManyWaiting):
+            await registry.send("s1", "later", user="ada", after=WEEK)
+        for _ in range(2):
+            (await agent.run()).finish()
+        with pytest.raises(TooManyWaiting):
+            await registry.send("s1", "later", user="ada", after=WEEK)
+        await registry.cancel("s0", user="ada", queue="clear")
+        assert registry.directory.ledger.waiting("ada") == 0
+        await registry.send("s1", "later", user="ada", after=WEEK)
+
+
+async def test_what_waits_in_a_session_takes_no_place_for_a_send_that_starts_there() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, max_in_flight=1) as registry:
+        await registry.send("s1", "later", user="ada", after=WEEK)
+        await registry.send("s2", "now", user="ada")
+        with pytest.raises(TooManyTurns):
+            await registry.send("s1", "now", user="ada")
+
+
+@pytest.mark.parametrize("with_journal", [False, True])
+async def test_a_turn_whose_moment_comes_is_not_refused_but_waits_for_a_slot(
+    clock: VirtualClock, with_journal: bool
+) -> None:
+    """G8: nor are there more turns in flight than there may be."""
+    agent, journal = ScriptedAgent(), MemoryJournal() if with_journal else None
+    async with opened(agent, journal=journal, max_in_flight_in_all=1) as registry:
+        later = await registry.send("s1", "later", user="ada", after=60.0)
+        await registry.send("s2", "now", user="bob")
+        run = await agent.run()
+        await clock.advance(61.0)
+        [queued] = await registry.queue("s1", user="ada")
+        assert (queued.turn.turn_id, queued.waits_for) == (later.turn_id, WaitsFor.SERVER_CAP)
+        with pytest.raises(TooManyTurns):
+            await registry.send("s3", "now", user="cid")
+        run.finish()
+        run = await agent.run()
+        assert (run.turn.text, registry.directory.ledger.in_all.in_flight) == ("later", 1)
+        with pytest.raises(TooManyTurns):
+            await registry.send("s3", "now", user="cid")
+        run.finish()
+        await later.result()
+        assert registry.directory.ledger.in_all.in_flight == 0
+
+
+async def test_a_restart_neither_refuses_a_turn_that_waits_for_a_moment_nor_counts_it_as_in_flight(
+    clock: VirtualClock,
+) -> None:
+    """G11."""
+    agent, journal = ScriptedAgent(), MemoryJournal()
+    async with opened(agent, journal=journal, max_in_flight_in_all=1) as registry:
+        await registry.send("s1", "later", user="ada", after=60.0)
+    async with opened(agent, journal=journal, max_in_flight_in_all=1, max_waiting=1) as registry:
+        assert len(await registry.queue("s1", user="ada")) == 1
+        assert (registry.directory.ledger.in_all.in_flight, registry.directory.ledger.in_all.later) == (0, 1)
+        await registry.send("s2", "now", user="bob")
+        run = await agent.run()
+        await clock.advance(61.0)
+        run.finish()
+        assert (await agent.run()).turn.text == "later"
+
+
+async def test_a_turn_that_waits_for_a_moment_takes_no_place_of_its_agents() -> None:
+    agent = ScriptedAgent()
+    async with opened({"default": agent, "coder": Agent(agent, max_of_agent=1)}) as registry:
+        await registry.send("s1", "later", user="ada", agent="coder", after=WEEK)
+        await registry.send("s2", "now", user="bob", agent="coder")
+        with pytest.raises(TooManyOfAgent):
+            await registry.send("s3", "now", user="cid", agent="coder")
+
+
+async def test_those_that_are_on_their_way_into_the_journal_are_among_those_that_may_wait() -> None:
+    """G8: many may be sent before the first of them is written."""
+    agent, journal = ScriptedAgent(), SlowJournal()
+    async with opened(agent, journal=journal, max_waiting=2) as registry:
+        journal.hold()
+        sends = [asyncio.ensure_future(registry.send(f"s{n}", "x", user="ada", after=WEEK)) for n in range(4)]
+        await settle()
+        journal.let_go()
+        came_to = await asyncio.gather(*sends, return_exceptions=True)
+        assert [isinstance(each, TooManyWaiting) for each in came_to] == [False, False, True, True]
+        assert registry.directory.ledger.waiting("ada") == 2
+        for n in range(2):
+            await registry.close(f"s{n}", user="ada")
         assert registry.directory.ledger.waiting("ada") == 0
