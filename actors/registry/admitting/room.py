@@ -10,6 +10,7 @@ from turnkeeper.actors.model.slots import Ticket
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import Layer, OnCap
 from turnkeeper.actors.registry.directory import Directory
+from turnkeeper.actors.session.line import Waiting
 from turnkeeper.actors.session.slots import (
     capped_agents,
     claim_of,
@@ -18,6 +19,7 @@ from turnkeeper.actors.session.slots import (
     waits_for_slots,
 )
 from turnkeeper.actors.session.states import Ending, Idle, Memory, Queued, Running, State
+from turnkeeper.actors.session.steps.joins import join
 from turnkeeper.actors.session.views import line_of
 
 from .slots import Slots
@@ -110,12 +112,22 @@ def _with_slot(ledger: Ledger[Any], slots: Slots, before: State, message: Submit
         line = line_of(before)
         if line is None or not line.later:  # else the session counts among those that wait for one
             refusal = slots.no_place(owner, bounded=bounded)
+        if refusal is not None and _joins(before, message):
+            refusal = None
     elif refusal is None and (type(before) is Idle or _is_free(before)):
         ticket = next_ticket(before.memory)
         if slots.take(ticket, claim_of(owner, spec)):
             return replace(message, granted=ticket)
         refusal = slots.no_place(owner, bounded=bounded)
     return message if refusal is None else replace(message, no_room=refusal)
+
+
+def _joins(before: State, message: Submit) -> bool:
+    """Whether the message becomes a part of one that waits, and so needs no place of its own."""
+    if message.not_before is not None:
+        return False
+    spec = message.spec
+    return join(before.memory, line_of(before), Waiting(spec), spec.submitted_at) is not None
 
 
 def _beyond_its_own_cap(ledger: Ledger[Any], owner: str, policy: Policy) -> SessionError | None:

@@ -217,6 +217,18 @@ async def test_those_that_wait_for_a_moment_in_a_busy_session_are_among_those_th
         await registry.send("s1", "later", user="ada", after=WEEK)
 
 
+async def test_a_message_that_joins_another_one_needs_no_place_among_those_that_wait() -> None:
+    agent = ScriptedAgent()
+    async with opened(agent, max_waiting=1) as registry:
+        await registry.send("s1", "now", user="ada")
+        taker = await registry.send("s1", "next", user="ada", strategy="collapse")
+        await registry.send("s2", "later", user="ada", after=WEEK)
+        joins = await registry.send("s1", "and this", user="ada", **LATER[1])
+        assert (joins.status, joins.merged_into) == (TurnStatus.MERGED, taker.turn_id)
+        with pytest.raises(TooManyWaiting):
+            await registry.send("s1", "later", user="ada", after=WEEK)
+
+
 async def test_what_waits_in_a_session_takes_no_place_for_a_send_that_starts_there() -> None:
     agent = ScriptedAgent()
     async with opened(agent, max_in_flight=1) as registry:
