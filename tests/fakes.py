@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from contextvars import Context
+from contextvars import Context, copy_context
 from typing import Any
 
 from turnkeeper.actors.events.event import Event
@@ -23,7 +23,7 @@ from turnkeeper.actors.session.settings import Settings
 from turnkeeper.actors.testing.clock import VirtualClock as VirtualClock
 from turnkeeper.actors.testing.clock import settle as settle
 from turnkeeper.actors.testing.clock import virtual_time as virtual_time
-from turnkeeper.actors.turn.turn import Turn
+from turnkeeper.actors.turn.turn import Turn, current
 
 FOREVER = math.inf
 
@@ -131,6 +131,13 @@ class ScriptedAgent:
 async def done(turn: Turn) -> str:
     """An agent that returns at once."""
     return f"done: {turn.text}"
+
+
+def inside(turn: Turn) -> Context:
+    """The context of a task that the turn's agent has begun."""
+    context = copy_context()
+    context.run(current.set, turn)
+    return context
 
 
 async def remembering(turn: Turn) -> list[Any]:

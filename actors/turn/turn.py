@@ -1,8 +1,7 @@
 """Turn: what the host's coroutine is given."""
 
 import asyncio
-from contextvars import Context as Variables
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from functools import partial
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -193,12 +192,6 @@ class Turn(Calling, Sectioned, Metered, Working, Sending, Generic[C]):
     def is_inside(self) -> bool:
         """Whether this is called in a task of the turn's, or one that such a task has started."""
         return current.get() is self
-
-    def context_inside(self) -> Variables:
-        """A copy of the caller's context, as a part of this turn."""
-        context = copy_context()
-        context.run(current.set, self)
-        return context
 
     def ask_to_stop(self, reason: Reason) -> None:
         """Note that a cancel was asked, where code that reads flags looks for it."""

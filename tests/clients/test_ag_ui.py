@@ -10,7 +10,7 @@ from ag_ui.core import Event as AgUiEvent
 from pydantic import TypeAdapter
 
 from tests.clients.node import IN_NODE, ClientError, Driver, Made
-from tests.fakes import ScriptedAgent
+from tests.fakes import ScriptedAgent, inside
 from tests.test_docs import EXAMPLES, load
 from tests.web.fakes_web import House, running
 from turnkeeper.actors.model.words import CancelCode, TurnStatus
@@ -58,8 +58,12 @@ async def test_the_client_gets_the_texts_tools_and_data_of_a_run(
     run.turn.emit("reasoning", {"text": "hm"})
     run.turn.emit("delta", {"text": "one "})
     run.turn.emit("delta", {"text": "two"})
-    async with run.turn.tool_call("c1", "search", {"q": "x"}) as tool:
-        tool.result({"found": 1})
+
+    async def search() -> None:
+        async with run.turn.tool_call("c1", "search", {"q": "x"}) as tool:
+            tool.result({"found": 1})
+
+    await asyncio.create_task(search(), context=inside(run.turn))
     run.turn.emit("delta", {"text": "three"})
     run.turn.emit("picture", {"url": "y"})
     run.finish("done")

@@ -36,8 +36,9 @@ class Calling(Stoppable):
         ``call_id`` is the model's id for it, ``name`` the tool's; ``arguments`` are shown to readers. Raises
         `InvalidRequest` for an id or a name that is not a text of 1 to 200 printable characters, and
         `EventNotJson` for arguments that are not JSON. Entering it raises `InvalidRequest` while a call of
-        that id is open, `TooManyOpenCalls` beyond ``max_open_calls``, `TurnOver` once the turn has ended, and
-        `WrongThread` off the loop's thread; or CancelledError, as `emit` does.
+        that id is open, `TooManyOpenCalls` beyond ``max_open_calls``, `TurnOver` once the turn has ended,
+        `OutsideTurn` in a task that is not the turn's, and `WrongThread` off the loop's thread; or
+        CancelledError, as `emit` does.
 
         It ends with the block, as ``done``, ``failed`` or ``cancelled``. One that is cancelled because the
         turn was stopped stays among the `open_calls`.
@@ -65,6 +66,7 @@ class Calling(Stoppable):
             raise WrongThread("a call of a tool belongs on the loop")
         if self.over:
             raise TurnOver(f"turn {self.turn_id} is over: it calls no tools")
+        self.check_inside("tool_call")
         if own.calls is None:
             own.calls = OpenCalls()
         if call.id in own.calls:

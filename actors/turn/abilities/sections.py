@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from turnkeeper.actors.metrics.meter import SECTIONS_CUT_SHORT, SECTIONS_ENTERED, SECTIONS_REFUSED
-from turnkeeper.actors.model.exceptions import OutsideTurn, SectionReused, TurnOver, WrongThread
+from turnkeeper.actors.model.exceptions import SectionReused, TurnOver, WrongThread
 from turnkeeper.actors.model.messages import Hold, Unhold
 from turnkeeper.actors.model.records import Epoch, Reason
 from turnkeeper.actors.runtime import AsyncioRef
@@ -53,11 +53,6 @@ class Sectioned(Undoable):
         return CriticalSection(self, None if timeout is None else seconds(timeout, "timeout"))
 
     # -- for turnkeeper's own use ---------------------------------------------------------------------
-
-    @property
-    def is_inside(self) -> bool:
-        """Whether this is called in a task of the turn's, or one that such a task has started."""
-        raise NotImplementedError
 
     @property
     def in_section(self) -> bool:
@@ -128,8 +123,7 @@ class CriticalSection:
         session = turn.session
         if turn.over or session is None:
             raise TurnOver(f"turn {turn.turn_id} is over: there is nothing to interrupt")
-        if not turn.is_inside:
-            raise OutsideTurn("a cancel of the turn does not reach this task: it is not one of the turn's")
+        turn.check_inside("a critical section")
         if self._number:
             raise SectionReused("a critical section is entered once: make another one")
         return session

@@ -84,8 +84,9 @@ class Sending(Undoable):
         session, an attempt that comes after a restart gets what the one before it has got.
 
         Raises what a send is refused with, `OwnLineage`, `TooDeep`, `TooManyChildren`, `ChildNotStarted`,
-        `TurnOver` once the turn has returned or ended, `WrongThread` off the loop's thread, and
-        CancelledError in a turn that was asked to stop. Cancelling it cancels the child.
+        `TurnOver` once the turn has returned or ended, `OutsideTurn` in a task that is not the turn's,
+        `WrongThread` off the loop's thread, and CancelledError in a turn that was asked to stop. Cancelling
+        it cancels the child.
         """
         within = self._host.child_wait if wait_timeout is None else seconds(wait_timeout, "wait_timeout")
         try:
@@ -124,8 +125,10 @@ class Sending(Undoable):
         if get_ident() != host.thread:
             text = "a turn sends on the loop: asyncio.run_coroutine_threadsafe(turn.send(...), loop)"
             raise WrongThread(text)
-        if self.stop_asked and not self.over:
-            raise asyncio.CancelledError
+        if not self.over:
+            self.check_inside("send")
+            if self.stop_asked:
+                raise asyncio.CancelledError
         branch = self._branch
         if self.over or branch.stops:
             raise TurnOver(f"turn {self.turn_id} is over: it sends nothing more")

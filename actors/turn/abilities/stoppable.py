@@ -32,13 +32,14 @@ class Stoppable(Undoable):
         have ``wind_grace`` seconds. In it, `context` is the conversation as it will be kept, and may be
         changed, unless the turn was given up. Can be a decorator. It is lost with the process: the
         ``on_interrupt`` of a registry is not. Raises `InvalidRequest`, `TurnOver` once the turn has ended,
-        and `WrongThread` off the loop's thread.
+        `OutsideTurn` in a task that is not the turn's, and `WrongThread` off the loop's thread.
         """
         if get_ident() != self._host.thread:
             text = "on_cancel belongs on the loop: loop.call_soon_threadsafe(turn.on_cancel, hook)"
             raise WrongThread(text)
         if self.over:
             raise TurnOver(f"turn {self.turn_id} is over: nothing will cancel it")
+        self.check_inside("on_cancel")
         check_function(hook, "on_cancel", "a reason", "a text")
         own = self.made_own
         if own.on_cancel is None:

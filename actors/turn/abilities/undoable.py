@@ -8,13 +8,13 @@ from turnkeeper.actors.model.functions import check_function
 from turnkeeper.actors.turn.winding.hooks import Undo, UndoHook
 
 from .host import TurnHost
+from .inside import Inside
 from .own import Own
-from .specified import Specified
 
 H = TypeVar("H", bound=UndoHook)
 
 
-class Undoable(Specified):
+class Undoable(Inside):
     """What a turn knows of its being undone."""
 
     __slots__ = ("own",)
@@ -28,13 +28,15 @@ class Undoable(Specified):
         It is called without arguments, and may be a coroutine function. The one registered last is called
         first, once the turn has stopped; all together have ``wind_grace`` seconds. Can be a decorator. It is
         lost with the process: the ``on_rollback`` of a registry is not. Raises `InvalidRequest`, `TurnOver`
-        once the turn has ended or is being undone, and `WrongThread` off the loop's thread.
+        once the turn has ended or is being undone, `OutsideTurn` in a task that is not the turn's, and
+        `WrongThread` off the loop's thread.
         """
         if get_ident() != self._host.thread:
             text = "on_rollback belongs on the loop: loop.call_soon_threadsafe(turn.on_rollback, hook)"
             raise WrongThread(text)
         if self.over:
             raise TurnOver(f"turn {self.turn_id} is over: nothing will undo it")
+        self.check_inside("on_rollback")
         check_function(hook, "on_rollback")
         self.own_undo.hooks.append(hook)
         return hook

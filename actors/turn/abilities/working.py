@@ -5,7 +5,6 @@ import inspect
 import os
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import Callable, Coroutine, Mapping
-from contextvars import Context
 from functools import partial
 from threading import get_ident
 from typing import Any, ParamSpec, TypeVar
@@ -48,8 +47,8 @@ class Working(Undoable):
 
         So is one that the turn leaves running when it returns: await what is to be finished. An error that
         is never looked at changes nothing of the turn; it is logged and counted. Raises `InvalidRequest` for
-        what is no coroutine, `TooManyTasks`, `TurnOver` once the turn has ended or its time is up, and
-        `WrongThread` off the loop's thread.
+        what is no coroutine, `TooManyTasks`, `TurnOver` once the turn has ended or its time is up,
+        `OutsideTurn` in a task that is not the turn's, and `WrongThread` off the loop's thread.
         """
         if not isinstance(coroutine, Coroutine):
             raise InvalidRequest(
@@ -65,7 +64,7 @@ class Working(Undoable):
         except BaseException:
             coroutine.close()  # or Python warns that it was never awaited
             raise
-        return tasks.start(coroutine, name, self.context_inside(), means.loop)
+        return tasks.start(coroutine, name, means.loop)
 
     async def in_thread(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a plain function in a thread; return what it returns, or raise what it raises, once it has.
@@ -74,7 +73,8 @@ class Working(Undoable):
         published before the call returns. No thread can be stopped from outside: cancelling this sets
         ``cancel_requested`` for the function to look at, and raises CancelledError when it has returned.
         Where all threads are busy it waits for one; cancelling ends that at once. Raises `InvalidRequest`,
-        `ThreadNotStarted`, `TurnOver` once the turn has ended or its time is up, and `WrongThread`.
+        `ThreadNotStarted`, `TurnOver` once the turn has ended or its time is up, `OutsideTurn` in a task that
+        is not the turn's, and `WrongThread`.
         """
         if inspect.iscoroutinefunction(function) or not callable(function):
             raise InvalidRequest("in_thread takes a plain function and its arguments", field="function")
@@ -84,7 +84,7 @@ class Working(Undoable):
             Threads, lambda begun: Threads(begun, means.pool, self.owner, means)
         )
         begin = partial(self._check_may_begin, "in_thread")
-        answer: T = await threads.run(partial(function, *args, **kwargs), self.context_inside(), begin)
+        answer: T = await threads.run(partial(function, *args, **kwargs), begin)
         return answer
 
     def process(
@@ -106,7 +106,8 @@ class Working(Undoable):
         Leaving waits until none of it runs, through every cancellation.
 
         The block raises, where it begins, `ProcessNotStarted`, `TooManyProcesses`, `TurnOver` once the turn
-        has ended or its time is up, and `WrongThread`. Raises `InvalidRequest`.
+        has ended or its time is up, `OutsideTurn` in a task that is not the turn's, and `WrongThread`. Raises
+        `InvalidRequest`.
         """
         more = checked(argv, {**options, "stdin": stdin, "stdout": stdout, "stderr": stderr, "cwd": cwd})
         return ProcessBlock(self._add_process, lambda: self.stop_asked, argv, env, limit, more)
@@ -119,6 +120,7 @@ class Working(Undoable):
         begun = None if self.own is None else self.own.begun
         if self.over or (begun is not None and begun.closed):
             raise TurnOver(f"turn {self.turn_id} is over, or its time is up: it begins nothing more")
+        self.check_inside(what)
 
     def outlived(self) -> None:
         """It is over, and what it has begun may run on."""
@@ -128,10 +130,6 @@ class Working(Undoable):
     def is_left_in(self, left: Left) -> bool:
         """Whether it was stopped and is over, and ``left`` counts what its registry's turns leave running."""
         return self.over and self.stop_asked and self._host.means.left is left
-
-    def context_inside(self) -> Context:
-        """A copy of the caller's context, as a part of this turn."""
-        raise NotImplementedError
 
     def _add_process(self) -> Running:
         self._check_may_begin("process")

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from contextvars import Context
 from typing import Any, Final, TypeVar
 
 from .begun import Begun, Counted
@@ -33,14 +32,10 @@ class Tasks:
         return len(self._running)
 
     def start(
-        self,
-        coroutine: Coroutine[Any, Any, T],
-        name: str | None,
-        context: Context,
-        loop: asyncio.AbstractEventLoop,
+        self, coroutine: Coroutine[Any, Any, T], name: str | None, loop: asyncio.AbstractEventLoop
     ) -> "asyncio.Task[T]":
         """Let this coroutine run in a task of its own."""
-        task = loop.create_task(coroutine, name=name, context=context)
+        task = loop.create_task(coroutine, name=name)
         # An eager one may have ended.
         if not task.done():
             self._running.add(task)

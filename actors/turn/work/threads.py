@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from contextvars import Context, ContextVar
+from contextvars import ContextVar, copy_context
 from functools import partial
 from threading import get_ident
 from typing import Any, TypeVar
@@ -150,13 +150,14 @@ class Threads:
     def settle(self) -> None:
         """Nothing is left to be done."""
 
-    async def run(self, function: Callable[[], Any], context: Context, begin: Callable[[], object]) -> Any:
-        """Run the function in a thread, in this context; return what it returns, or raise what it raises.
+    async def run(self, function: Callable[[], Any], begin: Callable[[], object]) -> Any:
+        """Run the function in a thread, in the caller's context; return what it returns, or raise that.
 
         Waits for a thread; ``begin`` is called when there is one. Cancelling gives up that wait, and is heard
         only after the function's return once it runs. Raises `ThreadNotStarted`.
         """
         await self._pool.enter(self._user)
+        context = copy_context()
         call = Call(partial(context.run, function), self._ended, self._home)
         context.run(current_call.set, call)
         self._calls.add(call)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
-from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, opened, settle
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, inside, opened, settle
 from turnkeeper.actors.model.exceptions import (
     EventNotJson,
     InvalidRequest,
@@ -197,7 +197,7 @@ async def test_of_a_turn_that_is_given_up_the_calls_that_go_on_are_open(clock: V
             async with run.turn.tool_call("call_1", "search"):
                 await gate.wait()
 
-        task = asyncio.create_task(search())
+        task = asyncio.create_task(search(), context=inside(run.turn))
         await settle()
         answer = await registry.cancel("s1", "t1")
         assert answer.turn is not None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
-from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, opened, settle
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, done, inside, opened, settle
 from turnkeeper.actors.model.exceptions import (
     ChildNotStarted,
     InvalidRequest,
@@ -305,7 +305,8 @@ async def test_what_a_turn_sends_for_when_it_has_returned_already_is_stopped_at_
     async with opened(agent) as registry:
         await registry.send("s1", "hello")
         run = await agent.run()
-        await run.turn.begin("s2", "go")  # as a task that it has left behind may do
+        # As a task that it has left behind may do.
+        await asyncio.create_task(run.turn.begin("s2", "go"), context=inside(run.turn))
         run.turn.close()
         child = await agent.run()
         await child.ended.wait()
@@ -884,7 +885,7 @@ async def test_a_child_whose_parent_is_gone_ends_as_its_own_policy_says(clock: V
         assert run.turn.spec.parent == TurnRef(SessionId("s1"), TurnId("t1"))
         # It is no one's child any more, and may still not send to where it came from.
         with pytest.raises(OwnLineage):
-            await run.turn.send("s1", "back", agent="child")
+            await asyncio.create_task(run.turn.send("s1", "back", agent="child"), context=inside(run.turn))
         run.finish("alone")
         again.release()
         await settle()

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
-from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, opened, settle
+from tests.fakes import FOREVER, ScriptedAgent, VirtualClock, inside, opened, settle
 from turnkeeper.actors.model.exceptions import InvalidRequest, TurnOver, WaitsForItself
 from turnkeeper.actors.model.records import Reason, TurnOptions
 from turnkeeper.actors.model.words import CancelCode, TurnStatus, Verdict
@@ -83,7 +83,7 @@ async def test_it_is_not_called_of_a_turn_that_finished_first() -> None:
     async with opened(agent) as registry:
         await registry.send("s1", "hello", turn_id="t1")
         run = await agent.run()
-        run.turn.on_cancel(lambda _reason, partial: called.append(partial))
+        inside(run.turn).run(run.turn.on_cancel, lambda _reason, partial: called.append(partial))
         asking = asyncio.ensure_future(registry.cancel("s1", "t1"))
         await run.cancelled.wait()
         run.finish("done")
@@ -97,7 +97,7 @@ async def test_it_is_called_of_a_turn_that_failed_when_it_cleaned_up() -> None:
     async with opened(agent) as registry:
         await registry.send("s1", "hello", turn_id="t1")
         run = await agent.run()
-        run.turn.on_cancel(lambda reason, _partial: called.append(reason.code))
+        inside(run.turn).run(run.turn.on_cancel, lambda reason, _partial: called.append(reason.code))
         asking = asyncio.ensure_future(registry.cancel("s1", "t1"))
         await run.cancelled.wait()
         run.fail(ValueError("no"))
@@ -182,12 +182,12 @@ async def test_of_a_turn_that_was_given_up_the_conversation_may_not_be_changed(c
         turn = (await agent.run()).turn
         turn.emit("delta", {"text": "half"})
 
-        @turn.on_cancel
         def hook(_reason: Reason, partial: str) -> None:
             called.append(partial)
             with pytest.raises(TurnOver):
                 turn.context.messages.append("a note")
 
+        inside(turn).run(turn.on_cancel, hook)
         answer = await registry.cancel("s1", "t1")
         assert (answer.verdict, called) == (Verdict.UNRESPONSIVE, ["half"])
         assert await contents(registry) == ["hello", "half"]
@@ -199,7 +199,7 @@ async def test_its_late_end_may_come_while_its_hooks_run(clock: VirtualClock) ->
     async with opened(agent, cancel_grace=2) as registry:
         await registry.send("s1", "hello", turn_id="t1")
         run = await agent.run()
-        run.turn.on_cancel(lambda _reason, _partial: gate.wait())
+        inside(run.turn).run(run.turn.on_cancel, lambda _reason, _partial: gate.wait())
         asking = asyncio.ensure_future(registry.cancel("s1", "t1"))
         await clock.advance(2.5)
         run.finish("late")

@@ -30,22 +30,6 @@ async def test_a_task_can_be_awaited_and_is_a_part_of_its_turn() -> None:
         assert await (await registry.send("s1", "hello")).result() is True
 
 
-async def test_one_that_is_begun_outside_of_its_turn_is_a_part_of_it_as_well() -> None:
-    async def work() -> Any:
-        return current.get()
-
-    turns: list[Turn] = []
-
-    async def agent(turn: Turn) -> None:
-        turns.append(turn)
-        await for_ever()
-
-    async with opened(agent) as registry:
-        await registry.send("s1", "hello")
-        await settle()
-        assert await turns[0].create_task(work()) is turns[0]
-
-
 async def test_they_are_cancelled_with_the_turn_and_have_ended_before_the_verdict() -> None:
     """G13."""
     ended: list[str] = []
