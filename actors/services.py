@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .events.wire import still_running_data, turn_data
-from .model.exceptions import TurnCancelled, TurnFailed, UnknownAgent, WaitsForItself
+from .model.exceptions import TurnCancelled, TurnFailed, WaitsForItself
 from .model.messages import Cancel, CancelAnswer, Cleanup, ListActive
 from .model.records import HOST, Asker, SessionId, TurnId, TurnOptions
 from .model.words import CancelCode, TurnStatus, Verdict
+from .policy.layers import unknown_agent
 from .registry.directory import PASS
 from .registry.front import SessionRegistry, open_registry
 from .runtime import batches
@@ -195,7 +196,7 @@ def _agent_for(registry: SessionRegistry, context: Any) -> str | None:
         return name if isinstance(name, str) and name else None
     if len(registry.agents) == 1:
         return None
-    raise UnknownAgent(f"no agent is called {name[:200]!r}")
+    raise unknown_agent(name, "agent_name")
 
 
 def _name_of(source: Any) -> str | None:

@@ -11,7 +11,7 @@ from turnkeeper.actors.model.exceptions import InvalidRequest, ScopeMissing
 from turnkeeper.actors.model.messages import Admission, SetAdmission
 from turnkeeper.actors.model.records import Asker
 from turnkeeper.actors.model.words import Layer
-from turnkeeper.actors.policy.layers import Layers
+from turnkeeper.actors.policy.layers import Layers, unknown_agent
 from turnkeeper.actors.policy.said import MAX_FIELD, Said, of_whom, said
 from turnkeeper.actors.session.settings import Settings
 
@@ -98,6 +98,8 @@ def _news(layers: Layers, given: Mapping[Any, Any]) -> Iterator[Said]:
         for name, fields in _mapping(given.get(kind, {}), kind).items():
             if not isinstance(name, str):
                 raise InvalidRequest(f"{kind} must be a mapping of names to caps", field=kind)
+            if layer is Layer.AGENT and name not in before:
+                raise unknown_agent(name, kind)
             known = before.get(name, Said(layer, name, {}))
             others = {field: value for field, value in known.fields.items() if field not in FIELDS}
             yield _replaced(known, {**others, **_said(layer, name, fields).fields})

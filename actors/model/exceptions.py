@@ -125,9 +125,13 @@ class EventsLost(SessionError):
 
 
 class UnknownAgent(SessionError):
-    """No agent of that name was registered."""
+    """No agent of that name was registered. ``field`` names what has named it."""
 
     code = "UNKNOWN_AGENT"
+
+    def __init__(self, text: str, *, field: str = "agent") -> None:
+        super().__init__(text)
+        self.field = field
 
 
 class SessionBusy(SessionError):

@@ -14,6 +14,11 @@ from .said import Said, default, over, said
 MAX_NAME = 200
 
 
+def unknown_agent(name: Any, field: str = "agent") -> UnknownAgent:
+    """The refusal of a name that no agent has; ``field`` is what it was given as."""
+    return UnknownAgent(f"no agent is called {str(name)[:MAX_NAME]!r}", field=field)
+
+
 class Layers:
     """The settings, what is said about agents and what about users: each can be said anew.
 
@@ -61,7 +66,7 @@ class Layers:
         try:
             found = self._of_agents[agent]
         except (KeyError, TypeError):
-            raise UnknownAgent(f"no agent is called {str(agent)[:MAX_NAME]!r}") from None
+            raise unknown_agent(agent) from None
         if not self._users or user is None or user not in self._users:
             return found
         name = found.agent
@@ -90,7 +95,7 @@ class Layers:
                     default = over(new, self._settings)
                 case Layer.AGENT:
                     if new.name is None or new.name not in agents:
-                        raise UnknownAgent(f"no agent is called {str(new.name)[:MAX_NAME]!r}")
+                        raise unknown_agent(new.name, "name")
                     agents[new.name] = new
                 case Layer.USER:
                     if not isinstance(new.name, str):

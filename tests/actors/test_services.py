@@ -301,8 +301,9 @@ async def test_the_agent_is_the_one_the_context_names(script: Script) -> None:
         named = Context("s1", "ada", "coder")
         assert await services.send_message_to_agent("s1", "hi", context=named) == "coded by coder"
         assert await services.send_message_to_agent("s1", "hi", user="ada") == {"hi"}
-        with pytest.raises(UnknownAgent):
+        with pytest.raises(UnknownAgent) as refused:
             await services.send_message_to_agent("s1", "hi", context=Context("s1", "ada", "cook"))
+        assert refused.value.field == "agent_name"
 
 
 @pytest.mark.parametrize("context", [object(), "a text", 7, {"log_id": "s1"}])

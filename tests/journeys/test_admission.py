@@ -207,12 +207,13 @@ async def test_no_one_but_an_admin_sees_or_changes_how_turns_are_let_in() -> Non
         ({"agents": {"default": {"max_of_agent": 0}}}, 422, "INVALID_CAP", "max_of_agent"),
         ({"agents": {"default": {"turn_timeout": 1}}}, 422, "INVALID_REQUEST", "turn_timeout"),
         ({"agents": {"default": 3}}, 422, "INVALID_REQUEST", "agents"),
-        ({"agents": {"nobody": {}}}, 422, "UNKNOWN_AGENT", None),
+        ({"agents": {"nobody": {}}}, 422, "UNKNOWN_AGENT", "agents"),
         ({"users": {"ada": {"priority": "urgent"}}}, 422, "UNKNOWN_PRIORITY", "priority"),
         ({"users": {"ada": {"max_of_agent": 1}}}, 422, "INVALID_REQUEST", "max_of_agent"),
         ({"users": [1]}, 422, "INVALID_REQUEST", "users"),
         ({"users": {"a": {"max_in_flight": 1}, "b": {"max_in_flight": 1}}}, 429, "TOO_MANY_POLICIES", None),
-        ([], 422, "INVALID_REQUEST", "max_in_flight"),
+        ([], 422, "INVALID_REQUEST", "body"),
+        (3, 422, "INVALID_REQUEST", "body"),
     ],
 )
 async def test_a_malformed_change_is_refused_by_its_code_and_changes_nothing(

@@ -115,7 +115,7 @@ async def test_filters_are_combined_and_a_dry_run_only_says_which() -> None:
         ({"turns": ["a"]}, "INVALID_REQUEST", "turns"),
         ({"log_ids": "a"}, "INVALID_REQUEST", "log_ids"),
         ({"user": 1}, "INVALID_REQUEST", "user"),
-        ({"agent": "nobody"}, "UNKNOWN_AGENT", None),
+        ({"agent": "nobody"}, "UNKNOWN_AGENT", "agent"),
         ({"state": "completed"}, "INVALID_REQUEST", "state"),
         ({"strategy": "queue"}, "INVALID_REQUEST", "strategy"),
         ({"older_than": -1}, "INVALID_REQUEST", "older_than"),
@@ -142,7 +142,8 @@ async def test_a_request_that_does_not_say_clearly_what_to_stop_stops_nothing(
 async def test_a_body_that_is_no_object_stops_nothing(body: bytes) -> None:
     async with busy() as house:
         answer = await house.post(PATH, data=body, token=ROOT)
-        assert (answer.status, answer.code in ("INVALID_JSON", "INVALID_REQUEST")) == (422, True)
+        assert answer.status == 422
+        assert answer.code == "INVALID_JSON" or answer.body["detail"] == "the body must be an object"
         assert (await house.registry.counts()).turns_in_flight == 2
 
 

@@ -477,9 +477,7 @@ def _decode(body: bytes | bytearray, decoder: msgspec.json.Decoder[S], kind: typ
     except _REFUSED:
         data = decode_json(body)
         if not isinstance(data, dict):
-            names = kind.__struct_fields__
-            text = f"the body must be an object with {' and '.join(names)}"
-            raise InvalidRequest(text, field=names[0]) from None
+            raise InvalidRequest("the body must be an object", field="body") from None
         return _convert(data, kind)
 
 

@@ -128,7 +128,7 @@ class Code(StrEnum):
         "`after_seconds` is a number of seconds from 0 to a week",
     )
     TITLE_TOO_LONG = errors.TitleTooLong.code, 422, "the title has more characters than `title_length`"
-    UNKNOWN_AGENT = errors.UnknownAgent.code, 422, "there is no agent of that name"
+    UNKNOWN_AGENT = errors.UnknownAgent.code, 422, "there is no agent of that name; `field` names it"
     TURN_ID_REUSED = errors.TurnIdReused.code, 422, "the `task_id` stands for another message already"
     IDEMPOTENCY_KEY_REUSED = (
         errors.IdempotencyKeyReused.code,
@@ -321,6 +321,8 @@ def _refusal(error: errors.SessionError, code: Code) -> Problem:
             | errors.NotYoursToEdit(turn_id=str(turn_id))
         ):
             return Problem(code, str(error), task_id=turn_id)
+        case errors.UnknownAgent():
+            return Problem(code, str(error), field=error.field)
         case errors.InvalidRequest(field=str(field)):
             name = HTTP_NAMES.get(field, field)
             return Problem(code, str(error).replace(field, name, 1), field=name)

@@ -22,7 +22,8 @@ def agent_of(registry: SessionRegistry, model: str | None) -> str:
     if model is None or model == DEFAULT:
         return agents[0]
     if model not in agents:
-        raise UnknownAgent(f"there is no model {model[:MAX_NAME]!r} here; there are: {listed(agents)}")
+        text = f"there is no model {model[:MAX_NAME]!r} here; there are: {listed(agents)}"
+        raise UnknownAgent(text, field="model")
     return model
 
 

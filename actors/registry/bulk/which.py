@@ -5,12 +5,13 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final, TypeVar
 
 from turnkeeper.actors.model import ids
-from turnkeeper.actors.model.exceptions import InvalidRequest, UnknownAgent
+from turnkeeper.actors.model.exceptions import InvalidRequest
 from turnkeeper.actors.model.messages import CancelMany
 from turnkeeper.actors.model.records import Asker, SessionId, TurnId, TurnRecord
 from turnkeeper.actors.model.value import value
 from turnkeeper.actors.model.word import Word
 from turnkeeper.actors.model.words import QueueMode, Strategy, TurnStatus, is_terminal
+from turnkeeper.actors.policy.layers import unknown_agent
 from turnkeeper.actors.policy.resolve import forces
 from turnkeeper.actors.registry.directory import PASS, Directory
 from turnkeeper.actors.session.fields import seconds, whole
@@ -20,8 +21,6 @@ from turnkeeper.actors.session.views import queued_turns
 MOST: Final = 10_000
 #: The statuses of turns that have not ended.
 LIVE: Final = tuple(status for status in TurnStatus if not is_terminal(status))
-#: How much of a name that no agent has is repeated in the refusal.
-MAX_NAME: Final = 200
 W = TypeVar("W", bound=Word)
 
 
@@ -61,7 +60,7 @@ class Which:
             raise InvalidRequest("all must be true where no filter says which turns to stop", field="all")
         _named(message.queue, tuple(QueueMode), "queue")
         if message.agent is not None and message.agent not in agents:
-            raise UnknownAgent(f"no agent is called {str(message.agent)[:MAX_NAME]!r}")
+            raise unknown_agent(message.agent)
         if not isinstance(message.owner, str | None):
             raise InvalidRequest("owner must be a user's name", field="owner")
         return cls(

@@ -119,7 +119,7 @@ def test_what_is_answered_can_be_said_again() -> None:
         ({"cancel_grace": 3}, "INVALID_REQUEST", "cancel_grace"),
         ({"agents": {"coder": {"cancel_grace": 3}}}, "INVALID_REQUEST", "cancel_grace"),
         ({"agents": {"coder": {"max_of_agent": 0}}}, "INVALID_CAP", "max_of_agent"),
-        ({"agents": {"nobody": {}}}, "UNKNOWN_AGENT", None),
+        ({"agents": {"nobody": {}}}, "UNKNOWN_AGENT", "agents"),
         ({"agents": ["coder"]}, "INVALID_REQUEST", "agents"),
         ({"users": {"ada": None}}, "INVALID_REQUEST", "caps"),
         ({"users": {1: {}}}, "INVALID_REQUEST", "users"),

@@ -99,6 +99,7 @@ def test_what_is_wrong_is_refused_as_a_whole(layer: Layer, name: str | None, fie
     with pytest.raises(TurnkeeperError) as caught:
         found.say(layer, name, fields)
     assert caught.value.code == error
+    assert not isinstance(caught.value, UnknownAgent) or caught.value.field == "name"
     assert found.base("coder", "ada").policy == before
 
 

@@ -247,9 +247,9 @@ def test_a_ticket_is_asked_for_by_a_list_of_sessions() -> None:
 @pytest.mark.parametrize(
     ("body", "field"),
     [
-        ([], "log_ids"),
+        ([], "body"),
         ({}, "log_ids"),
-        (3, "log_ids"),
+        (3, "body"),
         ({"log_ids": []}, "log_ids"),
         ({"log_ids": "a"}, "log_ids"),
         ({"log_ids": [1]}, "log_ids"),

@@ -537,7 +537,7 @@ async def test_a_send_is_handed_over_before_its_handler_first_waits(k: int) -> N
 @pytest.mark.parametrize(
     ("fields", "code", "field"),
     [
-        ({"agent": "unknown"}, "UNKNOWN_AGENT", None),
+        ({"agent": "unknown"}, "UNKNOWN_AGENT", "agent"),
         ({"multitask_strategy": "wait"}, "INVALID_REQUEST", "multitask_strategy"),
         ({"multitask_strategy": ""}, "INVALID_REQUEST", "multitask_strategy"),
         ({"multitask_strategy": "\ud800"}, "INVALID_REQUEST", "multitask_strategy"),
@@ -965,7 +965,7 @@ async def test_a_session_is_given_a_title() -> None:
         ({"title": 1}, "title"),
         ({"title": "\ud800"}, "title"),
         ({"title": "x", "state": "idle"}, "state"),
-        ([], "title"),
+        ([], "body"),
     ],
 )
 async def test_a_title_that_is_none_is_refused(body: Any, field: str) -> None:

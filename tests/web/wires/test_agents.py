@@ -29,6 +29,7 @@ def test_one_that_there_is_not_is_refused_and_the_others_are_named() -> None:
     with pytest.raises(UnknownAgent) as refused:
         agent_of(SessionRegistry({"echo": done, "coder": done}), "gpt-4o")
     assert str(refused.value) == "there is no model 'gpt-4o' here; there are: echo, coder"
+    assert refused.value.field == "model"
 
 
 def test_of_many_agents_only_some_are_named() -> None:
