@@ -1,6 +1,7 @@
 """Lists of sessions, a page at a time: what is known of them in memory, awake, asleep, or only remembered."""
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from typing import TypeAlias, assert_never
 
@@ -104,8 +105,9 @@ def answer_sessions(shared: Shared, message: ListSessions, to: ReplyTo) -> None:
     if message.owner not in (None, owner):
         answer(to, SessionPage())  # as of a user who has no sessions
         return
-    if shared.journal is not None:
-        shared.answer_later(history.sessions(shared, shared.journal, owner, state, message), to)
+    if shared.journal is not None and not _is_open_in(state):
+        found_in = partial(_is_in, state=state)
+        shared.answer_later(history.sessions(shared, shared.journal, owner, state, message, found_in), to)
         return
     page = Page(message.before, message.limit, shared.clock())
 
@@ -231,6 +233,17 @@ def _is_in(found: Listed, state: SessionState | None) -> bool:
     if isinstance(found, Left):
         return state in (None, SessionState.IDLE)
     return not isinstance(found.state, Closed) if state is None else state_name(found.state) is state
+
+
+def _is_open_in(state: SessionState | None) -> bool:
+    """Whether all sessions in that state are open: a list of them need not ask the journal, which lags."""
+    match state:
+        case SessionState.QUEUED | SessionState.RUNNING | SessionState.CANCELLING:
+            return True
+        case None | SessionState.IDLE | SessionState.CLOSED:
+            return False
+        case _:
+            assert_never(state)
 
 
 def _wanted(message: GetMessages) -> tuple[int | None, int | None]:

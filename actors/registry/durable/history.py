@@ -3,6 +3,8 @@
 What is in memory is newer than what can be read: it is laid over that, where both know the same.
 """
 
+from collections.abc import Callable, Iterator
+
 from turnkeeper.actors.journal.contract import Journal
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
@@ -31,18 +33,28 @@ async def sessions(
     owner: str | None,
     state: SessionState | None,
     message: ListSessions,
+    is_in: Callable[[Entry], bool],
 ) -> SessionPage:
-    """A page of sessions, as they stand now. Raises `InvalidRequest` and `JournalDown`."""
+    """A page of sessions, as they stand now; ``is_in``: whether one stands so that it belongs there.
+
+    Raises `InvalidRequest` and `JournalDown`.
+    """
     page = await journal.sessions(
         owner=owner, state=state, q=message.q, before=message.before, limit=message.limit
     )
 
-    def as_it_stands(each: SessionSummary) -> SessionSummary:
-        entry = shared.directory.entries.get(each.session_id)
-        # The page is in the order of what the journal has.
-        return each if entry is None else replace(summary(entry), last_active_at=each.last_active_at)
+    entries = shared.directory.entries
 
-    return replace(page, sessions=tuple(map(as_it_stands, page.sessions)))
+    def as_they_stand() -> Iterator[SessionSummary]:
+        for each in page.sessions:
+            entry = entries.get(each.session_id)
+            if entry is None:
+                yield each
+            elif is_in(entry):
+                # The page is in the order of what the journal has.
+                yield replace(summary(entry), last_active_at=each.last_active_at)
+
+    return replace(page, sessions=tuple(as_they_stand()))
 
 
 def has_more(here: Conversation, before: int | None, limit: int | None) -> bool:

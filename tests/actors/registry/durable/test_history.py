@@ -2,21 +2,22 @@
 
 import pytest
 
-from tests.fakes import done, opened
+from tests.actors.journal.slow import SlowJournal
+from tests.fakes import FOREVER, ScriptedAgent, done, opened
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import UnknownTurn
 from turnkeeper.actors.model.messages import AwaitTurn
 from turnkeeper.actors.model.records import Returned
-from turnkeeper.actors.model.words import TurnStatus
+from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
 
 
-async def turns(registry: SessionRegistry, count: int) -> list[str]:
+async def turns(registry: SessionRegistry, count: int, session: str = "s1") -> list[str]:
     """So many turns, one after the other: their ids."""
     ids = []
     for number in range(count):
-        receipt = await registry.send("s1", f"message {number}")
+        receipt = await registry.send(session, f"message {number}")
         await receipt.ended()
         ids.append(receipt.turn_id)
     return ids
@@ -50,6 +51,34 @@ async def test_a_list_of_sessions_shows_those_in_memory_as_they_stand() -> None:
         stream = await registry.subscribe("s1")
         assert [each.subscribers for each in (await registry.sessions()).sessions] == [1]
         stream.close()
+
+
+async def in_state(registry: SessionRegistry, state: SessionState | None) -> set[str]:
+    return {each.session_id for each in (await registry.sessions(state=state)).sessions}
+
+
+async def test_a_list_of_one_state_is_of_those_that_stand_so_now_whatever_is_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal, agent = SlowJournal(), ScriptedAgent()
+    async with opened({"default": done, "long": agent}, journal=journal) as registry:
+        for session in ("idle", "runs", "stops", "closes"):
+            await turns(registry, 1, session)
+        # Lists are read from what was written by now.
+        monkeypatch.setattr(journal, "sessions", journal.after_a_kill().sessions)
+        agent.swallows = FOREVER
+        for session in ("runs", "stops", "new"):
+            await registry.send(session, "hi", agent="long")
+        await registry.cancel("stops", wait=False)
+        await registry.close("closes")
+        assert await in_state(registry, SessionState.RUNNING) == {"runs", "new"}
+        assert await in_state(registry, SessionState.CANCELLING) == {"stops"}
+        assert await in_state(registry, SessionState.QUEUED) == set()
+        assert await in_state(registry, SessionState.IDLE) == {"idle"}
+        assert await in_state(registry, None) == {"idle", "runs", "stops"}
+        first = await registry.sessions(state=SessionState.RUNNING, limit=1)
+        rest = await registry.sessions(state=SessionState.RUNNING, limit=1, before=first.before)
+        assert {each.session_id for each in (*first.sessions, *rest.sessions)} == {"runs", "new"}
 
 
 async def test_a_turn_that_its_session_does_not_remember_is_still_known_and_so_is_its_result() -> None:
