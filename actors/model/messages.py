@@ -524,12 +524,14 @@ class GetMessages(Query[Conversation]):
 
     The answer holds the messages themselves and no copies: read them, do not change them. ``before``: only
     those before so many, such as the ``omitted`` of an answer. ``limit``: of these only the last ones.
+    ``room``: few more are read from a journal than take so many bytes of memory.
     """
 
     session_id: str
     asker: Asker = HOST
     before: int | None = None
     limit: int | None = None
+    room: int | None = None
 
 
 @final

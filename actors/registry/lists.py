@@ -173,7 +173,7 @@ def answer_messages(shared: Shared, children: Children, message: GetMessages, to
     said = shared.contexts.conversation(session, before, limit)
     journal = shared.journal
     if journal is not None and history.has_more(said, before, limit):
-        shared.answer_later(journal.messages(session, before, limit), to)
+        shared.answer_later(history.messages(journal, session, before, limit, message.room), to)
     else:
         answer(to, said)
 

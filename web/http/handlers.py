@@ -247,9 +247,9 @@ async def name(mount: Mount, request: web.Request, asker: Asker) -> web.StreamRe
 
 async def messages(mount: Mount, request: web.Request, asker: Asker) -> web.StreamResponse:
     """``GET /chat/{log_id}/messages``."""
-    before, limit = BEFORE_MESSAGE.of(request), LIMIT.of(request)
-    conversation = await mount.registry.ask(GetMessages(LOG_ID.of(request), asker, before, limit))
-    settings = mount.settings
+    before, limit, settings = BEFORE_MESSAGE.of(request), LIMIT.of(request), mount.settings
+    wanted = GetMessages(LOG_ID.of(request), asker, before, limit, settings.log_bytes)
+    conversation = await mount.registry.ask(wanted)
     return respond(codec.encode_messages(conversation, settings.log_bytes, settings.shown_part))
 
 

@@ -4,8 +4,12 @@ What is in memory is newer than what can be read: it is laid over that, where bo
 """
 
 from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from typing import Final
 
+from turnkeeper.actors.admission.page import check_limit
 from turnkeeper.actors.journal.contract import Journal
+from turnkeeper.actors.model.footprint import footprint
 from turnkeeper.actors.model.messages import (
     AwaitTurn,
     Conversation,
@@ -25,6 +29,9 @@ from turnkeeper.actors.registry.shared import Shared
 from turnkeeper.actors.session import views
 from turnkeeper.actors.session.refusals import unknown_turn
 from turnkeeper.actors.session.views import find_turn
+
+#: How many messages are read at a time where there may not be room for all: few at first, each may be large.
+_STEPS: Final = (2, 4, 8, 16, 32, 64)
 
 
 async def sessions(
@@ -64,6 +71,26 @@ def has_more(here: Conversation, before: int | None, limit: int | None) -> bool:
     """
     asked = before is not None or limit is not None
     return asked and here.omitted > 0 and (limit is None or len(here.messages) < limit)
+
+
+async def messages(
+    journal: Journal, session: SessionId, before: int | None, limit: int | None, room: int | None
+) -> Conversation:
+    """A page of what was said, or as much of its end as has ``room``. Raises `JournalDown`."""
+    if room is None:
+        return await journal.messages(session, before, limit)
+    most, found = check_limit(limit), Conversation(session)
+    for step in chain(_STEPS, repeat(_STEPS[-1])):
+        part = await journal.messages(session, before, min(step, most - len(found.messages)))
+        if found.messages and part.omitted + len(part.messages) != before:
+            break  # a turn has cut it off meanwhile: what was read goes together
+        found = Conversation(
+            session, (*part.messages, *found.messages), found.cursor or part.cursor, part.omitted
+        )
+        before, room = part.omitted, room - sum(map(footprint, part.messages))
+        if not part.messages or not before or room <= 0 or len(found.messages) >= most:
+            break
+    return found
 
 
 async def turns(journal: Journal, entry: Entry, message: GetTurns) -> TurnPage:

@@ -11,6 +11,7 @@ from turnkeeper.actors.journal.contract import Append, Landed, Loaded, NotLanded
 from turnkeeper.actors.journal.entries import Entry
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import JournalDown, SessionError
+from turnkeeper.actors.model.messages import Conversation
 from turnkeeper.actors.model.records import SessionId, TurnId, TurnRecord
 
 
@@ -35,6 +36,8 @@ class SlowJournal(MemoryJournal):
         self._gone = asyncio.Event()
         #: The turns that were asked about, in order.
         self.asked: list[TurnId] = []
+        #: How many messages were read.
+        self.messages_read = 0
         self._answers = asyncio.Event()
         self._answers.set()
 
@@ -100,6 +103,11 @@ class SlowJournal(MemoryJournal):
     def let_answer(self) -> None:
         """Answer what was asked, and what is asked from now on."""
         self._answers.set()
+
+    async def messages(self, session_id: SessionId, before: int | None, limit: int | None) -> Conversation:
+        found = await super().messages(session_id, before, limit)
+        self.messages_read += len(found.messages)
+        return found
 
     async def turn(self, session_id: SessionId, turn_id: TurnId) -> TurnRecord | None:
         self.asked.append(turn_id)

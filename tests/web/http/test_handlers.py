@@ -934,6 +934,18 @@ async def test_messages_and_turns_go_backwards_page_by_page() -> None:
             assert (answer.status, answer.body["field"]) == (422, "before")
 
 
+async def test_no_more_messages_are_read_than_an_answer_has_room_for() -> None:
+    journal = SlowJournal()
+    async with serving(done, journal=journal, conversation_messages=1, log_bytes=5_000) as house:
+        for number in range(20):
+            await house.sent("s", "x" * 1_000, task_id=f"t{number}")
+            await ended(house, "s", f"t{number}")
+        answer = (await house.get("/chat/s/messages?limit=200")).body
+        assert 0 < len(answer["messages"]) < 5
+        assert answer["omitted"] + len(answer["messages"]) == 40
+        assert journal.messages_read < 12, "of forty"
+
+
 async def test_a_session_is_given_a_title() -> None:
     async with serving(done, authenticate=by_token, title_length=20) as house:
 

@@ -69,7 +69,7 @@ def _names(turns: tuple[TurnRecord, ...]) -> list[tuple[TurnId, Epoch | None]]:
 async def _conversation(call: Call, chat: SessionId) -> Conversation:
     before, limit = BEFORE_MESSAGE.of(call.request), LIMIT.of(call.request)
     try:
-        return await call.ask(GetMessages(chat, call.asker, before, limit))
+        return await call.ask(GetMessages(chat, call.asker, before, limit, call.settings.log_bytes))
     except UnknownSession:
         return Conversation(chat)
 

@@ -1,13 +1,15 @@
 """Older turns and messages than memory has are read from the journal."""
 
+from typing import Any
+
 import pytest
 
 from tests.actors.journal.slow import SlowJournal
 from tests.fakes import FOREVER, ScriptedAgent, done, opened
 from turnkeeper.actors.journal.memory import MemoryJournal
 from turnkeeper.actors.model.exceptions import UnknownTurn
-from turnkeeper.actors.model.messages import AwaitTurn
-from turnkeeper.actors.model.records import Returned
+from turnkeeper.actors.model.messages import AwaitTurn, Conversation, GetMessages
+from turnkeeper.actors.model.records import HOST, Returned, SessionId
 from turnkeeper.actors.model.words import SessionState, TurnStatus
 from turnkeeper.actors.registry.front import SessionRegistry
 from turnkeeper.actors.turn.turn import Turn
@@ -43,6 +45,41 @@ async def test_messages_page_back_past_those_that_are_in_memory() -> None:
         page = await registry.messages("s1", before=here.omitted, limit=3)
         assert [message["content"] for message in page.messages] == ["message 1", "message 2", "message 3"]
         assert page.omitted == 1
+
+
+async def test_of_large_messages_no_more_are_read_than_there_is_room_for() -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal, conversation_messages=1) as registry:
+        for number in range(20):
+            await (await registry.send("s1", f"{number} " + "x" * 1_000)).ended()
+        whole = (await registry.messages("s1", limit=100)).messages
+        assert (len(whole), journal.messages_read) == (40, 40)
+        journal.messages_read, before, pages = 0, None, list[Any]()
+        while before != 0:
+            page = await registry.ask(GetMessages("s1", HOST, before, 100, room=5_000))
+            assert 0 < len(page.messages) < 10
+            assert journal.messages_read < 12, "of forty"
+            journal.messages_read, before, pages = 0, page.omitted, [*page.messages, *pages]
+        assert pages == list(whole)
+        alone = await registry.ask(GetMessages("s1", HOST, None, 100, room=1))
+        assert alone.messages == whole[-2:]
+        assert (await registry.ask(GetMessages("s1", HOST, 40, 3, room=10**6))).messages == whole[-3:]
+
+
+async def test_a_conversation_that_is_cut_off_while_it_is_read_is_given_as_far_as_it_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    journal = SlowJournal()
+    async with opened(done, journal=journal, conversation_messages=1) as registry:
+        await turns(registry, 6)
+        whole, read = (await registry.messages("s1", limit=100)).messages, journal.messages
+
+        async def cut_off(session_id: SessionId, before: int | None, limit: int | None) -> Conversation:
+            return await read(session_id, 3 if before is not None else None, limit)
+
+        monkeypatch.setattr(journal, "messages", cut_off)
+        page = await registry.ask(GetMessages("s1", HOST, None, 100, room=10**6))
+        assert (page.messages, page.omitted) == (whole[-2:], 10)
 
 
 async def test_a_list_of_sessions_shows_those_in_memory_as_they_stand() -> None:
