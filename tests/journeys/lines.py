@@ -194,12 +194,20 @@ class Lines:
             self._edits.get(sent.session, {}).pop(into or "", None)
 
     def _was_stopped(self, run: Run, record: TurnRecord) -> None:
-        """If it was stopped, what it has registered for it was called, in order and while there was time."""
+        """If it was stopped, what it has registered for it was called, in order and while there was time.
+
+        One that had failed by itself, and was asked to stop after that, was not stopped.
+        """
         stopped = record.reason is not None and record.status is not TurnStatus.COMPLETED
         every = list(range(len(run.stops.kinds))) if stopped else []
         begun = run.stops.begun
         late = run.is_undone_late or self.stops
-        if begun != every and not (begun == every[: len(begun)] and late):
+        failed_before = record.status is TurnStatus.FAILED and not run.cancelled_at
+        if (
+            begun != every
+            and not (begun == every[: len(begun)] and late)
+            and not (failed_before and not begun)
+        ):
             self._say(f"of the hooks for a stop of {run.turn} {begun} were called, and it ended as {record}")
 
     def _was_heard(self, run: Run, record: TurnRecord) -> None:
