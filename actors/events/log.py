@@ -6,7 +6,7 @@ position. Replay and live are therefore one and the same reading, and nothing ca
 
 import re
 from collections.abc import Iterable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from turnkeeper.actors.model.records import Epoch, TurnId
 from turnkeeper.actors.model.value import value
@@ -58,6 +58,20 @@ class Past:
         return first - 1 if self.position is None else self.position
 
 
+class Reached(NamedTuple):
+    """The newest event of a log that has an id, which need not be kept."""
+
+    epoch: Epoch
+    n: int
+    #: Empty where a journal says how far it got, and the event is not kept.
+    name: str
+
+    @property
+    def id(self) -> str:
+        """The id of the event."""
+        return f"{self.epoch}-{self.n}"
+
+
 class Sum(Protocol):
     """How many bytes are kept, of something that logs are a part of."""
 
@@ -84,7 +98,7 @@ class _Uncounted:
 class EventLog:
     """The last events of one session: at most ``max_events`` and about ``max_bytes``."""
 
-    __slots__ = ("_bytes", "_events", "_keeper", "dropped", "first", "head")
+    __slots__ = ("_bytes", "_events", "_keeper", "dropped", "dropped_name", "first", "head")
 
     def __init__(self, keeper: Keeper | None = None) -> None:
         self._keeper = _Uncounted() if keeper is None else keeper
@@ -94,8 +108,9 @@ class EventLog:
         #: The position that the next event will have.
         self.head = 0
         self._bytes = 0
-        #: The id of the last numbered event that was dropped.
+        #: The id of the last numbered event that was dropped, and its name, which no journal keeps.
         self.dropped: tuple[Epoch, int] | None = None
+        self.dropped_name = ""
 
     @property
     def _base(self) -> int:
@@ -111,12 +126,6 @@ class EventLog:
     def size(self) -> int:
         """About how many bytes the kept events take."""
         return self._bytes
-
-    @property
-    def last(self) -> Event | None:
-        """The newest event with an id."""
-        kept = reversed(self._events[self._start :])
-        return next((event for event in kept if event.epoch is not None), None)
 
     def restore(
         self, events: Iterable[Event], dropped: tuple[Epoch, int] | None, max_events: int, max_bytes: int
@@ -146,6 +155,7 @@ class EventLog:
             event = events[start]
             if event.epoch is not None:
                 self.dropped = (event.epoch, event.n)
+                self.dropped_name = event.name
             self._bytes -= event.size + _OVERHEAD
             start += 1
         self.first = self._base + start
@@ -281,3 +291,11 @@ class EventLog:
         """The id of the oldest event that is kept and has one."""
         kept = (event.id for event in self._events[self._start :] if event.epoch is not None)
         return next(kept, None)
+
+
+def reached(log: EventLog) -> Reached | None:
+    """How far a log has got: events without an id may have taken the room of the newest that has one."""
+    for event in reversed(log.read(log.first, log.head)):
+        if event.epoch is not None:
+            return Reached(event.epoch, event.n, event.name)
+    return None if log.dropped is None else Reached(*log.dropped, log.dropped_name)

@@ -16,6 +16,7 @@ from turnkeeper.actors.events.event import (
     started_event,
 )
 from turnkeeper.actors.events.feed import Feed
+from turnkeeper.actors.events.log import reached
 from turnkeeper.actors.metrics.meter import (
     CHILDREN_STARTED,
     MESSAGES_ELIDED,
@@ -185,7 +186,7 @@ def publish_ends(shared: Shared, feed: Feed, before: State, left: State) -> None
 
     Where there is a journal, it says that once it is read again.
     """
-    for record, event in missing_terminal_events(before, left, feed.log.last):
+    for record, event in missing_terminal_events(before, left, reached(feed.log)):
         feed.append(event)
         if event.name == INTERRUPTED:
             count_end(shared.meter, record)
@@ -414,7 +415,7 @@ class Performer:
 
         May be called again for the same turn.
         """
-        turn, last = self.turns.turn, self.feed.log.last
+        turn, last = self.turns.turn, reached(self.feed.log)
         if turn is not None and not turn.over:
             turn.close()
         return None if last is None else last.id

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from turnkeeper.actors.events.event import END_NAMES, Event, cut_off_event
+from turnkeeper.actors.events.log import Reached
 from turnkeeper.actors.model.records import TurnRecord
 from turnkeeper.actors.model.value import replace
 from turnkeeper.actors.model.words import TurnStatus
@@ -11,11 +12,13 @@ from turnkeeper.actors.session.states import State
 from turnkeeper.actors.session.views import current_turn, find_turn, queued_turns
 
 
-def missing_terminal_events(before: State, left: State, last: Event | None) -> list[tuple[TurnRecord, Event]]:
+def missing_terminal_events(
+    before: State, left: State, reached: Reached | None
+) -> list[tuple[TurnRecord, Event]]:
     """The terminal events that a session still owes: of the turn that waited, and of the last that began.
 
     Each with the record of its turn. ``before`` is the state in which it failed, ``left`` what is left of
-    that, ``last`` its last event with an id, which shows how far it got.
+    that, ``reached`` how far its events got.
     """
     ends: list[tuple[TurnRecord, Event]] = []
     for queued in queued_turns(before):
@@ -25,10 +28,9 @@ def missing_terminal_events(before: State, left: State, last: Event | None) -> l
     current = current_turn(left)
     if current is None or current.epoch is None:
         return ends
-    reached = 0 if last is None else last.epoch or 0
-    if reached > current.epoch:
+    if reached is not None and reached.epoch > current.epoch:
         return ends  # another turn has begun since, so this one's end was published
-    begun = last if reached == current.epoch else None
+    begun = reached if reached is not None and reached.epoch == current.epoch else None
     if begun is None or begun.name not in END_NAMES.values():
         n = 0 if begun is None else begun.n + 1
         event = cut_off_event(current, None if begun is None else begun.id, n)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.turns import record, spec
 from turnkeeper.actors.events.event import Event, cut_off_event, started_event
-from turnkeeper.actors.events.log import EventLog, Gap
+from turnkeeper.actors.events.log import EventLog, Gap, Reached, reached
 from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import TurnStatus
 
@@ -215,6 +215,16 @@ def test_a_place_behind_what_was_trimmed_has_a_cursor_too() -> None:
     log = log_of((1, 0), (1, 1), None, None, max_events=1)
     assert log.cursor_at(log.first) == log.cursor_at(log.head) == "1-1"
     assert after(log, "1-1") == [None]
+
+
+def test_a_log_knows_how_far_it_got_where_events_without_an_id_have_taken_all_its_room() -> None:
+    """G7: the next event of a turn has the id after its last one, whether that is kept or not."""
+    assert reached(EventLog()) is None
+    assert reached(log_of(None)) is None
+    assert reached(log_of((1, 0), (1, 1), None)) == Reached(1, 1, "word")
+    last = reached(log_of((1, 0), (1, 1), None, None, max_events=2))
+    assert last == Reached(1, 1, "word")
+    assert last.id == "1-1"
 
 
 # -- Going to sleep ---------------------------------------------------------------------------------

@@ -20,7 +20,16 @@ from tests.fakes import (
 )
 from turnkeeper.actors.events.event import Event
 from turnkeeper.actors.model.exceptions import SessionClosed, SessionLost, ShuttingDown
-from turnkeeper.actors.model.messages import AwaitTurn, Cancel, Close, GetSession, Send, TurnEnded
+from turnkeeper.actors.model.messages import (
+    AwaitTurn,
+    Cancel,
+    ChangeQueued,
+    Close,
+    GetSession,
+    Send,
+    TurnEnded,
+)
+from turnkeeper.actors.model.records import TurnId
 from turnkeeper.actors.model.words import TurnStatus, Verdict
 from turnkeeper.actors.registry import decisions
 from turnkeeper.actors.registry.front import SessionRegistry
@@ -168,6 +177,44 @@ async def test_a_turn_that_was_given_up_long_ago_has_no_second_end_when_its_sess
             "turn.completed",
         ]
         subscription.close()
+
+
+async def _edited(registry: SessionRegistry, turn_id: str, times: int) -> None:
+    """The turn that waits is edited so often, each of which is an event without an id."""
+    for number in range(times):
+        await registry.ask(ChangeQueued("s1", TurnId(turn_id), message=str(number)))
+
+
+async def test_a_turn_of_which_no_event_is_kept_ends_with_the_next_id_when_its_session_fails() -> None:
+    """G7: what was published of those that wait has taken the room of its events."""
+    agent = ScriptedAgent()
+    async with opened(agent, log_events=4) as registry:
+        receipt = await registry.send("s1", "hello")
+        (await agent.run()).turn.emit("word", "a")
+        waits = await registry.send("s1", "waits", strategy="enqueue")
+        await _edited(registry, waits.turn_id, 4)
+        stream = await registry.subscribe("s1", after=f"{receipt.epoch}-1")
+        crash(registry)
+        events = await read_to_end(stream)
+        assert [event.id for event in events if event.id is not None] == [f"{receipt.epoch}-2"]
+        assert events[-2].data["kept"] == f"{receipt.epoch}-1"
+
+
+async def test_a_turn_whose_terminal_event_is_not_kept_has_no_second_one_when_its_session_fails() -> None:
+    """G2, G7: what was published of those that wait has taken its room."""
+    async with opened(done, log_events=4) as registry:
+        receipt = await registry.send("s1", "hello")
+        await receipt.result()
+        waits = await registry.send("s1", "waits", after=60)
+        await _edited(registry, waits.turn_id, 4)
+        stream = await registry.subscribe("s1", after=f"{receipt.epoch}-1")
+        crash(registry)
+        events = await read_to_end(stream)
+        assert [(event.name, event.id) for event in events[-2:]] == [
+            ("turn.interrupted", None),
+            ("close", None),
+        ]
+        assert not any(event.id for event in events)
 
 
 async def test_a_coroutine_that_was_given_up_is_not_collected(clock: VirtualClock) -> None:
