@@ -56,12 +56,14 @@ from turnkeeper.actors.model.words import (
     SessionState,
     TurnStatus,
     Verdict,
+    WaitsFor,
 )
 from turnkeeper.actors.registry.directory import size_of_title
 from turnkeeper.actors.registry.front import SessionRegistry, open_registry
 from turnkeeper.actors.runtime import AsyncioFuture
 from turnkeeper.actors.session.line import waiting_turns
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.session.slots import waits_for_slots
 from turnkeeper.actors.session.states import Closed, Queued
 from turnkeeper.actors.session.views import line_of
 from turnkeeper.actors.turn.guard.budget import LAST_EVENTS
@@ -71,6 +73,8 @@ BOB, ROOT = Asker("bob"), Asker("root", sees_all=True)
 #: The sessions that there may be.
 SESSIONS = ("s1", "s2")
 #: The states in which no turn holds a session.
+#: What a turn waits for that has no slot yet, and nothing else to wait for.
+CAPS = {WaitsFor.SERVER_CAP, WaitsFor.USER_CAP, WaitsFor.AGENT_CAP}
 AT_REST = {SessionState.IDLE, SessionState.QUEUED, SessionState.CLOSED}
 TERMINAL_NAMES = {f"turn.{status}" for status in TERMINAL}
 #: For how many seconds a cancel counts that came before its send.
@@ -375,7 +379,7 @@ class Onlooker:
         if view.state is SessionState.QUEUED:
             assert queue, "a session waits for nothing"
             moments = [each.not_before for each in queue]
-            assert None not in moments, f"{queue} wait for nothing"
+            assert queue[0].waits_for in CAPS or None not in moments, f"{queue} wait for nothing"
         self.lines.check(session, queue, all_known=session not in self._failed_at)
         for reader in self._attentive(session):
             self.lines.check_reader(reader, queue)
@@ -462,8 +466,9 @@ class Onlooker:
         assert shared is not None
         everything, entries = directory.ledger.in_all, directory.entries.values()
         assert everything.sessions == len(entries)
-        queued = sum(isinstance(entry.state, Queued) for entry in entries)
-        assert everything.turns == len(directory.active) + queued
+        waiting = [entry.state for entry in entries if isinstance(entry.state, Queued)]
+        about_to_start = sum(not waits_for_slots(state) for state in waiting)
+        assert everything.in_flight == len(directory.active) + about_to_start
         assert everything.streams == sum(not reader.gone for reader in self.readers)
         conversations = sum(shared.contexts.size_of(SessionId(session)) for session in SESSIONS)
         in_flight = sum(
@@ -485,7 +490,7 @@ class Onlooker:
         titles += sum(left.size for left in forgotten if left is not None)
         assert everything.kept == logs + conversations + in_flight + results + titles
         users = [directory.ledger.of(asker.user) for asker in (ADA, BOB, ROOT)]
-        for name in ("sessions", "turns", "streams", "kept"):
+        for name in ("sessions", "turns", "slots", "waiting", "later", "streams", "kept"):
             assert sum(getattr(user, name) for user in users) == getattr(everything, name)
         for user in users:
             assert [entry.state.memory.home.owner for entry in user] == [user.user] * user.sessions

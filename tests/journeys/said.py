@@ -7,9 +7,10 @@ from turnkeeper.actors.model.exceptions import TurnkeeperError
 from turnkeeper.actors.model.messages import Accepted, Send, SetPolicy
 from turnkeeper.actors.model.policy import STANDARD, Policy
 from turnkeeper.actors.model.words import Layer
-from turnkeeper.actors.policy.base import base, resolve
+from turnkeeper.actors.policy.base import base, for_later, resolve
 from turnkeeper.actors.policy.said import Said, default, over, said
 from turnkeeper.actors.session.settings import Settings
+from turnkeeper.actors.session.slots import waits_for_a_moment
 
 
 class Policies:
@@ -55,6 +56,7 @@ class Policies:
         try:
             agent, user = send.agent or "default", send.asker.user
             of_user = (self._users[user],) if user in self._users else ()
-            return [resolve(base(agent, self._default, self._agents[agent], *of_user), asked)]
+            policy = resolve(base(agent, self._default, self._agents[agent], *of_user), asked)
         except TurnkeeperError:
             return []
+        return [for_later(policy) if waits_for_a_moment(policy, send.after or None) else policy]

@@ -19,6 +19,7 @@ from turnkeeper.actors.session import machine
 from turnkeeper.actors.session.effects import Decision
 from turnkeeper.actors.session.line import Line, Waiting
 from turnkeeper.actors.session.machine import Message
+from turnkeeper.actors.session.slots import slot_of
 from turnkeeper.actors.session.states import (
     Again,
     Closed,
@@ -79,7 +80,11 @@ def as_it_stands(state: State) -> Facts:
         fled=tuple([Fled(record.epoch or 0, record) for record in memory.quarantined]),
         kept=memory.records,
         early=tuple([Early(each.turn_id, each.reason, each.asked_at, each.asker) for each in memory.early]),
+        last_ticket=memory.last_ticket,
     )
+    slot = slot_of(state)
+    if slot is not None:
+        facts.ticket, facts.granted = slot.ticket, slot.granted
     if isinstance(state, Running | Ending):
         turn = state.turn
         facts.holder, facts.epoch, facts.attempt = turn.spec, turn.epoch, turn.attempt
