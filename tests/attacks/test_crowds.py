@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
@@ -207,6 +207,11 @@ class Lists(NamedTuple):
 OTHERS, LISTS = 3_000, 300
 
 
+def least(cost: Callable[[], float]) -> float:
+    """What it costs where nothing else comes between: other work of the machine only adds to that."""
+    return min(cost() for _ in range(3))
+
+
 @attack("a user's list walks every user's sessions")
 def lists() -> Lists:
     """Ask for a list of one, beside no other turn and beside many of another user's."""
@@ -224,9 +229,9 @@ def lists() -> Lists:
             return round((server.cpu() - before) / LISTS * 1e6)
 
         cost()  # warm
-        alone = cost()
+        alone = least(cost)
         sends(eve, "held", "hold", OTHERS)
-        return Lists(alone, cost())
+        return Lists(alone, least(cost))
 
 
 def test_a_users_list_costs_the_same_beside_many_others() -> None:

@@ -357,6 +357,18 @@ async def read_answer(reader: asyncio.StreamReader) -> Answer:
     return Answer(int(status.split()[1]), headers, text)
 
 
+def take_no_more(site: web.BaseSite) -> None:
+    """Leave connections that come from now on to the kernel, so that none is on its way when the site stops.
+
+    asyncio's own server, on Python 3.11, makes no transport of a connection that it has taken in the pass in
+    which it is closed, and leaves the socket open; and aiohttp closes only connections of which it knows.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, asyncio.SelectorEventLoop) and isinstance(site._server, asyncio.Server):
+        for each in site._server.sockets:
+            loop.remove_reader(each.fileno())
+
+
 @asynccontextmanager
 async def running(
     app: web.Application,
@@ -376,9 +388,8 @@ async def running(
         yield House(port, client, prefix, token, runner=serves, registry=registry)
     finally:
         await client.close()
-        # aiohttp closes no connection that it has just taken, and of which it does not know yet.
-        for site in tuple(serves.sites):
-            await site.stop()
+        for listening in serves.sites:
+            take_no_more(listening)
         await settle()
         await serves.cleanup()
         await settle()

@@ -16,7 +16,7 @@ from turnkeeper.actors.runtime import loop_watch
 from turnkeeper.actors.runtime.loop_watch import LoopWatch
 
 #: Seconds after which a loop here is late, and after which what a test waits for does not come.
-LATE, PATIENCE = 0.05, 60.0
+LATE, PATIENCE = 0.2, 60.0
 
 blocks = pytest.mark.blocks_the_loop("it is late on purpose")
 
