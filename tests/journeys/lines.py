@@ -202,7 +202,7 @@ class Lines:
         every = list(range(len(run.stops.kinds))) if stopped else []
         begun = run.stops.begun
         late = run.is_undone_late or self.stops
-        failed_before = record.status is TurnStatus.FAILED and not run.cancelled_at
+        failed_before = record.status is TurnStatus.FAILED and (run.exited or not run.cancelled_at)
         if (
             begun != every
             and not (begun == every[: len(begun)] and late)
