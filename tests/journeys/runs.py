@@ -207,6 +207,7 @@ class Run:
         task = loop.create_task(coroutine) if alone else self.turn.create_task(coroutine)
         self.parts.add(task)
         task.add_done_callback(self._part_ended)  # one that was cancelled before its first step
+        task.add_done_callback(lambda _: part.close())
 
     async def _as_part(self, part: Coroutine[Any, Any, Any]) -> Any:
         try:
